@@ -1,0 +1,202 @@
+/**
+ * The fold: what one entry of the log does to its room (DESIGN section 5, rules F1–F13).
+ *
+ * It is a function of the room and the entry alone: no clock, no randomness, no I/O. So two workers that fold the same
+ * log reach the same state, and so does a replay a year later. Every entry has an outcome, and none throws.
+ *
+ *     event ── F2 known? ──────────────▶ duplicate
+ *       │ F1 order, F3 thread
+ *       └────▶ ordered ── F5 held receipts of this event, each judged ──┐
+ *                                                                       ▼
+ *     receipt ── F4 event unknown? ──▶ held            F9 origin, F6 thread, F7 order
+ *       └──────────────────────────────────────────▶ advanced | released | stale | rejected
+ */
+import { countsAsUnread, type MatrixEvent, redactedBy as redactionTarget, relationOf } from "../src/matrix/event.ts";
+import { type EventId, eventId, MAIN, type ServerName, type ThreadId, userId } from "../src/matrix/ids.ts";
+import { serverAcl } from "../src/matrix/server-acl.ts";
+import { BACKFILLED, type Entry, type Order, type Position, RECEIPT, type ReceiptEntry, STATE } from "./entry.ts";
+import type { EventInfo } from "./event-info.ts";
+import type { HeldReceipt } from "./held.ts";
+import type { Marker } from "./markers.ts";
+import type { Room } from "./room.ts";
+
+export type RejectReason = "wrong_thread" | "acl_denied" | "not_joined" | "held_overflow";
+
+export interface Rejected {
+  readonly outcome: "rejected";
+  readonly reason: RejectReason;
+  /** For a person. Names no user. */
+  readonly detail: string;
+}
+
+export interface Moved {
+  readonly outcome: "advanced" | "released";
+  readonly marker: Marker;
+  /** Where the marker stood before; undefined for a new one. */
+  readonly from: Order | undefined;
+}
+
+/** What became of a receipt whose event is known. */
+export type Judgement = Moved | { readonly outcome: "stale"; readonly marker: Marker } | Rejected;
+
+/** What became of a held receipt, at last. */
+export interface Settled {
+  readonly held: HeldReceipt;
+  readonly judgement: Judgement;
+}
+
+export type Outcome =
+  | { readonly outcome: "ordered"; readonly order: Order; readonly settled: readonly Settled[] }
+  | { readonly outcome: "duplicate"; readonly order: Order }
+  | { readonly outcome: "noted" }
+  | { readonly outcome: "held"; readonly overflow: Settled | undefined }
+  | Judgement;
+
+const NOTED: Outcome = { outcome: "noted" };
+const HELD: Outcome = { outcome: "held", overflow: undefined };
+const NONE_SETTLED: readonly Settled[] = [];
+
+const WRONG_THREAD: Rejected = {
+  outcome: "rejected",
+  reason: "wrong_thread",
+  detail: "the event is in another thread than the receipt names",
+};
+const ACL_DENIED: Rejected = {
+  outcome: "rejected",
+  reason: "acl_denied",
+  detail: "the room's m.room.server_acl denies the server that sent the receipt",
+};
+const NOT_JOINED: Rejected = {
+  outcome: "rejected",
+  reason: "not_joined",
+  detail: "the receipt came over federation and its user is not joined to the room",
+};
+const HELD_OVERFLOW: Rejected = {
+  outcome: "rejected",
+  reason: "held_overflow",
+  detail: "newer receipts for events that are not known took its place",
+};
+
+export function fold(room: Room, position: Position, entry: Entry): Outcome {
+  room.position = position;
+  if (entry[0] === RECEIPT) return foldReceipt(room, position, entry);
+  const [kind, event] = entry;
+  if (kind === STATE) {
+    foldState(room, event);
+    return NOTED;
+  }
+  return foldEvent(room, position, event, kind === BACKFILLED);
+}
+
+function foldEvent(room: Room, position: Position, event: MatrixEvent, backfilled: boolean): Outcome {
+  const known = room.events.get(event.event_id);
+  if (known !== undefined) return { outcome: "duplicate", order: known.order }; // F2
+
+  const order = backfilled ? -position : position; // F1
+  const info: EventInfo = {
+    order,
+    thread: threadOf(room, event),
+    sender: event.sender,
+    counts: !backfilled && countsAsUnread(event),
+  };
+  room.events.set(event.event_id, info);
+  if (!backfilled) {
+    if (info.counts) room.unread.add(info);
+    room.timeline.add(event, order);
+    foldState(room, event);
+  }
+  redact(room, event);
+  return { outcome: "ordered", order, settled: settle(room, position, event.event_id, info) };
+}
+
+/** F3. The thread that an event belongs to, from what it says and what is known when it is folded. */
+function threadOf(room: Room, event: MatrixEvent): ThreadId {
+  const relation = relationOf(event);
+  if (relation?.relType === "m.thread") {
+    const root = eventId.safeParse(relation.eventId);
+    if (root.success) return root.data;
+  }
+  const target = infoOf(room, relation?.eventId) ?? infoOf(room, redactionTarget(event));
+  return target?.thread ?? MAIN;
+}
+
+/** Another event, as an event's content names it: any string. */
+function infoOf(room: Room, id: string | undefined): EventInfo | undefined {
+  return id === undefined ? undefined : room.events.get(id as EventId);
+}
+
+/** F11. The target keeps its order, thread and markers. */
+function redact(room: Room, redaction: MatrixEvent): void {
+  const id = redactionTarget(redaction);
+  const target = infoOf(room, id);
+  if (target === undefined) return;
+  target.counts = false;
+  target.redaction ??= redaction.event_id;
+  room.timeline.redact(id as EventId, redaction);
+}
+
+/** F10. Membership and server ACL, as of this entry. */
+function foldState(room: Room, event: MatrixEvent): void {
+  if (event.state_key === undefined) return;
+  if (event.type === "m.room.server_acl" && event.state_key === "") {
+    room.acl = serverAcl(event.content);
+  } else if (event.type === "m.room.member" && typeof event.content.membership === "string") {
+    const member = userId.safeParse(event.state_key);
+    if (member.success) room.members.set(member.data, event.content.membership);
+  }
+}
+
+/** F5. What waited for this event is judged as if it had come just after it. */
+function settle(room: Room, position: Position, id: EventId, info: EventInfo): readonly Settled[] {
+  const waiting = room.held.release(id);
+  if (waiting.length === 0) return NONE_SETTLED;
+  return waiting.map((held) => {
+    const judgement = judge(room, position, held.receipt, info);
+    return { held, judgement: judgement.outcome === "advanced" ? { ...judgement, outcome: "released" } : judgement };
+  });
+}
+
+function foldReceipt(room: Room, position: Position, receipt: ReceiptEntry): Outcome {
+  const info = room.events.get(receipt[3]);
+  if (info !== undefined) return judge(room, position, receipt, info);
+
+  // F9 comes again when the event does; a denied server doesn't get to fill the room's held receipts until then.
+  if (aclDenies(room, receipt[6])) return ACL_DENIED;
+  const dropped = room.held.hold(position, receipt); // F4
+  return dropped === undefined ? HELD : { outcome: "held", overflow: { held: dropped, judgement: HELD_OVERFLOW } };
+}
+
+function judge(room: Room, position: Position, receipt: ReceiptEntry, info: EventInfo): Judgement {
+  const [, user, type, event, thread, ts, origin] = receipt;
+  if (origin !== null) {
+    if (aclDenies(room, origin)) return ACL_DENIED; // F9
+    if (room.members.size > 0 && room.members.get(user) !== "join") return NOT_JOINED; // F9
+  }
+  if (thread !== null && thread !== info.thread) return WRONG_THREAD; // F6
+
+  const marker = room.markers.get(user, type, thread);
+  if (marker === undefined) {
+    const first: Marker = { user, type, thread, event, order: info.order, ts, position };
+    room.markers.add(first);
+    return { outcome: "advanced", marker: first, from: undefined };
+  }
+  if (info.order <= marker.order) return { outcome: "stale", marker }; // F7
+
+  const from = marker.order;
+  marker.event = event;
+  marker.order = info.order;
+  marker.ts = ts;
+  marker.position = position;
+  return { outcome: "advanced", marker, from };
+}
+
+function aclDenies(room: Room, origin: ServerName | null): boolean {
+  return origin !== null && room.acl !== undefined && !room.acl(origin);
+}
+
+/** F12. Whether the user has read the event; null when the event is not known. */
+export function isRead(room: Room, user: Marker["user"], event: EventId): boolean | null {
+  const info = room.events.get(event);
+  if (info === undefined) return null;
+  return info.order < 0 || info.sender === user || room.markers.cover(user, info.thread, info.order);
+}

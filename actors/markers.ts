@@ -1,0 +1,75 @@
+/**
+ * The markers of a room: one per (user, type, thread).
+ *
+ * A user has a handful at most, so each user's stand in a short array: a scan of it costs less than a map of composite
+ * keys, and every question about a user needs them together.
+ */
+import type { EventId, ThreadId, UserId } from "../src/matrix/ids.ts";
+import { FULLY_READ, type ReceiptType } from "../src/matrix/receipt.ts";
+import type { Order, Position } from "./entry.ts";
+
+export interface Marker {
+  readonly user: UserId;
+  readonly type: ReceiptType;
+  /** null: unthreaded. */
+  readonly thread: ThreadId | null;
+  event: EventId;
+  /** The event's own order, not clamped. */
+  order: Order;
+  /** What the receipt said, ms. */
+  ts: number;
+  /** Where in the log the marker came to stand here: the receipt, or the event that released it. */
+  position: Position;
+}
+
+/** F8. What a receipt says about the order of the event that it points at. */
+export function publishedOrder(marker: Marker): Order {
+  return Math.max(0, marker.order);
+}
+
+const NONE: readonly Marker[] = [];
+
+export class Markers {
+  readonly #byUser = new Map<UserId, Marker[]>();
+
+  of(user: UserId): readonly Marker[] {
+    return this.#byUser.get(user) ?? NONE;
+  }
+
+  get(user: UserId, type: ReceiptType, thread: ThreadId | null): Marker | undefined {
+    const markers = this.#byUser.get(user);
+    if (markers === undefined) return undefined;
+    for (const marker of markers) if (marker.thread === thread && marker.type === type) return marker;
+    return undefined;
+  }
+
+  add(marker: Marker): void {
+    const markers = this.#byUser.get(marker.user);
+    if (markers === undefined) this.#byUser.set(marker.user, [marker]);
+    else markers.push(marker);
+  }
+
+  *[Symbol.iterator](): Generator<Marker> {
+    for (const markers of this.#byUser.values()) yield* markers;
+  }
+
+  /**
+   * F12, the half that markers decide. An event is covered by an unthreaded marker or by one for its thread, of
+   * `m.read` or `m.read.private`, whose order is the same or larger. "The same" holds for both kinds: MSC4033 says
+   * "after" for unthreaded receipts and "after or the same as" for threaded ones, and its section on equal orders
+   * takes "or the same" for granted in both.
+   */
+  cover(user: UserId, thread: ThreadId, order: Order): boolean {
+    return this.readUpTo(user, thread) >= order;
+  }
+
+  /** The largest order that the user has read up to in a thread; −∞ when there is no marker. */
+  readUpTo(user: UserId, thread: ThreadId): Order {
+    let upTo = Number.NEGATIVE_INFINITY;
+    for (const marker of this.of(user)) {
+      if (marker.type === FULLY_READ || marker.order <= upTo) continue;
+      if (marker.thread === null || marker.thread === thread) upTo = marker.order;
+    }
+    return upTo;
+  }
+}

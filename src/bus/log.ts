@@ -1,0 +1,129 @@
+/**
+ * The room log: one append-only stream a partition (DESIGN 4.1, 4.3).
+ *
+ * Appending goes through the shared acknowledgement inbox; the stream's sequence is the record's place for ever.
+ * Reading is an ordered consumer, which acknowledges nothing and makes itself anew after a gap or a lost connection.
+ * The log denies deletion, so sequences have no holes: one that does is a damaged log, and reading stops there.
+ */
+import type { ConsumerMessages, JsMsg, NatsConnection } from "nats";
+import { DeliverPolicy } from "nats";
+import { type Entry, indexOf, type LogRecord, type Position, sequenceOf } from "../../actors/entry.ts";
+import type { RoomRecord } from "../../actors/rooms.ts";
+import { TidemarkError } from "../errors.ts";
+import { FETCH_RECORDS_MAX } from "../limits.ts";
+import { roomId } from "../matrix/ids.ts";
+import { isNotFound, translate } from "./connection.ts";
+import { decodeRecord } from "./record.ts";
+import { decodeToken, lastToken, logStream } from "./subjects.ts";
+
+export interface LogReaderOptions {
+  readonly partition: number;
+  /** The first sequence to read. */
+  readonly from: number;
+  /** What arrived together, in log order. Never empty. */
+  readonly onFetch: (fetch: RoomRecord[]) => void;
+  /** The log can't be read any further. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** The sequence of the log's newest record; 0 when it is empty. */
+export async function lastSequence(nc: NatsConnection, partition: number): Promise<number> {
+  const jsm = await nc.jetstreamManager({ checkAPI: false });
+  return (await jsm.streams.info(logStream(partition))).state.last_seq;
+}
+
+/** Reads a partition's log from a sequence on, and goes on with what is appended, until it is closed. */
+export class LogReader {
+  readonly #options: LogReaderOptions;
+  readonly #nc: NatsConnection;
+  #messages: ConsumerMessages | undefined;
+  #fetch: RoomRecord[] = [];
+  #next: number;
+  #closed = false;
+
+  private constructor(nc: NatsConnection, options: LogReaderOptions) {
+    this.#nc = nc;
+    this.#options = options;
+    this.#next = options.from;
+  }
+
+  static async open(nc: NatsConnection, options: LogReaderOptions): Promise<LogReader> {
+    const reader = new LogReader(nc, options);
+    await reader.#open();
+    return reader;
+  }
+
+  async #open(): Promise<void> {
+    const { partition, from } = this.#options;
+    try {
+      const consumer = await this.#nc.jetstream().consumers.get(logStream(partition), {
+        deliver_policy: DeliverPolicy.StartSequence,
+        opt_start_seq: from,
+      });
+      this.#messages = await consumer.consume({
+        max_messages: FETCH_RECORDS_MAX,
+        callback: (message) => this.#received(message),
+      });
+    } catch (error) {
+      throw translate(error, `read the log of partition ${partition}`);
+    }
+    if (this.#closed) this.#messages.stop();
+  }
+
+  /** Hands out nothing more from now on. */
+  close(): void {
+    this.#closed = true;
+    this.#messages?.stop();
+    this.#fetch = [];
+  }
+
+  #received(message: JsMsg): void {
+    if (this.#closed || message.seq < this.#next) return;
+    try {
+      this.#fetch.push(this.#read(message));
+    } catch (error) {
+      this.close();
+      this.#options.onError(error);
+      return;
+    }
+    this.#next = message.seq + 1;
+    // Whatever else came with the same read of the socket joins this fetch.
+    if (this.#fetch.length === 1) setImmediate(() => this.#deliver());
+  }
+
+  #deliver(): void {
+    const fetch = this.#fetch;
+    this.#fetch = [];
+    if (!this.#closed && fetch.length > 0) this.#options.onFetch(fetch);
+  }
+
+  #read(message: JsMsg): RoomRecord {
+    if (message.seq !== this.#next) {
+      throw new TidemarkError(
+        "LOG_BROKEN",
+        `the log of partition ${this.#options.partition} has no record ${this.#next}, and goes on at ${message.seq}: restore it from a backup`,
+      );
+    }
+    const room = roomId.safeParse(decodeToken(lastToken(message.subject)));
+    if (!room.success)
+      throw new TidemarkError("RECORD_UNREADABLE", `record ${message.seq} is of no room: ${message.subject}`);
+    return { room: room.data, record: decodeRecord(message.seq, message.data) };
+  }
+}
+
+/** One entry, from where the log has it; undefined when there is none. */
+export async function readEntry(nc: NatsConnection, partition: number, position: Position): Promise<Entry | undefined> {
+  const record = await readRecord(nc, partition, sequenceOf(position));
+  return record?.entries[indexOf(position)];
+}
+
+async function readRecord(nc: NatsConnection, partition: number, sequence: number): Promise<LogRecord | undefined> {
+  try {
+    const jsm = await nc.jetstreamManager({ checkAPI: false });
+    const message = await jsm.streams.getMessage(logStream(partition), { seq: sequence });
+    return decodeRecord(sequence, message.data);
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw translate(error, `read record ${sequence} of partition ${partition}`);
+  }
+}

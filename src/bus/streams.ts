@@ -1,0 +1,142 @@
+/**
+ * The streams and the bucket that Tidemark lives on, made when they are missing.
+ *
+ * What stands there already is not changed: an operator may have given the streams
+ * replicas, limits or a placement of their own. Only what the log's promises need is checked.
+ */
+import {
+  DiscardPolicy,
+  type JetStreamManager,
+  type NatsConnection,
+  nanos,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+} from "nats";
+import { TidemarkError } from "../errors.ts";
+import {
+  BROKER_PAYLOAD_BYTES_MIN,
+  DELTAS_AGE_MS,
+  FEDERATION_AGE_MS,
+  PARTITIONS_DEFAULT,
+  REJECTED_AGE_MS,
+} from "../limits.ts";
+import { isNotFound, translate } from "./connection.ts";
+import {
+  deltaStream,
+  deltaStreamSubjects,
+  FEDERATION_STREAM,
+  FEDERATION_SUBJECTS,
+  logStream,
+  logStreamSubjects,
+  PARTITIONS_BUCKET,
+  REJECTED_STREAM,
+  REJECTED_SUBJECTS,
+} from "./subjects.ts";
+
+const PARTITIONS_KEY = "partitions";
+
+/**
+ * Prepares the broker. Returns the partition count, which is fixed when the logs are first made.
+ * Throws `BUS_MISMATCH` when `wanted` is another count, `BUS_UNAVAILABLE` when the broker can't do it.
+ */
+export async function prepareBus(nc: NatsConnection, wanted: number | undefined): Promise<number> {
+  const payloadMax = nc.info?.max_payload ?? 0;
+  if (payloadMax < BROKER_PAYLOAD_BYTES_MIN) {
+    throw new TidemarkError(
+      "BUS_MISMATCH",
+      `the broker takes messages of ${payloadMax} bytes: set max_payload to ${BROKER_PAYLOAD_BYTES_MIN} or more`,
+    );
+  }
+  try {
+    const partitions = await agreeOnPartitions(nc, wanted);
+    const jsm = await nc.jetstreamManager();
+    const streams: Partial<StreamConfig>[] = [federation, rejected];
+    for (let partition = 0; partition < partitions; partition++) streams.push(log(partition), deltas(partition));
+    for (const stream of streams) await ensureStream(jsm, stream);
+    return partitions;
+  } catch (error) {
+    throw translate(error, "prepare the streams");
+  }
+}
+
+async function agreeOnPartitions(nc: NatsConnection, wanted: number | undefined): Promise<number> {
+  const bucket = await nc.jetstream().views.kv(PARTITIONS_BUCKET, { history: 1 });
+  if ((await bucket.get(PARTITIONS_KEY)) === null) {
+    // Of several that start at once, one creates the key, and all of them read it.
+    await bucket.create(PARTITIONS_KEY, String(wanted ?? PARTITIONS_DEFAULT)).catch(async (error) => {
+      if ((await bucket.get(PARTITIONS_KEY)) === null) throw error;
+    });
+  }
+  const stored = Number((await bucket.get(PARTITIONS_KEY))?.string());
+  if (!Number.isInteger(stored) || stored < 1) {
+    throw new TidemarkError("BUS_MISMATCH", `the key ${PARTITIONS_KEY} of the bucket ${PARTITIONS_BUCKET} is no count`);
+  }
+  if (wanted !== undefined && wanted !== stored) {
+    throw new TidemarkError(
+      "BUS_MISMATCH",
+      `the logs were made with ${stored} partitions, not ${wanted}: the count can't change. Leave --partitions out, or use another broker.`,
+    );
+  }
+  return stored;
+}
+
+async function ensureStream(jsm: JetStreamManager, wanted: Partial<StreamConfig>): Promise<void> {
+  const name = wanted.name!;
+  const found = await jsm.streams.info(name).catch((error) => {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  });
+  if (found === undefined) {
+    await jsm.streams.add(wanted);
+    return;
+  }
+  for (const key of ["deny_delete", "deny_purge", "discard", "retention"] as const) {
+    if (wanted[key] !== undefined && found.config[key] !== wanted[key]) {
+      throw new TidemarkError(
+        "BUS_MISMATCH",
+        `stream ${name} has ${key} ${found.config[key]}, and must have ${wanted[key]}: something else made it`,
+      );
+    }
+  }
+}
+
+const common = {
+  retention: RetentionPolicy.Limits,
+  storage: StorageType.File,
+  allow_direct: true,
+} satisfies Partial<StreamConfig>;
+
+/** The log keeps everything for ever, and refuses what it has no room for. */
+const log = (partition: number): Partial<StreamConfig> => ({
+  ...common,
+  name: logStream(partition),
+  subjects: logStreamSubjects(partition),
+  discard: DiscardPolicy.New,
+  deny_delete: true,
+  deny_purge: true,
+});
+
+const deltas = (partition: number): Partial<StreamConfig> => ({
+  ...common,
+  name: deltaStream(partition),
+  subjects: deltaStreamSubjects(partition),
+  discard: DiscardPolicy.Old,
+  max_age: nanos(DELTAS_AGE_MS),
+});
+
+const federation: Partial<StreamConfig> = {
+  ...common,
+  name: FEDERATION_STREAM,
+  subjects: FEDERATION_SUBJECTS,
+  discard: DiscardPolicy.Old,
+  max_age: nanos(FEDERATION_AGE_MS),
+};
+
+const rejected: Partial<StreamConfig> = {
+  ...common,
+  name: REJECTED_STREAM,
+  subjects: REJECTED_SUBJECTS,
+  discard: DiscardPolicy.Old,
+  max_age: nanos(REJECTED_AGE_MS),
+};

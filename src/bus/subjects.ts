@@ -1,0 +1,82 @@
+/**
+ * Subjects of the bus (DESIGN 4.1): built here and nowhere else.
+ *
+ * The `nats` client does not refuse white space or CRLF in a subject, so a raw string from outside would be an
+ * injection hole. What publishes takes a `Subject`, and only this module makes one.
+ *
+ * A foreign string becomes one token: every byte of its UTF-8 outside `A–Z a–z 0–9 ! @ # $ : _ = / + ~ -` is
+ * percent-encoded with upper-case hex. Each string has one token; a token in any other form is refused.
+ */
+import type { RoomId, ServerName, UserId } from "../matrix/ids.ts";
+
+export type Subject = string & { readonly subject: true };
+
+const UNSAFE = /[^A-Za-z0-9!@#$:_=/+~-]/u;
+const UNSAFE_ALL = new RegExp(UNSAFE.source, "gu");
+
+function percent(char: string): string {
+  let encoded = "";
+  for (const byte of Buffer.from(char)) encoded += `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
+  return encoded;
+}
+
+export function encodeToken(text: string): string {
+  return UNSAFE.test(text) ? text.replace(UNSAFE_ALL, percent) : text;
+}
+
+/** What a token stands for; undefined when no string has that token. */
+export function decodeToken(token: string): string | undefined {
+  if (!token.includes("%")) return encodeToken(token) === token ? token : undefined;
+  try {
+    const text = decodeURIComponent(token);
+    return encodeToken(text) === token ? text : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The last token of a subject: the foreign string of all that ingress and queries listen to. */
+export function lastToken(subject: string): string {
+  return subject.slice(subject.lastIndexOf(".") + 1);
+}
+
+const subject = (text: string) => text as Subject;
+
+export type Inlet = "event" | "backfill" | "state" | "receipt" | "edu";
+
+/** What may be sent to Tidemark. `target` is a room, or the origin of an EDU. */
+export const inSubject = (inlet: Inlet, target: RoomId | ServerName) =>
+  subject(`tidemark.in.${inlet}.${encodeToken(target)}`);
+export const inWildcard = (inlet: Inlet) => subject(`tidemark.in.${inlet}.*`);
+
+export const logSubject = (partition: number, room: RoomId) =>
+  subject(`tidemark.log.${partition}.${encodeToken(room)}`);
+
+export const clientEvents = (partition: number, room: RoomId) =>
+  subject(`tidemark.client.${partition}.${encodeToken(room)}.events`);
+export const clientReceipts = (partition: number, room: RoomId) =>
+  subject(`tidemark.client.${partition}.${encodeToken(room)}.receipts`);
+export const userReceipts = (partition: number, user: UserId) =>
+  subject(`tidemark.user.${partition}.${encodeToken(user)}.receipts`);
+export const rejectedSubject = (partition: number, room: RoomId) =>
+  subject(`tidemark.rejected.${partition}.${encodeToken(room)}`);
+
+export const querySubject = (room: RoomId) => subject(`tidemark.query.${encodeToken(room)}`);
+export const queryWildcard = subject("tidemark.query.*");
+
+/** A reply subject, as a request named it. The broker made sure that it is one. */
+export const replySubject = (reply: string) => subject(reply);
+
+/** Names of streams and buckets, and what the streams take in. */
+export const PARTITIONS_BUCKET = "tidemark";
+export const logStream = (partition: number) => `TIDEMARK_LOG_${partition}`;
+export const deltaStream = (partition: number) => `TIDEMARK_DELTAS_${partition}`;
+export const FEDERATION_STREAM = "TIDEMARK_FEDERATION";
+export const REJECTED_STREAM = "TIDEMARK_REJECTED";
+export const logStreamSubjects = (partition: number) => [`tidemark.log.${partition}.*`];
+export const deltaStreamSubjects = (partition: number) => [
+  `tidemark.client.${partition}.*.*`,
+  `tidemark.user.${partition}.*.receipts`,
+];
+export const FEDERATION_SUBJECTS = ["tidemark.federation.*"];
+export const REJECTED_SUBJECTS = ["tidemark.rejected.*.*"];

@@ -1,0 +1,143 @@
+/**
+ * Ingress: what comes in on `tidemark.in.*` is checked, grouped, appended to the log, and only then answered
+ * (DESIGN 4.2). It keeps no state but what is in flight, so any number of them share the work.
+ */
+import type { Logger } from "pino";
+import { BACKFILLED, LIVE, STATE } from "../../actors/entry.ts";
+import { AckedPublisher } from "../bus/acked-publisher.ts";
+import { decodeUntrusted, type Encoding, encodeAs, encodingOf } from "../bus/codec.ts";
+import type { Bus, BusMessage, BusSubscription } from "../bus/connection.ts";
+import { partitionOf } from "../bus/partition.ts";
+import { encodeRecord } from "../bus/record.ts";
+import { decodeToken, type Inlet, inWildcard, lastToken, logSubject } from "../bus/subjects.ts";
+import { reasonOf, TidemarkError } from "../errors.ts";
+import { REQUEST_BYTES_MAX } from "../limits.ts";
+import { roomId, serverName } from "../matrix/ids.ts";
+import { Appender } from "./appender.ts";
+import { eduRecords, eventEntries, type Request, receiptEntries } from "./validate.ts";
+
+const QUEUE = "tidemark-ingress";
+const INLETS: readonly Inlet[] = ["event", "backfill", "state", "receipt", "edu"];
+const EVENT_KINDS = { event: LIVE, backfill: BACKFILLED, state: STATE } as const;
+
+interface IngressOptions {
+  readonly nc: Bus;
+  readonly partitions: number;
+  readonly log: Logger;
+  /** ms since 1970; the only clock that a fold ever sees. */
+  readonly now?: () => number;
+}
+
+export class Ingress {
+  readonly #log: Logger;
+  readonly #now: () => number;
+  readonly #publisher: AckedPublisher;
+  readonly #appender: Appender;
+  readonly #subscriptions: BusSubscription[];
+  readonly #payloadMax: number;
+
+  constructor({ nc, partitions, log, now = Date.now }: IngressOptions) {
+    this.#log = log;
+    this.#now = now;
+    this.#publisher = new AckedPublisher(nc);
+    this.#payloadMax = nc.info?.max_payload ?? Number.POSITIVE_INFINITY;
+    this.#appender = new Appender(async (room, entries) => {
+      const record = encodeRecord(this.#now(), entries);
+      if (record.length > this.#payloadMax) {
+        throw new TidemarkError(
+          "M_TOO_LARGE",
+          `the record has ${record.length} bytes, the broker takes ${this.#payloadMax}`,
+        );
+      }
+      return this.#publisher.publish(logSubject(partitionOf(room, partitions), room), record);
+    });
+    this.#subscriptions = INLETS.map((inlet) =>
+      nc.subscribe(inWildcard(inlet), {
+        queue: QUEUE,
+        callback: (error, message) => {
+          if (error === null) void this.#receive(inlet, message);
+        },
+      }),
+    );
+  }
+
+  /** Takes no more requests, and answers those it has. */
+  async drain(): Promise<void> {
+    await Promise.all(this.#subscriptions.map((subscription) => subscription.drain()));
+    await this.#appender.drain();
+    this.#publisher.close();
+  }
+
+  async #receive(inlet: Inlet, message: BusMessage): Promise<void> {
+    const encoding = encodingOf(message.data);
+    let reply: Record<string, unknown>;
+    try {
+      reply = await this.#handle(inlet, message, encoding);
+    } catch (error) {
+      reply = this.#refusal(error);
+    }
+    if (message.reply === undefined || message.reply === "") return;
+    try {
+      message.respond(encodeAs(reply, encoding));
+    } catch (error) {
+      this.#log.warn({ reason: reasonOf(error) }, "a reply could not be sent");
+    }
+  }
+
+  #handle(inlet: Inlet, message: BusMessage, encoding: Encoding): Promise<Record<string, unknown>> {
+    const { data, subject } = message;
+    const target = decodeToken(lastToken(subject));
+    if (data.length > REQUEST_BYTES_MAX) {
+      throw new TidemarkError(
+        "M_TOO_LARGE",
+        `the request has ${data.length} bytes, at most ${REQUEST_BYTES_MAX} are allowed`,
+      );
+    }
+    const request = { bytes: data.length, at: this.#now(), value: decodeUntrusted(data, encoding) };
+    if (inlet === "edu") return this.#edu(target, request);
+
+    const room = roomId.safeParse(target);
+    if (!room.success) throw new TidemarkError("M_INVALID_PARAM", `room_id: ${room.error.issues[0]?.message}`);
+    const entries =
+      inlet === "receipt" ? receiptEntries(request) : eventEntries(EVENT_KINDS[inlet], room.data, request);
+    return this.#appender
+      .add({ room: room.data, entries, bytes: data.length })
+      .then((positions) => ({ ok: true, positions }));
+  }
+
+  /** An EDU is of many rooms, so of many records: what could not be stored is named like what was dropped. */
+  async #edu(target: string | undefined, request: Request): Promise<Record<string, unknown>> {
+    const origin = serverName.safeParse(target);
+    if (!origin.success) throw new TidemarkError("M_INVALID_PARAM", `origin: ${origin.error.issues[0]?.message}`);
+    const { records, rejected } = eduRecords(origin.data, request);
+    const stored = await Promise.allSettled(records.map(async (record) => this.#appender.add(record)));
+
+    let accepted = 0;
+    let failure: unknown;
+    stored.forEach((result, i) => {
+      const { room, entries } = records[i]!;
+      if (result.status === "fulfilled") {
+        accepted += entries.length;
+        return;
+      }
+      failure = result.reason;
+      for (const [, user] of entries) rejected.push({ room_id: room, user_id: user, reason: reasonOf(failure) });
+    });
+    if (failure !== undefined && accepted === 0) throw failure;
+    return { ok: true, accepted, rejected };
+  }
+
+  #refusal(error: unknown): Record<string, unknown> {
+    if (error instanceof TidemarkError) {
+      return {
+        ok: false,
+        errcode: error.code,
+        error: error.message,
+        ...(error.index !== undefined && { index: error.index }),
+        ...(error.retryAfterMs !== undefined && { retry_after_ms: error.retryAfterMs }),
+      };
+    }
+    this.#log.error({ err: error }, "a request failed in an unforeseen way");
+    return { ok: false, errcode: "M_UNKNOWN", error: "internal error" };
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * Decoded requests → entries of the log (DESIGN 4.2). Whatever is wrong becomes an error that names the field and the
+ * reason; nothing of such a request is appended.
+ */
+import type * as z from "zod";
+import { type BACKFILLED, type Entry, type LIVE, RECEIPT, type ReceiptEntry, STATE } from "../../actors/entry.ts";
+import { TidemarkError } from "../errors.ts";
+import { ENTRIES_PER_RECORD_MAX, EVENT_BYTES_MAX, ID_BYTES_MAX } from "../limits.ts";
+import { type MatrixEvent, matrixEvent } from "../matrix/event.ts";
+import { type RoomId, roomId, type ServerName, serverOf, userId } from "../matrix/ids.ts";
+import { eduItem, READ, receiptRequest } from "../matrix/receipt.ts";
+
+/** No encoding makes an event's JSON longer than this many times the request that held it (a control character). */
+const JSON_GROWTH_MAX = 6;
+
+export interface Request {
+  readonly value: unknown;
+  /** Size of the request, as it came. */
+  readonly bytes: number;
+  /** Ingress clock, ms. */
+  readonly at: number;
+}
+
+/** `tidemark.in.event`, `.backfill`, `.state`: one event, or an array. */
+export function eventEntries(
+  kind: typeof LIVE | typeof BACKFILLED | typeof STATE,
+  room: RoomId,
+  { value, bytes }: Request,
+): Entry[] {
+  return items(value).map((item, index) => {
+    const event = parse(matrixEvent, item, index, value);
+    if (event.room_id !== undefined && event.room_id !== room) {
+      throw new TidemarkError("M_INVALID_PARAM", "room_id: is not the room of the subject", at(index, value));
+    }
+    if (kind === STATE && event.state_key === undefined) {
+      throw new TidemarkError("M_INVALID_PARAM", "state_key: is missing, so this is no state event", at(index, value));
+    }
+    if (bytes * JSON_GROWTH_MAX > EVENT_BYTES_MAX) checkSize(event, index, value);
+    return [kind, event];
+  });
+}
+
+/** `tidemark.in.receipt`: one receipt of a local user, or an array. */
+export function receiptEntries({ value, at: arrived }: Request): Entry[] {
+  return items(value).map((item, index) => {
+    const receipt = parse(receiptRequest, item, index, value);
+    return [
+      RECEIPT,
+      receipt.user_id,
+      receipt.receipt_type,
+      receipt.event_id,
+      receipt.thread_id ?? null,
+      receipt.ts ?? arrived,
+      null,
+    ];
+  });
+}
+
+/** One item of an EDU that was dropped, for the sender. */
+export interface EduRejection {
+  readonly room_id: string;
+  readonly user_id: string;
+  readonly reason: string;
+}
+
+interface EduRecord {
+  readonly room: RoomId;
+  readonly entries: readonly ReceiptEntry[];
+  /** Its share of the request's size. */
+  readonly bytes: number;
+}
+
+/**
+ * `tidemark.in.edu`: the content of one `m.receipt` EDU (Matrix specification, server-server API, "Receipts"). An item
+ * that is not well-formed, not of the origin's own users, or private, is dropped alone.
+ */
+export function eduRecords(
+  origin: ServerName,
+  { value, bytes }: Request,
+): { readonly records: readonly EduRecord[]; readonly rejected: EduRejection[] } {
+  if (!isObject(value)) throw new TidemarkError("M_INVALID_PARAM", "content: must be an object of rooms");
+  const rooms = new Map<RoomId, ReceiptEntry[]>();
+  const rejected: EduRejection[] = [];
+  let accepted = 0;
+
+  for (const [room, type, user, item] of eduItems(value)) {
+    const result = eduEntry(origin, room, type, user, item);
+    if (typeof result === "string") {
+      rejected.push({ room_id: shortened(room), user_id: shortened(user), reason: result });
+      continue;
+    }
+    accepted++;
+    const entries = rooms.get(room as RoomId);
+    if (entries === undefined) rooms.set(room as RoomId, [result]);
+    else entries.push(result);
+  }
+
+  const records: EduRecord[] = [];
+  for (const [room, all] of rooms) {
+    for (let from = 0; from < all.length; from += ENTRIES_PER_RECORD_MAX) {
+      const entries = all.slice(from, from + ENTRIES_PER_RECORD_MAX);
+      records.push({ room, entries, bytes: Math.ceil((bytes * entries.length) / accepted) });
+    }
+  }
+  return { records, rejected };
+}
+
+/** The items of an EDU. Where there should be users and are none, one item stands for what is there. */
+function* eduItems(content: Record<string, unknown>): Generator<readonly [string, string, string, unknown]> {
+  for (const [room, types] of Object.entries(content)) {
+    if (!isObject(types)) yield [room, READ, "", types];
+    else {
+      for (const [type, users] of Object.entries(types)) {
+        if (!isObject(users)) yield [room, type, "", users];
+        else for (const [user, item] of Object.entries(users)) yield [room, type, user, item];
+      }
+    }
+  }
+}
+
+/** The entry, or why there is none. */
+function eduEntry(origin: ServerName, room: string, type: string, user: string, item: unknown): ReceiptEntry | string {
+  const roomResult = roomId.safeParse(room);
+  if (!roomResult.success) return `room_id: ${reasonIn(roomResult.error)}`;
+  if (type !== READ) return `receipt_type: only ${READ} crosses federation`;
+  const userResult = userId.safeParse(user);
+  if (!userResult.success) return `user_id: ${reasonIn(userResult.error)}`;
+  if (serverOf(userResult.data) !== origin) return `user_id: is not a user of ${origin}`;
+  const receipt = eduItem.safeParse(item);
+  if (!receipt.success) return reasonIn(receipt.error);
+  const { event_ids, data } = receipt.data;
+  return [RECEIPT, userResult.data, READ, event_ids[0], data.thread_id ?? null, data.ts, origin];
+}
+
+/** A foreign string in a reply, no longer than an id may be. */
+function shortened(text: string): string {
+  return text.slice(0, ID_BYTES_MAX);
+}
+
+function items(value: unknown): readonly unknown[] {
+  if (!Array.isArray(value)) return [value];
+  if (value.length === 0) throw new TidemarkError("M_INVALID_PARAM", "the array is empty");
+  if (value.length > ENTRIES_PER_RECORD_MAX) {
+    throw new TidemarkError(
+      "M_TOO_LARGE",
+      `the array has ${value.length} items, at most ${ENTRIES_PER_RECORD_MAX} are allowed`,
+    );
+  }
+  return value;
+}
+
+function parse<T>(schema: z.ZodType<T>, item: unknown, index: number, request: unknown): T {
+  const result = schema.safeParse(item);
+  if (result.success) return result.data;
+  throw new TidemarkError("M_INVALID_PARAM", reasonIn(result.error), at(index, request));
+}
+
+/** Which field, and why: of the first fault, since one has to be mended first. */
+function reasonIn(error: z.ZodError): string {
+  const issue = error.issues[0];
+  if (issue === undefined) return "is not valid";
+  const field = issue.path.map(String).join(".");
+  return field === "" ? issue.message : `${field}: ${issue.message}`;
+}
+
+/** Only a request that was an array has an index to tell. */
+function at(index: number, request: unknown): { index?: number } {
+  return Array.isArray(request) ? { index } : {};
+}
+
+function checkSize(event: MatrixEvent, index: number, request: unknown): void {
+  const bytes = Buffer.byteLength(JSON.stringify(event));
+  if (bytes <= EVENT_BYTES_MAX) return;
+  throw new TidemarkError(
+    "M_TOO_LARGE",
+    `the event has ${bytes} bytes as JSON, at most ${EVENT_BYTES_MAX} are allowed`,
+    at(index, request),
+  );
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,59 @@
+/** Receipts as clients and other servers send them (Matrix specification, "Receipts"). */
+import * as z from "zod";
+import { timestamp } from "./event.ts";
+import { type EventId, eventId, threadId, type UserId, userId } from "./ids.ts";
+
+export const READ = "m.read";
+export const READ_PRIVATE = "m.read.private";
+export const FULLY_READ = "m.fully_read";
+
+export const receiptType = z.enum([READ, READ_PRIVATE, FULLY_READ], {
+  error: `must be ${READ}, ${READ_PRIVATE} or ${FULLY_READ}`,
+});
+export type ReceiptType = z.infer<typeof receiptType>;
+
+/** Whether nobody but the user may learn of receipts of this type. */
+export function isPrivate(type: ReceiptType): boolean {
+  return type !== READ;
+}
+
+/** One receipt of a request to `tidemark.in.receipt` (DESIGN 4.2). Other keys are dropped. */
+export const receiptRequest = z
+  .object(
+    {
+      user_id: userId,
+      receipt_type: receiptType,
+      event_id: eventId,
+      thread_id: threadId.optional(),
+      ts: timestamp.optional(),
+    },
+    { error: "must be a receipt (an object)" },
+  )
+  .refine((receipt) => receipt.receipt_type !== FULLY_READ || receipt.thread_id === undefined, {
+    path: ["thread_id"],
+    error: `is not allowed with ${FULLY_READ}`,
+  });
+
+/** One user's item in the content of an `m.receipt` EDU: exactly one event id. */
+export const eduItem = z.object(
+  {
+    event_ids: z.tuple([eventId], { error: "must be an array of exactly one event id" }),
+    data: z.object({ ts: timestamp, thread_id: threadId.optional() }, { error: "must be an object" }),
+  },
+  { error: "must be an object" },
+);
+
+/** What a receipt says in an `m.receipt` event. `order` is MSC4033's, at least 0 (F8). */
+export interface ReceiptData {
+  readonly ts: number;
+  readonly order: number;
+  readonly thread_id?: string;
+}
+
+/** The content of an `m.receipt` event: event → type → user → data. */
+export type ReceiptContent = Record<EventId, Partial<Record<ReceiptType, Record<UserId, ReceiptData>>>>;
+
+export interface ReceiptEvent {
+  readonly type: "m.receipt";
+  readonly content: ReceiptContent;
+}

@@ -1,0 +1,99 @@
+/**
+ * A Tidemark process: the broker it may need, its roles, and the way down.
+ *
+ *     broker? ──▶ streams ──▶ worker (folds the log) ──▶ ingress ──▶ HTTP ──▶ ready
+ *
+ * Ingress opens last, so that nothing is taken before it can be served; a drain goes the other way round.
+ */
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { type Broker, startBroker } from "./bus/broker/process.ts";
+import { type Bus, connectBus } from "./bus/connection.ts";
+import { prepareBus } from "./bus/streams.ts";
+import { startGateway } from "./gateway/gateway.ts";
+import { Ingress } from "./ingress/ingress.ts";
+import { Worker } from "./worker/worker.ts";
+
+export const ROLES = ["ingress", "worker", "gateway"] as const;
+export type Role = (typeof ROLES)[number];
+
+export interface StartOptions {
+  /** Without one, a broker of its own runs on a free loopback port, with its store under `<data>/nats`. */
+  readonly nats?: string;
+  readonly data: string;
+  readonly http: { readonly host: string; readonly port: number };
+  readonly roles: ReadonlySet<Role>;
+  readonly partitions?: number;
+  readonly log: Logger;
+}
+
+export interface Tidemark {
+  readonly natsUrl: string;
+  readonly httpUrl: string;
+  /** Resolves when the process's own broker has ended without being told to. */
+  readonly brokerLost: Promise<void>;
+  /** Answers what was taken, publishes what was folded, and closes everything. */
+  stop(): Promise<void>;
+}
+
+/** Starts all roles; resolves when every one serves. Whatever was started is stopped again when it throws. */
+export async function start(options: StartOptions): Promise<Tidemark> {
+  const { log, roles } = options;
+  const closing: (() => Promise<unknown>)[] = [];
+  let stopping = false;
+  const stop = async () => {
+    stopping = true;
+    for (let close = closing.pop(); close !== undefined; close = closing.pop()) await close();
+  };
+
+  try {
+    let broker: Broker | undefined;
+    if (options.nats === undefined) {
+      broker = await startBroker({
+        storeDir: join(options.data, "nats"),
+        log: (line) => log.debug({ line }, "broker"),
+      });
+      closing.push(() => broker!.stop());
+    }
+    const natsUrl = options.nats ?? broker!.url;
+    const nc = await connectBus({ url: natsUrl, name: `tidemark ${[...roles].join(",")}` });
+    closing.push(() => nc.close());
+    void logStatus(nc, log);
+
+    const partitions = await prepareBus(nc, options.partitions);
+    let worker: Worker | undefined;
+    if (roles.has("worker")) {
+      worker = await Worker.start({ nc, partitions, log });
+      closing.push(() => worker!.drain());
+    }
+    if (roles.has("ingress")) {
+      const ingress = new Ingress({ nc, partitions, log });
+      closing.push(() => ingress.drain());
+    }
+    await nc.flush();
+    const ready = () => !stopping && !nc.isClosed() && (worker?.live ?? true);
+    const gateway = await startGateway({ ...options.http, ready });
+    closing.push(() => gateway.close());
+
+    const brokerLost = new Promise<void>((resolve) => {
+      void broker?.exited.then(() => {
+        if (!stopping) resolve();
+      });
+    });
+    return { natsUrl, httpUrl: gateway.url, brokerLost, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** What becomes of the connection, in the log. */
+async function logStatus(nc: Bus, log: Logger): Promise<void> {
+  for await (const status of nc.status()) {
+    if (status.type === "disconnect" || status.type === "reconnect") {
+      log.warn({ server: status.data }, `the connection to the broker: ${status.type}`);
+    } else if (status.type === "error") {
+      log.error({ reason: String(status.data) }, "the broker refused something");
+    }
+  }
+}

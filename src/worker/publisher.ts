@@ -1,0 +1,193 @@
+/**
+ * Publishes a partition's deltas (DESIGN 4.4), at least once.
+ *
+ *     note ──▶ changes ──(the room's window is over, no flush is under way)──▶ events ──acks──▶ markers ──acks
+ *
+ * - A room that was quiet for `FLUSH_WINDOW_MS` is flushed at once, another when that time has gone by. Until then,
+ *   later markers replace earlier ones.
+ * - One flush at a time: a slow broker makes deltas larger, not more.
+ * - A marker is never published before its event: a flush sends markers once its events are acknowledged.
+ * - What the broker does not acknowledge is sent again, for as long as it takes. Deltas are idempotent.
+ *
+ * How a restart knows what was published: a header of every message names the position through which the partition
+ * was published when it was sent. After a replay, whatever changed beyond the newest such position is published again,
+ * and readers drop what they have. What is older than the streams keep is not: a reader that was away for so long sees
+ * a gap in `previous`, and asks for a snapshot.
+ */
+import type { Logger } from "pino";
+import { Changes, type RoomDelta } from "../../actors/changes.ts";
+import type { Position } from "../../actors/entry.ts";
+import type { Folded } from "../../actors/room-machine.ts";
+import type { AckedPublisher } from "../bus/acked-publisher.ts";
+import { publishedHeader } from "../bus/deltas.ts";
+import { reasonOf } from "../errors.ts";
+import {
+  DELTAS_AGE_MS,
+  FLUSH_ROOMS_MAX,
+  FLUSH_WINDOW_MS,
+  PENDING_CHANGES_MAX,
+  PENDING_CHANGES_RESUME,
+  PUBLISH_RETRY_MS_MAX,
+  PUBLISH_RETRY_MS_MIN,
+} from "../limits.ts";
+import type { RoomId } from "../matrix/ids.ts";
+import { eventMessages, type Message, markerMessages } from "./messages.ts";
+
+interface PublisherOptions {
+  readonly partition: number;
+  readonly acked: Pick<AckedPublisher, "publish">;
+  /** Through which position the world was told already. */
+  readonly published: Position;
+  readonly log: Logger;
+  /** ms since 1970, when publishing starts: what is older by `DELTAS_AGE_MS` is not published. */
+  readonly startedAt: number;
+}
+
+export class Publisher {
+  readonly #options: PublisherOptions;
+  readonly #changes = new Changes();
+  /** Rooms whose changes may go now. */
+  readonly #due = new Set<RoomId>();
+  /** Rooms that were flushed within the window, and when (`performance.now()`), the earliest first. */
+  readonly #cooling = new Map<RoomId, number>();
+  #timer: NodeJS.Timeout | undefined;
+  #flushing: Promise<void> | undefined;
+  #scheduled = false;
+  #closed = false;
+  #relieved: (() => void) | undefined;
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+  }
+
+  readonly note: Folded = (room, position, at, entry, outcome) => {
+    const { published, startedAt } = this.#options;
+    const told = position <= published || at < startedAt - DELTAS_AGE_MS;
+    if (!this.#changes.note(room, position, entry, outcome, told)) return;
+    if (this.#cooling.has(room.id)) return;
+    this.#due.add(room.id);
+    this.#schedule();
+  };
+
+  /** Whether so much waits that nothing more should be folded until `relieved`. */
+  get overloaded(): boolean {
+    return this.#changes.size >= PENDING_CHANGES_MAX;
+  }
+
+  /** Resolves when little enough waits. */
+  relieved(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#relieved = resolve;
+      this.#relieve();
+    });
+  }
+
+  /** Publishes everything that waits, windows or not. */
+  async drain(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#cooling.clear();
+    while (!this.#closed && (this.#changes.oldest() !== undefined || this.#flushing !== undefined)) {
+      for (const room of this.#changes.rooms()) this.#due.add(room);
+      await (this.#flushing ?? this.#flush());
+    }
+  }
+
+  /** Gives up what waits: the log has it, and the next owner publishes it. */
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+  }
+
+  /** Flushes once the current fetch is folded: microtasks run after it. */
+  #schedule(): void {
+    if (this.#scheduled || this.#flushing !== undefined) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      if (this.#flushing === undefined) void this.#flush();
+    });
+  }
+
+  #flush(): Promise<void> {
+    this.#flushing = this.#flushDue().finally(() => {
+      this.#flushing = undefined;
+      this.#relieve();
+      if (this.#due.size > 0 && !this.#closed) this.#schedule();
+    });
+    return this.#flushing;
+  }
+
+  async #flushDue(): Promise<void> {
+    if (this.#closed) return;
+    const deltas: RoomDelta[] = [];
+    let since = Number.POSITIVE_INFINITY;
+    const now = performance.now();
+    for (const room of this.#due) {
+      if (deltas.length === FLUSH_ROOMS_MAX) break;
+      this.#due.delete(room);
+      const delta = this.#changes.take(room);
+      if (delta === undefined) continue;
+      deltas.push(delta);
+      since = Math.min(since, delta.since);
+      this.#cooling.delete(room);
+      this.#cooling.set(room, now);
+    }
+    if (deltas.length === 0) return;
+    this.#cool();
+
+    const { partition } = this.#options;
+    const through = Math.min(since, this.#changes.oldest() ?? since) - 1;
+    await this.#send(
+      deltas.flatMap((delta) => eventMessages(partition, delta)),
+      through,
+    );
+    await this.#send(
+      deltas.flatMap((delta) => markerMessages(partition, delta)),
+      through,
+    );
+  }
+
+  /** Sends until the streams have acknowledged all of it. */
+  async #send(messages: readonly Message[], through: Position): Promise<void> {
+    let left = messages;
+    for (let pause = PUBLISH_RETRY_MS_MIN; left.length > 0; pause = Math.min(pause * 2, PUBLISH_RETRY_MS_MAX)) {
+      const header = publishedHeader(through);
+      const { acked, partition, log } = this.#options;
+      const results = await Promise.allSettled(
+        left.map(({ subject, payload }) => acked.publish(subject, payload, header)),
+      );
+      const failure = results.find((result) => result.status === "rejected");
+      if (failure === undefined) return;
+      left = left.filter((_, i) => results[i]?.status === "rejected");
+      if (this.#closed) return;
+      log.warn({ partition, messages: left.length, reason: reasonOf(failure.reason) }, "deltas are sent again");
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  }
+
+  /** Wakes when the first window ends. */
+  #cool(): void {
+    clearTimeout(this.#timer);
+    const first = this.#cooling.values().next();
+    if (first.done || this.#closed) return;
+    const wait = Math.max(0, first.value + FLUSH_WINDOW_MS - performance.now());
+    this.#timer = setTimeout(() => this.#windowsOver(), wait);
+  }
+
+  #windowsOver(): void {
+    const over = performance.now() - FLUSH_WINDOW_MS;
+    for (const [room, flushed] of this.#cooling) {
+      if (flushed > over) break;
+      this.#cooling.delete(room);
+      if (this.#changes.has(room)) this.#due.add(room);
+    }
+    this.#cool();
+    if (this.#due.size > 0) this.#schedule();
+  }
+
+  #relieve(): void {
+    if (this.#relieved === undefined || this.#changes.size > PENDING_CHANGES_RESUME) return;
+    this.#relieved();
+    this.#relieved = undefined;
+  }
+}
