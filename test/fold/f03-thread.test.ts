@@ -8,7 +8,9 @@ const reaction = (target: string) => ({ type: "m.reaction", content: relates("m.
 const edit = (target: string) => ({ content: relates("m.replace", target) });
 const redaction = (redacts: string) => ({ type: "m.room.redaction", content: {}, redacts });
 const redactionByContent = (redacts: string) => ({ type: "m.room.redaction", content: { redacts } });
-const reply = (target: string) => ({ content: { body: "…", "m.relates_to": { "m.in_reply_to": { event_id: target } } } });
+const reply = (target: string) => ({
+  content: { body: "…", "m.relates_to": { "m.in_reply_to": { event_id: target } } },
+});
 
 f3("is the root that m.thread names, and the root itself is in main", () => {
   const story = given(live("$root"), live("$a", inThread("$root")));

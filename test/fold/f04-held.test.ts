@@ -2,7 +2,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { UserId } from "../../src/matrix/ids.ts";
 import { FULLY_READ, READ_PRIVATE } from "../../src/matrix/receipt.ts";
-import { BOB, backfilled, CARA, given, live, receipt, state, Story } from "../support/given.ts";
+import { BOB, backfilled, CARA, given, live, receipt, Story, state } from "../support/given.ts";
 
 const f4 = suite("F4: a receipt on an unknown event");
 
@@ -16,7 +16,9 @@ f4("is held, and moves no marker", () => {
 });
 
 f4("is held on an event that only a state entry brought", () => {
-  given(state("$name", { type: "m.room.name", state_key: "" })).when(receipt(BOB, "$name")).then("held");
+  given(state("$name", { type: "m.room.name", state_key: "" }))
+    .when(receipt(BOB, "$name"))
+    .then("held");
 });
 
 f4("is held each time it comes", () => {
@@ -50,7 +52,9 @@ f4("drops none of another user, type or thread", () => {
 });
 
 f4("counts only what is still held", () => {
-  given(...eight, backfilled("$1")).when(receipt(BOB, "$9")).then("held");
+  given(...eight, backfilled("$1"))
+    .when(receipt(BOB, "$9"))
+    .then("held");
 });
 
 f4("drops the oldest of a room that holds 10 000", () => {

@@ -19,7 +19,9 @@ import {
 const f5 = suite("F5: a held receipt");
 
 f5("is released when its event comes live", () => {
-  const story = given(receipt(BOB, "$a", { ts: 5 })).when(live("$a")).then("ordered", "1 released");
+  const story = given(receipt(BOB, "$a", { ts: 5 }))
+    .when(live("$a"))
+    .then("ordered", "1 released");
   assert.equal(story.marker(BOB), {
     user: BOB,
     type: "m.read",

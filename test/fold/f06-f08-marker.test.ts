@@ -7,7 +7,9 @@ import { at, BOB, backfilled, CARA, given, inThread, live, receipt } from "../su
 const f6 = suite("F6: a threaded receipt");
 
 f6("moves the marker of its thread, when its event is there", () => {
-  const story = given(live("$a", inThread("$root"))).when(receipt(BOB, "$a", { thread: "$root" })).then("advanced");
+  const story = given(live("$a", inThread("$root")))
+    .when(receipt(BOB, "$a", { thread: "$root" }))
+    .then("advanced");
   assert.is(story.marker(BOB, { thread: "$root" })?.event, "$a");
 });
 
@@ -31,20 +33,26 @@ f6("on a thread's root is one of main, not of the thread", () => {
 });
 
 f6("is not asked for of an unthreaded one", () => {
-  given(live("$a", inThread("$root"))).when(receipt(BOB, "$a")).then("advanced");
+  given(live("$a", inThread("$root")))
+    .when(receipt(BOB, "$a"))
+    .then("advanced");
 });
 
 const f7 = suite("F7: a receipt advances its marker only forwards");
 
 f7("when there is no marker, to whatever event it names", () => {
-  const story = given(backfilled("$a")).when(receipt(BOB, "$a", { ts: 7 })).then("advanced");
+  const story = given(backfilled("$a"))
+    .when(receipt(BOB, "$a", { ts: 7 }))
+    .then("advanced");
   assert.equal(story.markers(), [
     { user: BOB, type: "m.read", thread: null, event: "$a", order: -at(1), ts: 7, position: at(2) },
   ]);
 });
 
 f7("to an event with a larger order", () => {
-  const story = given(live("$a"), live("$b"), receipt(BOB, "$a")).when(receipt(BOB, "$b", { ts: 8 })).then("advanced");
+  const story = given(live("$a"), live("$b"), receipt(BOB, "$a"))
+    .when(receipt(BOB, "$b", { ts: 8 }))
+    .then("advanced");
   assert.equal(story.markers(), [
     { user: BOB, type: "m.read", thread: null, event: "$b", order: at(2), ts: 8, position: at(4) },
   ]);
@@ -60,7 +68,9 @@ f7("and says where the marker stood before", () => {
 });
 
 f7("not to the event where it is, whatever the receipt's time", () => {
-  const story = given(live("$a"), receipt(BOB, "$a", { ts: 1 })).when(receipt(BOB, "$a", { ts: 2 })).then("stale");
+  const story = given(live("$a"), receipt(BOB, "$a", { ts: 1 }))
+    .when(receipt(BOB, "$a", { ts: 2 }))
+    .then("stale");
   assert.is(story.marker(BOB)?.ts, 1);
 });
 

@@ -50,8 +50,12 @@ properties("is what the rules say, after every entry", () => {
           model.events.map(({ id, order, thread }) => ({ id: id as EventId, order, thread: thread as EventId })),
         );
         assert.equal(
-          sorted([...room.markers].map(({ user, type, thread, event, order, ts }) => [user, type, thread, event, order, ts])),
-          sorted(model.markers.map(({ user, type, thread, event, order, ts }) => [user, type, thread, event, order, ts])),
+          sorted(
+            [...room.markers].map(({ user, type, thread, event, order, ts }) => [user, type, thread, event, order, ts]),
+          ),
+          sorted(
+            model.markers.map(({ user, type, thread, event, order, ts }) => [user, type, thread, event, order, ts]),
+          ),
         );
         assert.equal([...room.held], model.held);
         for (const user of USERS) {
@@ -111,7 +115,9 @@ properties("has one marker for a (user, type, thread), which never moves back", 
 
 properties("is the same each time", () => {
   fc.assert(
-    fc.property(history, (entries) => assert.equal(stateOf(foldAll(entries)), stateOf(foldAll(structuredClone(entries))))),
+    fc.property(history, (entries) =>
+      assert.equal(stateOf(foldAll(entries)), stateOf(foldAll(structuredClone(entries)))),
+    ),
     RUNS,
   );
 });

@@ -69,9 +69,11 @@ const fields = fc
 const type = fc.constantFrom<ReceiptType>(READ, READ, READ_PRIVATE, FULLY_READ);
 const thread = fc.option(fc.oneof(fc.constant("main"), id), { nil: undefined });
 
-const localReceipt = fc.tuple(user, id, type, thread, fc.nat(1_000)).map(([user, id, type, thread, ts]) =>
-  receipt(user, id, { type, ts, ...(thread !== undefined && type !== FULLY_READ && { thread }) }),
-);
+const localReceipt = fc
+  .tuple(user, id, type, thread, fc.nat(1_000))
+  .map(([user, id, type, thread, ts]) =>
+    receipt(user, id, { type, ts, ...(thread !== undefined && type !== FULLY_READ && { thread }) }),
+  );
 const remoteReceipt = fc.tuple(fc.constantFrom(...ORIGINS), id, thread, fc.nat(1_000)).map(([from, id, thread, ts]) => {
   const [user, origin] = from;
   return receipt(user, id, { ts, origin: origin as ServerName, ...(thread !== undefined && { thread }) });

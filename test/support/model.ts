@@ -58,9 +58,10 @@ export class Model {
   }
 
   unread(user: string): { unthreaded: number; main: number; threads: Record<string, number> } {
-    const unread = this.events.filter((event) => !event.redacted && isMessage(event.event) && !this.isRead(user, event.id));
-    const inThread = (thread: string) =>
-      Math.min(unread.filter((event) => event.thread === thread).length, COUNT_CAP);
+    const unread = this.events.filter(
+      (event) => !event.redacted && isMessage(event.event) && !this.isRead(user, event.id),
+    );
+    const inThread = (thread: string) => Math.min(unread.filter((event) => event.thread === thread).length, COUNT_CAP);
     const threads: Record<string, number> = {};
     for (const { thread } of unread) if (thread !== "main") threads[thread] = inThread(thread);
     return { unthreaded: Math.min(unread.length, COUNT_CAP), main: inThread("main"), threads };
