@@ -30,7 +30,8 @@ export interface RoomFacts {
 
 /** What a store has of a room. */
 export interface StoredRoom {
-  readonly facts: RoomFacts;
+  /** undefined for a room that was never stored. */
+  readonly facts: RoomFacts | undefined;
   readonly events: Rows<EventId, EventInfo>;
   readonly markers: Rows<UserId, Marker[]>;
   readonly members: Rows<UserId, string>;

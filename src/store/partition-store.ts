@@ -136,7 +136,7 @@ export class PartitionStore implements RoomStore {
   load(id: RoomId): Room {
     return this.#read(() => {
       const row = this.#tables.rooms.get(id) as RoomRow | undefined;
-      return new Room(id, row === undefined ? undefined : this.#stored(row));
+      return new Room(id, this.#stored(row, row?.[0] ?? this.#numberOf(id)));
     });
   }
 
@@ -204,17 +204,17 @@ export class PartitionStore implements RoomStore {
     return number;
   }
 
-  #stored(row: RoomRow): StoredRoom {
-    const [number] = row;
+  /** A room that was never stored has rows to come: they leave memory once they are there. */
+  #stored(row: RoomRow | undefined, number: number): StoredRoom {
     const { events, markers, members, held, unread } = this.#tables;
     return {
-      facts: roomFacts(row),
+      facts: row === undefined ? undefined : roomFacts(row),
       events: this.#rows(events, number, (_, value) => eventInfo(value as EventRow)),
       markers: this.#rows(markers, number, (user: UserId, value) =>
         (value as MarkerRow[]).map((stored) => marker(user, stored)),
       ),
       members: this.#rows(members, number, (_, value) => value as string),
-      held: row[5] === 0 ? [] : this.#held(held, number),
+      held: row === undefined || row[5] === 0 ? [] : this.#held(held, number),
       unread: {
         threads: () => this.#threads(unread, number),
         after: (thread, order) => this.#unreadAfter(unread, [number, thread, order]),

@@ -151,14 +151,11 @@ export class Publisher {
     const { partition } = this.#options;
     this.#flushingSince = since;
     const through = this.#through();
-    await this.#send(
-      deltas.flatMap((delta) => eventMessages(partition, delta)),
-      through,
-    );
-    await this.#send(
-      deltas.flatMap((delta) => markerMessages(partition, delta)),
-      through,
-    );
+    // Both are made now: markers go on moving while the events are sent, to events that are not in this delta.
+    const events = deltas.flatMap((delta) => eventMessages(partition, delta));
+    const markers = deltas.flatMap((delta) => markerMessages(partition, delta));
+    await this.#send(events, through);
+    await this.#send(markers, through);
   }
 
   /** Sends until the streams have acknowledged all of it. */

@@ -40,7 +40,12 @@ const query = z.discriminatedUnion(
     z.object({ op: z.literal("read"), user_id: userId, event_ids: eventIds }),
     z.object({ op: z.literal("unread"), user_id: userId }),
   ],
-  { error: "must be snapshot, orders, event, read or unread" },
+  {
+    error: ({ input }) =>
+      typeof input === "object" && input !== null && !Array.isArray(input)
+        ? "must be snapshot, orders, event, read or unread"
+        : "must be a query (an object)",
+  },
 );
 
 type Query = z.infer<typeof query>;
@@ -107,7 +112,8 @@ export class Queries {
     const parsed = query.safeParse(decodeUntrusted(data, encodingOf(data)));
     if (!parsed.success) {
       const issue = parsed.error.issues[0];
-      throw new TidemarkError("M_INVALID_PARAM", `${issue?.path.map(String).join(".")}: ${issue?.message}`);
+      const field = issue?.path.map(String).join(".") ?? "";
+      throw new TidemarkError("M_INVALID_PARAM", field === "" ? `${issue?.message}` : `${field}: ${issue?.message}`);
     }
     const partition = partitionOf(room.data, this.#partitions.length);
     if (!this.#partitions[partition]!.live) {
