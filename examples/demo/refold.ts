@@ -12,7 +12,7 @@ import type { RoomId } from "../../src/matrix/ids.ts";
 import { inThread, localpart, short } from "./words.ts";
 
 /** Of how many entries something became, and the first of them, told. */
-export interface Tally {
+interface Tally {
   count: number;
   example: string;
 }
@@ -88,7 +88,7 @@ function settledBy(room: Room, position: Position, { entry, outcome }: { entry: 
   if (outcome.outcome !== "ordered") return [[outcome.outcome, () => short(event.event_id)]];
   const settled = outcome.settled.map(({ held, judgement }): Settled => {
     if (judgement.outcome !== "released") return judged(room, held.receipt, judgement);
-    return ["released", () => `${byWhom(held.receipt)}: held at ${held.position}, its event came at ${position}`];
+    return ["released", () => `${byWhom(held.receipt)}: held at ${held.position}, event at ${position}`];
   });
   return [["ordered", () => `${short(event.event_id)} ${event.type}: order ${outcome.order}`], ...settled];
 }
@@ -97,7 +97,7 @@ function judged(room: Room, receipt: ReceiptEntry, judgement: Judgement): Settle
   const order = room.events.get(receipt[3])?.order;
   switch (judgement.outcome) {
     case "stale":
-      return ["stale", () => `${byWhom(receipt)}: at order ${order}, the marker at ${judgement.marker.order}`];
+      return ["stale", () => `${byWhom(receipt)}: at ${order}, marker at ${judgement.marker.order}`];
     case "rejected":
       return [judgement.reason, () => `${byWhom(receipt)}${inThread(receipt[4])}: ${short(receipt[3])} is elsewhere`];
     default:

@@ -58,9 +58,7 @@ export function reportOutcomes({ outcomes, waited }: Refold): void {
     if (example !== "") print(dim(`${" ".repeat(23)}${example}`));
   }
   const held = outcomes.get("held")?.count ?? 0;
-  print(
-    `  ${plural(waited, "receipt")} came before their event, and ${grouped(waited - held)} of them were judged when it came`,
-  );
+  print(`  ${plural(waited, "receipt")} had to be held; the events of ${grouped(waited - held)} came later`);
 }
 
 export function reportComparison(findings: Findings): void {

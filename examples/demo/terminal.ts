@@ -5,6 +5,7 @@ import { grouped } from "./words.ts";
 
 /** Without a terminal, a line is written whenever this part more is done. */
 const PLAIN_STEP = 0.25;
+const SAVE_CURSOR = "\x1b7";
 
 const coloured = process.stdout.isTTY && !process.env.NO_COLOR;
 const style = (code: number) => (text: string) => (coloured ? `\x1b[${code}m${text}\x1b[0m` : text);
@@ -61,7 +62,10 @@ export class Progress {
 
   /** May be called more than once. */
   end(): void {
-    bar?.stop();
+    if (bar === undefined) return;
+    // The bar goes back to where the cursor was when it began, which is above what was printed since: so from here.
+    process.stderr.write(SAVE_CURSOR);
+    bar.stop();
     bar = undefined;
   }
 }
