@@ -59,7 +59,7 @@ export class Deltas {
     }
   }
 
-  /** Resolves once everything that changed in a room has been heard of. */
+  /** Resolves once everything that changed in a room has been heard of, or names what has not been, after a while. */
   async complete(room: Room, partitions: number): Promise<void> {
     const partition = partitionOf(room.id, partitions);
     const wanted = new Map<string, Position>();
@@ -71,9 +71,12 @@ export class Deltas {
       const key = `${userReceipts(partition, user)} ${room.id}`;
       wanted.set(key, Math.max(position, wanted.get(key) ?? 0));
     }
-    await until(`every delta of ${room.id} is published`, () =>
-      [...wanted].every(([key, position]) => (this.#told.get(key) ?? 0) >= position),
-    );
+    const missing = () => [...wanted.keys()].filter((key) => (this.#told.get(key) ?? 0) < wanted.get(key)!);
+    try {
+      await until(`every delta of ${room.id} is published`, () => missing().length === 0);
+    } catch {
+      for (const key of missing()) this.faults.push(`missing: ${key.split(" ")[0]} was not told of the last change`);
+    }
   }
 
   #take(delta: Delta): void {

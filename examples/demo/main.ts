@@ -76,7 +76,7 @@ async function demo({ late, session: folder }: Options, nc: Bus): Promise<readon
 
   const answers = await ask(nc, { session, expected, last });
   const refold = await foldLogs(nc, partitions);
-  for (const room of refold.rooms.values()) await deltas.complete(room, partitions);
+  await Promise.all([...refold.rooms.values()].map((room) => deltas.complete(room, partitions)));
   const findings = { ...judge({ session, expected, answers, refold }), promisesBroken: deltas.faults.length };
   reportDeltas(deltas);
   reportOutcomes(refold);
