@@ -91,6 +91,9 @@ export const DRAIN_MS_MAX = 10_000;
 export const CHECKPOINT_MS = 1_000;
 export const CHECKPOINT_ENTRIES = 50_000;
 
+/** The longest that a timer of Node waits. */
+export const TIMER_MS_MAX = 2_147_483_647;
+
 /** Rows of each kind that an active room keeps in memory beyond those that no checkpoint has yet. */
 export const HOT_ROWS_MAX = 1_024;
 

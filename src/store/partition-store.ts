@@ -13,6 +13,7 @@
  * | a damaged file                                  | the same; the file is set aside, not deleted |
  * | a sequence beyond the log, or another log's     | the partition stops, and says what to do (see `Mark`) |
  */
+import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Database, open, type RootDatabase } from "lmdb";
@@ -79,6 +80,7 @@ export class PartitionStore implements RoomStore {
   readonly #meta: Database<unknown, string>;
   /** Numbers of rooms whose row is not committed yet. */
   readonly #numbers = new Map<RoomId, number>();
+  readonly #owner = randomUUID();
   #nextNumber: number;
   #mark: Mark | undefined;
 
@@ -112,7 +114,7 @@ export class PartitionStore implements RoomStore {
       store = new PartitionStore(dir);
     }
     const version = store.#meta.get("version");
-    if (version === VERSION) return store;
+    if (version === VERSION) return store.#own();
     if (version !== undefined) {
       log.info({ dir, version, wanted: VERSION }, "the checkpoint is of another version: it is rebuilt from the log");
       await store.close();
@@ -120,8 +122,16 @@ export class PartitionStore implements RoomStore {
       mkdirSync(dir);
       store = new PartitionStore(dir);
     }
-    await store.#meta.put("version", VERSION);
-    return store;
+    return store.#own();
+  }
+
+  /** From here on, whoever had the directory before can't write to it any more: two would spoil it. */
+  async #own(): Promise<this> {
+    await this.#root.transaction(() => {
+      void this.#meta.put("version", VERSION);
+      void this.#meta.put("owner", this.#owner);
+    });
+    return this;
   }
 
   /** The last record that is included; undefined when none is. */
@@ -150,7 +160,8 @@ export class PartitionStore implements RoomStore {
   /** Writes a checkpoint. Throws `STORE_FAILED`, and then nothing of it is stored. */
   async commit({ mark, rooms, writes }: Checkpoint): Promise<void> {
     try {
-      await this.#root.batch(() => {
+      await this.#root.transaction(() => {
+        if (this.#meta.get("owner") !== this.#owner) throw new Error("another process has taken this directory over");
         for (const { table, key, value } of writes) {
           if (value === undefined) void this.#tables[table].remove(key);
           else void this.#tables[table].put(key, value);

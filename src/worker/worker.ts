@@ -6,7 +6,16 @@ import { ACTIVE_ROOMS_MAX, CHECKPOINT_ENTRIES, CHECKPOINT_MS, IDLE_MS } from "..
 import { Partition } from "./partition.ts";
 import { Queries } from "./queries.ts";
 
-interface WorkerOptions {
+/** What is kept in memory, and how often the rest is written. */
+export interface MemoryOptions {
+  /** Rooms of the whole process. */
+  readonly activeRoomsMax?: number;
+  readonly idleMs?: number;
+  readonly checkpointMs?: number;
+  readonly checkpointEntries?: number;
+}
+
+interface WorkerOptions extends MemoryOptions {
   readonly nc: Bus;
   readonly partitions: number;
   /** Where checkpoints are kept. */
@@ -14,10 +23,6 @@ interface WorkerOptions {
   readonly log: Logger;
   /** ms since 1970 */
   readonly now?: () => number;
-  readonly activeRoomsMax?: number;
-  readonly idleMs?: number;
-  readonly checkpointMs?: number;
-  readonly checkpointEntries?: number;
 }
 
 export class Worker {

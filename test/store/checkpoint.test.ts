@@ -1,6 +1,3 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import fc from "fast-check";
 import { pino } from "pino";
 import { suite } from "uvu";
@@ -11,13 +8,9 @@ import { type Mark, PartitionStore } from "../../src/store/partition-store.ts";
 import { history, USERS } from "../support/arbitraries.ts";
 import { ROOM } from "../support/given.ts";
 import { stateOf } from "../support/room-state.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 const log = pino({ level: "silent" });
-
-function temporaryDirectory() {
-  const path = mkdtempSync(join(tmpdir(), "tidemark-store-"));
-  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
-}
 
 const markAt = (sequence: number): Mark => ({ sequence, room: ROOM, at: 1, entries: 1 });
 
