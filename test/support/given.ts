@@ -108,7 +108,6 @@ function numbered(position: Position, judgement: Judgement): string {
 }
 
 interface Expectation {
-  // biome-ignore lint/suspicious/noThenProperty: given, when, then: nothing awaits it
   then(outcome: string, ...settled: string[]): Story;
 }
 
