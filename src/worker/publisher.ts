@@ -137,14 +137,11 @@ export class Publisher {
 
     const { partition } = this.#options;
     const through = Math.min(since, this.#changes.oldest() ?? since) - 1;
-    await this.#send(
-      deltas.flatMap((delta) => eventMessages(partition, delta)),
-      through,
-    );
-    await this.#send(
-      deltas.flatMap((delta) => markerMessages(partition, delta)),
-      through,
-    );
+    const events = deltas.flatMap((delta) => eventMessages(partition, delta));
+    // Made now: while the events are on their way, these markers may move on, to events that are not published yet.
+    const markers = deltas.flatMap((delta) => markerMessages(partition, delta));
+    await this.#send(events, through);
+    if (!this.#closed) await this.#send(markers, through);
   }
 
   /** Sends until the streams have acknowledged all of it. */
