@@ -155,7 +155,7 @@ export class Publisher {
     const events = deltas.flatMap((delta) => eventMessages(partition, delta));
     const markers = deltas.flatMap((delta) => markerMessages(partition, delta));
     await this.#send(events, through);
-    await this.#send(markers, through);
+    if (!this.#closed) await this.#send(markers, through);
   }
 
   /** Sends until the streams have acknowledged all of it. */
