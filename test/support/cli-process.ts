@@ -5,7 +5,7 @@ import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 
 const CLI = resolve(import.meta.dirname, "../../src/cli.ts");
-const END_LIMIT_MS = 20_000;
+const END_LIMIT_MS = 40_000;
 
 export interface CliProcess extends AsyncDisposable {
   /** Lines so far. */

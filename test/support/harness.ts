@@ -63,6 +63,8 @@ export interface BusHarness extends AsyncDisposable {
   readonly jsm: JetStreamManager;
   /** Stops the broker, and starts it again on the same port and store. */
   restartBroker(): Promise<void>;
+  /** Lets the broker answer nothing any more, without an end of its connections. */
+  pauseBroker(): void;
   /** A request to `tidemark.in.<inlet>.<target>`; resolves to the decoded reply, which must be in the same encoding. */
   send(inlet: string, target: string, body: unknown, options?: SendOptions): Promise<Body>;
   /** The same, and the request must be taken. */
@@ -132,6 +134,7 @@ export async function startBus(): Promise<BusHarness> {
       await broker.stop();
       broker = await startBroker({ storeDir, port: Number(new URL(url).port) });
     },
+    pauseBroker: () => broker.kill("SIGSTOP"),
     [Symbol.asyncDispose]: async () => {
       await nc.close();
       await broker.stop();
