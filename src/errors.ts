@@ -19,6 +19,8 @@ const CODES = {
   BUS_MISMATCH: { retry: false },
   /** A record of a version or shape that this version can't read. Never skipped. */
   RECORD_UNREADABLE: { retry: false },
+  /** A checkpoint can't be read or written. It is a cache: the log has everything. */
+  STORE_FAILED: { retry: false },
   /** The log lacks records that it must hold, or was replaced. */
   LOG_BROKEN: { retry: false },
 } as const;
@@ -54,9 +56,4 @@ export class TidemarkError extends Error {
 /** The text of whatever was thrown, for a log line or a reply. Never a stack. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-/** A broken invariant is a bug or a damaged log: it stops the partition rather than spoil its state. */
-export function invariant(condition: unknown, message: string): asserts condition {
-  if (!condition) throw new Error(`invariant broken: ${message}`);
 }

@@ -2,7 +2,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { LIVE, positionOf } from "../../actors/entry.ts";
 import { fold } from "../../actors/fold.ts";
-import { emptyRoom } from "../../actors/room.ts";
+import { Room } from "../../actors/room.ts";
 import { at, backfilled, event, given, live, ROOM } from "../support/given.ts";
 
 const f1 = suite("F1: the order of an event");
@@ -24,7 +24,7 @@ f1("puts events that were backfilled newest first in their true order", () => {
 });
 
 f1("tells entries of one record apart", () => {
-  const room = emptyRoom(ROOM);
+  const room = new Room(ROOM);
   const [first, second] = [positionOf(7, 0), positionOf(7, 1)];
   assert.equal(fold(room, first, [LIVE, event("$a")]), { outcome: "ordered", order: 7168, settled: [] });
   assert.equal(fold(room, second, [LIVE, event("$b")]), { outcome: "ordered", order: 7169, settled: [] });

@@ -22,7 +22,7 @@ import {
 } from "../../actors/entry.ts";
 import { fold, isRead, type Judgement, type Outcome } from "../../actors/fold.ts";
 import type { Marker } from "../../actors/markers.ts";
-import { emptyRoom } from "../../actors/room.ts";
+import { Room } from "../../actors/room.ts";
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import type { EventId, RoomId, ServerName, ThreadId, UserId } from "../../src/matrix/ids.ts";
 import { READ, type ReceiptType } from "../../src/matrix/receipt.ts";
@@ -113,7 +113,7 @@ interface Expectation {
 
 /** A room, and the entries that were folded into it. */
 export class Story {
-  readonly room = emptyRoom(ROOM);
+  readonly room = new Room(ROOM);
   #count = 0;
 
   fold(entry: Entry): Outcome {

@@ -3,7 +3,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Entry } from "../../actors/entry.ts";
 import { fold } from "../../actors/fold.ts";
-import { emptyRoom, type Room } from "../../actors/room.ts";
+import { Room } from "../../actors/room.ts";
 import { DELTAS_AGE_MS, FLUSH_WINDOW_MS, PENDING_CHANGES_MAX, PENDING_CHANGES_RESUME } from "../../src/limits.ts";
 import type { RoomId, UserId } from "../../src/matrix/ids.ts";
 import { READ_PRIVATE } from "../../src/matrix/receipt.ts";
@@ -33,7 +33,7 @@ class Harness {
   /** Folds an entry as the next one of the log, or as the nth. */
   fold(entry: Entry, { room: id = A, n = this.#count + 1, clock = START } = {}): void {
     this.#count = Math.max(this.#count, n);
-    const room = this.#rooms.get(id) ?? emptyRoom(id);
+    const room = this.#rooms.get(id) ?? new Room(id);
     this.#rooms.set(id, room);
     this.publisher.note(room, at(n), clock, entry, fold(room, at(n), entry));
   }

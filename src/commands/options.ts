@@ -1,0 +1,55 @@
+/** Options that several commands have. Each is also an environment variable (DESIGN 4.6). */
+import { InvalidArgumentError, Option } from "commander";
+import { pino } from "pino";
+
+export const natsOption = () => new Option("--nats <url>", "the broker, nats://host:port[,…]").env("TIDEMARK_NATS");
+
+export const dataOption = () =>
+  new Option("--data <dir>", "where state is kept").env("TIDEMARK_DATA").default("tidemark-data");
+
+export const logLevelOption = () =>
+  new Option("--log-level <level>", "logs go to standard error")
+    .env("TIDEMARK_LOG_LEVEL")
+    .choices(["fatal", "error", "warn", "info", "debug", "trace", "silent"])
+    .default("info");
+
+/** Structured logs on standard error: standard output belongs to what the command says. */
+export function logger(level: string) {
+  return pino({ level, base: null }, pino.destination({ dest: 2, sync: true }));
+}
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export function address(text: string): Address {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  const host = match?.[1] ?? match?.[2];
+  if (host === undefined || port > 65_535)
+    throw new InvalidArgumentError("must be <host:port>, port 0 for a free one.");
+  return { host, port };
+}
+
+/** An integer within bounds. */
+export function integer(min: number, max: number) {
+  return (text: string): number => {
+    const value = Number(text);
+    if (text.trim() === "" || !Number.isInteger(value) || value < min || value > max) {
+      throw new InvalidArgumentError(`must be an integer from ${min} to ${max}.`);
+    }
+    return value;
+  };
+}
+
+/** Some of the named, separated by commas. */
+export function someOf<T extends string>(names: readonly T[]) {
+  return (text: string): ReadonlySet<T> => {
+    const chosen = text.split(",").map((name) => name.trim());
+    for (const name of chosen) {
+      if (!names.includes(name as T)) throw new InvalidArgumentError(`must be some of ${names.join(",")}.`);
+    }
+    return new Set(chosen as T[]);
+  };
+}
