@@ -101,6 +101,11 @@ function foldEvent(room: Room, position: Position, event: MatrixEvent, backfille
     sender: event.sender,
     counts: !backfilled && countsAsUnread(event),
   };
+  const redaction = room.redactionsAhead ? room.redactions.get(event.event_id) : undefined; // F11
+  if (redaction !== undefined) {
+    info.redaction = redaction;
+    info.counts = false;
+  }
   room.events.set(event.event_id, info);
   if (!backfilled) {
     if (info.counts) room.unread.add(info);
@@ -116,7 +121,7 @@ function threadOf(room: Room, event: MatrixEvent): ThreadId {
   const relation = relationOf(event);
   if (relation?.relType === "m.thread") {
     const root = eventId.safeParse(relation.eventId);
-    if (root.success) return root.data;
+    if (root.success && root.data !== event.event_id) return root.data;
   }
   const target = infoOf(room, relation?.eventId) ?? infoOf(room, redactionTarget(event));
   return target?.thread ?? MAIN;
@@ -127,11 +132,17 @@ function infoOf(room: Room, id: string | undefined): EventInfo | undefined {
   return id === undefined ? undefined : room.events.get(id as EventId);
 }
 
-/** F11. The target keeps its order, thread and markers. */
+/** F11. The target keeps its order, thread and markers. One that is not known yet is redacted when it comes. */
 function redact(room: Room, redaction: MatrixEvent): void {
   const id = redactionTarget(redaction) as EventId | undefined;
-  const target = infoOf(room, id);
-  if (target === undefined || id === undefined || target.redaction !== undefined) return;
+  if (id === undefined) return;
+  const target = room.events.get(id);
+  if (target === undefined) {
+    if (room.redactions.get(id) === undefined) room.redactions.set(id, redaction.event_id);
+    room.redactionsAhead = true;
+    return;
+  }
+  if (target.redaction !== undefined) return;
   target.redaction = redaction.event_id;
   if (target.counts) room.unread.remove(target);
   target.counts = false;

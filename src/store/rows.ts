@@ -56,31 +56,40 @@ export type RoomRow = readonly [
   eventsChanged: Position,
   receiptsChanged: Position,
   membershipKnown: 0 | 1,
+  redactionsAhead: 0 | 1,
   heldCount: number,
   acl: Record<string, unknown> | 0,
   timeline: readonly Position[],
 ];
 
 export function roomRow(number: number, room: RoomFacts, heldCount: number): RoomRow {
-  const { position, changed, membershipKnown, acl, timeline } = room;
+  const { position, changed, membershipKnown, redactionsAhead, acl, timeline } = room;
   return [
     number,
     position,
     changed.events,
     changed.receipts,
     membershipKnown ? 1 : 0,
+    redactionsAhead ? 1 : 0,
     heldCount,
     acl ?? 0,
     [...timeline],
   ];
 }
 
-export function roomFacts([, position, events, receipts, membershipKnown, , acl, timeline]: RoomRow): RoomFacts {
+export function roomFacts(row: RoomRow): RoomFacts {
+  const [, position, events, receipts, membershipKnown, redactionsAhead, , acl, timeline] = row;
   return {
     position,
     changed: { events, receipts },
     membershipKnown: membershipKnown === 1,
+    redactionsAhead: redactionsAhead === 1,
     acl: acl === 0 ? undefined : acl,
     timeline: [...timeline],
   };
+}
+
+/** Whether a room has held receipts to look for. */
+export function holds(row: RoomRow): boolean {
+  return row[6] > 0;
 }
