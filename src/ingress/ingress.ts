@@ -9,7 +9,7 @@ import { decodeUntrusted, type Encoding, encodeAs, encodingOf } from "../bus/cod
 import type { Bus, BusMessage, BusSubscription } from "../bus/connection.ts";
 import { partitionOf } from "../bus/partition.ts";
 import { encodeRecord } from "../bus/record.ts";
-import { decodeToken, type Inlet, inWildcard, lastToken, logSubject } from "../bus/subjects.ts";
+import { decodeToken, type Inlet, inWildcard, lastToken, logSubject, replySubject } from "../bus/subjects.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { REQUEST_BYTES_MAX, ROOM_TOKENS_MAX } from "../limits.ts";
 import { type RoomId, roomId, serverName } from "../matrix/ids.ts";
@@ -32,6 +32,7 @@ interface IngressOptions {
 }
 
 export class Ingress {
+  readonly #nc: Bus;
   readonly #log: Logger;
   readonly #now: () => number;
   readonly #publisher: AckedPublisher;
@@ -42,6 +43,7 @@ export class Ingress {
   readonly #rooms = new Map<string, RoomId>();
 
   constructor({ nc, partitions, log, now = Date.now }: IngressOptions) {
+    this.#nc = nc;
     this.#log = log;
     this.#now = now;
     this.#publisher = new AckedPublisher(nc);
@@ -73,10 +75,14 @@ export class Ingress {
     this.#publisher.close();
   }
 
-  /** One promise a request, not one a step: at tens of thousands a second they are what the collector works for. */
+  /**
+   * A request that waits for the log is one promise and the subject of its reply. At tens of thousands a second, what
+   * waits is what the collector has to copy: so neither a promise for each step, nor the message.
+   */
   #receive(inlet: Inlet, message: BusMessage): void {
     const encoding = encodingOf(message.data);
-    const answer = (reply: Reply) => this.#answer(message, reply, encoding);
+    const to = message.reply;
+    const answer = (reply: Reply) => this.#answer(to, reply, encoding);
     const refuse = (error: unknown) => answer(this.#refusal(error));
     try {
       this.#handle(inlet, message, encoding).then(answer, refuse);
@@ -85,10 +91,13 @@ export class Ingress {
     }
   }
 
-  #answer(message: BusMessage, reply: Reply, encoding: Encoding): void {
-    if (message.reply === undefined || message.reply === "") return;
+  #answer(to: string | undefined, reply: Reply, encoding: Encoding): void {
+    if (to === undefined || to === "") return;
     try {
-      message.respond(encodeAs(Array.isArray(reply) ? { ok: true, positions: reply } : reply, encoding));
+      this.#nc.publish(
+        replySubject(to),
+        encodeAs(Array.isArray(reply) ? { ok: true, positions: reply } : reply, encoding),
+      );
     } catch (error) {
       this.#log.warn({ reason: reasonOf(error) }, "a reply could not be sent");
     }
