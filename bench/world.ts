@@ -15,6 +15,8 @@ import { fileURLToPath } from "node:url";
 import { startBroker } from "../src/bus/broker/process.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
+/** As package.json starts Tidemark. */
+const NODE_OPTIONS = ["--max-semi-space-size=32"];
 const BUILT_CLI = "dist/src/cli.js";
 const ECHO_RESPONDER = fileURLToPath(new URL("./echo-responder.ts", import.meta.url));
 
@@ -42,7 +44,8 @@ export async function startWorld({ built, profile }: WorldOptions): Promise<Worl
     const broker = await startBroker({ storeDir: join(data, "nats") });
     closing.push(() => broker.stop());
 
-    const node = profile === undefined ? [] : ["--cpu-prof", "--cpu-prof-dir", resolve(profile)];
+    const node = [...NODE_OPTIONS];
+    if (profile !== undefined) node.push("--cpu-prof", "--cpu-prof-dir", resolve(profile));
     const cli = built ? [BUILT_CLI] : ["--import", "tsx", "src/cli.ts"];
     const start = ["start", "--nats", broker.url, "--data", data, "--log-level", "warn"];
     const tidemark = await startNode([...node, ...cli, ...start]);
