@@ -29,6 +29,12 @@ const RATIOS = [
   { id: "batch_to_echo", title: "64 receipts a message : bare NATS echo", of: "batch", to: "echo" },
 ] as const;
 
+/** What a receipt costs Tidemark. It depends less than a rate on what else the machine does. */
+const COSTS = [
+  { id: "single_cost", title: "Tidemark's processor time, single receipts", of: "single" },
+  { id: "batch_cost", title: "Tidemark's processor time, 64 receipts a message", of: "batch" },
+] as const;
+
 const TARGETS: readonly Target[] = [
   { id: "single_to_echo", min: 0.3 },
   { id: "single_to_jetstream", min: 2 },
@@ -53,7 +59,13 @@ export function results(cases: readonly Case[], rounds: readonly Round[]): Resul
       rounds.map(({ values }) => values[of]! / values[to]!),
     ),
   );
-  return [...figures, ...ratios];
+  const costs = COSTS.filter(({ of }) => ran.has(of)).map(({ id, title, of }) =>
+    result(
+      { id, title, unit: "µs" },
+      rounds.map(({ values, cores }) => ((cores[of]!.tidemark ?? Number.NaN) * 1e6) / values[of]!),
+    ),
+  );
+  return [...figures, ...ratios, ...costs];
 }
 
 function result(figure: Pick<Result, "id" | "title" | "unit">, values: readonly number[]): Result {
