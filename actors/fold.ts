@@ -96,6 +96,7 @@ function foldEvent(room: Room, position: Position, event: MatrixEvent, backfille
 
   const order = backfilled ? -position : position; // F1
   const info: EventInfo = {
+    id: event.event_id,
     order,
     thread: threadOf(room, event),
     sender: event.sender,
@@ -183,7 +184,7 @@ function foldReceipt(room: Room, position: Position, receipt: ReceiptEntry): Out
 }
 
 function judge(room: Room, position: Position, receipt: ReceiptEntry, info: EventInfo): Judgement {
-  const [, user, type, event, thread, ts, origin] = receipt;
+  const [, user, type, , thread, ts, origin] = receipt;
   if (origin !== null) {
     if (aclDenies(room, origin)) return ACL_DENIED; // F9
     if (room.membershipKnown && room.members.get(user) !== "join") return NOT_JOINED; // F9
@@ -192,14 +193,14 @@ function judge(room: Room, position: Position, receipt: ReceiptEntry, info: Even
 
   const marker = room.markers.get(user, type, thread);
   if (marker === undefined) {
-    const first: Marker = { user, type, thread, event, order: info.order, ts, position };
+    const first: Marker = { user, type, thread, event: info.id, order: info.order, ts, position };
     room.markers.add(first);
     return { outcome: "advanced", marker: first, from: undefined };
   }
   if (info.order <= marker.order) return { outcome: "stale", marker }; // F7
 
   const from = marker.order;
-  room.markers.move(marker, { event, order: info.order, ts, position });
+  room.markers.move(marker, { event: info.id, order: info.order, ts, position });
   return { outcome: "advanced", marker, from };
 }
 

@@ -32,6 +32,9 @@ export const RETRY_AFTER_MS = 250;
 /** A publish to a stream without an acknowledgement for so long has failed. */
 export const ACK_TIMEOUT_MS = 5_000;
 
+/** Rooms whose subject token ingress need not parse again. */
+export const ROOM_TOKENS_MAX = 65_536;
+
 /** Servers whose judgement by one room's server ACL is remembered. */
 export const ACL_CACHE_MAX = 1_024;
 

@@ -64,6 +64,9 @@ export const rejectedSubject = (partition: number, room: RoomId) =>
 export const querySubject = (room: RoomId) => subject(`tidemark.query.${encodeToken(room)}`);
 export const queryWildcard = subject("tidemark.query.*");
 
+/** A reply subject, as a request named it. The broker made sure that it is one. */
+export const replySubject = (reply: string) => subject(reply);
+
 /** Names of streams and buckets, and what the streams take in. */
 export const PARTITIONS_BUCKET = "tidemark";
 export const logStream = (partition: number) => `TIDEMARK_LOG_${partition}`;

@@ -231,7 +231,7 @@ export class PartitionStore implements RoomStore {
     const { events, markers, members, redactions, held, unread } = this.#tables;
     return {
       facts: row === undefined ? undefined : roomFacts(row),
-      events: this.#rows(events, number, (_, value) => eventInfo(value as EventRow)),
+      events: this.#rows(events, number, (id: EventId, value) => eventInfo(id, value as EventRow)),
       markers: this.#rows(markers, number, (user: UserId, value) =>
         (value as MarkerRow[]).map((stored) => marker(user, stored)),
       ),

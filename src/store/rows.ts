@@ -27,8 +27,8 @@ export function eventRow({ order, thread, sender, counts, redaction }: EventInfo
   return [order, thread === MAIN ? 0 : thread, sender, counts ? 1 : 0, redaction ?? 0];
 }
 
-export function eventInfo([order, thread, sender, counts, redaction]: EventRow): EventInfo {
-  const info: EventInfo = { order, thread: thread === 0 ? MAIN : thread, sender, counts: counts === 1 };
+export function eventInfo(id: EventId, [order, thread, sender, counts, redaction]: EventRow): EventInfo {
+  const info: EventInfo = { id, order, thread: thread === 0 ? MAIN : thread, sender, counts: counts === 1 };
   return redaction === 0 ? info : { ...info, redaction };
 }
 
