@@ -207,7 +207,7 @@ run("killed under load and started again, it goes on: readers end where the snap
   await Promise.all(senders);
 
   const agree = async () => {
-    const reader = new DeltaReader();
+    const reader = new DeltaReader({ repeats: true });
     for (const { subject, body } of deltas.messages) reader.read(subject, body);
     const different: string[] = [];
     for (const room of rooms) {
