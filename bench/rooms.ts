@@ -7,7 +7,7 @@
 import { connect, type NatsConnection } from "nats";
 import { decode, encode } from "../src/bus/codec.ts";
 import { inSubject } from "../src/bus/subjects.ts";
-import { roomId } from "../src/matrix/ids.ts";
+import { type RoomId, roomId } from "../src/matrix/ids.ts";
 
 const SERVER = "bench.example.org";
 const EVENTS_PER_REQUEST = 100;
@@ -34,17 +34,20 @@ export async function makeRooms(url: string, size: Size): Promise<Rooms> {
   try {
     const series = made++;
     const ids = Array.from({ length: size.rooms }, (_, room) => roomId.parse(`!r${series}-${room}:${SERVER}`));
-    const allPublished = countEvents(nc, size.rooms * size.events);
-    for (let from = 0; from < size.events; from += EVENTS_PER_REQUEST) {
-      const events: unknown[] = [];
-      for (let n = from; n < Math.min(from + EVENTS_PER_REQUEST, size.events); n++) events.push(eventOf(n));
-      const payload = encode(events);
-      await Promise.all(ids.map((id) => sendEvents(nc, inSubject("event", id), payload)));
-    }
-    await allPublished;
+    const published = countEvents(nc, size.rooms * size.events);
+    await Promise.all([published, sendAllEvents(nc, ids, size.events)]);
     return { subjects: ids.map((id) => inSubject("receipt", id)), size };
   } finally {
     await nc.close();
+  }
+}
+
+async function sendAllEvents(nc: NatsConnection, rooms: readonly RoomId[], count: number): Promise<void> {
+  for (let from = 0; from < count; from += EVENTS_PER_REQUEST) {
+    const events: unknown[] = [];
+    for (let n = from; n < Math.min(from + EVENTS_PER_REQUEST, count); n++) events.push(eventOf(n));
+    const payload = encode(events);
+    await Promise.all(rooms.map((room) => sendEvents(nc, inSubject("event", room), payload)));
   }
 }
 

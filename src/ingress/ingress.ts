@@ -82,12 +82,13 @@ export class Ingress {
   #receive(inlet: Inlet, message: BusMessage): void {
     const encoding = encodingOf(message.data);
     const to = message.reply;
-    const answer = (reply: Reply) => this.#answer(to, reply, encoding);
-    const refuse = (error: unknown) => answer(this.#refusal(error));
     try {
-      this.#handle(inlet, message, encoding).then(answer, refuse);
+      this.#handle(inlet, message, encoding).then(
+        (reply) => this.#answer(to, reply, encoding),
+        (error) => this.#answer(to, this.#refusal(error), encoding),
+      );
     } catch (error) {
-      refuse(error);
+      this.#answer(to, this.#refusal(error), encoding);
     }
   }
 
