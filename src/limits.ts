@@ -87,6 +87,10 @@ export const REJECTED_AGE_MS = 7 * 24 * 3_600_000;
 export const PARTITIONS_DEFAULT = 8;
 export const PARTITIONS_MAX = 1_024;
 
+/** How long a drain waits for what is in the log already, and how often it looks. */
+export const DRAIN_FOLD_MS_MAX = 2_000;
+export const DRAIN_FOLD_POLL_MS = 5;
+
 /** A drain that takes longer than this is given up; the log has everything. */
 export const DRAIN_MS_MAX = 10_000;
 
