@@ -38,7 +38,7 @@ export interface Received {
 }
 
 /** Messages of a subscription, decoded, in order of arrival. */
-interface Inbox {
+export interface Inbox {
   readonly messages: readonly Received[];
   /** The first message that satisfies the predicate, whether it is here or still to come. */
   next(predicate?: (body: Body, subject: string) => boolean): Promise<Received>;

@@ -82,7 +82,7 @@ export function load(bus: BusHarness, rooms: readonly string[], next: () => numb
 }
 
 /** Every record of these partitions, folded in this process and in no other state. */
-export async function foldedFromScratch(bus: BusHarness, partitions: number): Promise<Map<string, Room>> {
+async function foldedFromScratch(bus: BusHarness, partitions: number): Promise<Map<string, Room>> {
   const rooms = new Map<string, Room>();
   for (let partition = 0; partition < partitions; partition++) {
     for (const { sequence, subject, entries } of await bus.records(partition)) {
@@ -123,7 +123,9 @@ export async function assertIsItsLog(
     await eventually(() => {
       const reader = new DeltaReader();
       for (const { subject, body } of deltas.messages) reader.read(subject, body);
-      return JSON.stringify(uncovered(reader.room(id).markers)) === wanted;
-    }, "a reader of deltas has the snapshot's markers");
+      const { markers, orders } = reader.room(id);
+      const told = ids.every((event) => orders.get(event) === room.events.get(event)?.order);
+      return told && JSON.stringify(uncovered(markers)) === wanted;
+    }, "a reader of deltas has every event's order, and the snapshot's markers");
   }
 }
