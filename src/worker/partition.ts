@@ -46,6 +46,8 @@ export class Partition {
   readonly #actor: ActorRefFrom<typeof partitionMachine>;
   #claimed: Claimed | undefined;
   #folded = 0;
+  /** Settles when no reader is being opened. Never rejects. */
+  #opening: Promise<void> = Promise.resolve();
   #failure: unknown;
 
   constructor(options: PartitionOptions) {
@@ -74,6 +76,7 @@ export class Partition {
     if (this.live) await this.#foldRest();
     this.#actor.send({ type: "DRAIN" });
     await waitFor(this.#actor, (state) => state.matches("released") || state.matches("failed"));
+    await this.#opening; // a consumer that is being made when the connection closes would be tried for minutes
     this.#claimed?.publisher.close();
     this.#claimed?.checkpoints.close();
     await this.#claimed?.store.close();
@@ -165,14 +168,17 @@ export class Partition {
     const pause = async () => {
       reader?.close();
       await Promise.all([publisher.relieved(), checkpoints.done()]);
-      if (!stopped) await open();
+      if (!stopped) begin();
+    };
+    const begin = () => {
+      this.#opening = open().catch(fail);
     };
 
     lastSequence(nc, partition)
       .then((last) => {
         goal = last;
         caughtUp();
-        return open();
+        if (!stopped) begin();
       })
       .catch(fail);
     return () => {

@@ -55,8 +55,8 @@ export class Worker {
     const started = await Promise.allSettled(partitions.map((partition) => partition.start()));
     const failed = started.find((result) => result.status === "rejected");
     if (failed !== undefined) {
-      acked.close();
       await Promise.all(partitions.map((partition) => partition.stop()));
+      acked.close();
       throw failed.reason;
     }
     return new Worker(acked, partitions, new Queries({ nc, partitions, log }));
