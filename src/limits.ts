@@ -86,3 +86,21 @@ export const PARTITIONS_MAX = 1_024;
 
 /** A drain that takes longer than this is given up; the log has everything. */
 export const DRAIN_MS_MAX = 10_000;
+
+/* Federation. */
+
+/** How long a receipt for other servers waits for others to share an EDU with. */
+export const FEDERATION_WINDOW_MS = 1_000;
+export const FEDERATION_WINDOW_MS_MAX = 60_000;
+
+/** In a room of fewer servers, ours included, some receipts don't wait. */
+export const FEDERATION_SMALL_ROOM_SERVERS = 10;
+
+/** In such a room, a receipt on an event that came less than this ago doesn't wait. */
+export const FEDERATION_YOUNG_EVENT_MS = 60_000;
+
+/** One EDU as JSON, as much as an event may have (Matrix specification, "Size limits"). */
+export const EDU_BYTES_MAX = 65_535;
+
+/** EDUs of one transaction (Matrix specification, server-server API, "Transactions"). */
+export const EDUS_PER_TRANSACTION_MAX = 100;

@@ -12,6 +12,8 @@ import { type Bus, connectBus } from "./bus/connection.ts";
 import { prepareBus } from "./bus/streams.ts";
 import { startGateway } from "./gateway/gateway.ts";
 import { Ingress } from "./ingress/ingress.ts";
+import { FEDERATION_WINDOW_MS } from "./limits.ts";
+import type { ServerName } from "./matrix/ids.ts";
 import { Worker } from "./worker/worker.ts";
 
 export const ROLES = ["ingress", "worker", "gateway"] as const;
@@ -24,6 +26,10 @@ export interface StartOptions {
   readonly http: { readonly host: string; readonly port: number };
   readonly roles: ReadonlySet<Role>;
   readonly partitions?: number;
+  /** Servers whose users are local. Without any, every user whose receipts come from a front-end is. */
+  readonly serverNames?: readonly ServerName[];
+  /** How long receipts for other servers wait for others, ms. */
+  readonly federationWindow?: number;
   readonly log: Logger;
 }
 
@@ -63,7 +69,8 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const partitions = await prepareBus(nc, options.partitions);
     let worker: Worker | undefined;
     if (roles.has("worker")) {
-      worker = await Worker.start({ nc, partitions, log });
+      const { serverNames = [], federationWindow: windowMs = FEDERATION_WINDOW_MS } = options;
+      worker = await Worker.start({ nc, partitions, federation: { serverNames, windowMs }, log });
       closing.push(() => worker!.drain());
     }
     if (roles.has("ingress")) {

@@ -64,6 +64,9 @@ export const rejectedSubject = (partition: number, room: RoomId) =>
 export const querySubject = (room: RoomId) => subject(`tidemark.query.${encodeToken(room)}`);
 export const queryWildcard = subject("tidemark.query.*");
 
+export const federationSubject = (destination: ServerName) =>
+  subject(`tidemark.federation.${encodeToken(destination)}`);
+
 /** A reply subject, as a request named it. The broker made sure that it is one. */
 export const replySubject = (reply: string) => subject(reply);
 

@@ -1,9 +1,9 @@
 /** `tidemark start`: runs until it is told to stop. */
 import { Command, Option } from "commander";
 import { TidemarkError } from "../errors.ts";
-import { DRAIN_MS_MAX, PARTITIONS_MAX } from "../limits.ts";
+import { DRAIN_MS_MAX, FEDERATION_WINDOW_MS, FEDERATION_WINDOW_MS_MAX, PARTITIONS_MAX } from "../limits.ts";
 import { ROLES, start } from "../start.ts";
-import { address, dataOption, integer, logger, logLevelOption, natsOption, someOf } from "./options.ts";
+import { address, dataOption, integer, logger, logLevelOption, natsOption, serverNames, someOf } from "./options.ts";
 
 export function startCommand(): Command {
   return new Command("start")
@@ -27,11 +27,22 @@ export function startCommand(): Command {
         .env("TIDEMARK_PARTITIONS")
         .argParser(integer(1, PARTITIONS_MAX)),
     )
+    .addOption(
+      new Option("--server-name <name>", "a server whose users are local; may be given again")
+        .env("TIDEMARK_SERVER_NAME")
+        .argParser(serverNames),
+    )
+    .addOption(
+      new Option("--federation-window <ms>", "how long receipts for other servers wait for others")
+        .env("TIDEMARK_FEDERATION_WINDOW")
+        .argParser(integer(0, FEDERATION_WINDOW_MS_MAX))
+        .default(FEDERATION_WINDOW_MS),
+    )
     .addOption(logLevelOption())
     .action(async (options) => {
       const log = logger(options.logLevel);
       const stopped = stopSignal();
-      const tidemark = await start({ ...options, log });
+      const tidemark = await start({ ...options, serverNames: options.serverName, log });
       process.stdout.write(`tidemark ready nats=${tidemark.natsUrl} http=${tidemark.httpUrl}\n`);
       const why = await Promise.race([stopped, tidemark.brokerLost.then(() => "broker lost" as const)]);
       log.info({ why }, "stopping");

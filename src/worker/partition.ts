@@ -11,6 +11,7 @@ import { publishedThrough } from "../bus/deltas.ts";
 import { LogReader, lastSequence } from "../bus/log.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import type { RoomId } from "../matrix/ids.ts";
+import { type FederationOptions, FederationPublisher } from "./federation.ts";
 import { Publisher } from "./publisher.ts";
 
 interface PartitionOptions {
@@ -18,6 +19,7 @@ interface PartitionOptions {
   readonly acked: AckedPublisher;
   readonly partition: number;
   readonly store: RoomStore;
+  readonly federation: FederationOptions;
   readonly log: Logger;
   /** ms since 1970 */
   readonly now: () => number;
@@ -79,7 +81,8 @@ export class Partition {
   async #claim(): Promise<void> {
     const { nc, acked, partition, log, now } = this.#options;
     const published = await publishedThrough(nc, partition);
-    this.#publisher = new Publisher({ partition, acked, published, log, startedAt: now() });
+    const federation = new FederationPublisher({ ...this.#options.federation, partition, acked, log });
+    this.#publisher = new Publisher({ partition, acked, federation, published, log, startedAt: now() });
   }
 
   /** Reads the log until it is told to stop. Pauses while the publisher can't follow. */

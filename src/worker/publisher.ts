@@ -20,22 +20,23 @@ import type { Position } from "../../actors/entry.ts";
 import type { Folded } from "../../actors/room-machine.ts";
 import type { AckedPublisher } from "../bus/acked-publisher.ts";
 import { publishedHeader } from "../bus/deltas.ts";
-import { reasonOf } from "../errors.ts";
 import {
   DELTAS_AGE_MS,
   FLUSH_ROOMS_MAX,
   FLUSH_WINDOW_MS,
   PENDING_CHANGES_MAX,
   PENDING_CHANGES_RESUME,
-  PUBLISH_RETRY_MS_MAX,
-  PUBLISH_RETRY_MS_MIN,
 } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
+import type { FederationPublisher } from "./federation.ts";
 import { eventMessages, type Message, markerMessages } from "./messages.ts";
+import { sendAll } from "./send.ts";
 
 interface PublisherOptions {
   readonly partition: number;
   readonly acked: Pick<AckedPublisher, "publish">;
+  /** What it has not published yet counts as not published here as well. */
+  readonly federation: FederationPublisher;
   /** Through which position the world was told already. */
   readonly published: Position;
   readonly log: Logger;
@@ -63,6 +64,7 @@ export class Publisher {
   readonly note: Folded = (room, position, at, entry, outcome) => {
     const { published, startedAt } = this.#options;
     const told = position <= published || at < startedAt - DELTAS_AGE_MS;
+    this.#options.federation.note(room, { position, at, entry }, outcome, told);
     if (!this.#changes.note(room, position, entry, outcome, told)) return;
     if (this.#cooling.has(room.id)) return;
     this.#due.add(room.id);
@@ -84,6 +86,7 @@ export class Publisher {
 
   /** Publishes everything that waits, windows or not. */
   async drain(): Promise<void> {
+    await this.#options.federation.drain();
     clearTimeout(this.#timer);
     this.#cooling.clear();
     while (!this.#closed && (this.#changes.oldest() !== undefined || this.#flushing !== undefined)) {
@@ -96,6 +99,7 @@ export class Publisher {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+    this.#options.federation.close();
   }
 
   /** Flushes once the current fetch is folded: microtasks run after it. */
@@ -135,8 +139,8 @@ export class Publisher {
     if (deltas.length === 0) return;
     this.#cool();
 
-    const { partition } = this.#options;
-    const through = Math.min(since, this.#changes.oldest() ?? since) - 1;
+    const { partition, federation } = this.#options;
+    const through = Math.min(since, this.#changes.oldest() ?? since, federation.oldest() ?? since) - 1;
     await this.#send(
       deltas.flatMap((delta) => eventMessages(partition, delta)),
       through,
@@ -148,21 +152,13 @@ export class Publisher {
   }
 
   /** Sends until the streams have acknowledged all of it. */
-  async #send(messages: readonly Message[], through: Position): Promise<void> {
-    let left = messages;
-    for (let pause = PUBLISH_RETRY_MS_MIN; left.length > 0; pause = Math.min(pause * 2, PUBLISH_RETRY_MS_MAX)) {
-      const header = publishedHeader(through);
-      const { acked, partition, log } = this.#options;
-      const results = await Promise.allSettled(
-        left.map(({ subject, payload }) => acked.publish(subject, payload, header)),
-      );
-      const failure = results.find((result) => result.status === "rejected");
-      if (failure === undefined) return;
-      left = left.filter((_, i) => results[i]?.status === "rejected");
-      if (this.#closed) return;
-      log.warn({ partition, messages: left.length, reason: reasonOf(failure.reason) }, "deltas are sent again");
-      await new Promise((resolve) => setTimeout(resolve, pause));
-    }
+  #send(messages: readonly Message[], through: Position): Promise<void> {
+    const { acked, partition, log } = this.#options;
+    return sendAll(acked, messages, {
+      headers: publishedHeader(through),
+      closed: () => this.#closed,
+      again: (left, reason) => log.warn({ partition, messages: left, reason }, "deltas are sent again"),
+    });
   }
 
   /** Wakes when the first window ends. */

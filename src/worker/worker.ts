@@ -3,12 +3,14 @@ import type { Logger } from "pino";
 import { AckedPublisher } from "../bus/acked-publisher.ts";
 import type { Bus } from "../bus/connection.ts";
 import { MemoryStore } from "../store/memory.ts";
+import type { FederationOptions } from "./federation.ts";
 import { Partition } from "./partition.ts";
 import { Queries } from "./queries.ts";
 
 interface WorkerOptions {
   readonly nc: Bus;
   readonly partitions: number;
+  readonly federation: FederationOptions;
   readonly log: Logger;
   /** ms since 1970 */
   readonly now?: () => number;
@@ -26,11 +28,11 @@ export class Worker {
   }
 
   /** Resolves when every partition is folded to the end that its log had. Throws when one can't be. */
-  static async start({ nc, partitions: count, log, now = Date.now }: WorkerOptions): Promise<Worker> {
+  static async start({ nc, partitions: count, federation, log, now = Date.now }: WorkerOptions): Promise<Worker> {
     const acked = new AckedPublisher(nc);
     const partitions = Array.from(
       { length: count },
-      (_, partition) => new Partition({ nc, acked, partition, store: new MemoryStore(), log, now }),
+      (_, partition) => new Partition({ nc, acked, partition, store: new MemoryStore(), federation, log, now }),
     );
     const started = await Promise.allSettled(partitions.map((partition) => partition.start()));
     const failed = started.find((result) => result.status === "rejected");
