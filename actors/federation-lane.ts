@@ -42,7 +42,7 @@ export class Lane {
   }
 
   add(destinations: Destinations, position: Position, item: Addressed): void {
-    this.#since ??= position;
+    this.#since = Math.min(this.#since ?? position, position); // rooms of one fetch are folded one after the other
     const { room } = item.receipt;
     const mail = this.#rooms.get(room);
     if (mail === undefined) {

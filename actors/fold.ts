@@ -18,7 +18,6 @@
  */
 import { countsAsUnread, type MatrixEvent, redactedBy as redactionTarget, relationOf } from "../src/matrix/event.ts";
 import { type EventId, eventId, MAIN, type ServerName, type ThreadId, userId } from "../src/matrix/ids.ts";
-import { serverAcl } from "../src/matrix/server-acl.ts";
 import {
   BACKFILLED,
   type Entry,
@@ -33,6 +32,9 @@ import type { EventInfo } from "./event-info.ts";
 import type { HeldReceipt } from "./held.ts";
 import type { Marker } from "./markers.ts";
 import type { Room } from "./room.ts";
+
+/** Raised whenever the same log would fold to another state: checkpoints of before are rebuilt. */
+export const FOLD_VERSION = 1;
 
 export type RejectReason = "wrong_thread" | "acl_denied" | "not_joined" | "held_overflow";
 
@@ -116,7 +118,7 @@ function foldEvent(room: Room, position: Position, event: MatrixEvent, backfille
   room.events.set(event.event_id, info);
   if (!backfilled) {
     if (info.counts) room.unread.add(info);
-    room.timeline.add(event, order);
+    room.append(position);
     foldState(room, event);
   }
   redact(room, event);
@@ -141,22 +143,25 @@ function infoOf(room: Room, id: string | undefined): EventInfo | undefined {
 
 /** F11. The target keeps its order, thread and markers. */
 function redact(room: Room, redaction: MatrixEvent): void {
-  const id = redactionTarget(redaction);
+  const id = redactionTarget(redaction) as EventId | undefined;
   const target = infoOf(room, id);
-  if (target === undefined) return;
+  if (target === undefined || id === undefined || target.redaction !== undefined) return;
+  target.redaction = redaction.event_id;
+  if (target.counts) room.unread.remove(target);
   target.counts = false;
-  target.redaction ??= redaction.event_id;
-  room.timeline.redact(id as EventId, redaction);
+  room.events.set(id, target);
 }
 
 /** F10. Membership and server ACL, as of this entry. */
 function foldState(room: Room, event: MatrixEvent): void {
   if (event.state_key === undefined) return;
   if (event.type === "m.room.server_acl" && event.state_key === "") {
-    room.acl = serverAcl(event.content);
+    room.acl = event.content;
   } else if (event.type === "m.room.member" && typeof event.content.membership === "string") {
     const member = userId.safeParse(event.state_key);
-    if (member.success) room.members.set(member.data, event.content.membership);
+    if (!member.success) return;
+    room.members.set(member.data, event.content.membership);
+    room.membershipKnown = true;
   }
 }
 
@@ -184,7 +189,7 @@ function judge(room: Room, position: Position, receipt: ReceiptEntry, info: Even
   const [, user, type, event, thread, ts, origin] = receipt;
   if (origin !== null) {
     if (aclDenies(room, origin)) return ACL_DENIED; // F9
-    if (room.members.size > 0 && room.members.get(user) !== "join") return NOT_JOINED; // F9
+    if (room.membershipKnown && room.members.get(user) !== "join") return NOT_JOINED; // F9
   }
   if (thread === UNTOLD) return judgeUntold(room, position, receipt, info);
   if (thread !== null && thread !== info.thread) return WRONG_THREAD; // F6
@@ -198,7 +203,8 @@ function judge(room: Room, position: Position, receipt: ReceiptEntry, info: Even
   }
   if (info.order <= marker.order) return { outcome: "stale", marker }; // F7
 
-  const from = advance(marker, receipt, info.order, position);
+  const from = marker.order;
+  room.markers.move(marker, { event, order: info.order, ts, position });
   room.markers.dropInferred(marker);
   return { outcome: "advanced", marker, from };
 }
@@ -211,24 +217,18 @@ function judgeUntold(room: Room, position: Position, receipt: ReceiptEntry, info
 
   const { thread, order } = info;
   const marker = room.markers.getInferred(user, type, thread);
-  if (marker !== undefined) return { outcome: "advanced", marker, from: advance(marker, receipt, order, position) };
-  const first: Marker = { user, type, thread, event, order, ts, position, inferred: true };
-  room.markers.add(first);
-  return { outcome: "advanced", marker: first, from: undefined };
-}
-
-/** Moves a marker. Returns where it stood. */
-function advance(marker: Marker, [, , , event, , ts]: ReceiptEntry, order: Order, position: Position): Order {
+  if (marker === undefined) {
+    const first: Marker = { user, type, thread, event, order, ts, position, inferred: true };
+    room.markers.add(first);
+    return { outcome: "advanced", marker: first, from: undefined };
+  }
   const from = marker.order;
-  marker.event = event;
-  marker.order = order;
-  marker.ts = ts;
-  marker.position = position;
-  return from;
+  room.markers.move(marker, { event, order, ts, position });
+  return { outcome: "advanced", marker, from };
 }
 
 function aclDenies(room: Room, origin: ServerName | null): boolean {
-  return origin !== null && room.acl !== undefined && !room.acl(origin);
+  return origin !== null && !room.allows(origin);
 }
 
 /** F12. Whether the user has read the event; null when the event is not known. */

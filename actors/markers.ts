@@ -10,6 +10,7 @@
 import type { EventId, ThreadId, UserId } from "../src/matrix/ids.ts";
 import { FULLY_READ, type ReceiptType } from "../src/matrix/receipt.ts";
 import type { Order, Position } from "./entry.ts";
+import { type Rows, Table } from "./table.ts";
 
 export interface Marker {
   readonly user: UserId;
@@ -39,18 +40,19 @@ function covers(marker: Marker, thread: ThreadId, order: Order): boolean {
 }
 
 export class Markers {
-  readonly #byUser = new Map<UserId, Marker[]>();
-  #inferred = 0;
+  readonly rows: Table<UserId, Marker[]>;
+
+  constructor(cold?: Rows<UserId, Marker[]>) {
+    this.rows = new Table(cold);
+  }
 
   of(user: UserId): readonly Marker[] {
-    return this.#byUser.get(user) ?? NONE;
+    return this.rows.get(user) ?? NONE;
   }
 
   /** The one whose thread was told. */
   get(user: UserId, type: ReceiptType, thread: ThreadId | null): Marker | undefined {
-    const markers = this.#byUser.get(user);
-    if (markers === undefined) return undefined;
-    for (const marker of markers) {
+    for (const marker of this.of(user)) {
       if (marker.thread === thread && marker.type === type && marker.inferred === undefined) return marker;
     }
     return undefined;
@@ -67,25 +69,31 @@ export class Markers {
 
   /** Takes out the inferred markers that a marker whose thread was told has come to cover. */
   dropInferred(told: Marker): void {
-    if (this.#inferred === 0) return;
-    const markers = this.#byUser.get(told.user);
-    if (markers === undefined) return;
+    const markers = this.of(told.user);
+    if (!markers.some(({ inferred }) => inferred)) return;
     const left = markers.filter(
       ({ inferred, type, thread, order }) => !(inferred && type === told.type && covers(told, thread!, order)),
     );
-    this.#inferred -= markers.length - left.length;
-    this.#byUser.set(told.user, left);
+    this.rows.set(told.user, left);
   }
 
   add(marker: Marker): void {
-    if (marker.inferred) this.#inferred++;
-    const markers = this.#byUser.get(marker.user);
-    if (markers === undefined) this.#byUser.set(marker.user, [marker]);
-    else markers.push(marker);
+    const markers = this.rows.get(marker.user) ?? [];
+    markers.push(marker);
+    this.rows.set(marker.user, markers);
+  }
+
+  /** Moves a marker to another event. */
+  move(marker: Marker, to: Pick<Marker, "event" | "order" | "ts" | "position">): void {
+    marker.event = to.event;
+    marker.order = to.order;
+    marker.ts = to.ts;
+    marker.position = to.position;
+    this.rows.set(marker.user, this.rows.get(marker.user)!);
   }
 
   *[Symbol.iterator](): Generator<Marker> {
-    for (const markers of this.#byUser.values()) yield* markers;
+    for (const [, markers] of this.rows) yield* markers;
   }
 
   /**

@@ -14,7 +14,7 @@ import { startGateway } from "./gateway/gateway.ts";
 import { Ingress } from "./ingress/ingress.ts";
 import { FEDERATION_WINDOW_MS } from "./limits.ts";
 import type { ServerName } from "./matrix/ids.ts";
-import { Worker } from "./worker/worker.ts";
+import { type MemoryOptions, Worker } from "./worker/worker.ts";
 
 export const ROLES = ["ingress", "worker", "gateway"] as const;
 export type Role = (typeof ROLES)[number];
@@ -30,6 +30,8 @@ export interface StartOptions {
   readonly serverNames?: readonly ServerName[];
   /** How long receipts for other servers wait for others, ms. */
   readonly federationWindow?: number;
+  /** Otherwise than `src/limits.ts` has it. */
+  readonly memory?: MemoryOptions;
   readonly log: Logger;
 }
 
@@ -69,8 +71,9 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const partitions = await prepareBus(nc, options.partitions);
     let worker: Worker | undefined;
     if (roles.has("worker")) {
-      const { serverNames = [], federationWindow: windowMs = FEDERATION_WINDOW_MS } = options;
-      worker = await Worker.start({ nc, partitions, federation: { serverNames, windowMs }, log });
+      const { data, serverNames = [], federationWindow: windowMs = FEDERATION_WINDOW_MS } = options;
+      const federation = { serverNames, windowMs };
+      worker = await Worker.start({ nc, partitions, data, federation, log, ...options.memory });
       closing.push(() => worker!.drain());
     }
     if (roles.has("ingress")) {

@@ -43,6 +43,8 @@ export class FederationPublisher {
   /** The oldest change under way. */
   #underWay: Position | undefined;
   #sending: Promise<void> | undefined;
+  /** Who waits for what to be published. */
+  #published: { readonly through: Position; readonly resolve: () => void }[] = [];
   /** `performance.now()` */
   #sentUrgent = Number.NEGATIVE_INFINITY;
   #closed = false;
@@ -62,6 +64,14 @@ export class FederationPublisher {
   oldest(): Position | undefined {
     const waiting = this.#outbox.oldest();
     return this.#underWay === undefined ? waiting : Math.min(this.#underWay, waiting ?? this.#underWay);
+  }
+
+  /** Resolves when every change through a position is published. */
+  published(through: Position): Promise<void> {
+    return new Promise((resolve) => {
+      this.#published.push({ through, resolve });
+      this.#settle();
+    });
   }
 
   /** Publishes everything that waits, windows or not. */
@@ -121,8 +131,19 @@ export class FederationPublisher {
         closed: () => this.#closed,
         again: (left, reason) => log.warn({ partition, messages: left, reason }, "EDUs are sent again"),
       });
-      if (!this.#closed) this.#underWay = undefined;
+      if (this.#closed) return;
+      this.#underWay = undefined;
+      this.#settle();
     }
+  }
+
+  #settle(): void {
+    const oldest = this.oldest() ?? Number.POSITIVE_INFINITY;
+    this.#published = this.#published.filter(({ through, resolve }) => {
+      if (through >= oldest) return true;
+      resolve();
+      return false;
+    });
   }
 
   #takeDue(): Dispatch | undefined {

@@ -35,8 +35,8 @@ import { sendAll } from "./send.ts";
 interface PublisherOptions {
   readonly partition: number;
   readonly acked: Pick<AckedPublisher, "publish">;
-  /** What it has not published yet counts as not published here as well. */
-  readonly federation: FederationPublisher;
+  /** What it has not published yet counts as not published here as well. Without it, nothing goes to other servers. */
+  readonly federation?: FederationPublisher;
   /** Through which position the world was told already. */
   readonly published: Position;
   readonly log: Logger;
@@ -56,6 +56,9 @@ export class Publisher {
   #scheduled = false;
   #closed = false;
   #relieved: (() => void) | undefined;
+  /** The oldest change of the flush under way. */
+  #flushingSince = Number.POSITIVE_INFINITY;
+  #waiting: { readonly through: Position; readonly resolve: () => void }[] = [];
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -64,7 +67,7 @@ export class Publisher {
   readonly note: Folded = (room, position, at, entry, outcome) => {
     const { published, startedAt } = this.#options;
     const told = position <= published || at < startedAt - DELTAS_AGE_MS;
-    this.#options.federation.note(room, { position, at, entry }, outcome, told);
+    this.#options.federation?.note(room, { position, at, entry }, outcome, told);
     if (!this.#changes.note(room, position, entry, outcome, told)) return;
     if (this.#cooling.has(room.id)) return;
     this.#due.add(room.id);
@@ -84,9 +87,18 @@ export class Publisher {
     });
   }
 
+  /** Resolves when every change through a position is published, to other servers as well. */
+  async published(through: Position): Promise<void> {
+    const deltas = new Promise<void>((resolve) => {
+      this.#waiting.push({ through, resolve });
+      this.#settle();
+    });
+    await Promise.all([deltas, this.#options.federation?.published(through)]);
+  }
+
   /** Publishes everything that waits, windows or not. */
   async drain(): Promise<void> {
-    await this.#options.federation.drain();
+    await this.#options.federation?.drain();
     clearTimeout(this.#timer);
     this.#cooling.clear();
     while (!this.#closed && (this.#changes.oldest() !== undefined || this.#flushing !== undefined)) {
@@ -99,7 +111,7 @@ export class Publisher {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#options.federation.close();
+    this.#options.federation?.close();
   }
 
   /** Flushes once the current fetch is folded: microtasks run after it. */
@@ -115,7 +127,9 @@ export class Publisher {
   #flush(): Promise<void> {
     this.#flushing = this.#flushDue().finally(() => {
       this.#flushing = undefined;
+      if (!this.#closed) this.#flushingSince = Number.POSITIVE_INFINITY;
       this.#relieve();
+      this.#settle();
       if (this.#due.size > 0 && !this.#closed) this.#schedule();
     });
     return this.#flushing;
@@ -140,15 +154,13 @@ export class Publisher {
     this.#cool();
 
     const { partition, federation } = this.#options;
-    const through = Math.min(since, this.#changes.oldest() ?? since, federation.oldest() ?? since) - 1;
-    await this.#send(
-      deltas.flatMap((delta) => eventMessages(partition, delta)),
-      through,
-    );
-    await this.#send(
-      deltas.flatMap((delta) => markerMessages(partition, delta)),
-      through,
-    );
+    this.#flushingSince = since;
+    const through = Math.min(this.#through(), (federation?.oldest() ?? Number.POSITIVE_INFINITY) - 1);
+    // Both are made now: markers go on moving while the events are sent, to events that are not in this delta.
+    const events = deltas.flatMap((delta) => eventMessages(partition, delta));
+    const markers = deltas.flatMap((delta) => markerMessages(partition, delta));
+    await this.#send(events, through);
+    if (!this.#closed) await this.#send(markers, through);
   }
 
   /** Sends until the streams have acknowledged all of it. */
@@ -179,6 +191,21 @@ export class Publisher {
     }
     this.#cool();
     if (this.#due.size > 0) this.#schedule();
+  }
+
+  /** Through which position all deltas are published. */
+  #through(): Position {
+    return Math.min(this.#flushingSince, this.#changes.oldest() ?? Number.POSITIVE_INFINITY) - 1;
+  }
+
+  #settle(): void {
+    if (this.#waiting.length === 0) return;
+    const through = this.#through();
+    this.#waiting = this.#waiting.filter((waiting) => {
+      if (waiting.through > through) return true;
+      waiting.resolve();
+      return false;
+    });
   }
 
   #relieve(): void {

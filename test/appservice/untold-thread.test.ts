@@ -137,7 +137,7 @@ untoldThread("alone, in the recorded session, calls nothing read that Synapse's 
   for (const room of truth.rooms.values()) {
     const users = new Set([...room.markers].map(({ user }) => user));
     for (const user of users) {
-      for (const id of room.events.keys()) {
+      for (const [id] of room.events) {
         const known = isRead(room, user, id);
         const said = isRead(pushed.room(room.id), user, id);
         assert.not.ok(said && !known, `${user} has not read ${id}`);

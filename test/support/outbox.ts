@@ -3,13 +3,13 @@ import { type Entry, positionOf } from "../../actors/entry.ts";
 import type { Dispatch, Lane } from "../../actors/federation-lane.ts";
 import { FederationOutbox } from "../../actors/federation-outbox.ts";
 import { fold, type Outcome } from "../../actors/fold.ts";
-import { emptyRoom, type Room } from "../../actors/room.ts";
+import { Room } from "../../actors/room.ts";
 import { type RoomId, serverName } from "../../src/matrix/ids.ts";
 import type { FederatedReceipt } from "../../src/matrix/receipt-edu.ts";
 
 export class FoldedOutbox {
   readonly outbox: FederationOutbox;
-  readonly room: Room = emptyRoom("!r:here.example" as RoomId);
+  readonly room: Room = new Room("!r:here.example" as RoomId);
   /** ms */
   now = 1_000_000;
   #sequence = 0;

@@ -1,7 +1,7 @@
 /** Folds the recorded session without a bus: a room of its own for each room id, a position for each entry. */
 import { BACKFILLED, type Entry, LIVE, type Position, positionOf, RECEIPT, UNTOLD } from "../../actors/entry.ts";
 import { fold, type Outcome } from "../../actors/fold.ts";
-import { emptyRoom, type Room } from "../../actors/room.ts";
+import { Room } from "../../actors/room.ts";
 import { type MatrixEvent, matrixEvent } from "../../src/matrix/event.ts";
 import type { EventId, RoomId, ThreadId, UserId } from "../../src/matrix/ids.ts";
 import type { ReceiptType } from "../../src/matrix/receipt.ts";
@@ -54,7 +54,7 @@ export class FoldedRooms {
   room(id: string): Room {
     let room = this.rooms.get(id);
     if (room === undefined) {
-      room = emptyRoom(id as RoomId);
+      room = new Room(id as RoomId);
       this.rooms.set(id, room);
     }
     return room;
