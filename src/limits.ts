@@ -120,3 +120,7 @@ export const EDU_BYTES_MAX = 65_535;
 
 /** EDUs of one transaction (Matrix specification, server-server API, "Transactions"). */
 export const EDUS_PER_TRANSACTION_MAX = 100;
+
+/** Receipts that a reader of one destination keeps in memory, and messages that it asks for ahead. */
+export const FEDERATION_PENDING_MAX = 50_000;
+export const FEDERATION_FETCH_MAX = 256;

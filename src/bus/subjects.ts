@@ -67,13 +67,11 @@ export const queryWildcard = subject("tidemark.query.*");
 export const federationSubject = (destination: ServerName) =>
   subject(`tidemark.federation.${encodeToken(destination)}`);
 
-/** A reply subject, as a request named it. The broker made sure that it is one. */
-export const replySubject = (reply: string) => subject(reply);
-
 /** Names of streams and buckets, and what the streams take in. */
 export const PARTITIONS_BUCKET = "tidemark";
 export const logStream = (partition: number) => `TIDEMARK_LOG_${partition}`;
 export const deltaStream = (partition: number) => `TIDEMARK_DELTAS_${partition}`;
+export const FEDERATION_CURSORS_BUCKET = "tidemark_federation";
 export const FEDERATION_STREAM = "TIDEMARK_FEDERATION";
 export const REJECTED_STREAM = "TIDEMARK_REJECTED";
 export const logStreamSubjects = (partition: number) => [`tidemark.log.${partition}.*`];

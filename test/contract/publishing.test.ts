@@ -5,7 +5,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Entry } from "../../actors/entry.ts";
 import { fold } from "../../actors/fold.ts";
-import { emptyRoom } from "../../actors/room.ts";
+import { Room } from "../../actors/room.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";
 import { Publisher } from "../../src/worker/publisher.ts";
 import { DeltaReader } from "../support/delta-reader.ts";
@@ -300,7 +300,7 @@ publishing("deltas have no gap, and an event comes before its markers, while bot
 });
 
 publishing("a marker that moves while its delta is on its way is told with its event, in the next delta", async () => {
-  const room = emptyRoom(ROOM as RoomId);
+  const room = new Room(ROOM as RoomId);
   const sent: { subject: string; body: Body; acknowledge: () => void }[] = [];
   const acked = {
     publish: (subject: string, payload: Uint8Array) =>
