@@ -26,7 +26,7 @@ class Harness {
   #count = 0;
 
   constructor(published = 0) {
-    const log = pino({ write: (line: string) => this.logged.push(line) });
+    const log = pino({}, { write: (line: string) => this.logged.push(line) });
     this.publisher = new Publisher({ partition: 0, acked: this.broker, published, log, startedAt: START });
   }
 
