@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The command line (DESIGN 4.6): a command a file. Exit status: 0 done, 1 failed, 2 wrong usage. */
 import { Command, CommanderError } from "commander";
+import { registrationCommand } from "./commands/registration.ts";
 import { startCommand } from "./commands/start.ts";
 import { reasonOf } from "./errors.ts";
 
@@ -11,7 +12,8 @@ const program = new Command("tidemark")
   .description("Explicit, permanent ordering of events and read receipts for Matrix rooms (MSC4033), on NATS JetStream")
   .exitOverride();
 
-for (const command of [startCommand()]) program.addCommand(command.copyInheritedSettings(program));
+for (const command of [startCommand(), registrationCommand()])
+  program.addCommand(command.copyInheritedSettings(program));
 
 try {
   await program.parseAsync();

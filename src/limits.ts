@@ -124,3 +124,20 @@ export const EDUS_PER_TRANSACTION_MAX = 100;
 /** Receipts that a reader of one destination keeps in memory, and messages that it asks for ahead. */
 export const FEDERATION_PENDING_MAX = 50_000;
 export const FEDERATION_FETCH_MAX = 256;
+
+/* Homeservers. */
+
+/** One transaction of a homeserver: 100 events of the largest size, and as much again of everything else. */
+export const TRANSACTION_BYTES_MAX = 16_777_216;
+
+/** How long a transaction is known by its id. */
+export const TRANSACTIONS_AGE_MS = 7 * 24 * 3_600_000;
+
+/** What is handed to ingress at once: a whole event always fits. */
+export const DELIVERY_BYTES_MAX = 262_144;
+
+/** How often a request is sent again while ingress is saturated. */
+export const DELIVERY_ATTEMPTS_MAX = 20;
+
+/** A request over the bus that nobody answered for so long has failed. */
+export const REQUEST_TIMEOUT_MS = 10_000;

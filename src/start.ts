@@ -6,10 +6,12 @@
  * Ingress opens last, so that nothing is taken before it can be served; a drain goes the other way round.
  */
 import { join } from "node:path";
+import type { FastifyPluginAsync } from "fastify";
 import type { Logger } from "pino";
 import { type Broker, startBroker } from "./bus/broker/process.ts";
 import { type Bus, connectBus } from "./bus/connection.ts";
 import { prepareBus } from "./bus/streams.ts";
+import { appservice } from "./gateway/appservice.ts";
 import { startGateway } from "./gateway/gateway.ts";
 import { Ingress } from "./ingress/ingress.ts";
 import { FEDERATION_WINDOW_MS } from "./limits.ts";
@@ -30,6 +32,8 @@ export interface StartOptions {
   readonly serverNames?: readonly ServerName[];
   /** How long receipts for other servers wait for others, ms. */
   readonly federationWindow?: number;
+  /** The `hs_token` by which a homeserver pushes to the gateway; without it, none can. */
+  readonly hsToken?: string;
   /** Otherwise than `src/limits.ts` has it. */
   readonly memory?: MemoryOptions;
   readonly log: Logger;
@@ -82,7 +86,10 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     }
     await nc.flush();
     const ready = () => !stopping && !nc.isClosed() && (worker?.live ?? true);
-    const gateway = await startGateway({ ...options.http, ready });
+    const routes: FastifyPluginAsync[] = [];
+    const { hsToken } = options;
+    if (roles.has("gateway") && hsToken !== undefined) routes.push(await appservice({ nc, hsToken, log }));
+    const gateway = await startGateway({ ...options.http, ready, routes });
     closing.push(() => gateway.close());
 
     const brokerLost = new Promise<void>((resolve) => {

@@ -71,6 +71,7 @@ export const federationSubject = (destination: ServerName) =>
 export const PARTITIONS_BUCKET = "tidemark";
 export const logStream = (partition: number) => `TIDEMARK_LOG_${partition}`;
 export const deltaStream = (partition: number) => `TIDEMARK_DELTAS_${partition}`;
+export const TRANSACTIONS_BUCKET = "tidemark_transactions";
 export const FEDERATION_CURSORS_BUCKET = "tidemark_federation";
 export const FEDERATION_STREAM = "TIDEMARK_FEDERATION";
 export const REJECTED_STREAM = "TIDEMARK_REJECTED";

@@ -1,6 +1,7 @@
 /** `tidemark start`: runs until it is told to stop. */
 import { Command, Option } from "commander";
 import { TidemarkError } from "../errors.ts";
+import { readHsToken } from "../homeserver/registration.ts";
 import {
   ACTIVE_ROOMS_MAX,
   CHECKPOINT_ENTRIES,
@@ -72,13 +73,26 @@ export function startCommand(): Command {
         .argParser(integer(1, Number.MAX_SAFE_INTEGER))
         .default(CHECKPOINT_ENTRIES),
     )
+    .addOption(
+      new Option("--registration <file>", "the homeserver that has this registration pushes to the gateway").env(
+        "TIDEMARK_REGISTRATION",
+      ),
+    )
+    .addOption(
+      new Option("--hs-token <token>", "the same, without the file").env("TIDEMARK_HS_TOKEN").conflicts("registration"),
+    )
     .addOption(logLevelOption())
-    .action(async (options) => {
+    .action(async (options, command: Command) => {
+      const { serverName: serverNames, registration } = options;
+      const hsToken = registration === undefined ? options.hsToken : await readHsToken(registration);
+      if (hsToken !== undefined && serverNames === undefined) {
+        command.error("error: a homeserver that pushes needs --server-name, to tell its users from others'");
+      }
       const log = logger(options.logLevel);
       const stopped = stopSignal();
       const { activeRooms: activeRoomsMax, idleMs, checkpointMs, checkpointEntries } = options;
       const memory = { activeRoomsMax, idleMs, checkpointMs, checkpointEntries };
-      const tidemark = await start({ ...options, memory, serverNames: options.serverName, log });
+      const tidemark = await start({ ...options, memory, serverNames, hsToken, log });
       process.stdout.write(`tidemark ready nats=${tidemark.natsUrl} http=${tidemark.httpUrl}\n`);
       const why = await Promise.race([stopped, tidemark.brokerLost.then(() => "broker lost" as const)]);
       log.info({ why }, "stopping");

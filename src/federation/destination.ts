@@ -10,14 +10,11 @@
  * not lost, whether the sender asks again, or ends and another takes over.
  */
 import { createHash } from "node:crypto";
-import { type ConsumerMessages, DeliverPolicy } from "nats";
-import { decode } from "../bus/codec.ts";
 import { type Bus, translate } from "../bus/connection.ts";
-import { FEDERATION_STREAM, federationSubject } from "../bus/subjects.ts";
-import { FEDERATION_FETCH_MAX } from "../limits.ts";
+import type { FederationCursors } from "../bus/federation-cursors.ts";
+import { FederationReader } from "../bus/federation-reader.ts";
 import type { ServerName } from "../matrix/ids.ts";
 import type { ReceiptEdu } from "../matrix/receipt-edu.ts";
-import type { Cursors } from "./cursors.ts";
 import { type Load, PendingReceipts } from "./pending.ts";
 
 /** What goes to a server in one `PUT /_matrix/federation/v1/send/{txnId}`. */
@@ -32,7 +29,7 @@ export interface Transaction {
 
 interface DestinationOptions {
   readonly nc: Bus;
-  readonly cursors: Cursors;
+  readonly cursors: FederationCursors;
   readonly server: ServerName;
   /** Receipts that are kept in memory; then reading pauses. */
   readonly pendingMax: number;
@@ -41,10 +38,10 @@ interface DestinationOptions {
 export class Destination {
   readonly server: ServerName;
   readonly #nc: Bus;
-  readonly #cursors: Cursors;
+  readonly #cursors: FederationCursors;
   readonly #pendingMax: number;
   readonly #pending = new PendingReceipts();
-  #messages: ConsumerMessages | undefined;
+  #reader: FederationReader | undefined;
   /** The sequence through which the stream is read. */
   #read = 0;
   #cursor = 0;
@@ -52,7 +49,6 @@ export class Destination {
   #caughtUp = false;
   #closed = false;
   #changed: (() => void) | undefined;
-  #failure: unknown;
 
   private constructor({ nc, cursors, server, pendingMax }: DestinationOptions) {
     this.#nc = nc;
@@ -79,7 +75,6 @@ export class Destination {
    */
   async next(signal?: AbortSignal): Promise<Transaction | undefined> {
     for (;;) {
-      if (this.#failure !== undefined) throw translate(this.#failure, `read what goes to ${this.server}`);
       if (this.#closed || signal?.aborted) return undefined;
       if (this.#pending.size > 0 && (this.#caughtUp || this.#full)) return this.#transaction(this.#pending.load());
       await this.#change(signal);
@@ -88,7 +83,7 @@ export class Destination {
 
   close(): void {
     this.#closed = true;
-    this.#messages?.stop();
+    this.#reader?.close();
     this.#changed?.();
   }
 
@@ -104,7 +99,7 @@ export class Destination {
       acknowledge: async () => {
         this.#pending.settle(load);
         await this.#save();
-        if (this.#messages === undefined && !this.#full && !this.#closed) await this.#resume();
+        if (this.#reader === undefined && !this.#full && !this.#closed) await this.#resume();
       },
     };
   }
@@ -123,33 +118,26 @@ export class Destination {
 
   /** Reads from where it stopped, in the background. */
   async #resume(): Promise<void> {
-    const consumer = await this.#nc.jetstream().consumers.get(FEDERATION_STREAM, {
-      filterSubjects: federationSubject(this.server),
-      deliver_policy: DeliverPolicy.StartSequence,
-      opt_start_seq: this.#read + 1,
+    const reader = await FederationReader.open(this.#nc, {
+      destination: this.server,
+      from: this.#read + 1,
+      onEdu: (edu, sequence, last) => this.#take(edu, sequence, last),
     });
-    const { num_pending: waiting } = await consumer.info();
-    this.#caughtUp = waiting === 0;
-    this.#messages = await consumer.consume({ max_messages: FEDERATION_FETCH_MAX });
-    this.#readAll(this.#messages).catch((error) => {
-      this.#failure = error;
-      this.#changed?.();
-    });
+    if (reader.empty) this.#caughtUp = true;
+    if (this.#closed || this.#full) reader.close();
+    else this.#reader = reader;
   }
 
-  async #readAll(messages: ConsumerMessages): Promise<void> {
-    for await (const message of messages) {
-      const { edu } = decode(message.data) as { readonly edu: ReceiptEdu };
-      this.#pending.add(edu, message.seq);
-      this.#read = message.seq;
-      this.#caughtUp = message.info.pending === 0;
-      this.#changed?.();
-      if (this.#full) {
-        this.#messages = undefined;
-        messages.stop();
-        return;
-      }
+  #take(edu: ReceiptEdu, sequence: number, last: boolean): void {
+    if (this.#closed || this.#full) return;
+    this.#pending.add(edu, sequence);
+    this.#read = sequence;
+    this.#caughtUp = last;
+    if (this.#full) {
+      this.#reader?.close();
+      this.#reader = undefined;
     }
+    this.#changed?.();
   }
 
   #change(signal: AbortSignal | undefined): Promise<void> {

@@ -13,11 +13,11 @@
  *     }
  */
 import { type Bus, connectBus, translate } from "../bus/connection.ts";
+import { FederationCursors } from "../bus/federation-cursors.ts";
 import { decodeToken, FEDERATION_STREAM, FEDERATION_SUBJECTS, lastToken } from "../bus/subjects.ts";
 import { TidemarkError } from "../errors.ts";
 import { FEDERATION_PENDING_MAX } from "../limits.ts";
 import { type ServerName, serverName } from "../matrix/ids.ts";
-import { Cursors } from "./cursors.ts";
 import { Destination } from "./destination.ts";
 
 export type { ReceiptEdu } from "../matrix/receipt-edu.ts";
@@ -37,7 +37,7 @@ export async function openFederation({
 }: FederationOptions): Promise<Federation> {
   const nc = await connectBus({ url: nats, name: "tidemark federation" });
   try {
-    return new Federation(nc, await Cursors.open(nc), pendingMax);
+    return new Federation(nc, await FederationCursors.open(nc), pendingMax);
   } catch (error) {
     await nc.close();
     throw error;
@@ -46,11 +46,11 @@ export async function openFederation({
 
 export class Federation {
   readonly #nc: Bus;
-  readonly #cursors: Cursors;
+  readonly #cursors: FederationCursors;
   readonly #pendingMax: number;
   readonly #open = new Set<Destination>();
 
-  constructor(nc: Bus, cursors: Cursors, pendingMax: number) {
+  constructor(nc: Bus, cursors: FederationCursors, pendingMax: number) {
     this.#nc = nc;
     this.#cursors = cursors;
     this.#pendingMax = pendingMax;

@@ -12,10 +12,10 @@ import type { Position } from "../../actors/entry.ts";
 import type { Dispatch } from "../../actors/federation-lane.ts";
 import { FederationOutbox } from "../../actors/federation-outbox.ts";
 import type { AckedPublisher } from "../bus/acked-publisher.ts";
+import { sendAll } from "../bus/send.ts";
 import { FLUSH_WINDOW_MS } from "../limits.ts";
 import type { ServerName } from "../matrix/ids.ts";
 import { federationMessages } from "./federation-messages.ts";
-import { sendAll } from "./send.ts";
 
 export interface FederationOptions {
   /** Servers whose users are local. */

@@ -20,6 +20,7 @@ import type { Position } from "../../actors/entry.ts";
 import type { Folded } from "../../actors/room-machine.ts";
 import type { AckedPublisher } from "../bus/acked-publisher.ts";
 import { publishedHeader } from "../bus/deltas.ts";
+import { sendAll } from "../bus/send.ts";
 import {
   DELTAS_AGE_MS,
   FLUSH_ROOMS_MAX,
@@ -30,7 +31,6 @@ import {
 import type { RoomId } from "../matrix/ids.ts";
 import type { FederationPublisher } from "./federation.ts";
 import { eventMessages, type Message, markerMessages } from "./messages.ts";
-import { sendAll } from "./send.ts";
 
 interface PublisherOptions {
   readonly partition: number;

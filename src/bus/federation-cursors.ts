@@ -3,11 +3,11 @@
  * a bucket. Whatever a reader had in memory beyond it is read again from the stream.
  */
 import type { KV } from "nats";
-import { type Bus, translate } from "../bus/connection.ts";
-import { FEDERATION_CURSORS_BUCKET, FEDERATION_STREAM } from "../bus/subjects.ts";
 import type { ServerName } from "../matrix/ids.ts";
+import { type Bus, translate } from "./connection.ts";
+import { FEDERATION_CURSORS_BUCKET, FEDERATION_STREAM } from "./subjects.ts";
 
-export class Cursors {
+export class FederationCursors {
   readonly #bucket: KV;
   /** Tells this stream from one that had its name before: sequences begin anew with it. */
   readonly #stream: string;
@@ -17,11 +17,11 @@ export class Cursors {
     this.#stream = stream;
   }
 
-  static async open(nc: Bus): Promise<Cursors> {
+  static async open(nc: Bus): Promise<FederationCursors> {
     try {
       const jsm = await nc.jetstreamManager();
       const { created } = await jsm.streams.info(FEDERATION_STREAM);
-      return new Cursors(await nc.jetstream().views.kv(FEDERATION_CURSORS_BUCKET, { history: 1 }), created);
+      return new FederationCursors(await nc.jetstream().views.kv(FEDERATION_CURSORS_BUCKET, { history: 1 }), created);
     } catch (error) {
       throw translate(error, "read how far destinations are served");
     }

@@ -1,8 +1,13 @@
 import type { MsgHdrs } from "nats";
-import type { AckedPublisher } from "../bus/acked-publisher.ts";
 import { reasonOf } from "../errors.ts";
 import { PUBLISH_RETRY_MS_MAX, PUBLISH_RETRY_MS_MIN } from "../limits.ts";
-import type { Message } from "./messages.ts";
+import type { AckedPublisher } from "./acked-publisher.ts";
+import type { Subject } from "./subjects.ts";
+
+interface Outgoing {
+  readonly subject: Subject;
+  readonly payload: Uint8Array;
+}
 
 interface SendOptions {
   readonly headers?: MsgHdrs;
@@ -15,7 +20,7 @@ interface SendOptions {
 /** Sends messages again and again, the pause doubling, until the streams have acknowledged all of them. */
 export async function sendAll(
   acked: Pick<AckedPublisher, "publish">,
-  messages: readonly Message[],
+  messages: readonly Outgoing[],
   { headers, closed, again }: SendOptions,
 ): Promise<void> {
   let left = messages;
