@@ -32,6 +32,9 @@ export const RETRY_AFTER_MS = 250;
 /** A publish to a stream without an acknowledgement for so long has failed. */
 export const ACK_TIMEOUT_MS = 5_000;
 
+/** Rooms whose subject token ingress need not parse again. */
+export const ROOM_TOKENS_MAX = 65_536;
+
 /** Servers whose judgement by one room's server ACL is remembered. */
 export const ACL_CACHE_MAX = 1_024;
 
@@ -141,3 +144,13 @@ export const DELIVERY_ATTEMPTS_MAX = 20;
 
 /** A request over the bus that nobody answered for so long has failed. */
 export const REQUEST_TIMEOUT_MS = 10_000;
+
+/** Asking a homeserver: events a page, time to answer, attempts, and the pauses between them. */
+export const HOMESERVER_PAGE_EVENTS = 250;
+export const HOMESERVER_TIMEOUT_MS = 60_000;
+export const HOMESERVER_ATTEMPTS_MAX = 8;
+export const HOMESERVER_RETRY_MS_MIN = 500;
+export const HOMESERVER_RETRY_MS_MAX = 30_000;
+
+/** How often a room's state is read again because it changed while it was stored. */
+export const STATE_READS_MAX = 5;

@@ -67,6 +67,9 @@ export const queryWildcard = subject("tidemark.query.*");
 export const federationSubject = (destination: ServerName) =>
   subject(`tidemark.federation.${encodeToken(destination)}`);
 
+/** A reply subject, as a request named it. The broker made sure that it is one. */
+export const replySubject = (reply: string) => subject(reply);
+
 /** Names of streams and buckets, and what the streams take in. */
 export const PARTITIONS_BUCKET = "tidemark";
 export const logStream = (partition: number) => `TIDEMARK_LOG_${partition}`;

@@ -130,7 +130,6 @@ interleavings("of several senders and their repetitions give one order, one mark
       const agrees = () => {
         const reader = new DeltaReader();
         for (const { subject, body } of deltas.messages) if (body.room_id === room) reader.read(subject, body);
-        assert.is(reader.dropped, 0);
         const { orders, markers } = reader.room(room);
         assert.equal([...orders].sort(), [...logged].sort());
         const inLog = [...orders].filter(([, order]) => order > 0).map(([, order]) => order);

@@ -38,13 +38,13 @@ export interface Received {
 }
 
 /** Messages of a subscription, decoded, in order of arrival. */
-export interface Inbox {
+interface Inbox {
   readonly messages: readonly Received[];
   /** The first message that satisfies the predicate, whether it is here or still to come. */
   next(predicate?: (body: Body, subject: string) => boolean): Promise<Received>;
 }
 
-export interface SendOptions {
+interface SendOptions {
   readonly encoding?: "json" | "msgpack";
 }
 
