@@ -10,10 +10,24 @@
  *                                                                       ▼
  *     receipt ── F4 event unknown? ──▶ held            F9 origin, F6 thread, F7 order
  *       └──────────────────────────────────────────▶ advanced | released | stale | rejected
+ *
+ * A receipt whose thread was not told (`UNTOLD`) may have been unthreaded or not. It is taken for one in the thread of its
+ * event: that much is read either way. To take it for an unthreaded one would call messages read that nobody has seen.
+ * Its marker is kept apart from those whose thread was told, counts only for what none of them covers, and goes when
+ * one of them comes to cover it. So wherever both arrive, in whatever order, the told ones are all that is left.
  */
 import { countsAsUnread, type MatrixEvent, redactedBy as redactionTarget, relationOf } from "../src/matrix/event.ts";
 import { type EventId, eventId, MAIN, type ServerName, type ThreadId, userId } from "../src/matrix/ids.ts";
-import { BACKFILLED, type Entry, type Order, type Position, RECEIPT, type ReceiptEntry, STATE } from "./entry.ts";
+import {
+  BACKFILLED,
+  type Entry,
+  type Order,
+  type Position,
+  RECEIPT,
+  type ReceiptEntry,
+  STATE,
+  UNTOLD,
+} from "./entry.ts";
 import type { EventInfo } from "./event-info.ts";
 import type { HeldReceipt } from "./held.ts";
 import type { Marker } from "./markers.ts";
@@ -189,18 +203,39 @@ function judge(room: Room, position: Position, receipt: ReceiptEntry, info: Even
     if (aclDenies(room, origin)) return ACL_DENIED; // F9
     if (room.membershipKnown && room.members.get(user) !== "join") return NOT_JOINED; // F9
   }
+  if (thread === UNTOLD) return judgeUntold(room, position, receipt, info);
   if (thread !== null && thread !== info.thread) return WRONG_THREAD; // F6
 
   const marker = room.markers.get(user, type, thread);
   if (marker === undefined) {
     const first: Marker = { user, type, thread, event: info.id, order: info.order, ts, position };
     room.markers.add(first);
+    room.markers.dropInferred(first);
     return { outcome: "advanced", marker: first, from: undefined };
   }
   if (info.order <= marker.order) return { outcome: "stale", marker }; // F7
 
   const from = marker.order;
   room.markers.move(marker, { event: info.id, order: info.order, ts, position });
+  room.markers.dropInferred(marker);
+  return { outcome: "advanced", marker, from };
+}
+
+/** A receipt whose thread was not told, as one in the thread of its event. */
+function judgeUntold(room: Room, position: Position, receipt: ReceiptEntry, info: EventInfo): Judgement {
+  const [, user, type, , , ts] = receipt;
+  const covering = room.markers.covering(user, type, info);
+  if (covering !== undefined) return { outcome: "stale", marker: covering };
+
+  const { id: event, thread, order } = info;
+  const marker = room.markers.getInferred(user, type, thread);
+  if (marker === undefined) {
+    const first: Marker = { user, type, thread, event, order, ts, position, inferred: true };
+    room.markers.add(first);
+    return { outcome: "advanced", marker: first, from: undefined };
+  }
+  const from = marker.order;
+  room.markers.move(marker, { event, order, ts, position });
   return { outcome: "advanced", marker, from };
 }
 

@@ -6,6 +6,8 @@
  * take: with thousands of requests in flight, Node's default of 16 makes it copy each of them twice.
  */
 import { Command, CommanderError } from "commander";
+import { importRoomCommand } from "./commands/import-room.ts";
+import { registrationCommand } from "./commands/registration.ts";
 import { startCommand } from "./commands/start.ts";
 import { reasonOf } from "./errors.ts";
 
@@ -16,7 +18,8 @@ const program = new Command("tidemark")
   .description("Explicit, permanent ordering of events and read receipts for Matrix rooms (MSC4033), on NATS JetStream")
   .exitOverride();
 
-for (const command of [startCommand()]) program.addCommand(command.copyInheritedSettings(program));
+for (const command of [startCommand(), registrationCommand(), importRoomCommand()])
+  program.addCommand(command.copyInheritedSettings(program));
 
 try {
   await program.parseAsync();

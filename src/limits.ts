@@ -109,3 +109,52 @@ export const IDLE_MS = 300_000;
 
 /** Active rooms of a process; beyond it the least recently used are passivated. */
 export const ACTIVE_ROOMS_MAX = 10_000;
+
+/* Federation. */
+
+/** How long a receipt for other servers waits for others to share an EDU with. */
+export const FEDERATION_WINDOW_MS = 1_000;
+export const FEDERATION_WINDOW_MS_MAX = 60_000;
+
+/** In a room of fewer servers, ours included, some receipts don't wait. */
+export const FEDERATION_SMALL_ROOM_SERVERS = 10;
+
+/** In such a room, a receipt on an event that came less than this ago doesn't wait. */
+export const FEDERATION_YOUNG_EVENT_MS = 60_000;
+
+/** One EDU as JSON, as much as an event may have (Matrix specification, "Size limits"). */
+export const EDU_BYTES_MAX = 65_535;
+
+/** EDUs of one transaction (Matrix specification, server-server API, "Transactions"). */
+export const EDUS_PER_TRANSACTION_MAX = 100;
+
+/** Receipts that a reader of one destination keeps in memory, and messages that it asks for ahead. */
+export const FEDERATION_PENDING_MAX = 50_000;
+export const FEDERATION_FETCH_MAX = 256;
+
+/* Homeservers. */
+
+/** One transaction of a homeserver: 100 events of the largest size, and as much again of everything else. */
+export const TRANSACTION_BYTES_MAX = 16_777_216;
+
+/** How long a transaction is known by its id. */
+export const TRANSACTIONS_AGE_MS = 7 * 24 * 3_600_000;
+
+/** What is handed to ingress at once: a whole event always fits. */
+export const DELIVERY_BYTES_MAX = 262_144;
+
+/** How often a request is sent again while ingress is saturated. */
+export const DELIVERY_ATTEMPTS_MAX = 20;
+
+/** A request over the bus that nobody answered for so long has failed. */
+export const REQUEST_TIMEOUT_MS = 10_000;
+
+/** Asking a homeserver: events a page, time to answer, attempts, and the pauses between them. */
+export const HOMESERVER_PAGE_EVENTS = 250;
+export const HOMESERVER_TIMEOUT_MS = 60_000;
+export const HOMESERVER_ATTEMPTS_MAX = 8;
+export const HOMESERVER_RETRY_MS_MIN = 500;
+export const HOMESERVER_RETRY_MS_MAX = 30_000;
+
+/** How often a room's state is read again because it changed while it was stored. */
+export const STATE_READS_MAX = 5;

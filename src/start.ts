@@ -6,12 +6,16 @@
  * Ingress opens last, so that nothing is taken before it can be served; a drain goes the other way round.
  */
 import { join } from "node:path";
+import type { FastifyPluginAsync } from "fastify";
 import type { Logger } from "pino";
 import { type Broker, startBroker } from "./bus/broker/process.ts";
 import { type Bus, connectBus } from "./bus/connection.ts";
 import { prepareBus } from "./bus/streams.ts";
+import { appservice } from "./gateway/appservice.ts";
 import { startGateway } from "./gateway/gateway.ts";
 import { Ingress } from "./ingress/ingress.ts";
+import { FEDERATION_WINDOW_MS } from "./limits.ts";
+import type { ServerName } from "./matrix/ids.ts";
 import { type MemoryOptions, Worker } from "./worker/worker.ts";
 
 export const ROLES = ["ingress", "worker", "gateway"] as const;
@@ -24,6 +28,12 @@ export interface StartOptions {
   readonly http: { readonly host: string; readonly port: number };
   readonly roles: ReadonlySet<Role>;
   readonly partitions?: number;
+  /** Servers whose users are local. Without any, every user whose receipts come from a front-end is. */
+  readonly serverNames?: readonly ServerName[];
+  /** How long receipts for other servers wait for others, ms. */
+  readonly federationWindow?: number;
+  /** The `hs_token` by which a homeserver pushes to the gateway; without it, none can. */
+  readonly hsToken?: string;
   /** Otherwise than `src/limits.ts` has it. */
   readonly memory?: MemoryOptions;
   readonly log: Logger;
@@ -65,7 +75,9 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const partitions = await prepareBus(nc, options.partitions);
     let worker: Worker | undefined;
     if (roles.has("worker")) {
-      worker = await Worker.start({ nc, partitions, data: options.data, log, ...options.memory });
+      const { data, serverNames = [], federationWindow: windowMs = FEDERATION_WINDOW_MS } = options;
+      const federation = { serverNames, windowMs };
+      worker = await Worker.start({ nc, partitions, data, federation, log, ...options.memory });
       closing.push(() => worker!.drain());
     }
     if (roles.has("ingress")) {
@@ -74,7 +86,10 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     }
     await nc.flush();
     const ready = () => !stopping && !nc.isClosed() && (worker?.live ?? true);
-    const gateway = await startGateway({ ...options.http, ready });
+    const routes: FastifyPluginAsync[] = [];
+    const { hsToken } = options;
+    if (roles.has("gateway") && hsToken !== undefined) routes.push(await appservice({ nc, hsToken, log }));
+    const gateway = await startGateway({ ...options.http, ready, routes });
     closing.push(() => gateway.close());
 
     const brokerLost = new Promise<void>((resolve) => {

@@ -16,6 +16,8 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/ingress/"],
   ["src/worker/"],
   ["src/frontend/"],
+  ["src/federation/"],
+  ["src/homeserver/"],
   ["src/gateway/"],
   ["src/replay/"],
   ["src/start.ts"],

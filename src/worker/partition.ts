@@ -15,6 +15,7 @@ import { DRAIN_FOLD_MS_MAX, DRAIN_FOLD_POLL_MS } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { PartitionStore } from "../store/partition-store.ts";
 import { Checkpoints } from "./checkpoints.ts";
+import { type FederationOptions, FederationPublisher } from "./federation.ts";
 import { Publisher } from "./publisher.ts";
 
 interface PartitionOptions {
@@ -23,6 +24,7 @@ interface PartitionOptions {
   readonly partition: number;
   /** Where all partitions' checkpoints are. */
   readonly data: string;
+  readonly federation: FederationOptions;
   readonly log: Logger;
   /** ms since 1970 */
   readonly now: () => number;
@@ -100,7 +102,8 @@ export class Partition {
     this.#folded = store.mark?.sequence ?? 0;
     // A checkpoint is written once everything in it is published.
     const published = Math.max(positionOf(this.#folded + 1, 0) - 1, await publishedThrough(nc, partition));
-    const publisher = new Publisher({ partition, acked, published, log, startedAt: now() });
+    const federation = new FederationPublisher({ ...this.#options.federation, partition, acked, log });
+    const publisher = new Publisher({ partition, acked, federation, published, log, startedAt: now() });
     const failed = (error: unknown) => this.#actor.send({ type: "FAIL", error });
     const rooms = new Rooms({
       store,
