@@ -18,7 +18,7 @@ import { BACKFILLED, type Entry, type Order, type Position, RECEIPT, type Receip
 import type { EventInfo } from "./event-info.ts";
 import type { HeldReceipt } from "./held.ts";
 import type { Marker } from "./markers.ts";
-import type { Room } from "./room.ts";
+import { type Room, stateKey } from "./room.ts";
 
 export type RejectReason = "wrong_thread" | "acl_denied" | "not_joined" | "held_overflow";
 
@@ -82,7 +82,7 @@ export function fold(room: Room, position: Position, entry: Entry): Outcome {
   if (entry[0] === RECEIPT) return foldReceipt(room, position, entry);
   const [kind, event] = entry;
   if (kind === STATE) {
-    foldState(room, event);
+    foldState(room, position, event);
     return NOTED;
   }
   return foldEvent(room, position, event, kind === BACKFILLED);
@@ -103,7 +103,7 @@ function foldEvent(room: Room, position: Position, event: MatrixEvent, backfille
   if (!backfilled) {
     if (info.counts) room.unread.add(info);
     room.timeline.add(event, order);
-    foldState(room, event);
+    foldState(room, position, event);
   }
   redact(room, event);
   return { outcome: "ordered", order, settled: settle(room, position, event.event_id, info) };
@@ -135,9 +135,10 @@ function redact(room: Room, redaction: MatrixEvent): void {
   room.timeline.redact(id as EventId, redaction);
 }
 
-/** F10. Membership and server ACL, as of this entry. */
-function foldState(room: Room, event: MatrixEvent): void {
+/** F10. Membership, server ACL and where the current state is, as of this entry. */
+function foldState(room: Room, position: Position, event: MatrixEvent): void {
   if (event.state_key === undefined) return;
+  room.state.set(stateKey(event.type, event.state_key), position);
   if (event.type === "m.room.server_acl" && event.state_key === "") {
     room.acl = serverAcl(event.content);
   } else if (event.type === "m.room.member" && typeof event.content.membership === "string") {

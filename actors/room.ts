@@ -23,6 +23,13 @@ export interface Room {
   /** F10. By user id; empty as long as the room's membership is not known. */
   readonly members: Map<UserId, string>;
   acl: ServerAcl | undefined;
+  /** Where the log has each current state event, by `stateKey`. */
+  readonly state: Map<string, Position>;
+}
+
+/** The key of a state event among a room's state: type and state key, told apart by what neither may contain. */
+export function stateKey(type: string, key: string): string {
+  return `${type}\u0000${key}`;
 }
 
 export function emptyRoom(id: RoomId): Room {
@@ -37,6 +44,7 @@ export function emptyRoom(id: RoomId): Room {
     timeline: new Timeline(),
     members: new Map(),
     acl: undefined,
+    state: new Map(),
   };
 }
 

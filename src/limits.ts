@@ -86,3 +86,30 @@ export const PARTITIONS_MAX = 1_024;
 
 /** A drain that takes longer than this is given up; the log has everything. */
 export const DRAIN_MS_MAX = 10_000;
+
+// Front-ends and the gateway.
+
+/** Events on one page of a room's history. */
+export const EVENTS_PAGE_MAX = 100;
+export const EVENTS_PAGE_DEFAULT = 10;
+
+/** Events that one page looks at for those that relate to another. */
+export const EVENTS_SCAN_MAX = 1_000;
+
+/** Events of one answer, as JSON, before it is cut: well below what the broker takes. */
+export const ANSWER_BYTES_MAX = 524_288;
+
+/** Events that one query reads from the log at the same time. */
+export const BODIES_AT_ONCE = 32;
+
+/** A request over the bus that nobody answered for so long has failed. */
+export const REQUEST_TIMEOUT_MS = 10_000;
+
+/** Markers that a reader asks for with one snapshot request. */
+export const SNAPSHOT_MARKERS_MAX = 4_096;
+
+/** Changes that wait for a slow reader of a room. Beyond, it is told to look at the room anew. */
+export const ROOM_CHANGES_MAX = 1_024;
+
+/** A room view holds so many events; past them, the one with the smallest order goes. */
+export const ROOM_EVENTS_HELD_MAX = 10_000;

@@ -11,6 +11,7 @@ import { publishedThrough } from "../bus/deltas.ts";
 import { LogReader, lastSequence } from "../bus/log.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import type { RoomId } from "../matrix/ids.ts";
+import { Memberships } from "./memberships.ts";
 import { Publisher } from "./publisher.ts";
 
 interface PartitionOptions {
@@ -27,6 +28,8 @@ export class Partition {
   readonly #options: PartitionOptions;
   readonly #actor: ActorRefFrom<typeof partitionMachine>;
   readonly #rooms: Rooms;
+  /** Who is in which of its rooms. */
+  readonly memberships = new Memberships();
   #publisher: Publisher | undefined;
   #folded: number;
   #failure: unknown;
@@ -36,7 +39,10 @@ export class Partition {
     this.#folded = options.store.folded;
     this.#rooms = new Rooms(
       options.store,
-      (...entry) => this.#publisher?.note(...entry),
+      (room, position, at, entry, outcome) => {
+        this.memberships.note(room, position, entry);
+        this.#publisher?.note(room, position, at, entry, outcome);
+      },
       (error) => this.#actor.send({ type: "FAIL", error }),
     );
     this.#actor = createActor(partitionMachine, {

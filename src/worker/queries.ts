@@ -5,24 +5,18 @@
  */
 import type { Logger } from "pino";
 import * as z from "zod";
-import { receiptEvent } from "../../actors/changes.ts";
-import { type Position, RECEIPT } from "../../actors/entry.ts";
-import type { EventInfo } from "../../actors/event-info.ts";
 import { isRead } from "../../actors/fold.ts";
-import type { Marker } from "../../actors/markers.ts";
-import type { Room } from "../../actors/room.ts";
 import { decodeUntrusted, encodeAs, encodingOf } from "../bus/codec.ts";
 import type { Bus, BusMessage, BusSubscription } from "../bus/connection.ts";
-import { readEntry } from "../bus/log.ts";
 import { partitionOf } from "../bus/partition.ts";
 import { decodeToken, lastToken, queryWildcard } from "../bus/subjects.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
-import { QUERY_EVENT_IDS_MAX, REQUEST_BYTES_MAX, TIMELINE_EVENTS_DEFAULT, TIMELINE_EVENTS_MAX } from "../limits.ts";
-import { type MatrixEvent, type OrderedEvent, redacted, withOrder } from "../matrix/event.ts";
-import { type EventId, eventId, type RoomId, roomId, userId } from "../matrix/ids.ts";
-import { FULLY_READ, READ, READ_PRIVATE } from "../matrix/receipt.ts";
-import { fullyReadOf } from "./messages.ts";
+import { EVENTS_PAGE_MAX, QUERY_EVENT_IDS_MAX, REQUEST_BYTES_MAX } from "../limits.ts";
+import { type EventId, eventId, type RoomId, roomId, type UserId, userId } from "../matrix/ids.ts";
+import { History } from "./history.ts";
+import type { Membership } from "./memberships.ts";
 import type { Partition } from "./partition.ts";
+import { snapshot } from "./snapshot.ts";
 
 const QUEUE = "tidemark-query";
 
@@ -30,23 +24,46 @@ const eventIds = z
   .array(eventId, { error: "must be an array of event ids" })
   .max(QUERY_EVENT_IDS_MAX, { error: `must have at most ${QUERY_EVENT_IDS_MAX} items` });
 
+const count = z.int({ error: "must be an integer" }).min(0, { error: "must not be negative" });
+
 const query = z.discriminatedUnion(
   "op",
   [
     z.object({
       op: z.literal("snapshot"),
       user_id: userId.optional(),
-      timeline_limit: z.int({ error: "must be an integer" }).min(0, { error: "must not be negative" }).optional(),
+      timeline_limit: count.optional(),
+      since: count.optional(),
+      markers_limit: count.optional(),
+      members: z.boolean({ error: "must be a boolean" }).optional(),
     }),
     z.object({ op: z.literal("orders"), event_ids: eventIds }),
     z.object({ op: z.literal("event"), event_id: eventId }),
     z.object({ op: z.literal("read"), user_id: userId, event_ids: eventIds }),
     z.object({ op: z.literal("unread"), user_id: userId }),
+    z.object({ op: z.literal("threads"), event_ids: eventIds }),
+    z.object({ op: z.literal("state"), since: count.optional() }),
+    z.object({
+      op: z.literal("events"),
+      dir: z.enum(["b", "f"], { error: "must be b or f" }),
+      from: z.int({ error: "must be an order" }).optional(),
+      to: z.int({ error: "must be an order" }).optional(),
+      limit: z
+        .int({ error: "must be an integer" })
+        .min(1, { error: "must be at least 1" })
+        .max(EVENTS_PAGE_MAX, { error: `must be at most ${EVENTS_PAGE_MAX}` })
+        .optional(),
+      relates_to: eventId.optional(),
+      rel_type: z.string({ error: "must be a string" }).optional(),
+      event_type: z.string({ error: "must be a string" }).optional(),
+    }),
+    z.object({ op: z.literal("rooms") }),
   ],
-  { error: "must be snapshot, orders, event, read or unread" },
+  { error: "must be snapshot, orders, event, read, unread, threads, state, events or rooms" },
 );
 
 type Query = z.infer<typeof query>;
+type RoomQuery = Exclude<Query, { op: "rooms" }>;
 type Answer = Record<string, unknown>;
 
 interface QueriesOptions {
@@ -103,13 +120,21 @@ export class Queries {
         `the query has ${data.length} bytes, at most ${REQUEST_BYTES_MAX} are allowed`,
       );
     }
-    const room = roomId.safeParse(decodeToken(lastToken(subject)));
-    if (!room.success) throw new TidemarkError("M_INVALID_PARAM", `room_id: ${room.error.issues[0]?.message}`);
+    const target = decodeToken(lastToken(subject));
+    const user = userId.safeParse(target);
+    const room = roomId.safeParse(target);
+    if (!user.success && !room.success)
+      throw new TidemarkError("M_INVALID_PARAM", `room_id: ${room.error.issues[0]?.message}`);
     const parsed = query.safeParse(decodeUntrusted(data, encodingOf(data)));
     if (!parsed.success) {
       const issue = parsed.error.issues[0];
       throw new TidemarkError("M_INVALID_PARAM", `${issue?.path.map(String).join(".")}: ${issue?.message}`);
     }
+    if (parsed.data.op === "rooms") {
+      if (!user.success) throw new TidemarkError("M_INVALID_PARAM", "op: rooms is asked about a user");
+      return this.#roomsOf(user.data);
+    }
+    if (!room.success) throw new TidemarkError("M_INVALID_PARAM", `op: ${parsed.data.op} is asked about a room`);
     const partition = partitionOf(room.data, this.#partitions.length);
     if (!this.#partitions[partition]!.live) {
       throw new TidemarkError("M_UNKNOWN", `partition ${partition} is not served at the moment`);
@@ -117,18 +142,34 @@ export class Queries {
     return this.#ask(parsed.data, partition, room.data);
   }
 
-  async #ask(query: Query, partition: number, id: RoomId): Promise<Answer> {
+  /** All rooms that a user has a membership in. Each partition must answer: part of the rooms would look like all. */
+  #roomsOf(user: UserId): Answer {
+    const rooms: Record<RoomId, Membership> = {};
+    this.#partitions.forEach(({ live, memberships }, partition) => {
+      if (!live) throw new TidemarkError("M_UNKNOWN", `partition ${partition} is not served at the moment`);
+      for (const [room, membership] of memberships.of(user)) rooms[room] = membership;
+    });
+    return { rooms };
+  }
+
+  async #ask(query: RoomQuery, partition: number, id: RoomId): Promise<Answer> {
     const room = this.#partitions[partition]!.room(id);
     switch (query.op) {
       case "snapshot":
         return snapshot(room, query);
+      case "threads":
+        return { threads: byEvent(query.event_ids, (id) => room.events.get(id)?.thread ?? null) };
+      case "state":
+        return this.#history(partition).state(room, query.since ?? 0);
+      case "events":
+        return { ...(await this.#history(partition).page(room, query)) };
       case "orders":
         return {
           position: room.position,
           orders: byEvent(query.event_ids, (id) => room.events.get(id)?.order ?? null),
         };
       case "event":
-        return { event: await this.#event(room, partition, query.event_id) };
+        return { event: await this.#history(partition).event(room, query.event_id) };
       case "read":
         return { read: byEvent(query.event_ids, (id) => isRead(room, query.user_id, id)) };
       case "unread": {
@@ -142,44 +183,9 @@ export class Queries {
     }
   }
 
-  /** The event from the log, as it would be served: without what a redaction took from it. */
-  async #event(room: Room, partition: number, id: EventId): Promise<OrderedEvent | null> {
-    const info = room.events.get(id);
-    if (info === undefined) return null;
-    let event = await this.#body(partition, info);
-    const redaction = info.redaction === undefined ? undefined : room.events.get(info.redaction);
-    if (redaction !== undefined) event = redacted(event, await this.#body(partition, redaction));
-    return withOrder(event, info.order);
+  #history(partition: number): History {
+    return new History(this.#nc, partition);
   }
-
-  async #body(partition: number, { order }: EventInfo): Promise<MatrixEvent> {
-    const entry = await readEntry(this.#nc, partition, Math.abs(order));
-    if (entry === undefined || entry[0] === RECEIPT) {
-      throw new TidemarkError(
-        "LOG_BROKEN",
-        `the log of partition ${partition} has no event at position ${Math.abs(order)}`,
-      );
-    }
-    return entry[1];
-  }
-}
-
-function snapshot(room: Room, { user_id: user, timeline_limit: limit }: Extract<Query, { op: "snapshot" }>): Answer {
-  const shown: Marker[] = [];
-  for (const marker of room.markers) if (marker.type === READ) shown.push(marker);
-  const own = user === undefined ? [] : room.markers.of(user);
-  const fullyRead = own.find(({ type }) => type === FULLY_READ);
-  return {
-    room_id: room.id,
-    position: room.position satisfies Position,
-    receipts: receiptEvent(shown).content,
-    ...(user !== undefined && { private: receiptEvent(own.filter(({ type }) => type === READ_PRIVATE)).content }),
-    ...(fullyRead !== undefined && { fully_read: fullyReadOf(fullyRead) }),
-    timeline: room.timeline
-      .latest(Math.min(limit ?? TIMELINE_EVENTS_DEFAULT, TIMELINE_EVENTS_MAX))
-      .map(({ event, order }) => withOrder(event, order)),
-    members: Object.fromEntries(room.members),
-  };
 }
 
 function byEvent<T>(ids: readonly EventId[], value: (id: EventId) => T): Record<string, T> {
