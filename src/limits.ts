@@ -87,6 +87,19 @@ export const PARTITIONS_MAX = 1_024;
 /** A drain that takes longer than this is given up; the log has everything. */
 export const DRAIN_MS_MAX = 10_000;
 
+/** Checkpoints are written so often, and after so many entries, whichever comes first. */
+export const CHECKPOINT_MS = 1_000;
+export const CHECKPOINT_ENTRIES = 50_000;
+
+/** Rows of each kind that an active room keeps in memory beyond those that no checkpoint has yet. */
+export const HOT_ROWS_MAX = 1_024;
+
+/** A room without entries or questions for so long is passivated. */
+export const IDLE_MS = 300_000;
+
+/** Active rooms of a process; beyond it the least recently used are passivated. */
+export const ACTIVE_ROOMS_MAX = 10_000;
+
 // Front-ends and the gateway.
 
 /** Events on one page of a room's history. */

@@ -63,7 +63,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const partitions = await prepareBus(nc, options.partitions);
     let worker: Worker | undefined;
     if (roles.has("worker")) {
-      worker = await Worker.start({ nc, partitions, log });
+      worker = await Worker.start({ nc, partitions, data: options.data, log });
       closing.push(() => worker!.drain());
     }
     if (roles.has("ingress")) {

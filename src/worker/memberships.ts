@@ -14,13 +14,25 @@ export interface Membership {
   readonly position: Position;
 }
 
-const NONE: ReadonlyMap<RoomId, Membership> = new Map();
+/** Those that a store has. */
+export interface StoredMemberships {
+  roomsOf(user: UserId): Iterable<readonly [room: RoomId, row: readonly [membership: string, position: Position]]>;
+}
 
 export class Memberships {
-  readonly #byUser = new Map<UserId, Map<RoomId, Membership>>();
+  readonly #stored: StoredMemberships;
+  /** What changed since this process claimed the partition. */
+  readonly #changed = new Map<UserId, Map<RoomId, Membership>>();
+
+  constructor(stored: StoredMemberships) {
+    this.#stored = stored;
+  }
 
   of(user: UserId): ReadonlyMap<RoomId, Membership> {
-    return this.#byUser.get(user) ?? NONE;
+    const rooms = new Map<RoomId, Membership>();
+    for (const [room, [membership, position]] of this.#stored.roomsOf(user)) rooms.set(room, { membership, position });
+    for (const [room, membership] of this.#changed.get(user) ?? []) rooms.set(room, membership);
+    return rooms;
   }
 
   /** Follows an entry that was just folded. */
@@ -31,10 +43,10 @@ export class Memberships {
     const user = event.state_key as UserId;
     const membership = room.members.get(user);
     if (membership === undefined) return;
-    let rooms = this.#byUser.get(user);
+    let rooms = this.#changed.get(user);
     if (rooms === undefined) {
       rooms = new Map();
-      this.#byUser.set(user, rooms);
+      this.#changed.set(user, rooms);
     }
     if (rooms.get(room.id)?.membership !== membership) rooms.set(room.id, { membership, position });
   }

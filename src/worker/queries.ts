@@ -13,7 +13,8 @@ import { decodeToken, lastToken, queryWildcard } from "../bus/subjects.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { EVENTS_PAGE_MAX, QUERY_EVENT_IDS_MAX, REQUEST_BYTES_MAX } from "../limits.ts";
 import { type EventId, eventId, type RoomId, roomId, type UserId, userId } from "../matrix/ids.ts";
-import { History } from "./history.ts";
+import { Bodies } from "./bodies.ts";
+import { eventPage, statePage } from "./history.ts";
 import type { Membership } from "./memberships.ts";
 import type { Partition } from "./partition.ts";
 import { snapshot } from "./snapshot.ts";
@@ -32,10 +33,10 @@ const query = z.discriminatedUnion(
     z.object({
       op: z.literal("snapshot"),
       user_id: userId.optional(),
-      timeline_limit: count.optional(),
       since: count.optional(),
       markers_limit: count.optional(),
       members: z.boolean({ error: "must be a boolean" }).optional(),
+      timeline_limit: z.int({ error: "must be an integer" }).min(0, { error: "must not be negative" }).optional(),
     }),
     z.object({ op: z.literal("orders"), event_ids: eventIds }),
     z.object({ op: z.literal("event"), event_id: eventId }),
@@ -59,7 +60,12 @@ const query = z.discriminatedUnion(
     }),
     z.object({ op: z.literal("rooms") }),
   ],
-  { error: "must be snapshot, orders, event, read, unread, threads, state, events or rooms" },
+  {
+    error: ({ input }) =>
+      typeof input === "object" && input !== null && !Array.isArray(input)
+        ? "must be snapshot, orders, event, read, unread, threads, state, events or rooms"
+        : "must be a query (an object)",
+  },
 );
 
 type Query = z.infer<typeof query>;
@@ -74,12 +80,14 @@ interface QueriesOptions {
 
 export class Queries {
   readonly #nc: Bus;
+  readonly #bodies: readonly Bodies[];
   readonly #partitions: readonly Partition[];
   readonly #log: Logger;
   readonly #subscription: BusSubscription;
 
   constructor({ nc, partitions, log }: QueriesOptions) {
     this.#nc = nc;
+    this.#bodies = partitions.map((_, partition) => new Bodies(nc, partition));
     this.#partitions = partitions;
     this.#log = log;
     this.#subscription = nc.subscribe(queryWildcard, {
@@ -128,7 +136,8 @@ export class Queries {
     const parsed = query.safeParse(decodeUntrusted(data, encodingOf(data)));
     if (!parsed.success) {
       const issue = parsed.error.issues[0];
-      throw new TidemarkError("M_INVALID_PARAM", `${issue?.path.map(String).join(".")}: ${issue?.message}`);
+      const field = issue?.path.map(String).join(".") ?? "";
+      throw new TidemarkError("M_INVALID_PARAM", field === "" ? `${issue?.message}` : `${field}: ${issue?.message}`);
     }
     if (parsed.data.op === "rooms") {
       if (!user.success) throw new TidemarkError("M_INVALID_PARAM", "op: rooms is asked about a user");
@@ -145,9 +154,9 @@ export class Queries {
   /** All rooms that a user has a membership in. Each partition must answer: part of the rooms would look like all. */
   #roomsOf(user: UserId): Answer {
     const rooms: Record<RoomId, Membership> = {};
-    this.#partitions.forEach(({ live, memberships }, partition) => {
-      if (!live) throw new TidemarkError("M_UNKNOWN", `partition ${partition} is not served at the moment`);
-      for (const [room, membership] of memberships.of(user)) rooms[room] = membership;
+    this.#partitions.forEach((partition, number) => {
+      if (!partition.live) throw new TidemarkError("M_UNKNOWN", `partition ${number} is not served at the moment`);
+      for (const [room, membership] of partition.roomsOf(user)) rooms[room] = membership;
     });
     return { rooms };
   }
@@ -156,20 +165,20 @@ export class Queries {
     const room = this.#partitions[partition]!.room(id);
     switch (query.op) {
       case "snapshot":
-        return snapshot(room, query);
+        return snapshot(this.#bodies[partition]!, room, query);
       case "threads":
         return { threads: byEvent(query.event_ids, (id) => room.events.get(id)?.thread ?? null) };
       case "state":
-        return this.#history(partition).state(room, query.since ?? 0);
+        return { ...(await statePage(this.#bodies[partition]!, room, query.since ?? 0)) };
       case "events":
-        return { ...(await this.#history(partition).page(room, query)) };
+        return { ...(await eventPage(this.#bodies[partition]!, room, query)) };
       case "orders":
         return {
           position: room.position,
           orders: byEvent(query.event_ids, (id) => room.events.get(id)?.order ?? null),
         };
       case "event":
-        return { event: await this.#history(partition).event(room, query.event_id) };
+        return { event: await this.#bodies[partition]!.one(room, query.event_id) };
       case "read":
         return { read: byEvent(query.event_ids, (id) => isRead(room, query.user_id, id)) };
       case "unread": {
@@ -181,10 +190,6 @@ export class Queries {
         };
       }
     }
-  }
-
-  #history(partition: number): History {
-    return new History(this.#nc, partition);
   }
 }
 

@@ -10,9 +10,9 @@ import type { Position } from "../../actors/entry.ts";
 import type { Marker } from "../../actors/markers.ts";
 import type { Room } from "../../actors/room.ts";
 import { TIMELINE_EVENTS_DEFAULT, TIMELINE_EVENTS_MAX } from "../limits.ts";
-import { withOrder } from "../matrix/event.ts";
 import type { UserId } from "../matrix/ids.ts";
 import { FULLY_READ, READ, READ_PRIVATE } from "../matrix/receipt.ts";
+import type { Bodies } from "./bodies.ts";
 import { fullyReadOf } from "./messages.ts";
 
 interface SnapshotQuery {
@@ -24,34 +24,31 @@ interface SnapshotQuery {
   readonly members?: boolean | undefined;
 }
 
-export function snapshot(room: Room, query: SnapshotQuery): Record<string, unknown> {
+/** The markers are those of this moment; the timeline's bodies come from the log. */
+export async function snapshot(bodies: Bodies, room: Room, query: SnapshotQuery): Promise<Record<string, unknown>> {
   const { user_id: user, since = Number.NEGATIVE_INFINITY, members = true } = query;
   const shown: Marker[] = [];
   for (const marker of room.markers) if (marker.type === READ && marker.position > since) shown.push(marker);
   const more = query.markers_limit === undefined ? undefined : cut(shown, query.markers_limit);
   const own = user === undefined ? [] : room.markers.of(user).filter(({ position }) => position > since);
   const fullyRead = own.find(({ type }) => type === FULLY_READ);
-  const timeline = timelineOf(room, query);
-  return {
+  const answer = {
     room_id: room.id,
     position: room.position,
     receipts: receiptEvent(shown).content,
     ...(more !== undefined && { markers_more: more }),
     ...(user !== undefined && { private: receiptEvent(own.filter(({ type }) => type === READ_PRIVATE)).content }),
     ...(fullyRead !== undefined && { fully_read: fullyReadOf(fullyRead) }),
-    ...timeline,
     ...(members && { members: Object.fromEntries(room.members) }),
   };
-}
-
-/** The newest live events, and whether there are more beyond `since`. */
-function timelineOf(room: Room, { timeline_limit: limit, since = 0 }: SnapshotQuery) {
-  const held = room.timeline.latest(TIMELINE_EVENTS_MAX).filter(({ order }) => order > since);
-  const wanted = Math.min(limit ?? TIMELINE_EVENTS_DEFAULT, TIMELINE_EVENTS_MAX);
-  const events = wanted === 0 ? [] : held.slice(-wanted);
+  const limit = query.timeline_limit ?? TIMELINE_EVENTS_DEFAULT;
+  const newer = room.timeline.filter((position) => position > since);
+  const positions = limit === 0 ? [] : newer.slice(-limit);
   return {
-    timeline: events.map(({ event, order }) => withOrder(event, order)),
-    limited: held.length > events.length || held.length === TIMELINE_EVENTS_MAX,
+    ...answer,
+    timeline: await bodies.at(room, positions),
+    /** Whether live events beyond `since` are left out. */
+    limited: positions.length < newer.length || newer.length === TIMELINE_EVENTS_MAX,
   };
 }
 
