@@ -10,7 +10,9 @@ import type { Logger } from "pino";
 import { type Broker, startBroker } from "./bus/broker/process.ts";
 import { type Bus, connectBus } from "./bus/connection.ts";
 import { prepareBus } from "./bus/streams.ts";
+import { openClientApi } from "./gateway/client-api.ts";
 import { startGateway } from "./gateway/gateway.ts";
+import { accessTokens } from "./gateway/tokens.ts";
 import { Ingress } from "./ingress/ingress.ts";
 import { Worker } from "./worker/worker.ts";
 
@@ -24,6 +26,11 @@ export interface StartOptions {
   readonly http: { readonly host: string; readonly port: number };
   readonly roles: ReadonlySet<Role>;
   readonly partitions?: number;
+  /** A file of access tokens, and a homeserver that is asked about others: whom the gateway serves. */
+  readonly users?: string;
+  readonly whoami?: string;
+  /** Rooms can be made and written to over HTTP, without any auth rules. */
+  readonly standalone?: boolean;
   readonly log: Logger;
 }
 
@@ -47,6 +54,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
   };
 
   try {
+    const tokens = await accessTokens(options);
     let broker: Broker | undefined;
     if (options.nats === undefined) {
       broker = await startBroker({
@@ -72,8 +80,12 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     }
     await nc.flush();
     const ready = () => !stopping && !nc.isClosed() && (worker?.live ?? true);
-    const gateway = await startGateway({ ...options.http, ready });
+    const api = roles.has("gateway") ? await openClientApi({ ...options, nc, partitions, tokens }) : undefined;
+    if (api !== undefined) closing.push(api.close);
+    const routes = api === undefined ? [] : [api.routes];
+    const gateway = await startGateway({ ...options.http, ready, log, routes });
     closing.push(() => gateway.close());
+    if (api !== undefined) closing.push(async () => api.drain());
 
     const brokerLost = new Promise<void>((resolve) => {
       void broker?.exited.then(() => {

@@ -59,7 +59,8 @@ export interface DeltaMark {
 
 interface DeltaReaderOptions {
   readonly partition: number;
-  readonly onDelta: (delta: Delta, mark: DeltaMark) => void;
+  /** `bytes` is the size of the message. */
+  readonly onDelta: (delta: Delta, mark: DeltaMark, bytes: number) => void;
   /** Deltas between the mark before and this one are gone. */
   readonly onLost: (mark: DeltaMark) => void;
 }
@@ -119,7 +120,9 @@ export class DeltaReader {
     };
     if (lost) this.#options.onLost(this.#mark);
     const kind = kindOf(message.subject);
-    if (kind !== undefined) this.#options.onDelta({ ...(decode(message.data) as object), kind } as Delta, this.#mark);
+    if (kind === undefined) return;
+    const delta = { ...(decode(message.data) as object), kind } as Delta;
+    this.#options.onDelta(delta, this.#mark, message.data.length);
   }
 }
 

@@ -32,6 +32,13 @@ export function address(text: string): Address {
   return { host, port };
 }
 
+/** The base URL of a server. */
+export function httpUrl(text: string): string {
+  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol))
+    throw new InvalidArgumentError("must be an http(s) URL.");
+  return text;
+}
+
 /** An integer within bounds. */
 export function integer(min: number, max: number) {
   return (text: string): number => {

@@ -3,7 +3,7 @@ import { Command, Option } from "commander";
 import { TidemarkError } from "../errors.ts";
 import { DRAIN_MS_MAX, PARTITIONS_MAX } from "../limits.ts";
 import { ROLES, start } from "../start.ts";
-import { address, dataOption, integer, logger, logLevelOption, natsOption, someOf } from "./options.ts";
+import { address, dataOption, httpUrl, integer, logger, logLevelOption, natsOption, someOf } from "./options.ts";
 
 export function startCommand(): Command {
   return new Command("start")
@@ -26,6 +26,21 @@ export function startCommand(): Command {
       new Option("--partitions <n>", "partition count; fixed when the logs are first made (8 without this)")
         .env("TIDEMARK_PARTITIONS")
         .argParser(integer(1, PARTITIONS_MAX)),
+    )
+    .addOption(
+      new Option("--users <file>", 'access tokens, JSON: { "<token>": { "user_id", "device_id" } }').env(
+        "TIDEMARK_USERS",
+      ),
+    )
+    .addOption(
+      new Option("--whoami <homeserver>", "ask this homeserver whose an access token is, https://host[:port]")
+        .env("TIDEMARK_WHOAMI")
+        .argParser(httpUrl),
+    )
+    .addOption(
+      new Option("--standalone", "make rooms and write to them over HTTP, without any auth rules: to try it out").env(
+        "TIDEMARK_STANDALONE",
+      ),
     )
     .addOption(logLevelOption())
     .action(async (options) => {

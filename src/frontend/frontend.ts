@@ -56,7 +56,7 @@ export interface RoomOptions {
 
 /** Who hears of a partition's deltas. */
 export interface DeltaListener {
-  readonly delta: (delta: Delta, mark: DeltaMark) => void;
+  readonly delta: (delta: Delta, mark: DeltaMark, bytes: number) => void;
   readonly lost: (mark: DeltaMark) => void;
 }
 
@@ -171,9 +171,9 @@ export class Frontend implements AsyncDisposable {
       const views = new Map<RoomId, Set<RoomView>>();
       const reader = DeltaReader.open(this.#nc, {
         partition,
-        onDelta: (delta, mark) => {
+        onDelta: (delta, mark, bytes) => {
           for (const view of views.get(delta.room_id) ?? []) if (concerns(view, delta)) view.receive(delta);
-          for (const listener of listeners) listener.delta(delta, mark);
+          for (const listener of listeners) listener.delta(delta, mark, bytes);
         },
         onLost: (mark) => {
           for (const room of views.values()) for (const view of room) void view.reload();
