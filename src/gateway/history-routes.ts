@@ -8,9 +8,10 @@ import type { FastifyInstance } from "fastify";
 import * as z from "zod";
 import { partitionOf } from "../bus/partition.ts";
 import { EVENTS_PAGE_DEFAULT, EVENTS_PAGE_MAX } from "../limits.ts";
-import type { MatrixEvent, OrderedEvent } from "../matrix/event.ts";
+import type { OrderedEvent } from "../matrix/event.ts";
 import { eventId, type RoomId } from "../matrix/ids.ts";
 import type { Api } from "./client-api.ts";
+import { clientEvent } from "./client-event.ts";
 import { type EventFilter, parseFilter, parseJson, passes } from "./filter.ts";
 import { invalidParam, notFound, param } from "./matrix-error.ts";
 import { historyToken } from "./room-section.ts";
@@ -69,7 +70,9 @@ export function historyRoutes(app: FastifyInstance, api: Api): void {
     return {
       start: query.from ?? historyToken(dir === "f" ? Number.MIN_SAFE_INTEGER : undefined),
       ...endOf(next, dir, "end"),
-      chunk: events.filter((event) => passes(wanted, event)).map((event) => inRoom(event, room)),
+      chunk: events
+        .filter((event) => passes(wanted, event))
+        .map((event) => clientEvent(event, api.device(request), room)),
     };
   });
 
@@ -78,7 +81,7 @@ export function historyRoutes(app: FastifyInstance, api: Api): void {
     const room = await api.joinedRoom(request);
     const { event } = await frontend.query<{ event: OrderedEvent | null }>(room, { op: "event", event_id: id });
     if (event === null) throw notFound("No such event in this room");
-    return inRoom(event, room);
+    return clientEvent(event, api.device(request), room);
   });
 
   for (const tail of ["", "/:rel", "/:rel/:type"]) {
@@ -101,7 +104,7 @@ export function historyRoutes(app: FastifyInstance, api: Api): void {
           ...(rel !== undefined && { rel_type: rel }),
           ...(type !== undefined && { event_type: type }),
         });
-        const chunk = events.map((found) => inRoom(found, room));
+        const chunk = events.map((found) => clientEvent(found, api.device(request), room));
         return {
           chunk,
           ...endOf(next, dir, "next_batch"),
@@ -127,8 +130,4 @@ function endOf(next: number | undefined, dir: "b" | "f", field: string): Record<
 
 function eventFilter(json: string): EventFilter | undefined {
   return parseFilter({ room: { timeline: parseJson(json) } }).room?.timeline ?? undefined;
-}
-
-function inRoom(event: MatrixEvent, room: RoomId): MatrixEvent {
-  return { ...event, room_id: room };
 }

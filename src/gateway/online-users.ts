@@ -31,7 +31,8 @@ export class OnlineUser {
   readonly id: UserId;
   readonly rooms = new Map<RoomId, Membership>();
   /** Of rooms where nothing changed them since they were asked for. */
-  readonly unread = new Map<RoomId, UnreadCounts>();
+  readonly #unread = new Map<RoomId, UnreadCounts>();
+  #countsVersion = 0;
   /** Rises with every change that may concern the user. */
   version = 0;
   loading: Promise<void> | undefined;
@@ -46,6 +47,23 @@ export class OnlineUser {
 
   isJoined(room: RoomId): boolean {
     return this.rooms.get(room)?.membership === "join";
+  }
+
+  /** Unread counts of a room, asked for when they may have changed. */
+  async unread(room: RoomId, ask: () => Promise<UnreadCounts>): Promise<UnreadCounts> {
+    const known = this.#unread.get(room);
+    if (known !== undefined) return known;
+    const version = this.#countsVersion;
+    const counts = await ask();
+    if (version === this.#countsVersion) this.#unread.set(room, counts);
+    return counts;
+  }
+
+  /** Counts of a room, or of all, may be others from now on; answers that are on their way may be of before. */
+  countsChanged(room?: RoomId): void {
+    this.#countsVersion++;
+    if (room === undefined) this.#unread.clear();
+    else this.#unread.delete(room);
   }
 
   get waits(): boolean {
@@ -119,7 +137,7 @@ export class OnlineUsers {
     }
     if (delta.kind === "receipts") {
       for (const user of this.#inRoom.get(delta.room_id) ?? []) this.#touch(user, delta.room_id, false);
-      for (const id of usersIn(delta.event.content)) this.#users.get(id)?.unread.delete(delta.room_id);
+      for (const id of usersIn(delta.event.content)) this.#users.get(id)?.countsChanged(delta.room_id);
       return;
     }
     for (const { type, state_key: member, content, unsigned } of delta.events) {
@@ -136,7 +154,7 @@ export class OnlineUsers {
   wakeAll(): void {
     for (const user of this.#users.values()) {
       user.loadedAt = Number.NEGATIVE_INFINITY;
-      user.unread.clear();
+      user.countsChanged();
       user.wake();
     }
   }
@@ -175,7 +193,7 @@ export class OnlineUsers {
   /** What came with the same read of the socket wakes a user once. */
   #touch(user: OnlineUser | undefined, room: RoomId, counts: boolean): void {
     if (user === undefined) return;
-    if (counts) user.unread.delete(room);
+    if (counts) user.countsChanged(room);
     this.#toWake.add(user);
     if (this.#toWake.size > 1) return;
     setImmediate(() => {

@@ -3,10 +3,18 @@ import type { RoomSnapshot } from "../frontend/room-view.ts";
 import { SYNC_TIMELINE_DEFAULT } from "../limits.ts";
 import type { MatrixEvent, OrderedEvent } from "../matrix/event.ts";
 import type { ReceiptContent } from "../matrix/receipt.ts";
+import { clientEvent } from "./client-event.ts";
 import { type Filter, passes, roomPasses, timelineLimit } from "./filter.ts";
 import type { UnreadCounts } from "./online-users.ts";
 import { mergeReceipts } from "./receipt-merge.ts";
 import type { RoomChanges } from "./recent-deltas.ts";
+import type { Device } from "./tokens.ts";
+
+/** Who looks, and what they want to see. */
+export interface Viewer {
+  readonly device: Device;
+  readonly filter: Filter;
+}
 
 /** What a room is to show, before filters. */
 export interface RoomNews extends RoomChanges {
@@ -33,7 +41,11 @@ export function newsOf(pages: readonly RoomSnapshot[], state: readonly MatrixEve
 }
 
 /** The section; undefined when there is nothing to show. */
-export function roomSection(news: RoomNews, room: string, filter: Filter): Record<string, unknown> | undefined {
+export function roomSection(
+  news: RoomNews,
+  room: string,
+  { filter, device }: Viewer,
+): Record<string, unknown> | undefined {
   const wanted = filter.room ?? {};
   const limit = timelineLimit(wanted.timeline, SYNC_TIMELINE_DEFAULT);
   const inTimeline = roomPasses(wanted.timeline, room) ? news.events : [];
@@ -49,11 +61,11 @@ export function roomSection(news: RoomNews, room: string, filter: Filter): Recor
   const first = events[0]?.unsigned.order;
   return {
     timeline: {
-      events: events.map(clientEvent),
+      events: events.map((event) => clientEvent(event, device)),
       limited,
       ...((first !== undefined || limited) && { prev_batch: historyToken(first) }),
     },
-    state: { events: latestState(shownState).map(clientEvent) },
+    state: { events: latestState(shownState).map((event) => clientEvent(event, device)) },
     ephemeral: { events: receipts },
     account_data: { events: accountData },
     ...(news.whole && { summary: {} }),
@@ -76,11 +88,6 @@ export function unreadSection(counts: UnreadCounts, filter: Filter): Record<stri
       Object.entries(counts.threads).map(([root, count]) => [root, notifications(count)]),
     ),
   };
-}
-
-/** In `/sync` the room stands outside of its events. */
-function clientEvent({ room_id: _, ...event }: MatrixEvent): Omit<MatrixEvent, "room_id"> {
-  return event;
 }
 
 /** The last of each type and key. */

@@ -14,6 +14,7 @@ import { SETTLE_MS_MAX } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
 import { eventId, type RoomId, roomId, serverOf, userId } from "../matrix/ids.ts";
 import { type Api, bodyOf } from "./client-api.ts";
+import { clientEvent, type Transaction } from "./client-event.ts";
 import { badJson, notFound, param } from "./matrix-error.ts";
 
 type Content = Record<string, unknown>;
@@ -81,7 +82,7 @@ export function standaloneRoutes(app: FastifyInstance, api: Api): void {
 
   app.get(`${ROOM}/state`, async (request) => {
     const room = await api.joinedRoom(request);
-    return (await stateOf(api, room)).map((event) => ({ ...event, room_id: room }));
+    return (await stateOf(api, room)).map((event) => clientEvent(event, api.device(request), room));
   });
 }
 
@@ -124,9 +125,11 @@ async function sendEvents(
   room: RoomId,
   drafts: readonly Draft[],
 ): Promise<{ event_id: string }> {
-  const { user } = api.device(request);
+  const { user, id: device_id } = api.device(request);
+  const { txn: transaction_id } = request.params as { txn?: string };
   const events = drafts.map((draft, i) => ({
     ...draft,
+    ...(transaction_id !== undefined && { unsigned: { transaction_id, device_id } satisfies Transaction }),
     event_id: eventIdOf(api, request, i),
     sender: user,
     origin_server_ts: Date.now(),

@@ -21,8 +21,8 @@ export function syncRoutes(app: FastifyInstance, { frontend, device, sync }: Api
     const gone = new AbortController();
     request.raw.once("close", () => gone.abort());
     return sync.answer(
-      device(request).user,
       {
+        device: device(request),
         since: since === undefined ? undefined : decodeSyncToken(since, frontend.partitions),
         timeoutMs: param(timeout, "timeout", query.timeout ?? 0),
         filter: filterParam(param(text, "filter", query.filter)),

@@ -20,13 +20,12 @@ import type { RoomId } from "../matrix/ids.ts";
 import { type Filter, roomPasses, timelineLimit } from "./filter.ts";
 import type { Membership, OnlineUser, OnlineUsers, UnreadCounts } from "./online-users.ts";
 import type { RecentDeltas } from "./recent-deltas.ts";
-import { newsOf, type RoomNews, roomSection, unreadSection } from "./room-section.ts";
+import { newsOf, type RoomNews, roomSection, unreadSection, type Viewer } from "./room-section.ts";
 import { encodeSyncToken, type SyncMark, type SyncToken } from "./sync-token.ts";
 
-export interface SyncRequest {
+export interface SyncRequest extends Viewer {
   readonly since: SyncToken | undefined;
   readonly timeoutMs: number;
-  readonly filter: Filter;
   readonly fullState: boolean;
 }
 
@@ -85,11 +84,11 @@ export class Sync {
     this.#users = users;
   }
 
-  /** What changed for a user. `gone` says that nobody waits for it any more. */
-  async answer(id: OnlineUser["id"], request: SyncRequest, gone: AbortSignal): Promise<Record<string, unknown>> {
+  /** What changed for who asks. `gone` says that nobody waits for it any more. */
+  async answer(request: SyncRequest, gone: AbortSignal): Promise<Record<string, unknown>> {
     const deadline = performance.now() + request.timeoutMs;
     for (;;) {
-      const user = await this.#users.get(id);
+      const user = await this.#users.get(request.device.user);
       const { version } = user;
       const { body, empty } = await this.#respond(user, request);
       const leftMs = deadline - performance.now();
@@ -120,7 +119,7 @@ export class Sync {
     }
     const leave = Object.fromEntries(left.map((room) => [room, this.#left(user, room, request)]));
     const next = this.#next(user, since, marks);
-    const join = await this.#joined(user, news, filter);
+    const join = await this.#joined(user, news, request);
     return {
       body: {
         next_batch: encodeSyncToken(next),
@@ -169,13 +168,13 @@ export class Sync {
   }
 
   /** A room that the user has left: what happened until then, and nothing later. */
-  #left(user: OnlineUser, room: RoomId, { since, filter }: SyncRequest): Record<string, unknown> {
-    const from = since?.[this.#partitionOf(room)];
+  #left(user: OnlineUser, room: RoomId, request: SyncRequest): Record<string, unknown> {
+    const from = request.since?.[this.#partitionOf(room)];
     const changes = from === undefined ? undefined : this.#recent.changes(room, user.id, from.sequence);
     const until = user.rooms.get(room)!.position;
     const events = (changes?.events ?? []).filter(({ unsigned }) => unsigned.order <= until);
     const news = { events, receipts: [], limited: false, state: [], whole: true };
-    return roomSection(news, room, filter)!;
+    return roomSection(news, room, request)!;
   }
 
   async #invites(user: OnlineUser, rooms: readonly RoomId[]): Promise<Record<string, unknown>> {
@@ -255,26 +254,21 @@ export class Sync {
   async #joined(
     user: OnlineUser,
     news: ReadonlyMap<RoomId, RoomNews>,
-    filter: Filter,
+    viewer: Viewer,
   ): Promise<Record<string, unknown>> {
     const join: Record<string, unknown> = {};
     await Promise.all(
       Array.from(news, async ([room, found]) => {
-        const section = roomSection(found, room, filter);
+        const section = roomSection(found, room, viewer);
         if (section === undefined) return;
-        join[room] = { ...section, ...unreadSection(await this.#unread(user, room), filter) };
+        join[room] = { ...section, ...unreadSection(await this.#unread(user, room), viewer.filter) };
       }),
     );
     return join;
   }
 
-  async #unread(user: OnlineUser, room: RoomId): Promise<UnreadCounts> {
-    const known = user.unread.get(room);
-    if (known !== undefined) return known;
-    const { version } = user;
-    const counts = await this.#frontend.query<UnreadCounts>(room, { op: "unread", user_id: user.id });
-    if (user.version === version) user.unread.set(room, counts);
-    return counts;
+  #unread(user: OnlineUser, room: RoomId): Promise<UnreadCounts> {
+    return user.unread(room, () => this.#frontend.query(room, { op: "unread", user_id: user.id }));
   }
 
   #partitionOf(room: RoomId): number {
