@@ -104,10 +104,10 @@ export class Frontend implements AsyncDisposable {
 
   readonly events = {
     /** Sends live events of a room, oldest first; resolves to their positions once the log has them. Throws like receipts. */
-    send: (room: string, events: RoomEvent | readonly RoomEvent[]): Promise<number[]> =>
+    send: async (room: string, events: RoomEvent | readonly RoomEvent[]): Promise<number[]> =>
       this.send("event", parseRoom(room), events),
     /** The same for historical events, newest first. */
-    backfill: (room: string, events: RoomEvent | readonly RoomEvent[]): Promise<number[]> =>
+    backfill: async (room: string, events: RoomEvent | readonly RoomEvent[]): Promise<number[]> =>
       this.send("backfill", parseRoom(room), events),
   };
 
