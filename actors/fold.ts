@@ -31,7 +31,7 @@ import {
 import type { EventInfo } from "./event-info.ts";
 import type { HeldReceipt } from "./held.ts";
 import type { Marker } from "./markers.ts";
-import type { Room } from "./room.ts";
+import { type Room, stateKey } from "./room.ts";
 
 /** Raised whenever the same log would fold to another state: checkpoints of before are rebuilt. */
 export const FOLD_VERSION = 1;
@@ -98,7 +98,7 @@ export function fold(room: Room, position: Position, entry: Entry): Outcome {
   if (entry[0] === RECEIPT) return foldReceipt(room, position, entry);
   const [kind, event] = entry;
   if (kind === STATE) {
-    foldState(room, event);
+    foldState(room, position, event);
     return NOTED;
   }
   return foldEvent(room, position, event, kind === BACKFILLED);
@@ -125,7 +125,7 @@ function foldEvent(room: Room, position: Position, event: MatrixEvent, backfille
   if (!backfilled) {
     if (info.counts) room.unread.add(info);
     room.append(position);
-    foldState(room, event);
+    foldState(room, position, event);
   }
   redact(room, event);
   return { outcome: "ordered", order, settled: settle(room, position, event.event_id, info) };
@@ -164,9 +164,10 @@ function redact(room: Room, redaction: MatrixEvent): void {
   room.events.set(id, target);
 }
 
-/** F10. Membership and server ACL, as of this entry. */
-function foldState(room: Room, event: MatrixEvent): void {
+/** F10. Membership, server ACL and where the current state is, as of this entry. */
+function foldState(room: Room, position: Position, event: MatrixEvent): void {
   if (event.state_key === undefined) return;
+  room.state.set(stateKey(event.type, event.state_key), position);
   if (event.type === "m.room.server_acl" && event.state_key === "") {
     room.acl = event.content;
   } else if (event.type === "m.room.member" && typeof event.content.membership === "string") {

@@ -12,7 +12,9 @@ import { type Broker, startBroker } from "./bus/broker/process.ts";
 import { type Bus, connectBus } from "./bus/connection.ts";
 import { prepareBus } from "./bus/streams.ts";
 import { appservice } from "./gateway/appservice.ts";
+import { openClientApi } from "./gateway/client-api.ts";
 import { startGateway } from "./gateway/gateway.ts";
+import { accessTokens } from "./gateway/tokens.ts";
 import { Ingress } from "./ingress/ingress.ts";
 import { FEDERATION_WINDOW_MS } from "./limits.ts";
 import type { ServerName } from "./matrix/ids.ts";
@@ -36,6 +38,11 @@ export interface StartOptions {
   readonly hsToken?: string;
   /** Otherwise than `src/limits.ts` has it. */
   readonly memory?: MemoryOptions;
+  /** A file of access tokens, and a homeserver that is asked about others: whom the gateway serves. */
+  readonly users?: string;
+  readonly whoami?: string;
+  /** Rooms can be made and written to over HTTP, without any auth rules. */
+  readonly standalone?: boolean;
   readonly log: Logger;
 }
 
@@ -59,6 +66,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
   };
 
   try {
+    const tokens = await accessTokens(options);
     let broker: Broker | undefined;
     if (options.nats === undefined) {
       broker = await startBroker({
@@ -88,9 +96,15 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const ready = () => !stopping && !nc.isClosed() && (worker?.live ?? true);
     const routes: FastifyPluginAsync[] = [];
     const { hsToken } = options;
+    const api = roles.has("gateway") ? await openClientApi({ ...options, nc, partitions, tokens }) : undefined;
+    if (api !== undefined) {
+      closing.push(api.close);
+      routes.push(api.routes);
+    }
     if (roles.has("gateway") && hsToken !== undefined) routes.push(await appservice({ nc, hsToken, log }));
-    const gateway = await startGateway({ ...options.http, ready, routes });
+    const gateway = await startGateway({ ...options.http, ready, log, routes });
     closing.push(() => gateway.close());
+    if (api !== undefined) closing.push(async () => api.drain());
 
     const brokerLost = new Promise<void>((resolve) => {
       void broker?.exited.then(() => {

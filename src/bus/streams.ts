@@ -82,6 +82,18 @@ async function agreeOnPartitions(nc: NatsConnection, wanted: number | undefined)
   return stored;
 }
 
+/** The partition count, for who only reads. Throws `BUS_UNAVAILABLE` when no Tidemark has run on this broker yet. */
+export async function partitionCount(nc: NatsConnection): Promise<number> {
+  try {
+    const bucket = await nc.jetstream().views.kv(PARTITIONS_BUCKET, { history: 1, bindOnly: true });
+    const count = Number((await bucket.get(PARTITIONS_KEY))?.string());
+    if (Number.isInteger(count) && count > 0) return count;
+  } catch (error) {
+    throw translate(error, "read the partition count");
+  }
+  throw new TidemarkError("BUS_UNAVAILABLE", "no Tidemark has made its logs on this broker yet");
+}
+
 async function ensureStream(jsm: JetStreamManager, wanted: Partial<StreamConfig>): Promise<void> {
   const name = wanted.name!;
   const found = await jsm.streams.info(name).catch((error) => {

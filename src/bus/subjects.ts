@@ -61,7 +61,7 @@ export const userReceipts = (partition: number, user: UserId) =>
 export const rejectedSubject = (partition: number, room: RoomId) =>
   subject(`tidemark.rejected.${partition}.${encodeToken(room)}`);
 
-export const querySubject = (room: RoomId) => subject(`tidemark.query.${encodeToken(room)}`);
+export const querySubject = (room: RoomId | UserId) => subject(`tidemark.query.${encodeToken(room)}`);
 export const queryWildcard = subject("tidemark.query.*");
 
 export const federationSubject = (destination: ServerName) =>

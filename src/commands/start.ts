@@ -14,7 +14,17 @@ import {
   TIMER_MS_MAX,
 } from "../limits.ts";
 import { ROLES, start } from "../start.ts";
-import { address, dataOption, integer, logger, logLevelOption, natsOption, serverNames, someOf } from "./options.ts";
+import {
+  address,
+  dataOption,
+  httpUrl,
+  integer,
+  logger,
+  logLevelOption,
+  natsOption,
+  serverNames,
+  someOf,
+} from "./options.ts";
 
 export function startCommand(): Command {
   return new Command("start")
@@ -80,6 +90,21 @@ export function startCommand(): Command {
     )
     .addOption(
       new Option("--hs-token <token>", "the same, without the file").env("TIDEMARK_HS_TOKEN").conflicts("registration"),
+    )
+    .addOption(
+      new Option("--users <file>", 'access tokens, JSON: { "<token>": { "user_id", "device_id" } }').env(
+        "TIDEMARK_USERS",
+      ),
+    )
+    .addOption(
+      new Option("--whoami <homeserver>", "ask this homeserver whose an access token is, https://host[:port]")
+        .env("TIDEMARK_WHOAMI")
+        .argParser(httpUrl),
+    )
+    .addOption(
+      new Option("--standalone", "make rooms and write to them over HTTP, without any auth rules: to try it out").env(
+        "TIDEMARK_STANDALONE",
+      ),
     )
     .addOption(logLevelOption())
     .action(async (options, command: Command) => {

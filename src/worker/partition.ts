@@ -12,10 +12,11 @@ import { publishedThrough } from "../bus/deltas.ts";
 import { LogReader, lastSequence, readRecord } from "../bus/log.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { DRAIN_FOLD_MS_MAX, DRAIN_FOLD_POLL_MS } from "../limits.ts";
-import type { RoomId } from "../matrix/ids.ts";
+import type { RoomId, UserId } from "../matrix/ids.ts";
 import { PartitionStore } from "../store/partition-store.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { type FederationOptions, FederationPublisher } from "./federation.ts";
+import { type Membership, Memberships } from "./memberships.ts";
 import { Publisher } from "./publisher.ts";
 
 interface PartitionOptions {
@@ -39,6 +40,7 @@ interface PartitionOptions {
 interface Claimed {
   readonly store: PartitionStore;
   readonly rooms: Rooms;
+  readonly memberships: Memberships;
   readonly publisher: Publisher;
   readonly checkpoints: Checkpoints;
 }
@@ -94,6 +96,11 @@ export class Partition {
     return this.#claimed!.rooms.get(id);
   }
 
+  /** A user's memberships in its rooms, while the partition is live. */
+  roomsOf(user: UserId): ReadonlyMap<RoomId, Membership> {
+    return this.#claimed!.memberships.of(user);
+  }
+
   /** In one process there is nobody to share with: what is left is to find out where to go on. */
   async #claim(): Promise<void> {
     const { nc, acked, partition, data, log, now } = this.#options;
@@ -105,9 +112,13 @@ export class Partition {
     const federation = new FederationPublisher({ ...this.#options.federation, partition, acked, log });
     const publisher = new Publisher({ partition, acked, federation, published, log, startedAt: now() });
     const failed = (error: unknown) => this.#actor.send({ type: "FAIL", error });
+    const memberships = new Memberships(store);
     const rooms = new Rooms({
       store,
-      folded: publisher.note,
+      folded: (room, position, at, entry, outcome) => {
+        memberships.note(room, position, entry);
+        publisher.note(room, position, at, entry, outcome);
+      },
       failed,
       max: this.#options.activeRoomsMax,
       idleMs: this.#options.idleMs,
@@ -121,7 +132,7 @@ export class Partition {
       everyMs: this.#options.checkpointMs,
       everyEntries: this.#options.checkpointEntries,
     });
-    this.#claimed = { store, rooms, publisher, checkpoints };
+    this.#claimed = { store, rooms, memberships, publisher, checkpoints };
   }
 
   /** Whether the checkpoint is of this log. */
