@@ -34,6 +34,7 @@ export interface Moved {
   readonly marker: Marker;
   /** Where the marker stood before; undefined for a new one. */
   readonly from: Order | undefined;
+  readonly fromEvent: EventId | undefined;
 }
 
 /** What became of a receipt whose event is known. */
@@ -178,16 +179,16 @@ function judge(room: Room, position: Position, receipt: ReceiptEntry, info: Even
   if (marker === undefined) {
     const first: Marker = { user, type, thread, event, order: info.order, ts, position };
     room.markers.add(first);
-    return { outcome: "advanced", marker: first, from: undefined };
+    return { outcome: "advanced", marker: first, from: undefined, fromEvent: undefined };
   }
   if (info.order <= marker.order) return { outcome: "stale", marker }; // F7
 
-  const from = marker.order;
+  const { order: from, event: fromEvent } = marker;
   marker.event = event;
   marker.order = info.order;
   marker.ts = ts;
   marker.position = position;
-  return { outcome: "advanced", marker, from };
+  return { outcome: "advanced", marker, from, fromEvent };
 }
 
 function aclDenies(room: Room, origin: ServerName | null): boolean {

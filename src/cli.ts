@@ -1,7 +1,12 @@
 #!/usr/bin/env node
 /** The command line (DESIGN 4.6): a command a file. Exit status: 0 done, 1 failed, 2 wrong usage. */
 import { Command, CommanderError } from "commander";
+import { exportCommand } from "./commands/export.ts";
+import { importCommand } from "./commands/import.ts";
+import { replayCommand } from "./commands/replay.ts";
 import { startCommand } from "./commands/start.ts";
+import { statusCommand } from "./commands/status.ts";
+import { verifyCommand } from "./commands/verify.ts";
 import { reasonOf } from "./errors.ts";
 
 const EXIT_FAILED = 1;
@@ -11,7 +16,8 @@ const program = new Command("tidemark")
   .description("Explicit, permanent ordering of events and read receipts for Matrix rooms (MSC4033), on NATS JetStream")
   .exitOverride();
 
-for (const command of [startCommand()]) program.addCommand(command.copyInheritedSettings(program));
+const commands = [startCommand(), replayCommand(), verifyCommand(), exportCommand(), importCommand(), statusCommand()];
+for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
 
 try {
   await program.parseAsync();

@@ -86,3 +86,29 @@ export const PARTITIONS_MAX = 1_024;
 
 /** A drain that takes longer than this is given up; the log has everything. */
 export const DRAIN_MS_MAX = 10_000;
+
+// Replay and the inspector.
+
+/** Records that a scan of the log asks for ahead of whoever takes them. */
+export const SCAN_RECORDS_MAX = 1_024;
+
+/** A scan's consumer that nobody asks for so long is removed by the broker. */
+export const SCAN_IDLE_MS = 60_000;
+
+/** Scans in a row that bring nothing, before reading is given up. */
+export const SCAN_RETRIES_MAX = 3;
+
+/** Work longer than this shows a progress bar on a terminal. */
+export const PROGRESS_AFTER_MS = 1_000;
+
+/** One line of an exported log. A record has at most 1 MiB, and JSON makes a byte at most six times as long. */
+export const LOG_LINE_CHARS_MAX = 8 * 1_048_576;
+
+/** Records that an import appends, or compares, at once. */
+export const IMPORT_RECORDS_MAX = 256;
+
+/** How long `verify` waits for an owner, or for deltas, that are behind the log. */
+export const VERIFY_WAIT_MS = 10_000;
+
+/** How long a command waits for an owner's answer. */
+export const ASK_LIMIT_MS = 5_000;

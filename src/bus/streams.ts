@@ -60,6 +60,18 @@ export async function prepareBus(nc: NatsConnection, wanted: number | undefined)
   }
 }
 
+/** The partition count of a broker that Tidemark has run on. Makes nothing. Throws `BUS_MISMATCH` when it has not. */
+export async function partitionCount(nc: NatsConnection): Promise<number> {
+  try {
+    const bucket = await nc.jetstream().views.kv(PARTITIONS_BUCKET, { bindOnly: true });
+    const stored = Number((await bucket.get(PARTITIONS_KEY))?.string());
+    if (Number.isInteger(stored) && stored > 0) return stored;
+  } catch (error) {
+    if (!isNotFound(error)) throw translate(error, "read the partition count");
+  }
+  throw new TidemarkError("BUS_MISMATCH", "no Tidemark has run on this broker: it has no logs");
+}
+
 async function agreeOnPartitions(nc: NatsConnection, wanted: number | undefined): Promise<number> {
   const bucket = await nc.jetstream().views.kv(PARTITIONS_BUCKET, { history: 1 });
   if ((await bucket.get(PARTITIONS_KEY)) === null) {
