@@ -50,7 +50,7 @@ export class RoomDelta {
   }
 }
 
-/** The deltas of a partition's rooms that wait to be published, the one with the oldest change first. */
+/** The deltas of a partition's rooms that wait to be published. */
 export class Changes {
   readonly #deltas = new Map<RoomId, RoomDelta>();
   #size = 0;
@@ -68,10 +68,11 @@ export class Changes {
     return this.#deltas.has(room);
   }
 
-  /** The oldest change that waits; undefined when none does. */
+  /** The oldest change that waits; undefined when none does. Rooms of one fetch are folded one after the other. */
   oldest(): Position | undefined {
-    for (const delta of this.#deltas.values()) return delta.since;
-    return undefined;
+    let oldest: Position | undefined;
+    for (const { since } of this.#deltas.values()) if (oldest === undefined || since < oldest) oldest = since;
+    return oldest;
   }
 
   take(room: RoomId): RoomDelta | undefined {

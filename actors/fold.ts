@@ -13,12 +13,14 @@
  */
 import { countsAsUnread, type MatrixEvent, redactedBy as redactionTarget, relationOf } from "../src/matrix/event.ts";
 import { type EventId, eventId, MAIN, type ServerName, type ThreadId, userId } from "../src/matrix/ids.ts";
-import { serverAcl } from "../src/matrix/server-acl.ts";
 import { BACKFILLED, type Entry, type Order, type Position, RECEIPT, type ReceiptEntry, STATE } from "./entry.ts";
 import type { EventInfo } from "./event-info.ts";
 import type { HeldReceipt } from "./held.ts";
 import type { Marker } from "./markers.ts";
 import type { Room } from "./room.ts";
+
+/** Raised whenever the same log would fold to another state: checkpoints of before are rebuilt. */
+export const FOLD_VERSION = 1;
 
 export type RejectReason = "wrong_thread" | "acl_denied" | "not_joined" | "held_overflow";
 
@@ -103,7 +105,7 @@ function foldEvent(room: Room, position: Position, event: MatrixEvent, backfille
   room.events.set(event.event_id, info);
   if (!backfilled) {
     if (info.counts) room.unread.add(info);
-    room.timeline.add(event, order);
+    room.append(position);
     foldState(room, event);
   }
   redact(room, event);
@@ -128,22 +130,25 @@ function infoOf(room: Room, id: string | undefined): EventInfo | undefined {
 
 /** F11. The target keeps its order, thread and markers. */
 function redact(room: Room, redaction: MatrixEvent): void {
-  const id = redactionTarget(redaction);
+  const id = redactionTarget(redaction) as EventId | undefined;
   const target = infoOf(room, id);
-  if (target === undefined) return;
+  if (target === undefined || id === undefined || target.redaction !== undefined) return;
+  target.redaction = redaction.event_id;
+  if (target.counts) room.unread.remove(target);
   target.counts = false;
-  target.redaction ??= redaction.event_id;
-  room.timeline.redact(id as EventId, redaction);
+  room.events.set(id, target);
 }
 
 /** F10. Membership and server ACL, as of this entry. */
 function foldState(room: Room, event: MatrixEvent): void {
   if (event.state_key === undefined) return;
   if (event.type === "m.room.server_acl" && event.state_key === "") {
-    room.acl = serverAcl(event.content);
+    room.acl = event.content;
   } else if (event.type === "m.room.member" && typeof event.content.membership === "string") {
     const member = userId.safeParse(event.state_key);
-    if (member.success) room.members.set(member.data, event.content.membership);
+    if (!member.success) return;
+    room.members.set(member.data, event.content.membership);
+    room.membershipKnown = true;
   }
 }
 
@@ -171,7 +176,7 @@ function judge(room: Room, position: Position, receipt: ReceiptEntry, info: Even
   const [, user, type, event, thread, ts, origin] = receipt;
   if (origin !== null) {
     if (aclDenies(room, origin)) return ACL_DENIED; // F9
-    if (room.members.size > 0 && room.members.get(user) !== "join") return NOT_JOINED; // F9
+    if (room.membershipKnown && room.members.get(user) !== "join") return NOT_JOINED; // F9
   }
   if (thread !== null && thread !== info.thread) return WRONG_THREAD; // F6
 
@@ -184,15 +189,12 @@ function judge(room: Room, position: Position, receipt: ReceiptEntry, info: Even
   if (info.order <= marker.order) return { outcome: "stale", marker }; // F7
 
   const { order: from, event: fromEvent } = marker;
-  marker.event = event;
-  marker.order = info.order;
-  marker.ts = ts;
-  marker.position = position;
+  room.markers.move(marker, { event, order: info.order, ts, position });
   return { outcome: "advanced", marker, from, fromEvent };
 }
 
 function aclDenies(room: Room, origin: ServerName | null): boolean {
-  return origin !== null && room.acl !== undefined && !room.acl(origin);
+  return origin !== null && !room.allows(origin);
 }
 
 /** F12. Whether the user has read the event; null when the event is not known. */

@@ -24,6 +24,12 @@ export class HeldReceipts {
   readonly #all = new Map<Position, HeldReceipt>();
   readonly #byEvent = new Map<EventId, HeldReceipt[]>();
   readonly #byKey = new Map<string, HeldReceipt[]>();
+  #changed = new Set<Position>();
+
+  /** `stored`: what a store has of them, oldest first. */
+  constructor(stored: Iterable<HeldReceipt> = []) {
+    for (const held of stored) this.#add(held);
+  }
 
   get size(): number {
     return this.#all.size;
@@ -41,10 +47,8 @@ export class HeldReceipts {
     else if (this.#all.size >= HELD_PER_ROOM_MAX) overflow = this.#all.values().next().value;
     if (overflow !== undefined) this.#drop(overflow);
 
-    const held = { position, receipt };
-    this.#all.set(position, held);
-    append(this.#byEvent, receipt[3], held);
-    append(this.#byKey, key, held);
+    this.#add({ position, receipt });
+    this.#changed.add(position);
     return overflow;
   }
 
@@ -55,13 +59,28 @@ export class HeldReceipts {
     this.#byEvent.delete(event);
     for (const held of waiting) {
       this.#all.delete(held.position);
+      this.#changed.add(held.position);
       remove(this.#byKey, keyOf(held.receipt), held);
     }
     return waiting;
   }
 
+  /** What changed since the last time: receipts that are held, and positions at which none is any more. */
+  take(): readonly (readonly [Position, HeldReceipt | undefined])[] {
+    const changed = this.#changed;
+    this.#changed = new Set();
+    return Array.from(changed, (position) => [position, this.#all.get(position)] as const);
+  }
+
+  #add(held: HeldReceipt): void {
+    this.#all.set(held.position, held);
+    append(this.#byEvent, held.receipt[3], held);
+    append(this.#byKey, keyOf(held.receipt), held);
+  }
+
   #drop(held: HeldReceipt): void {
     this.#all.delete(held.position);
+    this.#changed.add(held.position);
     remove(this.#byEvent, held.receipt[3], held);
     remove(this.#byKey, keyOf(held.receipt), held);
   }

@@ -7,6 +7,7 @@
 import type { EventId, ThreadId, UserId } from "../src/matrix/ids.ts";
 import { FULLY_READ, type ReceiptType } from "../src/matrix/receipt.ts";
 import type { Order, Position } from "./entry.ts";
+import { type Rows, Table } from "./table.ts";
 
 export interface Marker {
   readonly user: UserId;
@@ -30,27 +31,38 @@ export function publishedOrder(marker: Marker): Order {
 const NONE: readonly Marker[] = [];
 
 export class Markers {
-  readonly #byUser = new Map<UserId, Marker[]>();
+  readonly rows: Table<UserId, Marker[]>;
+
+  constructor(cold?: Rows<UserId, Marker[]>) {
+    this.rows = new Table(cold);
+  }
 
   of(user: UserId): readonly Marker[] {
-    return this.#byUser.get(user) ?? NONE;
+    return this.rows.get(user) ?? NONE;
   }
 
   get(user: UserId, type: ReceiptType, thread: ThreadId | null): Marker | undefined {
-    const markers = this.#byUser.get(user);
-    if (markers === undefined) return undefined;
-    for (const marker of markers) if (marker.thread === thread && marker.type === type) return marker;
+    for (const marker of this.of(user)) if (marker.thread === thread && marker.type === type) return marker;
     return undefined;
   }
 
   add(marker: Marker): void {
-    const markers = this.#byUser.get(marker.user);
-    if (markers === undefined) this.#byUser.set(marker.user, [marker]);
-    else markers.push(marker);
+    const markers = this.rows.get(marker.user) ?? [];
+    markers.push(marker);
+    this.rows.set(marker.user, markers);
+  }
+
+  /** Moves a marker to another event. */
+  move(marker: Marker, to: Pick<Marker, "event" | "order" | "ts" | "position">): void {
+    marker.event = to.event;
+    marker.order = to.order;
+    marker.ts = to.ts;
+    marker.position = to.position;
+    this.rows.set(marker.user, this.rows.get(marker.user)!);
   }
 
   *[Symbol.iterator](): Generator<Marker> {
-    for (const markers of this.#byUser.values()) yield* markers;
+    for (const [, markers] of this.rows) yield* markers;
   }
 
   /**

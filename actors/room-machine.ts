@@ -12,7 +12,7 @@ import { setup } from "xstate";
 import type { RoomId } from "../src/matrix/ids.ts";
 import { type Entry, type LogRecord, type Position, positionOf } from "./entry.ts";
 import { fold, type Outcome } from "./fold.ts";
-import { emptyRoom, type Room } from "./room.ts";
+import { Room } from "./room.ts";
 import type { RoomStore } from "./room-store.ts";
 
 /** Told of every entry, in log order. `at` is the record's clock, ms. */
@@ -51,12 +51,11 @@ export const roomMachine = setup({
         self.send({ type: "FAIL", error });
       }
     },
-    save: ({ context }) => context.store.save(context.room),
     report: ({ context }, { error }: { error: unknown }) => context.failed(error),
   },
 }).createMachine({
   id: "room",
-  context: ({ input }) => ({ ...input, room: emptyRoom(input.id) }),
+  context: ({ input }) => ({ ...input, room: new Room(input.id) }),
   initial: "activating",
   on: { FAIL: { target: ".failed", actions: { type: "report", params: ({ event }) => ({ error: event.error }) } } },
   states: {
@@ -67,7 +66,7 @@ export const roomMachine = setup({
         PASSIVATE: "passivated",
       },
     },
-    passivated: { type: "final", entry: "save" },
+    passivated: { type: "final" },
     failed: {},
   },
 });

@@ -1,67 +1,101 @@
-/** The state of a room: what the fold reads and changes, and nothing else does. */
+/**
+ * The state of a room: what the fold reads and changes, and nothing else does.
+ *
+ * A room may have a million events and a hundred thousand markers. What it has in memory is its latest rows and those
+ * that no store has yet; the rest is read from the store one by one, as the fold asks for it.
+ */
 import { TIMELINE_EVENTS_MAX } from "../src/limits.ts";
-import { type MatrixEvent, redacted } from "../src/matrix/event.ts";
-import type { EventId, RoomId, UserId } from "../src/matrix/ids.ts";
-import type { ServerAcl } from "../src/matrix/server-acl.ts";
-import type { Order, Position } from "./entry.ts";
+import type { EventId, RoomId, ServerName, UserId } from "../src/matrix/ids.ts";
+import { type ServerAcl, serverAcl } from "../src/matrix/server-acl.ts";
+import type { Position } from "./entry.ts";
 import type { EventInfo } from "./event-info.ts";
-import { HeldReceipts } from "./held.ts";
-import { Markers } from "./markers.ts";
-import { UnreadIndex } from "./unread.ts";
+import { type HeldReceipt, HeldReceipts } from "./held.ts";
+import { type Marker, Markers } from "./markers.ts";
+import { type Rows, Table } from "./table.ts";
+import { UnreadIndex, type UnreadRows } from "./unread.ts";
 
-export interface Room {
-  readonly id: RoomId;
+/** What there is of a room once, not per event or user. */
+export interface RoomFacts {
   /** Through which entry the log is folded; 0 when none is. */
   position: Position;
   /** The newest entry that changed what is published: an event, a public marker. */
   readonly changed: { events: Position; receipts: Position };
-  readonly events: Map<EventId, EventInfo>;
+  /** The newest live events, oldest first. Their bodies are in the log. */
+  readonly timeline: Position[];
+  /** F9. Whether any membership was folded. */
+  membershipKnown: boolean;
+  /** F9, F10. The content of the room's `m.room.server_acl`. */
+  acl: Record<string, unknown> | undefined;
+}
+
+/** What a store has of a room. */
+export interface StoredRoom {
+  /** undefined for a room that was never stored. */
+  readonly facts: RoomFacts | undefined;
+  readonly events: Rows<EventId, EventInfo>;
+  readonly markers: Rows<UserId, Marker[]>;
+  readonly members: Rows<UserId, string>;
+  readonly held: Iterable<HeldReceipt>;
+  readonly unread: UnreadRows;
+}
+
+export class Room implements RoomFacts {
+  readonly id: RoomId;
+  position: Position;
+  readonly changed: { events: Position; receipts: Position };
+  readonly timeline: Position[];
+  membershipKnown: boolean;
+  readonly events: Table<EventId, EventInfo>;
   readonly markers: Markers;
+  /** F10. Membership by user. */
+  readonly members: Table<UserId, string>;
   readonly held: HeldReceipts;
   readonly unread: UnreadIndex;
-  readonly timeline: Timeline;
-  /** F10. By user id; empty as long as the room's membership is not known. */
-  readonly members: Map<UserId, string>;
-  acl: ServerAcl | undefined;
-}
+  #acl: Record<string, unknown> | undefined;
+  #judge: ServerAcl | undefined;
 
-export function emptyRoom(id: RoomId): Room {
-  return {
-    id,
-    position: 0,
-    changed: { events: 0, receipts: 0 },
-    events: new Map(),
-    markers: new Markers(),
-    held: new HeldReceipts(),
-    unread: new UnreadIndex(),
-    timeline: new Timeline(),
-    members: new Map(),
-    acl: undefined,
-  };
-}
-
-interface TimelineEvent {
-  readonly event: MatrixEvent;
-  readonly order: Order;
-}
-
-/** The newest live events with their bodies, in order. */
-export class Timeline {
-  readonly #events: TimelineEvent[] = [];
-
-  add(event: MatrixEvent, order: Order): void {
-    this.#events.push({ event, order });
-    if (this.#events.length > TIMELINE_EVENTS_MAX) this.#events.shift();
+  constructor(id: RoomId, stored?: StoredRoom) {
+    const facts = stored?.facts;
+    this.id = id;
+    this.position = facts?.position ?? 0;
+    this.changed = facts?.changed ?? { events: 0, receipts: 0 };
+    this.timeline = facts?.timeline ?? [];
+    this.membershipKnown = facts?.membershipKnown ?? false;
+    this.#acl = facts?.acl;
+    this.events = new Table(stored?.events);
+    this.markers = new Markers(stored?.markers);
+    this.members = new Table(stored?.members);
+    this.held = new HeldReceipts(stored?.held);
+    this.unread = new UnreadIndex(stored?.unread);
   }
 
-  /** F11. Content that was taken back is not shown again. */
-  redact(target: EventId, because: MatrixEvent): void {
-    const at = this.#events.findIndex(({ event }) => event.event_id === target);
-    const found = this.#events[at];
-    if (found !== undefined) this.#events[at] = { event: redacted(found.event, because), order: found.order };
+  get acl(): Record<string, unknown> | undefined {
+    return this.#acl;
   }
 
-  latest(limit: number): readonly TimelineEvent[] {
-    return limit === 0 ? [] : this.#events.slice(-limit);
+  set acl(content: Record<string, unknown> | undefined) {
+    this.#acl = content;
+    this.#judge = undefined;
+  }
+
+  /** Whether the room's server ACL lets a server's receipts in. */
+  allows(server: ServerName): boolean {
+    if (this.#acl === undefined) return true;
+    this.#judge ??= serverAcl(this.#acl);
+    return this.#judge(server);
+  }
+
+  /** Adds a live event to the timeline. */
+  append(position: Position): void {
+    this.timeline.push(position);
+    if (this.timeline.length > TIMELINE_EVENTS_MAX) this.timeline.shift();
+  }
+
+  /** What was taken for a checkpoint is stored: rows beyond `hotMax` of a kind may leave memory. */
+  kept(hotMax: number): void {
+    this.events.kept(hotMax);
+    this.markers.rows.kept(hotMax);
+    this.members.kept(hotMax);
+    this.unread.kept();
   }
 }

@@ -1,8 +1,13 @@
-/** The active rooms of a partition: an actor each, started by the first record for it. */
+/**
+ * The active rooms of a partition: an actor each.
+ *
+ * A room is activated by a record or a question, and passivated when it was not used for a while, or when too many are
+ * active: the least recently used first. A room that changed since the last checkpoint has to stay until the next.
+ */
 import { type ActorRefFrom, createActor } from "xstate";
 import type { RoomId } from "../src/matrix/ids.ts";
 import type { LogRecord } from "./entry.ts";
-import type { Room } from "./room.ts";
+import { Room } from "./room.ts";
 import { type Folded, roomMachine } from "./room-machine.ts";
 import type { RoomStore } from "./room-store.ts";
 
@@ -12,16 +17,41 @@ export interface RoomRecord {
   readonly record: LogRecord;
 }
 
-export class Rooms {
-  readonly #actors = new Map<RoomId, ActorRefFrom<typeof roomMachine>>();
-  readonly #store: RoomStore;
-  readonly #folded: Folded;
-  readonly #failed: (error: unknown) => void;
+interface RoomsOptions {
+  readonly store: RoomStore;
+  readonly folded: Folded;
+  readonly failed: (error: unknown) => void;
+  /** Active rooms beyond which the least recently used are passivated. */
+  readonly max: number;
+  /** A room that was not used for so long is passivated. */
+  readonly idleMs: number;
+  /** Monotonic, ms. */
+  readonly now: () => number;
+}
 
-  constructor(store: RoomStore, folded: Folded, failed: (error: unknown) => void) {
-    this.#store = store;
-    this.#folded = folded;
-    this.#failed = failed;
+interface ActiveRoom {
+  readonly actor: ActorRefFrom<typeof roomMachine>;
+  usedAt: number;
+}
+
+export class Rooms {
+  readonly #options: RoomsOptions;
+  /** The least recently used first. */
+  readonly #active = new Map<RoomId, ActiveRoom>();
+  /** Changed since the last checkpoint was taken. */
+  #changed = new Set<RoomId>();
+
+  constructor(options: RoomsOptions) {
+    this.#options = options;
+  }
+
+  get active(): number {
+    return this.#active.size;
+  }
+
+  /** Whether more rooms are active than should be. */
+  get crowded(): boolean {
+    return this.#active.size > this.#options.max;
   }
 
   /** Hands a fetch to its rooms: one input each, records in log order. */
@@ -32,29 +62,50 @@ export class Rooms {
       if (batch === undefined) batches.set(room, [record]);
       else batch.push(record);
     }
-    for (const [room, records] of batches) this.#actor(room).send({ type: "BATCH", records });
-  }
-
-  /** A room's state, for reading. One that has no actor is not activated for it. */
-  get(room: RoomId): Room {
-    return this.#actors.get(room)?.getSnapshot().context.room ?? this.#store.load(room);
-  }
-
-  /** Passivates all of them. */
-  passivate(): void {
-    for (const actor of this.#actors.values()) actor.send({ type: "PASSIVATE" });
-    this.#actors.clear();
-  }
-
-  #actor(id: RoomId): ActorRefFrom<typeof roomMachine> {
-    let actor = this.#actors.get(id);
-    if (actor === undefined) {
-      actor = createActor(roomMachine, {
-        input: { id, store: this.#store, folded: this.#folded, failed: this.#failed },
-      });
-      this.#actors.set(id, actor);
-      actor.start();
+    for (const [room, records] of batches) {
+      this.#changed.add(room);
+      this.#use(room).send({ type: "BATCH", records });
     }
-    return actor;
+  }
+
+  /** A room's state, for reading. One that nobody has heard of is not activated. */
+  get(id: RoomId): Room {
+    if (!this.#active.has(id) && !this.#options.store.has(id)) return new Room(id);
+    return this.#use(id).getSnapshot().context.room;
+  }
+
+  /** The rooms that changed since the last time. */
+  takeChanged(): Room[] {
+    const changed = Array.from(this.#changed, (id) => this.#active.get(id)!.actor.getSnapshot().context.room);
+    this.#changed = new Set();
+    return changed;
+  }
+
+  /** Passivates what is idle or too much. Every change but those since `takeChanged` has to be stored. */
+  passivate(): void {
+    const idleSince = this.#options.now() - this.#options.idleMs;
+    for (const [id, { actor, usedAt }] of this.#active) {
+      if (!this.crowded && usedAt > idleSince) return;
+      if (this.#changed.has(id)) continue;
+      actor.send({ type: "PASSIVATE" });
+      this.#active.delete(id);
+    }
+  }
+
+  /** Activates a room if need be, and makes it the most recently used. */
+  #use(id: RoomId): ActorRefFrom<typeof roomMachine> {
+    const known = this.#active.get(id);
+    const room = known ?? this.#activate(id);
+    room.usedAt = this.#options.now();
+    if (known !== undefined) this.#active.delete(id);
+    this.#active.set(id, room);
+    return room.actor;
+  }
+
+  #activate(id: RoomId): ActiveRoom {
+    const { store, folded, failed } = this.#options;
+    const actor = createActor(roomMachine, { input: { id, store, folded, failed } });
+    actor.start();
+    return { actor, usedAt: 0 };
   }
 }

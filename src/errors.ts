@@ -19,6 +19,8 @@ const CODES = {
   BUS_MISMATCH: { retry: false },
   /** A record of a version or shape that this version can't read. Never skipped. */
   RECORD_UNREADABLE: { retry: false },
+  /** A checkpoint can't be read or written. It is a cache: the log has everything. */
+  STORE_FAILED: { retry: false },
   /** The log lacks records that it must hold, or was replaced. */
   LOG_BROKEN: { retry: false },
 } as const;

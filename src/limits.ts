@@ -87,6 +87,22 @@ export const PARTITIONS_MAX = 1_024;
 /** A drain that takes longer than this is given up; the log has everything. */
 export const DRAIN_MS_MAX = 10_000;
 
+/** Checkpoints are written so often, and after so many entries, whichever comes first. */
+export const CHECKPOINT_MS = 1_000;
+export const CHECKPOINT_ENTRIES = 50_000;
+
+/** The longest that a timer of Node waits. */
+export const TIMER_MS_MAX = 2_147_483_647;
+
+/** Rows of each kind that an active room keeps in memory beyond those that no checkpoint has yet. */
+export const HOT_ROWS_MAX = 1_024;
+
+/** A room without entries or questions for so long is passivated. */
+export const IDLE_MS = 300_000;
+
+/** Active rooms of a process; beyond it the least recently used are passivated. */
+export const ACTIVE_ROOMS_MAX = 10_000;
+
 // Replay and the inspector.
 
 /** Records that a scan of the log asks for ahead of whoever takes them. */

@@ -12,7 +12,7 @@ import { type Bus, connectBus } from "./bus/connection.ts";
 import { prepareBus } from "./bus/streams.ts";
 import { startGateway } from "./gateway/gateway.ts";
 import { Ingress } from "./ingress/ingress.ts";
-import { Worker } from "./worker/worker.ts";
+import { type MemoryOptions, Worker } from "./worker/worker.ts";
 
 export const ROLES = ["ingress", "worker", "gateway"] as const;
 export type Role = (typeof ROLES)[number];
@@ -24,6 +24,8 @@ export interface StartOptions {
   readonly http: { readonly host: string; readonly port: number };
   readonly roles: ReadonlySet<Role>;
   readonly partitions?: number;
+  /** Otherwise than `src/limits.ts` has it. */
+  readonly memory?: MemoryOptions;
   readonly log: Logger;
 }
 
@@ -63,7 +65,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const partitions = await prepareBus(nc, options.partitions);
     let worker: Worker | undefined;
     if (roles.has("worker")) {
-      worker = await Worker.start({ nc, partitions, log });
+      worker = await Worker.start({ nc, partitions, data: options.data, log, ...options.memory });
       closing.push(() => worker!.drain());
     }
     if (roles.has("ingress")) {

@@ -11,7 +11,8 @@ import { jsonFault, messagePackFault } from "./untrusted.ts";
 
 export type Encoding = "json" | "msgpack";
 
-const packr = new Packr({ useRecords: false, mapsAsObjects: true, variableMapSize: true });
+// Without `useToJSON: false` an event with a key named `toJSON` would be called rather than packed.
+const packr = new Packr({ useRecords: false, mapsAsObjects: true, variableMapSize: true, useToJSON: false });
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number" });
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 

@@ -7,11 +7,10 @@
  */
 import type { ConsumerMessages, JsMsg, NatsConnection } from "nats";
 import { DeliverPolicy } from "nats";
-import { type Entry, indexOf, type LogRecord, type Position, sequenceOf } from "../../actors/entry.ts";
 import type { RoomRecord } from "../../actors/rooms.ts";
 import { TidemarkError } from "../errors.ts";
 import { FETCH_RECORDS_MAX } from "../limits.ts";
-import { roomId } from "../matrix/ids.ts";
+import { type RoomId, roomId } from "../matrix/ids.ts";
 import { isNotFound, translate } from "./connection.ts";
 import { decodeRecord } from "./record.ts";
 import { decodeToken, lastToken, logStream } from "./subjects.ts";
@@ -104,26 +103,28 @@ export class LogReader {
         `the log of partition ${this.#options.partition} has no record ${this.#next}, and goes on at ${message.seq}: restore it from a backup`,
       );
     }
-    const room = roomId.safeParse(decodeToken(lastToken(message.subject)));
-    if (!room.success)
-      throw new TidemarkError("RECORD_UNREADABLE", `record ${message.seq} is of no room: ${message.subject}`);
-    return { room: room.data, record: decodeRecord(message.seq, message.data) };
+    return { room: roomOf(message.subject, message.seq), record: decodeRecord(message.seq, message.data) };
   }
 }
 
-/** One entry, from where the log has it; undefined when there is none. */
-export async function readEntry(nc: NatsConnection, partition: number, position: Position): Promise<Entry | undefined> {
-  const record = await readRecord(nc, partition, sequenceOf(position));
-  return record?.entries[indexOf(position)];
-}
-
-async function readRecord(nc: NatsConnection, partition: number, sequence: number): Promise<LogRecord | undefined> {
+/** A record, and its room; undefined when the log has none of that sequence. */
+export async function readRecord(
+  nc: NatsConnection,
+  partition: number,
+  sequence: number,
+): Promise<RoomRecord | undefined> {
   try {
     const jsm = await nc.jetstreamManager({ checkAPI: false });
     const message = await jsm.streams.getMessage(logStream(partition), { seq: sequence });
-    return decodeRecord(sequence, message.data);
+    return { room: roomOf(message.subject, sequence), record: decodeRecord(sequence, message.data) };
   } catch (error) {
     if (isNotFound(error)) return undefined;
     throw translate(error, `read record ${sequence} of partition ${partition}`);
   }
+}
+
+function roomOf(subject: string, sequence: number): RoomId {
+  const room = roomId.safeParse(decodeToken(lastToken(subject)));
+  if (!room.success) throw new TidemarkError("RECORD_UNREADABLE", `record ${sequence} is of no room: ${subject}`);
+  return room.data;
 }

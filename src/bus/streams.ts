@@ -19,6 +19,7 @@ import {
   DELTAS_AGE_MS,
   FEDERATION_AGE_MS,
   PARTITIONS_DEFAULT,
+  PARTITIONS_MAX,
   REJECTED_AGE_MS,
 } from "../limits.ts";
 import { isNotFound, translate } from "./connection.ts";
@@ -81,7 +82,7 @@ async function agreeOnPartitions(nc: NatsConnection, wanted: number | undefined)
     });
   }
   const stored = Number((await bucket.get(PARTITIONS_KEY))?.string());
-  if (!Number.isInteger(stored) || stored < 1) {
+  if (!Number.isInteger(stored) || stored < 1 || stored > PARTITIONS_MAX) {
     throw new TidemarkError("BUS_MISMATCH", `the key ${PARTITIONS_KEY} of the bucket ${PARTITIONS_BUCKET} is no count`);
   }
   if (wanted !== undefined && wanted !== stored) {

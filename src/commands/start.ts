@@ -1,7 +1,15 @@
 /** `tidemark start`: runs until it is told to stop. */
 import { Command, Option } from "commander";
 import { TidemarkError } from "../errors.ts";
-import { DRAIN_MS_MAX, PARTITIONS_MAX } from "../limits.ts";
+import {
+  ACTIVE_ROOMS_MAX,
+  CHECKPOINT_ENTRIES,
+  CHECKPOINT_MS,
+  DRAIN_MS_MAX,
+  IDLE_MS,
+  PARTITIONS_MAX,
+  TIMER_MS_MAX,
+} from "../limits.ts";
 import { ROLES, start } from "../start.ts";
 import { address, dataOption, integer, logger, logLevelOption, natsOption, someOf } from "./options.ts";
 
@@ -27,11 +35,37 @@ export function startCommand(): Command {
         .env("TIDEMARK_PARTITIONS")
         .argParser(integer(1, PARTITIONS_MAX)),
     )
+    .addOption(
+      new Option("--active-rooms <n>", "rooms in memory; beyond it, the least recently used go to the store")
+        .env("TIDEMARK_ACTIVE_ROOMS")
+        .argParser(integer(1, Number.MAX_SAFE_INTEGER))
+        .default(ACTIVE_ROOMS_MAX),
+    )
+    .addOption(
+      new Option("--idle-ms <ms>", "a room that is unused for so long goes to the store")
+        .env("TIDEMARK_IDLE_MS")
+        .argParser(integer(1, Number.MAX_SAFE_INTEGER))
+        .default(IDLE_MS),
+    )
+    .addOption(
+      new Option("--checkpoint-ms <ms>", "how often checkpoints are written")
+        .env("TIDEMARK_CHECKPOINT_MS")
+        .argParser(integer(1, TIMER_MS_MAX))
+        .default(CHECKPOINT_MS),
+    )
+    .addOption(
+      new Option("--checkpoint-entries <n>", "after how many entries one is written before its time")
+        .env("TIDEMARK_CHECKPOINT_ENTRIES")
+        .argParser(integer(1, Number.MAX_SAFE_INTEGER))
+        .default(CHECKPOINT_ENTRIES),
+    )
     .addOption(logLevelOption())
     .action(async (options) => {
       const log = logger(options.logLevel);
       const stopped = stopSignal();
-      const tidemark = await start({ ...options, log });
+      const { activeRooms: activeRoomsMax, idleMs, checkpointMs, checkpointEntries } = options;
+      const memory = { activeRoomsMax, idleMs, checkpointMs, checkpointEntries };
+      const tidemark = await start({ ...options, memory, log });
       process.stdout.write(`tidemark ready nats=${tidemark.natsUrl} http=${tidemark.httpUrl}\n`);
       const why = await Promise.race([stopped, tidemark.brokerLost.then(() => "broker lost" as const)]);
       log.info({ why }, "stopping");

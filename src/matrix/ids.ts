@@ -25,16 +25,16 @@ function fits(id: string): boolean {
 
 const identifier = <Brand extends string>(name: string, form: string, pattern: RegExp) =>
   z
-    .string({ error: `must be a ${name}` })
+    .string({ error: `must be ${name}` })
     .refine((id) => fits(id) && pattern.test(id), {
-      error: `must be a ${name} (${form}, at most ${ID_BYTES_MAX} bytes, no spaces, control characters, * or >)`,
+      error: `must be ${name} (${form}, at most ${ID_BYTES_MAX} bytes, no spaces, control characters, * or >)`,
     })
     .brand<Brand>();
 
-export const serverName = identifier<"ServerName">("server name", "host or host:port", SERVER_NAME);
-export const userId = identifier<"UserId">("user id", "@localpart:server", USER_ID);
-export const roomId = identifier<"RoomId">("room id", "!opaque or !opaque:server", ROOM_ID);
-export const eventId = identifier<"EventId">("event id", "$opaque or $opaque:server", EVENT_ID);
+export const serverName = identifier<"ServerName">("a server name", "host or host:port", SERVER_NAME);
+export const userId = identifier<"UserId">("a user id", "@localpart:server", USER_ID);
+export const roomId = identifier<"RoomId">("a room id", "!opaque or !opaque:server", ROOM_ID);
+export const eventId = identifier<"EventId">("an event id", "$opaque or $opaque:server", EVENT_ID);
 
 export type ServerName = z.infer<typeof serverName>;
 export type UserId = z.infer<typeof userId>;
@@ -45,7 +45,7 @@ export type EventId = z.infer<typeof eventId>;
 export type ThreadId = "main" | EventId;
 export const MAIN = "main" satisfies ThreadId;
 
-export const threadId = z.union([z.literal(MAIN), eventId], {
+export const threadId = z.custom<ThreadId>((value) => value === MAIN || eventId.safeParse(value).success, {
   error: 'must be "main" or the event id of a thread root',
 });
 

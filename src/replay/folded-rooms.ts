@@ -2,7 +2,7 @@
 import { type LogRecord, type Position, positionOf } from "../../actors/entry.ts";
 import { fold, type Outcome } from "../../actors/fold.ts";
 import type { Marker } from "../../actors/markers.ts";
-import { emptyRoom, type Room } from "../../actors/room.ts";
+import { Room } from "../../actors/room.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { READ } from "../matrix/receipt.ts";
 
@@ -23,7 +23,7 @@ export class FoldedRooms {
   fold(id: RoomId, { sequence, at, entries }: LogRecord): void {
     let room = this.rooms.get(id);
     if (room === undefined) {
-      room = emptyRoom(id);
+      room = new Room(id);
       this.rooms.set(id, room);
     }
     let position = positionOf(sequence, 0);

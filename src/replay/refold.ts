@@ -1,7 +1,7 @@
 /** Folds records again, with the fold that workers use, and tells every step. */
 import { type LogRecord, type Position, positionOf } from "../../actors/entry.ts";
 import { fold } from "../../actors/fold.ts";
-import { emptyRoom, type Room } from "../../actors/room.ts";
+import { Room } from "../../actors/room.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { type Step, stepOf } from "./step.ts";
 
@@ -40,7 +40,7 @@ export class Refold {
   room(id: RoomId): Room {
     let room = this.#rooms.get(id);
     if (room === undefined) {
-      room = emptyRoom(id);
+      room = new Room(id);
       this.#rooms.set(id, room);
     }
     return room;

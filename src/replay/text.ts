@@ -134,7 +134,7 @@ export interface StateReport {
 }
 
 export function stateReport(room: Room, events: number): StateReport {
-  const users = new Set<UserId>(room.members.keys());
+  const users = new Set<UserId>(Array.from(room.members, ([user]) => user));
   for (const { user } of room.markers) users.add(user);
   return {
     room: room.id,

@@ -97,7 +97,7 @@ class Verification {
 
   async compareAnswers(): Promise<void> {
     for (const room of this.folded.rooms.values()) {
-      const ids = [...room.events.keys()];
+      const ids = Array.from(room.events, ([id]) => id);
       for (let from = 0; from < ids.length; from += QUERY_EVENT_IDS_MAX) {
         await this.#compareOrders(room, ids.slice(from, from + QUERY_EVENT_IDS_MAX));
       }

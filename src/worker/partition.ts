@@ -1,44 +1,54 @@
-/** One partition at work: its actor, wired to the log, the rooms and the publisher. */
+/** One partition at work: its actor, wired to the log, the rooms, the publisher and the checkpoints. */
+import { join } from "node:path";
 import type { Logger } from "pino";
 import { type ActorRefFrom, createActor, waitFor } from "xstate";
+import { positionOf } from "../../actors/entry.ts";
 import { type PartitionEvent, partitionMachine } from "../../actors/partition-machine.ts";
 import type { Room } from "../../actors/room.ts";
-import type { RoomStore } from "../../actors/room-store.ts";
 import { type RoomRecord, Rooms } from "../../actors/rooms.ts";
 import type { AckedPublisher } from "../bus/acked-publisher.ts";
 import type { Bus } from "../bus/connection.ts";
 import { publishedThrough } from "../bus/deltas.ts";
-import { LogReader, lastSequence } from "../bus/log.ts";
+import { LogReader, lastSequence, readRecord } from "../bus/log.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import type { RoomId } from "../matrix/ids.ts";
+import { PartitionStore } from "../store/partition-store.ts";
+import { Checkpoints } from "./checkpoints.ts";
 import { Publisher } from "./publisher.ts";
 
 interface PartitionOptions {
   readonly nc: Bus;
   readonly acked: AckedPublisher;
   readonly partition: number;
-  readonly store: RoomStore;
+  /** Where all partitions' checkpoints are. */
+  readonly data: string;
   readonly log: Logger;
   /** ms since 1970 */
   readonly now: () => number;
+  /** This partition's share of the process's active rooms. */
+  readonly activeRoomsMax: number;
+  readonly idleMs: number;
+  readonly checkpointMs: number;
+  readonly checkpointEntries: number;
+}
+
+/** What a partition has while it is claimed. */
+interface Claimed {
+  readonly store: PartitionStore;
+  readonly rooms: Rooms;
+  readonly publisher: Publisher;
+  readonly checkpoints: Checkpoints;
 }
 
 export class Partition {
   readonly #options: PartitionOptions;
   readonly #actor: ActorRefFrom<typeof partitionMachine>;
-  readonly #rooms: Rooms;
-  #publisher: Publisher | undefined;
-  #folded: number;
+  #claimed: Claimed | undefined;
+  #folded = 0;
   #failure: unknown;
 
   constructor(options: PartitionOptions) {
     this.#options = options;
-    this.#folded = options.store.folded;
-    this.#rooms = new Rooms(
-      options.store,
-      (...entry) => this.#publisher?.note(...entry),
-      (error) => this.#actor.send({ type: "FAIL", error }),
-    );
     this.#actor = createActor(partitionMachine, {
       input: {
         claim: () => this.#claim(),
@@ -62,7 +72,9 @@ export class Partition {
   async stop(): Promise<void> {
     this.#actor.send({ type: "DRAIN" });
     await waitFor(this.#actor, (state) => state.matches("released") || state.matches("failed"));
-    this.#publisher?.close();
+    this.#claimed?.publisher.close();
+    this.#claimed?.checkpoints.close();
+    await this.#claimed?.store.close();
   }
 
   /** Whether everything that was in the log at the start is folded, and what comes is. */
@@ -70,24 +82,66 @@ export class Partition {
     return this.#actor.getSnapshot().matches({ folding: "live" });
   }
 
-  /** A room, for reading. */
+  /** A room, for reading, while the partition is live. */
   room(id: RoomId): Room {
-    return this.#rooms.get(id);
+    return this.#claimed!.rooms.get(id);
   }
 
-  /** In one process there is nobody to share with: what is left is to learn what the owner before published. */
+  /** In one process there is nobody to share with: what is left is to find out where to go on. */
   async #claim(): Promise<void> {
-    const { nc, acked, partition, log, now } = this.#options;
-    const published = await publishedThrough(nc, partition);
-    this.#publisher = new Publisher({ partition, acked, published, log, startedAt: now() });
+    const { nc, acked, partition, data, log, now } = this.#options;
+    const store = await PartitionStore.open(join(data, "state", String(partition)), log);
+    await this.#checkMark(store);
+    this.#folded = store.mark?.sequence ?? 0;
+    // A checkpoint is written once everything in it is published.
+    const published = Math.max(positionOf(this.#folded + 1, 0) - 1, await publishedThrough(nc, partition));
+    const publisher = new Publisher({ partition, acked, published, log, startedAt: now() });
+    const failed = (error: unknown) => this.#actor.send({ type: "FAIL", error });
+    const rooms = new Rooms({
+      store,
+      folded: publisher.note,
+      failed,
+      max: this.#options.activeRoomsMax,
+      idleMs: this.#options.idleMs,
+      now: () => performance.now(),
+    });
+    const checkpoints = new Checkpoints({
+      store,
+      rooms,
+      published: (through) => publisher.published(through),
+      failed,
+      everyMs: this.#options.checkpointMs,
+      everyEntries: this.#options.checkpointEntries,
+    });
+    this.#claimed = { store, rooms, publisher, checkpoints };
   }
 
-  /** Reads the log until it is told to stop. Pauses while the publisher can't follow. */
+  /** Whether the checkpoint is of this log. */
+  async #checkMark({ mark }: PartitionStore): Promise<void> {
+    if (mark === undefined) return;
+    const { nc, partition, data } = this.#options;
+    const found = await readRecord(nc, partition, mark.sequence);
+    const same =
+      found !== undefined &&
+      found.room === mark.room &&
+      found.record.at === mark.at &&
+      found.record.entries.length === mark.entries;
+    if (same) return;
+    const what = found === undefined ? "is ahead of its log" : "is of another log";
+    throw new TidemarkError(
+      "LOG_BROKEN",
+      `the checkpoint of partition ${partition}, at record ${mark.sequence}, ${what}: the log was replaced, or this is another broker's data. Connect the right broker; or, if the log is right, delete ${join(data, "state")}, and it is rebuilt from the log.`,
+    );
+  }
+
+  /** Reads the log until it is told to stop. Pauses while the publisher or a checkpoint can't follow. */
   #read(send: (event: PartitionEvent) => void): () => void {
     const { nc, partition } = this.#options;
+    const { publisher, checkpoints } = this.#claimed!;
     let reader: LogReader | undefined;
     let stopped = false;
     let goal: number | undefined;
+    const fail = (error: unknown) => send({ type: "FAIL", error });
     const caughtUp = () => {
       if (goal === undefined || this.#folded < goal) return;
       goal = undefined;
@@ -100,7 +154,7 @@ export class Partition {
         onFetch: (fetch) => {
           send({ type: "RECORDS", fetch });
           caughtUp();
-          if (this.#publisher?.overloaded) void pause().catch(fail);
+          if (publisher.overloaded || checkpoints.overloaded) void pause().catch(fail);
         },
         onError: fail,
       });
@@ -108,19 +162,12 @@ export class Partition {
     };
     const pause = async () => {
       reader?.close();
-      await this.#publisher?.relieved();
+      await Promise.all([publisher.relieved(), checkpoints.done()]);
       if (!stopped) await open();
     };
-    const fail = (error: unknown) => send({ type: "FAIL", error });
 
     lastSequence(nc, partition)
       .then((last) => {
-        if (last < this.#folded) {
-          throw new TidemarkError(
-            "LOG_BROKEN",
-            `partition ${partition} has folded ${this.#folded} records, and its log ends at ${last}: it was replaced`,
-          );
-        }
         goal = last;
         caughtUp();
         return open();
@@ -133,18 +180,21 @@ export class Partition {
   }
 
   #fold(fetch: readonly RoomRecord[]): void {
-    this.#rooms.deliver(fetch);
+    const { rooms, checkpoints } = this.#claimed!;
+    rooms.deliver(fetch);
     this.#folded = fetch.at(-1)!.record.sequence;
+    checkpoints.folded(fetch);
   }
 
   async #drain(): Promise<void> {
-    await this.#publisher?.drain();
-    this.#rooms.passivate();
+    await this.#claimed?.publisher.drain();
+    await this.#claimed?.checkpoints.drain();
   }
 
   #failed(error: unknown): void {
     this.#failure = error;
-    this.#publisher?.close();
+    this.#claimed?.publisher.close();
+    this.#claimed?.checkpoints.close();
     const { partition, log } = this.#options;
     log.fatal({ partition, reason: reasonOf(error) }, "a partition has failed and is not served any more");
   }

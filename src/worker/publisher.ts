@@ -55,6 +55,9 @@ export class Publisher {
   #scheduled = false;
   #closed = false;
   #relieved: (() => void) | undefined;
+  /** The oldest change of the flush under way. */
+  #flushingSince = Number.POSITIVE_INFINITY;
+  #waiting: { readonly through: Position; readonly resolve: () => void }[] = [];
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -79,6 +82,14 @@ export class Publisher {
     return new Promise((resolve) => {
       this.#relieved = resolve;
       this.#relieve();
+    });
+  }
+
+  /** Resolves when every change through a position is published. */
+  published(through: Position): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push({ through, resolve });
+      this.#settle();
     });
   }
 
@@ -111,7 +122,9 @@ export class Publisher {
   #flush(): Promise<void> {
     this.#flushing = this.#flushDue().finally(() => {
       this.#flushing = undefined;
+      if (!this.#closed) this.#flushingSince = Number.POSITIVE_INFINITY;
       this.#relieve();
+      this.#settle();
       if (this.#due.size > 0 && !this.#closed) this.#schedule();
     });
     return this.#flushing;
@@ -136,15 +149,13 @@ export class Publisher {
     this.#cool();
 
     const { partition } = this.#options;
-    const through = Math.min(since, this.#changes.oldest() ?? since) - 1;
-    await this.#send(
-      deltas.flatMap((delta) => eventMessages(partition, delta)),
-      through,
-    );
-    await this.#send(
-      deltas.flatMap((delta) => markerMessages(partition, delta)),
-      through,
-    );
+    this.#flushingSince = since;
+    const through = this.#through();
+    // Both are made now: markers go on moving while the events are sent, to events that are not in this delta.
+    const events = deltas.flatMap((delta) => eventMessages(partition, delta));
+    const markers = deltas.flatMap((delta) => markerMessages(partition, delta));
+    await this.#send(events, through);
+    if (!this.#closed) await this.#send(markers, through);
   }
 
   /** Sends until the streams have acknowledged all of it. */
@@ -183,6 +194,21 @@ export class Publisher {
     }
     this.#cool();
     if (this.#due.size > 0) this.#schedule();
+  }
+
+  /** Through which position everything is published. */
+  #through(): Position {
+    return Math.min(this.#flushingSince, this.#changes.oldest() ?? Number.POSITIVE_INFINITY) - 1;
+  }
+
+  #settle(): void {
+    if (this.#waiting.length === 0) return;
+    const through = this.#through();
+    this.#waiting = this.#waiting.filter((waiting) => {
+      if (waiting.through > through) return true;
+      waiting.resolve();
+      return false;
+    });
   }
 
   #relieve(): void {

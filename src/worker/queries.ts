@@ -6,21 +6,18 @@
 import type { Logger } from "pino";
 import * as z from "zod";
 import { receiptEvent } from "../../actors/changes.ts";
-import { type Position, RECEIPT } from "../../actors/entry.ts";
-import type { EventInfo } from "../../actors/event-info.ts";
 import { isRead } from "../../actors/fold.ts";
 import type { Marker } from "../../actors/markers.ts";
 import type { Room } from "../../actors/room.ts";
 import { decodeUntrusted, encodeAs, encodingOf } from "../bus/codec.ts";
 import type { Bus, BusMessage, BusSubscription } from "../bus/connection.ts";
-import { readEntry } from "../bus/log.ts";
 import { partitionOf } from "../bus/partition.ts";
 import { decodeToken, lastToken, queryWildcard } from "../bus/subjects.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
-import { QUERY_EVENT_IDS_MAX, REQUEST_BYTES_MAX, TIMELINE_EVENTS_DEFAULT, TIMELINE_EVENTS_MAX } from "../limits.ts";
-import { type MatrixEvent, type OrderedEvent, redacted, withOrder } from "../matrix/event.ts";
+import { QUERY_EVENT_IDS_MAX, REQUEST_BYTES_MAX, TIMELINE_EVENTS_DEFAULT } from "../limits.ts";
 import { type EventId, eventId, type RoomId, roomId, userId } from "../matrix/ids.ts";
 import { FULLY_READ, READ, READ_PRIVATE } from "../matrix/receipt.ts";
+import { Bodies } from "./bodies.ts";
 import { fullyReadOf } from "./messages.ts";
 import type { Partition } from "./partition.ts";
 
@@ -43,7 +40,12 @@ const query = z.discriminatedUnion(
     z.object({ op: z.literal("read"), user_id: userId, event_ids: eventIds }),
     z.object({ op: z.literal("unread"), user_id: userId }),
   ],
-  { error: "must be snapshot, orders, event, read or unread" },
+  {
+    error: ({ input }) =>
+      typeof input === "object" && input !== null && !Array.isArray(input)
+        ? "must be snapshot, orders, event, read or unread"
+        : "must be a query (an object)",
+  },
 );
 
 type Query = z.infer<typeof query>;
@@ -57,12 +59,14 @@ interface QueriesOptions {
 
 export class Queries {
   readonly #nc: Bus;
+  readonly #bodies: readonly Bodies[];
   readonly #partitions: readonly Partition[];
   readonly #log: Logger;
   readonly #subscription: BusSubscription;
 
   constructor({ nc, partitions, log }: QueriesOptions) {
     this.#nc = nc;
+    this.#bodies = partitions.map((_, partition) => new Bodies(nc, partition));
     this.#partitions = partitions;
     this.#log = log;
     this.#subscription = nc.subscribe(queryWildcard, {
@@ -108,7 +112,8 @@ export class Queries {
     const parsed = query.safeParse(decodeUntrusted(data, encodingOf(data)));
     if (!parsed.success) {
       const issue = parsed.error.issues[0];
-      throw new TidemarkError("M_INVALID_PARAM", `${issue?.path.map(String).join(".")}: ${issue?.message}`);
+      const field = issue?.path.map(String).join(".") ?? "";
+      throw new TidemarkError("M_INVALID_PARAM", field === "" ? `${issue?.message}` : `${field}: ${issue?.message}`);
     }
     const partition = partitionOf(room.data, this.#partitions.length);
     if (!this.#partitions[partition]!.live) {
@@ -121,14 +126,14 @@ export class Queries {
     const room = this.#partitions[partition]!.room(id);
     switch (query.op) {
       case "snapshot":
-        return snapshot(room, query);
+        return this.#snapshot(room, partition, query);
       case "orders":
         return {
           position: room.position,
           orders: byEvent(query.event_ids, (id) => room.events.get(id)?.order ?? null),
         };
       case "event":
-        return { event: await this.#event(room, partition, query.event_id) };
+        return { event: await this.#bodies[partition]!.one(room, query.event_id) };
       case "read":
         return { read: byEvent(query.event_ids, (id) => isRead(room, query.user_id, id)) };
       case "unread": {
@@ -142,44 +147,24 @@ export class Queries {
     }
   }
 
-  /** The event from the log, as it would be served: without what a redaction took from it. */
-  async #event(room: Room, partition: number, id: EventId): Promise<OrderedEvent | null> {
-    const info = room.events.get(id);
-    if (info === undefined) return null;
-    let event = await this.#body(partition, info);
-    const redaction = info.redaction === undefined ? undefined : room.events.get(info.redaction);
-    if (redaction !== undefined) event = redacted(event, await this.#body(partition, redaction));
-    return withOrder(event, info.order);
+  /** The markers are those of this moment; the timeline's bodies come from the log. */
+  async #snapshot(room: Room, partition: number, query: Extract<Query, { op: "snapshot" }>): Promise<Answer> {
+    const { user_id: user, timeline_limit: limit = TIMELINE_EVENTS_DEFAULT } = query;
+    const shown: Marker[] = [];
+    for (const marker of room.markers) if (marker.type === READ) shown.push(marker);
+    const own = user === undefined ? [] : room.markers.of(user);
+    const fullyRead = own.find(({ type }) => type === FULLY_READ);
+    const answer = {
+      room_id: room.id,
+      position: room.position,
+      receipts: receiptEvent(shown).content,
+      ...(user !== undefined && { private: receiptEvent(own.filter(({ type }) => type === READ_PRIVATE)).content }),
+      ...(fullyRead !== undefined && { fully_read: fullyReadOf(fullyRead) }),
+      members: Object.fromEntries(room.members),
+    };
+    const positions = limit === 0 ? [] : room.timeline.slice(-limit);
+    return { ...answer, timeline: await this.#bodies[partition]!.at(room, positions) };
   }
-
-  async #body(partition: number, { order }: EventInfo): Promise<MatrixEvent> {
-    const entry = await readEntry(this.#nc, partition, Math.abs(order));
-    if (entry === undefined || entry[0] === RECEIPT) {
-      throw new TidemarkError(
-        "LOG_BROKEN",
-        `the log of partition ${partition} has no event at position ${Math.abs(order)}`,
-      );
-    }
-    return entry[1];
-  }
-}
-
-function snapshot(room: Room, { user_id: user, timeline_limit: limit }: Extract<Query, { op: "snapshot" }>): Answer {
-  const shown: Marker[] = [];
-  for (const marker of room.markers) if (marker.type === READ) shown.push(marker);
-  const own = user === undefined ? [] : room.markers.of(user);
-  const fullyRead = own.find(({ type }) => type === FULLY_READ);
-  return {
-    room_id: room.id,
-    position: room.position satisfies Position,
-    receipts: receiptEvent(shown).content,
-    ...(user !== undefined && { private: receiptEvent(own.filter(({ type }) => type === READ_PRIVATE)).content }),
-    ...(fullyRead !== undefined && { fully_read: fullyReadOf(fullyRead) }),
-    timeline: room.timeline
-      .latest(Math.min(limit ?? TIMELINE_EVENTS_DEFAULT, TIMELINE_EVENTS_MAX))
-      .map(({ event, order }) => withOrder(event, order)),
-    members: Object.fromEntries(room.members),
-  };
 }
 
 function byEvent<T>(ids: readonly EventId[], value: (id: EventId) => T): Record<string, T> {

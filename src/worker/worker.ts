@@ -2,13 +2,24 @@
 import type { Logger } from "pino";
 import { AckedPublisher } from "../bus/acked-publisher.ts";
 import type { Bus } from "../bus/connection.ts";
-import { MemoryStore } from "../store/memory.ts";
+import { ACTIVE_ROOMS_MAX, CHECKPOINT_ENTRIES, CHECKPOINT_MS, IDLE_MS } from "../limits.ts";
 import { Partition } from "./partition.ts";
 import { Queries } from "./queries.ts";
 
-interface WorkerOptions {
+/** What is kept in memory, and how often the rest is written. */
+export interface MemoryOptions {
+  /** Rooms of the whole process. */
+  readonly activeRoomsMax?: number;
+  readonly idleMs?: number;
+  readonly checkpointMs?: number;
+  readonly checkpointEntries?: number;
+}
+
+interface WorkerOptions extends MemoryOptions {
   readonly nc: Bus;
   readonly partitions: number;
+  /** Where checkpoints are kept. */
+  readonly data: string;
   readonly log: Logger;
   /** ms since 1970 */
   readonly now?: () => number;
@@ -26,12 +37,21 @@ export class Worker {
   }
 
   /** Resolves when every partition is folded to the end that its log had. Throws when one can't be. */
-  static async start({ nc, partitions: count, log, now = Date.now }: WorkerOptions): Promise<Worker> {
+  static async start(options: WorkerOptions): Promise<Worker> {
+    const { nc, partitions: count, data, log, now = Date.now } = options;
     const acked = new AckedPublisher(nc);
-    const partitions = Array.from(
-      { length: count },
-      (_, partition) => new Partition({ nc, acked, partition, store: new MemoryStore(), log, now }),
-    );
+    const common = {
+      nc,
+      acked,
+      data,
+      log,
+      now,
+      activeRoomsMax: Math.ceil((options.activeRoomsMax ?? ACTIVE_ROOMS_MAX) / count),
+      idleMs: options.idleMs ?? IDLE_MS,
+      checkpointMs: options.checkpointMs ?? CHECKPOINT_MS,
+      checkpointEntries: options.checkpointEntries ?? CHECKPOINT_ENTRIES,
+    };
+    const partitions = Array.from({ length: count }, (_, partition) => new Partition({ ...common, partition }));
     const started = await Promise.allSettled(partitions.map((partition) => partition.start()));
     const failed = started.find((result) => result.status === "rejected");
     if (failed !== undefined) {

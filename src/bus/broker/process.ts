@@ -18,7 +18,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdir, readdir, readFile, realpath, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -36,6 +36,9 @@ const STORE_FREE_POLL_MS = 50;
 const INFO_LIMIT_MS = 1_000;
 const STOP_LIMIT_MS = 10_000;
 const LOG_TAIL_LINES = 20;
+
+/** A snapshot of a room with tens of thousands of markers is one message. */
+const PAYLOAD_BYTES_MAX = 8_388_608;
 
 const LOOPBACK = "127.0.0.1";
 const ORPHAN_GUARD = `read -r _; kill -TERM "$1"; sleep ${ORPHAN_STOP_LIMIT_S}; kill -KILL "$1"`;
@@ -72,10 +75,26 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   await storeFree(portsDir, name);
   await rm(portsDir, { recursive: true, force: true });
   await mkdir(portsDir);
+  const config = join(storeDir, "nats-server.conf");
+  await writeFile(config, `max_payload: ${PAYLOAD_BYTES_MAX}\n`);
 
   const child = spawn(
     executable.path,
-    ["-a", LOOPBACK, "-p", String(port || -1), "-n", name, "-js", "-sd", storeDir, "--ports_file_dir", portsDir],
+    [
+      "-c",
+      config,
+      "-a",
+      LOOPBACK,
+      "-p",
+      String(port || -1),
+      "-n",
+      name,
+      "-js",
+      "-sd",
+      storeDir,
+      "--ports_file_dir",
+      portsDir,
+    ],
     { detached: true, stdio: ["ignore", "ignore", "pipe"] },
   );
   await once(child, "spawn");

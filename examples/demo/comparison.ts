@@ -1,0 +1,143 @@
+/**
+ * Markers and orders of one source against those of another.
+ *
+ * A snapshot's content has room for one receipt of a user and type on an event. Where an unthreaded and a threaded one
+ * meet there, the unthreaded is shown, and covers the other (MSC4102): the threaded marker is then `covered`, which is
+ * equal in what it means.
+ */
+import type { Position } from "../../actors/entry.ts";
+import type { Marker } from "../../actors/markers.ts";
+import type { EventId, RoomId, ThreadId, UserId } from "../../src/matrix/ids.ts";
+import { FULLY_READ, READ_PRIVATE, type ReceiptContent, type ReceiptType } from "../../src/matrix/receipt.ts";
+import type { Snapshot } from "./homeserver.ts";
+import type { Expected } from "./session.ts";
+import { inThread, localpart } from "./words.ts";
+
+export interface Placed extends Pick<Marker, "user" | "type" | "thread" | "event"> {
+  readonly room: RoomId;
+  /** As the marker's source has it, at least 0; Synapse has none. */
+  readonly order?: number;
+}
+
+/** Markers of many rooms, one of each (room, user, type, thread). */
+export class Placement {
+  readonly #markers = new Map<string, Placed>();
+  readonly differences: string[] = [];
+
+  get(room: RoomId, user: UserId, { type, thread }: Pick<Placed, "type" | "thread">): Placed | undefined {
+    return this.#markers.get(`${room} ${user} ${type} ${thread ?? ""}`);
+  }
+
+  /** Adds a marker; one that is there already must be the same, as everybody's snapshot shows the same public ones. */
+  add(marker: Placed): void {
+    const { room, user, type, thread } = marker;
+    const same = this.get(room, user, marker);
+    if (same === undefined) this.#markers.set(`${room} ${user} ${type} ${thread ?? ""}`, marker);
+    else if (same.event !== marker.event) this.differences.push(`${named(marker)}: ${same.event} and ${marker.event}`);
+  }
+
+  /** What a room shows to one user. */
+  addSnapshot(room: RoomId, user: UserId, { receipts, private: own, fully_read: fullyRead }: Snapshot): void {
+    for (const marker of placedIn(room, receipts)) this.add(marker);
+    for (const marker of placedIn(room, own)) {
+      if (marker.user !== user || marker.type !== READ_PRIVATE)
+        this.differences.push(`${named(marker)}: told to ${user}`);
+      this.add(marker);
+    }
+    if (fullyRead === undefined) return;
+    const { event_id: event, order } = fullyRead;
+    this.add({ room, user, type: FULLY_READ, thread: null, event, order });
+  }
+
+  [Symbol.iterator](): IterableIterator<Placed> {
+    return this.#markers.values();
+  }
+}
+
+export function placementOf(expected: Expected): Placement {
+  const placement = new Placement();
+  for (const {
+    room_id: room,
+    user_id: user,
+    receipt_type: type,
+    thread_id: thread,
+    event_id: event,
+  } of expected.receipts)
+    placement.add({ room, user, type, thread, event });
+  for (const { room_id: room, user_id: user, content } of expected.fully_read)
+    placement.add({ room, user, type: FULLY_READ, thread: null, event: content.event_id });
+  return placement;
+}
+
+function placedIn(room: RoomId, content: ReceiptContent): Placed[] {
+  return Object.entries(content).flatMap(([event, types]) =>
+    Object.entries(types).flatMap(([type, users]) =>
+      Object.entries(users).map(([user, { order, thread_id: thread }]) => ({
+        room,
+        user: user as UserId,
+        type: type as ReceiptType,
+        thread: (thread ?? null) as ThreadId | null,
+        event: event as EventId,
+        order,
+      })),
+    ),
+  );
+}
+
+export interface MarkerComparison {
+  readonly equal: readonly Placed[];
+  readonly covered: readonly Placed[];
+  readonly differences: readonly string[];
+}
+
+/** `names` says whose the two are, in the differences. */
+export function compareMarkers(
+  wanted: Placement,
+  found: Placement,
+  names: readonly [string, string],
+): MarkerComparison {
+  const equal: Placed[] = [];
+  const covered: Placed[] = [];
+  const differences = [...found.differences];
+  const [ofWanted, ofFound] = names;
+  for (const marker of wanted) {
+    const { room, user, type, event, order } = marker;
+    const other = found.get(room, user, marker);
+    if (other?.event === event) {
+      equal.push(marker);
+      if (order !== undefined && other.order !== order)
+        differences.push(`${named(marker)}: order ${order} in ${ofWanted}, ${other.order} in ${ofFound}`);
+    } else if (other === undefined && found.get(room, user, { type, thread: null })?.event === event) {
+      covered.push(marker);
+    } else {
+      differences.push(`${named(marker)}: ${event} in ${ofWanted}, ${other?.event ?? "nothing"} in ${ofFound}`);
+    }
+  }
+  for (const marker of found) {
+    if (wanted.get(marker.room, marker.user, marker) === undefined)
+      differences.push(`${named(marker)}: nothing in ${ofWanted}, ${marker.event} in ${ofFound}`);
+  }
+  return { equal, covered, differences };
+}
+
+export function named({ room, user, type, thread }: Placed): string {
+  return `${type} of ${localpart(user)}${inThread(thread)} in ${room}`;
+}
+
+export type Orders = ReadonlyMap<EventId, Position | null>;
+
+/** A room's events, oldest first, against the orders that they were given. */
+export function compareOrder(room: RoomId, wanted: readonly EventId[], orders: Orders): string[] {
+  const known = [...orders].filter((entry): entry is [EventId, number] => entry[1] !== null);
+  const found = known.sort(([, a], [, b]) => a - b).map(([id]) => id);
+  const differences: string[] = [];
+  for (let i = 0; i < Math.max(wanted.length, found.length); i++) {
+    if (wanted[i] === found[i]) continue;
+    differences.push(
+      `event ${i + 1} of ${room}: ${wanted[i] ?? "nothing"} in Synapse, ${found[i] ?? "nothing"} in Tidemark`,
+    );
+  }
+  if (new Set(known.map(([, order]) => order)).size < known.length)
+    differences.push(`two events of ${room} have one order`);
+  return differences;
+}

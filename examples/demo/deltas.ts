@@ -1,0 +1,122 @@
+/**
+ * Listens to everything that Tidemark publishes, as a sync front-end would, and checks two promises of DESIGN 4.4 on the
+ * way: no message is missing (`previous` names the one before), and nobody but their user is told of private receipts.
+ */
+import type { Position } from "../../actors/entry.ts";
+import type { Room } from "../../actors/room.ts";
+import { decode } from "../../src/bus/codec.ts";
+import type { Bus } from "../../src/bus/connection.ts";
+import { partitionOf } from "../../src/bus/partition.ts";
+import { clientEvents, clientReceipts, decodeToken, userReceipts } from "../../src/bus/subjects.ts";
+import type { OrderedEvent } from "../../src/matrix/event.ts";
+import type { RoomId } from "../../src/matrix/ids.ts";
+import { isPrivate, READ, type ReceiptEvent, type ReceiptType } from "../../src/matrix/receipt.ts";
+import { until } from "./until.ts";
+
+export type DeltaKind = "events" | "receipts" | "private" | "rejected";
+
+/** A published message, whatever its kind. */
+export interface Delta {
+  readonly kind: DeltaKind;
+  readonly subject: string;
+  readonly room_id: RoomId;
+  readonly position: Position;
+  readonly previous?: Position;
+  readonly user_id?: string;
+  readonly events?: readonly OrderedEvent[];
+  readonly event?: ReceiptEvent;
+  readonly fully_read?: { readonly event_id: string; readonly order: number };
+  readonly entry?: { readonly user_id: string; readonly receipt_type: string; readonly event_id: string } | null;
+  readonly reason?: string;
+}
+
+export interface ToldReceipt {
+  readonly event: string;
+  readonly type: ReceiptType;
+  readonly user: string;
+  readonly order: number;
+  readonly thread: string | undefined;
+}
+
+export class Deltas {
+  readonly counts: Record<DeltaKind, number> = { events: 0, receipts: 0, private: 0, rejected: 0 };
+  /** Private receipts told, and what broke a promise. */
+  privateReceipts = 0;
+  readonly faults: string[] = [];
+  readonly #told = new Map<string, Position>();
+
+  constructor(nc: Bus, onDelta: (delta: Delta) => void) {
+    for (const subject of ["tidemark.client.>", "tidemark.user.>", "tidemark.rejected.>"]) {
+      nc.subscribe(subject, {
+        callback: (error, message) => {
+          if (error !== null) return;
+          const payload = decode(message.data) as Omit<Delta, "kind" | "subject">;
+          const delta = { ...payload, kind: kindOf(message.subject), subject: message.subject };
+          this.#take(delta);
+          onDelta(delta);
+        },
+      });
+    }
+  }
+
+  /** Resolves once everything that changed in a room has been heard of, or names what has not been, after a while. */
+  async complete(room: Room, partitions: number): Promise<void> {
+    const partition = partitionOf(room.id, partitions);
+    const wanted = new Map<string, Position>();
+    if (room.changed.events > 0) wanted.set(`${clientEvents(partition, room.id)} ${room.id}`, room.changed.events);
+    if (room.changed.receipts > 0)
+      wanted.set(`${clientReceipts(partition, room.id)} ${room.id}`, room.changed.receipts);
+    for (const { user, type, position } of room.markers) {
+      if (!isPrivate(type)) continue;
+      const key = `${userReceipts(partition, user)} ${room.id}`;
+      wanted.set(key, Math.max(position, wanted.get(key) ?? 0));
+    }
+    const missing = () => [...wanted.keys()].filter((key) => (this.#told.get(key) ?? 0) < wanted.get(key)!);
+    try {
+      await until(`every delta of ${room.id} is published`, () => missing().length === 0);
+    } catch {
+      for (const key of missing()) this.faults.push(`missing: ${key.split(" ")[0]} was not told of the last change`);
+    }
+  }
+
+  #take(delta: Delta): void {
+    this.counts[delta.kind]++;
+    const key = `${delta.subject} ${delta.room_id}`;
+    const told = this.#told.get(key) ?? 0;
+    if (delta.previous !== undefined && delta.previous > told) {
+      this.faults.push(`gap: ${delta.subject} goes on at ${delta.previous}, and was told through ${told}`);
+    }
+    this.#told.set(key, Math.max(told, delta.position));
+    this.#checkPrivacy(delta);
+  }
+
+  #checkPrivacy(delta: Delta): void {
+    if (delta.kind === "private") {
+      const user = decodeToken(delta.subject.split(".")[3] ?? "");
+      const told = toldReceipts(delta);
+      this.privateReceipts += told.length + (delta.fully_read === undefined ? 0 : 1);
+      if (delta.user_id === user && told.every((receipt) => receipt.user === user)) return;
+    } else {
+      const types = [delta.entry?.receipt_type ?? READ, ...toldReceipts(delta).map(({ type }) => type)];
+      if (delta.fully_read === undefined && types.every((type) => type === READ)) return;
+    }
+    this.faults.push(`leak: ${delta.subject} tells what is another user's alone`);
+  }
+}
+
+/** The receipts in a delta, one by one. */
+export function toldReceipts({ event }: Delta): ToldReceipt[] {
+  return Object.entries(event?.content ?? {}).flatMap(([id, types]) =>
+    Object.entries(types).flatMap(([type, users]) =>
+      Object.entries(users).map(([user, { order, thread_id: thread }]) => {
+        return { event: id, type: type as ReceiptType, user, order, thread };
+      }),
+    ),
+  );
+}
+
+function kindOf(subject: string): DeltaKind {
+  if (subject.startsWith("tidemark.user.")) return "private";
+  if (subject.startsWith("tidemark.rejected.")) return "rejected";
+  return subject.endsWith(".events") ? "events" : "receipts";
+}

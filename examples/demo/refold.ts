@@ -1,0 +1,114 @@
+/**
+ * Folds the logs again, after the fact, with the same fold as the worker: what it finds is what the worker must have
+ * found. It also counts outcomes, which are not on the bus: deltas tell only what changed.
+ */
+import { type Entry, type Position, positionOf, RECEIPT, type ReceiptEntry } from "../../actors/entry.ts";
+import { fold, type Judgement, type Outcome } from "../../actors/fold.ts";
+import { Room } from "../../actors/room.ts";
+import type { RoomRecord } from "../../actors/rooms.ts";
+import type { Bus } from "../../src/bus/connection.ts";
+import { LogReader, lastSequence } from "../../src/bus/log.ts";
+import type { RoomId } from "../../src/matrix/ids.ts";
+import { inThread, localpart, short } from "./words.ts";
+
+/** Of how many entries something became, and the first of them, told. */
+interface Tally {
+  count: number;
+  example: string;
+}
+
+export interface Refold {
+  readonly rooms: ReadonlyMap<RoomId, Room>;
+  /** What became of every entry in the end: a receipt that was held counts as what it was judged to be. */
+  readonly outcomes: ReadonlyMap<string, Tally>;
+  /** Receipts that came before their event. */
+  readonly waited: number;
+}
+
+export async function foldLogs(nc: Bus, partitions: number): Promise<Refold> {
+  const rooms = new Map<RoomId, Room>();
+  const outcomes = new Map<string, Tally>();
+  let waited = 0;
+  const count = (outcome: string, example: () => string) => {
+    const tally = outcomes.get(outcome);
+    if (tally === undefined) outcomes.set(outcome, { count: 1, example: example() });
+    else tally.count++;
+  };
+
+  for (let partition = 0; partition < partitions; partition++) {
+    for (const { room: id, record } of await readLog(nc, partition)) {
+      const room = rooms.get(id) ?? new Room(id);
+      rooms.set(id, room);
+      for (const [index, entry] of record.entries.entries()) {
+        const position = positionOf(record.sequence, index);
+        const outcome = fold(room, position, entry);
+        if (outcome.outcome === "held") waited++;
+        for (const [name, example] of settledBy(room, position, { entry, outcome })) count(name, example);
+      }
+    }
+  }
+  for (const room of rooms.values()) for (const { receipt } of room.held) count("held", () => heldExample(receipt));
+  return { rooms, outcomes, waited };
+}
+
+/** A partition's log as it is now. */
+async function readLog(nc: Bus, partition: number): Promise<RoomRecord[]> {
+  const last = await lastSequence(nc, partition);
+  if (last === 0) return [];
+  const records: RoomRecord[] = [];
+  let reader: LogReader | undefined;
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const onFetch = (fetch: readonly RoomRecord[]) => {
+        for (const record of fetch) records.push(record);
+        if (records.at(-1)!.record.sequence >= last) resolve();
+      };
+      LogReader.open(nc, { partition, from: 1, onFetch, onError: reject }).then((opened) => {
+        reader = opened;
+      }, reject);
+    });
+  } finally {
+    reader?.close();
+  }
+  return records;
+}
+
+type Settled = readonly [outcome: string, example: () => string];
+
+/** What an entry settled: its own outcome, and those of the receipts that had waited for it. */
+function settledBy(room: Room, position: Position, { entry, outcome }: { entry: Entry; outcome: Outcome }): Settled[] {
+  if (entry[0] === RECEIPT) {
+    if (outcome.outcome === "held") {
+      const { overflow } = outcome;
+      return overflow === undefined ? [] : [judged(room, overflow.held.receipt, overflow.judgement)];
+    }
+    return [judged(room, entry, outcome as Judgement)];
+  }
+  const [, event] = entry;
+  if (outcome.outcome !== "ordered") return [[outcome.outcome, () => short(event.event_id)]];
+  const settled = outcome.settled.map(({ held, judgement }): Settled => {
+    if (judgement.outcome !== "released") return judged(room, held.receipt, judgement);
+    return ["released", () => `${byWhom(held.receipt)}: held at ${held.position}, event at ${position}`];
+  });
+  return [["ordered", () => `${short(event.event_id)} ${event.type}: order ${outcome.order}`], ...settled];
+}
+
+function judged(room: Room, receipt: ReceiptEntry, judgement: Judgement): Settled {
+  const order = room.events.get(receipt[3])?.order;
+  switch (judgement.outcome) {
+    case "stale":
+      return ["stale", () => `${byWhom(receipt)}: at ${order}, marker at ${judgement.marker.order}`];
+    case "rejected":
+      return [judgement.reason, () => `${byWhom(receipt)}${inThread(receipt[4])}: ${short(receipt[3])} is elsewhere`];
+    default:
+      return [judgement.outcome, () => `${byWhom(receipt)}: to ${short(receipt[3])}, order ${order}`];
+  }
+}
+
+function heldExample(receipt: ReceiptEntry): string {
+  return `${byWhom(receipt)}: ${short(receipt[3])} is not in the log`;
+}
+
+function byWhom([, user, type]: ReceiptEntry): string {
+  return `${localpart(user)} ${type}`;
+}

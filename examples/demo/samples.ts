@@ -1,0 +1,46 @@
+/** Which deltas are shown as they are published: the first of each kind, and those of each kind later on. */
+import { type Delta, type DeltaKind, toldReceipts } from "./deltas.ts";
+import { inThread, localpart, short } from "./words.ts";
+
+/** Parts of the session after which a delta of each kind is shown. */
+const ROUNDS: readonly { readonly after: number; readonly kinds: readonly DeltaKind[] }[] = [
+  { after: 0.05, kinds: ["events", "receipts", "private"] },
+  { after: 0.5, kinds: ["events", "receipts", "private", "rejected"] },
+];
+
+export interface Sample {
+  readonly subject: string;
+  readonly what: string;
+}
+
+export class Sampler {
+  readonly #wanted = ROUNDS.map(({ after, kinds }) => ({ after, kinds: new Set(kinds) }));
+
+  /** The delta in a line, when it is one to show. `progress` is the part of the session that was sent, 0 to 1. */
+  sample(delta: Delta, progress: number): Sample | undefined {
+    const round = this.#wanted.findLast(({ after }) => progress >= after);
+    const what = round?.kinds.has(delta.kind) ? tell(delta) : undefined;
+    if (what === undefined) return undefined;
+    round?.kinds.delete(delta.kind);
+    return { subject: delta.subject, what };
+  }
+}
+
+/** Undefined for what would show little. */
+function tell(delta: Delta): string | undefined {
+  if (delta.kind === "events") {
+    const event = delta.events?.find(({ type }) => type === "m.room.message");
+    if (event === undefined) return undefined;
+    return `${event.type} ${short(event.event_id)} from ${localpart(event.sender)}, order ${event.unsigned.order}`;
+  }
+  if (delta.kind === "rejected") {
+    const { entry, reason } = delta;
+    if (entry === null || entry === undefined) return undefined;
+    return `${localpart(entry.user_id)} ${entry.receipt_type} → ${short(entry.event_id)}: ${reason}`;
+  }
+  const [receipt, ...more] = toldReceipts(delta);
+  if (receipt === undefined) return undefined;
+  const { user, type, event, order, thread } = receipt;
+  const others = more.length === 0 ? "" : ` +${more.length}`;
+  return `${localpart(user)} ${type} → ${short(event)}${inThread(thread)}, order ${order}${others}`;
+}

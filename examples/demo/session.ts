@@ -1,0 +1,111 @@
+/**
+ * The recording: what a homeserver and its clients sent, in order of arrival, and what the homeserver's own database
+ * held at the end. `test/fixtures/synapse-session/README.md` describes both files.
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import * as z from "zod";
+import { eventId, type RoomId, roomId, threadId, type UserId, userId } from "../../src/matrix/ids.ts";
+import { receiptType } from "../../src/matrix/receipt.ts";
+
+const event = z.looseObject({ room_id: roomId, event_id: eventId });
+const receipt = z.looseObject({ room_id: roomId, user_id: userId, event_id: eventId });
+
+/** The ephemeral part of a transaction is left out: Synapse leaves `thread_id` out of it. */
+const line = z.union([
+  z.object({ transaction: z.object({ body: z.object({ events: z.array(event) }) }) }),
+  z.object({ receipt }),
+]);
+type Line = z.infer<typeof line>;
+
+const expected = z.object({
+  users: z.array(userId),
+  events_in_stream_order: z.array(event),
+  receipts: z.array(
+    z.object({
+      room_id: roomId,
+      user_id: userId,
+      receipt_type: receiptType,
+      thread_id: threadId.nullable(),
+      event_id: eventId,
+    }),
+  ),
+  fully_read: z.array(z.object({ room_id: roomId, user_id: userId, content: z.object({ event_id: eventId }) })),
+});
+
+/** What the homeserver's database held at the end. */
+export type Expected = z.infer<typeof expected>;
+
+/** One request to Tidemark: a transaction's events of one room, or a receipt. */
+export interface Delivery {
+  readonly inlet: "event" | "receipt";
+  readonly room: RoomId;
+  readonly items: readonly Record<string, unknown>[];
+}
+
+export interface Session {
+  /** In order of arrival. */
+  readonly deliveries: readonly Delivery[];
+  readonly events: readonly z.infer<typeof event>[];
+  readonly receipts: number;
+  readonly rooms: ReadonlySet<RoomId>;
+  readonly users: ReadonlySet<UserId>;
+}
+
+export async function readExpected(folder: string): Promise<Expected> {
+  return expected.parse(JSON.parse(await readFile(join(folder, "expected.json"), "utf8")));
+}
+
+/** Reads the recording. Every transaction is delivered `late` lines later than it stands there. */
+export async function readSession(folder: string, late: number): Promise<Session> {
+  const text = await readFile(join(folder, "session.ndjson"), "utf8");
+  const lines = text
+    .split("\n")
+    .filter((json) => json !== "")
+    .map(parsed);
+  const deliveries = delayed(lines, late).flatMap(deliveriesOf);
+  const events = lines.flatMap((line) => ("transaction" in line ? line.transaction.body.events : []));
+  const receipts = lines.flatMap((line) => ("receipt" in line ? [line.receipt] : []));
+  return {
+    deliveries,
+    events,
+    receipts: receipts.length,
+    rooms: new Set(deliveries.map(({ room }) => room)),
+    users: new Set(receipts.map(({ user_id }) => user_id)),
+  };
+}
+
+function parsed(json: string, index: number): Line {
+  try {
+    return line.parse(JSON.parse(json));
+  } catch (cause) {
+    throw new Error(`line ${index + 1} of the recording is neither a transaction nor a receipt`, { cause });
+  }
+}
+
+/** Moves every transaction behind the line that stands `late` lines after it. */
+function delayed(lines: readonly Line[], late: number): Line[] {
+  const out: Line[] = [];
+  lines.forEach((line, i) => {
+    if ("receipt" in line) out.push(line);
+    const due = lines[i - late];
+    if (due !== undefined && "transaction" in due) out.push(due);
+  });
+  const left = lines.slice(Math.max(0, lines.length - late));
+  return out.concat(left.filter((line) => "transaction" in line));
+}
+
+/** A transaction may have events of several rooms; a request is of one. */
+function deliveriesOf(line: Line): Delivery[] {
+  if ("receipt" in line) {
+    const { room_id: room, ...receipt } = line.receipt;
+    return [{ inlet: "receipt", room, items: [receipt] }];
+  }
+  const rooms = new Map<RoomId, Record<string, unknown>[]>();
+  for (const event of line.transaction.body.events) {
+    const items = rooms.get(event.room_id);
+    if (items === undefined) rooms.set(event.room_id, [event]);
+    else items.push(event);
+  }
+  return [...rooms].map(([room, items]) => ({ inlet: "event", room, items }));
+}

@@ -1,0 +1,43 @@
+/**
+ * Whether a file can be handed to LMDB. LMDB maps it into memory and believes what it says: a file that was cut short,
+ * or whose first pages are garbage, ends the whole process with SIGBUS or SIGSEGV. So its two meta pages are looked at
+ * before: the newer one says how many pages there must be.
+ */
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+
+/** Where the fields of a meta page are (LMDB data format 2, 64 bit, little endian). */
+const MAGIC_AT = 0x18;
+const PAGE_SIZE_AT = 0x30;
+const LAST_PAGE_AT = 0x90;
+const META_BYTES = 0xa0;
+const MAGIC = 0xbeefc0de;
+const PAGE_BYTES_MAX = 65_536;
+
+/** Why a data file is not usable; undefined when it seems to be. A missing or empty one is a new one. */
+export function lmdbFault(path: string): string | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ENOENT" ? undefined : `it can't be opened: ${String(error)}`;
+  }
+  try {
+    const { size } = fstatSync(fd);
+    if (size === 0) return undefined;
+    const first = metaPage(fd, 0);
+    const second = first === undefined ? undefined : metaPage(fd, first.pageBytes);
+    if (first === undefined || second === undefined) return "its first pages are not LMDB's";
+    const bytes = (Math.max(first.lastPage, second.lastPage) + 1) * first.pageBytes;
+    return size < bytes ? `it has ${size} bytes, and should have ${bytes}` : undefined;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function metaPage(fd: number, at: number): { pageBytes: number; lastPage: number } | undefined {
+  const meta = Buffer.alloc(META_BYTES);
+  if (readSync(fd, meta, 0, META_BYTES, at) < META_BYTES || meta.readUInt32LE(MAGIC_AT) !== MAGIC) return undefined;
+  const pageBytes = meta.readUInt32LE(PAGE_SIZE_AT);
+  const lastPage = Number(meta.readBigUInt64LE(LAST_PAGE_AT));
+  return pageBytes > 0 && pageBytes <= PAGE_BYTES_MAX ? { pageBytes, lastPage } : undefined;
+}

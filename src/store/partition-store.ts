@@ -1,0 +1,305 @@
+/**
+ * A partition's checkpoint: its rooms as of one sequence of its log, in LMDB (DESIGN section 6).
+ *
+ * One environment a partition, `<data>/state/<partition>`. A checkpoint is one transaction: the rows that changed since
+ * the one before, and the sequence that they include. It is a cache of the log: without it, the log is folded again.
+ *
+ *     take (what changed, in memory) ──▶ … its publishes are acknowledged … ──▶ commit (one transaction)
+ *
+ * | what is found                                   | then |
+ * | ----------------------------------------------- | --- |
+ * | nothing                                         | the log is folded from its start |
+ * | a checkpoint of another version of fold or rows | the same; the old one is dropped |
+ * | a damaged file                                  | the same; the file is set aside, not deleted |
+ * | a sequence beyond the log, or another log's     | the partition stops, and says what to do (see `Mark`) |
+ */
+import { randomUUID } from "node:crypto";
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Database, open, type RootDatabase } from "lmdb";
+import type { Logger } from "pino";
+import type { Order, Position, ReceiptEntry } from "../../actors/entry.ts";
+import { FOLD_VERSION } from "../../actors/fold.ts";
+import { Room, type StoredRoom } from "../../actors/room.ts";
+import type { RoomStore } from "../../actors/room-store.ts";
+import type { Rows } from "../../actors/table.ts";
+import { reasonOf, TidemarkError } from "../errors.ts";
+import { HOT_ROWS_MAX } from "../limits.ts";
+import type { RoomId, ThreadId, UserId } from "../matrix/ids.ts";
+import { lmdbFault } from "./lmdb-file.ts";
+import {
+  type EventRow,
+  eventInfo,
+  eventRow,
+  type MarkerRow,
+  marker,
+  markerRow,
+  ROWS_VERSION,
+  type RoomRow,
+  roomFacts,
+  roomRow,
+} from "./rows.ts";
+
+const VERSION = `${FOLD_VERSION}.${ROWS_VERSION}`;
+const DATA_FILE = "data.mdb";
+/** Says that LMDB found the file damaged while it was in use. */
+const DAMAGED_FILE = "damaged";
+
+/** The last record that a checkpoint includes, and what tells it from the record of another log. */
+export interface Mark {
+  readonly sequence: number;
+  readonly room: RoomId;
+  readonly at: number;
+  readonly entries: number;
+}
+
+/** What changed since the checkpoint before. */
+export interface Checkpoint {
+  readonly mark: Mark;
+  readonly rooms: readonly Room[];
+  readonly writes: readonly Write[];
+}
+
+interface Write {
+  readonly table: TableName;
+  readonly key: Key;
+  /** undefined: remove. */
+  readonly value: unknown;
+}
+
+type Key = string | (string | number)[];
+type TableName = "rooms" | "events" | "markers" | "members" | "held" | "unread";
+
+/** Beyond every position and order. */
+const LAST = Number.MAX_SAFE_INTEGER;
+
+export class PartitionStore implements RoomStore {
+  readonly #dir: string;
+  readonly #root: RootDatabase;
+  readonly #tables: Record<TableName, Database<unknown, Key>>;
+  readonly #meta: Database<unknown, string>;
+  /** Numbers of rooms whose row is not committed yet. */
+  readonly #numbers = new Map<RoomId, number>();
+  readonly #owner = randomUUID();
+  #nextNumber: number;
+  #mark: Mark | undefined;
+
+  private constructor(dir: string) {
+    this.#dir = dir;
+    this.#root = open({ path: dir, maxDbs: 8 });
+    const table = (name: TableName) => this.#root.openDB<unknown, Key>({ name });
+    this.#tables = {
+      rooms: table("rooms"),
+      events: table("events"),
+      markers: table("markers"),
+      members: table("members"),
+      held: table("held"),
+      unread: table("unread"),
+    };
+    this.#meta = this.#root.openDB<unknown, string>({ name: "meta" });
+    this.#nextNumber = (this.#meta.get("rooms") as number | undefined) ?? 1;
+    this.#mark = this.#meta.get("mark") as Mark | undefined;
+  }
+
+  /** Opens a partition's checkpoint, or begins a new one. `dir` is made when it is missing. */
+  static async open(dir: string, log: Logger): Promise<PartitionStore> {
+    mkdirSync(dir, { recursive: true });
+    const fault = existsSync(join(dir, DAMAGED_FILE)) ? "it was found damaged" : lmdbFault(join(dir, DATA_FILE));
+    if (fault !== undefined) setAside(dir, fault, log);
+    let store: PartitionStore;
+    try {
+      store = new PartitionStore(dir);
+    } catch (error) {
+      setAside(dir, reasonOf(error), log);
+      store = new PartitionStore(dir);
+    }
+    const version = store.#meta.get("version");
+    if (version === VERSION) return store.#own();
+    if (version !== undefined) {
+      log.info({ dir, version, wanted: VERSION }, "the checkpoint is of another version: it is rebuilt from the log");
+      await store.close();
+      rmSync(dir, { recursive: true });
+      mkdirSync(dir);
+      store = new PartitionStore(dir);
+    }
+    return store.#own();
+  }
+
+  /** From here on, whoever had the directory before can't write to it any more: two would spoil it. */
+  async #own(): Promise<this> {
+    await this.#root.transaction(() => {
+      void this.#meta.put("version", VERSION);
+      void this.#meta.put("owner", this.#owner);
+    });
+    return this;
+  }
+
+  /** The last record that is included; undefined when none is. */
+  get mark(): Mark | undefined {
+    return this.#mark;
+  }
+
+  has(id: RoomId): boolean {
+    return this.#read(() => this.#tables.rooms.doesExist(id));
+  }
+
+  load(id: RoomId): Room {
+    return this.#read(() => {
+      const row = this.#tables.rooms.get(id) as RoomRow | undefined;
+      return new Room(id, this.#stored(row, row?.[0] ?? this.#numberOf(id)));
+    });
+  }
+
+  /** Takes what changed in these rooms. Nothing is written yet; the rooms go on. */
+  take(rooms: readonly Room[], mark: Mark): Checkpoint {
+    const writes: Write[] = [];
+    for (const room of rooms) this.#takeRoom(room, writes);
+    return { mark, rooms, writes };
+  }
+
+  /** Writes a checkpoint. Throws `STORE_FAILED`, and then nothing of it is stored. */
+  async commit({ mark, rooms, writes }: Checkpoint): Promise<void> {
+    try {
+      await this.#root.transaction(() => {
+        if (this.#meta.get("owner") !== this.#owner) throw new Error("another process has taken this directory over");
+        for (const { table, key, value } of writes) {
+          if (value === undefined) void this.#tables[table].remove(key);
+          else void this.#tables[table].put(key, value);
+        }
+        void this.#meta.put("rooms", this.#nextNumber);
+        void this.#meta.put("mark", mark);
+      });
+    } catch (cause) {
+      throw this.#failed(cause);
+    }
+    this.#mark = mark;
+    for (const room of rooms) {
+      this.#numbers.delete(room.id);
+      room.kept(HOT_ROWS_MAX);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#root.close();
+  }
+
+  #takeRoom(room: Room, writes: Write[]): void {
+    const number = this.#numberOf(room.id);
+    const { events, markers, members, held, unread } = room;
+    for (const [id, info] of events.take()) writes.push({ table: "events", key: [number, id], value: eventRow(info) });
+    for (const [user, list] of markers.rows.take()) {
+      writes.push({ table: "markers", key: [number, user], value: list.map(markerRow) });
+    }
+    for (const [user, membership] of members.take()) {
+      writes.push({ table: "members", key: [number, user], value: membership });
+    }
+    for (const [position, receipt] of held.take()) {
+      writes.push({ table: "held", key: [number, position], value: receipt?.receipt });
+    }
+    const { added, removed } = unread.take();
+    for (const { thread, order, sender } of added) {
+      writes.push({ table: "unread", key: [number, thread, order], value: sender });
+    }
+    for (const { thread, order } of removed) {
+      writes.push({ table: "unread", key: [number, thread, order], value: undefined });
+    }
+    writes.push({ table: "rooms", key: room.id, value: roomRow(number, room, held.size) });
+  }
+
+  #numberOf(id: RoomId): number {
+    let number = this.#numbers.get(id) ?? (this.#tables.rooms.get(id) as RoomRow | undefined)?.[0];
+    if (number === undefined) {
+      number = this.#nextNumber++;
+      this.#numbers.set(id, number);
+    }
+    return number;
+  }
+
+  /** A room that was never stored has rows to come: they leave memory once they are there. */
+  #stored(row: RoomRow | undefined, number: number): StoredRoom {
+    const { events, markers, members, held, unread } = this.#tables;
+    return {
+      facts: row === undefined ? undefined : roomFacts(row),
+      events: this.#rows(events, number, (_, value) => eventInfo(value as EventRow)),
+      markers: this.#rows(markers, number, (user: UserId, value) =>
+        (value as MarkerRow[]).map((stored) => marker(user, stored)),
+      ),
+      members: this.#rows(members, number, (_, value) => value as string),
+      held: row === undefined || row[5] === 0 ? [] : this.#held(held, number),
+      unread: {
+        threads: () => this.#threads(unread, number),
+        after: (thread, order) => this.#unreadAfter(unread, [number, thread, order]),
+      },
+    };
+  }
+
+  #rows<K extends string, V>(
+    table: Database<unknown, Key>,
+    number: number,
+    parse: (key: K, value: unknown) => V,
+  ): Rows<K, V> {
+    const read = this.#read.bind(this);
+    return {
+      get: (key) => {
+        const value = read(() => table.get([number, key]));
+        return value === undefined ? undefined : parse(key, value);
+      },
+      *entries() {
+        for (const { key, value } of table.getRange({ start: [number], end: [number + 1] })) {
+          const name = (key as [number, K])[1];
+          yield [name, parse(name, value)] as const;
+        }
+      },
+    };
+  }
+
+  *#held(table: Database<unknown, Key>, number: number) {
+    for (const { key, value } of table.getRange({ start: [number], end: [number + 1] })) {
+      yield { position: (key as [number, Position])[1], receipt: value as ReceiptEntry };
+    }
+  }
+
+  /** Each thread once: from one to the next by a seek. */
+  *#threads(table: Database<unknown, Key>, number: number): Generator<ThreadId> {
+    let start: Key = [number];
+    for (;;) {
+      let thread: ThreadId | undefined;
+      for (const key of table.getKeys({ start, end: [number + 1], limit: 1 })) thread = (key as [number, ThreadId])[1];
+      if (thread === undefined) return;
+      yield thread;
+      start = [number, thread, LAST];
+    }
+  }
+
+  *#unreadAfter(table: Database<unknown, Key>, [number, thread, order]: [number, ThreadId, Order]) {
+    const end: Key = [number, thread, Math.max(order, 0)];
+    for (const { key, value } of table.getRange({ start: [number, thread, LAST], end, reverse: true })) {
+      yield { order: (key as [number, ThreadId, Order])[2], sender: value as UserId };
+    }
+  }
+
+  #read<T>(read: () => T): T {
+    try {
+      return read();
+    } catch (cause) {
+      writeFileSync(join(this.#dir, DAMAGED_FILE), reasonOf(cause));
+      throw this.#failed(cause);
+    }
+  }
+
+  #failed(cause: unknown): TidemarkError {
+    return new TidemarkError(
+      "STORE_FAILED",
+      `the checkpoint in ${this.#dir} failed: ${reasonOf(cause)}. Nothing is lost, the log has everything: see to disk and space, and start again.`,
+      { cause },
+    );
+  }
+}
+
+/** Keeps a damaged checkpoint for whoever wants to know, out of the way. */
+function setAside(dir: string, fault: string, log: Logger): void {
+  const aside = `${dir}.damaged-${new Date().toISOString().replaceAll(":", "")}`;
+  renameSync(dir, aside);
+  mkdirSync(dir);
+  log.warn({ dir, aside, fault }, "the checkpoint is damaged: it is set aside, and rebuilt from the log");
+}

@@ -1,0 +1,86 @@
+/**
+ * What a room's state looks like in the store: arrays, the shortest that msgpack has.
+ *
+ * The shapes are part of the checkpoint's version (`CHECKPOINT_VERSION`): who changes one raises it, and stores of
+ * before are rebuilt from the log.
+ */
+import type { Order, Position } from "../../actors/entry.ts";
+import type { EventInfo } from "../../actors/event-info.ts";
+import type { Marker } from "../../actors/markers.ts";
+import type { RoomFacts } from "../../actors/room.ts";
+import type { EventId, ThreadId, UserId } from "../matrix/ids.ts";
+import { MAIN } from "../matrix/ids.ts";
+import type { ReceiptType } from "../matrix/receipt.ts";
+
+/** Raised with every change of a row's shape. */
+export const ROWS_VERSION = 1;
+
+export type EventRow = readonly [
+  order: Order,
+  thread: EventId | 0,
+  sender: UserId,
+  counts: 0 | 1,
+  redaction: EventId | 0,
+];
+
+export function eventRow({ order, thread, sender, counts, redaction }: EventInfo): EventRow {
+  return [order, thread === MAIN ? 0 : thread, sender, counts ? 1 : 0, redaction ?? 0];
+}
+
+export function eventInfo([order, thread, sender, counts, redaction]: EventRow): EventInfo {
+  const info: EventInfo = { order, thread: thread === 0 ? MAIN : thread, sender, counts: counts === 1 };
+  return redaction === 0 ? info : { ...info, redaction };
+}
+
+export type MarkerRow = readonly [
+  type: ReceiptType,
+  thread: ThreadId | null,
+  event: EventId,
+  order: Order,
+  ts: number,
+  position: Position,
+];
+
+export function markerRow({ type, thread, event, order, ts, position }: Marker): MarkerRow {
+  return [type, thread, event, order, ts, position];
+}
+
+export function marker(user: UserId, [type, thread, event, order, ts, position]: MarkerRow): Marker {
+  return { user, type, thread, event, order, ts, position };
+}
+
+/** A room's number stands for its id in the keys of all other rows. */
+export type RoomRow = readonly [
+  number: number,
+  position: Position,
+  eventsChanged: Position,
+  receiptsChanged: Position,
+  membershipKnown: 0 | 1,
+  heldCount: number,
+  acl: Record<string, unknown> | 0,
+  timeline: readonly Position[],
+];
+
+export function roomRow(number: number, room: RoomFacts, heldCount: number): RoomRow {
+  const { position, changed, membershipKnown, acl, timeline } = room;
+  return [
+    number,
+    position,
+    changed.events,
+    changed.receipts,
+    membershipKnown ? 1 : 0,
+    heldCount,
+    acl ?? 0,
+    [...timeline],
+  ];
+}
+
+export function roomFacts([, position, events, receipts, membershipKnown, , acl, timeline]: RoomRow): RoomFacts {
+  return {
+    position,
+    changed: { events, receipts },
+    membershipKnown: membershipKnown === 1,
+    acl: acl === 0 ? undefined : acl,
+    timeline: [...timeline],
+  };
+}

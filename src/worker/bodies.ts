@@ -1,0 +1,67 @@
+/** Bodies of events, from where they are: the log. */
+import { indexOf, type Order, type Position, RECEIPT, sequenceOf } from "../../actors/entry.ts";
+import type { EventInfo } from "../../actors/event-info.ts";
+import type { Room } from "../../actors/room.ts";
+import type { Bus } from "../bus/connection.ts";
+import { readRecord } from "../bus/log.ts";
+import { TidemarkError } from "../errors.ts";
+import { type MatrixEvent, type OrderedEvent, redacted, withOrder } from "../matrix/event.ts";
+import type { EventId } from "../matrix/ids.ts";
+
+export class Bodies {
+  readonly #nc: Bus;
+  readonly #partition: number;
+
+  constructor(nc: Bus, partition: number) {
+    this.#nc = nc;
+    this.#partition = partition;
+  }
+
+  /** Events at these positions, as they are served. Throws `LOG_BROKEN` where the log has none. */
+  async at(room: Room, positions: readonly Position[]): Promise<OrderedEvent[]> {
+    const events = await this.#read(positions);
+    return Promise.all(
+      positions.map((position) => {
+        const event = events.get(position)!;
+        return this.#served(room, event, room.events.get(event.event_id));
+      }),
+    );
+  }
+
+  /** One event, as it is served; null when it is not known. */
+  async one(room: Room, id: EventId): Promise<OrderedEvent | null> {
+    const info = room.events.get(id);
+    if (info === undefined) return null;
+    return this.#served(room, await this.#body(info.order), info);
+  }
+
+  /** With its order, and without what a redaction took from it (F11). */
+  async #served(room: Room, event: MatrixEvent, info: EventInfo | undefined): Promise<OrderedEvent> {
+    if (info === undefined) throw this.#missing(event.event_id);
+    const redaction = info.redaction === undefined ? undefined : room.events.get(info.redaction);
+    if (redaction === undefined) return withOrder(event, info.order);
+    return withOrder(redacted(event, await this.#body(redaction.order)), info.order);
+  }
+
+  async #body(order: Order): Promise<MatrixEvent> {
+    const position = Math.abs(order);
+    return (await this.#read([position])).get(position)!;
+  }
+
+  async #read(positions: readonly Position[]): Promise<Map<Position, MatrixEvent>> {
+    const sequences = [...new Set(positions.map(sequenceOf))];
+    const records = await Promise.all(sequences.map((sequence) => readRecord(this.#nc, this.#partition, sequence)));
+    const bySequence = new Map(sequences.map((sequence, i) => [sequence, records[i]]));
+    const events = new Map<Position, MatrixEvent>();
+    for (const position of positions) {
+      const entry = bySequence.get(sequenceOf(position))?.record.entries[indexOf(position)];
+      if (entry === undefined || entry[0] === RECEIPT) throw this.#missing(position);
+      events.set(position, entry[1]);
+    }
+    return events;
+  }
+
+  #missing(what: unknown): TidemarkError {
+    return new TidemarkError("LOG_BROKEN", `the log of partition ${this.#partition} has no event ${String(what)}`);
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * When a partition's checkpoints are written: at a fixed cadence, after many entries, when too many rooms are active,
+ * and at the end.
+ *
+ *     due ──▶ take (what changed, at this sequence) ──▶ publishes through it acknowledged ──▶ commit ──▶ passivate
+ *
+ * So a checkpoint never includes a change that the world might not have been told: who goes on from it publishes
+ * everything that comes after it, and nothing else. One checkpoint is under way at a time; while it is, the next one's
+ * changes gather, up to as many as a checkpoint takes.
+ */
+import { type Position, positionOf } from "../../actors/entry.ts";
+import type { RoomRecord, Rooms } from "../../actors/rooms.ts";
+import { ENTRIES_PER_RECORD_MAX } from "../limits.ts";
+import type { Mark, PartitionStore } from "../store/partition-store.ts";
+
+interface CheckpointsOptions {
+  readonly store: PartitionStore;
+  readonly rooms: Rooms;
+  /** Resolves when everything through a position is published. */
+  readonly published: (through: Position) => Promise<void>;
+  readonly failed: (error: unknown) => void;
+  readonly everyMs: number;
+  readonly everyEntries: number;
+}
+
+export class Checkpoints {
+  readonly #options: CheckpointsOptions;
+  readonly #timer: NodeJS.Timeout;
+  #last: RoomRecord | undefined;
+  #entries = 0;
+  #writing: Promise<void> | undefined;
+
+  constructor(options: CheckpointsOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => this.#begin(), options.everyMs);
+  }
+
+  /** Whether so much waits for the checkpoint under way that nothing more should be folded until `done`. */
+  get overloaded(): boolean {
+    const { rooms, everyEntries } = this.#options;
+    return this.#writing !== undefined && (this.#entries >= everyEntries || rooms.crowded);
+  }
+
+  /** Resolves when no checkpoint is under way. */
+  async done(): Promise<void> {
+    await this.#writing;
+  }
+
+  /** These records are folded. */
+  folded(fetch: readonly RoomRecord[]): void {
+    for (const { record } of fetch) this.#entries += record.entries.length;
+    this.#last = fetch.at(-1);
+    const { rooms, everyEntries } = this.#options;
+    if (this.#entries >= everyEntries || rooms.crowded) this.#begin();
+  }
+
+  /** Writes what there is. Everything has to be published, or on its way. */
+  async drain(): Promise<void> {
+    this.close();
+    await this.#writing;
+    this.#begin();
+    await this.#writing;
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  #begin(): void {
+    if (this.#writing !== undefined) return;
+    this.#writing = this.#write()
+      .catch(this.#options.failed)
+      .finally(() => {
+        this.#writing = undefined;
+      });
+  }
+
+  async #write(): Promise<void> {
+    const { store, rooms, published } = this.#options;
+    const last = this.#last;
+    if (last !== undefined) {
+      this.#last = undefined;
+      this.#entries = 0;
+      const checkpoint = store.take(rooms.takeChanged(), markOf(last));
+      await published(positionOf(last.record.sequence, ENTRIES_PER_RECORD_MAX - 1));
+      await store.commit(checkpoint);
+    }
+    rooms.passivate();
+  }
+}
+
+function markOf({ room, record }: RoomRecord): Mark {
+  return { sequence: record.sequence, room, at: record.at, entries: record.entries.length };
+}

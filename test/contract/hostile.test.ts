@@ -1,0 +1,451 @@
+/**
+ * What nobody well-meaning sends (DESIGN 4, first paragraphs). For each of it: an error to the sender that names the
+ * field where there is one, no stack, nothing in any log, and a process that serves on.
+ */
+import * as fc from "fast-check";
+import { Packr } from "msgpackr";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import {
+  type Body,
+  decoded,
+  message,
+  pack,
+  receipt,
+  startTidemark,
+  type TidemarkHarness,
+  token,
+} from "../support/harness.ts";
+
+const ROOM = "!hostile:a.org";
+const ROOM_INLETS = ["event", "backfill", "state", "receipt"] as const;
+const SEED = 20_260_731;
+
+interface Attack {
+  readonly name: string;
+  /** The whole subject. */
+  readonly subject: string;
+  readonly bytes: Uint8Array;
+  readonly errcode?: string;
+  /** What the error must say; a field's name, mostly. */
+  readonly says?: RegExp;
+}
+
+/** Strings that no identifier may be, whatever its sigil; `s` stands for the sigil. */
+const BAD_IDS: Readonly<Record<string, (sigil: string) => unknown>> = {
+  __proto__: () => "__proto__",
+  "a wildcard": (s) => `${s}a*:a.org`,
+  "a full wildcard": (s) => `${s}>:a.org`,
+  "a space": (s) => `${s}a b:a.org`,
+  CRLF: (s) => `${s}a\r\nPUB x 0\r\n\r\n:a.org`,
+  "a NUL": (s) => `${s}a\0:a.org`,
+  "300 bytes": (s) => `${s}${"x".repeat(300 - 7)}:a.org`,
+  "300 bytes in 100 characters": (s) => `${s}${"漢".repeat(98)}:a.org`,
+  nothing: () => "",
+  "a sigil alone": (s) => s,
+  "another sigil": () => "#room:a.org",
+  "a number": () => 7,
+  "an object": () => ({ toString: "x" }),
+  "an array": (s) => [`${s}a:a.org`],
+  null: () => null,
+};
+
+const state = (more: Record<string, unknown>) => message("$1", { state_key: "", ...more });
+const eduOf = (user: string, item: unknown) => ({ [ROOM]: { "m.read": { [user]: item } } });
+
+/** Every field of every inlet that holds an id, and a request with a value in it. */
+const ID_FIELDS: readonly { inlet: string; field: string; sigil: string; body: (id: unknown) => unknown }[] = [
+  ...(["event", "backfill", "state"] as const).flatMap((inlet) => [
+    { inlet, field: "event_id", sigil: "$", body: (id: unknown) => state({ event_id: id }) },
+    { inlet, field: "sender", sigil: "@", body: (id: unknown) => state({ sender: id }) },
+    { inlet, field: "redacts", sigil: "$", body: (id: unknown) => state({ redacts: id }) },
+    { inlet, field: "room_id", sigil: "!", body: (id: unknown) => state({ room_id: id }) },
+  ]),
+  { inlet: "receipt", field: "user_id", sigil: "@", body: (id) => receipt("", "$1", { user_id: id }) },
+  { inlet: "receipt", field: "event_id", sigil: "$", body: (id) => receipt("@b:a.org", "", { event_id: id }) },
+  { inlet: "receipt", field: "thread_id", sigil: "$", body: (id) => receipt("@b:a.org", "$1", { thread_id: id }) },
+  {
+    inlet: "receipt",
+    field: "receipt_type",
+    sigil: "m",
+    body: (id) => receipt("@b:a.org", "$1", { receipt_type: id }),
+  },
+];
+
+/** Of an EDU: what goes into the item named in the reply. */
+const EDU_FIELDS: readonly { field: string; sigil: string; body: (id: string) => unknown }[] = [
+  { field: "room_id", sigil: "!", body: (id) => JSON.parse(`{${JSON.stringify(id)}:{"m.read":{"@u:a.org":{}}}}`) },
+  { field: "user_id", sigil: "@", body: (id) => JSON.parse(`{"${ROOM}":{"m.read":{${JSON.stringify(id)}:{}}}}`) },
+  { field: "event_ids", sigil: "$", body: (id) => eduOf("@u:a.org", { event_ids: [id], data: { ts: 1 } }) },
+  {
+    field: "data.thread_id",
+    sigil: "$",
+    body: (id) => eduOf("@u:a.org", { event_ids: ["$1"], data: { ts: 1, thread_id: id } }),
+  },
+];
+
+function subjectOf(inlet: string): string {
+  return `tidemark.in.${inlet}.${token(inlet === "edu" ? "a.org" : ROOM)}`;
+}
+
+function json(value: unknown): Uint8Array {
+  return Buffer.from(JSON.stringify(value));
+}
+
+/** A value nested so deep that a careless decoder runs out of stack. */
+function nested(depth: number, open: string, close: string): Uint8Array {
+  return Buffer.from(open.repeat(depth) + close.repeat(depth));
+}
+
+/** An event whose content has one value, given as MessagePack. */
+function eventWith(value: Uint8Array): Uint8Array {
+  const marker = "put it here";
+  const event = Buffer.from(pack(message("$1", { content: { key: marker } })));
+  const at = event.indexOf(Buffer.from(pack(marker)));
+  return Buffer.concat([event.subarray(0, at), value, event.subarray(at + pack(marker).length)]);
+}
+
+async function withstood(tidemark: TidemarkHarness, attacks: readonly Attack[]): Promise<void> {
+  const before = await tidemark.lastSequences();
+  for (const { name, subject, bytes, errcode = "M_INVALID_PARAM", says = /./ } of attacks) {
+    const raw = await tidemark.request(subject, bytes);
+    const reply = decoded(raw);
+    assert.is(reply.ok, false, `${name}: ${JSON.stringify(reply)}`);
+    assert.is(reply.errcode, errcode, `${name}: ${reply.error}`);
+    assert.match(reply.error, says, name);
+    withoutStack(raw, name);
+  }
+  assert.equal(await tidemark.lastSequences(), before, "nothing is in any log");
+  await serves(tidemark);
+}
+
+function withoutStack(raw: Uint8Array, name: string): void {
+  const text = Buffer.from(raw).toString("latin1");
+  assert.not.match(text, /\n\s+at |node_modules|\.ts:\d|\.js:\d|file:\/\//, `${name}: no stack`);
+}
+
+/** It still takes an event in a room of its own, publishes it, and is ready. */
+async function serves(tidemark: TidemarkHarness): Promise<void> {
+  const room = `!serves${Math.random().toString(36).slice(2)}:a.org`;
+  const events = tidemark.subscribe(`tidemark.client.*.${token(room)}.events`);
+  await tidemark.sent("event", room, message("$alive"));
+  assert.is((await events.next()).body.events[0].event_id, "$alive");
+  assert.is((await fetch(`${tidemark.httpUrl}/readyz`)).status, 200);
+}
+
+const hostile = suite("hostile input");
+
+for (const [name, badId] of Object.entries(BAD_IDS)) {
+  hostile(`${name} is refused in every field that holds an id, by the field's name`, async () => {
+    await using tidemark = await startTidemark();
+    const attacks = ID_FIELDS.flatMap(({ inlet, field, sigil, body }) => {
+      const value = body(badId(sigil));
+      const about = { name: `${inlet} ${field}`, subject: subjectOf(inlet), says: new RegExp(`^${field}: `) };
+      return [
+        { ...about, bytes: json(value) },
+        { ...about, bytes: pack(value) },
+        { ...about, bytes: pack([value]) },
+      ];
+    });
+    await withstood(tidemark, attacks);
+  });
+
+  const id = badId("$");
+  if (typeof id !== "string") continue;
+  hostile(`${name} in an edu is dropped by the field's name`, async () => {
+    await using tidemark = await startTidemark();
+    for (const { field, sigil, body } of EDU_FIELDS) {
+      for (const encoding of ["msgpack", "json"] as const) {
+        const id = String(badId(sigil));
+        const asKey = field === "room_id" || field === "user_id";
+        const value = body(id);
+        const reply = await tidemark.send("edu", "a.org", value, { encoding });
+        if (asKey && id === "__proto__") {
+          assert.is(reply.errcode, "M_BAD_JSON");
+          continue;
+        }
+        assert.is(reply.ok, true, `${field}: ${JSON.stringify(reply)}`);
+        assert.is(reply.accepted, 0, field);
+        assert.is(reply.rejected.length, 1, field);
+        assert.match(reply.rejected[0].reason, new RegExp(`^${field}`));
+        assert.ok(reply.rejected[0].room_id.length <= 255 && reply.rejected[0].user_id.length <= 255);
+      }
+    }
+    assert.equal(await tidemark.lastSequences(), [0, 0]);
+    await serves(tidemark);
+  });
+}
+
+hostile("a room or origin in the subject that is none is refused by name", async () => {
+  await using tidemark = await startTidemark();
+  const rooms = ["room", "#room:a%2Eorg", "!", "!a%20b", "!a%2A", "!a%3E", "!a%0D%0Ab", "!a%00", `!${"x".repeat(300)}`];
+  const origins = ["%20", "a%20b", "%2A", "a%0D%0Ab", "@u:a%2Eorg", "a_b", "x".repeat(300), "a%2Eorg:999999"];
+  const attack = (inlet: string, target: string): Attack => ({
+    name: `${inlet} ${target}`,
+    subject: `tidemark.in.${inlet}.${target}`,
+    bytes: json(inlet === "receipt" ? receipt("@b:a.org", "$1") : inlet === "edu" ? {} : state({})),
+    says: inlet === "edu" ? /^origin: / : /^room_id: /,
+  });
+  await withstood(tidemark, [
+    ...ROOM_INLETS.flatMap((inlet) => rooms.map((room) => attack(inlet, room))),
+    ...origins.map((origin) => attack("edu", origin)),
+  ]);
+});
+
+hostile("a token that isn't the canonical one of its room is refused, so a room has one subject", async () => {
+  await using tidemark = await startTidemark();
+  const tokens = [
+    "!hostile%3Aa%2Eorg",
+    "!hostile:a%2eorg",
+    "!hostile:%61%2Eorg",
+    "%21hostile:a%2Eorg",
+    "!%41",
+    "!%",
+    "!%4",
+    "!%C3",
+    "!%FF",
+    "!ü",
+  ];
+  await withstood(
+    tidemark,
+    tokens.flatMap((target) => [
+      ...ROOM_INLETS.map((inlet) => ({
+        name: `${inlet} ${target}`,
+        subject: `tidemark.in.${inlet}.${target}`,
+        bytes: json(inlet === "receipt" ? receipt("@b:a.org", "$1") : state({})),
+        says: /^room_id: /,
+      })),
+      {
+        name: `query ${target}`,
+        subject: `tidemark.query.${target}`,
+        bytes: json({ op: "snapshot" }),
+        says: /^room_id: /,
+      },
+    ]),
+  );
+});
+
+hostile("a request of more than half a MiB is refused, before it is decoded", async () => {
+  await using tidemark = await startTidemark();
+  const size = 524_288 + 1;
+  await withstood(
+    tidemark,
+    [...ROOM_INLETS, "edu"].flatMap((inlet) => [
+      { name: inlet, subject: subjectOf(inlet), bytes: Buffer.alloc(size, "["), errcode: "M_TOO_LARGE" },
+      { name: inlet, subject: subjectOf(inlet), bytes: Buffer.alloc(size, 0x91), errcode: "M_TOO_LARGE" },
+    ]),
+  );
+});
+
+hostile("an event of 65 537 bytes as JSON is refused, and one of 65 536 is taken", async () => {
+  await using tidemark = await startTidemark();
+  const sized = (bytes: number, char = "x") => {
+    const event = message("$1", { state_key: "", content: { body: "" } });
+    const fill = bytes - Buffer.byteLength(JSON.stringify(event));
+    return { ...event, content: { body: char.repeat(Math.floor(fill / (JSON.stringify(char).length - 2))) } };
+  };
+  await withstood(
+    tidemark,
+    (["event", "backfill", "state"] as const).flatMap((inlet) => [
+      { name: inlet, subject: subjectOf(inlet), bytes: json(sized(65_537)), errcode: "M_TOO_LARGE", says: /65537/ },
+      { name: inlet, subject: subjectOf(inlet), bytes: pack(sized(65_537)), errcode: "M_TOO_LARGE", says: /65537/ },
+      // As MessagePack a control character is one byte, as JSON six.
+      { name: inlet, subject: subjectOf(inlet), bytes: pack(sized(65_600, "\u0001")), errcode: "M_TOO_LARGE" },
+    ]),
+  );
+  await tidemark.sent("event", ROOM, sized(65_536));
+});
+
+hostile("nesting beyond 64 is refused in both encodings, however deep", async () => {
+  await using tidemark = await startTidemark();
+  const depths = [65, 5_000, 250_000];
+  const bodies = [
+    ...depths.map((depth) => nested(depth, "[", "]")),
+    ...depths.map((depth) => Buffer.concat([Buffer.alloc(depth, 0x91), Buffer.from([0xc0])])),
+    ...[65, 40_000].map((depth) =>
+      Buffer.concat([Buffer.alloc(depth * 2, Buffer.from([0x81, 0xa0])), Buffer.from([0xc0])]),
+    ),
+    nested(40_000, '{"":', "}").subarray(0, 160_000), // truncated
+  ];
+  await withstood(
+    tidemark,
+    [...ROOM_INLETS, "edu"].flatMap((inlet) =>
+      bodies.map((bytes, i) => ({ name: `${inlet} ${i}`, subject: subjectOf(inlet), bytes, errcode: "M_BAD_JSON" })),
+    ),
+  );
+});
+
+hostile("what MessagePack has beyond JSON is refused", async () => {
+  await using tidemark = await startTidemark();
+  const records = new Packr({ useRecords: true, structures: [] });
+  const values: Record<string, Uint8Array> = {
+    "a fixed extension": Buffer.from([0xd4, 0x00, 0x00]),
+    "an extension of 8 bits": Buffer.from([0xc7, 0x01, 0x05, 0x00]),
+    "an extension of 32 bits": Buffer.from([0xc9, 0, 0, 0, 1, 0x05, 0]),
+    "a timestamp": pack(new Date(1_700_000_000_000)),
+    undefined: pack(undefined),
+    "a set": new Packr({ moreTypes: true }).pack(new Set([1])),
+    "an error": new Packr({ moreTypes: true }).pack(new Error("x")),
+    "a regular expression": new Packr({ moreTypes: true }).pack(/x/),
+    "a record definition": records.pack({ one: 1, two: 2 }),
+    "binary data": pack(Buffer.from("abc")),
+    "the token that is never used": Buffer.from([0xc1]),
+    "a bigint": pack(2n ** 64n - 1n),
+    "a bigint just too large": pack(2n ** 53n),
+    "a negative bigint": pack(-(2n ** 62n)),
+    "a float beyond 2^53": pack(2 ** 64),
+    NaN: Buffer.from([0xcb, 0x7f, 0xf8, 0, 0, 0, 0, 0, 0]),
+    infinity: pack(Number.POSITIVE_INFINITY),
+    "a map with an integer key": Buffer.from([0x81, 0x01, 0x01]),
+    "a map with a nil key": Buffer.from([0x81, 0xc0, 0x01]),
+    "a map with __proto__": Buffer.concat([Buffer.from([0x81]), pack("__proto__"), Buffer.from([0x80])]),
+    "a string that ends too early": Buffer.from([0xdb, 0xff, 0xff, 0xff, 0xff]),
+    "an array of four thousand millions": Buffer.from([0xdd, 0xff, 0xff, 0xff, 0xff]),
+  };
+  await withstood(
+    tidemark,
+    Object.entries(values).flatMap(([name, value]) => [
+      { name: `${name} inside`, subject: subjectOf("event"), bytes: eventWith(value), errcode: "M_BAD_JSON" },
+      ...[...ROOM_INLETS, "edu"].map((inlet) => ({
+        name: `${name} alone on ${inlet}`,
+        subject: subjectOf(inlet),
+        bytes: value,
+        errcode: "M_BAD_JSON",
+      })),
+    ]),
+  );
+});
+
+hostile("numbers that no double holds, __proto__ and half-characters in JSON are refused", async () => {
+  await using tidemark = await startTidemark();
+  const inEvent = (content: string) =>
+    Buffer.from(JSON.stringify(message("$1")).replace(/"content":\{[^}]*\}/, `"content":${content}`));
+  const contents = [
+    '{"n":18446744073709551616}',
+    '{"n":1e999}',
+    '{"n":NaN}',
+    '{"n":-9007199254740992}',
+    '{"__proto__":{"x":1}}',
+    '{"a":[{"__proto__":null}]}',
+  ];
+  await withstood(tidemark, [
+    ...contents.map((content) => ({
+      name: content,
+      subject: subjectOf("event"),
+      bytes: inEvent(content),
+      errcode: "M_BAD_JSON",
+    })),
+    { name: "latin1", subject: subjectOf("event"), bytes: Buffer.from('{"ü":1}', "latin1"), errcode: "M_BAD_JSON" },
+  ]);
+});
+
+hostile("times that aren't safe integers are refused by field", async () => {
+  await using tidemark = await startTidemark();
+  const times = [1.5, "5", null, true, {}];
+  await withstood(
+    tidemark,
+    times.flatMap((time) => [
+      {
+        name: "ts",
+        subject: subjectOf("receipt"),
+        bytes: json(receipt("@b:a.org", "$1", { ts: time })),
+        says: /^ts: /,
+      },
+      {
+        name: "origin_server_ts",
+        subject: subjectOf("event"),
+        bytes: pack(message("$1", { origin_server_ts: time })),
+        says: /^origin_server_ts: /,
+      },
+    ]),
+  );
+});
+
+hostile("an empty message, and values of the wrong kind, are refused", async () => {
+  await using tidemark = await startTidemark();
+  const values = [null, true, 5, "text", [[]], [null], [5]];
+  await withstood(
+    tidemark,
+    [...ROOM_INLETS, "edu"].flatMap((inlet): Attack[] => [
+      { name: `${inlet} empty`, subject: subjectOf(inlet), bytes: new Uint8Array(), errcode: "M_BAD_JSON" },
+      ...values.map((value) => ({ name: `${inlet} ${value}`, subject: subjectOf(inlet), bytes: pack(value) })),
+    ]),
+  );
+});
+
+hostile("names in event content are data, whatever they are called", async () => {
+  await using tidemark = await startTidemark();
+  const content = { constructor: 1, toString: "x", hasOwnProperty: null, toJSON: 5, length: -1 };
+  const events = tidemark.subscribe("tidemark.client.>");
+  await tidemark.sent("event", ROOM, message("$toString", { content, type: "constructor" }));
+  await tidemark.sent("event", ROOM, message("$redact", { type: "m.room.redaction", redacts: "$toString" }));
+  await events.next((body) => body.events?.some((event: Body) => event.event_id === "$redact"));
+  assert.equal(events.messages[0]?.body.events[0].content, content);
+  const { event } = await tidemark.query(ROOM, { op: "event", event_id: "$toString" });
+  assert.equal(event.content, {});
+});
+
+hostile("random bytes on every subject get an error, or mean something", async () => {
+  await using tidemark = await startTidemark();
+  process.stdout.write(`seed ${SEED}\n`);
+  const event = pack(message("$1", { state_key: "" }));
+  const subjects = [...[...ROOM_INLETS, "edu"].map(subjectOf), `tidemark.query.${token(ROOM)}`];
+  const damaged = fc
+    .array(fc.tuple(fc.nat(event.length - 1), fc.nat(255)), { minLength: 1, maxLength: 4 })
+    .map((changes) => {
+      const bytes = Uint8Array.from(event);
+      for (const [at, byte] of changes) bytes[at] = byte;
+      return bytes;
+    });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(...subjects),
+      fc.oneof(
+        fc.uint8Array({ maxLength: 200 }),
+        damaged,
+        fc.json().map((text) => Buffer.from(text)),
+      ),
+      async (subject, bytes) => {
+        const raw = await tidemark.request(subject, bytes);
+        const reply = decoded(raw);
+        assert.type(reply.ok, "boolean");
+        if (!reply.ok) assert.ok(["M_BAD_JSON", "M_INVALID_PARAM"].includes(reply.errcode), JSON.stringify(reply));
+        withoutStack(raw, Buffer.from(bytes).toString("hex"));
+      },
+    ),
+    { seed: SEED, numRuns: 400 },
+  );
+  await serves(tidemark);
+});
+
+hostile("queries that are none get an error that names what is wrong", async () => {
+  await using tidemark = await startTidemark();
+  const subject = `tidemark.query.${token(ROOM)}`;
+  const bad = [
+    { body: {}, says: /^op: / },
+    { body: { op: "drop" }, says: /^op: / },
+    { body: { op: "__proto__" }, says: /^op: / },
+    { body: { op: "snapshot", user_id: "bob" }, says: /^user_id: / },
+    { body: { op: "snapshot", timeline_limit: -1 }, says: /^timeline_limit: / },
+    { body: { op: "snapshot", timeline_limit: 1.5 }, says: /^timeline_limit: / },
+    { body: { op: "orders" }, says: /^event_ids: / },
+    { body: { op: "orders", event_ids: "$1" }, says: /^event_ids: / },
+    { body: { op: "orders", event_ids: ["$1", "a b"] }, says: /^event_ids\.1: / },
+    { body: { op: "orders", event_ids: Array(1_025).fill("$1") }, says: /^event_ids: / },
+    { body: { op: "event" }, says: /^event_id: / },
+    { body: { op: "read", event_ids: [] }, says: /^user_id: / },
+    { body: { op: "unread", user_id: "@b" }, says: /^user_id: / },
+  ];
+  await withstood(tidemark, [
+    ...bad.flatMap(({ body, says }) => [
+      { name: JSON.stringify(body), subject, bytes: json(body), says },
+      { name: JSON.stringify(body), subject, bytes: pack(body), says },
+    ]),
+    ...[[], null, "snapshot", 5].map((value) => ({ name: `${value}`, subject, bytes: pack(value), says: /^[^:]/ })),
+    { name: "oversized", subject, bytes: Buffer.alloc(524_289, "["), errcode: "M_TOO_LARGE" },
+    { name: "deep", subject, bytes: nested(5_000, "[", "]"), errcode: "M_BAD_JSON" },
+    { name: "empty", subject, bytes: new Uint8Array(), errcode: "M_BAD_JSON" },
+  ]);
+});
+
+hostile.run();

@@ -1,0 +1,435 @@
+/** What Tidemark takes in, and how it answers (DESIGN 4.1 and 4.2), against a real broker. */
+import { DiscardPolicy, StringCodec } from "nats";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import {
+  type Body,
+  decoded,
+  eventually,
+  message,
+  positionOf,
+  receipt,
+  sequenceOf,
+  startBus,
+  startOn,
+  startTidemark,
+  type TidemarkHarness,
+  token,
+} from "../support/harness.ts";
+
+const ROOM = "!ingress:a.org";
+const BOB = "@bob:a.org";
+const text = StringCodec();
+
+/** What a request of one item must have put into the log, by inlet. */
+const INLETS: readonly { inlet: string; item: Record<string, unknown>; entry: (item: Body) => unknown[] }[] = [
+  { inlet: "event", item: message("$live"), entry: (item) => [0, item] },
+  { inlet: "backfill", item: message("$old"), entry: (item) => [1, item] },
+  {
+    inlet: "state",
+    item: message("$member", { type: "m.room.member", state_key: BOB, content: { membership: "join" } }),
+    entry: (item) => [3, item],
+  },
+  {
+    inlet: "receipt",
+    item: receipt(BOB, "$live", { thread_id: "main" }),
+    entry: () => [2, BOB, "m.read", "$live", "main", 5_000, null],
+  },
+];
+
+async function entryAt(tidemark: TidemarkHarness, room: string, position: number): Promise<unknown> {
+  const records = await tidemark.records(tidemark.partitionOf(room));
+  return records.find(({ sequence }) => sequence === sequenceOf(position))?.entries[position % 1024];
+}
+
+/** Sends what must be refused; nothing of it may be in the log. */
+async function refused(tidemark: TidemarkHarness, request: () => Promise<Body>): Promise<Body> {
+  const before = await tidemark.lastSequences();
+  const reply = await request();
+  assert.is(reply.ok, false, JSON.stringify(reply));
+  assert.type(reply.error, "string");
+  assert.equal(await tidemark.lastSequences(), before, "nothing was appended");
+  return reply;
+}
+
+/**
+ * Stands in for a log: takes appends, and acknowledges them when it is told to. The stream must be gone, or it would
+ * answer too.
+ */
+async function slowLog(tidemark: TidemarkHarness) {
+  for (let partition = 0; partition < tidemark.partitions; partition++) {
+    await tidemark.jsm.streams.delete(`TIDEMARK_LOG_${partition}`);
+  }
+  const replies: string[] = [];
+  let acknowledging = false;
+  let sequence = 0;
+  const acknowledge = (reply: string) => {
+    tidemark.nc.publish(reply, text.encode(JSON.stringify({ stream: "slow", seq: ++sequence })));
+  };
+  tidemark.nc.subscribe("tidemark.log.>", {
+    callback: (_, { reply }) => {
+      if (acknowledging) acknowledge(reply!);
+      else replies.push(reply!);
+    },
+  });
+  return {
+    appends: () => replies.length,
+    acknowledgeAll: () => {
+      acknowledging = true;
+      for (const reply of replies) acknowledge(reply);
+    },
+  };
+}
+
+const ingress = suite("ingress");
+
+for (const { inlet, item, entry } of INLETS) {
+  for (const encoding of ["msgpack", "json"] as const) {
+    ingress(`${inlet} as ${encoding} is stored where the reply says`, async () => {
+      await using tidemark = await startTidemark();
+      const one = await tidemark.send(inlet, ROOM, item, { encoding });
+      assert.equal(one, { ok: true, positions: [positionOf(1, 0)] });
+      const several = await tidemark.send(inlet, ROOM, [item, item, item], { encoding });
+      assert.equal(several, { ok: true, positions: [0, 1, 2].map((index) => positionOf(2, index)) });
+      for (const position of [...one.positions, ...several.positions]) {
+        assert.equal(await entryAt(tidemark, ROOM, position), entry(item));
+      }
+      const [first] = await tidemark.records(tidemark.partitionOf(ROOM));
+      assert.is(first?.subject, `tidemark.log.${tidemark.partitionOf(ROOM)}.${token(ROOM)}`);
+      assert.ok(Math.abs(first!.at - Date.now()) < 60_000, "the record has the clock of ingress");
+    });
+  }
+}
+
+for (const encoding of ["msgpack", "json"] as const) {
+  ingress(`edu as ${encoding} is stored with its origin, and what is wrong in it is dropped alone`, async () => {
+    await using tidemark = await startTidemark();
+    const data = { ts: 7 };
+    const reply = await tidemark.send(
+      "edu",
+      "far.org",
+      {
+        [ROOM]: {
+          "m.read": {
+            "@good:far.org": { event_ids: ["$1"], data },
+            "@thread:far.org": { event_ids: ["$1"], data: { ts: 8, thread_id: "$root" } },
+            "@other:else.org": { event_ids: ["$1"], data },
+            "@two:far.org": { event_ids: ["$1", "$2"], data },
+            "@none:far.org": { event_ids: [], data },
+            "@malformed:far.org": "nothing",
+            "@undated:far.org": { event_ids: ["$1"], data: {} },
+          },
+          "m.read.private": { "@good:far.org": { event_ids: ["$1"], data } },
+          "m.unknown": { "@good:far.org": { event_ids: ["$1"], data } },
+        },
+        "#noroom:far.org": { "m.read": { "@good:far.org": { event_ids: ["$1"], data } } },
+        "!notypes:far.org": 5,
+      },
+      { encoding },
+    );
+    assert.is(reply.ok, true);
+    assert.is(reply.accepted, 2);
+    assert.not.ok("positions" in reply);
+    const named = reply.rejected.map(({ room_id, user_id, reason }: Body) => [room_id, user_id, reason.split(":")[0]]);
+    assert.equal(
+      named.sort(),
+      [
+        ["!notypes:far.org", "", "user_id"],
+        ["#noroom:far.org", "@good:far.org", "room_id"],
+        [ROOM, "@good:far.org", "receipt_type"],
+        [ROOM, "@good:far.org", "receipt_type"],
+        [ROOM, "@malformed:far.org", "must be an object"],
+        [ROOM, "@none:far.org", "event_ids"],
+        [ROOM, "@other:else.org", "user_id"],
+        [ROOM, "@two:far.org", "event_ids"],
+        [ROOM, "@undated:far.org", "data.ts"],
+      ].sort(),
+    );
+    const [record, ...more] = await tidemark.records(tidemark.partitionOf(ROOM));
+    assert.equal(more, []);
+    assert.equal(record?.entries, [
+      [2, "@good:far.org", "m.read", "$1", null, 7, "far.org"],
+      [2, "@thread:far.org", "m.read", "$1", "$root", 8, "far.org"],
+    ]);
+  });
+}
+
+ingress("an edu of several rooms is stored in each of them", async () => {
+  await using tidemark = await startTidemark();
+  const users = { "m.read": { "@u:far.org": { event_ids: ["$1"], data: { ts: 1 } } } };
+  const rooms = ["!a:a.org", "!b:a.org", "!c:a.org", "!d:a.org"];
+  const reply = await tidemark.send("edu", "far.org", Object.fromEntries(rooms.map((room) => [room, users])));
+  assert.equal(reply, { ok: true, accepted: 4, rejected: [] });
+  const subjects = (await Promise.all([0, 1].map((partition) => tidemark.records(partition)))).flat();
+  assert.equal(
+    subjects.map(({ subject }) => subject).sort(),
+    rooms.map((room) => `tidemark.log.${tidemark.partitionOf(room)}.${token(room)}`).sort(),
+  );
+});
+
+ingress("an edu of nothing acceptable is answered with all its items", async () => {
+  await using tidemark = await startTidemark();
+  const reply = await tidemark.send("edu", "far.org", { [ROOM]: { "m.read": { "@u:else.org": {} } } });
+  assert.is(reply.ok, true);
+  assert.is(reply.accepted, 0);
+  assert.is(reply.rejected.length, 1);
+  assert.equal(await tidemark.lastSequences(), [0, 0]);
+});
+
+ingress("a receipt without ts gets the time of its arrival", async () => {
+  await using tidemark = await startTidemark();
+  const { ts, ...undated } = receipt(BOB, "$1");
+  const [position] = await tidemark.sent("receipt", ROOM, undated);
+  const entry = (await entryAt(tidemark, ROOM, position!)) as unknown[];
+  assert.ok(Math.abs((entry[5] as number) - Date.now()) < 60_000);
+});
+
+ingress("a reply comes only after the log has acknowledged", async () => {
+  await using tidemark = await startTidemark({ roles: ["ingress"] });
+  const log = await slowLog(tidemark);
+  let answered = false;
+  const reply = tidemark.send("event", ROOM, message("$1")).then((reply) => {
+    answered = true;
+    return reply;
+  });
+  await eventually(() => log.appends() === 1, "an append");
+  // Another request's whole way there and back is long enough for an early reply to arrive.
+  await tidemark.send("event", ROOM, "nothing");
+  assert.is(answered, false);
+  log.acknowledgeAll();
+  assert.equal(await reply, { ok: true, positions: [positionOf(1, 0)] });
+});
+
+ingress("a request without a reply subject is stored alike", async () => {
+  await using tidemark = await startTidemark();
+  const events = tidemark.subscribe("tidemark.client.>");
+  tidemark.nc.publish(`tidemark.in.event.${token(ROOM)}`, text.encode(JSON.stringify(message("$silent"))));
+  tidemark.nc.publish(`tidemark.in.event.${token(ROOM)}`, text.encode("{"));
+  const { body } = await events.next();
+  assert.is(body.events[0].event_id, "$silent");
+  assert.equal(
+    (await tidemark.lastSequences()).reduce((a, b) => a + b),
+    1,
+  );
+});
+
+ingress("a faulty item of an array is named by its index, and nothing of the array is stored", async () => {
+  await using tidemark = await startTidemark();
+  for (const { inlet, item } of INLETS) {
+    const reply = await refused(tidemark, () => tidemark.send(inlet, ROOM, [item, item, { ...item, event_id: 5 }]));
+    assert.is(reply.errcode, "M_INVALID_PARAM", inlet);
+    assert.is(reply.index, 2, inlet);
+    assert.match(reply.error, /^event_id: /);
+    const single = await refused(tidemark, () => tidemark.send(inlet, ROOM, { ...item, event_id: 5 }));
+    assert.not.ok("index" in single, "a single item has no index");
+  }
+});
+
+ingress("an event of another room than its subject's is refused", async () => {
+  await using tidemark = await startTidemark();
+  await tidemark.sent("event", ROOM, message("$1", { room_id: ROOM }));
+  const reply = await refused(tidemark, () =>
+    tidemark.send("event", ROOM, [message("$2"), message("$3", { room_id: "!other:a.org" })]),
+  );
+  assert.is(reply.errcode, "M_INVALID_PARAM");
+  assert.is(reply.index, 1);
+  assert.match(reply.error, /^room_id: /);
+});
+
+ingress("an array has 1024 items at most, and one at least", async () => {
+  await using tidemark = await startTidemark();
+  const many = (count: number) => Array.from({ length: count }, (_, i) => receipt(`@u${i}:a.org`, "$1"));
+  const positions = await tidemark.sent("receipt", ROOM, many(1024));
+  assert.is(positions.length, 1024);
+  assert.is(positions.at(-1), positionOf(1, 1023));
+  const over = await refused(tidemark, () => tidemark.send("receipt", ROOM, many(1025)));
+  assert.is(over.errcode, "M_TOO_LARGE");
+  const none = await refused(tidemark, () => tidemark.send("receipt", ROOM, []));
+  assert.is(none.errcode, "M_INVALID_PARAM");
+});
+
+ingress("a state entry must have a state key", async () => {
+  await using tidemark = await startTidemark();
+  const reply = await refused(tidemark, () => tidemark.send("state", ROOM, message("$1")));
+  assert.is(reply.errcode, "M_INVALID_PARAM");
+  assert.match(reply.error, /^state_key: /);
+});
+
+ingress("an unknown receipt type and a threaded m.fully_read are refused by field", async () => {
+  await using tidemark = await startTidemark();
+  const type = await refused(tidemark, () =>
+    tidemark.send("receipt", ROOM, receipt(BOB, "$1", { receipt_type: "m.seen" })),
+  );
+  assert.match(type.error, /^receipt_type: /);
+  const thread = await refused(tidemark, () =>
+    tidemark.send("receipt", ROOM, receipt(BOB, "$1", { receipt_type: "m.fully_read", thread_id: "main" })),
+  );
+  assert.match(thread.error, /^thread_id: /);
+});
+
+ingress("what can't be decoded is M_BAD_JSON", async () => {
+  await using tidemark = await startTidemark();
+  for (const bytes of [Buffer.from('{"event_id":'), Buffer.from([0xc1]), Buffer.from([0x81, 0xa1])]) {
+    const reply = await refused(tidemark, async () =>
+      decodedAs(bytes, await tidemark.request(`tidemark.in.event.${token(ROOM)}`, bytes)),
+    );
+    assert.is(reply.errcode, "M_BAD_JSON");
+  }
+});
+
+ingress("a saturated ingress says when to come again, and takes more once the log has caught up", async () => {
+  await using tidemark = await startTidemark({ roles: ["ingress"] });
+  const log = await slowLog(tidemark);
+  // 80 requests of 8 × 60 KB: more than the 32 MiB that may be in flight.
+  const content = { body: "x".repeat(60_000) };
+  const requests = Array.from({ length: 80 }, (_, i) =>
+    tidemark.send(
+      "event",
+      `!r${i}:a.org`,
+      Array.from({ length: 8 }, (_, j) => message(`$${i}-${j}`, { content })),
+    ),
+  );
+  const first = await Promise.race(requests);
+  assert.is(first.ok, false);
+  assert.is(first.errcode, "M_LIMIT_EXCEEDED");
+  assert.ok(Number.isInteger(first.retry_after_ms) && first.retry_after_ms > 0);
+  log.acknowledgeAll();
+  const replies = await Promise.all(requests);
+  const taken = replies.filter(({ ok }) => ok).length;
+  assert.ok(taken > 60 && taken < 80, `${taken} were taken`);
+  for (const reply of replies) if (!reply.ok) assert.is(reply.errcode, "M_LIMIT_EXCEEDED");
+  assert.is((await tidemark.send("event", ROOM, message("$after"))).ok, true);
+});
+
+ingress("a log that is gone is M_UNKNOWN with the cause, also for an edu", async () => {
+  await using tidemark = await startTidemark({ roles: ["ingress"] });
+  for (const partition of [0, 1]) await tidemark.jsm.streams.delete(`TIDEMARK_LOG_${partition}`);
+  const reply = await tidemark.send("event", ROOM, message("$1"));
+  assert.is(reply.errcode, "M_UNKNOWN");
+  assert.match(reply.error, "no stream takes it");
+  const edu = { [ROOM]: { "m.read": { "@u:far.org": { event_ids: ["$1"], data: { ts: 1 } } } } };
+  assert.is((await tidemark.send("edu", "far.org", edu)).errcode, "M_UNKNOWN");
+});
+
+ingress("a full log refuses with M_UNKNOWN and the cause, and keeps what it has", async () => {
+  await using bus = await startBus();
+  await bus.jsm.streams.add({
+    name: "TIDEMARK_LOG_0",
+    subjects: ["tidemark.log.0.*"],
+    discard: DiscardPolicy.New,
+    deny_delete: true,
+    deny_purge: true,
+    max_bytes: 4_096,
+  });
+  const tidemark = await startOn(bus, { partitions: 1 });
+  try {
+    const replies: Body[] = [];
+    for (let i = 0; i < 10; i++) {
+      replies.push(await bus.send("event", ROOM, message(`$${i}`, { content: { body: "x".repeat(1_000) } })));
+    }
+    const stored = replies.filter(({ ok }) => ok);
+    assert.ok(stored.length > 0 && stored.length < 10);
+    assert.is(replies.at(-1).errcode, "M_UNKNOWN");
+    assert.match(replies.at(-1).error, /maximum bytes/);
+    assert.equal(await bus.lastSequences(), [stored.length]);
+    const { orders } = await bus.query(ROOM, { op: "orders", event_ids: ["$0", "$9"] });
+    assert.equal(orders, { $0: positionOf(1, 0), $9: null });
+  } finally {
+    await tidemark.stop();
+  }
+});
+
+ingress("a repeated event has a position of its own, and keeps its first order", async () => {
+  await using tidemark = await startTidemark();
+  const [first] = await tidemark.sent("event", ROOM, message("$1"));
+  const [second] = await tidemark.sent("event", ROOM, message("$1"));
+  const [third] = await tidemark.sent("backfill", ROOM, message("$1"));
+  assert.ok(first! < second! && second! < third!);
+  await tidemark.sent("event", ROOM, message("$end"));
+  await eventually(async () => {
+    const { orders } = await tidemark.query(ROOM, { op: "orders", event_ids: ["$1", "$end"] });
+    if (orders.$end === null) return false;
+    assert.is(orders.$1, first);
+    return true;
+  }, "the last event");
+});
+
+ingress("backfill, newest first, gets orders below every live event and older ones lower", async () => {
+  await using tidemark = await startTidemark();
+  const [live] = await tidemark.sent("event", ROOM, message("$live"));
+  const positions = await tidemark.sent("backfill", ROOM, [message("$b3"), message("$b2"), message("$b1")]);
+  const [oldest] = await tidemark.sent("backfill", ROOM, message("$b0"));
+  const event_ids = ["$b0", "$b1", "$b2", "$b3", "$live"];
+  await eventually(
+    async () => (await tidemark.query(ROOM, { op: "orders", event_ids })).orders.$b0 !== null,
+    "the oldest event",
+  );
+  const { orders } = await tidemark.query(ROOM, { op: "orders", event_ids });
+  assert.equal(
+    event_ids.map((id) => orders[id]),
+    [-oldest!, -positions[2]!, -positions[1]!, -positions[0]!, live],
+  );
+  assert.equal(
+    Object.values<number>(orders),
+    [...Object.values<number>(orders)].sort((a, b) => a - b),
+  );
+});
+
+ingress("a state entry sets membership, and gets no order", async () => {
+  await using tidemark = await startTidemark();
+  const member = { type: "m.room.member", state_key: BOB, content: { membership: "join" } };
+  await tidemark.sent("state", ROOM, [message("$member", member)]);
+  await tidemark.sent("event", ROOM, message("$1"));
+  await eventually(
+    async () => (await tidemark.query(ROOM, { op: "orders", event_ids: ["$1"] })).orders.$1 !== null,
+    "the event",
+  );
+  const { members, timeline } = await tidemark.query(ROOM, { op: "snapshot" });
+  assert.equal(members, { [BOB]: "join" });
+  assert.equal(
+    timeline.map(({ event_id }: Body) => event_id),
+    ["$1"],
+  );
+  assert.equal((await tidemark.query(ROOM, { op: "orders", event_ids: ["$member"] })).orders, { $member: null });
+});
+
+ingress("concurrent receipts of a room share records", async () => {
+  await using tidemark = await startTidemark();
+  const replies = await Promise.all(
+    Array.from({ length: 200 }, (_, i) => tidemark.sent("receipt", ROOM, receipt(`@u${i}:a.org`, "$1"))),
+  );
+  assert.is(new Set(replies.flat()).size, 200, "every receipt has a position of its own");
+  const records = await tidemark.records(tidemark.partitionOf(ROOM));
+  assert.is(
+    records.reduce((sum, { entries }) => sum + entries.length, 0),
+    200,
+  );
+  assert.ok(records.length <= 50, `${records.length} records`);
+  for (const [i, [position]] of replies.entries()) {
+    const record = records.find(({ sequence }) => sequence === sequenceOf(position!));
+    assert.is(record?.entries[position! % 1024]?.[1], `@u${i}:a.org`, "every sender was told its own position");
+  }
+});
+
+ingress("two of them on one broker share the requests, and store each once", async () => {
+  await using tidemark = await startTidemark();
+  const other = await startOn(tidemark, { roles: ["ingress"] });
+  try {
+    await Promise.all(
+      Array.from({ length: 100 }, (_, i) => tidemark.sent("event", `!r${i % 7}:a.org`, message(`$${i}`))),
+    );
+    const records = (await Promise.all([0, 1].map((partition) => tidemark.records(partition)))).flat();
+    const ids = records.flatMap(({ entries }) => entries.map(([, event]) => event.event_id));
+    assert.is(ids.length, 100);
+    assert.is(new Set(ids).size, 100);
+  } finally {
+    await other.stop();
+  }
+});
+
+function decodedAs(request: Uint8Array, reply: Uint8Array): Body {
+  assert.is(reply[0] === 0x7b, request[0] === 0x7b, "the reply has the encoding of the request");
+  return decoded(reply);
+}
+
+ingress.run();

@@ -1,0 +1,264 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { compareMarkers, compareOrder, Placement } from "../examples/demo/comparison.ts";
+import { type Delta, Deltas } from "../examples/demo/deltas.ts";
+import { readSession } from "../examples/demo/session.ts";
+import { encode } from "../src/bus/codec.ts";
+import type { Bus } from "../src/bus/connection.ts";
+import { eventId, roomId, type ThreadId, userId } from "../src/matrix/ids.ts";
+import type { ReceiptType } from "../src/matrix/receipt.ts";
+
+const ROOT = join(import.meta.dirname, "..");
+const RECORDING = join(import.meta.dirname, "fixtures/synapse-session");
+const COLUMNS = 80;
+
+async function tempDir() {
+  const path = await mkdtemp(join(tmpdir(), "tidemark-test-"));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
+/** Runs the demo as a process of its own, with a folder of its own for temporary files. */
+async function runDemo(...options: string[]) {
+  await using temp = await tempDir();
+  const child = spawn(process.execPath, ["--import", "tsx", "examples/demo/main.ts", ...options], {
+    cwd: ROOT,
+    env: { ...process.env, TMPDIR: temp.path },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")]);
+  const left = (await readdir(temp.path)).filter((name) => name.startsWith("tidemark-"));
+  return { code: code as number | null, stdout, stderr, left };
+}
+
+/** What stands behind a name at the start of a line: its figures. */
+function figures(stdout: string, name: string): number[] {
+  const line = stdout.split("\n").find((line) => line.startsWith(`  ${name} `));
+  assert.ok(line, `${name} is in the output:\n${stdout}`);
+  return [...line!.slice(name.length + 2).matchAll(/(?<![\w.])\d[\d,]*/g)].map(([digits]) =>
+    Number(digits.replaceAll(",", "")),
+  );
+}
+
+function assertEqualMarkers(stdout: string): void {
+  assert.equal(figures(stdout, "events in order"), [1520, 1520, 1520]);
+  assert.equal(figures(stdout, "receipt markers"), [173, 172, 1, 173], "one of them covered in the snapshots");
+  assert.equal(figures(stdout, "fully-read markers"), [27, 27, 27]);
+  assert.match(stdout, "+ m.read.private of grace-s11 in main in !QDKLgqAFoOipdErZYs:bench.test\n");
+  assert.match(stdout, "✓ the log, folded again, gives the same orders and markers");
+  assert.match(stdout, "✓ no delta is missing, and no private receipt was told to anybody else");
+  assert.not.match(stdout, "✗");
+  assert.match(stdout, /^All equal, in [\d.]+ s\.$/m);
+}
+
+function outcomesIn(stdout: string): Record<string, number> {
+  const names = ["ordered", "advanced", "released", "stale", "wrong_thread", "held"];
+  return Object.fromEntries(names.map((name) => [name, figures(stdout, name)[0]!]));
+}
+
+function assertFits(stdout: string): void {
+  for (const line of stdout.split("\n")) assert.ok(line.length <= COLUMNS, `fits into ${COLUMNS} columns: ${line}`);
+  assert.not.match(stdout, "\x1b", "no colours without a terminal");
+}
+
+const demo = suite("demo");
+
+demo("replays the session in order of arrival, and agrees with Synapse", async () => {
+  const { code, stdout, stderr, left } = await runDemo();
+  assert.is(code, 0, stdout + stderr);
+  assert.match(stdout, "\n  1,520 events, 2,431 receipts, 3,943 requests\n");
+  assert.equal(outcomesIn(stdout), {
+    ordered: 1520,
+    advanced: 1706,
+    released: 0,
+    stale: 663,
+    wrong_thread: 12,
+    held: 50,
+  });
+  assertEqualMarkers(stdout);
+  assertFits(stdout);
+  assert.match(stdout, /^ {2}tidemark\.client\.\d\.!\S+\.events\n {4}m\.room\.message \$\S+ from \S+, order \d+$/m);
+  assert.match(stdout, /^ {2}tidemark\.client\.\d\.!\S+\.receipts\n {4}\S+ m\.read → \$.+, order \d+/m);
+  assert.match(stdout, /^ {2}tidemark\.user\.\d\.@\S+\.receipts\n {4}\S+ m\.read\.private → \$.+, order \d+/m);
+  assert.match(stdout, /^ {2}tidemark\.rejected\.\d\.!\S+\n {4}\S+ m\.read → \$\S+: wrong_thread$/m);
+  assert.match(stderr, "100 % sent: 3,943 requests\n");
+  assert.equal(left, [], "nothing stays behind");
+});
+
+demo("reaches the same markers when every transaction comes 40 lines late", async () => {
+  const { code, stdout, stderr } = await runDemo("--late", "40");
+  assert.is(code, 0, stdout + stderr);
+  assert.equal(outcomesIn(stdout), {
+    ordered: 1520,
+    advanced: 1302,
+    released: 443,
+    stale: 624,
+    wrong_thread: 12,
+    held: 50,
+  });
+  assert.match(stdout, /^ +\S+ m\.read: held at \d+, event at \d+$/m);
+  assertEqualMarkers(stdout);
+  assertFits(stdout);
+});
+
+demo("names what differs, and exits with 1", async () => {
+  await using session = await tempDir();
+  await copyFile(join(RECORDING, "session.ndjson"), join(session.path, "session.ndjson"));
+  const expected = JSON.parse(await readFile(join(RECORDING, "expected.json"), "utf8"));
+  const [first, last] = [expected.events_in_stream_order[0], expected.events_in_stream_order.at(-1)];
+  const [moved, forgotten] = [expected.receipts[0], expected.fully_read.shift()];
+  const was = moved.event_id;
+  moved.event_id = "$planted";
+  expected.events_in_stream_order.push({ ...last, event_id: "$late" });
+  await writeFile(join(session.path, "expected.json"), JSON.stringify(expected));
+
+  const { code, stdout } = await runDemo("--session", session.path);
+  assert.is(code, 1, stdout);
+  const nameOf = (user: string) => user.slice(1, user.indexOf(":"));
+  assert.match(stdout, `${moved.room_id}: $planted in Synapse, ${was} in the snapshots\n`);
+  assert.match(stdout, `${moved.room_id}: $planted in Synapse, ${was} in the folded log\n`);
+  assert.match(
+    stdout,
+    `m.fully_read of ${nameOf(forgotten.user_id)} in ${forgotten.room_id}: nothing in Synapse, ${forgotten.content.event_id} in`,
+  );
+  assert.match(stdout, `of ${last.room_id}: $late in Synapse, nothing in Tidemark\n`);
+  assert.match(stdout, /^5 differences:$/m);
+  assert.not.match(stdout, "All equal");
+  assert.not.match(stdout, first.event_id, "what is equal is not named");
+});
+
+demo("refuses a lateness that is no count", async () => {
+  const { code, stderr } = await runDemo("--late", "soon");
+  assert.is(code, 2);
+  assert.match(stderr, "must be an integer from 0 to 10000");
+});
+
+const lateness = suite("late delivery");
+
+lateness("moves every transaction behind as many lines, and no receipt", async () => {
+  await using folder = await tempDir();
+  const event = (event_id: string) => ({ room_id: "!r:a.org", event_id });
+  const lines = [
+    { transaction: { body: { events: [event("$1"), { ...event("$2"), room_id: "!s:a.org" }, event("$3")] } } },
+    { receipt: { ...event("$1"), user_id: "@a:a.org" } },
+    { transaction: { body: { events: [event("$4")] } } },
+    { receipt: { ...event("$4"), user_id: "@b:a.org" } },
+    { transaction: { body: { events: [event("$5")] } } },
+  ];
+  await writeFile(join(folder.path, "session.ndjson"), lines.map((line) => JSON.stringify(line)).join("\n"));
+  const arrivals = async (late: number) => {
+    const { deliveries } = await readSession(folder.path, late);
+    return deliveries
+      .map(({ inlet, items }) => `${inlet[0]}${items.map(({ event_id }) => event_id).join("")}`)
+      .join(" ");
+  };
+  assert.is(await arrivals(0), "e$1$3 e$2 r$1 e$4 r$4 e$5");
+  assert.is(await arrivals(1), "r$1 e$1$3 e$2 r$4 e$4 e$5");
+  assert.is(await arrivals(3), "r$1 r$4 e$1$3 e$2 e$4 e$5");
+  assert.is(await arrivals(99), "r$1 r$4 e$1$3 e$2 e$4 e$5");
+});
+
+const comparison = suite("comparison");
+
+const room = roomId.parse("!r:a.org");
+const user = userId.parse("@a:a.org");
+const one = eventId.parse("$1");
+const two = eventId.parse("$2");
+
+function placed(
+  ...markers: [type: ReceiptType, thread: ThreadId | null, event: typeof one, order?: number][]
+): Placement {
+  const placement = new Placement();
+  for (const [type, thread, event, order] of markers)
+    placement.add({ room, user, type, thread, event, ...(order !== undefined && { order }) });
+  return placement;
+}
+
+comparison("takes a threaded marker for covered only by an unthreaded one of its type at its event", () => {
+  const wanted = placed(["m.read", null, one], ["m.read", "main", one]);
+  const compare = (found: Placement) => {
+    const { covered, differences } = compareMarkers(wanted, found, ["A", "B"]);
+    return [covered.length, differences.length];
+  };
+  assert.equal(compare(placed(["m.read", null, one])), [1, 0]);
+  assert.equal(compare(placed(["m.read", null, two])), [0, 2]);
+  assert.equal(compare(placed(["m.read.private", null, one])), [0, 3]);
+  assert.equal(compare(placed(["m.read", null, one], ["m.read", "main", two])), [0, 1]);
+});
+
+comparison("tells another order beside the same event", () => {
+  const { differences } = compareMarkers(placed(["m.read", null, one, 7]), placed(["m.read", null, one, 8]), [
+    "A",
+    "B",
+  ]);
+  assert.equal(differences, ["m.read of a in !r:a.org: order 7 in A, 8 in B"]);
+});
+
+comparison("tells snapshots that contradict each other, or show a private marker to somebody else", () => {
+  const other = userId.parse("@b:a.org");
+  const content = (event: string) => ({ [event]: { "m.read": { [user]: { ts: 1, order: 1 } } } });
+  const own = { [one]: { "m.read.private": { [user]: { ts: 1, order: 1 } } } };
+  const placement = new Placement();
+  placement.addSnapshot(room, user, { receipts: content(one), private: own });
+  assert.equal(placement.differences, []);
+  placement.addSnapshot(room, other, { receipts: content(two), private: own });
+  assert.equal(placement.differences, [
+    "m.read of a in !r:a.org: $1 and $2",
+    "m.read.private of a in !r:a.org: told to @b:a.org",
+  ]);
+});
+
+comparison("tells events that are missing, too many, swapped or on one order", () => {
+  const compare = (...orders: [typeof one, number | null][]) => compareOrder(room, [one, two], new Map(orders)).length;
+  assert.is(compare([two, 2], [one, 1]), 0);
+  assert.is(compare([one, 2], [two, 1]), 2);
+  assert.is(compare([one, 1], [two, null]), 1);
+  assert.is(compare([one, 1], [two, 2], [eventId.parse("$3"), 3]), 1);
+  assert.is(compare([one, 1], [two, 1]), 1);
+});
+
+const promises = suite("promises of deltas");
+
+/** Deltas that were told so, by subject. */
+function told(...messages: [subject: string, payload: Partial<Delta>][]): readonly string[] {
+  const callbacks: ((error: null, message: unknown) => void)[] = [];
+  const subscribe = (_: string, { callback }: { callback: (typeof callbacks)[number] }) => callbacks.push(callback);
+  const deltas = new Deltas({ subscribe } as unknown as Bus, () => {});
+  for (const [subject, payload] of messages)
+    callbacks[0]?.(null, { subject, data: encode({ room_id: room, ...payload }) });
+  return deltas.faults.map((fault) => fault.slice(0, 4));
+}
+
+const receiptOf = (type: ReceiptType) =>
+  ({ event: { type: "m.receipt", content: { [one]: { [type]: { [user]: { ts: 1, order: 1 } } } } } }) as const;
+
+promises("are broken by a gap", () => {
+  const subject = "tidemark.client.0.!r:a%2Eorg.receipts";
+  const delta = (previous: number, position: number) => [subject, { previous, position }] as [string, Partial<Delta>];
+  assert.equal(told(delta(0, 5), delta(5, 9)), []);
+  assert.equal(told(delta(0, 5), delta(6, 9)), ["gap:"]);
+});
+
+promises("are broken by a private receipt that somebody else is told of", () => {
+  const own = { user_id: user, position: 1, ...receiptOf("m.read.private") };
+  assert.equal(told(["tidemark.user.0.@a:a%2Eorg.receipts", own]), []);
+  assert.equal(told(["tidemark.user.0.@b:a%2Eorg.receipts", own]), ["leak"]);
+  assert.equal(told(["tidemark.user.0.@b:a%2Eorg.receipts", { ...own, user_id: "@b:a.org" }]), ["leak"]);
+  assert.equal(told(["tidemark.client.0.!r:a%2Eorg.receipts", { position: 1, ...receiptOf("m.read") }]), []);
+  assert.equal(told(["tidemark.client.0.!r:a%2Eorg.receipts", { position: 1, ...receiptOf("m.read.private") }]), [
+    "leak",
+  ]);
+  const entry = { user_id: user, receipt_type: "m.read.private", event_id: one };
+  assert.equal(told(["tidemark.rejected.0.!r:a%2Eorg", { position: 1, entry }]), ["leak"]);
+  assert.equal(told(["tidemark.rejected.0.!r:a%2Eorg", { position: 1, entry: null }]), []);
+});
+
+demo.run();
+lateness.run();
+comparison.run();
+promises.run();

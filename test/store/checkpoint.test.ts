@@ -1,0 +1,57 @@
+import fc from "fast-check";
+import { pino } from "pino";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { fold } from "../../actors/fold.ts";
+import { Room } from "../../actors/room.ts";
+import { type Mark, PartitionStore } from "../../src/store/partition-store.ts";
+import { history, USERS } from "../support/arbitraries.ts";
+import { ROOM } from "../support/given.ts";
+import { stateOf } from "../support/room-state.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
+
+const log = pino({ level: "silent" });
+
+const markAt = (sequence: number): Mark => ({ sequence, room: ROOM, at: 1, entries: 1 });
+
+/** What may happen between two entries: nothing, a checkpoint, or that and another activation. */
+const interruption = fc.constantFrom("none", "none", "take", "commit", "passivate", "restart");
+
+const checkpoints = suite("checkpoints");
+
+checkpoints("passivation and restarts at any moment change no outcome and no state", async () => {
+  await fc.assert(
+    fc.asyncProperty(history, fc.array(interruption, { minLength: 1, maxLength: 60 }), async (entries, moments) => {
+      using dir = temporaryDirectory();
+      let store = await PartitionStore.open(dir.path, log);
+      const expected = new Room(ROOM);
+      let room = store.load(ROOM);
+      let taken: ReturnType<PartitionStore["take"]> | undefined;
+      const commit = async (sequence: number) => {
+        if (taken !== undefined) await store.commit(taken);
+        taken = undefined;
+        await store.commit(store.take([room], markAt(sequence)));
+      };
+      for (const [i, { position, entry }] of entries.entries()) {
+        assert.equal(fold(room, position, entry), fold(expected, position, entry));
+        const moment = moments[i % moments.length];
+        if (moment === "take" && taken === undefined) taken = store.take([room], markAt(i));
+        if (moment === "commit" && taken !== undefined) {
+          await store.commit(taken);
+          taken = undefined;
+        }
+        if (moment === "passivate" || moment === "restart") await commit(i);
+        if (moment === "restart") {
+          await store.close();
+          store = await PartitionStore.open(dir.path, log);
+        }
+        if (moment === "passivate" || moment === "restart") room = store.load(ROOM);
+        assert.equal(stateOf(room, USERS), stateOf(expected, USERS));
+      }
+      await store.close();
+    }),
+    { numRuns: 60 },
+  );
+});
+
+checkpoints.run();

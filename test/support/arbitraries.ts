@@ -1,0 +1,103 @@
+/**
+ * Histories of a room, for properties: few users, events, threads and servers, so that everything meets everything:
+ * duplicates, receipts before their events, relations and redactions of events known and unknown.
+ */
+import * as fc from "fast-check";
+import { type Entry, positionOf } from "../../actors/entry.ts";
+import type { ServerName, UserId } from "../../src/matrix/ids.ts";
+import { FULLY_READ, READ, READ_PRIVATE, type ReceiptType } from "../../src/matrix/receipt.ts";
+import { ALICE, acl, BOB, backfilled, CARA, live, member, receipt, relates, state, TWO } from "./given.ts";
+
+const DAN = "@dan:[2001:db8::1]:8448" as UserId;
+export const USERS: readonly UserId[] = [ALICE, BOB, CARA, DAN];
+const ORIGINS: readonly (readonly [UserId, string])[] = [
+  [CARA, TWO],
+  [DAN, "[2001:db8::1]:8448"],
+];
+export const EVENT_IDS: readonly string[] = Array.from({ length: 10 }, (_, i) => `$${i}`);
+
+export interface Positioned {
+  readonly position: number;
+  readonly entry: Entry;
+}
+
+const id = fc.constantFrom(...EVENT_IDS);
+const user = fc.constantFrom(...USERS);
+
+const malformed = fc.constantFrom(
+  null,
+  "m.thread",
+  [],
+  {},
+  { rel_type: "m.thread" },
+  { rel_type: "m.thread", event_id: "no id" },
+  { rel_type: 7, event_id: "$1" },
+  { "m.in_reply_to": { event_id: "$1" } },
+);
+
+const membership = fc
+  .tuple(user, fc.constantFrom("join", "leave", "invite", "ban", 7))
+  .map(([user, membership]) => member(user, membership as string));
+
+const accessList = fc.constantFrom(
+  acl({ allow: ["*"] }),
+  acl({ allow: ["*"], deny: ["T?O.*"] }),
+  acl({ allow: ["*"], allow_ip_literals: false }),
+  acl({ allow: ["one.example", 7] }),
+  acl({ deny: [] }),
+);
+
+const message = fc.oneof(
+  { weight: 4, arbitrary: fc.constant({}) },
+  {
+    weight: 4,
+    arbitrary: fc
+      .tuple(fc.constantFrom("m.thread", "m.replace", "m.annotation", "m.reference"), id)
+      .map(([relType, target]) => ({ content: relates(relType, target) })),
+  },
+  { weight: 2, arbitrary: id.map((target) => ({ type: "m.reaction", content: relates("m.annotation", target) })) },
+  { weight: 2, arbitrary: id.map((redacts) => ({ type: "m.room.redaction", redacts, content: {} })) },
+  { weight: 2, arbitrary: id.map((redacts) => ({ type: "m.room.redaction", content: { redacts } })) },
+  { weight: 1, arbitrary: malformed.map((relation) => ({ content: { "m.relates_to": relation } })) },
+);
+
+const stateFields = fc.oneof({ weight: 3, arbitrary: membership }, { weight: 2, arbitrary: accessList });
+const fields = fc
+  .tuple(user, fc.oneof({ weight: 8, arbitrary: message }, { weight: 1, arbitrary: stateFields }))
+  .map(([sender, fields]) => ({ sender, ...fields }));
+
+const type = fc.constantFrom<ReceiptType>(READ, READ, READ_PRIVATE, FULLY_READ);
+const thread = fc.option(fc.oneof(fc.constant("main"), id), { nil: undefined });
+
+const localReceipt = fc
+  .tuple(user, id, type, thread, fc.nat(1_000))
+  .map(([user, id, type, thread, ts]) =>
+    receipt(user, id, { type, ts, ...(thread !== undefined && type !== FULLY_READ && { thread }) }),
+  );
+const remoteReceipt = fc.tuple(fc.constantFrom(...ORIGINS), id, thread, fc.nat(1_000)).map(([from, id, thread, ts]) => {
+  const [user, origin] = from;
+  return receipt(user, id, { ts, origin: origin as ServerName, ...(thread !== undefined && { thread }) });
+});
+
+const entry: fc.Arbitrary<Entry> = fc.oneof(
+  { weight: 6, arbitrary: fc.tuple(id, fields).map(([id, fields]) => live(id, fields)) },
+  { weight: 3, arbitrary: fc.tuple(id, fields).map(([id, fields]) => backfilled(id, fields)) },
+  { weight: 1, arbitrary: fc.tuple(id, stateFields).map(([id, fields]) => state(id, fields)) },
+  { weight: 8, arbitrary: localReceipt },
+  { weight: 4, arbitrary: remoteReceipt },
+);
+
+/** Entries at growing positions: records of some entries each, with records of other rooms between them. */
+export const history: fc.Arbitrary<Positioned[]> = fc
+  .array(fc.tuple(fc.integer({ min: 1, max: 3 }), fc.array(entry, { minLength: 1, maxLength: 4 })), {
+    minLength: 1,
+    maxLength: 30,
+    size: "max",
+  })
+  .map((records) => {
+    let sequence = 0;
+    return records.flatMap(([step, entries]) => {
+      sequence += step;
+      return entries.map((entry, index) => ({ position: positionOf(sequence, index), entry }));
+    });
+  });

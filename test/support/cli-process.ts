@@ -1,0 +1,62 @@
+/** `src/cli.ts` as a process of its own, for what only a process can show: its output, its signals, its end. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { resolve } from "node:path";
+import { createInterface } from "node:readline";
+
+const CLI = resolve(import.meta.dirname, "../../src/cli.ts");
+const END_LIMIT_MS = 40_000;
+
+export interface CliProcess extends AsyncDisposable {
+  /** Lines so far. */
+  readonly stdout: readonly string[];
+  readonly stderr: readonly string[];
+  /** Resolves to the URLs of the ready line; rejects, with what it printed, when the process ends before. */
+  readonly ready: Promise<{ nats: string; http: string }>;
+  /** Resolves to the exit code, or the signal that ended it, once all its output is here. */
+  readonly ended: Promise<number | NodeJS.Signals>;
+  kill(signal: NodeJS.Signals): void;
+}
+
+/** `tidemark <args>`. Of this process's environment it gets no option. */
+export function runCli(args: readonly string[], env: NodeJS.ProcessEnv = {}): CliProcess {
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith("TIDEMARK_") || name === "TIDEMARK_NATS_SERVER",
+  );
+  const child = spawn(process.execPath, ["--import", "tsx", CLI, ...args], {
+    env: { ...Object.fromEntries(inherited), ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const stdout = linesOf(child, "stdout");
+  const stderr = linesOf(child, "stderr");
+  const ended = once(child, "close").then(([code, signal]) => code ?? signal);
+  const timer = setTimeout(() => child.kill("SIGKILL"), END_LIMIT_MS);
+  void ended.then(() => clearTimeout(timer));
+
+  const ready = new Promise<{ nats: string; http: string }>((resolve, reject) => {
+    stdout.reader.on("line", (line) => {
+      const match = /^tidemark ready nats=(\S+) http=(\S+)$/.exec(line);
+      if (match !== null) resolve({ nats: match[1]!, http: match[2]! });
+    });
+    void ended.then((how) => reject(new Error(`ended with ${how} before it was ready:\n${stderr.lines.join("\n")}`)));
+  });
+  ready.catch(() => {}); // Whoever waits for it still gets the rejection.
+
+  return {
+    stdout: stdout.lines,
+    stderr: stderr.lines,
+    ready,
+    ended,
+    kill: (signal) => void child.kill(signal),
+    [Symbol.asyncDispose]: async () => {
+      child.kill("SIGKILL");
+      await ended;
+    },
+  };
+}
+
+function linesOf(child: ChildProcess, stream: "stdout" | "stderr") {
+  const lines: string[] = [];
+  const reader = createInterface({ input: child[stream]! }).on("line", (line) => lines.push(line));
+  return { lines, reader };
+}

@@ -1,0 +1,298 @@
+/**
+ * The whole running thing for a test: a real broker in a temporary directory, Tidemark on it in this process, and a
+ * client that speaks the bus contract (DESIGN 4) with nothing but `nats` and `msgpackr`.
+ *
+ *     await using tidemark = await startTidemark();
+ *     await tidemark.send("event", ROOM, message("$1"));
+ *
+ * The rules of subjects and partitions are written out here once more, so that the product can't agree with itself.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { Packr, unpack } from "msgpackr";
+import { connect, type JetStreamManager, type NatsConnection } from "nats";
+import { pino } from "pino";
+import * as assert from "uvu/assert";
+import { type Broker, startBroker } from "../../src/bus/broker/process.ts";
+import { ROLES, type Role, start, type Tidemark } from "../../src/start.ts";
+
+/** Anything that waits gives up after this. */
+export const LIMIT_MS = 10_000;
+const POLL_MS = 10;
+
+/** Plain MessagePack; a key named `toJSON` is a key like any other. */
+const packr = new Packr({ useRecords: false, useToJSON: false });
+export const pack = (value: unknown): Uint8Array => Uint8Array.from(packr.pack(value));
+
+const ENTRIES_PER_RECORD = 1024;
+
+// biome-ignore lint/suspicious/noExplicitAny: a decoded message of the bus, whose shape is what the test asserts
+export type Body = any;
+
+export interface Received {
+  readonly subject: string;
+  readonly body: Body;
+  readonly raw: Uint8Array;
+}
+
+/** Messages of a subscription, decoded, in order of arrival. */
+export interface Inbox {
+  readonly messages: readonly Received[];
+  /** The first message that satisfies the predicate, whether it is here or still to come. */
+  next(predicate?: (body: Body, subject: string) => boolean): Promise<Received>;
+}
+
+export interface SendOptions {
+  readonly encoding?: "json" | "msgpack";
+}
+
+export interface StoredRecord {
+  readonly sequence: number;
+  readonly subject: string;
+  readonly at: number;
+  readonly entries: readonly (readonly [kind: number, ...Body[]])[];
+}
+
+/** A broker of the test's own, and a client on it. */
+export interface BusHarness extends AsyncDisposable {
+  readonly url: string;
+  readonly dir: string;
+  readonly nc: NatsConnection;
+  readonly jsm: JetStreamManager;
+  /** Stops the broker, and starts it again on the same port and store. */
+  restartBroker(): Promise<void>;
+  /** Lets the broker answer nothing any more, without an end of its connections. */
+  pauseBroker(): void;
+  /** A request to `tidemark.in.<inlet>.<target>`; resolves to the decoded reply, which must be in the same encoding. */
+  send(inlet: string, target: string, body: unknown, options?: SendOptions): Promise<Body>;
+  /** The same, and the request must be taken. */
+  sent(inlet: string, target: string, body: unknown): Promise<number[]>;
+  query(room: string, op: Record<string, unknown>, options?: SendOptions): Promise<Body>;
+  /** A request as it stands. */
+  request(subject: string, bytes: Uint8Array): Promise<Uint8Array>;
+  subscribe(subject: string): Inbox;
+  /** Of each stream of the log, by partition. */
+  lastSequences(): Promise<number[]>;
+  /** Everything that the log of a partition has. */
+  records(partition: number): Promise<StoredRecord[]>;
+}
+
+export interface TidemarkHarness extends BusHarness {
+  readonly httpUrl: string;
+  readonly partitions: number;
+  partitionOf(room: string): number;
+  /** Stops Tidemark and starts it again on the same broker; with `stop` only, it stays away. */
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface StartTidemarkOptions {
+  readonly partitions?: number;
+  readonly roles?: readonly Role[];
+}
+
+export async function startBus(): Promise<BusHarness> {
+  const dir = await mkdtemp(join(tmpdir(), "tidemark-test-"));
+  const storeDir = join(dir, "nats");
+  let broker: Broker = await startBroker({ storeDir });
+  const { url } = broker;
+  const nc = await connect({ servers: url, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
+  const jsm = await nc.jetstreamManager();
+
+  const request = async (subject: string, bytes: Uint8Array) =>
+    (await nc.request(subject, bytes, { timeout: LIMIT_MS })).data;
+  const ask = async (subject: string, body: unknown, encoding: "json" | "msgpack") => {
+    const reply = await request(subject, encoding === "json" ? Buffer.from(JSON.stringify(body)) : pack(body));
+    assert.is(reply[0] === 0x7b, encoding === "json", "the reply has the encoding of the request");
+    return decoded(reply);
+  };
+  const send: BusHarness["send"] = (inlet, target, body, { encoding = "msgpack" } = {}) =>
+    ask(`tidemark.in.${inlet}.${token(target)}`, body, encoding);
+
+  return {
+    url,
+    dir,
+    nc,
+    jsm,
+    request,
+    send,
+    sent: async (inlet, target, body) => {
+      const reply = await send(inlet, target, body);
+      assert.is(reply.ok, true, JSON.stringify(reply));
+      return reply.positions;
+    },
+    query: (room, op, { encoding = "msgpack" } = {}) => ask(`tidemark.query.${token(room)}`, op, encoding),
+    subscribe: (subject) => inbox(nc, subject),
+    lastSequences: async () => {
+      const logs = await logInfos(jsm);
+      return logs.map(({ state }) => state.last_seq);
+    },
+    records: (partition) => storedRecords(jsm, partition),
+    restartBroker: async () => {
+      await broker.stop();
+      broker = await startBroker({ storeDir, port: Number(new URL(url).port) });
+    },
+    pauseBroker: () => broker.kill("SIGSTOP"),
+    [Symbol.asyncDispose]: async () => {
+      await nc.close();
+      await broker.stop();
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Two partitions unless told otherwise: the difference between one and many, without eight of everything. */
+export async function startTidemark(options: StartTidemarkOptions = {}): Promise<TidemarkHarness> {
+  const bus = await startBus();
+  try {
+    const { partitions = 2 } = options;
+    let tidemark: Tidemark | undefined = await startOn(bus, options);
+    const { httpUrl } = tidemark;
+    const stop = async () => {
+      await tidemark?.stop();
+      tidemark = undefined;
+    };
+    return {
+      ...bus,
+      httpUrl,
+      partitions,
+      partitionOf: (room) => partitionOf(room, partitions),
+      stop,
+      restart: async () => {
+        await stop();
+        tidemark = await startOn(bus, options);
+      },
+      [Symbol.asyncDispose]: async () => {
+        await stop();
+        await bus[Symbol.asyncDispose]();
+      },
+    };
+  } catch (error) {
+    await bus[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** One more Tidemark on a broker that runs. The caller stops it. */
+export function startOn(
+  bus: BusHarness,
+  { partitions = 2, roles = ROLES }: StartTidemarkOptions = {},
+): Promise<Tidemark> {
+  return start({
+    nats: bus.url,
+    data: bus.dir,
+    http: { host: "127.0.0.1", port: 0 },
+    roles: new Set(roles),
+    partitions,
+    log: pino({ level: "silent" }),
+  });
+}
+
+/** A foreign string as one token of a subject (DESIGN 4.1). */
+export function token(text: string): string {
+  return text.replace(/[^A-Za-z0-9!@#$:_=/+~-]/gu, (char) =>
+    Array.from(Buffer.from(char), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join(""),
+  );
+}
+
+/** FNV-1a-32 of the room id's UTF-8, modulo the count (DESIGN 4.3). */
+function partitionOf(room: string, partitions: number): number {
+  let hash = 2_166_136_261n;
+  for (const byte of Buffer.from(room)) hash = ((hash ^ BigInt(byte)) * 16_777_619n) % 4_294_967_296n;
+  return Number(hash % BigInt(partitions));
+}
+
+export function positionOf(sequence: number, index: number): number {
+  return sequence * ENTRIES_PER_RECORD + index;
+}
+
+export function sequenceOf(position: number): number {
+  return Math.floor(position / ENTRIES_PER_RECORD);
+}
+
+/** A message event, as a homeserver sends it. */
+export function message(id: string, more: Record<string, unknown> = {}): Record<string, unknown> {
+  const content = { msgtype: "m.text", body: `this is ${id}` };
+  return { event_id: id, type: "m.room.message", sender: "@alice:a.org", origin_server_ts: 1_000, content, ...more };
+}
+
+export function receipt(user: string, event: string, more: Record<string, unknown> = {}): Record<string, unknown> {
+  return { user_id: user, receipt_type: "m.read", event_id: event, ts: 5_000, ...more };
+}
+
+/** Polls until the condition holds, and fails when it does not come to that. */
+export async function eventually(condition: () => unknown, what: string): Promise<void> {
+  const deadline = performance.now() + LIMIT_MS;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`not within ${LIMIT_MS} ms: ${what}`);
+    await delay(POLL_MS);
+  }
+}
+
+/** The error of a promise that must be rejected, with this code. */
+export async function rejects(promise: Promise<unknown>, code: string): Promise<Error> {
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (!(error instanceof Error)) throw new Error(`expected a rejection with ${code}`);
+  assert.is("code" in error ? error.code : undefined, code, error.message);
+  return error;
+}
+
+export function decoded(bytes: Uint8Array): Body {
+  return bytes[0] === 0x7b || bytes[0] === 0x5b ? JSON.parse(Buffer.from(bytes).toString()) : unpack(bytes);
+}
+
+function inbox(nc: NatsConnection, subject: string): Inbox {
+  const messages: Received[] = [];
+  const waiting = new Set<(received: Received) => void>();
+  nc.subscribe(subject, {
+    callback: (error, { subject, data }) => {
+      if (error !== null) return;
+      const received = { subject, body: unpack(data), raw: Uint8Array.from(data) };
+      messages.push(received);
+      for (const offer of waiting) offer(received);
+    },
+  });
+  const next: Inbox["next"] = (predicate = () => true) =>
+    new Promise((resolve, reject) => {
+      const here = messages.find(({ body, subject }) => predicate(body, subject));
+      if (here !== undefined) {
+        resolve(here);
+        return;
+      }
+      const offer = (received: Received) => {
+        if (!predicate(received.body, received.subject)) return;
+        clearTimeout(timer);
+        waiting.delete(offer);
+        resolve(received);
+      };
+      const timer = setTimeout(() => {
+        waiting.delete(offer);
+        reject(new Error(`no such message on ${subject} within ${LIMIT_MS} ms`));
+      }, LIMIT_MS);
+      waiting.add(offer);
+    });
+  return { messages, next };
+}
+
+async function logInfos(jsm: JetStreamManager) {
+  const logs = await jsm.streams.list("tidemark.log.>").next();
+  return logs.sort((a, b) => a.config.name.localeCompare(b.config.name, "en", { numeric: true }));
+}
+
+async function storedRecords(jsm: JetStreamManager, partition: number): Promise<StoredRecord[]> {
+  const stream = `TIDEMARK_LOG_${partition}`;
+  const { state } = await jsm.streams.info(stream);
+  const records: StoredRecord[] = [];
+  for (let seq = 1; seq <= state.last_seq; seq++) {
+    const stored = await jsm.streams.getMessage(stream, { seq });
+    const [version, at, entries] = unpack(stored.data);
+    assert.is(version, 1);
+    records.push({ sequence: seq, subject: stored.subject, at, entries });
+  }
+  return records;
+}

@@ -1,0 +1,86 @@
+/**
+ * A reader of one room's deltas, as naive as DESIGN 4.4 lets it be: it drops a message whose position it has, counts one
+ * that leaves a gap, and applies the rest. It knows no orders but those it was told.
+ */
+import * as assert from "uvu/assert";
+
+interface ReceiptContent {
+  readonly [event: string]: {
+    readonly [type: string]: { readonly [user: string]: { readonly order: number; readonly thread_id?: string } };
+  };
+}
+
+interface Message {
+  readonly position: number;
+  readonly previous: number;
+  readonly user_id?: string;
+  readonly events?: readonly { readonly event_id: string; readonly unsigned: { readonly order: number } }[];
+  readonly event?: { readonly content: ReceiptContent };
+  readonly fully_read?: { readonly event_id: string; readonly order: number };
+}
+
+interface Known {
+  readonly user: string;
+  readonly type: string;
+  readonly thread: string | null;
+  readonly event: string;
+  readonly order: number;
+}
+
+export class DeltaReader {
+  /** By event id. */
+  readonly orders = new Map<string, number>();
+  /** Messages whose `previous` is beyond what was had. */
+  gaps = 0;
+  readonly #markers = new Map<string, Known>();
+  readonly #positions = new Map<string, number>();
+
+  receive(subject: string, payload: unknown): void {
+    const message = payload as Message;
+    if (subject.startsWith("tidemark.rejected.")) return;
+    if (subject.startsWith("tidemark.client.")) {
+      const had = this.#positions.get(subject) ?? 0;
+      if (message.position <= had) return;
+      if (message.previous > had) this.gaps++;
+      this.#positions.set(subject, message.position);
+    }
+    for (const { event_id, unsigned } of message.events ?? []) this.orders.set(event_id, unsigned.order);
+    if (message.event !== undefined) this.#receipts(message.event.content);
+    if (message.fully_read !== undefined) {
+      const { event_id: event, order } = message.fully_read;
+      this.#learn({ user: message.user_id!, type: "m.fully_read", thread: null, event, order });
+    }
+  }
+
+  /** Sorted lines, without the threaded markers that an unthreaded one of the same user and type covers (MSC4102). */
+  markers(): string[] {
+    const all = [...this.#markers.values()];
+    return all
+      .filter(({ user, type, thread, order }) => {
+        if (thread === null) return true;
+        const whole = all.find((other) => other.user === user && other.type === type && other.thread === null);
+        return whole === undefined || order > whole.order;
+      })
+      .map(({ user, type, thread, event, order }) => JSON.stringify([user, type, thread, event, order]))
+      .sort();
+  }
+
+  #receipts(content: ReceiptContent): void {
+    for (const [event, types] of Object.entries(content)) {
+      // A marker is never published before its event.
+      assert.ok(this.orders.has(event), `the order of ${event} is not known yet`);
+      for (const [type, users] of Object.entries(types)) {
+        for (const [user, { order, thread_id: thread = null }] of Object.entries(users)) {
+          this.#learn({ user, type, thread, event, order });
+        }
+      }
+    }
+  }
+
+  /** Markers on events with negative orders all say 0: of those, the last one told counts. */
+  #learn(marker: Known): void {
+    const key = JSON.stringify([marker.user, marker.type, marker.thread]);
+    const known = this.#markers.get(key);
+    if (known === undefined || marker.order >= known.order) this.#markers.set(key, marker);
+  }
+}
