@@ -168,14 +168,17 @@ async function scanOnce(
   take: (message: JsMsg) => void | Promise<void>,
 ): Promise<number> {
   const { stream, until = Number.POSITIVE_INFINITY, signal } = scan;
-  const { jsm, name, messages } = await consume(nc, scan).catch((error) => {
+  const { jsm, name, messages, waiting } = await consume(nc, scan).catch((error) => {
     throw translate(error, `read ${stream}`);
   });
   const stop = () => messages.stop();
   signal?.addEventListener("abort", stop, { once: true });
   let next = scan.from;
   let delivered = 0;
+  const ends = Number.isFinite(until);
   try {
+    // The last one may be gone from a stream that forgets: then the end is where nothing waits any more.
+    if (ends && waiting === 0) return until + 1;
     for await (const message of messages) {
       // One that was lost on the way: the next consumer brings it.
       if (signal?.aborted || message.info.deliverySequence !== ++delivered) break;
@@ -183,6 +186,7 @@ async function scanOnce(
       const taken = take(message);
       if (taken !== undefined) await taken;
       next = message.seq + 1;
+      if (ends && message.info.pending === 0) next = until + 1;
       if (next > until) break;
     }
   } catch (error) {
@@ -197,7 +201,7 @@ async function scanOnce(
 
 async function consume(nc: NatsConnection, { stream, subject, from }: StreamScan & { readonly from: number }) {
   const jsm = await nc.jetstreamManager({ checkAPI: false });
-  const { name } = await jsm.consumers.add(stream, {
+  const { name, num_pending: waiting } = await jsm.consumers.add(stream, {
     ack_policy: AckPolicy.None,
     mem_storage: true,
     num_replicas: 1,
@@ -208,7 +212,7 @@ async function consume(nc: NatsConnection, { stream, subject, from }: StreamScan
   });
   const consumer = await nc.jetstream().consumers.get(stream, name);
   const messages = await consumer.consume({ max_messages: SCAN_RECORDS_MAX, abort_on_missing_resource: true });
-  return { jsm, name, messages };
+  return { jsm, name, messages, waiting };
 }
 
 function roomIn(subject: string): RoomId {

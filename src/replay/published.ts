@@ -31,6 +31,7 @@ interface Delta {
 
 /** How far one subject is read. */
 interface Chain {
+  readonly room: RoomId;
   /** What the first kept message follows: nothing at or before it is known here. */
   readonly since: Position;
   through: Position;
@@ -79,6 +80,15 @@ export class PublishedDeltas {
       const place = { event: fullyRead.event_id, order: fullyRead.order, ahead };
       this.#marker(room, markerKey(room.id, user, FULLY_READ, null), place, where);
     }
+  }
+
+  /** Rooms that are published beyond what is folded here, and how far. */
+  beyond(): Map<RoomId, Position> {
+    const beyond = new Map<RoomId, Position>();
+    for (const { room, through } of this.#chains.values()) {
+      if (through > Math.max(beyond.get(room) ?? 0, this.#folded.rooms.get(room)!.position)) beyond.set(room, through);
+    }
+    return beyond;
   }
 
   /** What the log has and the stream lacks, or tells differently in its newest word; undefined when all is there. */
@@ -133,11 +143,11 @@ export class PublishedDeltas {
     const chain = this.#chains.get(key);
     if (previous !== undefined && previous === position && event?.content !== undefined) {
       // Too large to tell: it asks for a snapshot, and what it stood for is not in the stream.
-      this.#chains.set(key, { since: position, through: position });
+      this.#chains.set(key, { room, since: position, through: position });
       return false;
     }
     if (chain === undefined) {
-      this.#chains.set(key, { since: previous ?? 0, through: position });
+      this.#chains.set(key, { room, since: previous ?? 0, through: position });
       return true;
     }
     if (previous !== undefined && previous > chain.through) {

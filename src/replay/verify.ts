@@ -199,6 +199,15 @@ class Verification {
       if (performance.now() > deadline) throw lacking;
       await delay(LOOK_AGAIN_MS);
     }
+    for (const [room, position] of published.beyond()) {
+      const { sequence } = await logEnd(this.#nc, this.#partition, room);
+      if (sequence < sequenceOf(position)) {
+        throw new Difference(
+          room,
+          `it is published through position ${position}, and its log ends with record ${sequence}`,
+        );
+      }
+    }
     this.deltas = published.deltas;
   }
 }
