@@ -128,3 +128,36 @@ export const VERIFY_WAIT_MS = 10_000;
 
 /** How long a command waits for an owner's answer. */
 export const ASK_LIMIT_MS = 5_000;
+
+/** The tide chart: lines in one lane, threads with a lane of their own, held receipts. */
+export const CHART_LINES_MAX = 24;
+export const CHART_LANES_MAX = 6;
+export const CHART_HELD_MAX = 500;
+
+/** What the inspector's page may ask for at once. */
+export const INSPECT_POINTS_MAX = 4_000;
+export const INSPECT_ROWS_MAX = 200;
+export const INSPECT_USERS_SHOWN_MAX = 200;
+export const INSPECT_HELD_SHOWN_MAX = 100;
+export const INSPECT_LISTED_ROOMS_MAX = 100;
+
+/** The newest steps that the inspector keeps of a room; markers, events and held receipts are kept whole. */
+export const INSPECT_STEPS_MAX = 200_000;
+
+/** Rooms that the inspector follows at once; the one that was looked at longest ago is given up. */
+export const INSPECT_ROOMS_MAX = 8;
+
+/** A room that nobody looks at for so long is given up. */
+export const INSPECT_IDLE_MS = 600_000;
+
+/** Rooms with more records than this are summed up only when they are opened. */
+export const INSPECT_SUMMARY_RECORDS_MAX = 20_000;
+
+/** How often at most a page that follows a room is told. */
+export const INSPECT_TELL_MS = 200;
+
+/** A stream of news says something at least so often, so that a proxy keeps it open. */
+export const INSPECT_HEARTBEAT_MS = 15_000;
+
+/** The shortest admin token. */
+export const ADMIN_TOKEN_CHARS_MIN = 16;

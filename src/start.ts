@@ -6,12 +6,15 @@
  * Ingress opens last, so that nothing is taken before it can be served; a drain goes the other way round.
  */
 import { join } from "node:path";
+import type { FastifyPluginAsync } from "fastify";
 import type { Logger } from "pino";
 import { type Broker, startBroker } from "./bus/broker/process.ts";
 import { type Bus, connectBus } from "./bus/connection.ts";
 import { prepareBus } from "./bus/streams.ts";
 import { startGateway } from "./gateway/gateway.ts";
 import { Ingress } from "./ingress/ingress.ts";
+import type { InspectAccess } from "./inspector/admission.ts";
+import { inspectorRoutes } from "./inspector/routes.ts";
 import { type MemoryOptions, Worker } from "./worker/worker.ts";
 
 export const ROLES = ["ingress", "worker", "gateway"] as const;
@@ -26,6 +29,8 @@ export interface StartOptions {
   readonly partitions?: number;
   /** Otherwise than `src/limits.ts` has it. */
   readonly memory?: MemoryOptions;
+  /** Serves the inspector, to whom it says. It shows private receipts. */
+  readonly inspect?: InspectAccess;
   readonly log: Logger;
 }
 
@@ -74,7 +79,9 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     }
     await nc.flush();
     const ready = () => !stopping && !nc.isClosed() && (worker?.live ?? true);
-    const gateway = await startGateway({ ...options.http, ready });
+    const routes: FastifyPluginAsync[] = [];
+    if (options.inspect !== undefined) routes.push(inspectorRoutes({ nc, partitions, access: options.inspect, log }));
+    const gateway = await startGateway({ ...options.http, ready, routes });
     closing.push(() => gateway.close());
 
     const brokerLost = new Promise<void>((resolve) => {

@@ -99,7 +99,8 @@ async function replay(source: Source, room: RoomId | undefined, options: ReplayO
     },
   );
   progress.stop();
-  if (room !== undefined && refold.entries === 0 && !refold.over && options.file !== undefined) throw new Error(`the log has no room ${room}`);
+  if (room !== undefined && refold.entries === 0 && !refold.over && options.file !== undefined)
+    throw new Error(`the log has no room ${room}`);
   views.end(refold);
   await out.flush();
 }

@@ -1,8 +1,9 @@
 /** `tidemark start`: runs until it is told to stop. */
-import { Command, Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError } from "../errors.ts";
 import {
   ACTIVE_ROOMS_MAX,
+  ADMIN_TOKEN_CHARS_MIN,
   CHECKPOINT_ENTRIES,
   CHECKPOINT_MS,
   DRAIN_MS_MAX,
@@ -12,6 +13,7 @@ import {
 } from "../limits.ts";
 import { ROLES, start } from "../start.ts";
 import { address, dataOption, integer, logger, logLevelOption, natsOption, someOf } from "./options.ts";
+import { wrongUsage } from "./rooms.ts";
 
 export function startCommand(): Command {
   return new Command("start")
@@ -59,13 +61,23 @@ export function startCommand(): Command {
         .argParser(integer(1, Number.MAX_SAFE_INTEGER))
         .default(CHECKPOINT_ENTRIES),
     )
+    .addOption(
+      new Option("--inspect", "serve the inspector at /inspect; it shows private receipts").env("TIDEMARK_INSPECT"),
+    )
+    .addOption(
+      new Option("--admin-token <token>", `who may use the inspector; at least ${ADMIN_TOKEN_CHARS_MIN} characters`)
+        .env("TIDEMARK_ADMIN_TOKEN")
+        .argParser(adminToken),
+    )
     .addOption(logLevelOption())
     .action(async (options) => {
+      const { inspect, adminToken, ...rest } = options;
+      if (inspect && adminToken === undefined) wrongUsage("--inspect needs --admin-token <token>");
       const log = logger(options.logLevel);
       const stopped = stopSignal();
       const { activeRooms: activeRoomsMax, idleMs, checkpointMs, checkpointEntries } = options;
       const memory = { activeRoomsMax, idleMs, checkpointMs, checkpointEntries };
-      const tidemark = await start({ ...options, memory, log });
+      const tidemark = await start({ ...rest, ...(inspect && { inspect: { adminToken } }), memory, log });
       process.stdout.write(`tidemark ready nats=${tidemark.natsUrl} http=${tidemark.httpUrl}\n`);
       const why = await Promise.race([stopped, tidemark.brokerLost.then(() => "broker lost" as const)]);
       log.info({ why }, "stopping");
@@ -77,6 +89,13 @@ export function startCommand(): Command {
       clearTimeout(timer);
       if (why === "broker lost") throw new TidemarkError("BUS_UNAVAILABLE", "the broker of this process has ended");
     });
+}
+
+function adminToken(text: string): string {
+  if (text.length < ADMIN_TOKEN_CHARS_MIN) {
+    throw new InvalidArgumentError(`must have at least ${ADMIN_TOKEN_CHARS_MIN} characters.`);
+  }
+  return text;
 }
 
 /** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */

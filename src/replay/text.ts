@@ -53,12 +53,13 @@ export function stepLine(step: Step, paints: Paints = plain): string {
     paints.dim(String(step.position)),
     paint(step.outcome.padEnd(OUTCOME_CHARS)),
     step.user,
-    whatText(step),
-    ...changeTexts(step, paints),
+    stepWhat(step),
+    ...stepChanges(step, paints),
   ].join("  ");
 }
 
-function whatText(step: Step): string {
+/** What the entry was. */
+export function stepWhat(step: Step): string {
   const kind = step.kind === "backfill" || step.kind === "state" ? `${step.kind} ` : "";
   const thread = threadText(step.kind === "receipt" ? step.thread : step.thread === "main" ? null : step.thread);
   const about = step.about?.replace(/\$\S+/g, shortId);
@@ -71,7 +72,8 @@ function threadText(thread: string | null): string {
   return thread === "main" ? " in main" : ` in thread ${shortId(thread)}`;
 }
 
-function changeTexts(step: Step, paints: Paints): string[] {
+/** What the entry changed, or why it changed nothing. */
+export function stepChanges(step: Step, paints: Paints = plain): string[] {
   const texts: string[] = [];
   if (step.kind !== "receipt" && step.order !== undefined) {
     texts.push(step.outcome === "duplicate" ? `keeps order ${step.order}` : `order ${paints.bold(String(step.order))}`);
