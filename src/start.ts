@@ -13,8 +13,7 @@ import { type Bus, connectBus } from "./bus/connection.ts";
 import { prepareBus } from "./bus/streams.ts";
 import { startGateway } from "./gateway/gateway.ts";
 import { Ingress } from "./ingress/ingress.ts";
-import type { InspectAccess } from "./inspector/admission.ts";
-import { inspectorRoutes } from "./inspector/routes.ts";
+import { type InspectorOptions, inspectorRoutes } from "./inspector/routes.ts";
 import { type MemoryOptions, Worker } from "./worker/worker.ts";
 
 export const ROLES = ["ingress", "worker", "gateway"] as const;
@@ -29,8 +28,8 @@ export interface StartOptions {
   readonly partitions?: number;
   /** Otherwise than `src/limits.ts` has it. */
   readonly memory?: MemoryOptions;
-  /** Serves the inspector, to whom it says. It shows private receipts. */
-  readonly inspect?: InspectAccess;
+  /** Serves the inspector, to whom it says: it shows private receipts. */
+  readonly inspect?: Pick<InspectorOptions, "access" | "page">;
   readonly log: Logger;
 }
 
@@ -80,7 +79,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     await nc.flush();
     const ready = () => !stopping && !nc.isClosed() && (worker?.live ?? true);
     const routes: FastifyPluginAsync[] = [];
-    if (options.inspect !== undefined) routes.push(inspectorRoutes({ nc, partitions, access: options.inspect, log }));
+    if (options.inspect !== undefined) routes.push(inspectorRoutes({ ...options.inspect, nc, partitions, log }));
     const gateway = await startGateway({ ...options.http, ready, routes });
     closing.push(() => gateway.close());
 

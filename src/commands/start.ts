@@ -77,7 +77,7 @@ export function startCommand(): Command {
       const stopped = stopSignal();
       const { activeRooms: activeRoomsMax, idleMs, checkpointMs, checkpointEntries } = options;
       const memory = { activeRoomsMax, idleMs, checkpointMs, checkpointEntries };
-      const tidemark = await start({ ...rest, ...(inspect && { inspect: { adminToken } }), memory, log });
+      const tidemark = await start({ ...rest, ...(inspect && { inspect: { access: { adminToken } } }), memory, log });
       process.stdout.write(`tidemark ready nats=${tidemark.natsUrl} http=${tidemark.httpUrl}\n`);
       const why = await Promise.race([stopped, tidemark.brokerLost.then(() => "broker lost" as const)]);
       log.info({ why }, "stopping");

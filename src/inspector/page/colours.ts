@@ -2,11 +2,9 @@
 
 const USER_COLOURS = 8;
 
-/** The custom property of a user's colour: the same wherever the user appears. */
-export function colourOf(user: string): string {
-  let hash = 0;
-  for (const char of user) hash = (Math.imul(hash, 31) + char.codePointAt(0)!) >>> 0;
-  return `--line-${hash % USER_COLOURS}`;
+/** The custom property of the colour of the nth user of a room. */
+export function colourOf(index: number): string {
+  return `--line-${index % USER_COLOURS}`;
 }
 
 export function colour(property: string): string {

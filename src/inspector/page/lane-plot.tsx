@@ -13,15 +13,23 @@ interface LanePlotProps {
   readonly height: number;
   /** The point, in units of the axis. */
   readonly now: number;
+  /** Everybody in the chart; their place decides their colour. */
+  readonly users: readonly string[];
+  /** Whose private markers are drawn, and whose unread events are shaded. */
   readonly user: string | null;
+  /** The lowest lane has the labels of the axis that all share. */
+  readonly isLast: boolean;
   readonly onSeek: (x: number) => void;
 }
+
+/** Room for the labels of the horizontal axis, px. */
+const LABELS_HEIGHT = 34;
 
 const HELD_RADIUS = 4;
 const DASHES: Readonly<Record<string, number[]>> = { "m.read.private": [6, 4], "m.fully_read": [2, 4] };
 
 export function LanePlot(props: LanePlotProps) {
-  const { lane, chart, height, now, user } = props;
+  const { lane, chart, height, now, user, isLast } = props;
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
   // What the drawing reads when it is drawn again.
@@ -37,7 +45,9 @@ export function LanePlot(props: LanePlotProps) {
     draw();
     const scheme = matchMedia("(prefers-color-scheme: dark)");
     scheme.addEventListener("change", draw);
-    const observer = new ResizeObserver(() => plot.current?.setSize({ width: element.clientWidth, height }));
+    const observer = new ResizeObserver(() =>
+      plot.current?.setSize({ width: element.clientWidth, height: fullHeight(height, isLast) }),
+    );
     observer.observe(element);
     return () => {
       scheme.removeEventListener("change", draw);
@@ -45,28 +55,41 @@ export function LanePlot(props: LanePlotProps) {
       plot.current?.destroy();
       plot.current = undefined;
     };
-  }, [lane, chart, height, user]);
+  }, [lane, chart, height, user, isLast]);
   useEffect(() => plot.current?.redraw(false), [now]);
   const { markers, events } = lane;
   const label = `${number(events.x.length)} points of events, lines of ${new Set(markers.map(({ user }) => shortUser(user))).size} users. The tables below tell the same.`;
-  return <div ref={box} class="plot" role="img" aria-label={label} style={{ minHeight: `${height}px` }} />;
+  return (
+    <div
+      ref={box}
+      class="plot"
+      role="img"
+      aria-label={label}
+      style={{ minHeight: `${fullHeight(height, isLast)}px` }}
+    />
+  );
+}
+
+function fullHeight(height: number, isLast: boolean): number {
+  return isLast ? height + LABELS_HEIGHT : height;
 }
 
 function plotOf(element: HTMLElement, latest: { readonly current: LanePlotProps }): uPlot {
-  const { lane, chart, height, user } = latest.current;
+  const { lane, chart, height, users, user, isLast } = latest.current;
+  const markers = lane.markers.filter((marker) => marker.type === "m.read" || marker.user === user);
   const lines: SeriesLine[] = [
     { ...lane.events, until: chart.until },
     { ...lane.backfilled, until: undefined },
-    ...lane.markers.map((marker) => ({ ...marker, until: chart.until })),
+    ...markers.map((marker) => ({ ...marker, until: chart.until })),
   ];
   const stepped = uPlot.paths.stepped!({ align: 1 });
   const series: uPlot.Series[] = [
     {},
     { label: "events", stroke: colour("--events"), width: 2, paths: stepped, points: { show: false }, spanGaps: true },
     { label: "backfilled", stroke: colour("--events"), paths: () => null, points: { show: true, size: 3 } },
-    ...lane.markers.map((marker) => ({
+    ...markers.map((marker) => ({
       label: `${marker.user} ${marker.type}`,
-      stroke: colour(colourOf(marker.user)),
+      stroke: colour(colourOf(users.indexOf(marker.user))),
       width: marker.user === user ? 3 : user === null ? 1.5 : 0.75,
       dash: DASHES[marker.type] ?? [],
       paths: stepped,
@@ -74,7 +97,7 @@ function plotOf(element: HTMLElement, latest: { readonly current: LanePlotProps 
       spanGaps: true,
     })),
   ];
-  const chosen = lane.markers.findIndex((marker) => marker.user === user && marker.type !== "m.fully_read");
+  const chosen = markers.findIndex((marker) => marker.user === user && marker.type !== "m.fully_read");
   const axis: uPlot.Axis = {
     stroke: colour("--text"),
     grid: { stroke: colour("--grid"), width: 1 },
@@ -84,15 +107,23 @@ function plotOf(element: HTMLElement, latest: { readonly current: LanePlotProps 
   const plot = new uPlot(
     {
       width: element.clientWidth,
-      height,
+      height: fullHeight(height, isLast),
       ms: 1,
-      tzDate: (at) => uPlot.tzDate(new Date(at), "UTC"),
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
-      scales: { x: { time: chart.x === "time", range: [chart.from, Math.max(chart.until, chart.from + 1)] } },
+      padding: [6, 8, 0, 0],
+      scales: {
+        x: { time: false, range: [chart.from, Math.max(chart.until, chart.from + 1)] },
+        y: { range: (_, low, high) => [low - (high - low) * 0.04 - 1, high + (high - low) * 0.04 + 1] },
+      },
       axes: [
-        { ...axis, ...(chart.x === "position" && { values: (_, ticks) => ticks.map(compact) }) },
-        { ...axis, size: 56, values: (_, ticks) => ticks.map(compact) },
+        {
+          ...axis,
+          size: isLast ? LABELS_HEIGHT : 0,
+          ...(!isLast && { ticks: { show: false } }),
+          values: (_, ticks) => ticks.map(isLast ? (chart.x === "time" ? timeTick(chart) : compact) : () => ""),
+        },
+        { ...axis, size: 56, space: 24, values: (_, ticks) => ticks.map(compact) },
       ],
       series,
       // What the chosen user has not read lies between the staircase and their line.
@@ -106,8 +137,16 @@ function plotOf(element: HTMLElement, latest: { readonly current: LanePlotProps 
   return plot;
 }
 
+/** As much of a time (UTC) as the window's width asks for. */
+function timeTick({ from, until }: Chart): (at: number) => string {
+  const text = (at: number) => new Date(at).toISOString();
+  if (until - from > 2 * 86_400_000) return (at) => text(at).slice(0, 10);
+  if (until - from > 600_000) return (at) => text(at).slice(11, 16);
+  return until - from > 10_000 ? (at) => text(at).slice(11, 19) : (at) => text(at).slice(17, 21);
+}
+
 function compact(value: number): string {
-  return Math.abs(value) >= 100_000 ? `${(value / 1_000).toLocaleString("en")}k` : value.toLocaleString("en");
+  return Math.abs(value) >= 10_000 ? `${(value / 1_000).toLocaleString("en")}k` : value.toLocaleString("en");
 }
 
 /** Held receipts, and the point: what comes after it is veiled. */

@@ -33,7 +33,7 @@ export function RoomList({ source, onOpen }: RoomListProps) {
   }, [source, search]);
 
   return (
-    <section class="card" aria-label="Rooms">
+    <section class="card rooms" aria-label="Rooms">
       <div class="bar">
         <h2>Rooms</h2>
         <label>

@@ -76,7 +76,7 @@ export function RoomView({ source, room, point, go }: RoomViewProps) {
           ))}
         </fieldset>
       </div>
-      <Scrubber state={state} onSeek={seek} />
+      <Scrubber state={state} wanted={wanted.index} onSeek={seek} />
       <TideChart
         source={source}
         room={room}
@@ -92,7 +92,7 @@ export function RoomView({ source, room, point, go }: RoomViewProps) {
         <div class="side">
           <WhyPanel source={source} room={room} state={state} point={point} revision={revision} go={go} onSeek={seek} />
           <UsersTable state={state} user={user} onUser={selectUser} onWhy={askWhy} />
-          <MarkersTable state={state} user={user} />
+          <MarkersTable state={state} user={user} onWhy={askWhy} />
           <HeldTable state={state} onSeek={seek} />
         </div>
       </div>

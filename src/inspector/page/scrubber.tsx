@@ -3,9 +3,17 @@ import { number, stepChanges, stepWhat, timeText } from "./words.ts";
 
 export type Seek = (request: Omit<Extract<InspectRequest, { op: "state" }>, "op">) => void;
 
+interface ScrubberProps {
+  readonly state: StateAt;
+  /** Where it was moved to, ahead of the answer: keys come faster than answers. */
+  readonly wanted: number | undefined;
+  readonly onSeek: Seek;
+}
+
 /** Moves through the log, entry by entry with the arrow keys. */
-export function Scrubber({ state, onSeek }: { readonly state: StateAt; readonly onSeek: Seek }) {
-  const { index, steps, position, at, step } = state;
+export function Scrubber({ state, wanted, onSeek }: ScrubberProps) {
+  const { steps, position, at, step } = state;
+  const index = wanted ?? state.index;
   return (
     <section class="scrubber" aria-label="Point in the log">
       <button
@@ -34,7 +42,7 @@ export function Scrubber({ state, onSeek }: { readonly state: StateAt; readonly 
         ›
       </button>
       <p class="now">
-        <strong>{timeText(at)}</strong> UTC · position <strong>{position}</strong> · entry {number(index + 1)} of{" "}
+        <strong>{timeText(at)}</strong> UTC · position <strong>{position}</strong> · entry {number(state.index + 1)} of{" "}
         {number(steps)}
         {step !== null && (
           <>

@@ -57,7 +57,9 @@ export function UsersTable({ state, user: selected, onUser, onWhy }: UsersTableP
   );
 }
 
-export function MarkersTable({ state, user }: { readonly state: StateAt; readonly user: string | null }) {
+type MarkersTableProps = Omit<UsersTableProps, "onUser">;
+
+export function MarkersTable({ state, user, onWhy }: MarkersTableProps) {
   const markers = user === null ? state.markers : state.markers.filter((marker) => marker.user === user);
   return (
     <section class="card" aria-label="Markers">
@@ -79,7 +81,16 @@ export function MarkersTable({ state, user }: { readonly state: StateAt; readonl
                   {shortUser(marker.user)}
                 </th>
                 <td>{markerName(marker)}</td>
-                <td title={marker.event}>{shortId(marker.event)}</td>
+                <td>
+                  <button
+                    type="button"
+                    class="link"
+                    title={`why ${marker.event}?`}
+                    onClick={() => onWhy(marker.event, marker.user)}
+                  >
+                    {shortId(marker.event)}
+                  </button>
+                </td>
                 <td class="number">{marker.order}</td>
               </tr>
             ))}

@@ -30,7 +30,7 @@ interface Window {
 }
 
 const ROOM_HEIGHT = 320;
-const THREAD_HEIGHT = 96;
+const THREAD_HEIGHT = 72;
 const POINTS = 1_200;
 
 export function TideChart({ source, room, axis, state, user, revision, onSeek, onUser }: TideChartProps) {
@@ -73,7 +73,7 @@ export function TideChart({ source, room, axis, state, user, revision, onSeek, o
         <li>
           <span class="swatch events" /> events
         </li>
-        {users.map((name) => (
+        {users.map((name, index) => (
           <li key={name}>
             <button
               type="button"
@@ -82,13 +82,14 @@ export function TideChart({ source, room, axis, state, user, revision, onSeek, o
               aria-pressed={name === user}
               onClick={() => onUser(name === user ? null : name)}
             >
-              <span class="swatch" style={{ background: `var(${colourOf(name)})` }} /> {shortUser(name)}
+              <span class="swatch" style={{ background: `var(${colourOf(index)})` }} /> {shortUser(name)}
             </button>
           </li>
         ))}
         <li>
           <span class="swatch held" /> held receipt
         </li>
+        {user !== null && <li class="small">dashed: m.read.private, dotted: m.fully_read, shaded: unread</li>}
       </ul>
       {chart.lanes.map((lane, index) => (
         <figure key={lane.thread ?? ""} class="lane">
@@ -105,7 +106,9 @@ export function TideChart({ source, room, axis, state, user, revision, onSeek, o
             held={index === 0 ? chart.held : []}
             height={index === 0 ? ROOM_HEIGHT : THREAD_HEIGHT}
             now={now}
+            users={users}
             user={user}
+            isLast={index === chart.lanes.length - 1}
             onSeek={seek}
           />
         </figure>
