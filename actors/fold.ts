@@ -50,6 +50,7 @@ export interface Moved {
   readonly marker: Marker;
   /** Where the marker stood before; undefined for a new one. */
   readonly from: Order | undefined;
+  readonly fromEvent: EventId | undefined;
 }
 
 /** What became of a receipt whose event is known. */
@@ -212,14 +213,14 @@ function judge(room: Room, position: Position, receipt: ReceiptEntry, info: Even
     const first: Marker = { user, type, thread, event: info.id, order: info.order, ts, position };
     room.markers.add(first);
     room.markers.dropInferred(first);
-    return { outcome: "advanced", marker: first, from: undefined };
+    return { outcome: "advanced", marker: first, from: undefined, fromEvent: undefined };
   }
   if (info.order <= marker.order) return { outcome: "stale", marker }; // F7
 
-  const from = marker.order;
+  const { order: from, event: fromEvent } = marker;
   room.markers.move(marker, { event: info.id, order: info.order, ts, position });
   room.markers.dropInferred(marker);
-  return { outcome: "advanced", marker, from };
+  return { outcome: "advanced", marker, from, fromEvent };
 }
 
 /** A receipt whose thread was not told, as one in the thread of its event. */
@@ -233,11 +234,11 @@ function judgeUntold(room: Room, position: Position, receipt: ReceiptEntry, info
   if (marker === undefined) {
     const first: Marker = { user, type, thread, event, order, ts, position, inferred: true };
     room.markers.add(first);
-    return { outcome: "advanced", marker: first, from: undefined };
+    return { outcome: "advanced", marker: first, from: undefined, fromEvent: undefined };
   }
-  const from = marker.order;
+  const { order: from, event: fromEvent } = marker;
   room.markers.move(marker, { event, order, ts, position });
-  return { outcome: "advanced", marker, from };
+  return { outcome: "advanced", marker, from, fromEvent };
 }
 
 function aclDenies(room: Room, origin: ServerName | null): boolean {

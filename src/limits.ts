@@ -227,3 +227,61 @@ export const SLOW_READER_MS = 10_000;
 export const HTTP_REQUEST_MS_MAX = 30_000;
 export const HTTP_HEADER_BYTES_MAX = 32_768;
 export const HTTP_BODY_BYTES_MAX = 262_144;
+// Replay and the inspector.
+
+/** Records that a scan of the log asks for ahead of whoever takes them. */
+export const SCAN_RECORDS_MAX = 1_024;
+
+/** A scan's consumer that nobody asks for so long is removed by the broker. */
+export const SCAN_IDLE_MS = 60_000;
+
+/** Scans in a row that bring nothing, before reading is given up. */
+export const SCAN_RETRIES_MAX = 3;
+
+/** Work longer than this shows a progress bar on a terminal. */
+export const PROGRESS_AFTER_MS = 1_000;
+
+/** One line of an exported log. A record has at most 1 MiB, and JSON makes a byte at most six times as long. */
+export const LOG_LINE_CHARS_MAX = 8 * 1_048_576;
+
+/** Records that an import appends, or compares, at once. */
+export const IMPORT_RECORDS_MAX = 256;
+
+/** How long `verify` waits for an owner, or for deltas, that are behind the log. */
+export const VERIFY_WAIT_MS = 10_000;
+
+/** How long a command waits for an owner's answer. */
+export const ASK_LIMIT_MS = 5_000;
+
+/** The tide chart: lines in one lane, threads with a lane of their own, held receipts. */
+export const CHART_LINES_MAX = 24;
+export const CHART_LANES_MAX = 6;
+export const CHART_HELD_MAX = 500;
+
+/** What the inspector's page may ask for at once. */
+export const INSPECT_POINTS_MAX = 4_000;
+export const INSPECT_ROWS_MAX = 200;
+export const INSPECT_USERS_SHOWN_MAX = 200;
+export const INSPECT_HELD_SHOWN_MAX = 100;
+export const INSPECT_LISTED_ROOMS_MAX = 100;
+
+/** The newest steps that the inspector keeps of a room; markers, events and held receipts are kept whole. */
+export const INSPECT_STEPS_MAX = 200_000;
+
+/** Rooms that the inspector follows at once; the one that was looked at longest ago is given up. */
+export const INSPECT_ROOMS_MAX = 8;
+
+/** A room that nobody looks at for so long is given up. */
+export const INSPECT_IDLE_MS = 600_000;
+
+/** Rooms with more records than this are summed up only when they are opened. */
+export const INSPECT_SUMMARY_RECORDS_MAX = 20_000;
+
+/** How often at most a page that follows a room is told. */
+export const INSPECT_TELL_MS = 200;
+
+/** A stream of news says something at least so often, so that a proxy keeps it open. */
+export const INSPECT_HEARTBEAT_MS = 15_000;
+
+/** The shortest admin token. */
+export const ADMIN_TOKEN_CHARS_MIN = 16;

@@ -16,6 +16,7 @@ import { openClientApi } from "./gateway/client-api.ts";
 import { startGateway } from "./gateway/gateway.ts";
 import { accessTokens } from "./gateway/tokens.ts";
 import { Ingress } from "./ingress/ingress.ts";
+import { type InspectorOptions, inspectorRoutes } from "./inspector/routes.ts";
 import { FEDERATION_WINDOW_MS } from "./limits.ts";
 import type { ServerName } from "./matrix/ids.ts";
 import { type MemoryOptions, Worker } from "./worker/worker.ts";
@@ -43,6 +44,8 @@ export interface StartOptions {
   readonly whoami?: string;
   /** Rooms can be made and written to over HTTP, without any auth rules. */
   readonly standalone?: boolean;
+  /** Serves the inspector, to whom it says: it shows private receipts. */
+  readonly inspect?: Pick<InspectorOptions, "access" | "page">;
   readonly log: Logger;
 }
 
@@ -102,6 +105,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       routes.push(api.routes);
     }
     if (roles.has("gateway") && hsToken !== undefined) routes.push(await appservice({ nc, hsToken, log }));
+    if (options.inspect !== undefined) routes.push(inspectorRoutes({ ...options.inspect, nc, partitions, log }));
     const gateway = await startGateway({ ...options.http, ready, log, routes });
     closing.push(() => gateway.close());
     if (api !== undefined) closing.push(async () => api.drain());

@@ -1,9 +1,10 @@
 /** `tidemark start`: runs until it is told to stop. */
-import { Command, Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError } from "../errors.ts";
 import { readHsToken } from "../homeserver/registration.ts";
 import {
   ACTIVE_ROOMS_MAX,
+  ADMIN_TOKEN_CHARS_MIN,
   CHECKPOINT_ENTRIES,
   CHECKPOINT_MS,
   DRAIN_MS_MAX,
@@ -25,6 +26,7 @@ import {
   serverNames,
   someOf,
 } from "./options.ts";
+import { wrongUsage } from "./rooms.ts";
 
 export function startCommand(): Command {
   return new Command("start")
@@ -106,18 +108,34 @@ export function startCommand(): Command {
         "TIDEMARK_STANDALONE",
       ),
     )
+    .addOption(
+      new Option("--inspect", "serve the inspector at /inspect; it shows private receipts").env("TIDEMARK_INSPECT"),
+    )
+    .addOption(
+      new Option("--admin-token <token>", `who may use the inspector; at least ${ADMIN_TOKEN_CHARS_MIN} characters`)
+        .env("TIDEMARK_ADMIN_TOKEN")
+        .argParser(adminToken),
+    )
     .addOption(logLevelOption())
-    .action(async (options, command: Command) => {
-      const { serverName: serverNames, registration } = options;
+    .action(async (options) => {
+      const { inspect, adminToken, serverName: serverNames, registration, ...rest } = options;
       const hsToken = registration === undefined ? options.hsToken : await readHsToken(registration);
       if (hsToken !== undefined && serverNames === undefined) {
-        command.error("error: a homeserver that pushes needs --server-name, to tell its users from others'");
+        wrongUsage("a homeserver that pushes needs --server-name, to tell its users from others'");
       }
+      if (inspect && adminToken === undefined) wrongUsage("--inspect needs --admin-token <token>");
       const log = logger(options.logLevel);
       const stopped = stopSignal();
       const { activeRooms: activeRoomsMax, idleMs, checkpointMs, checkpointEntries } = options;
       const memory = { activeRoomsMax, idleMs, checkpointMs, checkpointEntries };
-      const tidemark = await start({ ...options, memory, serverNames, hsToken, log });
+      const tidemark = await start({
+        ...rest,
+        ...(inspect && { inspect: { access: { adminToken } } }),
+        memory,
+        serverNames,
+        hsToken,
+        log,
+      });
       process.stdout.write(`tidemark ready nats=${tidemark.natsUrl} http=${tidemark.httpUrl}\n`);
       const why = await Promise.race([stopped, tidemark.brokerLost.then(() => "broker lost" as const)]);
       log.info({ why }, "stopping");
@@ -129,6 +147,13 @@ export function startCommand(): Command {
       clearTimeout(timer);
       if (why === "broker lost") throw new TidemarkError("BUS_UNAVAILABLE", "the broker of this process has ended");
     });
+}
+
+function adminToken(text: string): string {
+  if (text.length < ADMIN_TOKEN_CHARS_MIN) {
+    throw new InvalidArgumentError(`must have at least ${ADMIN_TOKEN_CHARS_MIN} characters.`);
+  }
+  return text;
 }
 
 /** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */
