@@ -10,7 +10,7 @@ import type { Bus } from "../bus/connection.ts";
 import { jsonFault } from "../bus/untrusted.ts";
 import { Frontend } from "../frontend/frontend.ts";
 import { USER_REQUESTS_MAX, USER_REQUESTS_WINDOW_MS } from "../limits.ts";
-import { type RoomId, roomId } from "../matrix/ids.ts";
+import { roomId } from "../matrix/ids.ts";
 import { accountRoutes, publicRoutes } from "./account-routes.ts";
 import type { Api } from "./api.ts";
 import { historyRoutes } from "./history-routes.ts";
