@@ -141,6 +141,9 @@ export const RECENT_BYTES_MAX = 67_108_864;
 /** Deltas by which one gateway may be behind another. */
 export const GATEWAY_LAG_MAX = 1_000;
 
+/** Deltas of each partition that a gateway reads when it starts, so that clients of others can go on with it. */
+export const RECENT_DELTAS_READ = 2_000;
+
 /** Events of a room in one `/sync` when the filter names no number. */
 export const SYNC_TIMELINE_DEFAULT = 10;
 

@@ -9,7 +9,7 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from "fastif
 import type { Bus } from "../bus/connection.ts";
 import { jsonFault } from "../bus/untrusted.ts";
 import { Frontend } from "../frontend/frontend.ts";
-import { USER_REQUESTS_MAX, USER_REQUESTS_WINDOW_MS } from "../limits.ts";
+import { RECENT_DELTAS_READ, USER_REQUESTS_MAX, USER_REQUESTS_WINDOW_MS } from "../limits.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
 import { accountRoutes, publicRoutes } from "./account-routes.ts";
 import { historyRoutes } from "./history-routes.ts";
@@ -55,7 +55,7 @@ export async function openClientApi({
   tokens,
   standalone = false,
 }: ClientApiOptions): Promise<ClientApi> {
-  const frontend = new Frontend(nc, partitions);
+  const frontend = new Frontend(nc, partitions, { back: RECENT_DELTAS_READ });
   const users = new OnlineUsers(frontend);
   const recent = await followAll(frontend, users);
   const sync = new Sync({ frontend, recent, users });
@@ -107,7 +107,8 @@ export async function openClientApi({
 async function followAll(frontend: Frontend, users: OnlineUsers): Promise<RecentDeltas> {
   const recent = new RecentDeltas(frontend.partitions);
   const follow = async (partition: number) => {
-    const mark = await frontend.follow(partition, {
+    await frontend.follow(partition, {
+      begin: (mark) => recent.begin(partition, mark),
       delta: (delta, mark, bytes) => {
         recent.add(partition, delta, mark, bytes);
         users.receive(delta, mark);
@@ -117,7 +118,6 @@ async function followAll(frontend: Frontend, users: OnlineUsers): Promise<Recent
         users.wakeAll();
       },
     });
-    recent.begin(partition, mark);
   };
   await Promise.all(Array.from({ length: frontend.partitions }, (_, partition) => follow(partition)));
   return recent;

@@ -51,7 +51,8 @@ export async function startGateway({ host, port, ready, log, routes = [] }: Gate
     http: { maxHeaderSize: HTTP_HEADER_BYTES_MAX, headersTimeout: HTTP_REQUEST_MS_MAX },
     routerOptions: { maxParamLength: PARAM_CHARS_MAX, ignoreTrailingSlash: true },
     return503OnClosing: false,
-    frameworkErrors: (error: FastifyError, _request, reply) => void sendError(error, reply),
+    // Comes before any hook.
+    frameworkErrors: (error: FastifyError, _request, reply) => void sendError(error, reply.headers(CORS)),
   });
   app.setErrorHandler((error, _request, reply) => sendError(error, reply));
   app.setNotFoundHandler((_request, reply) => sendError(unrecognized(), reply));
