@@ -169,8 +169,8 @@ export const THREADS_CACHED_MAX = 100_000;
 export const USER_REQUESTS_MAX = 2_000;
 export const USER_REQUESTS_WINDOW_MS = 10_000;
 
-/** A client that takes nothing of an answer for so long is cut off. */
-export const SLOW_READER_MS = 10_000;
+/** A client that takes nothing of an answer for so long is cut off, at the latest after twice as long. */
+export const SLOW_READER_MS = 5_000;
 
 /** A request has to be here completely within so long. */
 export const HTTP_REQUEST_MS_MAX = 30_000;

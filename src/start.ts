@@ -85,7 +85,6 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const routes = api === undefined ? [] : [api.routes];
     const gateway = await startGateway({ ...options.http, ready, log, routes });
     closing.push(() => gateway.close());
-    if (api !== undefined) closing.push(async () => api.drain());
 
     const brokerLost = new Promise<void>((resolve) => {
       void broker?.exited.then(() => {

@@ -44,8 +44,6 @@ export interface Api {
 
 export interface ClientApi {
   readonly routes: FastifyPluginAsync;
-  /** Answers who waits, and lets nobody wait any more. */
-  drain(): void;
   close(): Promise<void>;
 }
 
@@ -77,6 +75,7 @@ export async function openClientApi({
 
   const routes: FastifyPluginAsync = async (app) => {
     takeJson(app);
+    app.addHook("preClose", async () => sync.close());
     publicRoutes(app);
     await app.register(async (scope) => {
       scope.addHook("onRequest", async (request) => {
@@ -95,7 +94,6 @@ export async function openClientApi({
   };
   return {
     routes,
-    drain: () => sync.close(),
     close: async () => {
       users.close();
       await frontend[Symbol.asyncDispose]();
