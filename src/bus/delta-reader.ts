@@ -40,7 +40,7 @@ export interface FullyRead {
 }
 
 /** What only its user may see. */
-export interface PrivateDelta extends Published {
+interface PrivateDelta extends Published {
   readonly kind: "private";
   readonly user_id: UserId;
   readonly event?: ReceiptEvent;
