@@ -4,7 +4,7 @@
  */
 import { type Entry, type Position, positionOf, RECEIPT, type ReceiptEntry } from "../../actors/entry.ts";
 import { fold, type Judgement, type Outcome } from "../../actors/fold.ts";
-import { emptyRoom, type Room } from "../../actors/room.ts";
+import { Room } from "../../actors/room.ts";
 import type { RoomRecord } from "../../actors/rooms.ts";
 import type { Bus } from "../../src/bus/connection.ts";
 import { LogReader, lastSequence } from "../../src/bus/log.ts";
@@ -37,7 +37,7 @@ export async function foldLogs(nc: Bus, partitions: number): Promise<Refold> {
 
   for (let partition = 0; partition < partitions; partition++) {
     for (const { room: id, record } of await readLog(nc, partition)) {
-      const room = rooms.get(id) ?? emptyRoom(id);
+      const room = rooms.get(id) ?? new Room(id);
       rooms.set(id, room);
       for (const [index, entry] of record.entries.entries()) {
         const position = positionOf(record.sequence, index);

@@ -70,7 +70,7 @@ export function judge({ session, expected, answers, refold }: Judged): Omit<Find
   for (const room of rooms) {
     const liveOrders = answers.orders.get(room) ?? none;
     order.push(...compareOrder(room, streamed.get(room) ?? [], liveOrders));
-    const infos = refold.rooms.get(room)?.events ?? new Map();
+    const infos = new Map(refold.rooms.get(room)?.events ?? []);
     againEvents += infos.size;
     for (const id of new Set([...liveOrders.keys(), ...infos.keys()])) {
       const one = liveOrders.get(id) ?? null;

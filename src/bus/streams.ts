@@ -19,6 +19,7 @@ import {
   DELTAS_AGE_MS,
   FEDERATION_AGE_MS,
   PARTITIONS_DEFAULT,
+  PARTITIONS_MAX,
   REJECTED_AGE_MS,
 } from "../limits.ts";
 import { isNotFound, translate } from "./connection.ts";
@@ -60,6 +61,18 @@ export async function prepareBus(nc: NatsConnection, wanted: number | undefined)
   }
 }
 
+/** The partition count of a broker that Tidemark has run on. Makes nothing. Throws `BUS_MISMATCH` when it has not. */
+export async function partitionCount(nc: NatsConnection): Promise<number> {
+  try {
+    const bucket = await nc.jetstream().views.kv(PARTITIONS_BUCKET, { bindOnly: true });
+    const stored = Number((await bucket.get(PARTITIONS_KEY))?.string());
+    if (Number.isInteger(stored) && stored > 0) return stored;
+  } catch (error) {
+    if (!isNotFound(error)) throw translate(error, "read the partition count");
+  }
+  throw new TidemarkError("BUS_MISMATCH", "no Tidemark has run on this broker: it has no logs");
+}
+
 async function agreeOnPartitions(nc: NatsConnection, wanted: number | undefined): Promise<number> {
   const bucket = await nc.jetstream().views.kv(PARTITIONS_BUCKET, { history: 1 });
   if ((await bucket.get(PARTITIONS_KEY)) === null) {
@@ -69,7 +82,7 @@ async function agreeOnPartitions(nc: NatsConnection, wanted: number | undefined)
     });
   }
   const stored = Number((await bucket.get(PARTITIONS_KEY))?.string());
-  if (!Number.isInteger(stored) || stored < 1) {
+  if (!Number.isInteger(stored) || stored < 1 || stored > PARTITIONS_MAX) {
     throw new TidemarkError("BUS_MISMATCH", `the key ${PARTITIONS_KEY} of the bucket ${PARTITIONS_BUCKET} is no count`);
   }
   if (wanted !== undefined && wanted !== stored) {
@@ -79,18 +92,6 @@ async function agreeOnPartitions(nc: NatsConnection, wanted: number | undefined)
     );
   }
   return stored;
-}
-
-/** The partition count, for who only reads. Throws `BUS_UNAVAILABLE` when no Tidemark has run on this broker yet. */
-export async function partitionCount(nc: NatsConnection): Promise<number> {
-  try {
-    const bucket = await nc.jetstream().views.kv(PARTITIONS_BUCKET, { history: 1, bindOnly: true });
-    const count = Number((await bucket.get(PARTITIONS_KEY))?.string());
-    if (Number.isInteger(count) && count > 0) return count;
-  } catch (error) {
-    throw translate(error, "read the partition count");
-  }
-  throw new TidemarkError("BUS_UNAVAILABLE", "no Tidemark has made its logs on this broker yet");
 }
 
 async function ensureStream(jsm: JetStreamManager, wanted: Partial<StreamConfig>): Promise<void> {

@@ -10,8 +10,9 @@ import type { Bus } from "../bus/connection.ts";
 import { jsonFault } from "../bus/untrusted.ts";
 import { Frontend } from "../frontend/frontend.ts";
 import { RECENT_DELTAS_READ, USER_REQUESTS_MAX, USER_REQUESTS_WINDOW_MS } from "../limits.ts";
-import { type RoomId, roomId } from "../matrix/ids.ts";
+import { roomId } from "../matrix/ids.ts";
 import { accountRoutes, publicRoutes } from "./account-routes.ts";
+import type { Api } from "./api.ts";
 import { historyRoutes } from "./history-routes.ts";
 import { badJson, forbidden, MatrixError, notJson, param } from "./matrix-error.ts";
 import { OnlineUsers } from "./online-users.ts";
@@ -28,18 +29,6 @@ export interface ClientApiOptions {
   readonly tokens: Tokens;
   /** Whether rooms can be made and written to here, without a homeserver. */
   readonly standalone?: boolean;
-}
-
-/** What routes share. */
-export interface Api {
-  readonly frontend: Frontend;
-  readonly recent: RecentDeltas;
-  readonly users: OnlineUsers;
-  readonly sync: Sync;
-  /** Who asks. */
-  device(request: FastifyRequest): Device;
-  /** The room that the path names. Throws `M_FORBIDDEN` unless whoever asks is joined. */
-  joinedRoom(request: FastifyRequest): Promise<RoomId>;
 }
 
 export interface ClientApi {
@@ -149,12 +138,4 @@ function takeJson(app: FastifyInstance): void {
     if (fault === undefined) done(null, value);
     else done(badJson(`The request body is not accepted: ${fault}`));
   });
-}
-
-/** The body, which must be a JSON object. Throws `M_NOT_JSON` when there is none, `M_BAD_JSON` when it is something else. */
-export function bodyOf(request: FastifyRequest): Record<string, unknown> {
-  const { body } = request;
-  if (body === undefined) throw notJson("The request has no body");
-  if (typeof body === "object" && body !== null && !Array.isArray(body)) return body as Record<string, unknown>;
-  throw badJson("The request body must be an object");
 }

@@ -50,7 +50,7 @@ export async function startGateway({ host, port, ready, log, routes = [] }: Gate
     bodyLimit: HTTP_BODY_BYTES_MAX,
     requestTimeout: HTTP_REQUEST_MS_MAX,
     http: { maxHeaderSize: HTTP_HEADER_BYTES_MAX, headersTimeout: HTTP_REQUEST_MS_MAX },
-    routerOptions: { maxParamLength: PARAM_CHARS_MAX, ignoreTrailingSlash: true },
+    routerOptions: { maxParamLength: PARAM_CHARS_MAX },
     return503OnClosing: false,
     // Comes before any hook.
     frameworkErrors: (error: FastifyError, _request, reply) => void sendError(error, reply.headers(CORS)),

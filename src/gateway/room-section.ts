@@ -28,7 +28,7 @@ export interface RoomNews extends RoomChanges {
 
 /** Snapshot and state events → news. */
 export function newsOf(pages: readonly RoomSnapshot[], state: readonly MatrixEvent[], whole: boolean): RoomNews {
-  const { timeline, limited, private: own, fully_read: fullyRead } = pages[0]!;
+  const { timeline, limited = false, private: own, fully_read: fullyRead } = pages[0]!;
   const inTimeline = new Set(timeline.map(({ event_id }) => event_id));
   return {
     events: [...timeline],

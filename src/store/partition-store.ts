@@ -13,6 +13,7 @@
  * | a damaged file                                  | the same; the file is set aside, not deleted |
  * | a sequence beyond the log, or another log's     | the partition stops, and says what to do (see `Mark`) |
  */
+import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Database, open, type RootDatabase } from "lmdb";
@@ -24,12 +25,13 @@ import type { RoomStore } from "../../actors/room-store.ts";
 import type { Rows } from "../../actors/table.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { HOT_ROWS_MAX } from "../limits.ts";
-import type { RoomId, ThreadId, UserId } from "../matrix/ids.ts";
+import type { EventId, RoomId, ThreadId, UserId } from "../matrix/ids.ts";
 import { lmdbFault } from "./lmdb-file.ts";
 import {
   type EventRow,
   eventInfo,
   eventRow,
+  holds,
   type MarkerRow,
   type MembershipRow,
   marker,
@@ -68,7 +70,19 @@ interface Write {
 }
 
 type Key = string | (string | number)[];
-type TableName = "rooms" | "events" | "markers" | "members" | "memberships" | "state" | "held" | "unread";
+type TableName =
+  | "rooms"
+  | "events"
+  | "markers"
+  | "members"
+  | "memberships"
+  | "redactions"
+  | "state"
+  | "held"
+  | "unread";
+
+/** The tables of `TableName`, and `meta`. */
+const TABLES_MAX = 10;
 
 /** Beyond every room id: they begin with `!`. */
 const LAST_TEXT = "~";
@@ -82,18 +96,20 @@ export class PartitionStore implements RoomStore {
   readonly #meta: Database<unknown, string>;
   /** Numbers of rooms whose row is not committed yet. */
   readonly #numbers = new Map<RoomId, number>();
+  readonly #owner = randomUUID();
   #nextNumber: number;
   #mark: Mark | undefined;
 
   private constructor(dir: string) {
     this.#dir = dir;
-    this.#root = open({ path: dir, maxDbs: 16 });
+    this.#root = open({ path: dir, maxDbs: TABLES_MAX });
     const table = (name: TableName) => this.#root.openDB<unknown, Key>({ name });
     this.#tables = {
       rooms: table("rooms"),
       events: table("events"),
       markers: table("markers"),
       members: table("members"),
+      redactions: table("redactions"),
       memberships: table("memberships"),
       state: table("state"),
       held: table("held"),
@@ -117,7 +133,7 @@ export class PartitionStore implements RoomStore {
       store = new PartitionStore(dir);
     }
     const version = store.#meta.get("version");
-    if (version === VERSION) return store;
+    if (version === VERSION) return store.#own();
     if (version !== undefined) {
       log.info({ dir, version, wanted: VERSION }, "the checkpoint is of another version: it is rebuilt from the log");
       await store.close();
@@ -125,8 +141,16 @@ export class PartitionStore implements RoomStore {
       mkdirSync(dir);
       store = new PartitionStore(dir);
     }
-    await store.#meta.put("version", VERSION);
-    return store;
+    return store.#own();
+  }
+
+  /** From here on, whoever had the directory before can't write to it any more: two would spoil it. */
+  #own(): this {
+    this.#root.transactionSync(() => {
+      this.#meta.putSync("version", VERSION);
+      this.#meta.putSync("owner", this.#owner);
+    });
+    return this;
   }
 
   /** The last record that is included; undefined when none is. */
@@ -158,16 +182,20 @@ export class PartitionStore implements RoomStore {
     return { mark, rooms, writes };
   }
 
-  /** Writes a checkpoint. Throws `STORE_FAILED`, and then nothing of it is stored. */
-  async commit({ mark, rooms, writes }: Checkpoint): Promise<void> {
+  /**
+   * Writes a checkpoint. Throws `STORE_FAILED`, and then nothing of it is stored. Synchronous: where the disk is full,
+   * lmdb's asynchronous writes also reject a promise that nobody can reach.
+   */
+  commit({ mark, rooms, writes }: Checkpoint): void {
     try {
-      await this.#root.batch(() => {
+      this.#root.transactionSync(() => {
+        if (this.#meta.get("owner") !== this.#owner) throw new Error("another process has taken this directory over");
         for (const { table, key, value } of writes) {
-          if (value === undefined) void this.#tables[table].remove(key);
-          else void this.#tables[table].put(key, value);
+          if (value === undefined) this.#tables[table].removeSync(key);
+          else this.#tables[table].putSync(key, value);
         }
-        void this.#meta.put("rooms", this.#nextNumber);
-        void this.#meta.put("mark", mark);
+        this.#meta.putSync("rooms", this.#nextNumber);
+        this.#meta.putSync("mark", mark);
       });
     } catch (cause) {
       throw this.#failed(cause);
@@ -185,7 +213,7 @@ export class PartitionStore implements RoomStore {
 
   #takeRoom(room: Room, writes: Write[]): void {
     const number = this.#numberOf(room.id);
-    const { events, markers, members, held, unread } = room;
+    const { events, markers, members, redactions, held, unread } = room;
     for (const [id, info] of events.take()) writes.push({ table: "events", key: [number, id], value: eventRow(info) });
     for (const [user, list] of markers.rows.take()) {
       writes.push({ table: "markers", key: [number, user], value: list.map(markerRow) });
@@ -195,6 +223,9 @@ export class PartitionStore implements RoomStore {
       const position = room.state.get(stateKey("m.room.member", user)) ?? room.position;
       const row: MembershipRow = [membership, position];
       writes.push({ table: "memberships", key: [user, room.id], value: row });
+    }
+    for (const [target, redaction] of redactions.take()) {
+      writes.push({ table: "redactions", key: [number, target], value: redaction });
     }
     for (const [key, position] of room.state.take())
       writes.push({ table: "state", key: [number, key], value: position });
@@ -222,16 +253,17 @@ export class PartitionStore implements RoomStore {
 
   /** A room that was never stored has rows to come: they leave memory once they are there. */
   #stored(row: RoomRow | undefined, number: number): StoredRoom {
-    const { events, markers, members, state, held, unread } = this.#tables;
+    const { events, markers, members, redactions, state, held, unread } = this.#tables;
     return {
       facts: row === undefined ? undefined : roomFacts(row),
-      events: this.#rows(events, number, (_, value) => eventInfo(value as EventRow)),
+      events: this.#rows(events, number, (id: EventId, value) => eventInfo(id, value as EventRow)),
       markers: this.#rows(markers, number, (user: UserId, value) =>
         (value as MarkerRow[]).map((stored) => marker(user, stored)),
       ),
       members: this.#rows(members, number, (_, value) => value as string),
+      redactions: this.#rows(redactions, number, (_, value) => value as EventId),
       state: this.#rows(state, number, (_, value) => value as Position),
-      held: row === undefined || row[5] === 0 ? [] : this.#held(held, number),
+      held: row === undefined || !holds(row) ? [] : this.#held(held, number),
       unread: {
         threads: () => this.#threads(unread, number),
         after: (thread, order) => this.#unreadAfter(unread, [number, thread, order]),

@@ -31,13 +31,14 @@ export function markerMessages(partition: number, delta: RoomDelta): Message[] {
   const messages: Message[] = [];
   if (delta.markers.size > 0) {
     const subject = clientReceipts(partition, delta.room);
-    const markers = [...delta.markers].sort((a, b) => a.position - b.position);
-    const payloads = split(markers, delta.previous.receipts, (part, position, previous) =>
+    const payloads = split(byPosition(delta.markers), delta.previous.receipts, (part, position, previous) =>
       encode({ v: V, room_id: delta.room, position, previous, event: receiptEvent(part) }),
     );
     for (const payload of payloads) messages.push({ subject, payload });
   }
-  for (const [user, markers] of delta.privateMarkers) messages.push(privateMessage(partition, delta, user, markers));
+  for (const [user, markers] of delta.privateMarkers) {
+    messages.push(...privateMessages(partition, delta, user, markers));
+  }
   for (const { position, receipt, rejected } of delta.rejections) {
     const { reason, detail } = rejected;
     const payload = encode({ v: V, room_id: delta.room, position, entry: rejectedEntry(receipt), reason, detail });
@@ -46,25 +47,25 @@ export function markerMessages(partition: number, delta: RoomDelta): Message[] {
   return messages;
 }
 
-/** `tidemark.user.<partition>.<user>.receipts`: a user has few markers in a room, so it always fits. */
-function privateMessage(partition: number, { room }: RoomDelta, user: UserId, markers: ReadonlySet<Marker>): Message {
-  const shown: Marker[] = [];
-  let fullyRead: Marker | undefined;
-  let position = 0;
-  for (const marker of markers) {
-    position = Math.max(position, marker.position);
-    if (marker.type === FULLY_READ) fullyRead = marker;
-    else shown.push(marker);
-  }
-  const payload = encode({
-    v: V,
-    user_id: user,
-    room_id: room,
-    position,
-    ...(shown.length > 0 && { event: receiptEvent(shown) }),
-    ...(fullyRead !== undefined && { fully_read: fullyReadOf(fullyRead) }),
-  });
-  return { subject: userReceipts(partition, user), payload };
+/** `tidemark.user.<partition>.<user>.receipts`: one message, or more for a user of very many threads. */
+function privateMessages(partition: number, { room }: RoomDelta, user: UserId, markers: Iterable<Marker>): Message[] {
+  const subject = userReceipts(partition, user);
+  return split(byPosition(markers), 0, (part, position) => {
+    const shown = part.filter(({ type }) => type !== FULLY_READ);
+    const fullyRead = part.find(({ type }) => type === FULLY_READ);
+    return encode({
+      v: V,
+      user_id: user,
+      room_id: room,
+      position,
+      ...(shown.length > 0 && { event: receiptEvent(shown) }),
+      ...(fullyRead !== undefined && { fully_read: fullyReadOf(fullyRead) }),
+    });
+  }).map((payload) => ({ subject, payload }));
+}
+
+function byPosition(markers: Iterable<Marker>): Marker[] {
+  return [...markers].sort((a, b) => a.position - b.position);
 }
 
 export function fullyReadOf(marker: Marker): { event_id: string; order: number } {

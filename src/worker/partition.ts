@@ -11,9 +11,11 @@ import type { Bus } from "../bus/connection.ts";
 import { publishedThrough } from "../bus/deltas.ts";
 import { LogReader, lastSequence, readRecord } from "../bus/log.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
+import { DRAIN_FOLD_MS_MAX, DRAIN_FOLD_POLL_MS } from "../limits.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 import { PartitionStore } from "../store/partition-store.ts";
 import { Checkpoints } from "./checkpoints.ts";
+import { type FederationOptions, FederationPublisher } from "./federation.ts";
 import { type Membership, Memberships } from "./memberships.ts";
 import { Publisher } from "./publisher.ts";
 
@@ -23,6 +25,7 @@ interface PartitionOptions {
   readonly partition: number;
   /** Where all partitions' checkpoints are. */
   readonly data: string;
+  readonly federation: FederationOptions;
   readonly log: Logger;
   /** ms since 1970 */
   readonly now: () => number;
@@ -47,6 +50,8 @@ export class Partition {
   readonly #actor: ActorRefFrom<typeof partitionMachine>;
   #claimed: Claimed | undefined;
   #folded = 0;
+  /** Settles when no reader is being opened. Never rejects. */
+  #opening: Promise<void> = Promise.resolve();
   #failure: unknown;
 
   constructor(options: PartitionOptions) {
@@ -70,10 +75,12 @@ export class Partition {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Publishes what waits, saves, and folds nothing more. */
+  /** Folds what is in the log by now, publishes what waits, saves, and folds nothing more. */
   async stop(): Promise<void> {
+    if (this.live) await this.#foldRest();
     this.#actor.send({ type: "DRAIN" });
     await waitFor(this.#actor, (state) => state.matches("released") || state.matches("failed"));
+    await this.#opening; // a consumer that is being made when the connection closes would be tried for minutes
     this.#claimed?.publisher.close();
     this.#claimed?.checkpoints.close();
     await this.#claimed?.store.close();
@@ -102,7 +109,8 @@ export class Partition {
     this.#folded = store.mark?.sequence ?? 0;
     // A checkpoint is written once everything in it is published.
     const published = Math.max(positionOf(this.#folded + 1, 0) - 1, await publishedThrough(nc, partition));
-    const publisher = new Publisher({ partition, acked, published, log, startedAt: now() });
+    const federation = new FederationPublisher({ ...this.#options.federation, partition, acked, log });
+    const publisher = new Publisher({ partition, acked, federation, published, log, startedAt: now() });
     const failed = (error: unknown) => this.#actor.send({ type: "FAIL", error });
     const memberships = new Memberships(store);
     const rooms = new Rooms({
@@ -174,14 +182,17 @@ export class Partition {
     const pause = async () => {
       reader?.close();
       await Promise.all([publisher.relieved(), checkpoints.done()]);
-      if (!stopped) await open();
+      if (!stopped) begin();
+    };
+    const begin = () => {
+      this.#opening = open().catch(fail);
     };
 
     lastSequence(nc, partition)
       .then((last) => {
         goal = last;
         caughtUp();
-        return open();
+        if (!stopped) begin();
       })
       .catch(fail);
     return () => {
@@ -195,6 +206,20 @@ export class Partition {
     rooms.deliver(fetch);
     this.#folded = fetch.at(-1)!.record.sequence;
     checkpoints.folded(fetch);
+  }
+
+  /** What was acknowledged before a drain is told before its end. */
+  async #foldRest(): Promise<void> {
+    const { nc, partition, log } = this.#options;
+    const deadline = AbortSignal.timeout(DRAIN_FOLD_MS_MAX);
+    try {
+      const last = await lastSequence(nc, partition);
+      while (this.#folded < last && this.live && !deadline.aborted) {
+        await new Promise((resolve) => setTimeout(resolve, DRAIN_FOLD_POLL_MS));
+      }
+    } catch (error) {
+      log.warn({ partition, reason: reasonOf(error) }, "drained without the end of the log");
+    }
   }
 
   async #drain(): Promise<void> {

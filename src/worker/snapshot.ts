@@ -2,7 +2,7 @@
  * What a room looks like now, or what changed in it since a position: the answer to `snapshot` (DESIGN 4.5).
  *
  * With `since`, only markers and live events beyond that position are told, so a reader that was away for any length of
- * time gets exactly what it lacks. With `markers_limit`, the markers come in the order of their positions, and
+ * time gets exactly what it lacks; `limited` is true when live events beyond it are left out. With `markers_limit`, the markers come in the order of their positions, and
  * `markers_more` is the `since` to go on with: a marker that moves in the meantime comes again, and none is missed.
  */
 import { receiptEvent } from "../../actors/changes.ts";
@@ -47,7 +47,7 @@ export async function snapshot(bodies: Bodies, room: Room, query: SnapshotQuery)
   const timeline = newest(await bodies.at(room, limit === 0 ? [] : newer.slice(-limit)));
   // Whether live events beyond `since` are left out.
   const limited = timeline.length < newer.length || newer.length === TIMELINE_EVENTS_MAX;
-  return { ...answer, timeline, limited };
+  return { ...answer, timeline, ...(limited && { limited }) };
 }
 
 /** As many of the last events as an answer may have. */

@@ -18,7 +18,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdir, readdir, readFile, realpath, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -37,6 +37,9 @@ const INFO_LIMIT_MS = 1_000;
 const STOP_LIMIT_MS = 10_000;
 const LOG_TAIL_LINES = 20;
 
+/** A snapshot of a room with tens of thousands of markers is one message. */
+const PAYLOAD_BYTES_MAX = 8_388_608;
+
 const LOOPBACK = "127.0.0.1";
 const ORPHAN_GUARD = `read -r _; kill -TERM "$1"; sleep ${ORPHAN_STOP_LIMIT_S}; kill -KILL "$1"`;
 
@@ -45,6 +48,8 @@ export interface BrokerOptions {
   readonly storeDir: string;
   /** 0, the default, is a free one. */
   readonly port?: number;
+  /** The largest message that it takes. */
+  readonly payloadBytesMax?: number;
   /** The broker's own log lines. */
   readonly log?: (line: string) => void;
 }
@@ -61,7 +66,7 @@ export interface Broker extends AsyncDisposable {
 
 /** Resolves when the broker accepts clients. Throws, with the broker's last log lines, when it doesn't come to that. */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
-  const { port = 0, log = () => {} } = options;
+  const { port = 0, payloadBytesMax = PAYLOAD_BYTES_MAX, log = () => {} } = options;
   await mkdir(options.storeDir, { recursive: true });
   const storeDir = await realpath(options.storeDir);
   const portsDir = join(storeDir, "ports");
@@ -72,10 +77,26 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   await storeFree(portsDir, name);
   await rm(portsDir, { recursive: true, force: true });
   await mkdir(portsDir);
+  const config = join(storeDir, "nats-server.conf");
+  await writeFile(config, `max_payload: ${payloadBytesMax}\n`);
 
   const child = spawn(
     executable.path,
-    ["-a", LOOPBACK, "-p", String(port || -1), "-n", name, "-js", "-sd", storeDir, "--ports_file_dir", portsDir],
+    [
+      "-c",
+      config,
+      "-a",
+      LOOPBACK,
+      "-p",
+      String(port || -1),
+      "-n",
+      name,
+      "-js",
+      "-sd",
+      storeDir,
+      "--ports_file_dir",
+      portsDir,
+    ],
     { detached: true, stdio: ["ignore", "ignore", "pipe"] },
   );
   await once(child, "spawn");

@@ -1,0 +1,148 @@
+/** Who may import whom (DESIGN section 8). */
+import { readdir, readFile } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+
+const ROOT = join(import.meta.dirname, "..");
+
+/** Whatever is further down may import what is further up, and what is beside it; all may import the first. */
+const LAYERS: readonly (readonly string[])[] = [
+  ["src/limits.ts", "src/errors.ts"],
+  ["src/matrix/"],
+  ["actors/"],
+  ["src/bus/"],
+  ["src/store/"],
+  ["src/ingress/"],
+  ["src/worker/"],
+  ["src/frontend/"],
+  ["src/federation/"],
+  ["src/homeserver/"],
+  ["src/gateway/"],
+  ["src/replay/"],
+  ["src/inspector/"],
+  ["src/start.ts"],
+  ["src/commands/"],
+  ["src/cli.ts"],
+];
+
+/** `import … from "x"`, `export … from "x"`, `import "x"`, `import("x")`; types too. */
+const IMPORT = /\bfrom\s*"([^"]+)"|\bimport\s*\(?\s*"([^"]+)"/g;
+
+interface Source {
+  /** From the top of the project. */
+  readonly path: string;
+  /** Files of the project. */
+  readonly files: readonly string[];
+  /** Packages, and modules of Node. */
+  readonly packages: readonly string[];
+}
+
+async function read(path: string): Promise<Source> {
+  const text = await readFile(join(ROOT, path), "utf8");
+  const imports = Array.from(text.matchAll(IMPORT), (match) => (match[1] ?? match[2])!);
+  const isFile = (name: string) => name.startsWith(".");
+  return {
+    path,
+    files: imports.filter(isFile).map((name) => relative(ROOT, join(ROOT, dirname(path), name))),
+    packages: imports.filter((name) => !isFile(name)),
+  };
+}
+
+async function readAll(): Promise<readonly Source[]> {
+  const paths: string[] = [];
+  for (const folder of ["src", "actors"]) {
+    for (const entry of await readdir(join(ROOT, folder), { recursive: true, withFileTypes: true })) {
+      if (entry.isFile() && /\.tsx?$/.test(entry.name)) paths.push(relative(ROOT, join(entry.parentPath, entry.name)));
+    }
+  }
+  return Promise.all(paths.sort().map(read));
+}
+
+function layerOf(path: string): number {
+  return LAYERS.findIndex((layer) =>
+    layer.some((name) => (name.endsWith("/") ? path.startsWith(name) : path === name)),
+  );
+}
+
+/** A way along imports from a file back to itself; undefined when there is none. */
+function cycleIn(sources: readonly Source[]): string[] | undefined {
+  const byPath = new Map(sources.map((source) => [source.path, source]));
+  const done = new Set<string>();
+  const visit = (path: string, way: readonly string[]): string[] | undefined => {
+    if (way.includes(path)) return [...way.slice(way.indexOf(path)), path];
+    if (done.has(path)) return undefined;
+    for (const next of byPath.get(path)?.files ?? []) {
+      const cycle = visit(next, [...way, path]);
+      if (cycle !== undefined) return cycle;
+    }
+    done.add(path);
+    return undefined;
+  };
+  for (const { path } of sources) {
+    const cycle = visit(path, []);
+    if (cycle !== undefined) return cycle;
+  }
+  return undefined;
+}
+
+const sources = await readAll();
+const layers = suite("layers");
+
+layers("are known for every file", () => {
+  assert.ok(sources.length > 30);
+  assert.equal(
+    sources.map(({ path }) => path).filter((path) => layerOf(path) < 0),
+    [],
+  );
+});
+
+layers("are read from all imports that there are", () => {
+  const known = new Set(sources.map(({ path }) => path));
+  const imports = sources.flatMap(({ files }) => files);
+  assert.ok(imports.length > 100);
+  assert.equal(
+    imports.filter((path) => !known.has(path)),
+    [],
+  );
+});
+
+layers("import only what stands before them", () => {
+  const wrong = sources.flatMap(({ path, files }) =>
+    files.filter((file) => layerOf(file) > layerOf(path)).map((file) => `${path} imports ${file}`),
+  );
+  assert.equal(wrong, []);
+});
+
+layers("have one that knows NATS: the bus", () => {
+  const knowing = sources.filter(({ packages }) => packages.some((name) => /^(?:nats|@nats-io\/.*)$/.test(name)));
+  assert.ok(knowing.length > 0);
+  assert.equal(
+    knowing.map(({ path }) => path).filter((path) => !path.startsWith("src/bus/")),
+    [],
+  );
+});
+
+layers("have two that do no I/O: actors import xstate alone, what is Matrix zod alone", () => {
+  for (const [folder, allowed] of [
+    ["actors/", "xstate"],
+    ["src/matrix/", "zod"],
+  ] as const) {
+    const others = sources
+      .filter(({ path }) => path.startsWith(folder))
+      .flatMap(({ path, packages }) => packages.filter((name) => name !== allowed).map((name) => `${path}: ${name}`));
+    assert.equal(others, []);
+  }
+});
+
+layers("have no imports that go round in a circle", () => {
+  assert.is(cycleIn(sources)?.join(" → "), undefined);
+});
+
+layers("are searched for circles that would be found", () => {
+  const file = (path: string, ...files: string[]) => ({ path, files, packages: [] });
+  assert.is(cycleIn([file("a", "b", "c"), file("b", "c"), file("c")]), undefined);
+  assert.equal(cycleIn([file("x", "a"), file("a", "b"), file("b", "c"), file("c", "a")]), ["a", "b", "c", "a"]);
+});
+
+layers.run();

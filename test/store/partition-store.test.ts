@@ -1,0 +1,116 @@
+import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { open } from "lmdb";
+import { pino } from "pino";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { fold } from "../../actors/fold.ts";
+import { Room } from "../../actors/room.ts";
+import type { TidemarkError } from "../../src/errors.ts";
+import { type Mark, PartitionStore } from "../../src/store/partition-store.ts";
+import { ALICE, BOB, live, ROOM, receipt } from "../support/given.ts";
+import { stateOf } from "../support/room-state.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
+
+const log = pino({ level: "silent" });
+const MARK: Mark = { sequence: 3, room: ROOM, at: 1, entries: 2 };
+const USERS = [ALICE, BOB];
+
+function foldedRoom(room: Room): Room {
+  for (const [i, entry] of [live("$a"), live("$b"), receipt(BOB, "$a")].entries()) fold(room, 1024 + i, entry);
+  return room;
+}
+
+/** A store with one room, closed. */
+async function stored(dir: string): Promise<void> {
+  const store = await PartitionStore.open(dir, log);
+  store.commit(store.take([foldedRoom(store.load(ROOM))], MARK));
+  await store.close();
+}
+
+const store = suite("a partition's store");
+
+store("has what was committed, and the record that it includes, after it was closed", async () => {
+  using dir = temporaryDirectory();
+  await stored(dir.path);
+  const again = await PartitionStore.open(dir.path, log);
+  assert.equal(again.mark, MARK);
+  assert.ok(again.has(ROOM));
+  assert.equal(stateOf(again.load(ROOM), USERS), stateOf(foldedRoom(new Room(ROOM)), USERS));
+  await again.close();
+});
+
+store("knows nothing of what was taken and never committed", async () => {
+  using dir = temporaryDirectory();
+  const before = await PartitionStore.open(dir.path, log);
+  before.take([foldedRoom(before.load(ROOM))], MARK);
+  await before.close();
+  const again = await PartitionStore.open(dir.path, log);
+  assert.is(again.mark, undefined);
+  assert.not(again.has(ROOM));
+  await again.close();
+});
+
+store("of another version is dropped, to be rebuilt from the log", async () => {
+  using dir = temporaryDirectory();
+  await stored(dir.path);
+  const root = open({ path: dir.path, maxDbs: 8 });
+  await root.openDB({ name: "meta" }).put("version", "0.0");
+  await root.close();
+  const again = await PartitionStore.open(dir.path, log);
+  assert.is(again.mark, undefined);
+  assert.not(again.has(ROOM));
+  await again.close();
+});
+
+for (const [how, damage] of [
+  ["was cut short", (file: string) => truncateSync(file, 16_384)],
+  ["was cut within its first pages", (file: string) => truncateSync(file, 5_000)],
+  ["has garbage at its start", (file: string) => writeFileSync(file, Buffer.alloc(65_536, 0xa5))],
+] as const) {
+  store(`whose file ${how} is set aside, not deleted, and begun anew`, async () => {
+    using dir = temporaryDirectory();
+    const path = join(dir.path, "0");
+    await stored(path);
+    damage(join(path, "data.mdb"));
+    const damaged = readFileSync(join(path, "data.mdb"));
+    const again = await PartitionStore.open(path, log);
+    assert.is(again.mark, undefined);
+    again.commit(again.take([foldedRoom(again.load(ROOM))], MARK));
+    await again.close();
+    const aside = readdirSync(dir.path).find((name) => name.startsWith("0.damaged-"));
+    assert.ok(aside, "a directory beside it");
+    assert.equal(readFileSync(join(dir.path, aside, "data.mdb")), damaged);
+  });
+}
+
+store("that fails while it is read says so, and is set aside at the next start", async () => {
+  using dir = temporaryDirectory();
+  const path = join(dir.path, "0");
+  await stored(path);
+  const broken = await PartitionStore.open(path, log);
+  await broken.close(); // every read throws from here on
+  assert.throws(
+    () => broken.load(ROOM),
+    (error: Error) => /the log has everything/.test(error.message),
+  );
+  assert.ok(existsSync(join(path, "damaged")));
+  const again = await PartitionStore.open(path, log);
+  assert.is(again.mark, undefined);
+  await again.close();
+});
+
+store("refuses the commits of a process whose directory another one has taken over", async () => {
+  using dir = temporaryDirectory();
+  const first = await PartitionStore.open(dir.path, log);
+  const second = await PartitionStore.open(dir.path, log);
+  assert.throws(
+    () => first.commit(first.take([foldedRoom(first.load(ROOM))], MARK)),
+    (error: TidemarkError) =>
+      error.code === "STORE_FAILED" && /another process has taken this directory over/.test(error.message),
+  );
+  second.commit(second.take([foldedRoom(second.load(ROOM))], MARK));
+  await second.close();
+});
+
+store.run();
