@@ -10,14 +10,28 @@
  *                                                                       ▼
  *     receipt ── F4 event unknown? ──▶ held            F9 origin, F6 thread, F7 order
  *       └──────────────────────────────────────────▶ advanced | released | stale | rejected
+ *
+ * A receipt whose thread was not told (`UNTOLD`) may have been unthreaded or not. It is taken for one in the thread of its
+ * event: that much is read either way. To take it for an unthreaded one would call messages read that nobody has seen.
+ * Its marker is kept apart from those whose thread was told, counts only for what none of them covers, and goes when
+ * one of them comes to cover it. So wherever both arrive, in whatever order, the told ones are all that is left.
  */
 import { countsAsUnread, type MatrixEvent, redactedBy as redactionTarget, relationOf } from "../src/matrix/event.ts";
 import { type EventId, eventId, MAIN, type ServerName, type ThreadId, userId } from "../src/matrix/ids.ts";
-import { BACKFILLED, type Entry, type Order, type Position, RECEIPT, type ReceiptEntry, STATE } from "./entry.ts";
+import {
+  BACKFILLED,
+  type Entry,
+  type Order,
+  type Position,
+  RECEIPT,
+  type ReceiptEntry,
+  STATE,
+  UNTOLD,
+} from "./entry.ts";
 import type { EventInfo } from "./event-info.ts";
 import type { HeldReceipt } from "./held.ts";
 import type { Marker } from "./markers.ts";
-import type { Room } from "./room.ts";
+import { type Room, stateKey } from "./room.ts";
 
 /** Raised whenever the same log would fold to another state: checkpoints of before are rebuilt. */
 export const FOLD_VERSION = 1;
@@ -85,7 +99,7 @@ export function fold(room: Room, position: Position, entry: Entry): Outcome {
   if (entry[0] === RECEIPT) return foldReceipt(room, position, entry);
   const [kind, event] = entry;
   if (kind === STATE) {
-    foldState(room, event);
+    foldState(room, position, event);
     return NOTED;
   }
   return foldEvent(room, position, event, kind === BACKFILLED);
@@ -97,16 +111,22 @@ function foldEvent(room: Room, position: Position, event: MatrixEvent, backfille
 
   const order = backfilled ? -position : position; // F1
   const info: EventInfo = {
+    id: event.event_id,
     order,
     thread: threadOf(room, event),
     sender: event.sender,
     counts: !backfilled && countsAsUnread(event),
   };
+  const redaction = room.redactionsAhead ? room.redactions.get(event.event_id) : undefined; // F11
+  if (redaction !== undefined) {
+    info.redaction = redaction;
+    info.counts = false;
+  }
   room.events.set(event.event_id, info);
   if (!backfilled) {
     if (info.counts) room.unread.add(info);
     room.append(position);
-    foldState(room, event);
+    foldState(room, position, event);
   }
   redact(room, event);
   return { outcome: "ordered", order, settled: settle(room, position, event.event_id, info) };
@@ -117,7 +137,7 @@ function threadOf(room: Room, event: MatrixEvent): ThreadId {
   const relation = relationOf(event);
   if (relation?.relType === "m.thread") {
     const root = eventId.safeParse(relation.eventId);
-    if (root.success) return root.data;
+    if (root.success && root.data !== event.event_id) return root.data;
   }
   const target = infoOf(room, relation?.eventId) ?? infoOf(room, redactionTarget(event));
   return target?.thread ?? MAIN;
@@ -128,20 +148,27 @@ function infoOf(room: Room, id: string | undefined): EventInfo | undefined {
   return id === undefined ? undefined : room.events.get(id as EventId);
 }
 
-/** F11. The target keeps its order, thread and markers. */
+/** F11. The target keeps its order, thread and markers. One that is not known yet is redacted when it comes. */
 function redact(room: Room, redaction: MatrixEvent): void {
   const id = redactionTarget(redaction) as EventId | undefined;
-  const target = infoOf(room, id);
-  if (target === undefined || id === undefined || target.redaction !== undefined) return;
+  if (id === undefined) return;
+  const target = room.events.get(id);
+  if (target === undefined) {
+    if (room.redactions.get(id) === undefined) room.redactions.set(id, redaction.event_id);
+    room.redactionsAhead = true;
+    return;
+  }
+  if (target.redaction !== undefined) return;
   target.redaction = redaction.event_id;
   if (target.counts) room.unread.remove(target);
   target.counts = false;
   room.events.set(id, target);
 }
 
-/** F10. Membership and server ACL, as of this entry. */
-function foldState(room: Room, event: MatrixEvent): void {
+/** F10. Membership, server ACL and where the current state is, as of this entry. */
+function foldState(room: Room, position: Position, event: MatrixEvent): void {
   if (event.state_key === undefined) return;
+  room.state.set(stateKey(event.type, event.state_key), position);
   if (event.type === "m.room.server_acl" && event.state_key === "") {
     room.acl = event.content;
   } else if (event.type === "m.room.member" && typeof event.content.membership === "string") {
@@ -173,23 +200,44 @@ function foldReceipt(room: Room, position: Position, receipt: ReceiptEntry): Out
 }
 
 function judge(room: Room, position: Position, receipt: ReceiptEntry, info: EventInfo): Judgement {
-  const [, user, type, event, thread, ts, origin] = receipt;
+  const [, user, type, , thread, ts, origin] = receipt;
   if (origin !== null) {
     if (aclDenies(room, origin)) return ACL_DENIED; // F9
     if (room.membershipKnown && room.members.get(user) !== "join") return NOT_JOINED; // F9
   }
+  if (thread === UNTOLD) return judgeUntold(room, position, receipt, info);
   if (thread !== null && thread !== info.thread) return WRONG_THREAD; // F6
 
   const marker = room.markers.get(user, type, thread);
   if (marker === undefined) {
-    const first: Marker = { user, type, thread, event, order: info.order, ts, position };
+    const first: Marker = { user, type, thread, event: info.id, order: info.order, ts, position };
     room.markers.add(first);
+    room.markers.dropInferred(first);
     return { outcome: "advanced", marker: first, from: undefined, fromEvent: undefined };
   }
   if (info.order <= marker.order) return { outcome: "stale", marker }; // F7
 
   const { order: from, event: fromEvent } = marker;
-  room.markers.move(marker, { event, order: info.order, ts, position });
+  room.markers.move(marker, { event: info.id, order: info.order, ts, position });
+  room.markers.dropInferred(marker);
+  return { outcome: "advanced", marker, from, fromEvent };
+}
+
+/** A receipt whose thread was not told, as one in the thread of its event. */
+function judgeUntold(room: Room, position: Position, receipt: ReceiptEntry, info: EventInfo): Judgement {
+  const [, user, type, , , ts] = receipt;
+  const covering = room.markers.covering(user, type, info);
+  if (covering !== undefined) return { outcome: "stale", marker: covering };
+
+  const { id: event, thread, order } = info;
+  const marker = room.markers.getInferred(user, type, thread);
+  if (marker === undefined) {
+    const first: Marker = { user, type, thread, event, order, ts, position, inferred: true };
+    room.markers.add(first);
+    return { outcome: "advanced", marker: first, from: undefined, fromEvent: undefined };
+  }
+  const { order: from, event: fromEvent } = marker;
+  room.markers.move(marker, { event, order, ts, position });
   return { outcome: "advanced", marker, from, fromEvent };
 }
 

@@ -23,6 +23,8 @@ const CODES = {
   STORE_FAILED: { retry: false },
   /** The log lacks records that it must hold, or was replaced. */
   LOG_BROKEN: { retry: false },
+  /** A homeserver that was asked refused, or gave no answer. */
+  HOMESERVER_REFUSED: { retry: false },
 } as const;
 
 export type ErrorCode = keyof typeof CODES;
@@ -56,9 +58,4 @@ export class TidemarkError extends Error {
 /** The text of whatever was thrown, for a log line or a reply. Never a stack. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-/** A broken invariant is a bug or a damaged log: it stops the partition rather than spoil its state. */
-export function invariant(condition: unknown, message: string): asserts condition {
-  if (!condition) throw new Error(`invariant broken: ${message}`);
 }

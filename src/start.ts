@@ -11,9 +11,14 @@ import type { Logger } from "pino";
 import { type Broker, startBroker } from "./bus/broker/process.ts";
 import { type Bus, connectBus } from "./bus/connection.ts";
 import { prepareBus } from "./bus/streams.ts";
+import { appservice } from "./gateway/appservice.ts";
+import { openClientApi } from "./gateway/client-api.ts";
 import { startGateway } from "./gateway/gateway.ts";
+import { accessTokens } from "./gateway/tokens.ts";
 import { Ingress } from "./ingress/ingress.ts";
 import { type InspectorOptions, inspectorRoutes } from "./inspector/routes.ts";
+import { FEDERATION_WINDOW_MS } from "./limits.ts";
+import type { ServerName } from "./matrix/ids.ts";
 import { type MemoryOptions, Worker } from "./worker/worker.ts";
 
 export const ROLES = ["ingress", "worker", "gateway"] as const;
@@ -26,10 +31,21 @@ export interface StartOptions {
   readonly http: { readonly host: string; readonly port: number };
   readonly roles: ReadonlySet<Role>;
   readonly partitions?: number;
+  /** Servers whose users are local. Without any, every user whose receipts come from a front-end is. */
+  readonly serverNames?: readonly ServerName[];
+  /** How long receipts for other servers wait for others, ms. */
+  readonly federationWindow?: number;
+  /** The `hs_token` by which a homeserver pushes to the gateway; without it, none can. */
+  readonly hsToken?: string;
   /** Otherwise than `src/limits.ts` has it. */
   readonly memory?: MemoryOptions;
   /** Serves the inspector, to whom it says: it shows private receipts. */
   readonly inspect?: Pick<InspectorOptions, "access" | "page">;
+  /** A file of access tokens, and a homeserver that is asked about others: whom the gateway serves. */
+  readonly users?: string;
+  readonly whoami?: string;
+  /** Rooms can be made and written to over HTTP, without any auth rules. */
+  readonly standalone?: boolean;
   readonly log: Logger;
 }
 
@@ -53,6 +69,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
   };
 
   try {
+    const tokens = await accessTokens(options);
     let broker: Broker | undefined;
     if (options.nats === undefined) {
       broker = await startBroker({
@@ -69,7 +86,9 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const partitions = await prepareBus(nc, options.partitions);
     let worker: Worker | undefined;
     if (roles.has("worker")) {
-      worker = await Worker.start({ nc, partitions, data: options.data, log, ...options.memory });
+      const { data, serverNames = [], federationWindow: windowMs = FEDERATION_WINDOW_MS } = options;
+      const federation = { serverNames, windowMs };
+      worker = await Worker.start({ nc, partitions, data, federation, log, ...options.memory });
       closing.push(() => worker!.drain());
     }
     if (roles.has("ingress")) {
@@ -79,9 +98,17 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     await nc.flush();
     const ready = () => !stopping && !nc.isClosed() && (worker?.live ?? true);
     const routes: FastifyPluginAsync[] = [];
+    const { hsToken } = options;
+    const api = roles.has("gateway") ? await openClientApi({ ...options, nc, partitions, tokens }) : undefined;
+    if (api !== undefined) {
+      closing.push(api.close);
+      routes.push(api.routes);
+    }
+    if (roles.has("gateway") && hsToken !== undefined) routes.push(await appservice({ nc, hsToken, log }));
     if (options.inspect !== undefined) routes.push(inspectorRoutes({ ...options.inspect, nc, partitions, log }));
-    const gateway = await startGateway({ ...options.http, ready, routes });
+    const gateway = await startGateway({ ...options.http, ready, log, routes });
     closing.push(() => gateway.close());
+    if (api !== undefined) closing.push(async () => api.drain());
 
     const brokerLost = new Promise<void>((resolve) => {
       void broker?.exited.then(() => {

@@ -16,9 +16,13 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/ingress/"],
   ["src/worker/"],
   ["src/frontend/"],
+  ["src/federation/"],
+  ["src/homeserver/"],
   ["src/gateway/"],
   ["src/replay/"],
-  ["src/start.ts", "src/cli.ts"],
+  ["src/start.ts"],
+  ["src/commands/"],
+  ["src/cli.ts"],
 ];
 
 /** `import … from "x"`, `export … from "x"`, `import "x"`, `import("x")`; types too. */

@@ -61,8 +61,11 @@ export const userReceipts = (partition: number, user: UserId) =>
 export const rejectedSubject = (partition: number, room: RoomId) =>
   subject(`tidemark.rejected.${partition}.${encodeToken(room)}`);
 
-export const querySubject = (room: RoomId) => subject(`tidemark.query.${encodeToken(room)}`);
+export const querySubject = (room: RoomId | UserId) => subject(`tidemark.query.${encodeToken(room)}`);
 export const queryWildcard = subject("tidemark.query.*");
+
+export const federationSubject = (destination: ServerName) =>
+  subject(`tidemark.federation.${encodeToken(destination)}`);
 
 /** A reply subject, as a request named it. The broker made sure that it is one. */
 export const replySubject = (reply: string) => subject(reply);
@@ -71,6 +74,8 @@ export const replySubject = (reply: string) => subject(reply);
 export const PARTITIONS_BUCKET = "tidemark";
 export const logStream = (partition: number) => `TIDEMARK_LOG_${partition}`;
 export const deltaStream = (partition: number) => `TIDEMARK_DELTAS_${partition}`;
+export const TRANSACTIONS_BUCKET = "tidemark_transactions";
+export const FEDERATION_CURSORS_BUCKET = "tidemark_federation";
 export const FEDERATION_STREAM = "TIDEMARK_FEDERATION";
 export const REJECTED_STREAM = "TIDEMARK_REJECTED";
 export const logStreamSubjects = (partition: number) => [`tidemark.log.${partition}.*`];

@@ -1,18 +1,31 @@
 /** `tidemark start`: runs until it is told to stop. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError } from "../errors.ts";
+import { readHsToken } from "../homeserver/registration.ts";
 import {
   ACTIVE_ROOMS_MAX,
   ADMIN_TOKEN_CHARS_MIN,
   CHECKPOINT_ENTRIES,
   CHECKPOINT_MS,
   DRAIN_MS_MAX,
+  FEDERATION_WINDOW_MS,
+  FEDERATION_WINDOW_MS_MAX,
   IDLE_MS,
   PARTITIONS_MAX,
   TIMER_MS_MAX,
 } from "../limits.ts";
 import { ROLES, start } from "../start.ts";
-import { address, dataOption, integer, logger, logLevelOption, natsOption, someOf } from "./options.ts";
+import {
+  address,
+  dataOption,
+  httpUrl,
+  integer,
+  logger,
+  logLevelOption,
+  natsOption,
+  serverNames,
+  someOf,
+} from "./options.ts";
 import { wrongUsage } from "./rooms.ts";
 
 export function startCommand(): Command {
@@ -36,6 +49,17 @@ export function startCommand(): Command {
       new Option("--partitions <n>", "partition count; fixed when the logs are first made (8 without this)")
         .env("TIDEMARK_PARTITIONS")
         .argParser(integer(1, PARTITIONS_MAX)),
+    )
+    .addOption(
+      new Option("--server-name <name>", "a server whose users are local; may be given again")
+        .env("TIDEMARK_SERVER_NAME")
+        .argParser(serverNames),
+    )
+    .addOption(
+      new Option("--federation-window <ms>", "how long receipts for other servers wait for others")
+        .env("TIDEMARK_FEDERATION_WINDOW")
+        .argParser(integer(0, FEDERATION_WINDOW_MS_MAX))
+        .default(FEDERATION_WINDOW_MS),
     )
     .addOption(
       new Option("--active-rooms <n>", "rooms in memory; beyond it, the least recently used go to the store")
@@ -62,6 +86,29 @@ export function startCommand(): Command {
         .default(CHECKPOINT_ENTRIES),
     )
     .addOption(
+      new Option("--registration <file>", "the homeserver that has this registration pushes to the gateway").env(
+        "TIDEMARK_REGISTRATION",
+      ),
+    )
+    .addOption(
+      new Option("--hs-token <token>", "the same, without the file").env("TIDEMARK_HS_TOKEN").conflicts("registration"),
+    )
+    .addOption(
+      new Option("--users <file>", 'access tokens, JSON: { "<token>": { "user_id", "device_id" } }').env(
+        "TIDEMARK_USERS",
+      ),
+    )
+    .addOption(
+      new Option("--whoami <homeserver>", "ask this homeserver whose an access token is, https://host[:port]")
+        .env("TIDEMARK_WHOAMI")
+        .argParser(httpUrl),
+    )
+    .addOption(
+      new Option("--standalone", "make rooms and write to them over HTTP, without any auth rules: to try it out").env(
+        "TIDEMARK_STANDALONE",
+      ),
+    )
+    .addOption(
       new Option("--inspect", "serve the inspector at /inspect; it shows private receipts").env("TIDEMARK_INSPECT"),
     )
     .addOption(
@@ -70,14 +117,19 @@ export function startCommand(): Command {
         .argParser(adminToken),
     )
     .addOption(logLevelOption())
-    .action(async (options) => {
-      const { inspect, adminToken, ...rest } = options;
+    .action(async (options, command: Command) => {
+      const { serverName: serverNames, registration, inspect, adminToken, ...rest } = options;
       if (inspect && adminToken === undefined) wrongUsage("--inspect needs --admin-token <token>");
+      const hsToken = registration === undefined ? options.hsToken : await readHsToken(registration);
+      if (hsToken !== undefined && serverNames === undefined) {
+        command.error("error: a homeserver that pushes needs --server-name, to tell its users from others'");
+      }
       const log = logger(options.logLevel);
       const stopped = stopSignal();
       const { activeRooms: activeRoomsMax, idleMs, checkpointMs, checkpointEntries } = options;
       const memory = { activeRoomsMax, idleMs, checkpointMs, checkpointEntries };
-      const tidemark = await start({ ...rest, ...(inspect && { inspect: { access: { adminToken } } }), memory, log });
+      const access = inspect && { inspect: { access: { adminToken } } };
+      const tidemark = await start({ ...rest, ...access, memory, serverNames, hsToken, log });
       process.stdout.write(`tidemark ready nats=${tidemark.natsUrl} http=${tidemark.httpUrl}\n`);
       const why = await Promise.race([stopped, tidemark.brokerLost.then(() => "broker lost" as const)]);
       log.info({ why }, "stopping");

@@ -1,5 +1,5 @@
 /** Steps and states as lines for a terminal. */
-import type { Order, Position } from "../../actors/entry.ts";
+import { type Order, type Position, UNTOLD } from "../../actors/entry.ts";
 import type { Room } from "../../actors/room.ts";
 import type { UserId } from "../matrix/ids.ts";
 import type { Judged, OutcomeName, SettledReceipt, Step } from "./step.ts";
@@ -69,6 +69,7 @@ export function stepWhat(step: Step): string {
 
 function threadText(thread: string | null): string {
   if (thread === null) return "";
+  if (thread === UNTOLD) return " in a thread that was not told";
   return thread === "main" ? " in main" : ` in thread ${shortId(thread)}`;
 }
 

@@ -20,18 +20,20 @@ import { type Database, open, type RootDatabase } from "lmdb";
 import type { Logger } from "pino";
 import type { Order, Position, ReceiptEntry } from "../../actors/entry.ts";
 import { FOLD_VERSION } from "../../actors/fold.ts";
-import { Room, type StoredRoom } from "../../actors/room.ts";
+import { Room, type StoredRoom, stateKey } from "../../actors/room.ts";
 import type { RoomStore } from "../../actors/room-store.ts";
 import type { Rows } from "../../actors/table.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { HOT_ROWS_MAX } from "../limits.ts";
-import type { RoomId, ThreadId, UserId } from "../matrix/ids.ts";
+import type { EventId, RoomId, ThreadId, UserId } from "../matrix/ids.ts";
 import { lmdbFault } from "./lmdb-file.ts";
 import {
   type EventRow,
   eventInfo,
   eventRow,
+  holds,
   type MarkerRow,
+  type MembershipRow,
   marker,
   markerRow,
   ROWS_VERSION,
@@ -68,8 +70,22 @@ interface Write {
 }
 
 type Key = string | (string | number)[];
-type TableName = "rooms" | "events" | "markers" | "members" | "held" | "unread";
+type TableName =
+  | "rooms"
+  | "events"
+  | "markers"
+  | "members"
+  | "memberships"
+  | "redactions"
+  | "state"
+  | "held"
+  | "unread";
 
+/** The tables of `TableName`, and `meta`. */
+const TABLES_MAX = 10;
+
+/** Beyond every room id: they begin with `!`. */
+const LAST_TEXT = "~";
 /** Beyond every position and order. */
 const LAST = Number.MAX_SAFE_INTEGER;
 
@@ -86,13 +102,16 @@ export class PartitionStore implements RoomStore {
 
   private constructor(dir: string) {
     this.#dir = dir;
-    this.#root = open({ path: dir, maxDbs: 8 });
+    this.#root = open({ path: dir, maxDbs: TABLES_MAX });
     const table = (name: TableName) => this.#root.openDB<unknown, Key>({ name });
     this.#tables = {
       rooms: table("rooms"),
       events: table("events"),
       markers: table("markers"),
       members: table("members"),
+      redactions: table("redactions"),
+      memberships: table("memberships"),
+      state: table("state"),
       held: table("held"),
       unread: table("unread"),
     };
@@ -126,10 +145,10 @@ export class PartitionStore implements RoomStore {
   }
 
   /** From here on, whoever had the directory before can't write to it any more: two would spoil it. */
-  async #own(): Promise<this> {
-    await this.#root.transaction(() => {
-      void this.#meta.put("version", VERSION);
-      void this.#meta.put("owner", this.#owner);
+  #own(): this {
+    this.#root.transactionSync(() => {
+      this.#meta.putSync("version", VERSION);
+      this.#meta.putSync("owner", this.#owner);
     });
     return this;
   }
@@ -150,6 +169,12 @@ export class PartitionStore implements RoomStore {
     });
   }
 
+  /** A user's memberships, as of the last checkpoint. */
+  *roomsOf(user: UserId): Generator<readonly [room: RoomId, row: MembershipRow]> {
+    const rows = this.#read(() => [...this.#tables.memberships.getRange({ start: [user], end: [user, LAST_TEXT] })]);
+    for (const { key, value } of rows) yield [(key as [UserId, RoomId])[1], value as MembershipRow];
+  }
+
   /** Takes what changed in these rooms. Nothing is written yet; the rooms go on. */
   take(rooms: readonly Room[], mark: Mark): Checkpoint {
     const writes: Write[] = [];
@@ -157,17 +182,20 @@ export class PartitionStore implements RoomStore {
     return { mark, rooms, writes };
   }
 
-  /** Writes a checkpoint. Throws `STORE_FAILED`, and then nothing of it is stored. */
-  async commit({ mark, rooms, writes }: Checkpoint): Promise<void> {
+  /**
+   * Writes a checkpoint. Throws `STORE_FAILED`, and then nothing of it is stored. Synchronous: where the disk is full,
+   * lmdb's asynchronous writes also reject a promise that nobody can reach.
+   */
+  commit({ mark, rooms, writes }: Checkpoint): void {
     try {
-      await this.#root.transaction(() => {
+      this.#root.transactionSync(() => {
         if (this.#meta.get("owner") !== this.#owner) throw new Error("another process has taken this directory over");
         for (const { table, key, value } of writes) {
-          if (value === undefined) void this.#tables[table].remove(key);
-          else void this.#tables[table].put(key, value);
+          if (value === undefined) this.#tables[table].removeSync(key);
+          else this.#tables[table].putSync(key, value);
         }
-        void this.#meta.put("rooms", this.#nextNumber);
-        void this.#meta.put("mark", mark);
+        this.#meta.putSync("rooms", this.#nextNumber);
+        this.#meta.putSync("mark", mark);
       });
     } catch (cause) {
       throw this.#failed(cause);
@@ -185,14 +213,22 @@ export class PartitionStore implements RoomStore {
 
   #takeRoom(room: Room, writes: Write[]): void {
     const number = this.#numberOf(room.id);
-    const { events, markers, members, held, unread } = room;
+    const { events, markers, members, redactions, held, unread } = room;
     for (const [id, info] of events.take()) writes.push({ table: "events", key: [number, id], value: eventRow(info) });
     for (const [user, list] of markers.rows.take()) {
       writes.push({ table: "markers", key: [number, user], value: list.map(markerRow) });
     }
     for (const [user, membership] of members.take()) {
       writes.push({ table: "members", key: [number, user], value: membership });
+      const position = room.state.get(stateKey("m.room.member", user)) ?? room.position;
+      const row: MembershipRow = [membership, position];
+      writes.push({ table: "memberships", key: [user, room.id], value: row });
     }
+    for (const [target, redaction] of redactions.take()) {
+      writes.push({ table: "redactions", key: [number, target], value: redaction });
+    }
+    for (const [key, position] of room.state.take())
+      writes.push({ table: "state", key: [number, key], value: position });
     for (const [position, receipt] of held.take()) {
       writes.push({ table: "held", key: [number, position], value: receipt?.receipt });
     }
@@ -217,15 +253,17 @@ export class PartitionStore implements RoomStore {
 
   /** A room that was never stored has rows to come: they leave memory once they are there. */
   #stored(row: RoomRow | undefined, number: number): StoredRoom {
-    const { events, markers, members, held, unread } = this.#tables;
+    const { events, markers, members, redactions, state, held, unread } = this.#tables;
     return {
       facts: row === undefined ? undefined : roomFacts(row),
-      events: this.#rows(events, number, (_, value) => eventInfo(value as EventRow)),
+      events: this.#rows(events, number, (id: EventId, value) => eventInfo(id, value as EventRow)),
       markers: this.#rows(markers, number, (user: UserId, value) =>
         (value as MarkerRow[]).map((stored) => marker(user, stored)),
       ),
       members: this.#rows(members, number, (_, value) => value as string),
-      held: row === undefined || row[5] === 0 ? [] : this.#held(held, number),
+      redactions: this.#rows(redactions, number, (_, value) => value as EventId),
+      state: this.#rows(state, number, (_, value) => value as Position),
+      held: row === undefined || !holds(row) ? [] : this.#held(held, number),
       unread: {
         threads: () => this.#threads(unread, number),
         after: (thread, order) => this.#unreadAfter(unread, [number, thread, order]),

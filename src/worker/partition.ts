@@ -11,9 +11,12 @@ import type { Bus } from "../bus/connection.ts";
 import { publishedThrough } from "../bus/deltas.ts";
 import { LogReader, lastSequence, readRecord } from "../bus/log.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
-import type { RoomId } from "../matrix/ids.ts";
+import { DRAIN_FOLD_MS_MAX, DRAIN_FOLD_POLL_MS } from "../limits.ts";
+import type { RoomId, UserId } from "../matrix/ids.ts";
 import { PartitionStore } from "../store/partition-store.ts";
 import { Checkpoints } from "./checkpoints.ts";
+import { type FederationOptions, FederationPublisher } from "./federation.ts";
+import { type Membership, Memberships } from "./memberships.ts";
 import { Publisher } from "./publisher.ts";
 
 interface PartitionOptions {
@@ -22,6 +25,7 @@ interface PartitionOptions {
   readonly partition: number;
   /** Where all partitions' checkpoints are. */
   readonly data: string;
+  readonly federation: FederationOptions;
   readonly log: Logger;
   /** ms since 1970 */
   readonly now: () => number;
@@ -36,6 +40,7 @@ interface PartitionOptions {
 interface Claimed {
   readonly store: PartitionStore;
   readonly rooms: Rooms;
+  readonly memberships: Memberships;
   readonly publisher: Publisher;
   readonly checkpoints: Checkpoints;
 }
@@ -45,6 +50,8 @@ export class Partition {
   readonly #actor: ActorRefFrom<typeof partitionMachine>;
   #claimed: Claimed | undefined;
   #folded = 0;
+  /** Settles when no reader is being opened. Never rejects. */
+  #opening: Promise<void> = Promise.resolve();
   #failure: unknown;
 
   constructor(options: PartitionOptions) {
@@ -68,10 +75,12 @@ export class Partition {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Publishes what waits, saves, and folds nothing more. */
+  /** Folds what is in the log by now, publishes what waits, saves, and folds nothing more. */
   async stop(): Promise<void> {
+    if (this.live) await this.#foldRest();
     this.#actor.send({ type: "DRAIN" });
     await waitFor(this.#actor, (state) => state.matches("released") || state.matches("failed"));
+    await this.#opening; // a consumer that is being made when the connection closes would be tried for minutes
     this.#claimed?.publisher.close();
     this.#claimed?.checkpoints.close();
     await this.#claimed?.store.close();
@@ -87,6 +96,11 @@ export class Partition {
     return this.#claimed!.rooms.get(id);
   }
 
+  /** A user's memberships in its rooms, while the partition is live. */
+  roomsOf(user: UserId): ReadonlyMap<RoomId, Membership> {
+    return this.#claimed!.memberships.of(user);
+  }
+
   /** In one process there is nobody to share with: what is left is to find out where to go on. */
   async #claim(): Promise<void> {
     const { nc, acked, partition, data, log, now } = this.#options;
@@ -95,11 +109,16 @@ export class Partition {
     this.#folded = store.mark?.sequence ?? 0;
     // A checkpoint is written once everything in it is published.
     const published = Math.max(positionOf(this.#folded + 1, 0) - 1, await publishedThrough(nc, partition));
-    const publisher = new Publisher({ partition, acked, published, log, startedAt: now() });
+    const federation = new FederationPublisher({ ...this.#options.federation, partition, acked, log });
+    const publisher = new Publisher({ partition, acked, federation, published, log, startedAt: now() });
     const failed = (error: unknown) => this.#actor.send({ type: "FAIL", error });
+    const memberships = new Memberships(store);
     const rooms = new Rooms({
       store,
-      folded: publisher.note,
+      folded: (room, position, at, entry, outcome) => {
+        memberships.note(room, position, entry);
+        publisher.note(room, position, at, entry, outcome);
+      },
       failed,
       max: this.#options.activeRoomsMax,
       idleMs: this.#options.idleMs,
@@ -113,7 +132,7 @@ export class Partition {
       everyMs: this.#options.checkpointMs,
       everyEntries: this.#options.checkpointEntries,
     });
-    this.#claimed = { store, rooms, publisher, checkpoints };
+    this.#claimed = { store, rooms, memberships, publisher, checkpoints };
   }
 
   /** Whether the checkpoint is of this log. */
@@ -163,14 +182,17 @@ export class Partition {
     const pause = async () => {
       reader?.close();
       await Promise.all([publisher.relieved(), checkpoints.done()]);
-      if (!stopped) await open();
+      if (!stopped) begin();
+    };
+    const begin = () => {
+      this.#opening = open().catch(fail);
     };
 
     lastSequence(nc, partition)
       .then((last) => {
         goal = last;
         caughtUp();
-        return open();
+        if (!stopped) begin();
       })
       .catch(fail);
     return () => {
@@ -184,6 +206,20 @@ export class Partition {
     rooms.deliver(fetch);
     this.#folded = fetch.at(-1)!.record.sequence;
     checkpoints.folded(fetch);
+  }
+
+  /** What was acknowledged before a drain is told before its end. */
+  async #foldRest(): Promise<void> {
+    const { nc, partition, log } = this.#options;
+    const deadline = AbortSignal.timeout(DRAIN_FOLD_MS_MAX);
+    try {
+      const last = await lastSequence(nc, partition);
+      while (this.#folded < last && this.live && !deadline.aborted) {
+        await new Promise((resolve) => setTimeout(resolve, DRAIN_FOLD_POLL_MS));
+      }
+    } catch (error) {
+      log.warn({ partition, reason: reasonOf(error) }, "drained without the end of the log");
+    }
   }
 
   async #drain(): Promise<void> {

@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import { AckedPublisher } from "../bus/acked-publisher.ts";
 import type { Bus } from "../bus/connection.ts";
 import { ACTIVE_ROOMS_MAX, CHECKPOINT_ENTRIES, CHECKPOINT_MS, IDLE_MS } from "../limits.ts";
+import type { FederationOptions } from "./federation.ts";
 import { Partition } from "./partition.ts";
 import { Queries } from "./queries.ts";
 
@@ -20,6 +21,7 @@ interface WorkerOptions extends MemoryOptions {
   readonly partitions: number;
   /** Where checkpoints are kept. */
   readonly data: string;
+  readonly federation: FederationOptions;
   readonly log: Logger;
   /** ms since 1970 */
   readonly now?: () => number;
@@ -38,12 +40,13 @@ export class Worker {
 
   /** Resolves when every partition is folded to the end that its log had. Throws when one can't be. */
   static async start(options: WorkerOptions): Promise<Worker> {
-    const { nc, partitions: count, data, log, now = Date.now } = options;
+    const { nc, partitions: count, data, federation, log, now = Date.now } = options;
     const acked = new AckedPublisher(nc);
     const common = {
       nc,
       acked,
       data,
+      federation,
       log,
       now,
       activeRoomsMax: Math.ceil((options.activeRoomsMax ?? ACTIVE_ROOMS_MAX) / count),
@@ -55,8 +58,8 @@ export class Worker {
     const started = await Promise.allSettled(partitions.map((partition) => partition.start()));
     const failed = started.find((result) => result.status === "rejected");
     if (failed !== undefined) {
-      acked.close();
       await Promise.all(partitions.map((partition) => partition.stop()));
+      acked.close();
       throw failed.reason;
     }
     return new Worker(acked, partitions, new Queries({ nc, partitions, log }));
