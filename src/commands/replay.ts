@@ -11,7 +11,7 @@ import { OUTCOMES, type OutcomeName, type Step } from "../replay/step.ts";
 import { type Paints, plain, stateLines, stateReport, stepLine, whyLines } from "../replay/text.ts";
 import { why } from "../replay/why.ts";
 import { natsOption } from "./options.ts";
-import { Output } from "./output.ts";
+import { isColourWanted, Output } from "./output.ts";
 import { Progress } from "./progress.ts";
 import { allOption, roomArgument, withBus, wrongUsage } from "./rooms.ts";
 
@@ -111,7 +111,7 @@ interface View {
 }
 
 function viewOf(out: Output, options: ReplayOptions): View {
-  const paints: Paints = picocolors.isColorSupported ? picocolors : plain;
+  const paints: Paints = isColourWanted() ? picocolors.createColors(true) : plain;
   if (options.why !== undefined) return whyView(out, paints, options);
   if (options.state) return stateView(out, paints, options);
   return stepsView(out, paints, options);
