@@ -138,14 +138,19 @@ function stepsView(out: Output, paints: Paints, options: ReplayOptions): View {
 }
 
 function stateView(out: Output, paints: Paints, { json }: ReplayOptions): View {
-  const events = new Map<RoomId, number>();
+  const histories = new Map<RoomId, RoomHistory>();
   return {
     step: (step, room) => {
-      if (step.outcome === "ordered") events.set(room, (events.get(room) ?? 0) + 1);
+      let history = histories.get(room);
+      if (history === undefined) {
+        history = new RoomHistory(room, { stepsMax: 1 });
+        histories.set(room, history);
+      }
+      history.add(step);
     },
     end: (refold) => {
       for (const room of refold.rooms()) {
-        const state = stateReport(room, events.get(room.id) ?? 0);
+        const state = stateReport(room, histories.get(room.id) ?? new RoomHistory(room.id));
         if (json) out.line(JSON.stringify(state));
         else for (const line of stateLines(state, paints)) out.line(line);
       }

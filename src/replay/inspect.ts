@@ -64,14 +64,14 @@ export interface Summary {
   readonly least: { readonly user: string; readonly unread: number } | null;
 }
 
-export interface EntriesWindow {
+interface EntriesWindow {
   readonly steps: readonly Step[];
   /** Whether there are more of these before and after. */
   readonly before: boolean;
   readonly after: boolean;
 }
 
-export interface MarkerAt {
+interface MarkerAt {
   readonly user: string;
   readonly type: string;
   readonly thread: string | null;

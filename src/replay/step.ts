@@ -24,10 +24,10 @@ export const OUTCOMES = [
 ] as const satisfies readonly Outcome["outcome"][];
 export type OutcomeName = (typeof OUTCOMES)[number];
 
-export type StepKind = "event" | "backfill" | "state" | "receipt";
+type StepKind = "event" | "backfill" | "state" | "receipt";
 
 /** Where a marker stands: its event, with the event's own order. */
-export interface Place {
+interface Place {
   readonly event: string;
   readonly order: Order;
 }

@@ -45,7 +45,7 @@ commands("replay a room: lines, JSON, filters, a part, the state, the reason", a
   const state = JSON.parse((await output(["replay", ROOM, "--state", "--until", "4096", "--json", ...nats]))[0]!);
   assert.is(state.events, 2);
   assert.is(state.held.length, 1);
-  assert.equal(state.unread, [{ user: BOB, total: 1, main: 1, threads: {} }]);
+  assert.equal(state.unread, [{ user: BOB, total: 1, main: 1, threads: {}, oldest: "$2" }]);
   const text = (await output(["replay", ROOM, "--state", ...nats])).join("\n");
   assert.match(text, "!a:a.org at position 5120: 3 events");
   assert.match(text, "  @bob:a.org  m.read in main  $3  order 5120");

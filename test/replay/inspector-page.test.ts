@@ -10,9 +10,6 @@ const HASH = `#room=${encodeURIComponent(ROOM)}`;
 const HEIDI = "@heidi-s11:bench.test";
 const BOB = "@bob-s11:bench.test";
 
-/** Where pictures go when `TIDEMARK_PICTURES` names a folder. */
-const _PICTURES = process.env.TIDEMARK_PICTURES;
-
 const rows = (page: Page, section: string) => page.locator(`section[aria-label="${section}"] tbody tr`);
 const drawn = (page: Page) => page.locator(".plot canvas").first().waitFor();
 const now = (page: Page) => page.locator(".now");
@@ -97,7 +94,7 @@ page("moves through the log with pointer, keys and links, and all of it moves al
 
   await page.getByRole("radio", { name: "position" }).check();
   await page.getByRole("button", { name: "Zoom in" }).click();
-  await page.getByRole("button", { name: "All" }).click();
+  await page.getByRole("button", { name: "All", exact: true }).click();
   await drawn(page);
   assert.equal(harness.complaints, []);
 });
