@@ -102,3 +102,15 @@ export const IDLE_MS = 300_000;
 
 /** Active rooms of a process; beyond it the least recently used are passivated. */
 export const ACTIVE_ROOMS_MAX = 10_000;
+
+// The cluster.
+
+/** Replicas of streams and buckets on a cluster of brokers. */
+export const CLUSTER_REPLICAS = 3;
+
+/** JetStream's own limit. */
+export const REPLICAS_MAX = 5;
+
+/** A cluster of brokers that starts has this long to elect its leaders. */
+export const CLUSTER_READY_MS_MAX = 60_000;
+export const CLUSTER_READY_POLL_MS = 500;

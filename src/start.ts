@@ -9,6 +9,7 @@ import { join } from "node:path";
 import type { Logger } from "pino";
 import { type Broker, startBroker } from "./bus/broker/process.ts";
 import { type Bus, connectBus } from "./bus/connection.ts";
+import { awaitPartitionCount } from "./bus/partition-count.ts";
 import { prepareBus } from "./bus/streams.ts";
 import { startGateway } from "./gateway/gateway.ts";
 import { Ingress } from "./ingress/ingress.ts";
@@ -24,6 +25,8 @@ export interface StartOptions {
   readonly http: { readonly host: string; readonly port: number };
   readonly roles: ReadonlySet<Role>;
   readonly partitions?: number;
+  /** Of each stream; without it 3 on a cluster of brokers, 1 on one alone. */
+  readonly replicas?: number;
   /** Otherwise than `src/limits.ts` has it. */
   readonly memory?: MemoryOptions;
   readonly log: Logger;
@@ -62,7 +65,9 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     closing.push(() => nc.close());
     void logStatus(nc, log);
 
-    const partitions = await prepareBus(nc, options.partitions);
+    const partitions = roles.has("worker")
+      ? await prepareBus(nc, options)
+      : await awaitPartitionCount(nc, options.partitions);
     let worker: Worker | undefined;
     if (roles.has("worker")) {
       worker = await Worker.start({ nc, partitions, data: options.data, log, ...options.memory });

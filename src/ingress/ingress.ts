@@ -9,7 +9,7 @@ import { decodeUntrusted, type Encoding, encodeAs, encodingOf } from "../bus/cod
 import type { Bus, BusMessage, BusSubscription } from "../bus/connection.ts";
 import { partitionOf } from "../bus/partition.ts";
 import { encodeRecord } from "../bus/record.ts";
-import { decodeToken, type Inlet, inWildcard, lastToken, logSubject } from "../bus/subjects.ts";
+import { decodeToken, type Inlet, inWildcard, isInbox, lastToken, logSubject } from "../bus/subjects.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { REQUEST_BYTES_MAX } from "../limits.ts";
 import { roomId, serverName } from "../matrix/ids.ts";
@@ -76,7 +76,7 @@ export class Ingress {
     } catch (error) {
       reply = this.#refusal(error);
     }
-    if (message.reply === undefined || message.reply === "") return;
+    if (!isInbox(message.reply)) return;
     try {
       message.respond(encodeAs(reply, encoding));
     } catch (error) {

@@ -12,7 +12,7 @@ import type { Room } from "../../actors/room.ts";
 import { decodeUntrusted, encodeAs, encodingOf } from "../bus/codec.ts";
 import type { Bus, BusMessage, BusSubscription } from "../bus/connection.ts";
 import { partitionOf } from "../bus/partition.ts";
-import { decodeToken, lastToken, queryWildcard } from "../bus/subjects.ts";
+import { decodeToken, isInbox, lastToken, queryWildcard } from "../bus/subjects.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { QUERY_EVENT_IDS_MAX, REQUEST_BYTES_MAX, TIMELINE_EVENTS_DEFAULT } from "../limits.ts";
 import { type EventId, eventId, type RoomId, roomId, userId } from "../matrix/ids.ts";
@@ -82,7 +82,7 @@ export class Queries {
   }
 
   async #receive(message: BusMessage): Promise<void> {
-    if (message.reply === undefined || message.reply === "") return;
+    if (!isInbox(message.reply)) return;
     const encoding = encodingOf(message.data);
     let answer: Answer;
     try {
