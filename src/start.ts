@@ -8,9 +8,10 @@
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { type Broker, startBroker } from "./bus/broker/process.ts";
-import { type Bus, connectBus } from "./bus/connection.ts";
+import { type Bus, connectBus, isForbidden } from "./bus/connection.ts";
 import { awaitPartitionCount } from "./bus/partition-count.ts";
 import { prepareBus } from "./bus/streams.ts";
+import { TidemarkError } from "./errors.ts";
 import { startGateway } from "./gateway/gateway.ts";
 import { Ingress } from "./ingress/ingress.ts";
 import { type MemoryOptions, Worker } from "./worker/worker.ts";
@@ -65,9 +66,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     closing.push(() => nc.close());
     void logStatus(nc, log);
 
-    const partitions = roles.has("worker")
-      ? await prepareBus(nc, options)
-      : await awaitPartitionCount(nc, options.partitions);
+    const partitions = await partitionsFor(nc, options);
     let worker: Worker | undefined;
     if (roles.has("worker")) {
       worker = await Worker.start({ nc, partitions, data: options.data, log, ...options.memory });
@@ -92,6 +91,19 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     await stop();
     throw error;
   }
+}
+
+/** The partition count. A worker makes what is missing, an ingress as well where it may, others wait for it. */
+async function partitionsFor(nc: Bus, options: StartOptions): Promise<number> {
+  if (options.roles.has("worker")) return prepareBus(nc, options);
+  if (options.roles.has("ingress")) {
+    try {
+      return await prepareBus(nc, options);
+    } catch (error) {
+      if (!(error instanceof TidemarkError) || !isForbidden(error.cause)) throw error;
+    }
+  }
+  return awaitPartitionCount(nc, options.partitions);
 }
 
 /** What becomes of the connection, in the log. */

@@ -116,6 +116,11 @@ const TRANSIENT: ReadonlySet<string> = new Set([
   NatsCode.JetStream408RequestTimeout,
 ]);
 
+/** Whether this connection's user may not do that. */
+export function isForbidden(error: unknown): boolean {
+  return error instanceof NatsError && error.code === NatsCode.PermissionsViolation;
+}
+
 /** Whether somebody else wrote in between: a compare-and-set that lost. */
 export function isWrongLastSequence(error: unknown): boolean {
   return error instanceof NatsError && error.api_error?.err_code === API_ERROR.WRONG_LAST_SEQUENCE;
