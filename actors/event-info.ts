@@ -3,6 +3,8 @@ import type { Order } from "./entry.ts";
 
 /** What is kept of an event for ever. Its body stays in the log, at the position that its order tells. */
 export interface EventInfo {
+  /** Markers point at the event with this very string, so that a room has one copy of it and not one a marker. */
+  readonly id: EventId;
   readonly order: Order;
   /** F3. Settled when the event was folded. */
   readonly thread: ThreadId;

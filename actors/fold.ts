@@ -96,11 +96,17 @@ function foldEvent(room: Room, position: Position, event: MatrixEvent, backfille
 
   const order = backfilled ? -position : position; // F1
   const info: EventInfo = {
+    id: event.event_id,
     order,
     thread: threadOf(room, event),
     sender: event.sender,
     counts: !backfilled && countsAsUnread(event),
   };
+  const redaction = room.redactionsAhead ? room.redactions.get(event.event_id) : undefined; // F11
+  if (redaction !== undefined) {
+    info.redaction = redaction;
+    info.counts = false;
+  }
   room.events.set(event.event_id, info);
   if (!backfilled) {
     if (info.counts) room.unread.add(info);
@@ -116,7 +122,7 @@ function threadOf(room: Room, event: MatrixEvent): ThreadId {
   const relation = relationOf(event);
   if (relation?.relType === "m.thread") {
     const root = eventId.safeParse(relation.eventId);
-    if (root.success) return root.data;
+    if (root.success && root.data !== event.event_id) return root.data;
   }
   const target = infoOf(room, relation?.eventId) ?? infoOf(room, redactionTarget(event));
   return target?.thread ?? MAIN;
@@ -127,11 +133,17 @@ function infoOf(room: Room, id: string | undefined): EventInfo | undefined {
   return id === undefined ? undefined : room.events.get(id as EventId);
 }
 
-/** F11. The target keeps its order, thread and markers. */
+/** F11. The target keeps its order, thread and markers. One that is not known yet is redacted when it comes. */
 function redact(room: Room, redaction: MatrixEvent): void {
   const id = redactionTarget(redaction) as EventId | undefined;
-  const target = infoOf(room, id);
-  if (target === undefined || id === undefined || target.redaction !== undefined) return;
+  if (id === undefined) return;
+  const target = room.events.get(id);
+  if (target === undefined) {
+    if (room.redactions.get(id) === undefined) room.redactions.set(id, redaction.event_id);
+    room.redactionsAhead = true;
+    return;
+  }
+  if (target.redaction !== undefined) return;
   target.redaction = redaction.event_id;
   if (target.counts) room.unread.remove(target);
   target.counts = false;
@@ -172,7 +184,7 @@ function foldReceipt(room: Room, position: Position, receipt: ReceiptEntry): Out
 }
 
 function judge(room: Room, position: Position, receipt: ReceiptEntry, info: EventInfo): Judgement {
-  const [, user, type, event, thread, ts, origin] = receipt;
+  const [, user, type, , thread, ts, origin] = receipt;
   if (origin !== null) {
     if (aclDenies(room, origin)) return ACL_DENIED; // F9
     if (room.membershipKnown && room.members.get(user) !== "join") return NOT_JOINED; // F9
@@ -181,14 +193,14 @@ function judge(room: Room, position: Position, receipt: ReceiptEntry, info: Even
 
   const marker = room.markers.get(user, type, thread);
   if (marker === undefined) {
-    const first: Marker = { user, type, thread, event, order: info.order, ts, position };
+    const first: Marker = { user, type, thread, event: info.id, order: info.order, ts, position };
     room.markers.add(first);
     return { outcome: "advanced", marker: first, from: undefined };
   }
   if (info.order <= marker.order) return { outcome: "stale", marker }; // F7
 
   const from = marker.order;
-  room.markers.move(marker, { event, order: info.order, ts, position });
+  room.markers.move(marker, { event: info.id, order: info.order, ts, position });
   return { outcome: "advanced", marker, from };
 }
 

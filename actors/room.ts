@@ -24,6 +24,8 @@ export interface RoomFacts {
   readonly timeline: Position[];
   /** F9. Whether any membership was folded. */
   membershipKnown: boolean;
+  /** F11. Whether a redaction came whose target was not known. */
+  redactionsAhead: boolean;
   /** F9, F10. The content of the room's `m.room.server_acl`. */
   acl: Record<string, unknown> | undefined;
 }
@@ -35,6 +37,7 @@ export interface StoredRoom {
   readonly events: Rows<EventId, EventInfo>;
   readonly markers: Rows<UserId, Marker[]>;
   readonly members: Rows<UserId, string>;
+  readonly redactions: Rows<EventId, EventId>;
   readonly held: Iterable<HeldReceipt>;
   readonly unread: UnreadRows;
 }
@@ -45,10 +48,13 @@ export class Room implements RoomFacts {
   readonly changed: { events: Position; receipts: Position };
   readonly timeline: Position[];
   membershipKnown: boolean;
+  redactionsAhead: boolean;
   readonly events: Table<EventId, EventInfo>;
   readonly markers: Markers;
   /** F10. Membership by user. */
   readonly members: Table<UserId, string>;
+  /** F11. Redactions that came before their target, by target. */
+  readonly redactions: Table<EventId, EventId>;
   readonly held: HeldReceipts;
   readonly unread: UnreadIndex;
   #acl: Record<string, unknown> | undefined;
@@ -61,10 +67,12 @@ export class Room implements RoomFacts {
     this.changed = facts?.changed ?? { events: 0, receipts: 0 };
     this.timeline = facts?.timeline ?? [];
     this.membershipKnown = facts?.membershipKnown ?? false;
+    this.redactionsAhead = facts?.redactionsAhead ?? false;
     this.#acl = facts?.acl;
     this.events = new Table(stored?.events);
     this.markers = new Markers(stored?.markers);
     this.members = new Table(stored?.members);
+    this.redactions = new Table(stored?.redactions);
     this.held = new HeldReceipts(stored?.held);
     this.unread = new UnreadIndex(stored?.unread);
   }
@@ -96,6 +104,7 @@ export class Room implements RoomFacts {
     this.events.kept(hotMax);
     this.markers.rows.kept(hotMax);
     this.members.kept(hotMax);
+    this.redactions.kept(hotMax);
     this.unread.kept();
   }
 }

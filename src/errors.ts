@@ -57,8 +57,3 @@ export class TidemarkError extends Error {
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
-
-/** A broken invariant is a bug or a damaged log: it stops the partition rather than spoil its state. */
-export function invariant(condition: unknown, message: string): asserts condition {
-  if (!condition) throw new Error(`invariant broken: ${message}`);
-}

@@ -32,6 +32,9 @@ export const RETRY_AFTER_MS = 250;
 /** A publish to a stream without an acknowledgement for so long has failed. */
 export const ACK_TIMEOUT_MS = 5_000;
 
+/** Rooms whose subject token ingress need not parse again. */
+export const ROOM_TOKENS_MAX = 65_536;
+
 /** Servers whose judgement by one room's server ACL is remembered. */
 export const ACL_CACHE_MAX = 1_024;
 
@@ -84,6 +87,10 @@ export const REJECTED_AGE_MS = 7 * 24 * 3_600_000;
 export const PARTITIONS_DEFAULT = 8;
 export const PARTITIONS_MAX = 1_024;
 
+/** How long a drain waits for what is in the log already, and how often it looks. */
+export const DRAIN_FOLD_MS_MAX = 2_000;
+export const DRAIN_FOLD_POLL_MS = 5;
+
 /** A drain that takes longer than this is given up; the log has everything. */
 export const DRAIN_MS_MAX = 10_000;
 
@@ -114,3 +121,29 @@ export const REPLICAS_MAX = 5;
 /** A cluster of brokers that starts has this long to elect its leaders. */
 export const CLUSTER_READY_MS_MAX = 60_000;
 export const CLUSTER_READY_POLL_MS = 500;
+
+/** A lease is renewed so often; its holder stops itself so long after it asked for its last renewal; others let it run out. */
+export const LEASE_RENEW_MS = 5_000;
+export const LEASE_HOLD_MS = 12_000;
+export const LEASE_TTL_MS = 15_000;
+
+/** How often leases are looked at for what time alone has changed. */
+export const LEASE_TICK_MS = 250;
+
+/** How often at most an owner tells its standby how far it has published, and how often at least. */
+export const PUBLISHED_TELL_MS = 100;
+export const PUBLISHED_REPEAT_MS = 1_000;
+
+/** Records that a standby has read, and may not fold yet. */
+export const STANDBY_RECORDS_MAX = 4_096;
+
+/** What a worker waits for a partition's owner to answer a question. */
+export const OWNER_ANSWER_MS = 2_000;
+
+/** What reads the bus is repeated while it can't be reached, the pause doubling from the first to the second. */
+export const BUS_RETRY_MS_MIN = 100;
+export const BUS_RETRY_MS_MAX = 2_000;
+
+/** A consumer whose broker is gone is noticed after two missed heartbeats, and made anew after the other at the latest. */
+export const CONSUMER_HEARTBEAT_MS = 1_000;
+export const CONSUMER_EXPIRES_MS = 2_000;

@@ -18,7 +18,9 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/frontend/"],
   ["src/gateway/"],
   ["src/replay/"],
-  ["src/start.ts", "src/cli.ts"],
+  ["src/start.ts"],
+  ["src/commands/"],
+  ["src/cli.ts"],
 ];
 
 /** `import … from "x"`, `export … from "x"`, `import "x"`, `import("x")`; types too. */

@@ -9,7 +9,7 @@ import type { ConsumerMessages, JsMsg, NatsConnection } from "nats";
 import { DeliverPolicy } from "nats";
 import type { RoomRecord } from "../../actors/rooms.ts";
 import { TidemarkError } from "../errors.ts";
-import { FETCH_RECORDS_MAX } from "../limits.ts";
+import { CONSUMER_EXPIRES_MS, CONSUMER_HEARTBEAT_MS, FETCH_RECORDS_MAX } from "../limits.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
 import { isNotFound, translate } from "./connection.ts";
 import { decodeRecord } from "./record.ts";
@@ -61,6 +61,8 @@ export class LogReader {
       });
       this.#messages = await consumer.consume({
         max_messages: FETCH_RECORDS_MAX,
+        expires: CONSUMER_EXPIRES_MS,
+        idle_heartbeat: CONSUMER_HEARTBEAT_MS,
         callback: (message) => this.#received(message),
       });
     } catch (error) {

@@ -73,7 +73,7 @@ export const publishedSubject = (partition: number) => subject(`tidemark.publish
  * Whether a request may be answered there. A sender could name the log itself, or the JetStream API: it would then be this
  * process, with its own rights, that publishes there.
  */
-export function isInbox(reply: string | undefined): reply is string {
+export function isInbox(reply: string | undefined): reply is Subject {
   return reply !== undefined && reply !== "" && !reply.startsWith("tidemark.") && !reply.startsWith("$");
 }
 

@@ -102,24 +102,26 @@ export class Appender {
     this.#open.delete(group.room);
     clearTimeout(group.timer);
     this.#underWay.set(group.room, (this.#underWay.get(group.room) ?? 0) + 1);
-    this.#append(group.room, group.entries).then(
+    // What waits for the acknowledgement holds on to the parts, and lets go of the entries.
+    const { room, parts, bytes } = group;
+    this.#append(room, group.entries).then(
       (sequence) => {
         let index = 0;
-        for (const { count, resolve } of group.parts) {
+        for (const { count, resolve } of parts) {
           const positions: Position[] = [];
           for (let i = 0; i < count; i++) positions.push(positionOf(sequence, index++));
           resolve(positions);
         }
-        this.#done(group);
+        this.#done(room, bytes);
       },
       (error) => {
-        for (const { reject } of group.parts) reject(error);
-        this.#done(group);
+        for (const { reject } of parts) reject(error);
+        this.#done(room, bytes);
       },
     );
   }
 
-  #done({ room, bytes }: Group): void {
+  #done(room: RoomId, bytes: number): void {
     this.#inFlightBytes -= bytes;
     const left = this.#underWay.get(room)! - 1;
     if (left > 0) {

@@ -3,7 +3,7 @@
  * (DESIGN 4.2). It keeps no state but what is in flight, so any number of them share the work.
  */
 import type { Logger } from "pino";
-import { BACKFILLED, LIVE, STATE } from "../../actors/entry.ts";
+import { BACKFILLED, LIVE, type Position, STATE } from "../../actors/entry.ts";
 import { AckedPublisher } from "../bus/acked-publisher.ts";
 import { decodeUntrusted, type Encoding, encodeAs, encodingOf } from "../bus/codec.ts";
 import type { Bus, BusMessage, BusSubscription } from "../bus/connection.ts";
@@ -11,14 +11,17 @@ import { partitionOf } from "../bus/partition.ts";
 import { encodeRecord } from "../bus/record.ts";
 import { decodeToken, type Inlet, inWildcard, isInbox, lastToken, logSubject } from "../bus/subjects.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
-import { REQUEST_BYTES_MAX } from "../limits.ts";
-import { roomId, serverName } from "../matrix/ids.ts";
+import { REQUEST_BYTES_MAX, ROOM_TOKENS_MAX } from "../limits.ts";
+import { type RoomId, roomId, serverName } from "../matrix/ids.ts";
 import { Appender } from "./appender.ts";
 import { eduRecords, eventEntries, type Request, receiptEntries } from "./validate.ts";
 
 const QUEUE = "tidemark-ingress";
 const INLETS: readonly Inlet[] = ["event", "backfill", "state", "receipt", "edu"];
 const EVENT_KINDS = { event: LIVE, backfill: BACKFILLED, state: STATE } as const;
+
+/** Positions of what was appended, or a whole reply. */
+type Reply = Position[] | Record<string, unknown>;
 
 interface IngressOptions {
   readonly nc: Bus;
@@ -29,14 +32,18 @@ interface IngressOptions {
 }
 
 export class Ingress {
+  readonly #nc: Bus;
   readonly #log: Logger;
   readonly #now: () => number;
   readonly #publisher: AckedPublisher;
   readonly #appender: Appender;
   readonly #subscriptions: BusSubscription[];
   readonly #payloadMax: number;
+  /** By subject token. */
+  readonly #rooms = new Map<string, RoomId>();
 
   constructor({ nc, partitions, log, now = Date.now }: IngressOptions) {
+    this.#nc = nc;
     this.#log = log;
     this.#now = now;
     this.#publisher = new AckedPublisher(nc);
@@ -55,7 +62,7 @@ export class Ingress {
       nc.subscribe(inWildcard(inlet), {
         queue: QUEUE,
         callback: (error, message) => {
-          if (error === null) void this.#receive(inlet, message);
+          if (error === null) this.#receive(inlet, message);
         },
       }),
     );
@@ -68,25 +75,36 @@ export class Ingress {
     this.#publisher.close();
   }
 
-  async #receive(inlet: Inlet, message: BusMessage): Promise<void> {
+  /**
+   * A request that waits for the log is one promise and the subject of its reply. At tens of thousands a second, what
+   * waits is what the collector has to copy: so neither a promise for each step, nor the message.
+   */
+  #receive(inlet: Inlet, message: BusMessage): void {
     const encoding = encodingOf(message.data);
-    let reply: Record<string, unknown>;
+    const to = message.reply;
     try {
-      reply = await this.#handle(inlet, message, encoding);
+      this.#handle(inlet, message, encoding).then(
+        (reply) => this.#answer(to, reply, encoding),
+        (error) => this.#answer(to, this.#refusal(error), encoding),
+      );
     } catch (error) {
-      reply = this.#refusal(error);
+      this.#answer(to, this.#refusal(error), encoding);
     }
-    if (!isInbox(message.reply)) return;
+  }
+
+  #answer(to: string | undefined, reply: Reply, encoding: Encoding): void {
+    if (!isInbox(to)) return;
     try {
-      message.respond(encodeAs(reply, encoding));
+      this.#nc.publish(
+        to,
+        encodeAs(Array.isArray(reply) ? { ok: true, positions: reply } : reply, encoding),
+      );
     } catch (error) {
       this.#log.warn({ reason: reasonOf(error) }, "a reply could not be sent");
     }
   }
 
-  #handle(inlet: Inlet, message: BusMessage, encoding: Encoding): Promise<Record<string, unknown>> {
-    const { data, subject } = message;
-    const target = decodeToken(lastToken(subject));
+  #handle(inlet: Inlet, { data, subject }: BusMessage, encoding: Encoding): Promise<Reply> {
     if (data.length > REQUEST_BYTES_MAX) {
       throw new TidemarkError(
         "M_TOO_LARGE",
@@ -94,15 +112,22 @@ export class Ingress {
       );
     }
     const request = { bytes: data.length, at: this.#now(), value: decodeUntrusted(data, encoding) };
-    if (inlet === "edu") return this.#edu(target, request);
+    if (inlet === "edu") return this.#edu(decodeToken(lastToken(subject)), request);
 
-    const room = roomId.safeParse(target);
+    const room = this.#room(lastToken(subject));
+    const entries = inlet === "receipt" ? receiptEntries(request) : eventEntries(EVENT_KINDS[inlet], room, request);
+    return this.#appender.add({ room, entries, bytes: data.length });
+  }
+
+  /** The room that a token names. To parse one costs more than to check a receipt, and most come again. */
+  #room(token: string): RoomId {
+    const known = this.#rooms.get(token);
+    if (known !== undefined) return known;
+    const room = roomId.safeParse(decodeToken(token));
     if (!room.success) throw new TidemarkError("M_INVALID_PARAM", `room_id: ${room.error.issues[0]?.message}`);
-    const entries =
-      inlet === "receipt" ? receiptEntries(request) : eventEntries(EVENT_KINDS[inlet], room.data, request);
-    return this.#appender
-      .add({ room: room.data, entries, bytes: data.length })
-      .then((positions) => ({ ok: true, positions }));
+    if (this.#rooms.size >= ROOM_TOKENS_MAX) this.#rooms.clear();
+    this.#rooms.set(token, room.data);
+    return room.data;
   }
 
   /** An EDU is of many rooms, so of many records: what could not be stored is named like what was dropped. */

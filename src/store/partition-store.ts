@@ -25,12 +25,13 @@ import type { RoomStore } from "../../actors/room-store.ts";
 import type { Rows } from "../../actors/table.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { HOT_ROWS_MAX } from "../limits.ts";
-import type { RoomId, ThreadId, UserId } from "../matrix/ids.ts";
+import type { EventId, RoomId, ThreadId, UserId } from "../matrix/ids.ts";
 import { lmdbFault } from "./lmdb-file.ts";
 import {
   type EventRow,
   eventInfo,
   eventRow,
+  holds,
   type MarkerRow,
   marker,
   markerRow,
@@ -68,7 +69,10 @@ interface Write {
 }
 
 type Key = string | (string | number)[];
-type TableName = "rooms" | "events" | "markers" | "members" | "held" | "unread";
+type TableName = "rooms" | "events" | "markers" | "members" | "redactions" | "held" | "unread";
+
+/** The tables of `TableName`, and `meta`. */
+const TABLES_MAX = 8;
 
 /** Beyond every position and order. */
 const LAST = Number.MAX_SAFE_INTEGER;
@@ -86,13 +90,14 @@ export class PartitionStore implements RoomStore {
 
   private constructor(dir: string) {
     this.#dir = dir;
-    this.#root = open({ path: dir, maxDbs: 8 });
+    this.#root = open({ path: dir, maxDbs: TABLES_MAX });
     const table = (name: TableName) => this.#root.openDB<unknown, Key>({ name });
     this.#tables = {
       rooms: table("rooms"),
       events: table("events"),
       markers: table("markers"),
       members: table("members"),
+      redactions: table("redactions"),
       held: table("held"),
       unread: table("unread"),
     };
@@ -126,10 +131,10 @@ export class PartitionStore implements RoomStore {
   }
 
   /** From here on, whoever had the directory before can't write to it any more: two would spoil it. */
-  async #own(): Promise<this> {
-    await this.#root.transaction(() => {
-      void this.#meta.put("version", VERSION);
-      void this.#meta.put("owner", this.#owner);
+  #own(): this {
+    this.#root.transactionSync(() => {
+      this.#meta.putSync("version", VERSION);
+      this.#meta.putSync("owner", this.#owner);
     });
     return this;
   }
@@ -157,17 +162,20 @@ export class PartitionStore implements RoomStore {
     return { mark, rooms, writes };
   }
 
-  /** Writes a checkpoint. Throws `STORE_FAILED`, and then nothing of it is stored. */
-  async commit({ mark, rooms, writes }: Checkpoint): Promise<void> {
+  /**
+   * Writes a checkpoint. Throws `STORE_FAILED`, and then nothing of it is stored. Synchronous: where the disk is full,
+   * lmdb's asynchronous writes also reject a promise that nobody can reach.
+   */
+  commit({ mark, rooms, writes }: Checkpoint): void {
     try {
-      await this.#root.transaction(() => {
+      this.#root.transactionSync(() => {
         if (this.#meta.get("owner") !== this.#owner) throw new Error("another process has taken this directory over");
         for (const { table, key, value } of writes) {
-          if (value === undefined) void this.#tables[table].remove(key);
-          else void this.#tables[table].put(key, value);
+          if (value === undefined) this.#tables[table].removeSync(key);
+          else this.#tables[table].putSync(key, value);
         }
-        void this.#meta.put("rooms", this.#nextNumber);
-        void this.#meta.put("mark", mark);
+        this.#meta.putSync("rooms", this.#nextNumber);
+        this.#meta.putSync("mark", mark);
       });
     } catch (cause) {
       throw this.#failed(cause);
@@ -185,13 +193,16 @@ export class PartitionStore implements RoomStore {
 
   #takeRoom(room: Room, writes: Write[]): void {
     const number = this.#numberOf(room.id);
-    const { events, markers, members, held, unread } = room;
+    const { events, markers, members, redactions, held, unread } = room;
     for (const [id, info] of events.take()) writes.push({ table: "events", key: [number, id], value: eventRow(info) });
     for (const [user, list] of markers.rows.take()) {
       writes.push({ table: "markers", key: [number, user], value: list.map(markerRow) });
     }
     for (const [user, membership] of members.take()) {
       writes.push({ table: "members", key: [number, user], value: membership });
+    }
+    for (const [target, redaction] of redactions.take()) {
+      writes.push({ table: "redactions", key: [number, target], value: redaction });
     }
     for (const [position, receipt] of held.take()) {
       writes.push({ table: "held", key: [number, position], value: receipt?.receipt });
@@ -217,15 +228,16 @@ export class PartitionStore implements RoomStore {
 
   /** A room that was never stored has rows to come: they leave memory once they are there. */
   #stored(row: RoomRow | undefined, number: number): StoredRoom {
-    const { events, markers, members, held, unread } = this.#tables;
+    const { events, markers, members, redactions, held, unread } = this.#tables;
     return {
       facts: row === undefined ? undefined : roomFacts(row),
-      events: this.#rows(events, number, (_, value) => eventInfo(value as EventRow)),
+      events: this.#rows(events, number, (id: EventId, value) => eventInfo(id, value as EventRow)),
       markers: this.#rows(markers, number, (user: UserId, value) =>
         (value as MarkerRow[]).map((stored) => marker(user, stored)),
       ),
       members: this.#rows(members, number, (_, value) => value as string),
-      held: row === undefined || row[5] === 0 ? [] : this.#held(held, number),
+      redactions: this.#rows(redactions, number, (_, value) => value as EventId),
+      held: row === undefined || !holds(row) ? [] : this.#held(held, number),
       unread: {
         threads: () => this.#threads(unread, number),
         after: (thread, order) => this.#unreadAfter(unread, [number, thread, order]),

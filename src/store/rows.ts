@@ -27,8 +27,8 @@ export function eventRow({ order, thread, sender, counts, redaction }: EventInfo
   return [order, thread === MAIN ? 0 : thread, sender, counts ? 1 : 0, redaction ?? 0];
 }
 
-export function eventInfo([order, thread, sender, counts, redaction]: EventRow): EventInfo {
-  const info: EventInfo = { order, thread: thread === 0 ? MAIN : thread, sender, counts: counts === 1 };
+export function eventInfo(id: EventId, [order, thread, sender, counts, redaction]: EventRow): EventInfo {
+  const info: EventInfo = { id, order, thread: thread === 0 ? MAIN : thread, sender, counts: counts === 1 };
   return redaction === 0 ? info : { ...info, redaction };
 }
 
@@ -56,31 +56,40 @@ export type RoomRow = readonly [
   eventsChanged: Position,
   receiptsChanged: Position,
   membershipKnown: 0 | 1,
+  redactionsAhead: 0 | 1,
   heldCount: number,
   acl: Record<string, unknown> | 0,
   timeline: readonly Position[],
 ];
 
 export function roomRow(number: number, room: RoomFacts, heldCount: number): RoomRow {
-  const { position, changed, membershipKnown, acl, timeline } = room;
+  const { position, changed, membershipKnown, redactionsAhead, acl, timeline } = room;
   return [
     number,
     position,
     changed.events,
     changed.receipts,
     membershipKnown ? 1 : 0,
+    redactionsAhead ? 1 : 0,
     heldCount,
     acl ?? 0,
     [...timeline],
   ];
 }
 
-export function roomFacts([, position, events, receipts, membershipKnown, , acl, timeline]: RoomRow): RoomFacts {
+export function roomFacts(row: RoomRow): RoomFacts {
+  const [, position, events, receipts, membershipKnown, redactionsAhead, , acl, timeline] = row;
   return {
     position,
     changed: { events, receipts },
     membershipKnown: membershipKnown === 1,
+    redactionsAhead: redactionsAhead === 1,
     acl: acl === 0 ? undefined : acl,
     timeline: [...timeline],
   };
+}
+
+/** Whether a room has held receipts to look for. */
+export function holds(row: RoomRow): boolean {
+  return row[6] > 0;
 }

@@ -83,7 +83,7 @@ export class Checkpoints {
       this.#entries = 0;
       const checkpoint = store.take(rooms.takeChanged(), markOf(last));
       await published(positionOf(last.record.sequence, ENTRIES_PER_RECORD_MAX - 1));
-      await store.commit(checkpoint);
+      store.commit(checkpoint);
     }
     rooms.passivate();
   }

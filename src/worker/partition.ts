@@ -11,6 +11,7 @@ import type { Bus } from "../bus/connection.ts";
 import { publishedThrough } from "../bus/deltas.ts";
 import { LogReader, lastSequence, readRecord } from "../bus/log.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
+import { DRAIN_FOLD_MS_MAX, DRAIN_FOLD_POLL_MS } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { PartitionStore } from "../store/partition-store.ts";
 import { Checkpoints } from "./checkpoints.ts";
@@ -68,8 +69,9 @@ export class Partition {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Publishes what waits, saves, and folds nothing more. */
+  /** Folds what is in the log by now, publishes what waits, saves, and folds nothing more. */
   async stop(): Promise<void> {
+    if (this.live) await this.#foldRest();
     this.#actor.send({ type: "DRAIN" });
     await waitFor(this.#actor, (state) => state.matches("released") || state.matches("failed"));
     this.#claimed?.publisher.close();
@@ -184,6 +186,20 @@ export class Partition {
     rooms.deliver(fetch);
     this.#folded = fetch.at(-1)!.record.sequence;
     checkpoints.folded(fetch);
+  }
+
+  /** What was acknowledged before a drain is told before its end. */
+  async #foldRest(): Promise<void> {
+    const { nc, partition, log } = this.#options;
+    const deadline = AbortSignal.timeout(DRAIN_FOLD_MS_MAX);
+    try {
+      const last = await lastSequence(nc, partition);
+      while (this.#folded < last && this.live && !deadline.aborted) {
+        await new Promise((resolve) => setTimeout(resolve, DRAIN_FOLD_POLL_MS));
+      }
+    } catch (error) {
+      log.warn({ partition, reason: reasonOf(error) }, "drained without the end of the log");
+    }
   }
 
   async #drain(): Promise<void> {

@@ -5,6 +5,7 @@ import * as assert from "uvu/assert";
 import { decodeUntrusted, type Encoding, encode, encodingOf } from "../../src/bus/codec.ts";
 import { TidemarkError } from "../../src/errors.ts";
 import { DEPTH_MAX } from "../../src/limits.ts";
+import { check } from "../support/property.ts";
 
 const bytesOf = (hex: string) => Buffer.from(hex.replaceAll(" ", ""), "hex");
 
@@ -48,8 +49,8 @@ const { value: jsonLike } = fc.letrec<{ value: unknown }>((tie) => ({
 const messagePack = suite("MessagePack from outside");
 
 messagePack("is accepted when it is what JSON can say", () => {
-  fc.assert(fc.property(jsonLike, (value) => assert.equal(decodeUntrusted(encode(value), "msgpack"), value)));
-  fc.assert(fc.property(jsonLike, (value) => assert.equal(decodeUntrusted(pack(value), "msgpack"), value)));
+  check(fc.property(jsonLike, (value) => assert.equal(decodeUntrusted(encode(value), "msgpack"), value)));
+  check(fc.property(jsonLike, (value) => assert.equal(decodeUntrusted(pack(value), "msgpack"), value)));
 });
 
 messagePack("is accepted in every width that the format has", () => {
@@ -245,7 +246,7 @@ const soup = fc.oneof(
 
 for (const encoding of ["msgpack", "json"] as const) {
   messagePack(`as any bytes is refused, or is plain data (${encoding})`, () => {
-    fc.assert(
+    check(
       fc.property(soup, (bytes) => {
         if (refusal(bytes, encoding) === "accepted") assert.ok(isPlain(decodeUntrusted(bytes, encoding)));
       }),
@@ -266,7 +267,7 @@ json("is told by its first byte", () => {
 });
 
 json("is accepted as it is", () => {
-  fc.assert(
+  check(
     fc.property(jsonLike, (value) => {
       const text = JSON.stringify(value);
       assert.equal(decodeUntrusted(Buffer.from(text), "json"), JSON.parse(text));

@@ -411,6 +411,24 @@ ingress("concurrent receipts of a room share records", async () => {
   }
 });
 
+ingress("receipts of a room that come one by one, while an append is under way, gather for the linger", async () => {
+  await using tidemark = await startTidemark({ roles: ["ingress"] });
+  const log = await slowLog(tidemark);
+  const replies = [tidemark.sent("receipt", ROOM, receipt(BOB, "$0"))];
+  await eventually(() => log.appends() === 1, "an append");
+  const startedAt = performance.now();
+  for (let i = 1; i <= 100; i++) {
+    replies.push(tidemark.sent("receipt", ROOM, receipt(BOB, `$${i}`)));
+    await tidemark.nc.flush();
+  }
+  await eventually(() => log.appends() > 1, "another append");
+  const lingers = Math.ceil((performance.now() - startedAt) / 5) + 1;
+  const appends = log.appends();
+  log.acknowledgeAll();
+  await Promise.all(replies);
+  assert.ok(appends <= 1 + lingers, `${appends} appends in ${lingers} lingers`);
+});
+
 ingress("two of them on one broker share the requests, and store each once", async () => {
   await using tidemark = await startTidemark();
   const other = await startOn(tidemark, { roles: ["ingress"] });

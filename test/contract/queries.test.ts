@@ -233,7 +233,7 @@ queries("the body of an event comes from the log, and so outlives the timeline a
 });
 
 queries("an answer that the broker can't carry is an error, not silence", async () => {
-  await using tidemark = await startTidemark();
+  await using tidemark = await startTidemark({ payloadBytesMax: 1_048_576 });
   const content = { body: "x".repeat(60_000) };
   for (let from = 0; from < 24; from += 8) {
     await tidemark.sent(

@@ -112,4 +112,8 @@ for (const relation of [
   });
 }
 
+f3("an event that names itself as its thread's root is in main, as every root", () => {
+  assert.is(given(live("$a", inThread("$a"))).thread("$a"), "main");
+});
+
 f3.run();

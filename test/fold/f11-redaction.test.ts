@@ -58,6 +58,18 @@ f11("of an event that is not known does nothing to others", () => {
   assert.is(story.unread(BOB).unthreaded, 1);
 });
 
+f11("that comes before its target takes it from the counts all the same, and is named", () => {
+  const story = given(redaction("$x", "$a"), live("$a"), live("$b"));
+  assert.is(story.unread(BOB).unthreaded, 1);
+  assert.is(story.room.events.get("$a" as EventId)?.redaction, "$x");
+  assert.is(story.order("$a"), at(2));
+});
+
+f11("that comes before its target, twice: the first is named", () => {
+  const story = given(redaction("$x", "$a"), redaction("$y", "$a"), live("$a"));
+  assert.is(story.room.events.get("$a" as EventId)?.redaction, "$x");
+});
+
 f11("leaves its target's place in the timeline, and names itself for who serves it", () => {
   const story = given(live("$a"), live("$b"), redaction("$x", "$a"));
   assert.equal(story.room.timeline, [at(1), at(2), at(3)]);

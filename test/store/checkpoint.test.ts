@@ -27,20 +27,20 @@ checkpoints("passivation and restarts at any moment change no outcome and no sta
       const expected = new Room(ROOM);
       let room = store.load(ROOM);
       let taken: ReturnType<PartitionStore["take"]> | undefined;
-      const commit = async (sequence: number) => {
-        if (taken !== undefined) await store.commit(taken);
+      const commit = (sequence: number) => {
+        if (taken !== undefined) store.commit(taken);
         taken = undefined;
-        await store.commit(store.take([room], markAt(sequence)));
+        store.commit(store.take([room], markAt(sequence)));
       };
       for (const [i, { position, entry }] of entries.entries()) {
         assert.equal(fold(room, position, entry), fold(expected, position, entry));
         const moment = moments[i % moments.length];
         if (moment === "take" && taken === undefined) taken = store.take([room], markAt(i));
         if (moment === "commit" && taken !== undefined) {
-          await store.commit(taken);
+          store.commit(taken);
           taken = undefined;
         }
-        if (moment === "passivate" || moment === "restart") await commit(i);
+        if (moment === "passivate" || moment === "restart") commit(i);
         if (moment === "restart") {
           await store.close();
           store = await PartitionStore.open(dir.path, log);

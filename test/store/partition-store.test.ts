@@ -6,6 +6,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { fold } from "../../actors/fold.ts";
 import { Room } from "../../actors/room.ts";
+import type { TidemarkError } from "../../src/errors.ts";
 import { type Mark, PartitionStore } from "../../src/store/partition-store.ts";
 import { ALICE, BOB, live, ROOM, receipt } from "../support/given.ts";
 import { stateOf } from "../support/room-state.ts";
@@ -23,7 +24,7 @@ function foldedRoom(room: Room): Room {
 /** A store with one room, closed. */
 async function stored(dir: string): Promise<void> {
   const store = await PartitionStore.open(dir, log);
-  await store.commit(store.take([foldedRoom(store.load(ROOM))], MARK));
+  store.commit(store.take([foldedRoom(store.load(ROOM))], MARK));
   await store.close();
 }
 
@@ -75,7 +76,7 @@ for (const [how, damage] of [
     const damaged = readFileSync(join(path, "data.mdb"));
     const again = await PartitionStore.open(path, log);
     assert.is(again.mark, undefined);
-    await again.commit(again.take([foldedRoom(again.load(ROOM))], MARK));
+    again.commit(again.take([foldedRoom(again.load(ROOM))], MARK));
     await again.close();
     const aside = readdirSync(dir.path).find((name) => name.startsWith("0.damaged-"));
     assert.ok(aside, "a directory beside it");
@@ -103,10 +104,12 @@ store("refuses the commits of a process whose directory another one has taken ov
   using dir = temporaryDirectory();
   const first = await PartitionStore.open(dir.path, log);
   const second = await PartitionStore.open(dir.path, log);
-  const failure = await first.commit(first.take([foldedRoom(first.load(ROOM))], MARK)).catch((error) => error);
-  assert.match(failure.message, /another process has taken this directory over/);
-  assert.is(failure.code, "STORE_FAILED");
-  await second.commit(second.take([foldedRoom(second.load(ROOM))], MARK));
+  assert.throws(
+    () => first.commit(first.take([foldedRoom(first.load(ROOM))], MARK)),
+    (error: TidemarkError) =>
+      error.code === "STORE_FAILED" && /another process has taken this directory over/.test(error.message),
+  );
+  second.commit(second.take([foldedRoom(second.load(ROOM))], MARK));
   await second.close();
 });
 

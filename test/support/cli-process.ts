@@ -20,10 +20,20 @@ export interface CliProcess extends AsyncDisposable {
 
 /** `tidemark <args>`. Of this process's environment it gets no option. */
 export function runCli(args: readonly string[], env: NodeJS.ProcessEnv = {}): CliProcess {
+  return run(process.execPath, ["--import", "tsx", CLI, ...args], env);
+}
+
+/** The same on a full disk: no file that it writes can become larger. */
+export function runCliWithoutSpace(fileKilobytesMax: number, args: readonly string[]): CliProcess {
+  const limited = `ulimit -f ${fileKilobytesMax * 2}; exec "$@"`;
+  return run("/bin/sh", ["-c", limited, "sh", process.execPath, "--import", "tsx", CLI, ...args], {});
+}
+
+function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv): CliProcess {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !name.startsWith("TIDEMARK_") || name === "TIDEMARK_NATS_SERVER",
   );
-  const child = spawn(process.execPath, ["--import", "tsx", CLI, ...args], {
+  const child = spawn(command, args, {
     env: { ...Object.fromEntries(inherited), ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -22,29 +22,36 @@ interface SeenRoom {
 }
 
 export class DeltaReader {
-  readonly rooms = new Map<string, SeenRoom>();
-  /** Messages that it had already. */
-  dropped = 0;
+  readonly #rooms = new Map<string, SeenRoom>();
+  readonly #repeats: boolean;
+
+  /** `repeats`: a restart may publish again what it can't know was published. Otherwise each message follows the last. */
+  constructor({ repeats = false } = {}) {
+    this.#repeats = repeats;
+  }
 
   /** One message of `tidemark.client.<partition>.<room>.<kind>`. */
   read(subject: string, body: Body): void {
     const kind = subject.slice(subject.lastIndexOf(".") + 1) as "events" | "receipts";
     const room = this.room(body.room_id);
-    if (body.position <= room.at[kind]) {
-      this.dropped++;
-      return;
+    const has = room.at[kind];
+    if (this.#repeats) {
+      if (body.position <= has) return;
+      assert.ok(body.previous <= has, `a gap in ${kind}: has ${has}, previous ${body.previous}`);
+    } else {
+      assert.ok(body.position > has, `${kind} go on: have ${has}, position ${body.position}`);
+      assert.is(body.previous, has, `${kind} follow one another`);
     }
-    assert.ok(body.previous <= room.at[kind], `a gap in ${kind}: has ${room.at[kind]}, previous ${body.previous}`);
     room.at[kind] = body.position;
     if (kind === "events") this.#readEvents(room, body.events);
     else this.#readReceipts(room, body.event.content);
   }
 
   room(id: string): SeenRoom {
-    let room = this.rooms.get(id);
+    let room = this.#rooms.get(id);
     if (room === undefined) {
       room = { at: { events: 0, receipts: 0 }, orders: new Map(), markers: new Map() };
-      this.rooms.set(id, room);
+      this.#rooms.set(id, room);
     }
     return room;
   }

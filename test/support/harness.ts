@@ -15,7 +15,7 @@ import { Packr, unpack } from "msgpackr";
 import { connect, type JetStreamManager, type NatsConnection } from "nats";
 import { pino } from "pino";
 import * as assert from "uvu/assert";
-import { type Broker, startBroker } from "../../src/bus/broker/process.ts";
+import { type Broker, type BrokerOptions, startBroker } from "../../src/bus/broker/process.ts";
 import { ROLES, type Role, start, type Tidemark } from "../../src/start.ts";
 
 /** Anything that waits gives up after this. */
@@ -44,7 +44,7 @@ export interface Inbox {
   next(predicate?: (body: Body, subject: string) => boolean): Promise<Received>;
 }
 
-export interface SendOptions {
+interface SendOptions {
   readonly encoding?: "json" | "msgpack";
 }
 
@@ -91,12 +91,14 @@ export interface TidemarkHarness extends BusHarness {
 export interface StartTidemarkOptions {
   readonly partitions?: number;
   readonly roles?: readonly Role[];
+  /** The largest message that the broker takes. */
+  readonly payloadBytesMax?: number;
 }
 
-export async function startBus(): Promise<BusHarness> {
+export async function startBus(limits: Pick<BrokerOptions, "payloadBytesMax"> = {}): Promise<BusHarness> {
   const dir = await mkdtemp(join(tmpdir(), "tidemark-test-"));
   const storeDir = join(dir, "nats");
-  let broker: Broker = await startBroker({ storeDir });
+  let broker: Broker = await startBroker({ storeDir, ...limits });
   const { url } = broker;
   const nc = await connect({ servers: url, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
   const jsm = await nc.jetstreamManager();
@@ -132,7 +134,7 @@ export async function startBus(): Promise<BusHarness> {
     records: (partition) => storedRecords(jsm, partition),
     restartBroker: async () => {
       await broker.stop();
-      broker = await startBroker({ storeDir, port: Number(new URL(url).port) });
+      broker = await startBroker({ storeDir, port: Number(new URL(url).port), ...limits });
     },
     pauseBroker: () => broker.kill("SIGSTOP"),
     [Symbol.asyncDispose]: async () => {
@@ -145,7 +147,8 @@ export async function startBus(): Promise<BusHarness> {
 
 /** Two partitions unless told otherwise: the difference between one and many, without eight of everything. */
 export async function startTidemark(options: StartTidemarkOptions = {}): Promise<TidemarkHarness> {
-  const bus = await startBus();
+  const { payloadBytesMax } = options;
+  const bus = await startBus(payloadBytesMax === undefined ? {} : { payloadBytesMax });
   try {
     const { partitions = 2 } = options;
     let tidemark: Tidemark | undefined = await startOn(bus, options);

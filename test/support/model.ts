@@ -74,7 +74,8 @@ export class Model {
     }
     if (this.#find(event.event_id) !== undefined) return ["duplicate"];
     const order = kind === 0 ? position : -position;
-    const folded = { id: event.event_id, order, thread: this.#threadOf(event), event, redacted: false };
+    const redacted = this.events.some((other) => redactionTarget(other.event) === event.event_id);
+    const folded = { id: event.event_id, order, thread: this.#threadOf(event), event, redacted };
     this.events.push(folded);
     if (kind === 0) this.#state.push(event);
     const target = this.#find(redactionTarget(event));
@@ -120,7 +121,8 @@ export class Model {
 
   #threadOf(event: MatrixEvent): string {
     const relation = relationOf(event);
-    if (relation?.type === "m.thread" && relation.target.startsWith("$")) return relation.target;
+    const inThread = relation?.type === "m.thread" && relation.target !== event.event_id;
+    if (inThread && relation.target.startsWith("$")) return relation.target;
     return (this.#find(relation?.target) ?? this.#find(redactionTarget(event)))?.thread ?? "main";
   }
 

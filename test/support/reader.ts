@@ -32,6 +32,8 @@ export class DeltaReader {
   readonly orders = new Map<string, number>();
   /** Messages whose `previous` is beyond what was had. */
   gaps = 0;
+  /** Messages whose `previous` was passed already, as after an owner changed: a reader that missed one would not know. */
+  overlaps = 0;
   readonly #markers = new Map<string, Known>();
   readonly #positions = new Map<string, number>();
 
@@ -42,6 +44,7 @@ export class DeltaReader {
       const had = this.#positions.get(subject) ?? 0;
       if (message.position <= had) return;
       if (message.previous > had) this.gaps++;
+      if (message.previous < had) this.overlaps++;
       this.#positions.set(subject, message.position);
     }
     for (const { event_id, unsigned } of message.events ?? []) this.orders.set(event_id, unsigned.order);

@@ -13,6 +13,7 @@ export function stateOf(room: Room, users: readonly UserId[]) {
     membershipKnown: room.membershipKnown,
     events: byText(room.events),
     markers: byText(room.markers),
+    redactions: byText(room.redactions),
     held: [...room.held],
     members: byText(room.members),
     unread: users.map((user) => room.unread.count(user, room.markers)),

@@ -3,7 +3,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Entry } from "../../actors/entry.ts";
 import { fold } from "../../actors/fold.ts";
-import { emptyRoom, type Room } from "../../actors/room.ts";
+import { Room } from "../../actors/room.ts";
 import { DELTAS_AGE_MS, FLUSH_WINDOW_MS, PENDING_CHANGES_MAX, PENDING_CHANGES_RESUME } from "../../src/limits.ts";
 import type { RoomId, UserId } from "../../src/matrix/ids.ts";
 import { READ_PRIVATE } from "../../src/matrix/receipt.ts";
@@ -20,18 +20,20 @@ const START = 1_700_000_000_000;
 class Harness {
   readonly broker = new FakeBroker();
   readonly publisher: Publisher;
+  /** Lines of the log. */
+  readonly logged: string[] = [];
   readonly #rooms = new Map<RoomId, Room>();
   #count = 0;
 
   constructor(published = 0) {
-    const log = pino({ level: "silent" });
+    const log = pino({}, { write: (line: string) => this.logged.push(line) });
     this.publisher = new Publisher({ partition: 0, acked: this.broker, published, log, startedAt: START });
   }
 
   /** Folds an entry as the next one of the log, or as the nth. */
   fold(entry: Entry, { room: id = A, n = this.#count + 1, clock = START } = {}): void {
     this.#count = Math.max(this.#count, n);
-    const room = this.#rooms.get(id) ?? emptyRoom(id);
+    const room = this.#rooms.get(id) ?? new Room(id);
     this.#rooms.set(id, room);
     this.publisher.note(room, at(n), clock, entry, fold(room, at(n), entry));
   }
@@ -176,6 +178,7 @@ publisher("sends again what was not acknowledged, and nothing else, until it is"
     again[end]();
   }
   assert.is((await harness.acked("receipts")).payload.room_id, A);
+  assert.is(harness.logged.filter((line) => line.includes("deltas are sent again")).length, 2);
 });
 
 publisher("says in a header through where everything was acknowledged", async () => {
@@ -253,6 +256,21 @@ publisher("drains all rooms, within their windows too", async () => {
   assert.is(harness.broker.waiting, 1_503);
 });
 
+publisher("flushes one at a time when it drains, too", async () => {
+  using harness = new Harness();
+  harness.fold(live("$a"));
+  const drain = harness.publisher.drain();
+  const first = await harness.broker.next();
+  await turn();
+  harness.fold(live("$b"), { room: B });
+  await turn();
+  assert.is(harness.broker.waiting, 0);
+  harness.broker.acking = true;
+  first.ack();
+  await drain;
+  assert.is(harness.broker.waiting, 1);
+});
+
 publisher("gives up when it is closed: it retries nothing, and sends no marker whose event it could not", async () => {
   using harness = new Harness();
   harness.fold(live("$a"));
@@ -261,10 +279,11 @@ publisher("gives up when it is closed: it retries nothing, and sends no marker w
   harness.publisher.close();
   events.fail();
   await turn();
-  harness.fold(live("$b"));
+  harness.fold(live("$b"), { room: B });
   await turn();
   await harness.publisher.drain();
   assert.is(harness.broker.waiting, 0);
+  assert.equal(harness.logged, []);
 });
 
 publisher("is overloaded when too much waits, and relieved when it went", async () => {

@@ -48,6 +48,8 @@ export interface BrokerOptions {
   readonly storeDir: string;
   /** 0, the default, is a free one. */
   readonly port?: number;
+  /** The largest message that it takes. */
+  readonly payloadBytesMax?: number;
   /** The broker's own log lines. */
   readonly log?: (line: string) => void;
 }
@@ -64,7 +66,7 @@ export interface Broker extends AsyncDisposable {
 
 /** Resolves when the broker accepts clients. Throws, with the broker's last log lines, when it doesn't come to that. */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
-  const { port = 0, log = () => {} } = options;
+  const { port = 0, payloadBytesMax = PAYLOAD_BYTES_MAX, log = () => {} } = options;
   await mkdir(options.storeDir, { recursive: true });
   const storeDir = await realpath(options.storeDir);
   const portsDir = join(storeDir, "ports");
@@ -76,7 +78,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   await rm(portsDir, { recursive: true, force: true });
   await mkdir(portsDir);
   const config = join(storeDir, "nats-server.conf");
-  await writeFile(config, `max_payload: ${PAYLOAD_BYTES_MAX}\n`);
+  await writeFile(config, `max_payload: ${payloadBytesMax}\n`);
 
   const child = spawn(
     executable.path,

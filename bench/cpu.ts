@@ -1,0 +1,30 @@
+/** How much processor time processes take, so that a figure can be told from a starved load. */
+import { readFile } from "node:fs/promises";
+import { cpus } from "node:os";
+
+/** Linux counts in these; `getconf CLK_TCK` says 100 wherever Node runs. */
+const TICKS_PER_SECOND = 100;
+
+/**
+ * Processor seconds by process name: of this process (`load`), those given, and the `others` of the machine, which
+ * should be near 0. Without a /proc, those given count as others.
+ */
+export async function processorSeconds(pids: Readonly<Record<string, number>>): Promise<Record<string, number>> {
+  const { user, system } = process.cpuUsage();
+  const seconds: Record<string, number> = { load: (user + system) / 1e6 };
+  for (const [name, pid] of Object.entries(pids)) {
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+    // The second field is the command in parentheses, which may hold spaces; user and system time are the 14th and 15th.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const ticks = Number(fields[11]) + Number(fields[12]);
+    if (Number.isFinite(ticks)) seconds[name] = ticks / TICKS_PER_SECOND;
+  }
+  const own = Object.values(seconds).reduce((sum, busy) => sum + busy, 0);
+  return { ...seconds, others: machineSeconds() - own };
+}
+
+function machineSeconds(): number {
+  let ms = 0;
+  for (const { times } of cpus()) ms += times.user + times.nice + times.sys + times.irq;
+  return ms / 1_000;
+}

@@ -1,0 +1,149 @@
+/**
+ * Sends receipts to Tidemark, and follows each until it is done: its reply came, and so did a delta that shows its
+ * marker at its event or a later one.
+ *
+ * Receipts are sent in messages of `perMessage` users of one room. A *slot* is such a group of users; slots take turns,
+ * so that successive messages are of different rooms. A slot has at most one message on its way.
+ */
+import { connect, createInbox, type Msg, type NatsConnection } from "nats";
+import { decode } from "../src/bus/codec.ts";
+import {
+  eventNumber,
+  makeRooms,
+  type ReceiptsDelta,
+  type Rooms,
+  receiptsPayload,
+  roomNumber,
+  type Size,
+  userNumber,
+} from "./rooms.ts";
+
+const DONE_LIMIT_MS = 15_000;
+
+export interface ReceiptLoadOptions {
+  readonly url: string;
+  readonly size: Size;
+  /** Divides the number of users. */
+  readonly perMessage: number;
+  /** Called for each message that is done: all its receipts are. */
+  readonly onDone: (slot: number) => void;
+}
+
+export class ReceiptLoad implements AsyncDisposable {
+  readonly slots: number;
+  /** Messages sent and done. */
+  sent = 0;
+  done = 0;
+  readonly #nc: NatsConnection;
+  readonly #rooms: Rooms;
+  readonly #perMessage: number;
+  readonly #onDone: (slot: number) => void;
+  /** By event, then by group of users: the same in every room. */
+  readonly #payloads: readonly (readonly Uint8Array[])[];
+  readonly #publishOptions: readonly { readonly reply: string }[];
+  readonly #inbox = `${createInbox()}.`;
+  /** By slot: what its message still lacks, the reply and the delta of each receipt. */
+  readonly #lacking: Uint16Array;
+  /** By room and user: the event whose delta is to come; −1 for none. */
+  readonly #awaited: Int32Array;
+  #failure: Error | undefined;
+  #settled: (() => void) | undefined;
+
+  private constructor(nc: NatsConnection, rooms: Rooms, { perMessage, onDone }: ReceiptLoadOptions) {
+    const { size } = rooms;
+    const groups = size.users / perMessage;
+    this.#nc = nc;
+    this.#rooms = rooms;
+    this.#perMessage = perMessage;
+    this.#onDone = onDone;
+    this.slots = size.rooms * groups;
+    this.#lacking = new Uint16Array(this.slots);
+    this.#awaited = new Int32Array(size.rooms * size.users).fill(-1);
+    this.#payloads = Array.from({ length: size.events }, (_, event) =>
+      Array.from({ length: groups }, (_, group) => receiptsPayload(event, group * perMessage, perMessage)),
+    );
+    this.#publishOptions = Array.from({ length: this.slots }, (_, slot) => ({ reply: this.#inbox + slot }));
+    nc.subscribe(`${this.#inbox}*`, { callback: (_, message) => this.#replied(message) });
+    nc.subscribe("tidemark.client.*.*.receipts", { callback: (_, message) => this.#shown(message) });
+  }
+
+  static async open(options: ReceiptLoadOptions): Promise<ReceiptLoad> {
+    const rooms = await makeRooms(options.url, options.size);
+    const nc = await connect({ servers: options.url });
+    const load = new ReceiptLoad(nc, rooms, options);
+    await nc.flush();
+    return load;
+  }
+
+  get inFlight(): number {
+    return this.sent - this.done;
+  }
+
+  /** Sends the next message. Returns false, and sends nothing, when its slot is taken or all events are read. */
+  send(): boolean {
+    const slot = this.sent % this.slots;
+    const event = Math.floor(this.sent / this.slots);
+    const { rooms, events, users } = this.#rooms.size;
+    if (event === events || this.#lacking[slot] !== 0 || this.#failure !== undefined) return false;
+    const room = slot % rooms;
+    const group = Math.floor(slot / rooms);
+    const first = room * users + group * this.#perMessage;
+    this.#awaited.fill(event, first, first + this.#perMessage);
+    this.#lacking[slot] = 1 + this.#perMessage;
+    this.sent++;
+    this.#nc.publish(this.#rooms.subjects[room]!, this.#payloads[event]![group], this.#publishOptions[slot]);
+    return true;
+  }
+
+  /** Resolves when everything that was sent is done. Throws when something was refused or lost. */
+  async settled(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.#settled = resolve;
+      timer = setTimeout(resolve, DONE_LIMIT_MS);
+      this.#settle();
+    });
+    clearTimeout(timer);
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.inFlight > 0) throw new Error(`${this.inFlight} of ${this.sent} messages with receipts were not done`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#nc.close();
+  }
+
+  #replied(message: Msg): void {
+    const { ok, error } = decode(message.data) as { ok: boolean; error?: string };
+    if (ok) this.#lackLess(Number(message.subject.slice(this.#inbox.length)));
+    else this.#failure ??= new Error(`a receipt was refused: ${error}`);
+  }
+
+  #shown(message: Msg): void {
+    const delta = decode(message.data) as ReceiptsDelta;
+    const { rooms, users } = this.#rooms.size;
+    const room = roomNumber(delta);
+    for (const [event, types] of Object.entries(delta.event.content)) {
+      const n = eventNumber(event);
+      for (const user of Object.keys(types["m.read"])) {
+        const number = userNumber(user);
+        const awaited = this.#awaited[room * users + number]!;
+        if (awaited < 0 || awaited > n) continue;
+        this.#awaited[room * users + number] = -1;
+        this.#lackLess(Math.floor(number / this.#perMessage) * rooms + room);
+      }
+    }
+  }
+
+  #lackLess(slot: number): void {
+    const lacking = this.#lacking[slot]! - 1;
+    this.#lacking[slot] = lacking;
+    if (lacking > 0) return;
+    this.done++;
+    this.#onDone(slot);
+    this.#settle();
+  }
+
+  #settle(): void {
+    if (this.inFlight === 0 || this.#failure !== undefined) this.#settled?.();
+  }
+}

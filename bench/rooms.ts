@@ -1,0 +1,117 @@
+/**
+ * Rooms full of events, and receipts that all advance a marker.
+ *
+ * The receipts go through the events in order: first every user of every room reads the first event, then the second.
+ * So a marker has at most one receipt on its way, and the delta that answers it can be told.
+ */
+import { connect, type NatsConnection } from "nats";
+import { decode, encode } from "../src/bus/codec.ts";
+import { inSubject } from "../src/bus/subjects.ts";
+import { type RoomId, roomId } from "../src/matrix/ids.ts";
+
+const SERVER = "bench.example.org";
+const EVENTS_PER_REQUEST = 100;
+const PREPARE_LIMIT_MS = 30_000;
+
+/** How many rooms, events of a room, and users of a room. */
+export interface Size {
+  readonly rooms: number;
+  readonly events: number;
+  readonly users: number;
+}
+
+export interface Rooms {
+  /** Where receipts for each room go. */
+  readonly subjects: readonly string[];
+  readonly size: Size;
+}
+
+let made = 0;
+
+/** Makes new rooms, and waits until the deltas of all their events have come. */
+export async function makeRooms(url: string, size: Size): Promise<Rooms> {
+  const nc = await connect({ servers: url });
+  try {
+    const series = made++;
+    const ids = Array.from({ length: size.rooms }, (_, room) => roomId.parse(`!r${series}-${room}:${SERVER}`));
+    const published = countEvents(nc, size.rooms * size.events);
+    await Promise.all([published, sendAllEvents(nc, ids, size.events)]);
+    return { subjects: ids.map((id) => inSubject("receipt", id)), size };
+  } finally {
+    await nc.close();
+  }
+}
+
+async function sendAllEvents(nc: NatsConnection, rooms: readonly RoomId[], count: number): Promise<void> {
+  for (let from = 0; from < count; from += EVENTS_PER_REQUEST) {
+    const events: unknown[] = [];
+    for (let n = from; n < Math.min(from + EVENTS_PER_REQUEST, count); n++) events.push(eventOf(n));
+    const payload = encode(events);
+    await Promise.all(rooms.map((room) => sendEvents(nc, inSubject("event", room), payload)));
+  }
+}
+
+async function sendEvents(nc: NatsConnection, subject: string, payload: Uint8Array): Promise<void> {
+  const reply = await nc.request(subject, payload, { timeout: PREPARE_LIMIT_MS });
+  const { ok, error } = decode(reply.data) as { ok: boolean; error?: string };
+  if (!ok) throw new Error(`events were refused: ${error}`);
+}
+
+function countEvents(nc: NatsConnection, expected: number): Promise<void> {
+  let count = 0;
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new Error(`the deltas of ${expected - count} of ${expected} events did not come`));
+    }, PREPARE_LIMIT_MS);
+    nc.subscribe("tidemark.client.*.*.events", {
+      callback: (_, message) => {
+        count += (decode(message.data) as { events: unknown[] }).events.length;
+        if (count < expected) return;
+        clearTimeout(timer);
+        resolve();
+      },
+    });
+  });
+}
+
+function eventOf(n: number): Record<string, unknown> {
+  return {
+    event_id: eventId(n),
+    type: "m.room.message",
+    sender: `@author:${SERVER}`,
+    origin_server_ts: 1_700_000_000_000 + n,
+    content: { msgtype: "m.text", body: "a message of a usual length, as people write them" },
+  };
+}
+
+/** As long as the event ids of present room versions. */
+const EVENT_PREFIX = `$${"b".repeat(37)}`;
+const USER_PREFIX = "@reader";
+
+const eventId = (n: number) => `${EVENT_PREFIX}${String(n).padStart(6, "0")}`;
+const userId = (n: number) => `${USER_PREFIX}${n}:${SERVER}`;
+
+export const eventNumber = (id: string) => Number(id.slice(EVENT_PREFIX.length));
+export const userNumber = (id: string) => Number.parseInt(id.slice(USER_PREFIX.length), 10);
+
+/** The payload with which users `from` to `from + count - 1` read an event: a receipt, or an array of them. */
+export function receiptsPayload(event: number, from: number, count: number): Uint8Array {
+  const receipts = Array.from({ length: count }, (_, i) => ({
+    user_id: userId(from + i),
+    receipt_type: "m.read",
+    event_id: eventId(event),
+  }));
+  return encode(count === 1 ? receipts[0] : receipts);
+}
+
+/** A delta of receipts, as it is published. */
+export interface ReceiptsDelta {
+  readonly room_id: string;
+  readonly event: { readonly content: Record<string, { readonly "m.read": Record<string, unknown> }> };
+}
+
+/** The number of the room that a delta is of. */
+export function roomNumber(delta: ReceiptsDelta): number {
+  const { room_id: id } = delta;
+  return Number.parseInt(id.slice(id.indexOf("-") + 1), 10);
+}

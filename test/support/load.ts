@@ -1,0 +1,131 @@
+/** Senders that go on whatever happens to Tidemark, and the differences that a fold from scratch finds afterwards. */
+import * as assert from "uvu/assert";
+import type { Entry } from "../../actors/entry.ts";
+import { fold, isRead } from "../../actors/fold.ts";
+import { Room } from "../../actors/room.ts";
+import type { EventId, RoomId, UserId } from "../../src/matrix/ids.ts";
+import { DeltaReader, markersIn, uncovered } from "./delta-reader.ts";
+import { type Body, type BusHarness, eventually, type Inbox, message, receipt, token } from "./harness.ts";
+
+const ENTRIES_PER_RECORD = 1024;
+const ORDERS_ASKED_MAX = 1_000;
+
+/** A sequence of numbers in [0, 1) that a seed fixes (mulberry32). */
+export function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+/** Sends until it is taken: a sender's part when there is no answer. */
+export async function sentAtLast(bus: BusHarness, inlet: string, room: string, body: unknown): Promise<number> {
+  let position = 0;
+  await eventually(
+    async () => {
+      const reply = await bus.nc
+        .request(`tidemark.in.${inlet}.${token(room)}`, JSON.stringify(body), { timeout: 500 })
+        .catch(() => undefined);
+      const { ok, positions } = reply?.json<Body>() ?? { ok: false };
+      if (ok) [position] = positions;
+      return ok === true;
+    },
+    `a reply to ${JSON.stringify(body)}`,
+  );
+  return position;
+}
+
+export interface Load {
+  /** Requests so far. */
+  readonly count: number;
+  /** Positions of what was acknowledged. */
+  readonly acknowledged: readonly number[];
+  start(senders: number): void;
+  stop(): Promise<void>;
+}
+
+/** Events, and receipts of events that came, come later or never. */
+export function load(bus: BusHarness, rooms: readonly string[], next: () => number): Load {
+  const pick = (count: number) => Math.floor(next() * count);
+  const acknowledged: number[] = [];
+  let running: Promise<void>[] = [];
+  let sending = true;
+  let count = 0;
+  const sender = async () => {
+    while (sending) {
+      const room = rooms[pick(rooms.length)]!;
+      const id = count++;
+      if (next() < 0.3) acknowledged.push(await sentAtLast(bus, "event", room, message(`$${id}`)));
+      else {
+        const target = `$${Math.max(0, id - 20 + pick(24))}`;
+        const thread = next() < 0.2 ? { thread_id: "main" } : {};
+        acknowledged.push(await sentAtLast(bus, "receipt", room, receipt(`@u${pick(5)}:a.org`, target, thread)));
+      }
+    }
+  };
+  return {
+    get count() {
+      return count;
+    },
+    acknowledged,
+    start: (senders) => {
+      running = Array.from({ length: senders }, sender);
+    },
+    stop: async () => {
+      sending = false;
+      await Promise.all(running);
+    },
+  };
+}
+
+/** Every record of these partitions, folded in this process and in no other state. */
+async function foldedFromScratch(bus: BusHarness, partitions: number): Promise<Map<string, Room>> {
+  const rooms = new Map<string, Room>();
+  for (let partition = 0; partition < partitions; partition++) {
+    for (const { sequence, subject, entries } of await bus.records(partition)) {
+      const id = decodeURIComponent(subject.slice(subject.lastIndexOf(".") + 1)) as RoomId;
+      const room = rooms.get(id) ?? new Room(id);
+      rooms.set(id, room);
+      entries.forEach((entry, i) => {
+        fold(room, sequence * ENTRIES_PER_RECORD + i, entry as unknown as Entry);
+      });
+    }
+  }
+  return rooms;
+}
+
+/** Asserts that what Tidemark answers, and what it told, are what the log says. */
+export async function assertIsItsLog(
+  bus: BusHarness,
+  { partitions, deltas, users }: { partitions: number; deltas: Inbox; users: readonly string[] },
+): Promise<void> {
+  const rooms = await foldedFromScratch(bus, partitions);
+  for (const [id, room] of rooms) {
+    const ids = Array.from(room.events, ([event]) => event).slice(-ORDERS_ASKED_MAX);
+    await eventually(async () => {
+      const { position } = await bus.query(id, { op: "orders", event_ids: [] });
+      return position === room.position;
+    }, "everything is folded");
+    const { orders } = await bus.query(id, { op: "orders", event_ids: ids });
+    assert.equal(orders, Object.fromEntries(ids.map((event) => [event, room.events.get(event)?.order])));
+    for (const user of users as UserId[]) {
+      const { read } = await bus.query(id, { op: "read", user_id: user, event_ids: ids });
+      assert.equal(read, Object.fromEntries(ids.map((event: EventId) => [event, isRead(room, user, event)])));
+      const { ok: _, ...unread } = await bus.query(id, { op: "unread", user_id: user });
+      const { unthreaded, main } = room.unread.count(user, room.markers);
+      assert.equal(unread, { unthreaded: { count: unthreaded }, main: { count: main }, threads: {} });
+    }
+    const { receipts } = await bus.query(id, { op: "snapshot" });
+    const wanted = JSON.stringify(uncovered(markersIn(receipts)));
+    await eventually(() => {
+      const reader = new DeltaReader();
+      for (const { subject, body } of deltas.messages) reader.read(subject, body);
+      const { markers, orders } = reader.room(id);
+      const told = ids.every((event) => orders.get(event) === room.events.get(event)?.order);
+      return told && JSON.stringify(uncovered(markers)) === wanted;
+    }, "a reader of deltas has every event's order, and the snapshot's markers");
+  }
+}
