@@ -95,10 +95,7 @@ export class Ingress {
   #answer(to: string | undefined, reply: Reply, encoding: Encoding): void {
     if (!isInbox(to)) return;
     try {
-      this.#nc.publish(
-        to,
-        encodeAs(Array.isArray(reply) ? { ok: true, positions: reply } : reply, encoding),
-      );
+      this.#nc.publish(to, encodeAs(Array.isArray(reply) ? { ok: true, positions: reply } : reply, encoding));
     } catch (error) {
       this.#log.warn({ reason: reasonOf(error) }, "a reply could not be sent");
     }

@@ -150,7 +150,7 @@ export class Publisher {
 
     const { partition } = this.#options;
     this.#flushingSince = since;
-    const through = this.#through();
+    const through = this.through();
     // Both are made now: markers go on moving while the events are sent, to events that are not in this delta.
     const events = deltas.flatMap((delta) => eventMessages(partition, delta));
     const markers = deltas.flatMap((delta) => markerMessages(partition, delta));
@@ -196,14 +196,14 @@ export class Publisher {
     if (this.#due.size > 0) this.#schedule();
   }
 
-  /** Through which position everything is published. */
-  #through(): Position {
+  /** Through which position everything that it was told of is published; infinite when nothing waits. */
+  through(): Position {
     return Math.min(this.#flushingSince, this.#changes.oldest() ?? Number.POSITIVE_INFINITY) - 1;
   }
 
   #settle(): void {
     if (this.#waiting.length === 0) return;
-    const through = this.#through();
+    const through = this.through();
     this.#waiting = this.#waiting.filter((waiting) => {
       if (waiting.through > through) return true;
       waiting.resolve();

@@ -12,10 +12,10 @@ import type { Room } from "../../actors/room.ts";
 import { decodeUntrusted, encodeAs, encodingOf } from "../bus/codec.ts";
 import type { Bus, BusMessage, BusSubscription } from "../bus/connection.ts";
 import { partitionOf } from "../bus/partition.ts";
-import { decodeToken, isInbox, lastToken, queryWildcard } from "../bus/subjects.ts";
+import { decodeToken, isInbox, lastToken, ownerSubject, ownerWildcard, queryWildcard } from "../bus/subjects.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
-import { QUERY_EVENT_IDS_MAX, REQUEST_BYTES_MAX, TIMELINE_EVENTS_DEFAULT } from "../limits.ts";
-import { type EventId, eventId, type RoomId, roomId, userId } from "../matrix/ids.ts";
+import { OWNER_ANSWER_MS, QUERY_EVENT_IDS_MAX, REQUEST_BYTES_MAX, TIMELINE_EVENTS_DEFAULT } from "../limits.ts";
+import { type EventId, eventId, roomId, userId } from "../matrix/ids.ts";
 import { FULLY_READ, READ, READ_PRIVATE } from "../matrix/receipt.ts";
 import { Bodies } from "./bodies.ts";
 import { fullyReadOf } from "./messages.ts";
@@ -53,40 +53,74 @@ type Answer = Record<string, unknown>;
 
 interface QueriesOptions {
   readonly nc: Bus;
-  readonly partitions: readonly Partition[];
+  readonly partitions: number;
+  /** The partition when this process serves it now. */
+  readonly served: (partition: number) => Partition | undefined;
   readonly log: Logger;
 }
 
 export class Queries {
   readonly #nc: Bus;
   readonly #bodies: readonly Bodies[];
-  readonly #partitions: readonly Partition[];
+  readonly #partitions: number;
+  readonly #served: (partition: number) => Partition | undefined;
   readonly #log: Logger;
   readonly #subscription: BusSubscription;
+  /** Questions that other workers were asked. */
+  readonly #owned = new Map<number, BusSubscription>();
 
-  constructor({ nc, partitions, log }: QueriesOptions) {
+  constructor({ nc, partitions, served, log }: QueriesOptions) {
     this.#nc = nc;
-    this.#bodies = partitions.map((_, partition) => new Bodies(nc, partition));
+    this.#bodies = Array.from({ length: partitions }, (_, partition) => new Bodies(nc, partition));
     this.#partitions = partitions;
+    this.#served = served;
     this.#log = log;
     this.#subscription = nc.subscribe(queryWildcard, {
       queue: QUEUE,
       callback: (error, message) => {
-        if (error === null) void this.#receive(message);
+        if (error === null) void this.#receive(message, true);
       },
     });
   }
 
+  /** Answers for other workers what they are asked about the partitions that are served here now. */
+  own(): void {
+    for (let partition = 0; partition < this.#partitions; partition++) {
+      const subscription = this.#owned.get(partition);
+      const isServed = this.#served(partition) !== undefined;
+      if (isServed && subscription === undefined) {
+        const callback = (error: Error | null, message: BusMessage) => {
+          if (error === null) void this.#receive(message, false);
+        };
+        this.#owned.set(partition, this.#nc.subscribe(ownerWildcard(partition), { callback }));
+      } else if (!isServed && subscription !== undefined) {
+        subscription.unsubscribe();
+        this.#owned.delete(partition);
+      }
+    }
+  }
+
+  /** Takes no more questions. Those for partitions that are still served here are answered until `close`. */
   drain(): Promise<void> {
     return this.#subscription.drain();
   }
 
-  async #receive(message: BusMessage): Promise<void> {
+  close(): void {
+    for (const subscription of this.#owned.values()) subscription.unsubscribe();
+    this.#owned.clear();
+  }
+
+  async #receive(message: BusMessage, mayForward: boolean): Promise<void> {
     if (!isInbox(message.reply)) return;
     const encoding = encodingOf(message.data);
     let answer: Answer;
     try {
-      answer = { ok: true, ...(await this.#answer(message)) };
+      const own = await this.#answer(message, mayForward);
+      if (own instanceof Uint8Array) {
+        message.respond(own);
+        return;
+      }
+      answer = { ok: true, ...own };
     } catch (error) {
       answer = refusal(error);
       if (!(error instanceof TidemarkError)) this.#log.error({ err: error }, "a query failed in an unforeseen way");
@@ -100,7 +134,8 @@ export class Queries {
     message.respond(bytes);
   }
 
-  async #answer({ data, subject }: BusMessage): Promise<Answer> {
+  /** The answer, or what the partition's owner has answered. */
+  async #answer({ data, subject }: BusMessage, mayForward: boolean): Promise<Answer | Uint8Array> {
     if (data.length > REQUEST_BYTES_MAX) {
       throw new TidemarkError(
         "M_TOO_LARGE",
@@ -115,15 +150,22 @@ export class Queries {
       const field = issue?.path.map(String).join(".") ?? "";
       throw new TidemarkError("M_INVALID_PARAM", field === "" ? `${issue?.message}` : `${field}: ${issue?.message}`);
     }
-    const partition = partitionOf(room.data, this.#partitions.length);
-    if (!this.#partitions[partition]!.live) {
-      throw new TidemarkError("M_UNKNOWN", `partition ${partition} is not served at the moment`);
-    }
-    return this.#ask(parsed.data, partition, room.data);
+    const partition = partitionOf(room.data, this.#partitions);
+    const served = this.#served(partition);
+    if (served !== undefined) return this.#ask(parsed.data, partition, served.room(room.data));
+    if (mayForward) return this.#forward(partition, lastToken(subject), data);
+    throw notServed(partition);
   }
 
-  async #ask(query: Query, partition: number, id: RoomId): Promise<Answer> {
-    const room = this.#partitions[partition]!.room(id);
+  async #forward(partition: number, room: string, data: Uint8Array): Promise<Uint8Array> {
+    try {
+      return (await this.#nc.request(ownerSubject(partition, room), data, { timeout: OWNER_ANSWER_MS })).data;
+    } catch (error) {
+      throw notServed(partition, error);
+    }
+  }
+
+  async #ask(query: Query, partition: number, room: Room): Promise<Answer> {
     switch (query.op) {
       case "snapshot":
         return this.#snapshot(room, partition, query);
@@ -165,6 +207,10 @@ export class Queries {
     const positions = limit === 0 ? [] : room.timeline.slice(-limit);
     return { ...answer, timeline: await this.#bodies[partition]!.at(room, positions) };
   }
+}
+
+function notServed(partition: number, cause?: unknown): TidemarkError {
+  return new TidemarkError("M_UNKNOWN", `partition ${partition} is not served at the moment`, { cause });
 }
 
 function byEvent<T>(ids: readonly EventId[], value: (id: EventId) => T): Record<string, T> {
