@@ -10,6 +10,7 @@ import { type Duty, dutyOf, ranking } from "../../actors/placement.ts";
 import { AckedPublisher } from "../bus/acked-publisher.ts";
 import type { Bus } from "../bus/connection.ts";
 import { LEASE_TIMES, Leases, type LeaseTimes, type StoredWorker } from "../bus/leases.ts";
+import { LogReader } from "../bus/log.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { ACTIVE_ROOMS_MAX, CHECKPOINT_ENTRIES, CHECKPOINT_MS, IDLE_MS } from "../limits.ts";
 import { workerId } from "./identity.ts";
@@ -122,6 +123,7 @@ export class Worker {
     await this.#leases?.leave();
     await Promise.all([...this.#partitions.keys()].map((partition) => this.#giveUp(partition)));
     await Promise.all(this.#closing.values());
+    await LogReader.settled(this.#options.nc);
     this.#queries.close();
     this.#leases?.close();
     this.#acked.close();
