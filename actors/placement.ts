@@ -46,7 +46,7 @@ export function dutyOf({ me, ranking, holder, freeMs, isWarm }: PartitionView): 
   const rank = ranking.indexOf(me);
   if (rank === -1) return "none";
   if (holder === undefined) {
-    const claimants = [...ranking.filter(isWarm), ...ranking.filter((worker) => !isWarm(worker))];
+    const claimants = [...ranking.filter((worker) => isWarm(worker)), ...ranking.filter((worker) => !isWarm(worker))];
     if (freeMs >= claimants.indexOf(me) * CLAIM_STAGGER_MS) return "claim";
   }
   if (rank < 2) return "standby";
