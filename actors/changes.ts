@@ -10,7 +10,7 @@
 import type { MatrixEvent } from "../src/matrix/event.ts";
 import type { RoomId, UserId } from "../src/matrix/ids.ts";
 import { isPrivate, READ, type ReceiptContent, type ReceiptEvent } from "../src/matrix/receipt.ts";
-import type { Entry, Order, Position, ReceiptEntry } from "./entry.ts";
+import { type Entry, type Order, type Position, type ReceiptEntry, UNTOLD } from "./entry.ts";
 import type { Judgement, Outcome, Rejected } from "./fold.ts";
 import { type Marker, publishedOrder } from "./markers.ts";
 import type { Room } from "./room.ts";
@@ -159,20 +159,28 @@ export class Changes {
 
 /**
  * The `m.receipt` event that shows these markers. Where an unthreaded and a threaded one of a user and
- * type meet on one event there is room for one: the unthreaded, which covers the other (MSC4102).
+ * type meet on one event there is room for one: the unthreaded, which covers the other (MSC4102). An inferred one
+ * gives way to any other.
  */
 export function receiptEvent(markers: Iterable<Marker>): ReceiptEvent {
   const content: ReceiptContent = {};
+  const inferred: Marker[] = [];
   for (const marker of markers) {
-    content[marker.event] ??= {};
-    const types = content[marker.event]!;
-    types[marker.type] ??= {};
-    const users = types[marker.type]!;
-    if (marker.thread !== null && users[marker.user] !== undefined) continue;
-    const data = { ts: marker.ts, order: publishedOrder(marker) };
-    users[marker.user] = marker.thread === null ? data : { ...data, thread_id: marker.thread };
+    if (marker.inferred) inferred.push(marker);
+    else show(content, marker);
   }
+  for (const marker of inferred) show(content, marker);
   return { type: "m.receipt", content };
+}
+
+function show(content: ReceiptContent, marker: Marker): void {
+  content[marker.event] ??= {};
+  const types = content[marker.event]!;
+  types[marker.type] ??= {};
+  const users = types[marker.type]!;
+  if (marker.thread !== null && users[marker.user] !== undefined) return;
+  const data = { ts: marker.ts, order: publishedOrder(marker) };
+  users[marker.user] = marker.thread === null ? data : { ...data, thread_id: marker.thread };
 }
 
 /** A rejected receipt as others see it: fields by name, or nothing of a private one (it is its user's alone). */
@@ -182,7 +190,7 @@ export function rejectedEntry([, user, type, event, thread, ts, origin]: Receipt
     user_id: user,
     receipt_type: type,
     event_id: event,
-    ...(thread !== null && { thread_id: thread }),
+    ...(thread !== null && thread !== UNTOLD && { thread_id: thread }),
     ts,
     ...(origin !== null && { origin }),
   };

@@ -16,13 +16,19 @@ export const STATE = 3;
 
 export type EventEntry = readonly [kind: typeof LIVE | typeof BACKFILLED | typeof STATE, event: MatrixEvent];
 
+/**
+ * The thread of a receipt whose source doesn't say whether it has one: some homeservers leave `thread_id` out of what
+ * they push to application services. It is no thread id, and never published; the fold says what it stands for.
+ */
+export const UNTOLD = "?";
+
 /** `thread` is null for an unthreaded receipt, `origin` for one of a local user. */
 export type ReceiptEntry = readonly [
   kind: typeof RECEIPT,
   user: UserId,
   type: ReceiptType,
   event: EventId,
-  thread: ThreadId | null,
+  thread: ThreadId | typeof UNTOLD | null,
   ts: number,
   origin: ServerName | null,
 ];

@@ -10,14 +10,28 @@
  *                                                                       ▼
  *     receipt ── F4 event unknown? ──▶ held            F9 origin, F6 thread, F7 order
  *       └──────────────────────────────────────────▶ advanced | released | stale | rejected
+ *
+ * A receipt whose thread was not told (`UNTOLD`) may have been unthreaded or not. It is taken for one in the thread of its
+ * event: that much is read either way. To take it for an unthreaded one would call messages read that nobody has seen.
+ * Its marker is kept apart from those whose thread was told, counts only for what none of them covers, and goes when
+ * one of them comes to cover it. So wherever both arrive, in whatever order, the told ones are all that is left.
  */
 import { countsAsUnread, type MatrixEvent, redactedBy as redactionTarget, relationOf } from "../src/matrix/event.ts";
 import { type EventId, eventId, MAIN, type ServerName, type ThreadId, userId } from "../src/matrix/ids.ts";
-import { BACKFILLED, type Entry, type Order, type Position, RECEIPT, type ReceiptEntry, STATE } from "./entry.ts";
+import {
+  BACKFILLED,
+  type Entry,
+  type Order,
+  type Position,
+  RECEIPT,
+  type ReceiptEntry,
+  STATE,
+  UNTOLD,
+} from "./entry.ts";
 import type { EventInfo } from "./event-info.ts";
 import type { HeldReceipt } from "./held.ts";
 import type { Marker } from "./markers.ts";
-import type { Room } from "./room.ts";
+import { type Room, stateKey } from "./room.ts";
 
 /** Raised whenever the same log would fold to another state: checkpoints of before are rebuilt. */
 export const FOLD_VERSION = 1;
@@ -36,6 +50,7 @@ export interface Moved {
   readonly marker: Marker;
   /** Where the marker stood before; undefined for a new one. */
   readonly from: Order | undefined;
+  readonly fromEvent: EventId | undefined;
 }
 
 /** What became of a receipt whose event is known. */
@@ -84,7 +99,7 @@ export function fold(room: Room, position: Position, entry: Entry): Outcome {
   if (entry[0] === RECEIPT) return foldReceipt(room, position, entry);
   const [kind, event] = entry;
   if (kind === STATE) {
-    foldState(room, event);
+    foldState(room, position, event);
     return NOTED;
   }
   return foldEvent(room, position, event, kind === BACKFILLED);
@@ -111,7 +126,7 @@ function foldEvent(room: Room, position: Position, event: MatrixEvent, backfille
   if (!backfilled) {
     if (info.counts) room.unread.add(info);
     room.append(position);
-    foldState(room, event);
+    foldState(room, position, event);
   }
   redact(room, event);
   return { outcome: "ordered", order, settled: settle(room, position, event.event_id, info) };
@@ -150,9 +165,10 @@ function redact(room: Room, redaction: MatrixEvent): void {
   room.events.set(id, target);
 }
 
-/** F10. Membership and server ACL, as of this entry. */
-function foldState(room: Room, event: MatrixEvent): void {
+/** F10. Membership, server ACL and where the current state is, as of this entry. */
+function foldState(room: Room, position: Position, event: MatrixEvent): void {
   if (event.state_key === undefined) return;
+  room.state.set(stateKey(event.type, event.state_key), position);
   if (event.type === "m.room.server_acl" && event.state_key === "") {
     room.acl = event.content;
   } else if (event.type === "m.room.member" && typeof event.content.membership === "string") {
@@ -189,19 +205,40 @@ function judge(room: Room, position: Position, receipt: ReceiptEntry, info: Even
     if (aclDenies(room, origin)) return ACL_DENIED; // F9
     if (room.membershipKnown && room.members.get(user) !== "join") return NOT_JOINED; // F9
   }
+  if (thread === UNTOLD) return judgeUntold(room, position, receipt, info);
   if (thread !== null && thread !== info.thread) return WRONG_THREAD; // F6
 
   const marker = room.markers.get(user, type, thread);
   if (marker === undefined) {
     const first: Marker = { user, type, thread, event: info.id, order: info.order, ts, position };
     room.markers.add(first);
-    return { outcome: "advanced", marker: first, from: undefined };
+    room.markers.dropInferred(first);
+    return { outcome: "advanced", marker: first, from: undefined, fromEvent: undefined };
   }
   if (info.order <= marker.order) return { outcome: "stale", marker }; // F7
 
-  const from = marker.order;
+  const { order: from, event: fromEvent } = marker;
   room.markers.move(marker, { event: info.id, order: info.order, ts, position });
-  return { outcome: "advanced", marker, from };
+  room.markers.dropInferred(marker);
+  return { outcome: "advanced", marker, from, fromEvent };
+}
+
+/** A receipt whose thread was not told, as one in the thread of its event. */
+function judgeUntold(room: Room, position: Position, receipt: ReceiptEntry, info: EventInfo): Judgement {
+  const [, user, type, , , ts] = receipt;
+  const covering = room.markers.covering(user, type, info);
+  if (covering !== undefined) return { outcome: "stale", marker: covering };
+
+  const { id: event, thread, order } = info;
+  const marker = room.markers.getInferred(user, type, thread);
+  if (marker === undefined) {
+    const first: Marker = { user, type, thread, event, order, ts, position, inferred: true };
+    room.markers.add(first);
+    return { outcome: "advanced", marker: first, from: undefined, fromEvent: undefined };
+  }
+  const { order: from, event: fromEvent } = marker;
+  room.markers.move(marker, { event, order, ts, position });
+  return { outcome: "advanced", marker, from, fromEvent };
 }
 
 function aclDenies(room: Room, origin: ServerName | null): boolean {

@@ -1,6 +1,9 @@
 /**
  * The markers of a room: one per (user, type, thread).
  *
+ * Beside them stand inferred markers, of receipts whose thread was not told (`fold.ts`): they never take the place of
+ * one whose thread was, and go as soon as one of those covers them.
+ *
  * A user has a handful at most, so each user's stand in a short array: a scan of it costs less than a map of composite
  * keys, and every question about a user needs them together.
  */
@@ -21,6 +24,8 @@ export interface Marker {
   ts: number;
   /** Where in the log the marker came to stand here: the receipt, or the event that released it. */
   position: Position;
+  /** Its thread was not told: it is the event's. */
+  readonly inferred?: true;
 }
 
 /** F8. What a receipt says about the order of the event that it points at. */
@@ -29,6 +34,10 @@ export function publishedOrder(marker: Marker): Order {
 }
 
 const NONE: readonly Marker[] = [];
+
+function covers(marker: Marker, thread: ThreadId, order: Order): boolean {
+  return (marker.thread === null || marker.thread === thread) && marker.order >= order;
+}
 
 export class Markers {
   readonly rows: Table<UserId, Marker[]>;
@@ -41,9 +50,31 @@ export class Markers {
     return this.rows.get(user) ?? NONE;
   }
 
+  /** The one whose thread was told. */
   get(user: UserId, type: ReceiptType, thread: ThreadId | null): Marker | undefined {
-    for (const marker of this.of(user)) if (marker.thread === thread && marker.type === type) return marker;
+    for (const marker of this.of(user)) {
+      if (marker.thread === thread && marker.type === type && marker.inferred === undefined) return marker;
+    }
     return undefined;
+  }
+
+  getInferred(user: UserId, type: ReceiptType, thread: ThreadId): Marker | undefined {
+    return this.of(user).find((marker) => marker.inferred && marker.type === type && marker.thread === thread);
+  }
+
+  /** A marker of this type that says at least as much as one on an event of this thread and order. */
+  covering(user: UserId, type: ReceiptType, { thread, order }: { thread: ThreadId; order: Order }): Marker | undefined {
+    return this.of(user).find((marker) => marker.type === type && covers(marker, thread, order));
+  }
+
+  /** Takes out the inferred markers that a marker whose thread was told has come to cover. */
+  dropInferred(told: Marker): void {
+    const markers = this.of(told.user);
+    if (!markers.some(({ inferred }) => inferred)) return;
+    const left = markers.filter(
+      ({ inferred, type, thread, order }) => !(inferred && type === told.type && covers(told, thread!, order)),
+    );
+    this.rows.set(told.user, left);
   }
 
   add(marker: Marker): void {

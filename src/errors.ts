@@ -23,6 +23,8 @@ const CODES = {
   STORE_FAILED: { retry: false },
   /** The log lacks records that it must hold, or was replaced. */
   LOG_BROKEN: { retry: false },
+  /** A homeserver that was asked refused, or gave no answer. */
+  HOMESERVER_REFUSED: { retry: false },
 } as const;
 
 export type ErrorCode = keyof typeof CODES;

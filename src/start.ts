@@ -6,14 +6,21 @@
  * Ingress opens last, so that nothing is taken before it can be served; a drain goes the other way round.
  */
 import { join } from "node:path";
+import type { FastifyPluginAsync } from "fastify";
 import type { Logger } from "pino";
 import { type Broker, startBroker } from "./bus/broker/process.ts";
 import { type Bus, connectBus, isForbidden } from "./bus/connection.ts";
 import { awaitPartitionCount } from "./bus/partition-count.ts";
 import { prepareBus } from "./bus/streams.ts";
 import { TidemarkError } from "./errors.ts";
+import { appservice } from "./gateway/appservice.ts";
+import { openClientApi } from "./gateway/client-api.ts";
 import { startGateway } from "./gateway/gateway.ts";
+import { accessTokens } from "./gateway/tokens.ts";
 import { Ingress } from "./ingress/ingress.ts";
+import { type InspectorOptions, inspectorRoutes } from "./inspector/routes.ts";
+import { FEDERATION_WINDOW_MS } from "./limits.ts";
+import type { ServerName } from "./matrix/ids.ts";
 import { type MemoryOptions, Worker } from "./worker/worker.ts";
 
 export const ROLES = ["ingress", "worker", "gateway"] as const;
@@ -28,8 +35,21 @@ export interface StartOptions {
   readonly partitions?: number;
   /** Of each stream; without it 3 on a cluster of brokers, 1 on one alone. */
   readonly replicas?: number;
+  /** Servers whose users are local. Without any, every user whose receipts come from a front-end is. */
+  readonly serverNames?: readonly ServerName[];
+  /** How long receipts for other servers wait for others, ms. */
+  readonly federationWindow?: number;
+  /** The `hs_token` by which a homeserver pushes to the gateway; without it, none can. */
+  readonly hsToken?: string;
   /** Otherwise than `src/limits.ts` has it. */
   readonly memory?: MemoryOptions;
+  /** A file of access tokens, and a homeserver that is asked about others: whom the gateway serves. */
+  readonly users?: string;
+  readonly whoami?: string;
+  /** Rooms can be made and written to over HTTP, without any auth rules. */
+  readonly standalone?: boolean;
+  /** Serves the inspector, to whom it says: it shows private receipts. */
+  readonly inspect?: Pick<InspectorOptions, "access" | "page">;
   readonly log: Logger;
 }
 
@@ -53,6 +73,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
   };
 
   try {
+    const tokens = await accessTokens(options);
     let broker: Broker | undefined;
     if (options.nats === undefined) {
       broker = await startBroker({
@@ -69,7 +90,9 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const partitions = await partitionsFor(nc, options);
     let worker: Worker | undefined;
     if (roles.has("worker")) {
-      worker = await Worker.start({ nc, partitions, data: options.data, log, ...options.memory });
+      const { data, serverNames = [], federationWindow: windowMs = FEDERATION_WINDOW_MS } = options;
+      const federation = { serverNames, windowMs };
+      worker = await Worker.start({ nc, partitions, data, federation, log, ...options.memory });
       closing.push(() => worker!.drain());
     }
     if (roles.has("ingress")) {
@@ -78,8 +101,18 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     }
     await nc.flush();
     const ready = () => !stopping && !nc.isClosed() && (worker?.live ?? true);
-    const gateway = await startGateway({ ...options.http, ready });
+    const routes: FastifyPluginAsync[] = [];
+    const { hsToken } = options;
+    const api = roles.has("gateway") ? await openClientApi({ ...options, nc, partitions, tokens }) : undefined;
+    if (api !== undefined) {
+      closing.push(api.close);
+      routes.push(api.routes);
+    }
+    if (roles.has("gateway") && hsToken !== undefined) routes.push(await appservice({ nc, hsToken, log }));
+    if (options.inspect !== undefined) routes.push(inspectorRoutes({ ...options.inspect, nc, partitions, log }));
+    const gateway = await startGateway({ ...options.http, ready, log, routes });
     closing.push(() => gateway.close());
+    if (api !== undefined) closing.push(async () => api.drain());
 
     const brokerLost = new Promise<void>((resolve) => {
       void broker?.exited.then(() => {

@@ -122,8 +122,8 @@ function inspect(source: string): { definitions: number; refusals: string[] } {
 }
 
 function execute(path: string): Promise<Ended> {
-  const env: NodeJS.ProcessEnv = { ...process.env, FORCE_COLOR: "0" };
-  delete env.NO_COLOR;
+  const env: NodeJS.ProcessEnv = { ...process.env, NO_COLOR: "1" };
+  delete env.FORCE_COLOR;
   const child = spawn(process.execPath, ["--import", "tsx", path], { env, stdio: ["ignore", "pipe", "pipe"] });
   let stdout = "";
   let output = "";

@@ -77,6 +77,18 @@ export async function prepareBus(nc: NatsConnection, options: PrepareOptions = {
   }
 }
 
+/** The partition count of a broker that Tidemark has run on. Makes nothing. Throws `BUS_MISMATCH` when it has not. */
+export async function partitionCount(nc: NatsConnection): Promise<number> {
+  try {
+    const bucket = await nc.jetstream().views.kv(PARTITIONS_BUCKET, { bindOnly: true });
+    const stored = Number((await bucket.get(PARTITIONS_KEY))?.string());
+    if (Number.isInteger(stored) && stored > 0) return stored;
+  } catch (error) {
+    if (!isNotFound(error)) throw translate(error, "read the partition count");
+  }
+  throw new TidemarkError("BUS_MISMATCH", "no Tidemark has run on this broker: it has no logs");
+}
+
 async function prepare(nc: NatsConnection, wanted: number | undefined, replicas: number): Promise<number> {
   const partitions = await agreeOnPartitions(nc, wanted, replicas);
   const jsm = await nc.jetstreamManager();

@@ -61,8 +61,11 @@ export const userReceipts = (partition: number, user: UserId) =>
 export const rejectedSubject = (partition: number, room: RoomId) =>
   subject(`tidemark.rejected.${partition}.${encodeToken(room)}`);
 
-export const querySubject = (room: RoomId) => subject(`tidemark.query.${encodeToken(room)}`);
+export const querySubject = (room: RoomId | UserId) => subject(`tidemark.query.${encodeToken(room)}`);
 export const queryWildcard = subject("tidemark.query.*");
+
+export const federationSubject = (destination: ServerName) =>
+  subject(`tidemark.federation.${encodeToken(destination)}`);
 
 /** Between workers: a question for the partition's owner, and through which position the owner has published. */
 export const ownerSubject = (partition: number, room: string) => subject(`tidemark.owner.${partition}.${room}`);
@@ -82,6 +85,8 @@ export const PARTITIONS_BUCKET = "tidemark";
 export const LEASES_BUCKET = "tidemark_leases";
 export const logStream = (partition: number) => `TIDEMARK_LOG_${partition}`;
 export const deltaStream = (partition: number) => `TIDEMARK_DELTAS_${partition}`;
+export const TRANSACTIONS_BUCKET = "tidemark_transactions";
+export const FEDERATION_CURSORS_BUCKET = "tidemark_federation";
 export const FEDERATION_STREAM = "TIDEMARK_FEDERATION";
 export const REJECTED_STREAM = "TIDEMARK_REJECTED";
 export const logStreamSubjects = (partition: number) => [`tidemark.log.${partition}.*`];

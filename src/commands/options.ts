@@ -1,6 +1,7 @@
 /** Options that several commands have. Each is also an environment variable (DESIGN 4.6). */
 import { InvalidArgumentError, Option } from "commander";
 import { pino } from "pino";
+import { type ServerName, serverName } from "../matrix/ids.ts";
 
 export const natsOption = () => new Option("--nats <url>", "the broker, nats://host:port[,…]").env("TIDEMARK_NATS");
 
@@ -32,6 +33,13 @@ export function address(text: string): Address {
   return { host, port };
 }
 
+/** The base URL of a server. */
+export function httpUrl(text: string): string {
+  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol))
+    throw new InvalidArgumentError("must be an http(s) URL.");
+  return text;
+}
+
 /** An integer within bounds. */
 export function integer(min: number, max: number) {
   return (text: string): number => {
@@ -41,6 +49,17 @@ export function integer(min: number, max: number) {
     }
     return value;
   };
+}
+
+/** Server names: the option again and again, or separated by commas or spaces. */
+export function serverNames(text: string, before: readonly ServerName[] = []): readonly ServerName[] {
+  const names = [...before];
+  for (const name of text.split(/[\s,]+/)) {
+    const parsed = serverName.safeParse(name);
+    if (!parsed.success) throw new InvalidArgumentError(`"${name}" is no server name.`);
+    names.push(parsed.data);
+  }
+  return names;
 }
 
 /** Some of the named, separated by commas. */

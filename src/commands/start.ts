@@ -1,18 +1,33 @@
 /** `tidemark start`: runs until it is told to stop. */
-import { Command, Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError } from "../errors.ts";
+import { readHsToken } from "../homeserver/registration.ts";
 import {
   ACTIVE_ROOMS_MAX,
+  ADMIN_TOKEN_CHARS_MIN,
   CHECKPOINT_ENTRIES,
   CHECKPOINT_MS,
   DRAIN_MS_MAX,
+  FEDERATION_WINDOW_MS,
+  FEDERATION_WINDOW_MS_MAX,
   IDLE_MS,
   PARTITIONS_MAX,
   REPLICAS_MAX,
   TIMER_MS_MAX,
 } from "../limits.ts";
 import { ROLES, start } from "../start.ts";
-import { address, dataOption, integer, logger, logLevelOption, natsOption, someOf } from "./options.ts";
+import {
+  address,
+  dataOption,
+  httpUrl,
+  integer,
+  logger,
+  logLevelOption,
+  natsOption,
+  serverNames,
+  someOf,
+} from "./options.ts";
+import { wrongUsage } from "./rooms.ts";
 
 export function startCommand(): Command {
   return new Command("start")
@@ -45,6 +60,17 @@ export function startCommand(): Command {
         .argParser(integer(1, REPLICAS_MAX)),
     )
     .addOption(
+      new Option("--server-name <name>", "a server whose users are local; may be given again")
+        .env("TIDEMARK_SERVER_NAME")
+        .argParser(serverNames),
+    )
+    .addOption(
+      new Option("--federation-window <ms>", "how long receipts for other servers wait for others")
+        .env("TIDEMARK_FEDERATION_WINDOW")
+        .argParser(integer(0, FEDERATION_WINDOW_MS_MAX))
+        .default(FEDERATION_WINDOW_MS),
+    )
+    .addOption(
       new Option("--active-rooms <n>", "rooms in memory; beyond it, the least recently used go to the store")
         .env("TIDEMARK_ACTIVE_ROOMS")
         .argParser(integer(1, Number.MAX_SAFE_INTEGER))
@@ -68,13 +94,57 @@ export function startCommand(): Command {
         .argParser(integer(1, Number.MAX_SAFE_INTEGER))
         .default(CHECKPOINT_ENTRIES),
     )
+    .addOption(
+      new Option("--registration <file>", "the homeserver that has this registration pushes to the gateway").env(
+        "TIDEMARK_REGISTRATION",
+      ),
+    )
+    .addOption(
+      new Option("--hs-token <token>", "the same, without the file").env("TIDEMARK_HS_TOKEN").conflicts("registration"),
+    )
+    .addOption(
+      new Option("--users <file>", 'access tokens, JSON: { "<token>": { "user_id", "device_id" } }').env(
+        "TIDEMARK_USERS",
+      ),
+    )
+    .addOption(
+      new Option("--whoami <homeserver>", "ask this homeserver whose an access token is, https://host[:port]")
+        .env("TIDEMARK_WHOAMI")
+        .argParser(httpUrl),
+    )
+    .addOption(
+      new Option("--standalone", "make rooms and write to them over HTTP, without any auth rules: to try it out").env(
+        "TIDEMARK_STANDALONE",
+      ),
+    )
+    .addOption(
+      new Option("--inspect", "serve the inspector at /inspect; it shows private receipts").env("TIDEMARK_INSPECT"),
+    )
+    .addOption(
+      new Option("--admin-token <token>", `who may use the inspector; at least ${ADMIN_TOKEN_CHARS_MIN} characters`)
+        .env("TIDEMARK_ADMIN_TOKEN")
+        .argParser(adminToken),
+    )
     .addOption(logLevelOption())
     .action(async (options) => {
+      const { inspect, adminToken, serverName: serverNames, registration, ...rest } = options;
+      const hsToken = registration === undefined ? options.hsToken : await readHsToken(registration);
+      if (hsToken !== undefined && serverNames === undefined) {
+        wrongUsage("a homeserver that pushes needs --server-name, to tell its users from others'");
+      }
+      if (inspect && adminToken === undefined) wrongUsage("--inspect needs --admin-token <token>");
       const log = logger(options.logLevel);
       const stopped = stopSignal();
       const { activeRooms: activeRoomsMax, idleMs, checkpointMs, checkpointEntries } = options;
       const memory = { activeRoomsMax, idleMs, checkpointMs, checkpointEntries };
-      const tidemark = await start({ ...options, memory, log });
+      const tidemark = await start({
+        ...rest,
+        ...(inspect && { inspect: { access: { adminToken } } }),
+        memory,
+        serverNames,
+        hsToken,
+        log,
+      });
       process.stdout.write(`tidemark ready nats=${tidemark.natsUrl} http=${tidemark.httpUrl}\n`);
       const why = await Promise.race([stopped, tidemark.brokerLost.then(() => "broker lost" as const)]);
       log.info({ why }, "stopping");
@@ -86,6 +156,13 @@ export function startCommand(): Command {
       clearTimeout(timer);
       if (why === "broker lost") throw new TidemarkError("BUS_UNAVAILABLE", "the broker of this process has ended");
     });
+}
+
+function adminToken(text: string): string {
+  if (text.length < ADMIN_TOKEN_CHARS_MIN) {
+    throw new InvalidArgumentError(`must have at least ${ADMIN_TOKEN_CHARS_MIN} characters.`);
+  }
+  return text;
 }
 
 /** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */

@@ -3,7 +3,15 @@
  * reason; nothing of such a request is appended.
  */
 import type * as z from "zod";
-import { type BACKFILLED, type Entry, type LIVE, RECEIPT, type ReceiptEntry, STATE } from "../../actors/entry.ts";
+import {
+  type BACKFILLED,
+  type Entry,
+  type LIVE,
+  RECEIPT,
+  type ReceiptEntry,
+  STATE,
+  UNTOLD,
+} from "../../actors/entry.ts";
 import { TidemarkError } from "../errors.ts";
 import { ENTRIES_PER_RECORD_MAX, EVENT_BYTES_MAX, ID_BYTES_MAX } from "../limits.ts";
 import { type MatrixEvent, matrixEvent } from "../matrix/event.ts";
@@ -49,7 +57,7 @@ export function receiptEntries({ value, at: arrived }: Request): Entry[] {
       receipt.user_id,
       receipt.receipt_type,
       receipt.event_id,
-      receipt.thread_id ?? null,
+      receipt.thread_id === null ? UNTOLD : (receipt.thread_id ?? null),
       receipt.ts ?? arrived,
       null,
     ];

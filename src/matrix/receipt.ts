@@ -17,14 +17,17 @@ export function isPrivate(type: ReceiptType): boolean {
   return type !== READ;
 }
 
-/** One receipt of a request to `tidemark.in.receipt` (DESIGN 4.2). Other keys are dropped. */
+/**
+ * One receipt of a request to `tidemark.in.receipt` (DESIGN 4.2). Other keys are dropped. A `thread_id` of null says
+ * that the sender doesn't know whether the receipt has a thread; without the key it is unthreaded.
+ */
 export const receiptRequest = z
   .object(
     {
       user_id: userId,
       receipt_type: receiptType,
       event_id: eventId,
-      thread_id: threadId.optional(),
+      thread_id: threadId.nullable().optional(),
       ts: timestamp.optional(),
     },
     { error: "must be a receipt (an object)" },

@@ -20,7 +20,7 @@ import { type Database, open, type RootDatabase } from "lmdb";
 import type { Logger } from "pino";
 import type { Order, Position, ReceiptEntry } from "../../actors/entry.ts";
 import { FOLD_VERSION } from "../../actors/fold.ts";
-import { Room, type StoredRoom } from "../../actors/room.ts";
+import { Room, type StoredRoom, stateKey } from "../../actors/room.ts";
 import type { RoomStore } from "../../actors/room-store.ts";
 import type { Rows } from "../../actors/table.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
@@ -33,6 +33,7 @@ import {
   eventRow,
   holds,
   type MarkerRow,
+  type MembershipRow,
   marker,
   markerRow,
   ROWS_VERSION,
@@ -69,11 +70,22 @@ interface Write {
 }
 
 type Key = string | (string | number)[];
-type TableName = "rooms" | "events" | "markers" | "members" | "redactions" | "held" | "unread";
+type TableName =
+  | "rooms"
+  | "events"
+  | "markers"
+  | "members"
+  | "memberships"
+  | "redactions"
+  | "state"
+  | "held"
+  | "unread";
 
 /** The tables of `TableName`, and `meta`. */
-const TABLES_MAX = 8;
+const TABLES_MAX = 10;
 
+/** Beyond every room id: they begin with `!`. */
+const LAST_TEXT = "~";
 /** Beyond every position and order. */
 const LAST = Number.MAX_SAFE_INTEGER;
 
@@ -98,6 +110,8 @@ export class PartitionStore implements RoomStore {
       markers: table("markers"),
       members: table("members"),
       redactions: table("redactions"),
+      memberships: table("memberships"),
+      state: table("state"),
       held: table("held"),
       unread: table("unread"),
     };
@@ -155,6 +169,12 @@ export class PartitionStore implements RoomStore {
     });
   }
 
+  /** A user's memberships, as of the last checkpoint. */
+  *roomsOf(user: UserId): Generator<readonly [room: RoomId, row: MembershipRow]> {
+    const rows = this.#read(() => [...this.#tables.memberships.getRange({ start: [user], end: [user, LAST_TEXT] })]);
+    for (const { key, value } of rows) yield [(key as [UserId, RoomId])[1], value as MembershipRow];
+  }
+
   /** Takes what changed in these rooms. Nothing is written yet; the rooms go on. */
   take(rooms: readonly Room[], mark: Mark): Checkpoint {
     const writes: Write[] = [];
@@ -200,10 +220,15 @@ export class PartitionStore implements RoomStore {
     }
     for (const [user, membership] of members.take()) {
       writes.push({ table: "members", key: [number, user], value: membership });
+      const position = room.state.get(stateKey("m.room.member", user)) ?? room.position;
+      const row: MembershipRow = [membership, position];
+      writes.push({ table: "memberships", key: [user, room.id], value: row });
     }
     for (const [target, redaction] of redactions.take()) {
       writes.push({ table: "redactions", key: [number, target], value: redaction });
     }
+    for (const [key, position] of room.state.take())
+      writes.push({ table: "state", key: [number, key], value: position });
     for (const [position, receipt] of held.take()) {
       writes.push({ table: "held", key: [number, position], value: receipt?.receipt });
     }
@@ -228,7 +253,7 @@ export class PartitionStore implements RoomStore {
 
   /** A room that was never stored has rows to come: they leave memory once they are there. */
   #stored(row: RoomRow | undefined, number: number): StoredRoom {
-    const { events, markers, members, redactions, held, unread } = this.#tables;
+    const { events, markers, members, redactions, state, held, unread } = this.#tables;
     return {
       facts: row === undefined ? undefined : roomFacts(row),
       events: this.#rows(events, number, (id: EventId, value) => eventInfo(id, value as EventRow)),
@@ -237,6 +262,7 @@ export class PartitionStore implements RoomStore {
       ),
       members: this.#rows(members, number, (_, value) => value as string),
       redactions: this.#rows(redactions, number, (_, value) => value as EventId),
+      state: this.#rows(state, number, (_, value) => value as Position),
       held: row === undefined || !holds(row) ? [] : this.#held(held, number),
       unread: {
         threads: () => this.#threads(unread, number),

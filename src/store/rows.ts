@@ -13,7 +13,7 @@ import { MAIN } from "../matrix/ids.ts";
 import type { ReceiptType } from "../matrix/receipt.ts";
 
 /** Raised with every change of a row's shape. */
-export const ROWS_VERSION = 1;
+export const ROWS_VERSION = 2;
 
 export type EventRow = readonly [
   order: Order,
@@ -39,15 +39,20 @@ export type MarkerRow = readonly [
   order: Order,
   ts: number,
   position: Position,
+  inferred: 0 | 1,
 ];
 
-export function markerRow({ type, thread, event, order, ts, position }: Marker): MarkerRow {
-  return [type, thread, event, order, ts, position];
+export function markerRow({ type, thread, event, order, ts, position, inferred }: Marker): MarkerRow {
+  return [type, thread, event, order, ts, position, inferred ? 1 : 0];
 }
 
-export function marker(user: UserId, [type, thread, event, order, ts, position]: MarkerRow): Marker {
-  return { user, type, thread, event, order, ts, position };
+export function marker(user: UserId, [type, thread, event, order, ts, position, inferred]: MarkerRow): Marker {
+  const stored: Marker = { user, type, thread, event, order, ts, position };
+  return inferred === 1 ? { ...stored, inferred: true } : stored;
 }
+
+/** A user's membership in a room, and the entry that it is from. */
+export type MembershipRow = readonly [membership: string, position: Position];
 
 /** A room's number stands for its id in the keys of all other rows. */
 export type RoomRow = readonly [

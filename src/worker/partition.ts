@@ -19,10 +19,12 @@ import { PublishedTeller } from "../bus/published.ts";
 import { untilReached } from "../bus/retry.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { DRAIN_FOLD_MS_MAX, DRAIN_FOLD_POLL_MS, ENTRIES_PER_RECORD_MAX } from "../limits.ts";
-import type { RoomId } from "../matrix/ids.ts";
+import type { RoomId, UserId } from "../matrix/ids.ts";
 import { PartitionStore } from "../store/partition-store.ts";
 import { Checkpoints } from "./checkpoints.ts";
+import { type FederationOptions, FederationPublisher } from "./federation.ts";
 import { Follower } from "./follower.ts";
+import { type Membership, Memberships } from "./memberships.ts";
 import { Publisher } from "./publisher.ts";
 
 /** The owner lease of a partition. */
@@ -39,6 +41,7 @@ interface PartitionOptions {
   readonly partition: number;
   /** Where all partitions' checkpoints are. */
   readonly data: string;
+  readonly federation: FederationOptions;
   readonly log: Logger;
   /** ms since 1970 */
   readonly now: () => number;
@@ -55,6 +58,7 @@ interface PartitionOptions {
 interface Opened {
   readonly store: PartitionStore;
   readonly rooms: Rooms;
+  readonly memberships: Memberships;
   readonly checkpoints: Checkpoints;
 }
 
@@ -155,6 +159,11 @@ export class Partition {
     return this.#opened!.rooms.get(id);
   }
 
+  /** A user's memberships in its rooms, while the partition is live. */
+  roomsOf(user: UserId): ReadonlyMap<RoomId, Membership> {
+    return this.#opened!.memberships.of(user);
+  }
+
   async #open(): Promise<Opened> {
     const { partition, data, log } = this.#options;
     const store = await PartitionStore.open(join(data, "state", String(partition)), log);
@@ -166,9 +175,13 @@ export class Partition {
     }
     this.#folded = store.mark?.sequence ?? 0;
     const failed = (error: unknown) => this.#actor.send({ type: "FAIL", error });
+    const memberships = new Memberships(store);
     const rooms = new Rooms({
       store,
-      folded: (...folded) => this.#publisher.note(...folded),
+      folded: (room, position, at, entry, outcome) => {
+        memberships.note(room, position, entry);
+        this.#publisher.note(room, position, at, entry, outcome);
+      },
       failed,
       max: this.#options.activeRoomsMax,
       idleMs: this.#options.idleMs,
@@ -182,14 +195,15 @@ export class Partition {
       everyMs: this.#options.checkpointMs,
       everyEntries: this.#options.checkpointEntries,
     });
-    this.#opened = { store, rooms, checkpoints };
+    this.#opened = { store, rooms, memberships, checkpoints };
     if (this.#ended.signal.aborted) checkpoints.close();
     return this.#opened;
   }
 
   #publisherFrom(published: number): Publisher {
     const { partition, acked, log, now } = this.#options;
-    return new Publisher({ partition, acked, published, log, startedAt: now() });
+    const federation = new FederationPublisher({ ...this.#options.federation, partition, acked, log });
+    return new Publisher({ partition, acked, federation, published, log, startedAt: now() });
   }
 
   /** Folds what the owner has published, until the returned function is called. */

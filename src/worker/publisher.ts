@@ -20,22 +20,23 @@ import type { Position } from "../../actors/entry.ts";
 import type { Folded } from "../../actors/room-machine.ts";
 import type { AckedPublisher } from "../bus/acked-publisher.ts";
 import { publishedHeader } from "../bus/deltas.ts";
-import { reasonOf } from "../errors.ts";
+import { sendAll } from "../bus/send.ts";
 import {
   DELTAS_AGE_MS,
   FLUSH_ROOMS_MAX,
   FLUSH_WINDOW_MS,
   PENDING_CHANGES_MAX,
   PENDING_CHANGES_RESUME,
-  PUBLISH_RETRY_MS_MAX,
-  PUBLISH_RETRY_MS_MIN,
 } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
+import type { FederationPublisher } from "./federation.ts";
 import { eventMessages, type Message, markerMessages } from "./messages.ts";
 
 interface PublisherOptions {
   readonly partition: number;
   readonly acked: Pick<AckedPublisher, "publish">;
+  /** What it has not published yet counts as not published here as well. Without it, nothing goes to other servers. */
+  readonly federation?: FederationPublisher;
   /** Through which position the world was told already. */
   readonly published: Position;
   readonly log: Logger;
@@ -66,6 +67,7 @@ export class Publisher {
   readonly note: Folded = (room, position, at, entry, outcome) => {
     const { published, startedAt } = this.#options;
     const told = position <= published || at < startedAt - DELTAS_AGE_MS;
+    this.#options.federation?.note(room, { position, at, entry }, outcome, told);
     if (!this.#changes.note(room, position, entry, outcome, told)) return;
     if (this.#cooling.has(room.id)) return;
     this.#due.add(room.id);
@@ -85,16 +87,18 @@ export class Publisher {
     });
   }
 
-  /** Resolves when every change through a position is published. */
-  published(through: Position): Promise<void> {
-    return new Promise((resolve) => {
+  /** Resolves when every change through a position is published, to other servers as well. */
+  async published(through: Position): Promise<void> {
+    const deltas = new Promise<void>((resolve) => {
       this.#waiting.push({ through, resolve });
       this.#settle();
     });
+    await Promise.all([deltas, this.#options.federation?.published(through)]);
   }
 
   /** Publishes everything that waits, windows or not. */
   async drain(): Promise<void> {
+    await this.#options.federation?.drain();
     clearTimeout(this.#timer);
     this.#cooling.clear();
     while (!this.#closed && (this.#changes.oldest() !== undefined || this.#flushing !== undefined)) {
@@ -107,6 +111,7 @@ export class Publisher {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+    this.#options.federation?.close();
   }
 
   /** Flushes once the current fetch is folded: microtasks run after it. */
@@ -159,21 +164,13 @@ export class Publisher {
   }
 
   /** Sends until the streams have acknowledged all of it. */
-  async #send(messages: readonly Message[], through: Position): Promise<void> {
-    let left = messages;
-    for (let pause = PUBLISH_RETRY_MS_MIN; left.length > 0; pause = Math.min(pause * 2, PUBLISH_RETRY_MS_MAX)) {
-      const header = publishedHeader(through);
-      const { acked, partition, log } = this.#options;
-      const results = await Promise.allSettled(
-        left.map(({ subject, payload }) => acked.publish(subject, payload, header)),
-      );
-      const failure = results.find((result) => result.status === "rejected");
-      if (failure === undefined) return;
-      left = left.filter((_, i) => results[i]?.status === "rejected");
-      if (this.#closed) return;
-      log.warn({ partition, messages: left.length, reason: reasonOf(failure.reason) }, "deltas are sent again");
-      await new Promise((resolve) => setTimeout(resolve, pause));
-    }
+  #send(messages: readonly Message[], through: Position): Promise<void> {
+    const { acked, partition, log } = this.#options;
+    return sendAll(acked, messages, {
+      headers: publishedHeader(through),
+      closed: () => this.#closed,
+      again: (left, reason) => log.warn({ partition, messages: left, reason }, "deltas are sent again"),
+    });
   }
 
   /** Wakes when the first window ends. */
@@ -198,12 +195,18 @@ export class Publisher {
 
   /** Through which position everything that it was told of is published; infinite when nothing waits. */
   through(): Position {
+    const { federation } = this.#options;
+    return Math.min(this.#throughDeltas(), (federation?.oldest() ?? Number.POSITIVE_INFINITY) - 1);
+  }
+
+  /** Through which position all deltas are published. */
+  #throughDeltas(): Position {
     return Math.min(this.#flushingSince, this.#changes.oldest() ?? Number.POSITIVE_INFINITY) - 1;
   }
 
   #settle(): void {
     if (this.#waiting.length === 0) return;
-    const through = this.through();
+    const through = this.#throughDeltas();
     this.#waiting = this.#waiting.filter((waiting) => {
       if (waiting.through > through) return true;
       waiting.resolve();

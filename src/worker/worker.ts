@@ -13,6 +13,7 @@ import { LEASE_TIMES, Leases, type LeaseTimes, type StoredWorker } from "../bus/
 import { LogReader } from "../bus/log.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { ACTIVE_ROOMS_MAX, CHECKPOINT_ENTRIES, CHECKPOINT_MS, IDLE_MS } from "../limits.ts";
+import type { FederationOptions } from "./federation.ts";
 import { workerId } from "./identity.ts";
 import { Partition } from "./partition.ts";
 import { Queries } from "./queries.ts";
@@ -31,6 +32,7 @@ interface WorkerOptions extends MemoryOptions {
   readonly partitions: number;
   /** Where checkpoints are kept. */
   readonly data: string;
+  readonly federation: FederationOptions;
   readonly log: Logger;
   /** ms since 1970 */
   readonly now?: () => number;
@@ -186,7 +188,7 @@ export class Worker {
   }
 
   #standBy(partition: number): void {
-    const { nc, data, log, now = Date.now, partitions: count } = this.#options;
+    const { nc, data, federation, log, now = Date.now, partitions: count } = this.#options;
     const leases = this.#leases!;
     this.#partitions.set(
       partition,
@@ -196,6 +198,7 @@ export class Worker {
         lease: leases,
         partition,
         data,
+        federation,
         log,
         now,
         activeRoomsMax: Math.ceil((this.#options.activeRoomsMax ?? ACTIVE_ROOMS_MAX) / count),

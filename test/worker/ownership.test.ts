@@ -14,6 +14,7 @@ import { type BusHarness, eventually, message, receipt, rejects, startBus } from
 
 const PARTITIONS = 4;
 const ROOMS = Array.from({ length: 12 }, (_, i) => `!r${i}:a.org`);
+const FEDERATION = { serverNames: [], windowMs: 1_000 };
 const log = pino({ level: "silent" });
 
 interface RunningWorker extends AsyncDisposable {
@@ -27,12 +28,17 @@ async function startWorker(
 ): Promise<RunningWorker> {
   const nc = await connectBus({ url: bus.url, name });
   const partitions = await prepareBus(nc, { partitions: PARTITIONS });
-  const worker = await Worker.start({ nc, partitions, data: join(bus.dir, name), log, leaseTimes }).catch(
-    async (error) => {
-      await nc.close();
-      throw error;
-    },
-  );
+  const worker = await Worker.start({
+    nc,
+    partitions,
+    data: join(bus.dir, name),
+    federation: FEDERATION,
+    log,
+    leaseTimes,
+  }).catch(async (error) => {
+    await nc.close();
+    throw error;
+  });
   return {
     worker,
     [Symbol.asyncDispose]: async () => {

@@ -1,0 +1,83 @@
+/** Which of a room's events the log has: for whoever brings older ones. */
+import { type ConsumerMessages, DeliverPolicy, type JsMsg, type NatsConnection } from "nats";
+import { BACKFILLED, LIVE, type LogRecord, type Order, positionOf } from "../../actors/entry.ts";
+import { FETCH_RECORDS_MAX } from "../limits.ts";
+import type { EventId, RoomId } from "../matrix/ids.ts";
+import { isNotFound, translate } from "./connection.ts";
+import { decodeRecord } from "./record.ts";
+import { logStream, logSubject } from "./subjects.ts";
+
+/** The event with the smallest order, from which history goes further back; undefined when the room has none. */
+export async function oldestKnownEvent(
+  nc: NatsConnection,
+  partition: number,
+  room: RoomId,
+): Promise<EventId | undefined> {
+  const oldest = new OldestEvent();
+  try {
+    await readRoom(nc, { partition, room }, (record) => oldest.add(record));
+  } catch (error) {
+    throw translate(error, `read the log of ${room}`);
+  }
+  return oldest.id;
+}
+
+/** F1, F2: the smallest order, where only the first time that an event came counts. */
+class OldestEvent {
+  id: EventId | undefined;
+  #order: Order = Number.POSITIVE_INFINITY;
+  readonly #known = new Set<EventId>();
+
+  add({ sequence, entries }: LogRecord): void {
+    entries.forEach((entry, index) => {
+      if (entry[0] !== LIVE && entry[0] !== BACKFILLED) return;
+      const { event_id: id } = entry[1];
+      if (this.#known.has(id)) return;
+      this.#known.add(id);
+      const position = positionOf(sequence, index);
+      const order = entry[0] === LIVE ? position : -position;
+      if (order > this.#order) return;
+      this.#order = order;
+      this.id = id;
+    });
+  }
+}
+
+/** Takes the records that the log has of a room now, in log order. */
+async function readRoom(
+  nc: NatsConnection,
+  { partition, room }: { readonly partition: number; readonly room: RoomId },
+  take: (record: LogRecord) => void,
+): Promise<void> {
+  const stream = logStream(partition);
+  const subject = logSubject(partition, room);
+  const jsm = await nc.jetstreamManager({ checkAPI: false });
+  const last = await jsm.streams.getMessage(stream, { last_by_subj: subject }).catch((error) => {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  });
+  if (last === undefined) return;
+  const consumer = await nc.jetstream().consumers.get(stream, {
+    filterSubjects: subject,
+    deliver_policy: DeliverPolicy.StartSequence,
+    opt_start_seq: 1,
+  });
+  let messages: ConsumerMessages | undefined;
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const callback = ({ seq, data }: JsMsg) => {
+        try {
+          if (seq <= last.seq) take(decodeRecord(seq, data));
+          if (seq >= last.seq) resolve();
+        } catch (error) {
+          reject(error);
+        }
+      };
+      consumer.consume({ max_messages: FETCH_RECORDS_MAX, callback }).then((consuming) => {
+        messages = consuming;
+      }, reject);
+    });
+  } finally {
+    messages?.stop();
+  }
+}

@@ -1,0 +1,65 @@
+/** `tidemark import-room`: brings a room that is already going on. */
+import { SingleBar } from "cli-progress";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { connectBus } from "../bus/connection.ts";
+import { prepareBus } from "../bus/streams.ts";
+import { Homeserver } from "../homeserver/client.ts";
+import { importRoom } from "../homeserver/room-import.ts";
+import { type RoomId, roomId } from "../matrix/ids.ts";
+import { httpUrl, natsOption } from "./options.ts";
+
+export function importRoomCommand(): Command {
+  return new Command("import-room")
+    .description("bring a room's members, other state and history from a homeserver; can be interrupted and repeated")
+    .argument("<room>", "the room's id", room)
+    .addOption(natsOption().makeOptionMandatory())
+    .addOption(
+      new Option("--homeserver <url>", "where its client-server API is, http(s)://host:port")
+        .env("TIDEMARK_HOMESERVER")
+        .argParser(httpUrl)
+        .makeOptionMandatory(),
+    )
+    .addOption(
+      new Option("--token <token>", "the access token of a user who is in the room, or an as_token with --user")
+        .env("TIDEMARK_TOKEN")
+        .makeOptionMandatory(),
+    )
+    .addOption(new Option("--user <id>", "as whom to ask, with an as_token").env("TIDEMARK_USER"))
+    .action(async (id: RoomId, { nats, homeserver: url, token, user }) => {
+      const bar = new SingleBar({
+        format: "{bar} {percentage}% {events} events{pause}",
+        clearOnComplete: true,
+        hideCursor: true,
+        stream: process.stderr,
+      });
+      const nc = await connectBus({ url: nats, name: "tidemark import-room" });
+      try {
+        const partitions = await prepareBus(nc, undefined);
+        bar.start(1, 0, { events: 0, pause: "" });
+        const homeserver = new Homeserver({
+          url,
+          token,
+          user,
+          onPause: (ms, why) => bar.update({ pause: ` · waits ${Math.ceil(ms / 1_000)} s: ${why}` }),
+        });
+        const { state, events } = await importRoom({
+          nc,
+          partitions,
+          homeserver,
+          room: id,
+          progress: ({ events, done }) => bar.update(done, { events, pause: "" }),
+        });
+        bar.stop();
+        process.stdout.write(`imported ${id}: ${state} state events, ${events} events of its history\n`);
+      } finally {
+        bar.stop();
+        await nc.close();
+      }
+    });
+}
+
+function room(text: string): RoomId {
+  const parsed = roomId.safeParse(text);
+  if (!parsed.success) throw new InvalidArgumentError("must be a room id, !opaque:server.");
+  return parsed.data;
+}

@@ -1,0 +1,67 @@
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { parse } from "yaml";
+import { runCli } from "../support/cli-process.ts";
+import { startBus } from "../support/harness.ts";
+import { BASE, call } from "../support/pushing-homeserver.ts";
+
+const URL_OPTIONS = ["--url", "http://tidemark.example:8008/"];
+
+const registration = suite("the registration");
+
+registration("asks for everything, has tokens of its own, and is its owner's alone", async () => {
+  await using bus = await startBus();
+  const out = join(bus.dir, "tidemark.yaml");
+  const args = ["registration", ...URL_OPTIONS, "--server-name", "here.example", "--out", out];
+  await using command = runCli(args);
+  assert.is(await command.ended, 0, command.stderr.join("\n"));
+  const { as_token, hs_token, ...rest } = parse(await readFile(out, "utf8"));
+  assert.match(as_token, /^[0-9a-f]{64}$/);
+  assert.match(hs_token, /^[0-9a-f]{64}$/);
+  assert.is.not(as_token, hs_token);
+  assert.equal(rest, {
+    id: "tidemark",
+    url: "http://tidemark.example:8008",
+    sender_localpart: "tidemark",
+    rate_limited: false,
+    receive_ephemeral: true,
+    "de.sorunome.msc2409.push_ephemeral": true,
+    namespaces: {
+      users: [{ exclusive: false, regex: "@.*:here\\.example" }],
+      rooms: [{ exclusive: false, regex: "!.*" }],
+      aliases: [],
+    },
+  });
+  assert.is((await stat(out)).mode & 0o777, 0o600);
+  await using again = runCli(args);
+  assert.is(await again.ended, 1, "a registration that is in use is not written over");
+});
+
+registration("opens the gateway to the homeserver that has it, and to no other", async () => {
+  await using bus = await startBus();
+  const file = join(bus.dir, "tidemark.yaml");
+  await using written = runCli(["registration", ...URL_OPTIONS, "--server-name", "here.example", "--out", file]);
+  assert.is(await written.ended, 0);
+  const { hs_token: token } = parse(await readFile(file, "utf8"));
+  const options = ["--nats", bus.url, "--data", bus.dir, "--partitions", "1", "--registration", file];
+  await using nameless = runCli(["start", ...options]);
+  assert.is(await nameless.ended, 2);
+  assert.match(nameless.stderr.join("\n"), "needs --server-name");
+  await using tidemark = runCli(["start", ...options, "--server-name", "here.example"]);
+  const { http } = await tidemark.ready;
+  assert.is((await call(`${http}${BASE}/transactions/1`, "PUT", { events: [] }, token)).status, 200);
+  assert.is((await call(`${http}${BASE}/transactions/1`, "PUT", { events: [] }, "no")).status, 403);
+});
+
+registration("that can't be read stops the start, and says why", async () => {
+  await using bus = await startBus();
+  const file = join(bus.dir, "none.yaml");
+  const options = ["--nats", bus.url, "--data", bus.dir, "--server-name", "here.example"];
+  await using tidemark = runCli(["start", ...options, "--registration", file]);
+  assert.is(await tidemark.ended, 1);
+  assert.match(tidemark.stderr.join("\n"), `the registration ${file} can't be read`);
+});
+
+registration.run();

@@ -1,0 +1,193 @@
+/** A homeserver that pushes to the gateway as to an application service. */
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { member, message, startFederation } from "../support/federation.ts";
+import type { Body } from "../support/harness.ts";
+import { BASE, call, HS_TOKEN, push } from "../support/pushing-homeserver.ts";
+
+const ROOM = "!room:here.example";
+
+type Tidemark = Awaited<ReturnType<typeof startFederation>>;
+const startGateway = () => startFederation({ hsToken: HS_TOKEN });
+
+/** An event as it is pushed: with its room, and with what passes. */
+const pushed = (event: Record<string, unknown>, room = ROOM) => ({
+  ...event,
+  room_id: room,
+  user_id: event.sender,
+  age: 5,
+  unsigned: { age: 5 },
+});
+
+const receipts = (event: string, users: Record<string, unknown>, type = "m.read") => ({
+  type: "m.receipt",
+  room_id: ROOM,
+  content: { [event]: { [type]: users } },
+});
+
+const entriesOf = async (tidemark: Tidemark): Promise<Body[]> =>
+  (await Promise.all([0, 1].map((partition) => tidemark.records(partition))))
+    .flat()
+    .flatMap(({ entries }): Body[] => [...entries]);
+
+const transactions = suite("pushed transactions");
+
+transactions("need the homeserver's token, in the header or in the query", async () => {
+  await using tidemark = await startGateway();
+  const url = `${tidemark.httpUrl}${BASE}/transactions/1`;
+  for (const [path, token, status, errcode] of [
+    [url, null, 401, "M_UNAUTHORIZED"],
+    [url, "another", 403, "M_FORBIDDEN"],
+    [`${url}?access_token=another`, null, 403, "M_FORBIDDEN"],
+    [url, HS_TOKEN, 200, undefined],
+    [`${url}?access_token=${HS_TOKEN}`, null, 200, undefined],
+  ] as const) {
+    const answer = await call(path, "PUT", { events: [] }, token);
+    assert.equal([answer.status, answer.body.errcode], [status, errcode]);
+  }
+  const ping = await call(`${tidemark.httpUrl}${BASE}/ping`, "POST", { transaction_id: "a" });
+  assert.equal(ping, { status: 200, body: {} });
+  for (const path of ["users/@a:here.example", "rooms/%23a:here.example"]) {
+    const { status, body } = await call(`${tidemark.httpUrl}${BASE}/${path}`, "GET");
+    assert.equal([status, body.errcode], [404, "M_NOT_FOUND"]);
+    assert.is((await call(`${tidemark.httpUrl}${BASE}/${path}`, "GET", undefined, "no")).status, 403);
+  }
+});
+
+transactions("are refused everywhere while no homeserver is registered", async () => {
+  await using tidemark = await startFederation();
+  assert.is((await push(tidemark, 1, { events: [] })).status, 404);
+});
+
+transactions("are answered once their events and receipts are stored, events first and in their order", async () => {
+  await using tidemark = await startGateway();
+  const ids = ["$1", "$2", "$3"];
+  const answer = await push(tidemark, 1, {
+    ephemeral: [
+      receipts("$3", { "@a:here.example": { ts: 7 }, "@b:there.example": { ts: 8, thread_id: "main" } }),
+      receipts("$2", { "@a:here.example": { ts: 9 } }, "m.read.private"),
+    ],
+    events: ids.map((id) => pushed(message(id))),
+  });
+  assert.equal(answer, { status: 200, body: {} });
+  const entries = await entriesOf(tidemark);
+  assert.equal(
+    entries.slice(0, 3).map(([kind, { event_id }]) => [kind, event_id]),
+    ids.map((id) => [0, id]),
+  );
+  assert.equal(entries[0][1].unsigned, undefined, "an age is true for a moment");
+  assert.equal(entries.slice(3), [
+    [2, "@a:here.example", "m.read", "$3", "?", 7, null],
+    [2, "@b:there.example", "m.read", "$3", "main", 8, null],
+    [2, "@a:here.example", "m.read.private", "$2", "?", 9, null],
+  ]);
+});
+
+transactions("that name a receipt under both keys store it once, and unknown kinds never", async () => {
+  await using tidemark = await startGateway();
+  const ephemeral = [
+    receipts("$1", { "@a:here.example": { ts: 7 } }),
+    { type: "m.typing", room_id: ROOM, content: { user_ids: ["@a:here.example"] } },
+    { type: "m.presence", sender: "@a:here.example", content: { presence: "online" } },
+  ];
+  const answer = await push(tidemark, 1, {
+    events: [],
+    ephemeral,
+    "de.sorunome.msc2409.ephemeral": [...ephemeral, receipts("$1", { "@c:here.example": { ts: 7 } })],
+    "de.sorunome.msc2409.to_device": [{ type: "m.dummy" }],
+    "org.example.unknown": {},
+  });
+  assert.is(answer.status, 200);
+  assert.equal(
+    (await entriesOf(tidemark)).map(([, user]) => user),
+    ["@a:here.example", "@c:here.example"],
+  );
+});
+
+transactions("leave out what is malformed, and take the rest", async () => {
+  await using tidemark = await startGateway();
+  const deep = JSON.parse(`${'{"a":'.repeat(100)}1${"}".repeat(100)}`);
+  const answer = await push(tidemark, 1, {
+    events: [
+      null,
+      { ...pushed(message("$0")), room_id: undefined },
+      pushed({ ...message("$1"), sender: "nobody" }),
+      pushed({ ...message("$deep"), content: deep }),
+      pushed({ ...message("$large"), content: { body: "x".repeat(70_000) } }),
+      pushed({ ...message("$added"), unsigned: { prev_content: { body: "x".repeat(70_000) } } }),
+      pushed(message("$2")),
+    ],
+    ephemeral: [
+      null,
+      { type: "m.receipt", room_id: "none", content: {} },
+      { type: "m.receipt", room_id: ROOM, content: { $1: null, $2: { "m.read": 5 } } },
+      receipts("$2", { nobody: { ts: 1 }, "@a:here.example": { ts: "1" }, "@b:here.example": { ts: 1 } }),
+    ],
+  });
+  assert.is(answer.status, 200);
+  const entries = await entriesOf(tidemark);
+  assert.equal(
+    entries.map(([, item, , event]) => item.event_id ?? `${item} ${event}`),
+    ["$deep", "$large", "$added", "$2", "@b:here.example $2"],
+  );
+  assert.equal(entries[0][1].content, {}, "the event has its place, its content is not carried");
+  assert.equal(entries[1][1].content, {});
+  assert.equal(entries[2][1].content, message("$added").content);
+});
+
+transactions("that are no JSON object, or too large, are refused in Matrix's words", async () => {
+  await using tidemark = await startGateway();
+  for (const [body, status, errcode] of [
+    ["{", 400, "M_BAD_JSON"],
+    ["[]", 400, "M_BAD_JSON"],
+    [JSON.stringify({ events: ["x".repeat(17_000_000)] }), 413, "M_TOO_LARGE"],
+  ] as const) {
+    const answer = await push(tidemark, 1, body);
+    assert.equal([answer.status, answer.body.errcode], [status, errcode]);
+  }
+});
+
+transactions("are stored once, whichever gateway gets them, also after a restart", async () => {
+  await using tidemark = await startGateway();
+  await using other = await tidemark.another({ roles: new Set(["gateway"]) });
+  const body = { events: [pushed(message("$1"))], ephemeral: [receipts("$1", { "@a:here.example": { ts: 1 } })] };
+  assert.is((await push(tidemark, "txn-1", body)).status, 200);
+  const stored = (await entriesOf(tidemark)).length;
+  const later = { ...body, events: [{ ...body.events[0], age: 90_000, unsigned: { age: 90_000 } }] };
+  assert.is((await push(tidemark, "txn-1", body)).status, 200);
+  assert.is((await push(other, "txn-1", later)).status, 200);
+  await tidemark.restart();
+  assert.is((await push(tidemark, "txn-1", later)).status, 200);
+  assert.is((await entriesOf(tidemark)).length, stored);
+
+  const another = { events: [pushed(message("$2"))] };
+  assert.is((await push(tidemark, "txn-1", another)).status, 200, "a homeserver that counts from 1 again");
+  assert.is((await entriesOf(tidemark)).length, stored + 1);
+});
+
+transactions("are not answered with 200 while nothing can be stored", async () => {
+  await using tidemark = await startFederation({ hsToken: HS_TOKEN, roles: new Set(["gateway", "worker"]) });
+  const { status, body } = await push(tidemark, 1, { events: [pushed(message("$1"))] });
+  assert.equal([status, body.errcode], [503, "M_UNKNOWN"]);
+  await using _ingress = await tidemark.another({ roles: new Set(["ingress"]) });
+  assert.is((await push(tidemark, 1, { events: [pushed(message("$1"))] })).status, 200);
+  assert.is((await entriesOf(tidemark)).length, 1);
+});
+
+transactions("send no receipt to other servers: the homeserver has done so itself", async () => {
+  await using tidemark = await startGateway();
+  const federation = tidemark.subscribe("tidemark.federation.>");
+  const client = tidemark.subscribe("tidemark.client.*.*.receipts");
+  const members = ["@a:here.example", "@b:there.example", "@c:else.example"];
+  await push(tidemark, 1, { events: [...members.map((user) => pushed(member(user))), pushed(message("$1"))] });
+  await push(tidemark, 2, {
+    events: [],
+    ephemeral: [receipts("$1", Object.fromEntries(members.map((user) => [user, { ts: 1 }])))],
+  });
+  await client.next((body) => Object.keys(body.event.content.$1["m.read"]).includes("@c:else.example"));
+  await tidemark.sent("receipt", ROOM, { user_id: "@d:here.example", receipt_type: "m.read", event_id: "$1" });
+  const { body } = await federation.next();
+  assert.equal(Object.keys(body.edu.content[ROOM]["m.read"]), ["@d:here.example"]);
+});
+
+transactions.run();

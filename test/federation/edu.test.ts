@@ -1,0 +1,92 @@
+import fc from "fast-check";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import type { EventId, RoomId, ThreadId, UserId } from "../../src/matrix/ids.ts";
+import { type FederatedReceipt, packEdus, receiptKey, receiptsIn } from "../../src/matrix/receipt-edu.ts";
+
+const BYTES_MAX = 65_536;
+
+interface Fields {
+  readonly room?: string;
+  readonly user?: string;
+  readonly thread?: string | null;
+  readonly event?: string;
+}
+
+const receipt = ({ room = "!r:a", user = "@u:a", thread = null, event = "$e" }: Fields): FederatedReceipt => ({
+  room: room as RoomId,
+  user: user as UserId,
+  thread: thread as ThreadId | null,
+  event: event as EventId,
+  ts: 1,
+});
+
+const contents = (receipts: readonly FederatedReceipt[]) => packEdus(receipts).map(({ edu }) => edu.content);
+
+const edu = suite("a receipt EDU");
+
+edu("carries many rooms and users, and no order", () => {
+  const item = { event_ids: ["$e"], data: { ts: 1 } };
+  assert.equal(packEdus([receipt({}), receipt({ user: "@v:a" }), receipt({ room: "!s:a", thread: "main" })])[0]?.edu, {
+    edu_type: "m.receipt",
+    content: {
+      "!r:a": { "m.read": { "@u:a": item, "@v:a": item } },
+      "!s:a": { "m.read": { "@u:a": { event_ids: ["$e"], data: { ts: 1, thread_id: "main" } } } },
+    },
+  } as never);
+});
+
+edu("has one receipt of a user in a room, so further threads take further EDUs", () => {
+  const packed = contents([
+    receipt({ event: "$1" }),
+    receipt({ event: "$2", thread: "main" }),
+    receipt({ event: "$3", thread: "$t" }),
+    receipt({ event: "$4", user: "@v:a", thread: "$t" }),
+  ]);
+  assert.is(packed.length, 3);
+  assert.equal(Object.keys(packed[0]!["!r:a" as RoomId]!["m.read"]), ["@u:a", "@v:a"]);
+});
+
+edu("stays under 64 KB as JSON, and is nearly full before there is another", () => {
+  const receipts = Array.from({ length: 3_000 }, (_, i) =>
+    receipt({ user: `@"ü${i}:${"a".repeat(i % 90)}.example`, event: `$${"e".repeat(43)}` }),
+  );
+  const sizes = contents(receipts).map((content) =>
+    Buffer.byteLength(JSON.stringify({ edu_type: "m.receipt", content })),
+  );
+  assert.ok(
+    sizes.every((size) => size < BYTES_MAX),
+    `${sizes}`,
+  );
+  assert.ok(
+    sizes.slice(0, -1).every((size) => size > BYTES_MAX - 1_000),
+    `${sizes}`,
+  );
+});
+
+edu("with one user's thousand threads is in a thousand EDUs", () => {
+  const receipts = Array.from({ length: 1_000 }, (_, i) => receipt({ thread: `$${i}` }));
+  assert.is(contents(receipts).length, 1_000);
+});
+
+const anyReceipt = fc.record({
+  room: fc.constantFrom("!r:a", "!s:a", "!t:a"),
+  user: fc.constantFrom("@u:a", "@v:a", "@w:a", `@${"x".repeat(200)}:a`),
+  thread: fc.constantFrom(null, "main", "$t", "$u"),
+  event: fc.nat(5).map((i) => `$${i}`),
+});
+
+edu("packs and unpacks to the same receipts, each once", () => {
+  fc.assert(
+    fc.property(fc.array(anyReceipt), (all) => {
+      const receipts = [...new Map(all.map(receipt).map((one) => [receiptKey(one), one])).values()];
+      const packed = packEdus(receipts);
+      const said = packed.flatMap(({ edu }) => [...receiptsIn(edu)]);
+      const sorted = (list: readonly FederatedReceipt[]) => list.map((one) => JSON.stringify(one)).sort();
+      assert.equal(sorted(said), sorted(receipts));
+      for (const { edu, receipts } of packed) assert.equal(sorted([...receiptsIn(edu)]), sorted(receipts));
+    }),
+  );
+});
+
+edu.run();

@@ -1,0 +1,77 @@
+/** The little of a homeserver's client-server API that importing a room asks for, with one room of message events. */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Body } from "./harness.ts";
+
+interface FakeOptions {
+  readonly room: string;
+  readonly token: string;
+  readonly state?: readonly Record<string, unknown>[];
+  /** Oldest first. */
+  readonly events: readonly Record<string, unknown>[];
+  /** Events a page. */
+  readonly page?: number;
+}
+
+/** What it answers instead. */
+interface Instead {
+  readonly status: number;
+  readonly body: Record<string, unknown>;
+  readonly headers?: Record<string, string>;
+}
+
+export interface FakeHomeserver extends AsyncDisposable {
+  readonly url: string;
+  /** Paths that were asked for, with their queries. */
+  readonly requests: readonly string[];
+  state: readonly Record<string, unknown>[];
+  /** Called with each path, before it is answered. */
+  onRequest: (path: string) => Instead | undefined;
+}
+
+export async function startHomeserver(options: FakeOptions): Promise<FakeHomeserver> {
+  const { room, token, events, page = 10 } = options;
+  const requests: string[] = [];
+  const base = `/_matrix/client/v3/rooms/${encodeURIComponent(room)}`;
+
+  const answer = (url: URL): Body => {
+    if (url.pathname === `${base}/state`) return homeserver.state;
+    if (url.pathname.startsWith(`${base}/context/`)) {
+      const id = decodeURIComponent(url.pathname.slice(`${base}/context/`.length));
+      const at = events.findIndex(({ event_id }) => event_id === id);
+      return at < 0 ? undefined : { start: `t${at}`, end: `t${at + 1}`, event: events[at] };
+    }
+    if (url.pathname !== `${base}/messages` || url.searchParams.get("dir") !== "b") return undefined;
+    const end = Number(url.searchParams.get("from")?.slice(1) ?? events.length);
+    const start = Math.max(0, end - page);
+    return { chunk: events.slice(start, end).toReversed(), start: `t${end}`, ...(start > 0 && { end: `t${start}` }) };
+  };
+
+  const server = createServer((request, response) => {
+    const url = new URL(request.url!, "http://localhost");
+    requests.push(request.url!);
+    const reply = ({ status, body, headers = {} }: Instead) => {
+      response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
+    };
+    const instead = homeserver.onRequest(url.pathname);
+    if (instead !== undefined) return reply(instead);
+    if (request.headers.authorization !== `Bearer ${token}`) {
+      return reply({ status: 401, body: { errcode: "M_UNKNOWN_TOKEN", error: "Unknown token" } });
+    }
+    const body = answer(url);
+    if (body === undefined) return reply({ status: 404, body: { errcode: "M_NOT_FOUND", error: "Not found" } });
+    reply({ status: 200, body });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const homeserver: FakeHomeserver = {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    requests,
+    state: options.state ?? [],
+    onRequest: () => undefined,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+  return homeserver;
+}

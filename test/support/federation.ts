@@ -1,0 +1,87 @@
+/** Tidemark with servers beside it: a broker of the test's own, and what goes to other servers. */
+import { pino } from "pino";
+import { serverName } from "../../src/matrix/ids.ts";
+import { ROLES, type Role, type StartOptions, start, type Tidemark } from "../../src/start.ts";
+import { type Body, type BusHarness, startBus } from "./harness.ts";
+
+export const OWN = "here.example";
+
+interface FederationHarness extends BusHarness {
+  readonly httpUrl: string;
+  restart(): Promise<void>;
+  /** Another process on the same broker. */
+  another(options?: Partial<StartOptions>): Promise<Tidemark & AsyncDisposable>;
+}
+
+export async function startFederation(options: Partial<StartOptions> = {}): Promise<FederationHarness> {
+  const bus = await startBus();
+  const launch = (more: Partial<StartOptions> = {}) =>
+    start({
+      nats: bus.url,
+      data: bus.dir,
+      http: { host: "127.0.0.1", port: 0 },
+      roles: new Set<Role>(ROLES),
+      partitions: 2,
+      serverNames: [serverName.parse(OWN)],
+      log: pino({ level: "silent" }),
+      ...options,
+      ...more,
+    });
+  let tidemark = await launch();
+  return {
+    ...bus,
+    get httpUrl() {
+      return tidemark.httpUrl;
+    },
+    restart: async () => {
+      await tidemark.stop();
+      tidemark = await launch();
+    },
+    another: async (more) => {
+      const other = await launch(more);
+      return { ...other, [Symbol.asyncDispose]: () => other.stop() };
+    },
+    [Symbol.asyncDispose]: async () => {
+      await tidemark.stop();
+      await bus[Symbol.asyncDispose]();
+    },
+  };
+}
+
+export const member = (user: string, membership = "join", id = `$${membership}-${user}`) => ({
+  event_id: id,
+  type: "m.room.member",
+  state_key: user,
+  sender: user,
+  origin_server_ts: 1,
+  content: { membership },
+});
+
+export const message = (id: string, sender = "@sender:here.example", thread?: string) => ({
+  event_id: id,
+  type: "m.room.message",
+  sender,
+  origin_server_ts: 1,
+  content: thread === undefined ? { body: id } : { "m.relates_to": { rel_type: "m.thread", event_id: thread } },
+});
+
+export const read = (user: string, event: string, extra: Record<string, unknown> = {}) => ({
+  user_id: user,
+  receipt_type: "m.read",
+  event_id: event,
+  ts: 1,
+  ...extra,
+});
+
+/** What EDUs say, a line each: `room user thread → event`. */
+export function linesOf(edus: Iterable<Body>): string[] {
+  const lines: string[] = [];
+  for (const { content } of edus) {
+    for (const [room, types] of Object.entries<Body>(content)) {
+      for (const [user, { event_ids, data }] of Object.entries<Body>(types["m.read"])) {
+        lines.push(`${room} ${user} ${data.thread_id ?? "-"} → ${event_ids.join()}`);
+      }
+    }
+  }
+  return lines;
+}

@@ -1,0 +1,44 @@
+/** A room that is folded into a federation outbox, as a partition does it. */
+import { type Entry, positionOf } from "../../actors/entry.ts";
+import type { Dispatch, Lane } from "../../actors/federation-lane.ts";
+import { FederationOutbox } from "../../actors/federation-outbox.ts";
+import { fold, type Outcome } from "../../actors/fold.ts";
+import { Room } from "../../actors/room.ts";
+import { type RoomId, serverName } from "../../src/matrix/ids.ts";
+import type { FederatedReceipt } from "../../src/matrix/receipt-edu.ts";
+
+export class FoldedOutbox {
+  readonly outbox: FederationOutbox;
+  readonly room: Room = new Room("!r:here.example" as RoomId);
+  /** ms */
+  now = 1_000_000;
+  #sequence = 0;
+
+  constructor(own: readonly string[] = ["here.example"]) {
+    this.outbox = new FederationOutbox(own.map((name) => serverName.parse(name)));
+  }
+
+  fold(entry: Entry, published = false): Outcome {
+    const position = positionOf(++this.#sequence, 0);
+    const outcome = fold(this.room, position, entry);
+    this.outbox.note(this.room, { position, at: this.now, entry }, outcome, published);
+    return outcome;
+  }
+
+  /** What a lane sends: by destination, `user thread → event`. */
+  take(lane: "urgent" | "waiting"): Record<string, string[]> {
+    return byDestination((this.outbox[lane] as Lane).take());
+  }
+}
+
+function byDestination(dispatch: Dispatch | undefined): Record<string, string[]> {
+  const sent: Record<string, string[]> = {};
+  for (const { destinations, receipts } of dispatch?.consignments ?? []) {
+    for (const destination of destinations) sent[destination] = [...(sent[destination] ?? []), ...receipts.map(lineOf)];
+  }
+  return sent;
+}
+
+function lineOf({ user, thread, event }: FederatedReceipt): string {
+  return `${user} ${thread ?? "-"} → ${event}`;
+}

@@ -1,0 +1,30 @@
+/** A homeserver that pushes, as far as HTTP shows it. */
+import type { Body } from "./harness.ts";
+
+export const HS_TOKEN = "the-hs-token";
+export const BASE = "/_matrix/app/v1";
+
+interface Answer {
+  readonly status: number;
+  readonly body: Body;
+}
+
+export async function call(
+  url: string,
+  method: string,
+  body?: unknown,
+  token: string | null = HS_TOKEN,
+): Promise<Answer> {
+  const response = await fetch(url, {
+    method,
+    headers: {
+      "content-type": "application/json",
+      ...(token !== null && { authorization: `Bearer ${token}` }),
+    },
+    ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
+  });
+  return { status: response.status, body: await response.json() };
+}
+
+export const push = (at: { readonly httpUrl: string }, id: string | number, body: unknown) =>
+  call(`${at.httpUrl}${BASE}/transactions/${id}`, "PUT", body);
