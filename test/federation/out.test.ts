@@ -43,7 +43,7 @@ federationOut("sends nothing private, and nothing of other servers", async () =>
   await tidemark.sent("receipt", ROOM, [
     read(A, "$1", { receipt_type: "m.read.private" }),
     read(A, "$1", { receipt_type: "m.fully_read" }),
-    read(A, "$1", { thread_id: null }),
+    read(A, "$1", { thread_known: false }),
   ]);
   const client = tidemark.subscribe(`tidemark.client.*.*.receipts`);
   const edu = { [ROOM]: { "m.read": { "@b:there.example": { event_ids: ["$1"], data: { ts: 1 } } } } };
