@@ -1,6 +1,12 @@
 /** Standard output of commands that say much: gathered into large writes, at the reader's pace. */
 import { once } from "node:events";
 
+/** Whether standard output is to be coloured: as `FORCE_COLOR` or `NO_COLOR` say, otherwise on a terminal. */
+export function isColourWanted({ FORCE_COLOR: force, NO_COLOR: no }: NodeJS.ProcessEnv = process.env): boolean {
+  if (force !== undefined && force !== "") return force !== "0" && force !== "false";
+  return !no && process.stdout.isTTY === true;
+}
+
 const WRITE_CHARS = 65_536;
 
 export class Output {
