@@ -220,7 +220,7 @@ async function load(): Promise<void> {
   const perRoom = 10;
   const rate = 1_000;
   await using world = await startWorld(users);
-  const events = 3_000;
+  const events = 150;
   for (let room = 0; room < users / perRoom; room++) {
     await makeRoom(
       world.bus,
