@@ -25,13 +25,13 @@ const program = new Command("tidemark")
 
 const commands = [
   startCommand(),
-  registrationCommand(),
-  importRoomCommand(),
   replayCommand(),
   verifyCommand(),
   exportCommand(),
   importCommand(),
   statusCommand(),
+  registrationCommand(),
+  importRoomCommand(),
 ];
 for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
 

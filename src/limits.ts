@@ -195,6 +195,9 @@ export const RECENT_BYTES_MAX = 67_108_864;
 /** Deltas by which one gateway may be behind another. */
 export const GATEWAY_LAG_MAX = 1_000;
 
+/** Deltas of each partition that a gateway reads when it starts, so that clients of others can go on with it. */
+export const RECENT_DELTAS_READ = 2_000;
+
 /** Events of a room in one `/sync` when the filter names no number. */
 export const SYNC_TIMELINE_DEFAULT = 10;
 
@@ -220,14 +223,13 @@ export const THREADS_CACHED_MAX = 100_000;
 export const USER_REQUESTS_MAX = 2_000;
 export const USER_REQUESTS_WINDOW_MS = 10_000;
 
-/** A client that takes nothing of an answer for so long is cut off. */
-export const SLOW_READER_MS = 10_000;
+/** A client that takes nothing of an answer for so long is cut off, at the latest after twice as long. */
+export const SLOW_READER_MS = 5_000;
 
 /** A request has to be here completely within so long. */
 export const HTTP_REQUEST_MS_MAX = 30_000;
 export const HTTP_HEADER_BYTES_MAX = 32_768;
 export const HTTP_BODY_BYTES_MAX = 262_144;
-
 // Replay and the inspector.
 
 /** Records that a scan of the log asks for ahead of whoever takes them. */

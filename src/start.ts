@@ -39,13 +39,13 @@ export interface StartOptions {
   readonly hsToken?: string;
   /** Otherwise than `src/limits.ts` has it. */
   readonly memory?: MemoryOptions;
-  /** Serves the inspector, to whom it says: it shows private receipts. */
-  readonly inspect?: Pick<InspectorOptions, "access" | "page">;
   /** A file of access tokens, and a homeserver that is asked about others: whom the gateway serves. */
   readonly users?: string;
   readonly whoami?: string;
   /** Rooms can be made and written to over HTTP, without any auth rules. */
   readonly standalone?: boolean;
+  /** Serves the inspector, to whom it says: it shows private receipts. */
+  readonly inspect?: Pick<InspectorOptions, "access" | "page">;
   readonly log: Logger;
 }
 
@@ -108,7 +108,6 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     if (options.inspect !== undefined) routes.push(inspectorRoutes({ ...options.inspect, nc, partitions, log }));
     const gateway = await startGateway({ ...options.http, ready, log, routes });
     closing.push(() => gateway.close());
-    if (api !== undefined) closing.push(async () => api.drain());
 
     const brokerLost = new Promise<void>((resolve) => {
       void broker?.exited.then(() => {

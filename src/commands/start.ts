@@ -117,19 +117,25 @@ export function startCommand(): Command {
         .argParser(adminToken),
     )
     .addOption(logLevelOption())
-    .action(async (options, command: Command) => {
-      const { serverName: serverNames, registration, inspect, adminToken, ...rest } = options;
-      if (inspect && adminToken === undefined) wrongUsage("--inspect needs --admin-token <token>");
+    .action(async (options) => {
+      const { inspect, adminToken, serverName: serverNames, registration, ...rest } = options;
       const hsToken = registration === undefined ? options.hsToken : await readHsToken(registration);
       if (hsToken !== undefined && serverNames === undefined) {
-        command.error("error: a homeserver that pushes needs --server-name, to tell its users from others'");
+        wrongUsage("a homeserver that pushes needs --server-name, to tell its users from others'");
       }
+      if (inspect && adminToken === undefined) wrongUsage("--inspect needs --admin-token <token>");
       const log = logger(options.logLevel);
       const stopped = stopSignal();
       const { activeRooms: activeRoomsMax, idleMs, checkpointMs, checkpointEntries } = options;
       const memory = { activeRoomsMax, idleMs, checkpointMs, checkpointEntries };
-      const access = inspect && { inspect: { access: { adminToken } } };
-      const tidemark = await start({ ...rest, ...access, memory, serverNames, hsToken, log });
+      const tidemark = await start({
+        ...rest,
+        ...(inspect && { inspect: { access: { adminToken } } }),
+        memory,
+        serverNames,
+        hsToken,
+        log,
+      });
       process.stdout.write(`tidemark ready nats=${tidemark.natsUrl} http=${tidemark.httpUrl}\n`);
       const why = await Promise.race([stopped, tidemark.brokerLost.then(() => "broker lost" as const)]);
       log.info({ why }, "stopping");

@@ -28,7 +28,7 @@ export interface RoomSnapshot {
   readonly private?: ReceiptContent;
   readonly fully_read?: FullyRead;
   readonly timeline: readonly OrderedEvent[];
-  readonly limited: boolean;
+  readonly limited?: boolean;
   readonly members?: Record<UserId, string>;
   readonly markers_more?: number;
 }

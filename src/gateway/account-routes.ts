@@ -1,7 +1,7 @@
 /** What clients ask before and beside everything else. */
 import type { FastifyInstance } from "fastify";
-import type { Api } from "./client-api.ts";
-import { bodyOf } from "./client-api.ts";
+import type { Api } from "./api.ts";
+import { bodyOf } from "./api.ts";
 import { filterId, filterOf, parseFilter } from "./filter.ts";
 import { forbidden } from "./matrix-error.ts";
 
@@ -23,7 +23,9 @@ export function accountRoutes(app: FastifyInstance, api: Api): void {
       "m.room_versions": { default: "11", available: { "11": "stable" } },
     },
   }));
-  app.get("/_matrix/client/v3/pushrules", async () => ({ global: NO_RULES }));
+  for (const path of ["/_matrix/client/v3/pushrules/", "/_matrix/client/v3/pushrules"]) {
+    app.get(path, async () => ({ global: NO_RULES }));
+  }
   app.get("/_matrix/client/v3/joined_rooms", async (request) => {
     const user = await api.users.get(api.device(request).user);
     return { joined_rooms: [...user.rooms.keys()].filter((room) => user.isJoined(room)) };

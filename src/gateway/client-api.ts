@@ -9,9 +9,10 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from "fastif
 import type { Bus } from "../bus/connection.ts";
 import { jsonFault } from "../bus/untrusted.ts";
 import { Frontend } from "../frontend/frontend.ts";
-import { USER_REQUESTS_MAX, USER_REQUESTS_WINDOW_MS } from "../limits.ts";
-import { type RoomId, roomId } from "../matrix/ids.ts";
+import { RECENT_DELTAS_READ, USER_REQUESTS_MAX, USER_REQUESTS_WINDOW_MS } from "../limits.ts";
+import { roomId } from "../matrix/ids.ts";
 import { accountRoutes, publicRoutes } from "./account-routes.ts";
+import type { Api } from "./api.ts";
 import { historyRoutes } from "./history-routes.ts";
 import { badJson, forbidden, MatrixError, notJson, param } from "./matrix-error.ts";
 import { OnlineUsers } from "./online-users.ts";
@@ -30,22 +31,8 @@ export interface ClientApiOptions {
   readonly standalone?: boolean;
 }
 
-/** What routes share. */
-export interface Api {
-  readonly frontend: Frontend;
-  readonly recent: RecentDeltas;
-  readonly users: OnlineUsers;
-  readonly sync: Sync;
-  /** Who asks. */
-  device(request: FastifyRequest): Device;
-  /** The room that the path names. Throws `M_FORBIDDEN` unless whoever asks is joined. */
-  joinedRoom(request: FastifyRequest): Promise<RoomId>;
-}
-
 export interface ClientApi {
   readonly routes: FastifyPluginAsync;
-  /** Answers who waits, and lets nobody wait any more. */
-  drain(): void;
   close(): Promise<void>;
 }
 
@@ -55,7 +42,7 @@ export async function openClientApi({
   tokens,
   standalone = false,
 }: ClientApiOptions): Promise<ClientApi> {
-  const frontend = new Frontend(nc, partitions);
+  const frontend = new Frontend(nc, partitions, { back: RECENT_DELTAS_READ });
   const users = new OnlineUsers(frontend);
   const recent = await followAll(frontend, users);
   const sync = new Sync({ frontend, recent, users });
@@ -77,6 +64,7 @@ export async function openClientApi({
 
   const routes: FastifyPluginAsync = async (app) => {
     takeJson(app);
+    app.addHook("preClose", async () => sync.close());
     publicRoutes(app);
     await app.register(async (scope) => {
       scope.addHook("onRequest", async (request) => {
@@ -95,7 +83,6 @@ export async function openClientApi({
   };
   return {
     routes,
-    drain: () => sync.close(),
     close: async () => {
       users.close();
       await frontend[Symbol.asyncDispose]();
@@ -107,7 +94,8 @@ export async function openClientApi({
 async function followAll(frontend: Frontend, users: OnlineUsers): Promise<RecentDeltas> {
   const recent = new RecentDeltas(frontend.partitions);
   const follow = async (partition: number) => {
-    const mark = await frontend.follow(partition, {
+    await frontend.follow(partition, {
+      begin: (mark) => recent.begin(partition, mark),
       delta: (delta, mark, bytes) => {
         recent.add(partition, delta, mark, bytes);
         users.receive(delta, mark);
@@ -117,7 +105,6 @@ async function followAll(frontend: Frontend, users: OnlineUsers): Promise<Recent
         users.wakeAll();
       },
     });
-    recent.begin(partition, mark);
   };
   await Promise.all(Array.from({ length: frontend.partitions }, (_, partition) => follow(partition)));
   return recent;
@@ -151,12 +138,4 @@ function takeJson(app: FastifyInstance): void {
     if (fault === undefined) done(null, value);
     else done(badJson(`The request body is not accepted: ${fault}`));
   });
-}
-
-/** The body, which must be a JSON object. Throws `M_NOT_JSON` when there is none, `M_BAD_JSON` when it is something else. */
-export function bodyOf(request: FastifyRequest): Record<string, unknown> {
-  const { body } = request;
-  if (body === undefined) throw notJson("The request has no body");
-  if (typeof body === "object" && body !== null && !Array.isArray(body)) return body as Record<string, unknown>;
-  throw badJson("The request body must be an object");
 }

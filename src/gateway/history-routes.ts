@@ -10,7 +10,7 @@ import { partitionOf } from "../bus/partition.ts";
 import { EVENTS_PAGE_DEFAULT, EVENTS_PAGE_MAX } from "../limits.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
 import { eventId, type RoomId } from "../matrix/ids.ts";
-import type { Api } from "./client-api.ts";
+import type { Api } from "./api.ts";
 import { clientEvent } from "./client-event.ts";
 import { type EventFilter, parseFilter, parseJson, passes } from "./filter.ts";
 import { invalidParam, notFound, param } from "./matrix-error.ts";

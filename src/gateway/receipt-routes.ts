@@ -4,7 +4,7 @@ import { LRUCache } from "lru-cache";
 import { THREADS_CACHED_MAX } from "../limits.ts";
 import { type EventId, eventId, type RoomId, type ThreadId, threadId } from "../matrix/ids.ts";
 import { FULLY_READ, READ, READ_PRIVATE, receiptType } from "../matrix/receipt.ts";
-import { type Api, bodyOf } from "./client-api.ts";
+import { type Api, bodyOf } from "./api.ts";
 import { invalidParam, param } from "./matrix-error.ts";
 
 interface ReceiptParams {

@@ -28,7 +28,7 @@ export interface RoomNews extends RoomChanges {
 
 /** Snapshot and state events → news. */
 export function newsOf(pages: readonly RoomSnapshot[], state: readonly MatrixEvent[], whole: boolean): RoomNews {
-  const { timeline, limited, private: own, fully_read: fullyRead } = pages[0]!;
+  const { timeline, limited = false, private: own, fully_read: fullyRead } = pages[0]!;
   const inTimeline = new Set(timeline.map(({ event_id }) => event_id));
   return {
     events: [...timeline],
@@ -38,6 +38,15 @@ export function newsOf(pages: readonly RoomSnapshot[], state: readonly MatrixEve
     state: state.filter(({ event_id }) => !inTimeline.has(event_id)),
     whole,
   };
+}
+
+/** What changed, with all of the room's state. */
+export function wholeState(
+  state: readonly MatrixEvent[],
+  changes: RoomChanges = { events: [], receipts: [] },
+): RoomNews {
+  const inTimeline = new Set(changes.events.map(({ event_id }) => event_id));
+  return { ...changes, limited: false, state: state.filter(({ event_id }) => !inTimeline.has(event_id)), whole: true };
 }
 
 /** The section; undefined when there is nothing to show. */

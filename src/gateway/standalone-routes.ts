@@ -13,7 +13,7 @@ import type { RoomEvent } from "../frontend/frontend.ts";
 import { SETTLE_MS_MAX } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
 import { eventId, type RoomId, roomId, serverOf, userId } from "../matrix/ids.ts";
-import { type Api, bodyOf } from "./client-api.ts";
+import { type Api, bodyOf } from "./api.ts";
 import { clientEvent, type Transaction } from "./client-event.ts";
 import { badJson, notFound, param } from "./matrix-error.ts";
 

@@ -2,7 +2,7 @@
 import type { FastifyInstance } from "fastify";
 import * as z from "zod";
 import { SYNC_TIMEOUT_MS_MAX } from "../limits.ts";
-import type { Api } from "./client-api.ts";
+import type { Api } from "./api.ts";
 import { filterParam } from "./filter.ts";
 import { param } from "./matrix-error.ts";
 import { decodeSyncToken } from "./sync-token.ts";

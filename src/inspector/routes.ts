@@ -80,8 +80,8 @@ export function inspectorRoutes(options: InspectorOptions): FastifyPluginAsync {
       prefix: "/inspect/",
       preCompressed: true,
       cacheControl: false,
-      setHeaders: (reply, path) => {
-        reply.header("cache-control", ASSETS.test(path) ? ASSET_CACHE : "no-cache");
+      setHeaders: (response, path) => {
+        response.setHeader("cache-control", ASSETS.test(path) ? ASSET_CACHE : "no-cache");
       },
     });
     app.post("/inspect/api/session", { bodyLimit: 4_096 }, async (request, reply) => {

@@ -63,7 +63,7 @@ commands("replay a room: lines, JSON, filters, a part, the state, the reason", a
 commands("colour outcomes where colours are wanted", async () => {
   await using tidemark = await startTidemark({ partitions: 1 });
   await story(tidemark);
-  const coloured = await output(["replay", ROOM, "--nats", tidemark.url], { FORCE_COLOR: "1" });
+  const coloured = await output(["replay", ROOM, "--nats", tidemark.url], { FORCE_COLOR: "1", NO_COLOR: "" });
   assert.ok(coloured[1]!.includes("\u001b[32madvanced"));
   const plain = await output(["replay", ROOM, "--nats", tidemark.url], { NO_COLOR: "1", FORCE_COLOR: "" });
   assert.not.ok(plain.join("").includes("\u001b"));
