@@ -9,8 +9,10 @@ import { join } from "node:path";
 import type { FastifyPluginAsync } from "fastify";
 import type { Logger } from "pino";
 import { type Broker, startBroker } from "./bus/broker/process.ts";
-import { type Bus, connectBus } from "./bus/connection.ts";
+import { type Bus, connectBus, isForbidden } from "./bus/connection.ts";
+import { awaitPartitionCount } from "./bus/partition-count.ts";
 import { prepareBus } from "./bus/streams.ts";
+import { TidemarkError } from "./errors.ts";
 import { appservice } from "./gateway/appservice.ts";
 import { openClientApi } from "./gateway/client-api.ts";
 import { startGateway } from "./gateway/gateway.ts";
@@ -31,6 +33,8 @@ export interface StartOptions {
   readonly http: { readonly host: string; readonly port: number };
   readonly roles: ReadonlySet<Role>;
   readonly partitions?: number;
+  /** Of each stream; without it 3 on a cluster of brokers, 1 on one alone. */
+  readonly replicas?: number;
   /** Servers whose users are local. Without any, every user whose receipts come from a front-end is. */
   readonly serverNames?: readonly ServerName[];
   /** How long receipts for other servers wait for others, ms. */
@@ -83,7 +87,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     closing.push(() => nc.close());
     void logStatus(nc, log);
 
-    const partitions = await prepareBus(nc, options.partitions);
+    const partitions = await partitionsFor(nc, options);
     let worker: Worker | undefined;
     if (roles.has("worker")) {
       const { data, serverNames = [], federationWindow: windowMs = FEDERATION_WINDOW_MS } = options;
@@ -119,6 +123,19 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     await stop();
     throw error;
   }
+}
+
+/** The partition count. A worker makes what is missing, an ingress as well where it may, others wait for it. */
+async function partitionsFor(nc: Bus, options: StartOptions): Promise<number> {
+  if (options.roles.has("worker")) return prepareBus(nc, options);
+  if (options.roles.has("ingress")) {
+    try {
+      return await prepareBus(nc, options);
+    } catch (error) {
+      if (!(error instanceof TidemarkError) || !isForbidden(error.cause)) throw error;
+    }
+  }
+  return awaitPartitionCount(nc, options.partitions);
 }
 
 /** What becomes of the connection, in the log. */
