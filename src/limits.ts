@@ -241,8 +241,12 @@ export const SCAN_RECORDS_MAX = 1_024;
 /** A scan's consumer that nobody asks for so long is removed by the broker. */
 export const SCAN_IDLE_MS = 60_000;
 
-/** Scans in a row that bring nothing, before reading is given up. */
-export const SCAN_RETRIES_MAX = 3;
+/** Scans in a row that end early and bring nothing, before reading is given up, and the pause after the first of them. */
+export const SCAN_RETRIES_MAX = 5;
+export const SCAN_RETRY_MS = 200;
+
+/** A scan that lasted so long has waited for what comes, and did not end early. */
+export const SCAN_STEADY_MS = 5_000;
 
 /** Work longer than this shows a progress bar on a terminal. */
 export const PROGRESS_AFTER_MS = 1_000;

@@ -9,14 +9,17 @@ export function isColourWanted({ FORCE_COLOR: force, NO_COLOR: no }: NodeJS.Proc
 
 const WRITE_CHARS = 65_536;
 
+/** Whoever reads has seen enough (`| head`). */
+function readerGone(error: NodeJS.ErrnoException): never {
+  process.exit(error.code === "EPIPE" ? 0 : 1);
+}
+
 export class Output {
   #text = "";
 
   constructor() {
-    // Whoever reads has seen enough (`| head`).
-    process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-      process.exit(error.code === "EPIPE" ? 0 : 1);
-    });
+    if (process.stdout.listeners("error").includes(readerGone)) return;
+    process.stdout.on("error", readerGone);
   }
 
   line(text: string): void {

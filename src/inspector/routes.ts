@@ -174,8 +174,11 @@ async function follow(rooms: InspectedRooms, request: FastifyRequest, reply: Fas
     const { position, entries } = history;
     raw.write(`event: grown\ndata: ${JSON.stringify({ position, entries })}\n\n`);
   };
-  const silence = rooms.listen(room, () => {
-    waiting ??= setTimeout(tell, INSPECT_TELL_MS);
+  const silence = rooms.listen(room, {
+    grown: () => {
+      waiting ??= setTimeout(tell, INSPECT_TELL_MS);
+    },
+    gone: () => raw.end(), // The browser connects again by itself.
   });
   raw.on("drain", tell);
   const heartbeat = setInterval(() => raw.write(": still here\n\n"), INSPECT_HEARTBEAT_MS);

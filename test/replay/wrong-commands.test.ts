@@ -1,5 +1,6 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { runCli } from "../support/cli-process.ts";
 import { ROOM, tidemarkCommand } from "../support/commands.ts";
 
 const commands = suite("commands");
@@ -28,5 +29,10 @@ for (const [what, [args, status, said]] of Object.entries(wrong)) {
     assert.not.match(ran.stderr, /\n\s+at /);
   });
 }
+
+commands("end their process with that status", async () => {
+  await using child = runCli(["replay", "here"]);
+  assert.is(await child.ended, 2);
+});
 
 commands.run();

@@ -1,18 +1,39 @@
-/** Commands of the command line, run to their end. */
+/** Commands of the command line, run to their end in this process. */
 import * as assert from "uvu/assert";
-import { runCli } from "./cli-process.ts";
+import { run } from "../../src/commands/program.ts";
 import { message, receipt, type TidemarkHarness } from "./harness.ts";
 
 export interface Ran {
-  readonly status: number | string;
+  readonly status: number;
   readonly stdout: readonly string[];
   readonly stderr: string;
 }
 
+/** Runs a command in this process: a child for each would take the time of many tests. */
 export async function tidemarkCommand(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> {
-  await using child = runCli(args, env);
-  const status = await child.ended;
-  return { status, stdout: child.stdout, stderr: child.stderr.join("\n") };
+  const written = { stdout: "", stderr: "" };
+  const own = { ...process.env };
+  const { stdout, stderr } = process;
+  const [toStdout, toStderr] = [stdout.write, stderr.write];
+  const capture = (stream: keyof typeof written) => (text: string | Uint8Array) => {
+    written[stream] += String(text);
+    return true;
+  };
+  for (const name of Object.keys(own)) {
+    if (name.startsWith("TIDEMARK_") && name !== "TIDEMARK_NATS_SERVER") delete process.env[name];
+  }
+  Object.assign(process.env, env);
+  stdout.write = capture("stdout");
+  stderr.write = capture("stderr");
+  try {
+    const status = await run(args);
+    return { status, stdout: written.stdout.split("\n").slice(0, -1), stderr: written.stderr.trimEnd() };
+  } finally {
+    stdout.write = toStdout;
+    stderr.write = toStderr;
+    for (const name of Object.keys(env)) delete process.env[name];
+    Object.assign(process.env, own);
+  }
 }
 
 /** Output of a command that must succeed. */
