@@ -11,7 +11,7 @@ import type { Logger } from "pino";
 import { type Broker, startBroker } from "./bus/broker/process.ts";
 import { type Bus, connectBus, isForbidden } from "./bus/connection.ts";
 import { lastSequence } from "./bus/log.ts";
-import { awaitPartitionCount } from "./bus/partition-count.ts";
+import { awaitPartitionCount, storedCount } from "./bus/partition-count.ts";
 import { prepareBus } from "./bus/streams.ts";
 import { TidemarkError } from "./errors.ts";
 import { appservice } from "./gateway/appservice.ts";
@@ -133,7 +133,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
 /** The partition count. A worker makes what is missing, an ingress as well where it may, others wait for it. */
 async function partitionsFor(nc: Bus, options: StartOptions): Promise<number> {
   if (options.roles.has("worker")) return prepareBus(nc, options);
-  if (options.roles.has("ingress")) {
+  if (options.roles.has("ingress") && (await storedCount(nc)) === undefined) {
     try {
       return await prepareBus(nc, options);
     } catch (error) {

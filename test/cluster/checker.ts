@@ -1,5 +1,5 @@
 /** What must hold after any history, asserted from the outside: from the log, the delta streams, and what queries say. */
-import type { JetStreamManager, NatsConnection } from "nats";
+import type { NatsConnection, StreamInfo } from "nats";
 import * as assert from "uvu/assert";
 import { DeltaReader, markersIn, type SeenMarkers, uncovered } from "../support/delta-reader.ts";
 import { type Body, decoded, LIMIT_MS, pack, token } from "../support/harness.ts";
@@ -8,6 +8,7 @@ import type { Acknowledged } from "./workload.ts";
 
 const ENTRIES_PER_RECORD = 1_024;
 const RECEIPT = 2;
+const LEADER_LIMIT_MS = 60_000;
 
 export interface Connections {
   readonly admin: NatsConnection;
@@ -20,10 +21,21 @@ interface StreamMessage {
   readonly body: Body;
 }
 
+/** A stream may be without a leader for a while after the last fault. */
+async function streamInfo(nc: NatsConnection, stream: string): Promise<StreamInfo> {
+  const deadline = performance.now() + LEADER_LIMIT_MS;
+  for (;;) {
+    try {
+      return await (await nc.jetstreamManager({ checkAPI: false })).streams.info(stream);
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+    }
+  }
+}
+
 /** Everything that a stream has of these rooms, in its order. */
 export async function streamMessages(nc: NatsConnection, stream: string): Promise<StreamMessage[]> {
-  const jsm = await nc.jetstreamManager();
-  const { state } = await jsm.streams.info(stream);
+  const { state } = await streamInfo(nc, stream);
   if (state.messages === 0) return [];
   const consumer = await nc.jetstream().consumers.get(stream);
   const found: StreamMessage[] = [];
@@ -147,11 +159,4 @@ export async function query({ frontend }: Connections, room: string, op: Body): 
     if (performance.now() > deadline) throw new Error(`no answer about ${room}: ${reply.error}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-}
-
-export async function lastSequences(jsm: JetStreamManager, partitions: number): Promise<number[]> {
-  const infos = await Promise.all(
-    Array.from({ length: partitions }, (_, partition) => jsm.streams.info(`TIDEMARK_LOG_${partition}`)),
-  );
-  return infos.map(({ state }) => state.last_seq);
 }
