@@ -5,7 +5,7 @@
  * Reading is an ordered consumer, which acknowledges nothing and makes itself anew after a gap or a lost connection.
  * The log denies deletion, so sequences have no holes: one that does is a damaged log, and reading stops there.
  */
-import type { ConsumerMessages, JsMsg, NatsConnection } from "nats";
+import type { Consumer, ConsumerMessages, JsMsg, NatsConnection } from "nats";
 import { DeliverPolicy } from "nats";
 import type { RoomRecord } from "../../actors/rooms.ts";
 import { TidemarkError } from "../errors.ts";
@@ -35,6 +35,7 @@ export async function lastSequence(nc: NatsConnection, partition: number): Promi
 export class LogReader {
   readonly #options: LogReaderOptions;
   readonly #nc: NatsConnection;
+  #consumer: Consumer | undefined;
   #messages: ConsumerMessages | undefined;
   #fetch: RoomRecord[] = [];
   #next: number;
@@ -55,25 +56,32 @@ export class LogReader {
   async #open(): Promise<void> {
     const { partition, from } = this.#options;
     try {
-      const consumer = await this.#nc.jetstream().consumers.get(logStream(partition), {
+      this.#consumer = await this.#nc.jetstream().consumers.get(logStream(partition), {
         deliver_policy: DeliverPolicy.StartSequence,
         opt_start_seq: from,
       });
-      this.#messages = await consumer.consume({
+      this.#messages = await this.#consumer.consume({
         max_messages: FETCH_RECORDS_MAX,
         callback: (message) => this.#received(message),
       });
     } catch (error) {
       throw translate(error, `read the log of partition ${partition}`);
     }
-    if (this.#closed) this.#messages.stop();
+    if (this.#closed) this.#stop();
   }
 
   /** Hands out nothing more from now on. */
   close(): void {
     this.#closed = true;
-    this.#messages?.stop();
     this.#fetch = [];
+    this.#stop();
+  }
+
+  /** The broker would keep the consumer for minutes, and a long replay opens many. */
+  #stop(): void {
+    if (this.#messages === undefined) return;
+    this.#messages.stop();
+    this.#consumer?.delete().catch(() => {});
   }
 
   #received(message: JsMsg): void {
