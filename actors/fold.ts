@@ -31,7 +31,7 @@ import {
 import type { EventInfo } from "./event-info.ts";
 import type { HeldReceipt } from "./held.ts";
 import type { Marker } from "./markers.ts";
-import type { Room } from "./room.ts";
+import { type Room, stateKey } from "./room.ts";
 
 /** Raised whenever the same log would fold to another state: checkpoints of before are rebuilt. */
 export const FOLD_VERSION = 1;
@@ -50,6 +50,7 @@ export interface Moved {
   readonly marker: Marker;
   /** Where the marker stood before; undefined for a new one. */
   readonly from: Order | undefined;
+  readonly fromEvent: EventId | undefined;
 }
 
 /** What became of a receipt whose event is known. */
@@ -98,7 +99,7 @@ export function fold(room: Room, position: Position, entry: Entry): Outcome {
   if (entry[0] === RECEIPT) return foldReceipt(room, position, entry);
   const [kind, event] = entry;
   if (kind === STATE) {
-    foldState(room, event);
+    foldState(room, position, event);
     return NOTED;
   }
   return foldEvent(room, position, event, kind === BACKFILLED);
@@ -125,7 +126,7 @@ function foldEvent(room: Room, position: Position, event: MatrixEvent, backfille
   if (!backfilled) {
     if (info.counts) room.unread.add(info);
     room.append(position);
-    foldState(room, event);
+    foldState(room, position, event);
   }
   redact(room, event);
   return { outcome: "ordered", order, settled: settle(room, position, event.event_id, info) };
@@ -164,9 +165,10 @@ function redact(room: Room, redaction: MatrixEvent): void {
   room.events.set(id, target);
 }
 
-/** F10. Membership and server ACL, as of this entry. */
-function foldState(room: Room, event: MatrixEvent): void {
+/** F10. Membership, server ACL and where the current state is, as of this entry. */
+function foldState(room: Room, position: Position, event: MatrixEvent): void {
   if (event.state_key === undefined) return;
+  room.state.set(stateKey(event.type, event.state_key), position);
   if (event.type === "m.room.server_acl" && event.state_key === "") {
     room.acl = event.content;
   } else if (event.type === "m.room.member" && typeof event.content.membership === "string") {
@@ -211,14 +213,14 @@ function judge(room: Room, position: Position, receipt: ReceiptEntry, info: Even
     const first: Marker = { user, type, thread, event: info.id, order: info.order, ts, position };
     room.markers.add(first);
     room.markers.dropInferred(first);
-    return { outcome: "advanced", marker: first, from: undefined };
+    return { outcome: "advanced", marker: first, from: undefined, fromEvent: undefined };
   }
   if (info.order <= marker.order) return { outcome: "stale", marker }; // F7
 
-  const from = marker.order;
+  const { order: from, event: fromEvent } = marker;
   room.markers.move(marker, { event: info.id, order: info.order, ts, position });
   room.markers.dropInferred(marker);
-  return { outcome: "advanced", marker, from };
+  return { outcome: "advanced", marker, from, fromEvent };
 }
 
 /** A receipt whose thread was not told, as one in the thread of its event. */
@@ -232,11 +234,11 @@ function judgeUntold(room: Room, position: Position, receipt: ReceiptEntry, info
   if (marker === undefined) {
     const first: Marker = { user, type, thread, event, order, ts, position, inferred: true };
     room.markers.add(first);
-    return { outcome: "advanced", marker: first, from: undefined };
+    return { outcome: "advanced", marker: first, from: undefined, fromEvent: undefined };
   }
-  const from = marker.order;
+  const { order: from, event: fromEvent } = marker;
   room.markers.move(marker, { event, order, ts, position });
-  return { outcome: "advanced", marker, from };
+  return { outcome: "advanced", marker, from, fromEvent };
 }
 
 function aclDenies(room: Room, origin: ServerName | null): boolean {

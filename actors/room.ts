@@ -38,6 +38,7 @@ export interface StoredRoom {
   readonly markers: Rows<UserId, Marker[]>;
   readonly members: Rows<UserId, string>;
   readonly redactions: Rows<EventId, EventId>;
+  readonly state: Rows<string, Position>;
   readonly held: Iterable<HeldReceipt>;
   readonly unread: UnreadRows;
 }
@@ -55,6 +56,8 @@ export class Room implements RoomFacts {
   readonly members: Table<UserId, string>;
   /** F11. Redactions that came before their target, by target. */
   readonly redactions: Table<EventId, EventId>;
+  /** Where the log has each current state event, by `stateKey`. */
+  readonly state: Table<string, Position>;
   readonly held: HeldReceipts;
   readonly unread: UnreadIndex;
   #acl: Record<string, unknown> | undefined;
@@ -73,6 +76,7 @@ export class Room implements RoomFacts {
     this.markers = new Markers(stored?.markers);
     this.members = new Table(stored?.members);
     this.redactions = new Table(stored?.redactions);
+    this.state = new Table(stored?.state);
     this.held = new HeldReceipts(stored?.held);
     this.unread = new UnreadIndex(stored?.unread);
   }
@@ -105,6 +109,12 @@ export class Room implements RoomFacts {
     this.markers.rows.kept(hotMax);
     this.members.kept(hotMax);
     this.redactions.kept(hotMax);
+    this.state.kept(hotMax);
     this.unread.kept();
   }
+}
+
+/** The key of a state event among a room's state. */
+export function stateKey(type: string, key: string): string {
+  return JSON.stringify([type, key]);
 }

@@ -6,9 +6,14 @@
  * take: with thousands of requests in flight, Node's default of 16 makes it copy each of them twice.
  */
 import { Command, CommanderError } from "commander";
+import { exportCommand } from "./commands/export.ts";
+import { importCommand } from "./commands/import.ts";
 import { importRoomCommand } from "./commands/import-room.ts";
 import { registrationCommand } from "./commands/registration.ts";
+import { replayCommand } from "./commands/replay.ts";
 import { startCommand } from "./commands/start.ts";
+import { statusCommand } from "./commands/status.ts";
+import { verifyCommand } from "./commands/verify.ts";
 import { reasonOf } from "./errors.ts";
 
 const EXIT_FAILED = 1;
@@ -18,8 +23,17 @@ const program = new Command("tidemark")
   .description("Explicit, permanent ordering of events and read receipts for Matrix rooms (MSC4033), on NATS JetStream")
   .exitOverride();
 
-for (const command of [startCommand(), registrationCommand(), importRoomCommand()])
-  program.addCommand(command.copyInheritedSettings(program));
+const commands = [
+  startCommand(),
+  replayCommand(),
+  verifyCommand(),
+  exportCommand(),
+  importCommand(),
+  statusCommand(),
+  registrationCommand(),
+  importRoomCommand(),
+];
+for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
 
 try {
   await program.parseAsync();

@@ -145,6 +145,20 @@ export const DELIVERY_BYTES_MAX = 262_144;
 
 /** How often a request is sent again while ingress is saturated. */
 export const DELIVERY_ATTEMPTS_MAX = 20;
+// Front-ends and the gateway.
+
+/** Events on one page of a room's history. */
+export const EVENTS_PAGE_MAX = 100;
+export const EVENTS_PAGE_DEFAULT = 10;
+
+/** Events that one page looks at for those that relate to another. */
+export const EVENTS_SCAN_MAX = 1_000;
+
+/** Events of one answer, as JSON, before it is cut: well below what the broker takes. */
+export const ANSWER_BYTES_MAX = 524_288;
+
+/** Events that one query reads from the log at the same time. */
+export const BODIES_AT_ONCE = 32;
 
 /** A request over the bus that nobody answered for so long has failed. */
 export const REQUEST_TIMEOUT_MS = 10_000;
@@ -158,3 +172,157 @@ export const HOMESERVER_RETRY_MS_MAX = 30_000;
 
 /** How often a room's state is read again because it changed while it was stored. */
 export const STATE_READS_MAX = 5;
+/** Markers that a reader asks for with one snapshot request. */
+export const SNAPSHOT_MARKERS_MAX = 4_096;
+
+/** Changes that wait for a slow reader of a room. Beyond, it is told to look at the room anew. */
+export const ROOM_CHANGES_MAX = 1_024;
+
+/** A room view holds so many events; past them, the one with the smallest order goes. */
+export const ROOM_EVENTS_HELD_MAX = 10_000;
+
+/** Access tokens whose owner a homeserver told, and for how long that is believed. */
+export const ACCESS_TOKENS_CACHED_MAX = 10_000;
+export const WHOAMI_CACHE_MS = 60_000;
+export const WHOAMI_TIMEOUT_MS = 10_000;
+
+/** A packed filter: its id stands in URLs. */
+export const FILTER_BYTES_MAX = 2_048;
+
+/** Deltas that a gateway remembers. */
+export const RECENT_BYTES_MAX = 67_108_864;
+
+/** Deltas by which one gateway may be behind another. */
+export const GATEWAY_LAG_MAX = 1_000;
+
+/** Deltas of each partition that a gateway reads when it starts, so that clients of others can go on with it. */
+export const RECENT_DELTAS_READ = 2_000;
+
+/** Events of a room in one `/sync` when the filter names no number. */
+export const SYNC_TIMELINE_DEFAULT = 10;
+
+/** No `/sync` waits longer. */
+export const SYNC_TIMEOUT_MS_MAX = 120_000;
+
+/** A gateway asks again which rooms a user is in after so long; joins and leaves that are published come at once. */
+export const USER_ROOMS_REFRESH_MS = 60_000;
+
+/** A user without requests for so long is forgotten. */
+export const USER_IDLE_MS = 300_000;
+
+/** Rooms that one `/sync` asks the workers about at the same time. */
+export const SYNC_QUERIES_AT_ONCE = 16;
+
+/** How long an answer waits for the deltas of what it has already, so that they don't come twice. */
+export const SETTLE_MS_MAX = 2_000;
+
+/** Events whose thread a gateway remembers. */
+export const THREADS_CACHED_MAX = 100_000;
+
+/** Requests of one user within the window. */
+export const USER_REQUESTS_MAX = 2_000;
+export const USER_REQUESTS_WINDOW_MS = 10_000;
+
+/** A client that takes nothing of an answer for so long is cut off, at the latest after twice as long. */
+export const SLOW_READER_MS = 5_000;
+
+/** A request has to be here completely within so long. */
+export const HTTP_REQUEST_MS_MAX = 30_000;
+export const HTTP_HEADER_BYTES_MAX = 32_768;
+export const HTTP_BODY_BYTES_MAX = 262_144;
+// Replay and the inspector.
+
+/** Records that a scan of the log asks for ahead of whoever takes them. */
+export const SCAN_RECORDS_MAX = 1_024;
+
+/** A scan's consumer that nobody asks for so long is removed by the broker. */
+export const SCAN_IDLE_MS = 60_000;
+
+/** Scans in a row that bring nothing, before reading is given up. */
+export const SCAN_RETRIES_MAX = 3;
+
+/** Work longer than this shows a progress bar on a terminal. */
+export const PROGRESS_AFTER_MS = 1_000;
+
+/** One line of an exported log. A record has at most 1 MiB, and JSON makes a byte at most six times as long. */
+export const LOG_LINE_CHARS_MAX = 8 * 1_048_576;
+
+/** Records that an import appends, or compares, at once. */
+export const IMPORT_RECORDS_MAX = 256;
+
+/** How long `verify` waits for an owner, or for deltas, that are behind the log. */
+export const VERIFY_WAIT_MS = 10_000;
+
+/** How long a command waits for an owner's answer. */
+export const ASK_LIMIT_MS = 5_000;
+
+/** The tide chart: lines in one lane, threads with a lane of their own, held receipts. */
+export const CHART_LINES_MAX = 24;
+export const CHART_LANES_MAX = 6;
+export const CHART_HELD_MAX = 500;
+
+/** What the inspector's page may ask for at once. */
+export const INSPECT_POINTS_MAX = 4_000;
+export const INSPECT_ROWS_MAX = 200;
+export const INSPECT_USERS_SHOWN_MAX = 200;
+export const INSPECT_HELD_SHOWN_MAX = 100;
+export const INSPECT_LISTED_ROOMS_MAX = 100;
+
+/** The newest steps that the inspector keeps of a room; markers, events and held receipts are kept whole. */
+export const INSPECT_STEPS_MAX = 200_000;
+
+/** Rooms that the inspector follows at once; the one that was looked at longest ago is given up. */
+export const INSPECT_ROOMS_MAX = 8;
+
+/** A room that nobody looks at for so long is given up. */
+export const INSPECT_IDLE_MS = 600_000;
+
+/** Rooms with more records than this are summed up only when they are opened. */
+export const INSPECT_SUMMARY_RECORDS_MAX = 20_000;
+
+/** How often at most a page that follows a room is told. */
+export const INSPECT_TELL_MS = 200;
+
+/** A stream of news says something at least so often, so that a proxy keeps it open. */
+export const INSPECT_HEARTBEAT_MS = 15_000;
+
+/** The shortest admin token. */
+export const ADMIN_TOKEN_CHARS_MIN = 16;
+
+/* The cluster. */
+
+/** Replicas of streams and buckets on a cluster of brokers. */
+export const CLUSTER_REPLICAS = 3;
+
+/** JetStream's own limit. */
+export const REPLICAS_MAX = 5;
+
+/** A cluster of brokers that starts has this long to elect its leaders. */
+export const CLUSTER_READY_MS_MAX = 60_000;
+export const CLUSTER_READY_POLL_MS = 500;
+
+/** A lease is renewed so often; its holder stops itself so long after it asked for its last renewal; others let it run out. */
+export const LEASE_RENEW_MS = 5_000;
+export const LEASE_HOLD_MS = 12_000;
+export const LEASE_TTL_MS = 15_000;
+
+/** How often leases are looked at for what time alone has changed. */
+export const LEASE_TICK_MS = 250;
+
+/** How often at most an owner tells its standby how far it has published, and how often at least. */
+export const PUBLISHED_TELL_MS = 100;
+export const PUBLISHED_REPEAT_MS = 1_000;
+
+/** Records that a standby has read, and may not fold yet. */
+export const STANDBY_RECORDS_MAX = 4_096;
+
+/** What a worker waits for a partition's owner to answer a question. */
+export const OWNER_ANSWER_MS = 2_000;
+
+/** What reads the bus is repeated while it can't be reached, the pause doubling from the first to the second. */
+export const BUS_RETRY_MS_MIN = 100;
+export const BUS_RETRY_MS_MAX = 2_000;
+
+/** A consumer whose broker is gone is noticed after two missed heartbeats, and made anew after the other at the latest. */
+export const CONSUMER_HEARTBEAT_MS = 1_000;
+export const CONSUMER_EXPIRES_MS = 2_000;

@@ -9,11 +9,16 @@ import { join } from "node:path";
 import type { FastifyPluginAsync } from "fastify";
 import type { Logger } from "pino";
 import { type Broker, startBroker } from "./bus/broker/process.ts";
-import { type Bus, connectBus } from "./bus/connection.ts";
+import { type Bus, connectBus, isForbidden } from "./bus/connection.ts";
+import { awaitPartitionCount } from "./bus/partition-count.ts";
 import { prepareBus } from "./bus/streams.ts";
+import { TidemarkError } from "./errors.ts";
 import { appservice } from "./gateway/appservice.ts";
+import { openClientApi } from "./gateway/client-api.ts";
 import { startGateway } from "./gateway/gateway.ts";
+import { accessTokens } from "./gateway/tokens.ts";
 import { Ingress } from "./ingress/ingress.ts";
+import { type InspectorOptions, inspectorRoutes } from "./inspector/routes.ts";
 import { FEDERATION_WINDOW_MS } from "./limits.ts";
 import type { ServerName } from "./matrix/ids.ts";
 import { type MemoryOptions, Worker } from "./worker/worker.ts";
@@ -28,6 +33,8 @@ export interface StartOptions {
   readonly http: { readonly host: string; readonly port: number };
   readonly roles: ReadonlySet<Role>;
   readonly partitions?: number;
+  /** Of each stream; without it 3 on a cluster of brokers, 1 on one alone. */
+  readonly replicas?: number;
   /** Servers whose users are local. Without any, every user whose receipts come from a front-end is. */
   readonly serverNames?: readonly ServerName[];
   /** How long receipts for other servers wait for others, ms. */
@@ -36,6 +43,13 @@ export interface StartOptions {
   readonly hsToken?: string;
   /** Otherwise than `src/limits.ts` has it. */
   readonly memory?: MemoryOptions;
+  /** A file of access tokens, and a homeserver that is asked about others: whom the gateway serves. */
+  readonly users?: string;
+  readonly whoami?: string;
+  /** Rooms can be made and written to over HTTP, without any auth rules. */
+  readonly standalone?: boolean;
+  /** Serves the inspector, to whom it says: it shows private receipts. */
+  readonly inspect?: Pick<InspectorOptions, "access" | "page">;
   readonly log: Logger;
 }
 
@@ -59,6 +73,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
   };
 
   try {
+    const tokens = await accessTokens(options);
     let broker: Broker | undefined;
     if (options.nats === undefined) {
       broker = await startBroker({
@@ -72,7 +87,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     closing.push(() => nc.close());
     void logStatus(nc, log);
 
-    const partitions = await prepareBus(nc, options.partitions);
+    const partitions = await partitionsFor(nc, options);
     let worker: Worker | undefined;
     if (roles.has("worker")) {
       const { data, serverNames = [], federationWindow: windowMs = FEDERATION_WINDOW_MS } = options;
@@ -88,8 +103,14 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const ready = () => !stopping && !nc.isClosed() && (worker?.live ?? true);
     const routes: FastifyPluginAsync[] = [];
     const { hsToken } = options;
+    const api = roles.has("gateway") ? await openClientApi({ ...options, nc, partitions, tokens }) : undefined;
+    if (api !== undefined) {
+      closing.push(api.close);
+      routes.push(api.routes);
+    }
     if (roles.has("gateway") && hsToken !== undefined) routes.push(await appservice({ nc, hsToken, log }));
-    const gateway = await startGateway({ ...options.http, ready, routes });
+    if (options.inspect !== undefined) routes.push(inspectorRoutes({ ...options.inspect, nc, partitions, log }));
+    const gateway = await startGateway({ ...options.http, ready, log, routes });
     closing.push(() => gateway.close());
 
     const brokerLost = new Promise<void>((resolve) => {
@@ -102,6 +123,19 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     await stop();
     throw error;
   }
+}
+
+/** The partition count. A worker makes what is missing, an ingress as well where it may, others wait for it. */
+async function partitionsFor(nc: Bus, options: StartOptions): Promise<number> {
+  if (options.roles.has("worker")) return prepareBus(nc, options);
+  if (options.roles.has("ingress")) {
+    try {
+      return await prepareBus(nc, options);
+    } catch (error) {
+      if (!(error instanceof TidemarkError) || !isForbidden(error.cause)) throw error;
+    }
+  }
+  return awaitPartitionCount(nc, options.partitions);
 }
 
 /** What becomes of the connection, in the log. */

@@ -20,6 +20,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["src/homeserver/"],
   ["src/gateway/"],
   ["src/replay/"],
+  ["src/inspector/"],
   ["src/start.ts"],
   ["src/commands/"],
   ["src/cli.ts"],

@@ -1,9 +1,10 @@
 /** `tidemark start`: runs until it is told to stop. */
-import { Command, Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError } from "../errors.ts";
 import { readHsToken } from "../homeserver/registration.ts";
 import {
   ACTIVE_ROOMS_MAX,
+  ADMIN_TOKEN_CHARS_MIN,
   CHECKPOINT_ENTRIES,
   CHECKPOINT_MS,
   DRAIN_MS_MAX,
@@ -11,10 +12,22 @@ import {
   FEDERATION_WINDOW_MS_MAX,
   IDLE_MS,
   PARTITIONS_MAX,
+  REPLICAS_MAX,
   TIMER_MS_MAX,
 } from "../limits.ts";
 import { ROLES, start } from "../start.ts";
-import { address, dataOption, integer, logger, logLevelOption, natsOption, serverNames, someOf } from "./options.ts";
+import {
+  address,
+  dataOption,
+  httpUrl,
+  integer,
+  logger,
+  logLevelOption,
+  natsOption,
+  serverNames,
+  someOf,
+} from "./options.ts";
+import { wrongUsage } from "./rooms.ts";
 
 export function startCommand(): Command {
   return new Command("start")
@@ -37,6 +50,14 @@ export function startCommand(): Command {
       new Option("--partitions <n>", "partition count; fixed when the logs are first made (8 without this)")
         .env("TIDEMARK_PARTITIONS")
         .argParser(integer(1, PARTITIONS_MAX)),
+    )
+    .addOption(
+      new Option(
+        "--replicas <n>",
+        "copies of each stream that is made (3 on a cluster of brokers, else 1, without this)",
+      )
+        .env("TIDEMARK_REPLICAS")
+        .argParser(integer(1, REPLICAS_MAX)),
     )
     .addOption(
       new Option("--server-name <name>", "a server whose users are local; may be given again")
@@ -81,18 +102,49 @@ export function startCommand(): Command {
     .addOption(
       new Option("--hs-token <token>", "the same, without the file").env("TIDEMARK_HS_TOKEN").conflicts("registration"),
     )
+    .addOption(
+      new Option("--users <file>", 'access tokens, JSON: { "<token>": { "user_id", "device_id" } }').env(
+        "TIDEMARK_USERS",
+      ),
+    )
+    .addOption(
+      new Option("--whoami <homeserver>", "ask this homeserver whose an access token is, https://host[:port]")
+        .env("TIDEMARK_WHOAMI")
+        .argParser(httpUrl),
+    )
+    .addOption(
+      new Option("--standalone", "make rooms and write to them over HTTP, without any auth rules: to try it out").env(
+        "TIDEMARK_STANDALONE",
+      ),
+    )
+    .addOption(
+      new Option("--inspect", "serve the inspector at /inspect; it shows private receipts").env("TIDEMARK_INSPECT"),
+    )
+    .addOption(
+      new Option("--admin-token <token>", `who may use the inspector; at least ${ADMIN_TOKEN_CHARS_MIN} characters`)
+        .env("TIDEMARK_ADMIN_TOKEN")
+        .argParser(adminToken),
+    )
     .addOption(logLevelOption())
-    .action(async (options, command: Command) => {
-      const { serverName: serverNames, registration } = options;
+    .action(async (options) => {
+      const { inspect, adminToken, serverName: serverNames, registration, ...rest } = options;
       const hsToken = registration === undefined ? options.hsToken : await readHsToken(registration);
       if (hsToken !== undefined && serverNames === undefined) {
-        command.error("error: a homeserver that pushes needs --server-name, to tell its users from others'");
+        wrongUsage("a homeserver that pushes needs --server-name, to tell its users from others'");
       }
+      if (inspect && adminToken === undefined) wrongUsage("--inspect needs --admin-token <token>");
       const log = logger(options.logLevel);
       const stopped = stopSignal();
       const { activeRooms: activeRoomsMax, idleMs, checkpointMs, checkpointEntries } = options;
       const memory = { activeRoomsMax, idleMs, checkpointMs, checkpointEntries };
-      const tidemark = await start({ ...options, memory, serverNames, hsToken, log });
+      const tidemark = await start({
+        ...rest,
+        ...(inspect && { inspect: { access: { adminToken } } }),
+        memory,
+        serverNames,
+        hsToken,
+        log,
+      });
       process.stdout.write(`tidemark ready nats=${tidemark.natsUrl} http=${tidemark.httpUrl}\n`);
       const why = await Promise.race([stopped, tidemark.brokerLost.then(() => "broker lost" as const)]);
       log.info({ why }, "stopping");
@@ -104,6 +156,13 @@ export function startCommand(): Command {
       clearTimeout(timer);
       if (why === "broker lost") throw new TidemarkError("BUS_UNAVAILABLE", "the broker of this process has ended");
     });
+}
+
+function adminToken(text: string): string {
+  if (text.length < ADMIN_TOKEN_CHARS_MIN) {
+    throw new InvalidArgumentError(`must have at least ${ADMIN_TOKEN_CHARS_MIN} characters.`);
+  }
+  return text;
 }
 
 /** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */

@@ -9,7 +9,7 @@ import { decodeUntrusted, type Encoding, encodeAs, encodingOf } from "../bus/cod
 import type { Bus, BusMessage, BusSubscription } from "../bus/connection.ts";
 import { partitionOf } from "../bus/partition.ts";
 import { encodeRecord } from "../bus/record.ts";
-import { decodeToken, type Inlet, inWildcard, lastToken, logSubject, replySubject } from "../bus/subjects.ts";
+import { decodeToken, type Inlet, inWildcard, isInbox, lastToken, logSubject } from "../bus/subjects.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { REQUEST_BYTES_MAX, ROOM_TOKENS_MAX } from "../limits.ts";
 import { type RoomId, roomId, serverName } from "../matrix/ids.ts";
@@ -93,12 +93,9 @@ export class Ingress {
   }
 
   #answer(to: string | undefined, reply: Reply, encoding: Encoding): void {
-    if (to === undefined || to === "") return;
+    if (!isInbox(to)) return;
     try {
-      this.#nc.publish(
-        replySubject(to),
-        encodeAs(Array.isArray(reply) ? { ok: true, positions: reply } : reply, encoding),
-      );
+      this.#nc.publish(to, encodeAs(Array.isArray(reply) ? { ok: true, positions: reply } : reply, encoding));
     } catch (error) {
       this.#log.warn({ reason: reasonOf(error) }, "a reply could not be sent");
     }

@@ -1,7 +1,7 @@
 /** Room events as a homeserver hands them over, and what Tidemark reads in them. */
 import * as z from "zod";
 import { ID_BYTES_MAX } from "../limits.ts";
-import { eventId, roomId, userId } from "./ids.ts";
+import { eventId, roomId, userId, utf8Bytes } from "./ids.ts";
 
 type Json = Record<string, unknown>;
 
@@ -13,7 +13,7 @@ const object = z.custom<Json>((value) => typeof value === "object" && value !== 
 const name = (what: string) =>
   z
     .string({ error: `must be ${what}` })
-    .refine((text) => Buffer.byteLength(text) <= ID_BYTES_MAX, { error: `must be at most ${ID_BYTES_MAX} bytes` });
+    .refine((text) => utf8Bytes(text) <= ID_BYTES_MAX, { error: `must be at most ${ID_BYTES_MAX} bytes` });
 
 /** Milliseconds since 1970. Servers disagree about the past, so only the type is checked. */
 export const timestamp = z.int({ error: "must be an integer of milliseconds" });

@@ -18,9 +18,16 @@ const USER_ID = new RegExp(`^@${LOCALPART}:${SERVER}$`, "u");
 const ROOM_ID = new RegExp(`^!${OPAQUE}+$`, "u");
 const EVENT_ID = new RegExp(String.raw`^\$${OPAQUE}+$`, "u");
 
+const utf8 = new TextEncoder();
+
+/** Size of a text as UTF-8. The inspector's page folds, too, and a browser has no `Buffer`. */
+export function utf8Bytes(text: string): number {
+  return utf8.encode(text).length;
+}
+
 /** A UTF-16 unit is at most three bytes of UTF-8, so most ids need no count. */
 function fits(id: string): boolean {
-  return id.length * 3 <= ID_BYTES_MAX || (id.length <= ID_BYTES_MAX && Buffer.byteLength(id) <= ID_BYTES_MAX);
+  return id.length * 3 <= ID_BYTES_MAX || (id.length <= ID_BYTES_MAX && utf8Bytes(id) <= ID_BYTES_MAX);
 }
 
 const identifier = <Brand extends string>(name: string, form: string, pattern: RegExp) =>

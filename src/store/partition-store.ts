@@ -22,7 +22,7 @@ import type { Order, Position, ReceiptEntry } from "../../actors/entry.ts";
 import type { EventInfo } from "../../actors/event-info.ts";
 import { FOLD_VERSION } from "../../actors/fold.ts";
 import type { Marker } from "../../actors/markers.ts";
-import { Room, type StoredRoom } from "../../actors/room.ts";
+import { Room, type StoredRoom, stateKey } from "../../actors/room.ts";
 import type { RoomStore } from "../../actors/room-store.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { HOT_ROWS_MAX } from "../limits.ts";
@@ -34,6 +34,7 @@ import {
   eventRow,
   holds,
   type MarkerRow,
+  type MembershipRow,
   marker,
   markerRow,
   ROWS_VERSION,
@@ -75,13 +76,25 @@ interface Readers {
   readonly markers: RowReader<UserId, Marker[]>;
   readonly members: RowReader<UserId, string>;
   readonly redactions: RowReader<EventId, EventId>;
+  readonly state: RowReader<string, Position>;
 }
 
-type TableName = "rooms" | "events" | "markers" | "members" | "redactions" | "held" | "unread";
+type TableName =
+  | "rooms"
+  | "events"
+  | "markers"
+  | "members"
+  | "memberships"
+  | "redactions"
+  | "state"
+  | "held"
+  | "unread";
 
 /** The tables of `TableName`, and `meta`. */
-const TABLES_MAX = 8;
+const TABLES_MAX = 10;
 
+/** Beyond every room id: they begin with `!`. */
+const LAST_TEXT = "~";
 /** Beyond every position and order. */
 const LAST = Number.MAX_SAFE_INTEGER;
 
@@ -107,6 +120,8 @@ export class PartitionStore implements RoomStore {
       markers: table("markers"),
       members: table("members"),
       redactions: table("redactions"),
+      memberships: table("memberships"),
+      state: table("state"),
       held: table("held"),
       unread: table("unread"),
     };
@@ -165,6 +180,12 @@ export class PartitionStore implements RoomStore {
     });
   }
 
+  /** A user's memberships, as of the last checkpoint. */
+  *roomsOf(user: UserId): Generator<readonly [room: RoomId, row: MembershipRow]> {
+    const rows = this.#read(() => [...this.#tables.memberships.getRange({ start: [user], end: [user, LAST_TEXT] })]);
+    for (const { key, value } of rows) yield [(key as [UserId, RoomId])[1], value as MembershipRow];
+  }
+
   /** Takes what changed in these rooms. Nothing is written yet; the rooms go on. */
   take(rooms: readonly Room[], mark: Mark): Checkpoint {
     const writes: Write[] = [];
@@ -210,10 +231,15 @@ export class PartitionStore implements RoomStore {
     }
     for (const [user, membership] of members.take()) {
       writes.push({ table: "members", key: [number, user], value: membership });
+      const position = room.state.get(stateKey("m.room.member", user)) ?? room.position;
+      const row: MembershipRow = [membership, position];
+      writes.push({ table: "memberships", key: [user, room.id], value: row });
     }
     for (const [target, redaction] of redactions.take()) {
       writes.push({ table: "redactions", key: [number, target], value: redaction });
     }
+    for (const [key, position] of room.state.take())
+      writes.push({ table: "state", key: [number, key], value: position });
     for (const [position, receipt] of held.take()) {
       writes.push({ table: "held", key: [number, position], value: receipt?.receipt });
     }
@@ -237,13 +263,14 @@ export class PartitionStore implements RoomStore {
   }
 
   #makeReaders(): Readers {
-    const { events, markers, members, redactions } = this.#tables;
+    const { events, markers, members, redactions, state } = this.#tables;
     const get = (table: Database<unknown, Key>, key: Key) => this.#read(() => table.get(key));
     return {
       events: { table: events, get, parse: (id, value) => eventInfo(id, value as EventRow) },
       markers: { table: markers, get, parse: (user, value) => (value as MarkerRow[]).map((row) => marker(user, row)) },
       members: { table: members, get, parse: (_, value) => value as string },
       redactions: { table: redactions, get, parse: (_, value) => value as EventId },
+      state: { table: state, get, parse: (_, value) => value as Position },
     };
   }
 
@@ -257,6 +284,7 @@ export class PartitionStore implements RoomStore {
       markers: new StoredRows(readers.markers, number),
       members: new StoredRows(readers.members, number),
       redactions: new StoredRows(readers.redactions, number),
+      state: new StoredRows(readers.state, number),
       held: row === undefined || !holds(row) ? [] : this.#held(held, number),
       unread: {
         threads: () => this.#threads(unread, number),

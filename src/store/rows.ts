@@ -51,6 +51,9 @@ export function marker(user: UserId, [type, thread, event, order, ts, position, 
   return inferred === 1 ? { ...stored, inferred: true } : stored;
 }
 
+/** A user's membership in a room, and the entry that it is from. */
+export type MembershipRow = readonly [membership: string, position: Position];
+
 /** A room's number stands for its id in the keys of all other rows. */
 export type RoomRow = readonly [
   number: number,

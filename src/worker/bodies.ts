@@ -28,6 +28,23 @@ export class Bodies {
     );
   }
 
+  /** Events of these orders, live or backfilled, as they are served. */
+  ofOrders(room: Room, orders: readonly Order[]): Promise<OrderedEvent[]> {
+    return this.at(room, orders.map(Math.abs));
+  }
+
+  /** State events at these positions. That of a `state` entry has no order (F10), unless its event is known besides. */
+  async state(room: Room, positions: readonly Position[]): Promise<MatrixEvent[]> {
+    const events = await this.#read(positions);
+    return Promise.all(
+      positions.map((position) => {
+        const event = events.get(position)!;
+        const info = room.events.get(event.event_id);
+        return info === undefined ? event : this.#served(room, event, info);
+      }),
+    );
+  }
+
   /** One event, as it is served; null when it is not known. */
   async one(room: Room, id: EventId): Promise<OrderedEvent | null> {
     const info = room.events.get(id);

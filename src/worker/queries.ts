@@ -5,21 +5,20 @@
  */
 import type { Logger } from "pino";
 import * as z from "zod";
-import { receiptEvent } from "../../actors/changes.ts";
 import { isRead } from "../../actors/fold.ts";
-import type { Marker } from "../../actors/markers.ts";
 import type { Room } from "../../actors/room.ts";
 import { decodeUntrusted, encodeAs, encodingOf } from "../bus/codec.ts";
 import type { Bus, BusMessage, BusSubscription } from "../bus/connection.ts";
 import { partitionOf } from "../bus/partition.ts";
-import { decodeToken, lastToken, queryWildcard } from "../bus/subjects.ts";
+import { decodeToken, isInbox, lastToken, ownerSubject, ownerWildcard, queryWildcard } from "../bus/subjects.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
-import { QUERY_EVENT_IDS_MAX, REQUEST_BYTES_MAX, TIMELINE_EVENTS_DEFAULT } from "../limits.ts";
-import { type EventId, eventId, type RoomId, roomId, userId } from "../matrix/ids.ts";
-import { FULLY_READ, READ, READ_PRIVATE } from "../matrix/receipt.ts";
+import { EVENTS_PAGE_MAX, OWNER_ANSWER_MS, QUERY_EVENT_IDS_MAX, REQUEST_BYTES_MAX } from "../limits.ts";
+import { type EventId, eventId, type RoomId, roomId, type UserId, userId } from "../matrix/ids.ts";
 import { Bodies } from "./bodies.ts";
-import { fullyReadOf } from "./messages.ts";
+import { eventPage, statePage } from "./history.ts";
+import type { Membership } from "./memberships.ts";
 import type { Partition } from "./partition.ts";
+import { snapshot } from "./snapshot.ts";
 
 const QUEUE = "tidemark-query";
 
@@ -27,66 +26,131 @@ const eventIds = z
   .array(eventId, { error: "must be an array of event ids" })
   .max(QUERY_EVENT_IDS_MAX, { error: `must have at most ${QUERY_EVENT_IDS_MAX} items` });
 
+const count = z.int({ error: "must be an integer" }).min(0, { error: "must not be negative" });
+
 const query = z.discriminatedUnion(
   "op",
   [
     z.object({
       op: z.literal("snapshot"),
       user_id: userId.optional(),
+      since: count.optional(),
+      markers_limit: count.optional(),
+      members: z.boolean({ error: "must be a boolean" }).optional(),
       timeline_limit: z.int({ error: "must be an integer" }).min(0, { error: "must not be negative" }).optional(),
     }),
     z.object({ op: z.literal("orders"), event_ids: eventIds }),
     z.object({ op: z.literal("event"), event_id: eventId }),
     z.object({ op: z.literal("read"), user_id: userId, event_ids: eventIds }),
     z.object({ op: z.literal("unread"), user_id: userId }),
+    z.object({ op: z.literal("threads"), event_ids: eventIds }),
+    z.object({ op: z.literal("state"), since: count.optional() }),
+    z.object({
+      op: z.literal("events"),
+      dir: z.enum(["b", "f"], { error: "must be b or f" }),
+      from: z.int({ error: "must be an order" }).optional(),
+      to: z.int({ error: "must be an order" }).optional(),
+      limit: z
+        .int({ error: "must be an integer" })
+        .min(1, { error: "must be at least 1" })
+        .max(EVENTS_PAGE_MAX, { error: `must be at most ${EVENTS_PAGE_MAX}` })
+        .optional(),
+      relates_to: eventId.optional(),
+      rel_type: z.string({ error: "must be a string" }).optional(),
+      event_type: z.string({ error: "must be a string" }).optional(),
+    }),
+    z.object({ op: z.literal("rooms") }),
   ],
   {
     error: ({ input }) =>
       typeof input === "object" && input !== null && !Array.isArray(input)
-        ? "must be snapshot, orders, event, read or unread"
+        ? "must be snapshot, orders, event, read, unread, threads, state, events or rooms"
         : "must be a query (an object)",
   },
 );
 
 type Query = z.infer<typeof query>;
+type RoomQuery = Exclude<Query, { op: "rooms" }>;
 type Answer = Record<string, unknown>;
+
+interface RoomsAnswer {
+  /** Missing in a refusal. */
+  readonly rooms?: Record<RoomId, Membership>;
+}
+
+/** Which token of `tidemark.owner.<partition>.<room or user>` is the partition. */
+const OWNER_PARTITION_TOKEN = 2;
 
 interface QueriesOptions {
   readonly nc: Bus;
-  readonly partitions: readonly Partition[];
+  readonly partitions: number;
+  /** The partition when this process serves it now. */
+  readonly served: (partition: number) => Partition | undefined;
   readonly log: Logger;
 }
 
 export class Queries {
   readonly #nc: Bus;
   readonly #bodies: readonly Bodies[];
-  readonly #partitions: readonly Partition[];
+  readonly #partitions: number;
+  readonly #served: (partition: number) => Partition | undefined;
   readonly #log: Logger;
   readonly #subscription: BusSubscription;
+  /** Questions that other workers were asked. */
+  readonly #owned = new Map<number, BusSubscription>();
 
-  constructor({ nc, partitions, log }: QueriesOptions) {
+  constructor({ nc, partitions, served, log }: QueriesOptions) {
     this.#nc = nc;
-    this.#bodies = partitions.map((_, partition) => new Bodies(nc, partition));
+    this.#bodies = Array.from({ length: partitions }, (_, partition) => new Bodies(nc, partition));
     this.#partitions = partitions;
+    this.#served = served;
     this.#log = log;
     this.#subscription = nc.subscribe(queryWildcard, {
       queue: QUEUE,
       callback: (error, message) => {
-        if (error === null) void this.#receive(message);
+        if (error === null) void this.#receive(message, true);
       },
     });
   }
 
+  /** Answers for other workers what they are asked about the partitions that are served here now. */
+  own(): void {
+    for (let partition = 0; partition < this.#partitions; partition++) {
+      const subscription = this.#owned.get(partition);
+      const isServed = this.#served(partition) !== undefined;
+      if (isServed && subscription === undefined) {
+        const callback = (error: Error | null, message: BusMessage) => {
+          if (error === null) void this.#receive(message, false);
+        };
+        this.#owned.set(partition, this.#nc.subscribe(ownerWildcard(partition), { callback }));
+      } else if (!isServed && subscription !== undefined) {
+        subscription.unsubscribe();
+        this.#owned.delete(partition);
+      }
+    }
+  }
+
+  /** Takes no more questions. Those for partitions that are still served here are answered until `close`. */
   drain(): Promise<void> {
     return this.#subscription.drain();
   }
 
-  async #receive(message: BusMessage): Promise<void> {
-    if (message.reply === undefined || message.reply === "") return;
+  close(): void {
+    for (const subscription of this.#owned.values()) subscription.unsubscribe();
+    this.#owned.clear();
+  }
+
+  async #receive(message: BusMessage, mayForward: boolean): Promise<void> {
+    if (!isInbox(message.reply)) return;
     const encoding = encodingOf(message.data);
     let answer: Answer;
     try {
-      answer = { ok: true, ...(await this.#answer(message)) };
+      const own = await this.#answer(message, mayForward);
+      if (own instanceof Uint8Array) {
+        message.respond(own);
+        return;
+      }
+      answer = { ok: true, ...own };
     } catch (error) {
       answer = refusal(error);
       if (!(error instanceof TidemarkError)) this.#log.error({ err: error }, "a query failed in an unforeseen way");
@@ -100,33 +164,76 @@ export class Queries {
     message.respond(bytes);
   }
 
-  async #answer({ data, subject }: BusMessage): Promise<Answer> {
+  /** The answer, or what the partition's owner has answered. */
+  async #answer({ data, subject }: BusMessage, mayForward: boolean): Promise<Answer | Uint8Array> {
     if (data.length > REQUEST_BYTES_MAX) {
       throw new TidemarkError(
         "M_TOO_LARGE",
         `the query has ${data.length} bytes, at most ${REQUEST_BYTES_MAX} are allowed`,
       );
     }
-    const room = roomId.safeParse(decodeToken(lastToken(subject)));
-    if (!room.success) throw new TidemarkError("M_INVALID_PARAM", `room_id: ${room.error.issues[0]?.message}`);
+    const target = decodeToken(lastToken(subject));
+    const user = userId.safeParse(target);
+    const room = roomId.safeParse(target);
+    if (!user.success && !room.success)
+      throw new TidemarkError("M_INVALID_PARAM", `room_id: ${room.error.issues[0]?.message}`);
     const parsed = query.safeParse(decodeUntrusted(data, encodingOf(data)));
     if (!parsed.success) {
       const issue = parsed.error.issues[0];
       const field = issue?.path.map(String).join(".") ?? "";
       throw new TidemarkError("M_INVALID_PARAM", field === "" ? `${issue?.message}` : `${field}: ${issue?.message}`);
     }
-    const partition = partitionOf(room.data, this.#partitions.length);
-    if (!this.#partitions[partition]!.live) {
-      throw new TidemarkError("M_UNKNOWN", `partition ${partition} is not served at the moment`);
+    if (parsed.data.op === "rooms") {
+      if (!user.success) throw new TidemarkError("M_INVALID_PARAM", "op: rooms is asked about a user");
+      return mayForward
+        ? this.#roomsOf(user.data, lastToken(subject), data)
+        : this.#roomsIn(user.data, Number(subject.split(".")[OWNER_PARTITION_TOKEN]));
     }
-    return this.#ask(parsed.data, partition, room.data);
+    if (!room.success) throw new TidemarkError("M_INVALID_PARAM", `op: ${parsed.data.op} is asked about a room`);
+    const partition = partitionOf(room.data, this.#partitions);
+    const served = this.#served(partition);
+    if (served !== undefined) return this.#ask(parsed.data, partition, served.room(room.data));
+    if (mayForward) return this.#forward(partition, lastToken(subject), data);
+    throw notServed(partition);
   }
 
-  async #ask(query: Query, partition: number, id: RoomId): Promise<Answer> {
-    const room = this.#partitions[partition]!.room(id);
+  async #forward(partition: number, target: string, data: Uint8Array): Promise<Uint8Array> {
+    try {
+      return (await this.#nc.request(ownerSubject(partition, target), data, { timeout: OWNER_ANSWER_MS })).data;
+    } catch (error) {
+      throw notServed(partition, error);
+    }
+  }
+
+  /** All rooms that a user has a membership in. Each partition must answer: part of the rooms would look like all. */
+  async #roomsOf(user: UserId, target: string, data: Uint8Array): Promise<Answer> {
+    const parts = await Promise.all(
+      Array.from({ length: this.#partitions }, async (_, partition) => {
+        if (this.#served(partition) !== undefined) return this.#roomsIn(user, partition).rooms;
+        const reply = decodeUntrusted(await this.#forward(partition, target, data), encodingOf(data)) as RoomsAnswer;
+        if (reply.rooms === undefined) throw notServed(partition);
+        return reply.rooms;
+      }),
+    );
+    return { rooms: Object.assign({}, ...parts) };
+  }
+
+  #roomsIn(user: UserId, partition: number): { rooms: Record<RoomId, Membership> } {
+    const served = this.#served(partition);
+    if (served === undefined) throw notServed(partition);
+    return { rooms: Object.fromEntries(served.roomsOf(user)) };
+  }
+
+  async #ask(query: RoomQuery, partition: number, room: Room): Promise<Answer> {
     switch (query.op) {
       case "snapshot":
-        return this.#snapshot(room, partition, query);
+        return snapshot(this.#bodies[partition]!, room, query);
+      case "threads":
+        return { threads: byEvent(query.event_ids, (id) => room.events.get(id)?.thread ?? null) };
+      case "state":
+        return { ...(await statePage(this.#bodies[partition]!, room, query.since ?? 0)) };
+      case "events":
+        return { ...(await eventPage(this.#bodies[partition]!, room, query)) };
       case "orders":
         return {
           position: room.position,
@@ -146,25 +253,10 @@ export class Queries {
       }
     }
   }
+}
 
-  /** The markers are those of this moment; the timeline's bodies come from the log. */
-  async #snapshot(room: Room, partition: number, query: Extract<Query, { op: "snapshot" }>): Promise<Answer> {
-    const { user_id: user, timeline_limit: limit = TIMELINE_EVENTS_DEFAULT } = query;
-    const shown: Marker[] = [];
-    for (const marker of room.markers) if (marker.type === READ) shown.push(marker);
-    const own = user === undefined ? [] : room.markers.of(user);
-    const fullyRead = own.find(({ type }) => type === FULLY_READ);
-    const answer = {
-      room_id: room.id,
-      position: room.position,
-      receipts: receiptEvent(shown).content,
-      ...(user !== undefined && { private: receiptEvent(own.filter(({ type }) => type === READ_PRIVATE)).content }),
-      ...(fullyRead !== undefined && { fully_read: fullyReadOf(fullyRead) }),
-      members: Object.fromEntries(room.members),
-    };
-    const positions = limit === 0 ? [] : room.timeline.slice(-limit);
-    return { ...answer, timeline: await this.#bodies[partition]!.at(room, positions) };
-  }
+function notServed(partition: number, cause?: unknown): TidemarkError {
+  return new TidemarkError("M_UNKNOWN", `partition ${partition} is not served at the moment`, { cause });
 }
 
 function byEvent<T>(ids: readonly EventId[], value: (id: EventId) => T): Record<string, T> {

@@ -14,23 +14,26 @@ const edusOf = (messages: readonly { readonly body: Body }[]) => messages.map(({
 
 const federationOut = suite("federation out");
 
-federationOut("sends a local user's receipt to the servers of joined members, and nothing of its order", async () => {
-  await using tidemark = await startFederation();
-  const all = tidemark.subscribe("tidemark.federation.>");
-  await tidemark.sent("state", ROOM, [member(A), member("@b:there.example"), member("@c:else.example:8448")]);
-  await tidemark.sent("event", ROOM, [message("$1"), message("$2", A, "$1")]);
-  await tidemark.sent("receipt", ROOM, read(A, "$2", { thread_id: "$1", ts: 7 }));
-  await all.next((_, subject) => subject === "tidemark.federation.else%2Eexample:8448");
-  const { body } = await all.next((_, subject) => subject === there);
-  assert.equal(body, {
-    v: 1,
-    destination: "there.example",
-    edu: {
-      edu_type: "m.receipt",
-      content: { [ROOM]: { "m.read": { [A]: { event_ids: ["$2"], data: { ts: 7, thread_id: "$1" } } } } },
-    },
-  });
-});
+federationOut(
+  "sends a local user's receipt on a new event at once to the servers of joined members, and nothing of its order",
+  async () => {
+    await using tidemark = await startFederation({ federationWindow: 60_000 });
+    const all = tidemark.subscribe("tidemark.federation.>");
+    await tidemark.sent("state", ROOM, [member(A), member("@b:there.example"), member("@c:else.example:8448")]);
+    await tidemark.sent("event", ROOM, [message("$1"), message("$2", A, "$1")]);
+    await tidemark.sent("receipt", ROOM, read(A, "$2", { thread_id: "$1", ts: 7 }));
+    await all.next((_, subject) => subject === "tidemark.federation.else%2Eexample:8448");
+    const { body } = await all.next((_, subject) => subject === there);
+    assert.equal(body, {
+      v: 1,
+      destination: "there.example",
+      edu: {
+        edu_type: "m.receipt",
+        content: { [ROOM]: { "m.read": { [A]: { event_ids: ["$2"], data: { ts: 7, thread_id: "$1" } } } } },
+      },
+    });
+  },
+);
 
 federationOut("sends nothing private, and nothing of other servers", async () => {
   await using tidemark = await startFederation({ federationWindow: 50 });

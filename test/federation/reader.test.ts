@@ -133,6 +133,22 @@ reader("is handed at most 100 EDUs at once, the oldest first, and all of them in
   );
 });
 
+reader("that takes over after part of what there was has all of the rest", async () => {
+  await using tidemark = await startFederation();
+  const threads = Array.from({ length: 130 }, (_, i) => `$t${String(i).padStart(3, "0")}`);
+  await publish(tidemark, ...threads.map((thread): [string, string, string] => [A, thread, thread]));
+  {
+    await using federation = await open(tidemark);
+    await (await taken(await federation.destination(THERE))).acknowledge();
+  }
+  await using federation = await open(tidemark);
+  const { lines } = await taken(await federation.destination(THERE));
+  assert.equal(
+    lines,
+    threads.slice(100).map((thread) => `${ROOM} ${A} ${thread} → ${thread}`),
+  );
+});
+
 reader("with less memory than there is to send reads on as it is acknowledged", async () => {
   await using tidemark = await startFederation();
   const users = Array.from({ length: 30 }, (_, i) => `@${String(i).padStart(2, "0")}:here.example`);

@@ -1,0 +1,19 @@
+/** A federation sender that prints what a real one would sign and send: receipts for every server that must learn of them. */
+import { openFederation } from "../src/federation/federation.ts"; // elsewhere: from "tidemark/federation"
+
+const federation = await openFederation({ nats: process.argv[2] ?? "nats://127.0.0.1:4222" });
+
+async function serve(server: string): Promise<void> {
+  const destination = await federation.destination(server);
+  for (;;) {
+    const transaction = await destination.next();
+    if (transaction === undefined) return;
+    const body = { origin: "example.org", origin_server_ts: Date.now(), pdus: [], edus: transaction.edus };
+    process.stdout.write(`PUT https://${server}/_matrix/federation/v1/send/${transaction.id}\n`);
+    process.stdout.write(`${JSON.stringify(body, undefined, 2)}\n`);
+    // When the server doesn't take it: pause as you see fit, and ask for the next one. It has the same, and what came since.
+    await transaction.acknowledge();
+  }
+}
+
+for await (const server of federation.destinations()) void serve(server);

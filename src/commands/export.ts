@@ -1,0 +1,44 @@
+/** `tidemark export`: logs into a file. */
+import { Command, Option } from "commander";
+import type { RoomId } from "../matrix/ids.ts";
+import { exportLog } from "../replay/export.ts";
+import { natsOption } from "./options.ts";
+import { Progress } from "./progress.ts";
+import { allOption, partitionOption, roomArgument, withBus, wrongUsage } from "./rooms.ts";
+
+interface ExportOptions {
+  readonly all?: true;
+  readonly partition?: number;
+  readonly nats?: string;
+  readonly out: string;
+  readonly redact?: boolean;
+}
+
+export function exportCommand(): Command {
+  return new Command("export")
+    .description("copy the log of a room, a partition or everything into a file")
+    .argument("[room]", "the room", roomArgument)
+    .addOption(allOption())
+    .addOption(partitionOption())
+    .addOption(natsOption())
+    .addOption(new Option("--out <log>", "the file; compressed when its name ends in .gz").makeOptionMandatory())
+    .addOption(new Option("--redact", "leave out message content, for sharing"))
+    .action(async (room: RoomId | undefined, { all, partition, nats, out, redact = false }: ExportOptions) => {
+      if ([room !== undefined, all === true, partition !== undefined].filter(Boolean).length !== 1) {
+        wrongUsage("name a room, or --partition, or --all");
+      }
+      const progress = new Progress("exporting");
+      const { records, entries } = await withBus(nats, (nc) =>
+        exportLog(nc, {
+          out,
+          redact,
+          onProgress: progress.update,
+          ...(room !== undefined && { room }),
+          ...(partition !== undefined && { partition }),
+        }),
+      ).finally(() => progress.stop());
+      process.stdout.write(
+        `${out}: ${records} records, ${entries} entries${redact ? ", without message content" : ""}\n`,
+      );
+    });
+}

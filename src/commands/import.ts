@@ -1,0 +1,21 @@
+/** `tidemark import`: an exported file into the logs of a broker. */
+import { Command } from "commander";
+import { importLog } from "../replay/import.ts";
+import { natsOption } from "./options.ts";
+import { Progress } from "./progress.ts";
+import { withBus } from "./rooms.ts";
+
+export function importCommand(): Command {
+  return new Command("import")
+    .description("copy an exported log into an empty broker, every entry at the position that it had")
+    .argument("<log>", "the file")
+    .addOption(natsOption())
+    .action(async (path: string, { nats }: { nats?: string }) => {
+      const progress = new Progress("importing");
+      const { header, records, entries } = await withBus(nats, (nc) =>
+        importLog(nc, { path, onProgress: progress.update }),
+      ).finally(() => progress.stop());
+      if (header.redacted) process.stderr.write("this log was exported with --redact: it has no message content\n");
+      process.stdout.write(`${path}: ${records} records, ${entries} entries imported\n`);
+    });
+}

@@ -1,0 +1,197 @@
+/** `tidemark replay`: what happened in a room, entry by entry. */
+import { Command, InvalidArgumentError, Option } from "commander";
+import picocolors from "picocolors";
+import { sequenceOf } from "../../actors/entry.ts";
+import type { RoomId } from "../matrix/ids.ts";
+import { resolveId, type StepFilter, shows } from "../replay/filter.ts";
+import { RoomHistory } from "../replay/history.ts";
+import { Refold, type Until } from "../replay/refold.ts";
+import { busSource, fileSource, type Source } from "../replay/source.ts";
+import { OUTCOMES, type OutcomeName, type Step } from "../replay/step.ts";
+import { type Paints, plain, stateLines, stateReport, stepLine, whyLines } from "../replay/text.ts";
+import { why } from "../replay/why.ts";
+import { natsOption } from "./options.ts";
+import { isColourWanted, Output } from "./output.ts";
+import { Progress } from "./progress.ts";
+import { allOption, roomArgument, withBus, wrongUsage } from "./rooms.ts";
+
+interface Point {
+  readonly position?: number;
+  readonly at?: number;
+}
+
+interface ReplayOptions {
+  readonly all?: true;
+  readonly nats?: string;
+  readonly file?: string;
+  readonly json?: true;
+  readonly from?: Point;
+  readonly until?: Point;
+  readonly user?: string;
+  readonly event?: string;
+  readonly thread?: string;
+  readonly outcome?: OutcomeName;
+  readonly follow?: true;
+  readonly state?: true;
+  readonly why?: string;
+}
+
+export function replayCommand(): Command {
+  return new Command("replay")
+    .description("fold a room's log again, and tell what every entry did")
+    .argument("[room]", "the room", roomArgument)
+    .addOption(allOption())
+    .addOption(natsOption())
+    .addOption(new Option("--file <log>", "an exported log, instead of a broker"))
+    .addOption(new Option("--from <point>", "show entries from a position or a time (ISO 8601) on").argParser(point))
+    .addOption(new Option("--until <point>", "stop after a position or a time").argParser(point))
+    .addOption(new Option("--user <user>", "only this sender or reader; its beginning is enough"))
+    .addOption(new Option("--event <event>", "only this event and receipts on it; its beginning is enough"))
+    .addOption(new Option("--thread <thread>", "only this thread: main, or the beginning of its root"))
+    .addOption(new Option("--outcome <outcome>", "only entries with this outcome").choices(OUTCOMES))
+    .addOption(new Option("--follow", "go on with what is appended, until Ctrl-C"))
+    .addOption(new Option("--state", "the whole state at the end, instead of entries"))
+    .addOption(new Option("--why <event>", "why this event is read or unread for --user"))
+    .addOption(new Option("--json", "a JSON object a line, for tools"))
+    .action(async (room: RoomId | undefined, options: ReplayOptions) => {
+      if (options.file === undefined && (room === undefined) !== (options.all === true)) {
+        wrongUsage("name a room, or --all");
+      }
+      if (options.why !== undefined && (options.user === undefined || (room === undefined && !options.file))) {
+        wrongUsage("--why needs a room, and --user <user>");
+      }
+      if (options.follow && (room === undefined || options.file !== undefined || options.state || options.why)) {
+        wrongUsage("--follow goes with a room of a broker, and shows entries");
+      }
+      if (options.file !== undefined) return await replay(await fileSource(options.file, room), room, options);
+      await withBus(options.nats, async (nc) => {
+        const { until, follow } = options;
+        const source = await busSource(nc, {
+          ...(room !== undefined && { room }),
+          ...(until?.position !== undefined && { until: sequenceOf(until.position) }),
+          ...(follow && { follow }),
+        });
+        if (source.total === 0 && room !== undefined && !follow) throw new Error(`the log has no room ${room}`);
+        await replay(source, room, options);
+      });
+    });
+}
+
+async function replay(source: Source, room: RoomId | undefined, options: ReplayOptions): Promise<void> {
+  const { until = {}, follow = false } = options;
+  const refold = new Refold(until satisfies Until);
+  const ended = new AbortController();
+  if (follow) process.once("SIGINT", () => ended.abort()).once("SIGTERM", () => ended.abort());
+  const out = new Output();
+  const views = viewOf(out, options);
+  const progress = new Progress("replaying");
+  await source.read(
+    (scanned) => {
+      refold.fold(scanned.room, scanned.record, views.step && ((step) => views.step?.(step, scanned.room)));
+      if (refold.over) ended.abort();
+      const written = follow ? out.flush() : out.relieve();
+      return written === undefined ? undefined : written.then(() => {});
+    },
+    {
+      signal: ended.signal,
+      ...((options.state || options.why !== undefined || !process.stdout.isTTY) &&
+        !follow && { onProgress: (done) => progress.update(done, source.total) }),
+    },
+  );
+  progress.stop();
+  if (room !== undefined && refold.entries === 0 && !refold.over && options.file !== undefined)
+    throw new Error(`the log has no room ${room}`);
+  views.end(refold);
+  await out.flush();
+}
+
+interface View {
+  readonly step?: (step: Step, room: RoomId) => void;
+  readonly end: (refold: Refold) => void;
+}
+
+function viewOf(out: Output, options: ReplayOptions): View {
+  const paints: Paints = isColourWanted() ? picocolors.createColors(true) : plain;
+  if (options.why !== undefined) return whyView(out, paints, options);
+  if (options.state) return stateView(out, paints, options);
+  return stepsView(out, paints, options);
+}
+
+function stepsView(out: Output, paints: Paints, options: ReplayOptions): View {
+  const { user, event, thread, outcome, from } = options;
+  const filter: StepFilter = {
+    ...(user !== undefined && { user }),
+    ...(event !== undefined && { event }),
+    ...(thread !== undefined && { thread }),
+    ...(outcome !== undefined && { outcome }),
+    ...(from?.position !== undefined && { from: from.position }),
+    ...(from?.at !== undefined && { fromTime: from.at }),
+  };
+  return {
+    step: (step, room) => {
+      if (!shows(filter, step)) return;
+      if (options.json) out.line(JSON.stringify({ room, ...step }));
+      else out.line(options.all ? `${stepLine(step, paints)}  ${paints.dim(room)}` : stepLine(step, paints));
+    },
+    end: () => {},
+  };
+}
+
+function stateView(out: Output, paints: Paints, { json }: ReplayOptions): View {
+  const histories = new Map<RoomId, RoomHistory>();
+  return {
+    step: (step, room) => {
+      let history = histories.get(room);
+      if (history === undefined) {
+        history = new RoomHistory(room, { stepsMax: 1 });
+        histories.set(room, history);
+      }
+      history.add(step);
+    },
+    end: (refold) => {
+      for (const room of refold.rooms()) {
+        const state = stateReport(room, histories.get(room.id) ?? new RoomHistory(room.id));
+        if (json) out.line(JSON.stringify(state));
+        else for (const line of stateLines(state, paints)) out.line(line);
+      }
+    },
+  };
+}
+
+/** Only what can matter to the answer is kept: all events, and receipts of whoever may be meant. */
+function whyView(out: Output, paints: Paints, options: ReplayOptions): View {
+  const wanted = options.user!;
+  const histories = new Map<RoomId, RoomHistory>();
+  return {
+    step: (step, room) => {
+      let history = histories.get(room);
+      if (history === undefined) {
+        history = new RoomHistory(room, { user: wanted });
+        histories.set(room, history);
+      }
+      history.add(step);
+    },
+    end: () => {
+      for (const history of histories.values()) {
+        const user = resolveId(wanted, history.users(history.position), "user");
+        const known = [...history.events.keys(), ...history.held.map(({ event }) => event)];
+        const event = resolveId(options.why!, new Set(known), "event");
+        if (event === undefined && histories.size > 1) continue;
+        if (event === undefined) throw new Error(`the log has no event ${options.why}, and no receipt on it`);
+        const answer = why(history, { user: user ?? wanted, event, position: history.position });
+        if (options.json) out.line(JSON.stringify({ room: history.room, user: user ?? wanted, event, ...answer }));
+        else for (const line of whyLines(answer, paints)) out.line(line);
+        return;
+      }
+      throw new Error(`the log has no event ${options.why}, and no receipt on it`);
+    },
+  };
+}
+
+/** A position is a whole number; anything else is a time. */
+function point(text: string): Point {
+  if (/^\d+$/.test(text)) return { position: Number(text) };
+  const at = Date.parse(text);
+  if (Number.isNaN(at)) throw new InvalidArgumentError("must be a position, or a time like 2026-11-22T08:50:00Z.");
+  return { at };
+}

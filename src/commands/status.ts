@@ -1,0 +1,41 @@
+/** `tidemark status`: how far each partition's log goes, and how far it is folded and published. */
+import { Command, Option } from "commander";
+import { partitionStatuses } from "../replay/status.ts";
+import { timeText } from "../replay/text.ts";
+import { natsOption } from "./options.ts";
+import { withBus } from "./rooms.ts";
+
+const HEADINGS = ["partition", "records", "last sequence", "last append (UTC)", "folded", "published through"];
+
+export function statusCommand(): Command {
+  return new Command("status")
+    .description("how far each partition's log goes, and how far it is folded and published")
+    .addOption(natsOption())
+    .addOption(new Option("--json", "a JSON object a line, for tools"))
+    .action(async ({ nats, json }: { nats?: string; json?: true }) => {
+      const statuses = await withBus(nats, partitionStatuses);
+      if (json) {
+        process.stdout.write(statuses.map((status) => `${JSON.stringify(status)}\n`).join(""));
+        return;
+      }
+      const rows = statuses.map(({ partition, records, last, at, folded, published }) =>
+        [
+          partition,
+          records,
+          last,
+          at === null ? "never" : timeText(at),
+          records === 0 ? "-" : folded === null ? "nobody answers" : folded,
+          published,
+        ].map(String),
+      );
+      const widths = HEADINGS.map((heading, i) => Math.max(heading.length, ...rows.map((row) => row[i]!.length)));
+      for (const row of [HEADINGS, ...rows]) {
+        process.stdout.write(
+          `${row
+            .map((cell, i) => cell.padEnd(widths[i]!))
+            .join("  ")
+            .trimEnd()}\n`,
+        );
+      }
+    });
+}

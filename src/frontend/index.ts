@@ -1,0 +1,15 @@
+/** `tidemark/frontend`: what a sync front-end, or any other reader of Tidemark, builds on. */
+export type { FullyRead } from "../bus/delta-reader.ts";
+export { type ErrorCode, TidemarkError } from "../errors.ts";
+export type { OrderedEvent } from "../matrix/event.ts";
+export type { ReceiptContent, ReceiptData, ReceiptEvent } from "../matrix/receipt.ts";
+export {
+  type ConnectOptions,
+  connect,
+  type Frontend,
+  type Receipt,
+  type RoomEvent,
+  type RoomOptions,
+} from "./frontend.ts";
+export { type HeldEvent, ReadState, type ReceiptsByEvent, type Unread } from "./read-state.ts";
+export type { RoomChange, RoomView } from "./room-view.ts";

@@ -1,0 +1,188 @@
+/**
+ * One room, kept up to date: a snapshot, then deltas (DESIGN 4.4).
+ *
+ *     loading ──snapshot──▶ following ──gap in `previous`, or deltas lost──▶ loading
+ *
+ * While a snapshot is under way deltas wait. One that the snapshot has already is dropped by its position; one whose
+ * `previous` was never here means that something is missing, and leads to a new snapshot.
+ */
+import type { Delta, EventsDelta, FullyRead, ReceiptsDelta } from "../bus/delta-reader.ts";
+import { ROOM_CHANGES_MAX, ROOM_EVENTS_HELD_MAX, SNAPSHOT_MARKERS_MAX, TIMELINE_EVENTS_MAX } from "../limits.ts";
+import type { OrderedEvent } from "../matrix/event.ts";
+import type { RoomId, UserId } from "../matrix/ids.ts";
+import type { ReceiptContent } from "../matrix/receipt.ts";
+import { ReadState } from "./read-state.ts";
+
+/** What happened in a room. */
+export type RoomChange =
+  /** The view was filled, or filled again after deltas were missed: whatever was derived from it is to be derived anew. */
+  | { readonly kind: "snapshot" }
+  | { readonly kind: "events"; readonly events: readonly OrderedEvent[] }
+  | { readonly kind: "receipts"; readonly content: ReceiptContent }
+  /** Of the view's own user. */
+  | { readonly kind: "private"; readonly content?: ReceiptContent; readonly fullyRead?: FullyRead };
+
+export interface RoomSnapshot {
+  readonly position: number;
+  readonly receipts: ReceiptContent;
+  readonly private?: ReceiptContent;
+  readonly fully_read?: FullyRead;
+  readonly timeline: readonly OrderedEvent[];
+  readonly limited?: boolean;
+  readonly members?: Record<UserId, string>;
+  readonly markers_more?: number;
+}
+
+interface RoomViewOptions {
+  readonly room: RoomId;
+  readonly user: UserId | undefined;
+  readonly query: (query: Record<string, unknown>) => Promise<RoomSnapshot>;
+  readonly closed: (view: RoomView) => void;
+}
+
+export class RoomView extends ReadState implements AsyncDisposable, AsyncIterable<RoomChange> {
+  readonly room: RoomId;
+  /** Whose private receipts it shows. */
+  readonly user: UserId | undefined;
+  /** Membership by user, as of the last snapshot and the member events since. */
+  readonly members = new Map<string, string>();
+  readonly #options: RoomViewOptions;
+  readonly #listeners = new Set<(change: RoomChange) => void>();
+  readonly #closings = new Set<() => void>();
+  readonly #at = { events: 0, receipts: 0 };
+  #waiting: Delta[] | undefined;
+  #again = false;
+  #closed = false;
+
+  constructor(options: RoomViewOptions) {
+    super();
+    this.#options = options;
+    this.room = options.room;
+    this.user = options.user;
+  }
+
+  /** Calls back after each change, with the view up to date. Returns how to stop it. */
+  subscribe(listener: (change: RoomChange) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Changes from now on, until the view is closed. A reader that lags far behind gets one `snapshot` for what it missed. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<RoomChange, void, undefined> {
+    let changes: RoomChange[] = [];
+    let wake = () => {};
+    const unsubscribe = this.subscribe((change) => {
+      if (changes.length < ROOM_CHANGES_MAX) changes.push(change);
+      else changes = [{ kind: "snapshot" }];
+      wake();
+    });
+    const closing = () => wake();
+    this.#closings.add(closing);
+    try {
+      while (!this.#closed || changes.length > 0) {
+        const change = changes.shift();
+        if (change !== undefined) yield change;
+        else await new Promise<void>((resolve) => (wake = resolve));
+      }
+    } finally {
+      unsubscribe();
+      this.#closings.delete(closing);
+    }
+  }
+
+  /** Fills the view from a snapshot; deltas that come meanwhile follow. Throws when nobody answers. */
+  async load(): Promise<void> {
+    if (this.#waiting !== undefined) {
+      this.#again = true;
+      return;
+    }
+    const waiting: Delta[] = [];
+    this.#waiting = waiting;
+    try {
+      do {
+        this.#again = false;
+        await this.#fill();
+      } while (this.#again && !this.#closed);
+    } finally {
+      this.#waiting = undefined;
+    }
+    this.#tell({ kind: "snapshot" });
+    for (const delta of waiting) this.receive(delta);
+  }
+
+  receive(delta: Delta): void {
+    if (this.#waiting !== undefined) this.#waiting.push(delta);
+    else if (delta.kind === "private") this.#receivePrivate(delta);
+    else if (delta.position > this.#at[delta.kind]) {
+      if (delta.previous > this.#at[delta.kind]) void this.reload();
+      else this.#receivePublic(delta);
+    }
+  }
+
+  /** Fills the view again, for as long as it takes. */
+  async reload(): Promise<void> {
+    for (let pauseMs = 50; !this.#closed; pauseMs = Math.min(pauseMs * 2, 5_000)) {
+      try {
+        return await this.load();
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      }
+    }
+  }
+
+  /** Ends its iterators. */
+  close(): void {
+    this.#closed = true;
+    this.#options.closed(this);
+    for (const closing of this.#closings) closing();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+
+  async #fill(): Promise<void> {
+    const { user, query } = this.#options;
+    const ask = { op: "snapshot", markers_limit: SNAPSHOT_MARKERS_MAX, ...(user !== undefined && { user_id: user }) };
+    const first = await query({ ...ask, timeline_limit: TIMELINE_EVENTS_MAX });
+    let page = first;
+    while (page.markers_more !== undefined) {
+      this.apply(page.receipts);
+      page = await query({ ...ask, timeline_limit: 0, members: false, since: page.markers_more });
+    }
+    this.apply(page.receipts);
+    this.apply(first.private ?? {});
+    if (first.fully_read !== undefined) this.fullyRead(user!, first.fully_read);
+    for (const event of first.timeline) this.note(event);
+    for (const [member, membership] of Object.entries(first.members ?? {})) this.members.set(member, membership);
+    this.#at.events = first.position;
+    this.#at.receipts = first.position;
+  }
+
+  #receivePublic(delta: EventsDelta | ReceiptsDelta): void {
+    this.#at[delta.kind] = delta.position;
+    if (delta.kind === "receipts") {
+      this.apply(delta.event.content);
+      this.#tell({ kind: "receipts", content: delta.event.content });
+      return;
+    }
+    for (const event of delta.events) {
+      this.note(event);
+      const { membership } = event.content;
+      if (event.type !== "m.room.member" || event.state_key === undefined || event.unsigned.order < 0) continue;
+      if (typeof membership === "string") this.members.set(event.state_key, membership);
+    }
+    this.trim(ROOM_EVENTS_HELD_MAX);
+    this.#tell({ kind: "events", events: delta.events });
+  }
+
+  #receivePrivate({ event, fully_read: fullyRead }: Extract<Delta, { kind: "private" }>): void {
+    if (event !== undefined) this.apply(event.content);
+    if (fullyRead !== undefined) this.fullyRead(this.#options.user!, fullyRead);
+    this.#tell({ kind: "private", ...(event && { content: event.content }), ...(fullyRead && { fullyRead }) });
+  }
+
+  #tell(change: RoomChange): void {
+    for (const listener of this.#listeners) listener(change);
+  }
+}

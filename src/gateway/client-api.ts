@@ -1,0 +1,141 @@
+/**
+ * The Matrix client-server API that Tidemark serves: who may ask, and what.
+ *
+ * What a client is told comes from the bus, by deltas and queries. All that is kept here is a cache, so several gateways
+ * run side by side, and a client may go from one to another at any time.
+ */
+import rateLimit from "@fastify/rate-limit";
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from "fastify";
+import type { Bus } from "../bus/connection.ts";
+import { jsonFault } from "../bus/untrusted.ts";
+import { Frontend } from "../frontend/frontend.ts";
+import { RECENT_DELTAS_READ, USER_REQUESTS_MAX, USER_REQUESTS_WINDOW_MS } from "../limits.ts";
+import { roomId } from "../matrix/ids.ts";
+import { accountRoutes, publicRoutes } from "./account-routes.ts";
+import type { Api } from "./api.ts";
+import { historyRoutes } from "./history-routes.ts";
+import { badJson, forbidden, MatrixError, notJson, param } from "./matrix-error.ts";
+import { OnlineUsers } from "./online-users.ts";
+import { receiptRoutes } from "./receipt-routes.ts";
+import { RecentDeltas } from "./recent-deltas.ts";
+import { standaloneRoutes } from "./standalone-routes.ts";
+import { Sync } from "./sync.ts";
+import { syncRoutes } from "./sync-routes.ts";
+import type { Device, Tokens } from "./tokens.ts";
+
+export interface ClientApiOptions {
+  readonly nc: Bus;
+  readonly partitions: number;
+  readonly tokens: Tokens;
+  /** Whether rooms can be made and written to here, without a homeserver. */
+  readonly standalone?: boolean;
+}
+
+export interface ClientApi {
+  readonly routes: FastifyPluginAsync;
+  close(): Promise<void>;
+}
+
+export async function openClientApi({
+  nc,
+  partitions,
+  tokens,
+  standalone = false,
+}: ClientApiOptions): Promise<ClientApi> {
+  const frontend = new Frontend(nc, partitions, { back: RECENT_DELTAS_READ });
+  const users = new OnlineUsers(frontend);
+  const recent = await followAll(frontend, users);
+  const sync = new Sync({ frontend, recent, users });
+  const devices = new WeakMap<FastifyRequest, Device>();
+  const device = (request: FastifyRequest) => devices.get(request)!;
+  const api: Api = {
+    frontend,
+    recent,
+    users,
+    sync,
+    device,
+    joinedRoom: async (request) => {
+      const { room } = request.params as { room: string };
+      const id = param(roomId, "room_id", room);
+      if ((await users.get(device(request).user)).isJoined(id)) return id;
+      throw forbidden("You are not joined to this room");
+    },
+  };
+
+  const routes: FastifyPluginAsync = async (app) => {
+    takeJson(app);
+    app.addHook("preClose", async () => sync.close());
+    publicRoutes(app);
+    await app.register(async (scope) => {
+      scope.addHook("onRequest", async (request) => {
+        devices.set(request, await authenticated(request, tokens));
+      });
+      await scope.register(rateLimit, {
+        hook: "preParsing",
+        max: USER_REQUESTS_MAX,
+        timeWindow: USER_REQUESTS_WINDOW_MS,
+        keyGenerator: (request) => device(request).user,
+        errorResponseBuilder: (_, { ttl }) => new MatrixError(429, "M_LIMIT_EXCEEDED", "Too many requests", ttl),
+      });
+      for (const register of [syncRoutes, receiptRoutes, historyRoutes, accountRoutes]) register(scope, api);
+      if (standalone) standaloneRoutes(scope, api);
+    });
+  };
+  return {
+    routes,
+    close: async () => {
+      users.close();
+      await frontend[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Follows every partition: what comes is remembered, and wakes whom it concerns. */
+async function followAll(frontend: Frontend, users: OnlineUsers): Promise<RecentDeltas> {
+  const recent = new RecentDeltas(frontend.partitions);
+  const follow = async (partition: number) => {
+    await frontend.follow(partition, {
+      begin: (mark) => recent.begin(partition, mark),
+      delta: (delta, mark, bytes) => {
+        recent.add(partition, delta, mark, bytes);
+        users.receive(delta, mark);
+      },
+      lost: (mark) => {
+        recent.begin(partition, { ...mark, sequence: mark.sequence - 1 });
+        users.wakeAll();
+      },
+    });
+  };
+  await Promise.all(Array.from({ length: frontend.partitions }, (_, partition) => follow(partition)));
+  return recent;
+}
+
+/** Matrix specification, "Using access tokens". */
+async function authenticated(request: FastifyRequest, tokens: Tokens): Promise<Device> {
+  const header = request.headers.authorization;
+  const { access_token: query } = request.query as { access_token?: unknown };
+  const token = header?.startsWith("Bearer ") ? header.slice("Bearer ".length) : query;
+  if (typeof token !== "string" || token === "") {
+    throw new MatrixError(401, "M_MISSING_TOKEN", "Missing access token");
+  }
+  const device = await tokens(token);
+  if (device === undefined) throw new MatrixError(401, "M_UNKNOWN_TOKEN", "Unrecognised access token");
+  return device;
+}
+
+/** Bodies are JSON, whatever their type says. */
+function takeJson(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", { parseAs: "string" }, (_, body, done) => {
+    let value: unknown;
+    try {
+      value = JSON.parse(body as string);
+    } catch {
+      done(notJson("The request body is not JSON"));
+      return;
+    }
+    const fault = jsonFault(value);
+    if (fault === undefined) done(null, value);
+    else done(badJson(`The request body is not accepted: ${fault}`));
+  });
+}

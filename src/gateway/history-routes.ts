@@ -1,0 +1,133 @@
+/**
+ * A room's history: `/messages`, `/event`, `/relations`.
+ *
+ * A page token is a place between events: `o<order>` is just before the event of that order, `o` the end of the room. So it
+ * is good for both directions and for ever, on every gateway. A token of `/sync` is taken as well.
+ */
+import type { FastifyInstance } from "fastify";
+import * as z from "zod";
+import { partitionOf } from "../bus/partition.ts";
+import { EVENTS_PAGE_DEFAULT, EVENTS_PAGE_MAX } from "../limits.ts";
+import type { OrderedEvent } from "../matrix/event.ts";
+import { eventId, type RoomId } from "../matrix/ids.ts";
+import type { Api } from "./api.ts";
+import { clientEvent } from "./client-event.ts";
+import { type EventFilter, parseFilter, parseJson, passes } from "./filter.ts";
+import { invalidParam, notFound, param } from "./matrix-error.ts";
+import { historyToken } from "./room-section.ts";
+import { decodeSyncToken } from "./sync-token.ts";
+
+const HISTORY_TOKEN = /^o(-?\d{1,16})?$/;
+const text = z.string({ error: "must be given once" }).optional();
+const direction = z.enum(["b", "f"], { error: "must be b or f" });
+const limit = z.coerce
+  .number({ error: "must be a number" })
+  .int({ error: "must be an integer" })
+  .min(0, { error: "must not be negative" })
+  .transform((wanted) => Math.min(Math.max(wanted, 1), EVENTS_PAGE_MAX));
+
+interface Page {
+  readonly events: readonly OrderedEvent[];
+  readonly next?: number;
+}
+
+interface Paging {
+  readonly dir: "b" | "f";
+  readonly limit: number;
+  /** Orders, exclusive; as the `events` query takes them. */
+  readonly from?: number;
+  readonly to?: number;
+}
+
+interface RelationQuery {
+  readonly relates_to?: string;
+  readonly rel_type?: string;
+  readonly event_type?: string;
+}
+
+export function historyRoutes(app: FastifyInstance, api: Api): void {
+  const { frontend } = api;
+  const paging = (room: RoomId, query: Record<string, unknown>, dir: "b" | "f"): Paging => {
+    const place = (field: "from" | "to") => placeOf(param(text, field, query[field]), room, frontend.partitions);
+    const from = place("from");
+    const to = place("to");
+    return {
+      dir,
+      limit: param(limit, "limit", query.limit ?? EVENTS_PAGE_DEFAULT),
+      ...(from !== undefined && { from: dir === "b" ? from : from - 1 }),
+      ...(to !== undefined && { to: dir === "b" ? to - 1 : to }),
+    };
+  };
+  const ask = (room: RoomId, query: Paging & RelationQuery) => frontend.query<Page>(room, { op: "events", ...query });
+
+  app.get("/_matrix/client/v3/rooms/:room/messages", async (request) => {
+    const query = request.query as Record<string, unknown>;
+    const dir = param(direction, "dir", query.dir);
+    const filter = param(text, "filter", query.filter);
+    const wanted = filter === undefined ? undefined : eventFilter(filter);
+    const room = await api.joinedRoom(request);
+    const { events, next } = await ask(room, paging(room, query, dir));
+    return {
+      start: query.from ?? historyToken(dir === "f" ? Number.MIN_SAFE_INTEGER : undefined),
+      ...endOf(next, dir, "end"),
+      chunk: events
+        .filter((event) => passes(wanted, event))
+        .map((event) => clientEvent(event, api.device(request), room)),
+    };
+  });
+
+  app.get<{ Params: { event: string } }>("/_matrix/client/v3/rooms/:room/event/:event", async (request) => {
+    const id = param(eventId, "event_id", request.params.event);
+    const room = await api.joinedRoom(request);
+    const { event } = await frontend.query<{ event: OrderedEvent | null }>(room, { op: "event", event_id: id });
+    if (event === null) throw notFound("No such event in this room");
+    return clientEvent(event, api.device(request), room);
+  });
+
+  for (const tail of ["", "/:rel", "/:rel/:type"]) {
+    app.get<{ Params: { event: string; rel?: string; type?: string } }>(
+      `/_matrix/client/v1/rooms/:room/relations/:event${tail}`,
+      async (request) => {
+        const query = request.query as Record<string, unknown>;
+        const { event, rel, type } = request.params;
+        const target = param(eventId, "event_id", event);
+        const dir = param(direction, "dir", query.dir ?? "b");
+        const room = await api.joinedRoom(request);
+        const { orders } = await frontend.query<{ orders: Record<string, number | null> }>(room, {
+          op: "orders",
+          event_ids: [target],
+        });
+        if (orders[target] === null) throw notFound("No such event in this room");
+        const { events, next } = await ask(room, {
+          ...paging(room, query, dir),
+          relates_to: target,
+          ...(rel !== undefined && { rel_type: rel }),
+          ...(type !== undefined && { event_type: type }),
+        });
+        const chunk = events.map((found) => clientEvent(found, api.device(request), room));
+        return {
+          chunk,
+          ...endOf(next, dir, "next_batch"),
+          ...(query.from !== undefined && { prev_batch: query.from }),
+        };
+      },
+    );
+  }
+}
+
+/** The order just before which a token stands; undefined for the end of the room, or without one. */
+function placeOf(token: string | undefined, room: RoomId, partitions: number): number | undefined {
+  if (token === undefined) return undefined;
+  const match = HISTORY_TOKEN.exec(token);
+  if (match !== null) return match[1] === undefined ? undefined : Number(match[1]);
+  if (!token.startsWith("t")) throw invalidParam("from: is no token of this server");
+  return decodeSyncToken(token, partitions)[partitionOf(room, partitions)]!.published + 1;
+}
+
+function endOf(next: number | undefined, dir: "b" | "f", field: string): Record<string, string> {
+  return next === undefined ? {} : { [field]: historyToken(dir === "b" ? next : next + 1) };
+}
+
+function eventFilter(json: string): EventFilter | undefined {
+  return parseFilter({ room: { timeline: parseJson(json) } }).room?.timeline ?? undefined;
+}

@@ -1,0 +1,66 @@
+/** What a client is told when something is wrong (Matrix specification, "Standard error response"). Never a stack. */
+import type { FastifyError } from "fastify";
+import type * as z from "zod";
+import { type ErrorCode, TidemarkError } from "../errors.ts";
+
+export class MatrixError extends Error {
+  readonly status: number;
+  readonly errcode: string;
+  readonly retryAfterMs: number | undefined;
+
+  constructor(status: number, errcode: string, message: string, retryAfterMs?: number) {
+    super(message);
+    this.name = "MatrixError";
+    this.status = status;
+    this.errcode = errcode;
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+export const badJson = (why: string) => new MatrixError(400, "M_BAD_JSON", why);
+export const notJson = (why: string) => new MatrixError(400, "M_NOT_JSON", why);
+export const invalidParam = (why: string) => new MatrixError(400, "M_INVALID_PARAM", why);
+export const forbidden = (why: string) => new MatrixError(403, "M_FORBIDDEN", why);
+export const notFound = (why: string) => new MatrixError(404, "M_NOT_FOUND", why);
+export const unrecognized = () => new MatrixError(404, "M_UNRECOGNIZED", "Unrecognized request");
+
+/** Parses an identifier or parameter. Throws `M_INVALID_PARAM`, which names the field. */
+export function param<S extends z.ZodType>(schema: S, field: string, value: unknown): z.output<S> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw invalidParam(`${field}: ${result.error.issues[0]?.message ?? "is not valid"}`);
+}
+
+/** How Tidemark's own refusals look over HTTP. What isn't here is its own fault, and looks like M_UNKNOWN. */
+const STATUS: Partial<Record<ErrorCode, number>> = {
+  M_BAD_JSON: 400,
+  M_INVALID_PARAM: 400,
+  M_TOO_LARGE: 413,
+  M_LIMIT_EXCEEDED: 429,
+};
+
+/** The error for whatever was thrown; undefined when it is no foreseen one. */
+export function matrixErrorOf(error: unknown): MatrixError | undefined {
+  if (error instanceof MatrixError) return error;
+  if (error instanceof TidemarkError) {
+    const status = STATUS[error.code];
+    if (status !== undefined) return new MatrixError(status, error.code, error.message, error.retryAfterMs);
+    return new MatrixError(
+      503,
+      "M_UNKNOWN",
+      "Tidemark can't answer at the moment. The same request may succeed later.",
+    );
+  }
+  const { code, statusCode } = error as Partial<FastifyError>;
+  if (code === "FST_ERR_CTP_BODY_TOO_LARGE")
+    return new MatrixError(413, "M_TOO_LARGE", "The request body is too large");
+  if (code === "FST_ERR_BAD_URL") return invalidParam("The path is not properly percent-encoded");
+  if (statusCode !== undefined && statusCode < 500) {
+    return new MatrixError(statusCode, "M_UNRECOGNIZED", (error as Error).message);
+  }
+  return undefined;
+}
+
+export function errorBody({ errcode, message, retryAfterMs }: MatrixError): Record<string, unknown> {
+  return { errcode, error: message, ...(retryAfterMs !== undefined && { retry_after_ms: retryAfterMs }) };
+}

@@ -1,0 +1,220 @@
+/**
+ * The users that use this gateway: which rooms they are in, their unread counts, and who waits for news.
+ *
+ * All of it is asked from the workers when it is missing, and follows the deltas from then on. A membership says at which
+ * delta this gateway learned of it, so that a room which a user joined between two `/sync` requests is shown as a whole.
+ */
+import type { Position } from "../../actors/entry.ts";
+import type { Delta, DeltaMark } from "../bus/delta-reader.ts";
+import type { Frontend } from "../frontend/frontend.ts";
+import { USER_IDLE_MS, USER_ROOMS_REFRESH_MS } from "../limits.ts";
+import type { RoomId, UserId } from "../matrix/ids.ts";
+import type { ReceiptContent } from "../matrix/receipt.ts";
+
+export interface Membership {
+  readonly membership: string;
+  /** The entry that changed it. */
+  readonly position: Position;
+  /** The delta that told it; undefined when a worker did. */
+  readonly sequence: number | undefined;
+}
+
+export interface UnreadCounts {
+  readonly unthreaded: { readonly count: number };
+  readonly main: { readonly count: number };
+  readonly threads: Record<string, { readonly count: number }>;
+}
+
+type RoomsAnswer = { readonly rooms: Record<RoomId, { readonly membership: string; readonly position: Position }> };
+
+export class OnlineUser {
+  readonly id: UserId;
+  readonly rooms = new Map<RoomId, Membership>();
+  /** Of rooms where nothing changed them since they were asked for. */
+  readonly #unread = new Map<RoomId, UnreadCounts>();
+  #countsVersion = 0;
+  /** Rises with every change that may concern the user. */
+  version = 0;
+  loading: Promise<void> | undefined;
+  /** `performance.now()` */
+  loadedAt = Number.NEGATIVE_INFINITY;
+  usedAt = 0;
+  readonly #waiters = new Set<() => void>();
+
+  constructor(id: UserId) {
+    this.id = id;
+  }
+
+  isJoined(room: RoomId): boolean {
+    return this.rooms.get(room)?.membership === "join";
+  }
+
+  /** Unread counts of a room, asked for when they may have changed. */
+  async unread(room: RoomId, ask: () => Promise<UnreadCounts>): Promise<UnreadCounts> {
+    const known = this.#unread.get(room);
+    if (known !== undefined) return known;
+    const version = this.#countsVersion;
+    const counts = await ask();
+    if (version === this.#countsVersion) this.#unread.set(room, counts);
+    return counts;
+  }
+
+  /** Counts of a room, or of all, may be others from now on; answers that are on their way may be of before. */
+  countsChanged(room?: RoomId): void {
+    this.#countsVersion++;
+    if (room === undefined) this.#unread.clear();
+    else this.#unread.delete(room);
+  }
+
+  get waits(): boolean {
+    return this.#waiters.size > 0;
+  }
+
+  /** Resolves at the first change after `version`, when the time is over, or when nobody waits any more. */
+  async changed(version: number, timeoutMs: number, gone: AbortSignal): Promise<void> {
+    if (this.version !== version || timeoutMs <= 0 || gone.aborted) return;
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        this.#waiters.delete(done);
+        gone.removeEventListener("abort", done);
+        resolve();
+      };
+      const timer = setTimeout(done, timeoutMs);
+      gone.addEventListener("abort", done);
+      this.#waiters.add(done);
+    });
+  }
+
+  wake(): void {
+    this.version++;
+    for (const waiter of [...this.#waiters]) waiter();
+  }
+}
+
+export class OnlineUsers {
+  readonly #frontend: Frontend;
+  readonly #users = new Map<UserId, OnlineUser>();
+  /** Who of them is in a room. */
+  readonly #inRoom = new Map<RoomId, Set<OnlineUser>>();
+  readonly #toWake = new Set<OnlineUser>();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(frontend: Frontend) {
+    this.#frontend = frontend;
+    this.#timer = setInterval(() => this.#forgetIdle(), USER_IDLE_MS / 4);
+    this.#timer.unref();
+  }
+
+  /** A user with their rooms. Throws when nobody can tell them. */
+  async get(id: UserId): Promise<OnlineUser> {
+    let user = this.#users.get(id);
+    if (user === undefined) {
+      user = new OnlineUser(id);
+      this.#users.set(id, user);
+    }
+    user.usedAt = performance.now();
+    if (user.usedAt - user.loadedAt > USER_ROOMS_REFRESH_MS) {
+      user.loading ??= this.#load(user).finally(() => {
+        user.loading = undefined;
+      });
+      await user.loading;
+    }
+    return user;
+  }
+
+  /** Asks again before the next answer. */
+  refresh(id: UserId): void {
+    const user = this.#users.get(id);
+    if (user !== undefined) user.loadedAt = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Follows a delta, and wakes whom it concerns. */
+  receive(delta: Delta, { sequence }: DeltaMark): void {
+    if (delta.kind === "private") {
+      this.#touch(this.#users.get(delta.user_id), delta.room_id, delta.event !== undefined);
+      return;
+    }
+    if (delta.kind === "receipts") {
+      for (const user of this.#inRoom.get(delta.room_id) ?? []) this.#touch(user, delta.room_id, false);
+      for (const id of usersIn(delta.event.content)) this.#users.get(id)?.countsChanged(delta.room_id);
+      return;
+    }
+    for (const { type, state_key: member, content, unsigned } of delta.events) {
+      if (type !== "m.room.member" || member === undefined || unsigned.order < 0) continue;
+      const user = this.#users.get(member as UserId);
+      if (user === undefined || typeof content.membership !== "string") continue;
+      this.#setMembership(user, delta.room_id, { membership: content.membership, position: unsigned.order, sequence });
+      this.#touch(user, delta.room_id, true);
+    }
+    for (const user of this.#inRoom.get(delta.room_id) ?? []) this.#touch(user, delta.room_id, true);
+  }
+
+  /** Wakes everybody: deltas were missed, or the gateway is about to close. */
+  wakeAll(): void {
+    for (const user of this.#users.values()) {
+      user.loadedAt = Number.NEGATIVE_INFINITY;
+      user.countsChanged();
+      user.wake();
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.wakeAll();
+  }
+
+  async #load(user: OnlineUser): Promise<void> {
+    const askedAt = performance.now();
+    const { rooms } = await this.#frontend.query<RoomsAnswer>(user.id, { op: "rooms" });
+    for (const [room, found] of Object.entries(rooms) as [RoomId, RoomsAnswer["rooms"][RoomId]][]) {
+      this.#setMembership(user, room, { ...found, sequence: undefined });
+    }
+    user.loadedAt = askedAt;
+  }
+
+  #setMembership(user: OnlineUser, room: RoomId, membership: Membership): void {
+    const known = user.rooms.get(room);
+    if (known !== undefined && (known.position >= membership.position || known.membership === membership.membership)) {
+      return;
+    }
+    user.rooms.set(room, membership);
+    const present = this.#inRoom.get(room) ?? new Set();
+    if (membership.membership === "join") this.#inRoom.set(room, present.add(user));
+    else this.#leave(user, room);
+  }
+
+  #leave(user: OnlineUser, room: RoomId): void {
+    const present = this.#inRoom.get(room);
+    present?.delete(user);
+    if (present?.size === 0) this.#inRoom.delete(room);
+  }
+
+  /** What came with the same read of the socket wakes a user once. */
+  #touch(user: OnlineUser | undefined, room: RoomId, counts: boolean): void {
+    if (user === undefined) return;
+    if (counts) user.countsChanged(room);
+    this.#toWake.add(user);
+    if (this.#toWake.size > 1) return;
+    setImmediate(() => {
+      const users = [...this.#toWake];
+      this.#toWake.clear();
+      for (const waking of users) waking.wake();
+    });
+  }
+
+  #forgetIdle(): void {
+    const idleSince = performance.now() - USER_IDLE_MS;
+    for (const [id, user] of this.#users) {
+      if (user.waits || user.usedAt > idleSince) continue;
+      this.#users.delete(id);
+      for (const room of user.rooms.keys()) this.#leave(user, room);
+    }
+  }
+}
+
+function* usersIn(content: ReceiptContent): Generator<UserId> {
+  for (const types of Object.values(content)) {
+    for (const users of Object.values(types)) yield* Object.keys(users ?? {}) as UserId[];
+  }
+}

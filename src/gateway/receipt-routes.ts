@@ -1,0 +1,73 @@
+/** `POST …/receipt/…` and `POST …/read_markers` (Matrix specification, "Receipts", "Fully read markers"). */
+import type { FastifyInstance } from "fastify";
+import { LRUCache } from "lru-cache";
+import { THREADS_CACHED_MAX } from "../limits.ts";
+import { type EventId, eventId, type RoomId, type ThreadId, threadId } from "../matrix/ids.ts";
+import { FULLY_READ, READ, READ_PRIVATE, receiptType } from "../matrix/receipt.ts";
+import { type Api, bodyOf } from "./api.ts";
+import { invalidParam, param } from "./matrix-error.ts";
+
+interface ReceiptParams {
+  readonly room: string;
+  readonly type: string;
+  readonly event: string;
+}
+
+const MARKERS = [FULLY_READ, READ, READ_PRIVATE];
+
+export function receiptRoutes(app: FastifyInstance, api: Api): void {
+  const threadOf = knownThreads(api);
+
+  app.post<{ Params: ReceiptParams }>("/_matrix/client/v3/rooms/:room/receipt/:type/:event", async (request) => {
+    const { user } = api.device(request);
+    const type = param(receiptType, "receipt_type", request.params.type);
+    const event = param(eventId, "event_id", request.params.event);
+    const { thread_id: named } = bodyOf(request);
+    const thread = named === undefined ? undefined : param(threadId, "thread_id", named);
+    if (thread !== undefined && type === FULLY_READ) throw invalidParam(`thread_id: is not allowed with ${FULLY_READ}`);
+    const room = await api.joinedRoom(request);
+    if (thread !== undefined) {
+      const actual = await threadOf(room, event);
+      if (actual !== undefined && actual !== thread) {
+        throw invalidParam(`thread_id: ${event} is not in the thread ${thread}`);
+      }
+    }
+    await api.frontend.send("receipt", room, {
+      user_id: user,
+      receipt_type: type,
+      event_id: event,
+      ...(thread !== undefined && { thread_id: thread }),
+    });
+    return {};
+  });
+
+  app.post<{ Params: { room: string } }>("/_matrix/client/v3/rooms/:room/read_markers", async (request) => {
+    const { user } = api.device(request);
+    const body = bodyOf(request);
+    const receipts = MARKERS.filter((type) => body[type] !== undefined).map((type) => ({
+      user_id: user,
+      receipt_type: type,
+      event_id: param(eventId, type, body[type]),
+    }));
+    const room = await api.joinedRoom(request);
+    if (receipts.length > 0) await api.frontend.send("receipt", room, receipts);
+    return {};
+  });
+}
+
+/** The thread of an event; undefined while the event is not known. Settled for ever once it is (F3). */
+function knownThreads({ frontend }: Api): (room: RoomId, event: EventId) => Promise<ThreadId | undefined> {
+  const cache = new LRUCache<string, ThreadId>({ max: THREADS_CACHED_MAX });
+  return async (room, event) => {
+    const key = `${room} ${event}`;
+    const cached = cache.get(key);
+    if (cached !== undefined) return cached;
+    const answer = await frontend.query<{ threads: Record<EventId, ThreadId | null> }>(room, {
+      op: "threads",
+      event_ids: [event],
+    });
+    const thread = answer.threads[event] ?? undefined;
+    if (thread !== undefined) cache.set(key, thread);
+    return thread;
+  };
+}

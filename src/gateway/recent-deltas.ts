@@ -1,0 +1,152 @@
+/**
+ * The deltas that a gateway got lately, by room and user, so that most `/sync` requests need not ask anyone.
+ *
+ * A cache: bounded in bytes, empty after a start. Whoever comes with a token from before what is here is served from
+ * snapshots.
+ */
+import type { Position } from "../../actors/entry.ts";
+import type { Delta, DeltaMark, EventsDelta, FullyRead } from "../bus/delta-reader.ts";
+import { GATEWAY_LAG_MAX, RECENT_BYTES_MAX } from "../limits.ts";
+import { type OrderedEvent, redacted, redactedBy } from "../matrix/event.ts";
+import type { RoomId, UserId } from "../matrix/ids.ts";
+import type { ReceiptContent } from "../matrix/receipt.ts";
+
+interface Item {
+  readonly sequence: number;
+  readonly room: RoomId;
+  readonly bytes: number;
+  /** Whose alone it is. */
+  readonly user?: UserId;
+  readonly events?: OrderedEvent[];
+  readonly receipts?: ReceiptContent;
+  readonly fullyRead?: FullyRead;
+}
+
+/** What changed in a room for one user, oldest first. */
+export interface RoomChanges {
+  /** Live events. */
+  readonly events: OrderedEvent[];
+  readonly receipts: ReceiptContent[];
+  fullyRead?: FullyRead;
+}
+
+interface Room {
+  readonly items: Item[];
+  /** Position of the newest events delta. */
+  eventsAt: Position;
+}
+
+interface Partition {
+  mark: DeltaMark;
+  /** Everything after this sequence is here. */
+  floor: number;
+}
+
+export class RecentDeltas {
+  readonly #partitions: Partition[];
+  readonly #rooms = new Map<RoomId, Room>();
+  /** All items in order of arrival, with their partitions. */
+  readonly #arrivals = new Set<{ readonly partition: number; readonly item: Item }>();
+  #bytes = 0;
+
+  constructor(partitions: number) {
+    const mark = { sequence: 0, published: 0 };
+    this.#partitions = Array.from({ length: partitions }, () => ({ mark, floor: 0 }));
+  }
+
+  /** What comes after this mark is all here; of what was before, something is missing. */
+  begin(partition: number, mark: DeltaMark): void {
+    this.#partitions[partition] = { mark, floor: mark.sequence };
+  }
+
+  /** How far each partition was read. */
+  marks(): DeltaMark[] {
+    return this.#partitions.map(({ mark }) => mark);
+  }
+
+  add(partition: number, delta: Delta, mark: DeltaMark, bytes: number): void {
+    this.#partitions[partition]!.mark = mark;
+    const item: Item = {
+      sequence: mark.sequence,
+      room: delta.room_id,
+      bytes,
+      ...(delta.kind === "private" && { user: delta.user_id }),
+      ...(delta.kind === "private" && delta.fully_read !== undefined && { fullyRead: delta.fully_read }),
+      ...(delta.kind === "events" && { events: delta.events.filter(({ unsigned }) => unsigned.order >= 0) }),
+      ...(delta.kind !== "events" && delta.event !== undefined && { receipts: delta.event.content }),
+    };
+    let room = this.#rooms.get(delta.room_id);
+    if (room === undefined) {
+      room = { items: [], eventsAt: 0 };
+      this.#rooms.set(delta.room_id, room);
+    }
+    room.items.push(item);
+    if (delta.kind === "events") {
+      room.eventsAt = Math.max(room.eventsAt, delta.position);
+      redact(room, delta);
+    }
+    this.#arrivals.add({ partition, item });
+    this.#bytes += bytes;
+    this.#evict();
+  }
+
+  /**
+   * Whether every change after a mark is here, or will come: another gateway may be a little faster. A mark far ahead is of
+   * another stream.
+   */
+  covers(partition: number, { sequence }: DeltaMark): boolean {
+    const { floor, mark } = this.#partitions[partition]!;
+    return sequence >= floor && sequence <= mark.sequence + GATEWAY_LAG_MAX;
+  }
+
+  /** Whether a room's live events through a position have come. */
+  hasEvents(partition: number, id: RoomId, position: Position): boolean {
+    const room = this.#rooms.get(id);
+    return position <= this.#partitions[partition]!.mark.published || position <= (room?.eventsAt ?? 0);
+  }
+
+  /** What changed in a room after a sequence, as a user may see it; undefined when nothing did. */
+  changes(id: RoomId, user: UserId, after: number): RoomChanges | undefined {
+    const items = this.#rooms.get(id)?.items;
+    if (items === undefined || items.at(-1)!.sequence <= after) return undefined;
+    let first = items.length;
+    while (first > 0 && items[first - 1]!.sequence > after) first--;
+    const changes: RoomChanges = { events: [], receipts: [] };
+    for (const item of items.slice(first)) {
+      if (item.user !== undefined && item.user !== user) continue;
+      if (item.events !== undefined) changes.events.push(...item.events);
+      if (item.receipts !== undefined) changes.receipts.push(item.receipts);
+      if (item.fullyRead !== undefined) changes.fullyRead = item.fullyRead;
+    }
+    return changes;
+  }
+
+  #evict(): void {
+    for (const arrival of this.#arrivals) {
+      if (this.#bytes <= RECENT_BYTES_MAX) return;
+      const { partition, item } = arrival;
+      this.#arrivals.delete(arrival);
+      this.#bytes -= item.bytes;
+      const from = this.#partitions[partition]!;
+      from.floor = Math.max(from.floor, item.sequence);
+      const room = this.#rooms.get(item.room);
+      room?.items.shift();
+      if (room?.items.length === 0) this.#rooms.delete(item.room);
+    }
+  }
+}
+
+/** F11. Content that was taken back is not shown again. */
+function redact({ items }: Room, { events }: EventsDelta): void {
+  for (const because of events) {
+    const target = redactedBy(because);
+    if (target === undefined) continue;
+    for (const { events: held } of items) {
+      const at = held?.findIndex(({ event_id }) => event_id === target) ?? -1;
+      const event = held?.[at];
+      if (held === undefined || event === undefined) continue;
+      const { unsigned, ...rest } = redacted(event, because);
+      held[at] = { ...rest, unsigned: { ...unsigned, order: event.unsigned.order } };
+    }
+  }
+}

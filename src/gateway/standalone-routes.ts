@@ -1,0 +1,163 @@
+/**
+ * Rooms without a homeserver (`--standalone`), to try Tidemark with clients and nothing else.
+ *
+ * There are NO AUTH RULES: whoever has an access token may join any room, and whoever is joined may do everything in it.
+ *
+ * The id of an event is made from its transaction, so one that is sent again is the same event, and the fold drops it (F2):
+ * nothing has to be remembered.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import { partitionOf } from "../bus/partition.ts";
+import type { RoomEvent } from "../frontend/frontend.ts";
+import { SETTLE_MS_MAX } from "../limits.ts";
+import type { MatrixEvent } from "../matrix/event.ts";
+import { eventId, type RoomId, roomId, serverOf, userId } from "../matrix/ids.ts";
+import { type Api, bodyOf } from "./api.ts";
+import { clientEvent, type Transaction } from "./client-event.ts";
+import { badJson, notFound, param } from "./matrix-error.ts";
+
+type Content = Record<string, unknown>;
+type Draft = Pick<RoomEvent, "type" | "content" | "state_key" | "redacts">;
+
+const ROOM = "/_matrix/client/v3/rooms/:room";
+const POLL_MS = 5;
+
+export function standaloneRoutes(app: FastifyInstance, api: Api): void {
+  const send = (request: FastifyRequest, room: RoomId, draft: Draft) => sendEvents(api, request, room, [draft]);
+
+  app.post("/_matrix/client/v3/createRoom", async (request) => {
+    const { user } = api.device(request);
+    const room = param(roomId, "room_id", `!${randomBytes(13).toString("base64url")}:${serverOf(user)}`);
+    await sendEvents(api, request, room, firstEvents(user, bodyOf(request)));
+    return { room_id: room };
+  });
+
+  for (const path of ["/_matrix/client/v3/join/:room", `${ROOM}/join`]) {
+    app.post<{ Params: { room: string } }>(path, async (request) => {
+      const room = param(roomId, "room_id", request.params.room);
+      const { user } = api.device(request);
+      if (!(await api.users.get(user)).isJoined(room)) await send(request, room, membership(user, "join"));
+      return { room_id: room };
+    });
+  }
+
+  app.post(`${ROOM}/leave`, async (request) => {
+    const room = await api.joinedRoom(request);
+    await send(request, room, membership(api.device(request).user, "leave"));
+    return {};
+  });
+
+  app.post(`${ROOM}/invite`, async (request) => {
+    const invited = param(userId, "user_id", bodyOf(request).user_id);
+    await send(request, await api.joinedRoom(request), membership(invited, "invite"));
+    return {};
+  });
+
+  app.put<{ Params: { type: string } }>(`${ROOM}/send/:type/:txn`, async (request) => {
+    const content = bodyOf(request);
+    return send(request, await api.joinedRoom(request), { type: request.params.type, content });
+  });
+
+  app.put<{ Params: { event: string } }>(`${ROOM}/redact/:event/:txn`, async (request) => {
+    const redacts = param(eventId, "event_id", request.params.event);
+    const content = { redacts, ...bodyOf(request) };
+    return send(request, await api.joinedRoom(request), { type: "m.room.redaction", redacts, content });
+  });
+
+  for (const path of [`${ROOM}/state/:type`, `${ROOM}/state/:type/:key`]) {
+    app.put<{ Params: { type: string; key?: string } }>(path, async (request) => {
+      const { type, key = "" } = request.params;
+      const content = bodyOf(request);
+      return send(request, await api.joinedRoom(request), { type, content, state_key: key });
+    });
+    app.get<{ Params: { type: string; key?: string } }>(path, async (request) => {
+      const { type, key = "" } = request.params;
+      const state = await stateOf(api, await api.joinedRoom(request));
+      const found = state.find((event) => event.type === type && event.state_key === key);
+      if (found === undefined) throw notFound("No such state in this room");
+      return found.content;
+    });
+  }
+
+  app.get(`${ROOM}/state`, async (request) => {
+    const room = await api.joinedRoom(request);
+    return (await stateOf(api, room)).map((event) => clientEvent(event, api.device(request), room));
+  });
+}
+
+async function stateOf({ frontend }: Api, room: RoomId): Promise<MatrixEvent[]> {
+  const state: MatrixEvent[] = [];
+  for (let since: number | undefined = 0; since !== undefined; ) {
+    const page: { events: MatrixEvent[]; next?: number } = await frontend.query(room, { op: "state", since });
+    state.push(...page.events);
+    since = page.next;
+  }
+  return state;
+}
+
+function membership(user: string, to: "join" | "leave" | "invite"): Draft {
+  return { type: "m.room.member", state_key: user, content: { membership: to } };
+}
+
+function firstEvents(creator: string, body: Content): Draft[] {
+  const state = (type: string, content: Content): Draft => ({ type, content, state_key: "" });
+  const { name, topic, invite = [], initial_state: initial = [], creation_content: creation } = body;
+  if (!Array.isArray(invite) || !Array.isArray(initial)) throw badJson("invite and initial_state must be arrays");
+  const open = body.preset === "public_chat" || body.visibility === "public";
+  return [
+    state("m.room.create", { ...(creation as Content | undefined), room_version: "11" }),
+    membership(creator, "join"),
+    state("m.room.power_levels", { users: { [creator]: 100 } }),
+    state("m.room.join_rules", { join_rule: open ? "public" : "invite" }),
+    state("m.room.history_visibility", { history_visibility: "shared" }),
+    ...initial.map((given: Partial<Draft>) => state(String(given?.type), given?.content ?? {})),
+    ...(typeof name === "string" ? [state("m.room.name", { name })] : []),
+    ...(typeof topic === "string" ? [state("m.room.topic", { topic })] : []),
+    ...invite.map((invited: unknown) => membership(param(userId, "invite", invited), "invite")),
+  ];
+}
+
+/** Sends events; resolves once what was sent shows in what this gateway serves. */
+async function sendEvents(
+  api: Api,
+  request: FastifyRequest,
+  room: RoomId,
+  drafts: readonly Draft[],
+): Promise<{ event_id: string }> {
+  const { user, id: device_id } = api.device(request);
+  const { txn: transaction_id } = request.params as { txn?: string };
+  const events = drafts.map((draft, i) => ({
+    ...draft,
+    ...(transaction_id !== undefined && { unsigned: { transaction_id, device_id } satisfies Transaction }),
+    event_id: eventIdOf(api, request, i),
+    sender: user,
+    origin_server_ts: Date.now(),
+  }));
+  const positions = await api.frontend.events.send(room, events);
+  const { event_id: id } = events.at(-1)!;
+  await shown(api, room, { id, position: positions.at(-1)! });
+  return { event_id: id };
+}
+
+/** Of a transaction, always the same one. */
+function eventIdOf(api: Api, request: FastifyRequest, index: number): string {
+  const { user, id } = api.device(request);
+  const { txn } = request.params as { txn?: string };
+  const hash = createHash("sha256");
+  if (txn === undefined) hash.update(randomBytes(32));
+  else hash.update(JSON.stringify([user, id, request.url.split("?", 1)[0]]));
+  return `$${hash.update(String(index)).digest("base64url")}`;
+}
+
+async function shown(api: Api, room: RoomId, { id, position }: { id: string; position: number }): Promise<void> {
+  const partition = partitionOf(room, api.frontend.partitions);
+  const deadline = performance.now() + SETTLE_MS_MAX;
+  for (let repeated = false; !repeated && performance.now() < deadline; ) {
+    if (api.recent.hasEvents(partition, room, position)) return;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    type Orders = { readonly orders: Record<string, number | null> };
+    const { orders } = await api.frontend.query<Orders>(room, { op: "orders", event_ids: [id] });
+    repeated = orders[id] != null && orders[id] !== position;
+  }
+}

@@ -1,0 +1,34 @@
+/** `GET /sync`: its parameters. */
+import type { FastifyInstance } from "fastify";
+import * as z from "zod";
+import { SYNC_TIMEOUT_MS_MAX } from "../limits.ts";
+import type { Api } from "./api.ts";
+import { filterParam } from "./filter.ts";
+import { param } from "./matrix-error.ts";
+import { decodeSyncToken } from "./sync-token.ts";
+
+const text = z.string({ error: "must be given once" }).optional();
+const timeout = z.coerce
+  .number({ error: "must be a number of milliseconds" })
+  .min(0, { error: "must not be negative" })
+  .transform((ms) => Math.min(ms, SYNC_TIMEOUT_MS_MAX));
+const flag = z.enum(["true", "false"], { error: "must be true or false" }).optional();
+
+export function syncRoutes(app: FastifyInstance, { frontend, device, sync }: Api): void {
+  app.get("/_matrix/client/v3/sync", async (request) => {
+    const query = request.query as Record<string, unknown>;
+    const since = param(text, "since", query.since);
+    const gone = new AbortController();
+    request.raw.once("close", () => gone.abort());
+    return sync.answer(
+      {
+        device: device(request),
+        since: since === undefined ? undefined : decodeSyncToken(since, frontend.partitions),
+        timeoutMs: param(timeout, "timeout", query.timeout ?? 0),
+        filter: filterParam(param(text, "filter", query.filter)),
+        fullState: param(flag, "full_state", query.full_state) === "true",
+      },
+      gone.signal,
+    );
+  });
+}

@@ -1,0 +1,211 @@
+/** One lane of the tide chart, drawn by uPlot. It is made anew for new data, and only drawn again for another point. */
+import { useEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import type { Chart, HeldMark, Lane } from "../../replay/chart.ts";
+import { colour, colourOf } from "./colours.ts";
+import { alignedSeries, type SeriesLine } from "./series.ts";
+import { number, shortUser } from "./words.ts";
+
+interface LanePlotProps {
+  readonly lane: Lane;
+  readonly chart: Chart;
+  readonly held: readonly HeldMark[];
+  readonly height: number;
+  /** The point, in units of the axis. */
+  readonly now: number;
+  /** Everybody in the chart; their place decides their colour. */
+  readonly users: readonly string[];
+  /** Whose private markers are drawn, and whose unread events are shaded. */
+  readonly user: string | null;
+  /** Whether it shows the labels of the horizontal axis, which all lanes share. */
+  readonly isLabelled: boolean;
+  readonly onSeek: (x: number) => void;
+}
+
+/** Room for the labels of the horizontal axis, px. */
+const LABELS_HEIGHT = 34;
+
+const HELD_RADIUS = 4;
+const DASHES: Readonly<Record<string, number[]>> = { "m.read.private": [6, 4], "m.fully_read": [2, 4] };
+
+export function LanePlot(props: LanePlotProps) {
+  const { lane, chart, height, now, user, isLabelled } = props;
+  const box = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | undefined>(undefined);
+  // What the drawing reads when it is drawn again.
+  const latest = useRef(props);
+  latest.current = props;
+
+  useEffect(() => {
+    const element = box.current!;
+    const draw = () => {
+      plot.current?.destroy();
+      plot.current = plotOf(element, latest);
+    };
+    draw();
+    const scheme = matchMedia("(prefers-color-scheme: dark)");
+    scheme.addEventListener("change", draw);
+    const observer = new ResizeObserver(() =>
+      plot.current?.setSize({ width: element.clientWidth, height: fullHeight(height, isLabelled) }),
+    );
+    observer.observe(element);
+    return () => {
+      scheme.removeEventListener("change", draw);
+      observer.disconnect();
+      plot.current?.destroy();
+      plot.current = undefined;
+    };
+  }, [lane, chart, height, user, isLabelled]);
+  useEffect(() => plot.current?.redraw(false), [now]);
+  const { markers, events } = lane;
+  const label = `${number(events.x.length)} points of events, lines of ${new Set(markers.map(({ user }) => shortUser(user))).size} users. The tables below tell the same.`;
+  return (
+    <div
+      ref={box}
+      class="plot"
+      role="img"
+      aria-label={label}
+      style={{ minHeight: `${fullHeight(height, isLabelled)}px` }}
+    />
+  );
+}
+
+function fullHeight(height: number, isLabelled: boolean): number {
+  return isLabelled ? height + LABELS_HEIGHT : height;
+}
+
+function plotOf(element: HTMLElement, latest: { readonly current: LanePlotProps }): uPlot {
+  const { lane, chart, height, users, user, isLabelled } = latest.current;
+  const markers = lane.markers.filter((marker) => marker.type === "m.read" || marker.user === user);
+  const lines: SeriesLine[] = [
+    { ...lane.events, until: chart.until },
+    { ...lane.backfilled, until: undefined },
+    ...markers.map((marker) => ({ ...marker, until: chart.until })),
+  ];
+  const stepped = uPlot.paths.stepped!({ align: 1 });
+  const series: uPlot.Series[] = [
+    {},
+    { label: "events", stroke: colour("--events"), width: 2, paths: stepped, points: { show: false }, spanGaps: true },
+    { label: "backfilled", stroke: colour("--events"), paths: () => null, points: { show: true, size: 3 } },
+    ...markers.map((marker) => ({
+      label: `${marker.user} ${marker.type}`,
+      stroke: colour(colourOf(users.indexOf(marker.user))),
+      width: marker.user === user ? 3 : user === null ? 1.5 : 0.75,
+      dash: DASHES[marker.type] ?? [],
+      paths: stepped,
+      points: { show: false },
+      spanGaps: true,
+    })),
+  ];
+  const chosen = markers.findIndex((marker) => marker.user === user && marker.type !== "m.fully_read");
+  const axis: uPlot.Axis = {
+    stroke: colour("--text"),
+    grid: { stroke: colour("--grid"), width: 1 },
+    ticks: { stroke: colour("--grid"), width: 1 },
+    font: "12px system-ui, sans-serif",
+  };
+  const plot = new uPlot(
+    {
+      width: element.clientWidth,
+      height: fullHeight(height, isLabelled),
+      ms: 1,
+      legend: { show: false },
+      cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
+      padding: [6, 8, 0, 0],
+      scales: {
+        x: { time: false, range: [chart.from, Math.max(chart.until, chart.from + 1)] },
+        y: { range: (_, low, high) => [low - (high - low) * 0.04 - 1, high + (high - low) * 0.04 + 1] },
+      },
+      axes: [
+        {
+          ...axis,
+          size: isLabelled ? LABELS_HEIGHT : 0,
+          ...(!isLabelled && { ticks: { show: false } }),
+          values: (_, ticks) => ticks.map(isLabelled ? (chart.x === "time" ? timeTick(chart) : compact) : () => ""),
+        },
+        { ...axis, size: 56, space: 24, values: (_, ticks) => ticks.map(compact) },
+      ],
+      series,
+      // What the chosen user has not read lies between the staircase and their line.
+      bands: chosen < 0 ? [] : [{ series: [1, chosen + 3], fill: colour("--unread") }],
+      hooks: { draw: [(drawn) => overlay(drawn, latest.current)] },
+    },
+    alignedSeries(lines) as uPlot.AlignedData,
+    element,
+  );
+  seekable(plot, latest);
+  return plot;
+}
+
+/** As much of a time (UTC) as the window's width asks for. */
+function timeTick({ from, until }: Chart): (at: number) => string {
+  const text = (at: number) => new Date(at).toISOString();
+  if (until - from > 2 * 86_400_000) return (at) => text(at).slice(0, 10);
+  if (until - from > 600_000) return (at) => text(at).slice(11, 16);
+  return until - from > 10_000 ? (at) => text(at).slice(11, 19) : (at) => text(at).slice(17, 21);
+}
+
+function compact(value: number): string {
+  return Math.abs(value) >= 10_000 ? `${(value / 1_000).toLocaleString("en")}k` : value.toLocaleString("en");
+}
+
+/** Held receipts, and the point: what comes after it is veiled. */
+function overlay(plot: uPlot, { held, now }: LanePlotProps): void {
+  const { ctx, bbox } = plot;
+  const x = (value: number) => plot.valToPos(value, "x", true);
+  const y = (value: number) => plot.valToPos(value, "y", true);
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  ctx.clip();
+  ctx.lineWidth = 1.5 * devicePixelRatio;
+  for (const mark of held) {
+    const { ended } = mark;
+    ctx.strokeStyle = colour("--held");
+    ctx.fillStyle = colour("--held");
+    if (ended !== null && ended.x <= now) {
+      ctx.globalAlpha = 0.6;
+      ctx.beginPath();
+      ctx.moveTo(x(mark.x), y(mark.y));
+      ctx.lineTo(x(ended.x), y(ended.y));
+      ctx.stroke();
+      ctx.globalAlpha = 1;
+      circle(ctx, x(ended.x), y(ended.y));
+      ctx.fill();
+    }
+    circle(ctx, x(mark.x), y(mark.y));
+    ctx.fillStyle = colour("--card");
+    ctx.fill();
+    ctx.stroke();
+  }
+  const at = x(now);
+  ctx.fillStyle = colour("--veil");
+  ctx.fillRect(at, bbox.top, bbox.left + bbox.width - at, bbox.height);
+  ctx.strokeStyle = colour("--accent");
+  ctx.beginPath();
+  ctx.moveTo(at, bbox.top);
+  ctx.lineTo(at, bbox.top + bbox.height);
+  ctx.stroke();
+  ctx.restore();
+}
+
+function circle(ctx: CanvasRenderingContext2D, x: number, y: number): void {
+  ctx.beginPath();
+  ctx.arc(x, y, HELD_RADIUS * devicePixelRatio, 0, 2 * Math.PI);
+}
+
+/** Pressing anywhere moves the point there, dragging moves it along. */
+function seekable(plot: uPlot, latest: { readonly current: LanePlotProps }): void {
+  const { over } = plot;
+  const seek = (event: PointerEvent) => {
+    const { left } = over.getBoundingClientRect();
+    latest.current.onSeek(plot.posToVal(event.clientX - left, "x"));
+  };
+  over.addEventListener("pointerdown", (event) => {
+    over.setPointerCapture(event.pointerId);
+    seek(event);
+  });
+  over.addEventListener("pointermove", (event) => {
+    if (over.hasPointerCapture(event.pointerId)) seek(event);
+  });
+}

@@ -1,0 +1,22 @@
+/** How the page writes ids, times and steps. */
+import { UNTOLD } from "../../../actors/entry.ts";
+import type { Step } from "../../replay/step.ts";
+import { shortId, stepChanges, stepWhat, timeText } from "../../replay/text.ts";
+
+export { shortId, stepChanges, stepWhat, timeText };
+
+/** The localpart, as far as it is plain. */
+export function shortUser(user: string): string {
+  const colon = user.indexOf(":");
+  return colon > 1 ? user.slice(0, colon) : user;
+}
+
+export function number(value: number): string {
+  return value.toLocaleString("en");
+}
+
+export function markerName({ type, thread }: Pick<Step, "type" | "thread">): string {
+  if (thread === null) return `${type}, unthreaded`;
+  if (thread === UNTOLD) return `${type}, thread not told`;
+  return thread === "main" ? `${type}, main timeline` : `${type}, thread ${shortId(thread)}`;
+}

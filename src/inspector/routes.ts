@@ -1,0 +1,189 @@
+/**
+ * The inspector on the gateway: the page under `/inspect/`, and what it asks for under `/inspect/api/`. Read-only.
+ *
+ *     GET  /inspect/api/rooms?search=            rooms of the log, the busiest first
+ *     GET  /inspect/api/rooms/:room?q=<request>  an answer about one room; the request as JSON (`src/replay/inspect.ts`)
+ *     GET  /inspect/api/rooms/:room/follow       server-sent events: `grown`, whenever entries came
+ *     POST /inspect/api/session                  { token } → the session cookie
+ */
+import { existsSync } from "node:fs";
+import type { ServerResponse } from "node:http";
+import { join } from "node:path";
+import compress from "@fastify/compress";
+import fastifyStatic from "@fastify/static";
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
+import type { Logger } from "pino";
+import type { Bus } from "../bus/connection.ts";
+import { reasonOf } from "../errors.ts";
+import { INSPECT_HEARTBEAT_MS, INSPECT_TELL_MS } from "../limits.ts";
+import { type RoomId, roomId } from "../matrix/ids.ts";
+import { inspect, inspectRequest } from "../replay/inspect.ts";
+import { Admission, type InspectAccess } from "./admission.ts";
+import { InspectedRooms } from "./rooms.ts";
+
+export interface InspectorOptions {
+  readonly nc: Bus;
+  readonly partitions: number;
+  readonly access: InspectAccess;
+  readonly log: Logger;
+  /** Where the built page is; the package's own without it. */
+  readonly page?: string;
+}
+
+/** Nothing from any other host, no inline script, no frame around it. */
+const HEADERS = {
+  "content-security-policy":
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; worker-src 'self'; " +
+    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "no-referrer",
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-resource-policy": "same-origin",
+};
+
+/** Names of assets hold a hash of their content. */
+const ASSETS = /[/\\]assets[/\\]/;
+const ASSET_CACHE = "public, max-age=31536000, immutable";
+
+/** Beside the compiled program, or where a checkout builds it. */
+function builtPage(): string {
+  const found = ["../../inspector", "../../dist/inspector"]
+    .map((path) => join(import.meta.dirname, path))
+    .find((path) => existsSync(join(path, "index.html")));
+  if (found === undefined) throw new Error("the inspector's page is not built: run `npm run build`");
+  return found;
+}
+
+export function inspectorRoutes(options: InspectorOptions): FastifyPluginAsync {
+  const { nc, partitions, log, page = builtPage() } = options;
+  const admission = new Admission(options.access);
+  return async (app) => {
+    const rooms = new InspectedRooms({
+      nc,
+      partitions,
+      onError: (room, error) => log.error({ room, reason: reasonOf(error) }, "a room can't be inspected"),
+    });
+    const streams = new Set<ServerResponse>();
+    app.addHook("preClose", async () => {
+      for (const stream of streams) stream.end();
+      rooms.close();
+    });
+    app.addHook("onRequest", async (_, reply) => {
+      reply.headers(HEADERS);
+    });
+    // One route with and without the slash at the end; the page's own links need it.
+    app.get("/inspect", async (request, reply) =>
+      /^\/inspect(?:\?|$)/.test(request.url) ? reply.redirect("/inspect/", 308) : reply.sendFile("index.html"),
+    );
+    await app.register(fastifyStatic, {
+      root: page,
+      prefix: "/inspect/",
+      preCompressed: true,
+      cacheControl: false,
+      setHeaders: (response, path) => {
+        response.setHeader("cache-control", ASSETS.test(path) ? ASSET_CACHE : "no-cache");
+      },
+    });
+    app.post("/inspect/api/session", { bodyLimit: 4_096 }, async (request, reply) => {
+      const { token } = (request.body ?? {}) as { token?: unknown };
+      const cookie = admission.cookieFor(token, request.protocol === "https");
+      if (cookie === undefined) return await refuse(reply);
+      return await reply.header("set-cookie", cookie).send({ ok: true });
+    });
+    await app.register(async (api) => {
+      await api.register(compress, { threshold: 1_024 });
+      api.addHook("onRequest", async (request, reply) => {
+        reply.header("cache-control", "no-store");
+        if (!admission.admits(request)) await refuse(reply);
+      });
+      api.get("/inspect/api/rooms", async (request) => {
+        const { search } = request.query as { search?: string };
+        return await rooms.list(search ?? "");
+      });
+      api.get("/inspect/api/rooms/:room", async (request, reply) => await answer(rooms, request, reply));
+      api.get("/inspect/api/rooms/:room/follow", async (request, reply) => {
+        if (await follow(rooms, request, reply)) {
+          streams.add(reply.raw);
+          reply.raw.on("close", () => streams.delete(reply.raw));
+        }
+        return reply;
+      });
+    });
+  };
+}
+
+async function refuse(reply: FastifyReply): Promise<FastifyReply> {
+  return await reply.code(401).send({ errcode: "M_UNAUTHORIZED", error: "the admin token is needed" });
+}
+
+function roomOf(request: FastifyRequest): RoomId | undefined {
+  const room = roomId.safeParse((request.params as { room: string }).room);
+  return room.success ? room.data : undefined;
+}
+
+async function answer(rooms: InspectedRooms, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  const room = roomOf(request);
+  if (room === undefined) return await notFound(reply);
+  let json: unknown;
+  try {
+    json = JSON.parse((request.query as { q?: string }).q ?? "");
+  } catch {
+    json = undefined;
+  }
+  const asked = inspectRequest.safeParse(json);
+  if (!asked.success) {
+    const issue = asked.error.issues[0];
+    return await reply
+      .code(400)
+      .send({ errcode: "M_INVALID_PARAM", error: `q: ${issue?.path.join(".")} ${issue?.message}` });
+  }
+  if (asked.data.op === "summary") return await reply.send({ answer: await rooms.summary(room) });
+  const history = await rooms.history(room);
+  if (history === undefined) return await notFound(reply);
+  return { answer: inspect(history, asked.data) };
+}
+
+async function notFound(reply: FastifyReply): Promise<FastifyReply> {
+  return await reply.code(404).send({ errcode: "M_NOT_FOUND", error: "the log has no such room" });
+}
+
+/**
+ * Says how far the room is, at once and whenever it has grown. The page asks for what it shows of that.
+ * Resolves to whether a stream was begun.
+ */
+async function follow(rooms: InspectedRooms, request: FastifyRequest, reply: FastifyReply): Promise<boolean> {
+  const room = roomOf(request);
+  const history = room === undefined ? undefined : await rooms.history(room);
+  if (room === undefined || history === undefined) {
+    await notFound(reply);
+    return false;
+  }
+  reply.hijack();
+  const { raw } = reply;
+  raw.writeHead(200, {
+    ...HEADERS,
+    "content-type": "text/event-stream",
+    "cache-control": "no-store",
+    "x-accel-buffering": "no",
+  });
+  let waiting: NodeJS.Timeout | undefined;
+  const tell = () => {
+    waiting = undefined;
+    // A reader that is slow is told less often, and misses nothing: it asks for what it shows.
+    if (raw.writableNeedDrain) return;
+    const { position, entries } = history;
+    raw.write(`event: grown\ndata: ${JSON.stringify({ position, entries })}\n\n`);
+  };
+  const silence = rooms.listen(room, () => {
+    waiting ??= setTimeout(tell, INSPECT_TELL_MS);
+  });
+  raw.on("drain", tell);
+  const heartbeat = setInterval(() => raw.write(": still here\n\n"), INSPECT_HEARTBEAT_MS);
+  raw.on("close", () => {
+    silence();
+    clearTimeout(waiting);
+    clearInterval(heartbeat);
+  });
+  tell();
+  return true;
+}

@@ -1,0 +1,56 @@
+/** Copies logs out of a broker into a file. */
+import type { Bus } from "../bus/connection.ts";
+import { partitionOf } from "../bus/partition.ts";
+import { partitionCount } from "../bus/streams.ts";
+import type { RoomId } from "../matrix/ids.ts";
+import { LogFileWriter } from "./log-file.ts";
+import { LogLineWriter, type Scope } from "./log-lines.ts";
+import { busSource } from "./source.ts";
+
+export interface ExportOptions {
+  readonly room?: RoomId;
+  readonly partition?: number;
+  readonly out: string;
+  /** Leaves out message content. */
+  readonly redact: boolean;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export interface Exported {
+  readonly records: number;
+  readonly entries: number;
+}
+
+/** Writes what the logs hold now. The file appears when it is complete. */
+export async function exportLog(nc: Bus, options: ExportOptions): Promise<Exported> {
+  const { room, partition, out, redact, onProgress } = options;
+  const partitions = await partitionCount(nc);
+  const scope: Scope = room !== undefined ? { room } : partition !== undefined ? { partition } : { all: true };
+  const source = await busSource(nc, {
+    ...(room !== undefined && { room, partition: partitionOf(room, partitions) }),
+    ...(partition !== undefined && { partition }),
+  });
+  if (room !== undefined && source.total === 0) throw new Error(`the log has no room ${room}`);
+
+  const lines = new LogLineWriter(redact);
+  const file = new LogFileWriter(out);
+  let records = 0;
+  let entries = 0;
+  try {
+    await file.write(lines.header({ partitions, scope, redacted: redact }));
+    await source.read(
+      (scanned) => {
+        records++;
+        entries += scanned.record.entries.length;
+        return file.write(lines.record(scanned));
+      },
+      { onProgress: (done) => onProgress?.(done, source.total) },
+    );
+    await file.write(lines.end());
+    await file.close();
+  } catch (error) {
+    await file.discard();
+    throw error;
+  }
+  return { records, entries };
+}

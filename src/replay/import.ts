@@ -1,0 +1,132 @@
+/**
+ * Copies a file's records into the logs of a broker, at the positions that they had, or not at all.
+ *
+ * A position is a sequence of its partition's log, and a log counts from 1 without holes. So a file can be imported when
+ * it has every record of its partitions from the first on, and the logs hold nothing else: either nothing, or the
+ * same records up to some point (an import that was interrupted), from where this one goes on. Every append names the
+ * sequence that it expects before it, so that nobody else can append in between.
+ */
+import type { Bus } from "../bus/connection.ts";
+import { appendAt } from "../bus/log-append.ts";
+import { logEnd, scanLog } from "../bus/log-scan.ts";
+import { encodeRecord } from "../bus/record.ts";
+import { prepareBus } from "../bus/streams.ts";
+import { TidemarkError } from "../errors.ts";
+import { IMPORT_RECORDS_MAX } from "../limits.ts";
+import { fileBytes, readLogFile } from "./log-file.ts";
+import type { LogHeader, LogLine } from "./log-lines.ts";
+
+export interface ImportOptions {
+  readonly path: string;
+  /** Bytes of the file. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export interface Imported {
+  readonly header: LogHeader;
+  /** Records that were appended; those that stood there already are not among them. */
+  readonly records: number;
+  readonly entries: number;
+}
+
+export async function importLog(nc: Bus, { path, onProgress }: ImportOptions): Promise<Imported> {
+  const total = await fileBytes(path);
+  // The whole file first: nothing is appended of a damaged one, or of one whose positions can't be kept.
+  const { header, last } = await survey(path);
+  await prepareBus(nc, { partitions: header.partitions });
+  const present = await presentRecords(nc, path, last);
+
+  let records = 0;
+  let entries = 0;
+  let pending: Promise<void>[] = [];
+  const settle = async () => {
+    const appended = pending;
+    pending = [];
+    await Promise.all(appended);
+  };
+  await readLogFile(path, {
+    onBytes: (bytes) => onProgress?.(bytes, total),
+    onRecord: async ({ partition, room, record }) => {
+      if (record.sequence <= (present.get(partition) ?? 0)) return;
+      records++;
+      entries += record.entries.length;
+      pending.push(appendAt(nc, { partition, room, record }));
+      if (pending.length >= IMPORT_RECORDS_MAX) await settle();
+    },
+  });
+  await settle();
+  return { header, records, entries };
+}
+
+/** Reads the file through. Returns each partition's last sequence. */
+async function survey(path: string): Promise<{ header: LogHeader; last: Map<number, number> }> {
+  const last = new Map<number, number>();
+  let header: LogHeader | undefined;
+  await readLogFile(path, {
+    onHeader: (read) => {
+      header = read;
+    },
+    onRecord: ({ partition, record: { sequence } }) => {
+      const before = last.get(partition) ?? 0;
+      if (sequence !== before + 1) {
+        throw refusal(
+          `partition ${partition} lacks records ${before + 1} to ${sequence - 1}, so positions can't be kept. ` +
+            "Export the whole partition (--partition or --all), or read this file with replay --file.",
+        );
+      }
+      last.set(partition, sequence);
+    },
+  });
+  return { header: header!, last };
+}
+
+/** How many records of each partition stand in the log already. Throws when they are not the file's own. */
+async function presentRecords(nc: Bus, path: string, last: ReadonlyMap<number, number>): Promise<Map<number, number>> {
+  const present = new Map<number, number>();
+  for (const [partition, through] of last) {
+    const { sequence } = await logEnd(nc, partition);
+    if (sequence > through) {
+      throw refusal(
+        `the log of partition ${partition} has ${sequence} records, the file ${through}: it is another log, or a newer one`,
+      );
+    }
+    present.set(partition, sequence);
+  }
+  if ([...present.values()].every((sequence) => sequence === 0)) return present;
+
+  const compare = async (wanted: readonly LogLine[]) => {
+    const { partition, record } = wanted[0]!;
+    let index = 0;
+    await scanLog(nc, { partition, from: record.sequence, until: wanted.at(-1)!.record.sequence }, (found) => {
+      if (!sameRecord(wanted[index++]!, found)) {
+        throw refusal(`the log of partition ${partition} has another record ${found.record.sequence} than the file`);
+      }
+    });
+  };
+  let chunk: LogLine[] = [];
+  const flush = async () => {
+    const wanted = chunk;
+    chunk = [];
+    if (wanted.length > 0) await compare(wanted);
+  };
+  await readLogFile(path, {
+    onRecord: async (line) => {
+      if (line.record.sequence > present.get(line.partition)!) return;
+      if (chunk.length >= IMPORT_RECORDS_MAX || (chunk[0] !== undefined && chunk[0].partition !== line.partition)) {
+        await flush();
+      }
+      chunk.push(line);
+    },
+  });
+  await flush();
+  return present;
+}
+
+function sameRecord(a: LogLine, b: LogLine): boolean {
+  const bytes = ({ record: { at, entries } }: LogLine) => encodeRecord(at, entries);
+  return a.room === b.room && a.record.sequence === b.record.sequence && Buffer.compare(bytes(a), bytes(b)) === 0;
+}
+
+function refusal(reason: string): TidemarkError {
+  return new TidemarkError("BUS_MISMATCH", `nothing was imported: ${reason}`);
+}

@@ -1,0 +1,15 @@
+/** Text that comes in pieces → its lines, without their ends. Throws when one has more than `charsMax` characters. */
+export async function* linesOf(pieces: AsyncIterable<string>, charsMax: number): AsyncGenerator<string> {
+  let rest = "";
+  for await (const piece of pieces) {
+    rest += piece;
+    let begin = 0;
+    for (let end = rest.indexOf("\n"); end >= 0; end = rest.indexOf("\n", begin)) {
+      yield rest.slice(begin, end);
+      begin = end + 1;
+    }
+    rest = rest.slice(begin);
+    if (rest.length > charsMax) throw new Error(`a line has more than ${charsMax} characters`);
+  }
+  if (rest !== "") yield rest;
+}

@@ -1,0 +1,228 @@
+/**
+ * A log as lines of JSON: what `export` writes, and `import`, `replay --file` and the page read.
+ *
+ *     {"tidemark":"log","v":1,"partitions":8,"scope":{"room":"!a:b"},"redacted":false,"crc":"…"}
+ *     {"partition":3,"sequence":17,"room":"!a:b","at":1795295119726,"entries":[…],"crc":"…"}      one line a record
+ *     {"records":1,"entries":4,"crc":"…"}                                                         the last line
+ *
+ * `entries` are the tuples of the log (DESIGN 4.3), so nothing is lost. Each `crc` is the CRC-32 of its line without it,
+ * begun with the `crc` of the line before: a line that was changed, moved, lost or added is found at its own number, and
+ * a file that was cut off lacks its last line. This finds accidents, not malice.
+ *
+ * Nothing here does I/O, so that the inspector's page reads files too.
+ */
+import { BACKFILLED, type Entry, type EventEntry, LIVE, type LogRecord, RECEIPT, STATE } from "../../actors/entry.ts";
+import { reasonOf } from "../errors.ts";
+import { ENTRIES_PER_RECORD_MAX } from "../limits.ts";
+import type { MatrixEvent } from "../matrix/event.ts";
+import { type RoomId, roomId } from "../matrix/ids.ts";
+import { crc32 } from "./crc32.ts";
+
+/** Versions of the file: 1, the first. */
+const VERSION = 1;
+const RECEIPT_ITEMS = 7;
+
+export type Scope = { readonly room: string } | { readonly partition: number } | { readonly all: true };
+
+export interface LogHeader {
+  /** The partition count of the broker that it was exported from. */
+  readonly partitions: number;
+  readonly scope: Scope;
+  /** Whether message content was left out. */
+  readonly redacted: boolean;
+}
+
+export interface LogLine {
+  readonly partition: number;
+  readonly room: RoomId;
+  readonly record: LogRecord;
+}
+
+/** A file that isn't what `export` wrote: which line, and why. */
+export class DamagedLogError extends Error {
+  readonly line: number;
+
+  constructor(line: number, reason: string) {
+    super(`line ${line}: ${reason}`);
+    this.name = "DamagedLogError";
+    this.line = line;
+  }
+}
+
+export class LogLineWriter {
+  readonly #redact: boolean;
+  #crc = 0;
+  #records = 0;
+  #entries = 0;
+
+  constructor(redact: boolean) {
+    this.#redact = redact;
+  }
+
+  header(header: LogHeader): string {
+    const { partitions, scope, redacted } = header;
+    return this.#line({ tidemark: "log", v: VERSION, partitions, scope, redacted });
+  }
+
+  record({ partition, room, record: { sequence, at, entries } }: LogLine): string {
+    this.#records++;
+    this.#entries += entries.length;
+    const shown = this.#redact ? entries.map(withoutContent) : entries;
+    return this.#line({ partition, sequence, room, at, entries: shown });
+  }
+
+  end(): string {
+    return this.#line({ records: this.#records, entries: this.#entries });
+  }
+
+  #line(value: object): string {
+    const text = JSON.stringify(value).slice(0, -1);
+    this.#crc = crc32(text, this.#crc);
+    return `${text},"crc":"${hex(this.#crc)}"}\n`;
+  }
+}
+
+/** Takes the lines of a file one by one, in their order. */
+export class LogLineReader {
+  header: LogHeader | undefined;
+  #line = 0;
+  #crc = 0;
+  #records = 0;
+  #entries = 0;
+  #ended = false;
+  readonly #sequences = new Map<number, number>();
+
+  /** The record on this line; undefined for the first and last line. Throws `DamagedLogError`. */
+  read(line: string): LogLine | undefined {
+    this.#line++;
+    if (this.#ended) throw this.#damaged("something follows the last line");
+    const value = this.#parse(line);
+    if (this.header === undefined) {
+      this.header = this.#header(value);
+      return undefined;
+    }
+    if (!("sequence" in value)) {
+      this.#end(value);
+      return undefined;
+    }
+    const read = this.#record(value);
+    this.#records++;
+    this.#entries += read.record.entries.length;
+    return read;
+  }
+
+  /** After the last line. Throws when the file stops before its end. */
+  finish(): void {
+    if (!this.#ended) {
+      this.#line++;
+      throw this.#damaged(this.header === undefined ? "the file is empty" : "the file is cut off here");
+    }
+  }
+
+  #parse(line: string): Record<string, unknown> {
+    const match = /^(\{.*),"crc":"([0-9a-f]{8})"\}$/su.exec(line);
+    if (match === null)
+      throw this.#damaged(this.#line === 1 ? "this is no log that tidemark exported" : "it is cut off");
+    const crc = crc32(match[1]!, this.#crc);
+    if (hex(crc) !== match[2]) {
+      throw this.#damaged("its checksum is wrong: it was changed, or lines are missing before it");
+    }
+    this.#crc = crc;
+    try {
+      return JSON.parse(`${match[1]}}`) as Record<string, unknown>;
+    } catch (error) {
+      throw this.#damaged(`it is not JSON: ${reasonOf(error)}`);
+    }
+  }
+
+  #header(value: Record<string, unknown>): LogHeader {
+    const { tidemark, v, partitions, scope, redacted } = value;
+    if (tidemark !== "log") throw this.#damaged("this is no log that tidemark exported");
+    if (v !== VERSION) throw this.#damaged(`the file's version is ${String(v)}, this Tidemark reads ${VERSION}`);
+    if (!isCount(partitions) || partitions < 1 || typeof scope !== "object" || scope === null) {
+      throw this.#damaged("its partition count or scope is missing");
+    }
+    return { partitions, scope: scope as Scope, redacted: redacted === true };
+  }
+
+  #record(value: Record<string, unknown>): LogLine {
+    const { partition, sequence, at, entries } = value;
+    const room = roomId.safeParse(value.room);
+    if (!room.success) throw this.#damaged("it is of no room");
+    if (!isCount(partition) || partition >= this.header!.partitions) throw this.#damaged("it is of no partition");
+    if (!isCount(sequence) || sequence <= (this.#sequences.get(partition) ?? 0)) {
+      throw this.#damaged(`its sequence ${String(sequence)} does not follow the one before`);
+    }
+    this.#sequences.set(partition, sequence);
+    if (typeof at !== "number") throw this.#damaged("its clock is missing");
+    if (!Array.isArray(entries) || entries.length === 0 || entries.length > ENTRIES_PER_RECORD_MAX) {
+      throw this.#damaged("its entries are missing");
+    }
+    const strange = entries.findIndex((entry) => !isEntry(entry));
+    if (strange >= 0) throw this.#damaged(`its entry ${strange} is of an unknown kind`);
+    return { partition, room: room.data, record: { sequence, at, entries: entries as Entry[] } };
+  }
+
+  #end({ records, entries }: Record<string, unknown>): void {
+    if (records !== this.#records || entries !== this.#entries) {
+      throw this.#damaged(`it counts ${String(records)} records, the file has ${this.#records}`);
+    }
+    this.#ended = true;
+  }
+
+  #damaged(reason: string): DamagedLogError {
+    return new DamagedLogError(this.#line, reason);
+  }
+}
+
+function isEntry(entry: unknown): boolean {
+  if (!Array.isArray(entry)) return false;
+  const [kind, event] = entry as unknown[];
+  if (kind === RECEIPT)
+    return entry.length === RECEIPT_ITEMS && entry.slice(1, 4).every((id) => typeof id === "string");
+  if (kind !== LIVE && kind !== BACKFILLED && kind !== STATE) return false;
+  if (typeof event !== "object" || event === null) return false;
+  const { event_id, type, sender, content } = event as Record<string, unknown>;
+  return (
+    [event_id, type, sender].every((text) => typeof text === "string") &&
+    typeof content === "object" &&
+    content !== null
+  );
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function hex(crc: number): string {
+  return crc.toString(16).padStart(8, "0");
+}
+
+/** What a fold reads of an event's content: relations, redactions, membership, server ACL. All else is left out. */
+function withoutContent(entry: Entry): Entry {
+  if (entry[0] === RECEIPT) return entry;
+  const [kind, event] = entry;
+  const { event_id, type, sender, origin_server_ts, state_key, redacts, room_id, content } = event;
+  const kept: Record<string, unknown> = {};
+  if (typeof content.redacts === "string") kept.redacts = content.redacts;
+  if (type === "m.room.member") kept.membership = content.membership;
+  if (type === "m.room.server_acl") {
+    for (const key of ["allow", "deny", "allow_ip_literals"]) if (key in content) kept[key] = content[key];
+  }
+  const relation = content["m.relates_to"];
+  if (typeof relation === "object" && relation !== null) {
+    const { rel_type, event_id } = relation as Record<string, unknown>;
+    kept["m.relates_to"] = { rel_type, event_id };
+  }
+  const shown: MatrixEvent = {
+    event_id,
+    type,
+    sender,
+    origin_server_ts,
+    content: kept,
+    ...(state_key !== undefined && { state_key }),
+    ...(redacts !== undefined && { redacts }),
+    ...(room_id !== undefined && { room_id }),
+  };
+  return [kind, shown] satisfies EventEntry;
+}

@@ -1,0 +1,45 @@
+/** How far every partition is, as its log, its owner's answers and its delta stream tell. */
+import { type Position, sequenceOf } from "../../actors/entry.ts";
+import type { Bus } from "../bus/connection.ts";
+import { publishedThrough } from "../bus/deltas.ts";
+import { logEnd, newestRecord } from "../bus/log-scan.ts";
+import { partitionCount } from "../bus/streams.ts";
+import { askRoom } from "./ask.ts";
+
+export interface PartitionStatus {
+  readonly partition: number;
+  readonly records: number;
+  /** Sequence of the newest record; 0 for none. */
+  readonly last: number;
+  /** Its clock, ms since 1970. */
+  readonly at: number | null;
+  /**
+   * Through which sequence the owner has folded, as far as a query tells: it is asked about the newest record's room,
+   * so a smaller sequence means that the newest record is not folded yet. null when nobody answers.
+   */
+  readonly folded: number | null;
+  /** Everything through this position is known to be published. Newer changes may be, too. */
+  readonly published: Position;
+}
+
+export async function partitionStatuses(nc: Bus): Promise<PartitionStatus[]> {
+  const partitions = await partitionCount(nc);
+  return await Promise.all(
+    Array.from({ length: partitions }, async (_, partition) => {
+      const { records, sequence } = await logEnd(nc, partition);
+      const newest = sequence === 0 ? undefined : await newestRecord(nc, partition, sequence);
+      const answer =
+        newest === undefined
+          ? undefined
+          : await askRoom(nc, newest.room, { op: "orders", event_ids: [] }).catch(() => undefined);
+      return {
+        partition,
+        records,
+        last: sequence,
+        at: newest?.record.at ?? null,
+        folded: answer === undefined ? null : sequenceOf(Number(answer.position)),
+        published: await publishedThrough(nc, partition),
+      };
+    }),
+  );
+}

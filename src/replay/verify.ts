@@ -1,0 +1,230 @@
+/**
+ * Verify: folds rooms from their log, and compares the orders and markers with what their live owner answers, and with
+ * what the delta stream says was published. The first difference ends it.
+ *
+ *     log ──fold──▶ rooms ──┬── orders, snapshots of the owner, at the same position
+ *                           └── deltas that are still kept, and the `previous` chain between them
+ *
+ * The system may be at work meanwhile: an owner that is ahead is followed by folding on to exactly its position; one
+ * that is behind is given `VERIFY_WAIT_MS`.
+ */
+import { setTimeout as delay } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
+import { receiptEvent } from "../../actors/changes.ts";
+import { sequenceOf } from "../../actors/entry.ts";
+import { type Marker, publishedOrder } from "../../actors/markers.ts";
+import type { Room } from "../../actors/room.ts";
+import type { Bus } from "../bus/connection.ts";
+import { logEnd, scanDeltas, scanLog } from "../bus/log-scan.ts";
+import { partitionOf } from "../bus/partition.ts";
+import { partitionCount } from "../bus/streams.ts";
+import { QUERY_EVENT_IDS_MAX, VERIFY_WAIT_MS } from "../limits.ts";
+import type { EventId, RoomId, UserId } from "../matrix/ids.ts";
+import { FULLY_READ, READ, READ_PRIVATE, type ReceiptContent } from "../matrix/receipt.ts";
+import { askRoom } from "./ask.ts";
+import { Difference } from "./difference.ts";
+import { FoldedRooms } from "./folded-rooms.ts";
+import { PublishedDeltas } from "./published.ts";
+
+/** Pause between two looks at something that is behind. */
+const LOOK_AGAIN_MS = 100;
+
+export interface VerifyOptions {
+  /** All rooms without it. */
+  readonly room?: RoomId;
+  readonly onProgress?: (done: number, total: number) => void;
+  /** How long something may be behind the log, ms. */
+  readonly waitMs?: number;
+}
+
+export interface Verified {
+  readonly rooms: number;
+  readonly entries: number;
+  readonly orders: number;
+  readonly markers: number;
+  readonly deltas: number;
+}
+
+/** Throws the first `Difference`. */
+export async function verify(nc: Bus, options: VerifyOptions): Promise<Verified> {
+  const { room, waitMs = VERIFY_WAIT_MS } = options;
+  const partitions = await partitionCount(nc);
+  const chosen = room === undefined ? Array.from({ length: partitions }, (_, i) => i) : [partitionOf(room, partitions)];
+  const ends = await Promise.all(chosen.map((partition) => logEnd(nc, partition, room)));
+  const total = ends.reduce((sum, { records }) => sum + records, 0);
+  if (room !== undefined && total === 0) throw new Error(`the log has no room ${room}`);
+
+  const sum = { rooms: 0, entries: 0, orders: 0, markers: 0, deltas: 0 };
+  let done = 0;
+  for (const [i, partition] of chosen.entries()) {
+    if (ends[i]!.sequence === 0) continue;
+    const verification = new Verification(nc, partition, waitMs);
+    const counted = () => options.onProgress?.(++done, total);
+    await verification.foldThrough(ends[i]!.sequence, room, counted);
+    await verification.compareAnswers();
+    await verification.compareDeltas();
+    const { rooms, entries } = verification.folded;
+    sum.rooms += rooms.size;
+    sum.entries += entries;
+    sum.orders += verification.orders;
+    sum.markers += verification.markers;
+    sum.deltas += verification.deltas;
+  }
+  return sum;
+}
+
+class Verification {
+  readonly #nc: Bus;
+  readonly #partition: number;
+  readonly #waitMs: number;
+  readonly folded = new FoldedRooms();
+  orders = 0;
+  markers = 0;
+  deltas = 0;
+
+  constructor(nc: Bus, partition: number, waitMs: number) {
+    this.#nc = nc;
+    this.#partition = partition;
+    this.#waitMs = waitMs;
+  }
+
+  async foldThrough(until: number, room: RoomId | undefined, folded: () => void): Promise<void> {
+    await scanLog(this.#nc, { partition: this.#partition, until, ...(room !== undefined && { room }) }, (scanned) => {
+      this.folded.fold(scanned.room, scanned.record);
+      folded();
+    });
+  }
+
+  async compareAnswers(): Promise<void> {
+    for (const room of this.folded.rooms.values()) {
+      const ids = Array.from(room.events, ([id]) => id);
+      for (let from = 0; from < ids.length; from += QUERY_EVENT_IDS_MAX) {
+        await this.#compareOrders(room, ids.slice(from, from + QUERY_EVENT_IDS_MAX));
+      }
+      const answer = await this.#answerAt(room, { op: "snapshot", timeline_limit: 0 });
+      this.#compareMarkers(room, "", markersOf(room, [READ]), answer.receipts);
+      const users = new Set<UserId>();
+      for (const { user, type } of room.markers) if (type !== READ) users.add(user);
+      for (const user of users) await this.#comparePrivate(room, user);
+    }
+  }
+
+  async #compareOrders(room: Room, ids: readonly EventId[]): Promise<void> {
+    const { orders } = await this.#answerAt(room, { op: "orders", event_ids: ids });
+    for (const id of ids) {
+      const expected = room.events.get(id)!.order;
+      const answered = (orders as Record<string, unknown>)[id];
+      this.orders++;
+      if (answered !== expected) {
+        throw new Difference(room.id, `${id} has order ${expected} in the log, the owner answers ${String(answered)}`);
+      }
+    }
+  }
+
+  async #comparePrivate(room: Room, user: UserId): Promise<void> {
+    const answer = await this.#answerAt(room, { op: "snapshot", user_id: user, timeline_limit: 0 });
+    const own = markersOf(room, [READ_PRIVATE]).filter((marker) => marker.user === user);
+    this.#compareMarkers(room, "private ", own, answer.private);
+    const fullyRead = room.markers.get(user, FULLY_READ, null);
+    const expected = fullyRead && { event_id: fullyRead.event, order: publishedOrder(fullyRead) };
+    this.markers += fullyRead === undefined ? 0 : 1;
+    if (!isDeepStrictEqual(answer.fully_read, expected)) {
+      throw new Difference(
+        room.id,
+        `the m.fully_read of ${user} is ${JSON.stringify(expected)} in the log, the owner answers ${JSON.stringify(answer.fully_read)}`,
+      );
+    }
+  }
+
+  #compareMarkers(room: Room, kind: string, markers: readonly Marker[], answered: unknown): void {
+    const expected = placesIn(receiptEvent(markers).content);
+    const found = placesIn((answered ?? {}) as ReceiptContent);
+    for (const key of new Set([...expected.keys(), ...found.keys()])) {
+      this.markers++;
+      if (expected.get(key) === found.get(key)) continue;
+      throw new Difference(
+        room.id,
+        `the ${kind}marker ${key} is ${expected.get(key) ?? "nowhere"} in the log, the owner answers ${found.get(key) ?? "nowhere"}`,
+      );
+    }
+  }
+
+  /** An answer at the very position through which the room is folded here. */
+  async #answerAt(room: Room, query: object): Promise<Record<string, unknown>> {
+    const deadline = performance.now() + this.#waitMs;
+    for (;;) {
+      const answer = await askRoom(this.#nc, room.id, query);
+      const position = Number(answer.position);
+      if (position === room.position) return answer;
+      if (position > room.position) {
+        await this.#foldOn(room, position);
+        if (position === room.position) return answer;
+        throw new Difference(room.id, `the owner is at position ${position}, where the log has no entry of the room`);
+      }
+      if (performance.now() > deadline) {
+        throw new Difference(
+          room.id,
+          `the owner has folded through position ${position}, the log has ${room.position}`,
+        );
+      }
+      await delay(LOOK_AGAIN_MS);
+    }
+  }
+
+  async #foldOn(room: Room, position: number): Promise<void> {
+    const { sequence } = await logEnd(this.#nc, this.#partition, room.id);
+    await scanLog(
+      this.#nc,
+      {
+        partition: this.#partition,
+        room: room.id,
+        from: sequenceOf(room.position) + 1,
+        until: Math.min(sequenceOf(position), sequence),
+      },
+      (scanned) => this.folded.fold(scanned.room, scanned.record),
+    );
+  }
+
+  async compareDeltas(): Promise<void> {
+    const published = new PublishedDeltas(this.folded);
+    const deadline = performance.now() + this.#waitMs;
+    let next = 1;
+    for (;;) {
+      const last = await scanDeltas(this.#nc, { partition: this.#partition, from: next }, (delta) =>
+        published.read(delta),
+      );
+      next = last + 1;
+      const lacking = published.lacking(Date.now());
+      if (lacking === undefined) break;
+      if (performance.now() > deadline) throw lacking;
+      await delay(LOOK_AGAIN_MS);
+    }
+    for (const [room, position] of published.beyond()) {
+      const { sequence } = await logEnd(this.#nc, this.#partition, room);
+      if (sequence < sequenceOf(position)) {
+        throw new Difference(
+          room,
+          `it is published through position ${position}, and its log ends with record ${sequence}`,
+        );
+      }
+    }
+    this.deltas = published.deltas;
+  }
+}
+
+function markersOf(room: Room, types: readonly string[]): Marker[] {
+  return [...room.markers].filter(({ type }) => types.includes(type));
+}
+
+/** `user type thread` → where the marker is shown. */
+function placesIn(content: ReceiptContent): Map<string, string> {
+  const places = new Map<string, string>();
+  for (const [event, types] of Object.entries(content)) {
+    for (const [type, users] of Object.entries(types)) {
+      for (const [user, { order, thread_id, ts }] of Object.entries(users)) {
+        places.set(`${user} ${type} ${thread_id ?? "unthreaded"}`, `at ${event}, order ${order}, ts ${ts}`);
+      }
+    }
+  }
+  return places;
+}

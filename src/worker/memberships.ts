@@ -1,0 +1,53 @@
+/**
+ * Which rooms of a partition each user has a membership in, and since when: for whoever serves users, not rooms.
+ *
+ * It follows the rooms' own membership (F10), so it says nothing that the fold does not.
+ */
+import { type Entry, type Position, RECEIPT } from "../../actors/entry.ts";
+import type { Room } from "../../actors/room.ts";
+import type { RoomId, UserId } from "../matrix/ids.ts";
+
+export interface Membership {
+  /** `join`, `leave`, `invite` …, as the member event says. */
+  readonly membership: string;
+  /** The entry that changed it; one that only changed a display name is none. */
+  readonly position: Position;
+}
+
+/** Those that a store has. */
+export interface StoredMemberships {
+  roomsOf(user: UserId): Iterable<readonly [room: RoomId, row: readonly [membership: string, position: Position]]>;
+}
+
+export class Memberships {
+  readonly #stored: StoredMemberships;
+  /** What changed since this process claimed the partition. */
+  readonly #changed = new Map<UserId, Map<RoomId, Membership>>();
+
+  constructor(stored: StoredMemberships) {
+    this.#stored = stored;
+  }
+
+  of(user: UserId): ReadonlyMap<RoomId, Membership> {
+    const rooms = new Map<RoomId, Membership>();
+    for (const [room, [membership, position]] of this.#stored.roomsOf(user)) rooms.set(room, { membership, position });
+    for (const [room, membership] of this.#changed.get(user) ?? []) rooms.set(room, membership);
+    return rooms;
+  }
+
+  /** Follows an entry that was just folded. */
+  note(room: Room, position: Position, entry: Entry): void {
+    if (entry[0] === RECEIPT) return;
+    const [, event] = entry;
+    if (event.type !== "m.room.member" || event.state_key === undefined) return;
+    const user = event.state_key as UserId;
+    const membership = room.members.get(user);
+    if (membership === undefined) return;
+    let rooms = this.#changed.get(user);
+    if (rooms === undefined) {
+      rooms = new Map();
+      this.#changed.set(user, rooms);
+    }
+    if (rooms.get(room.id)?.membership !== membership) rooms.set(room.id, { membership, position });
+  }
+}

@@ -1,0 +1,379 @@
+/**
+ * What is read, from orders alone: the cases that Element's test plan for ordering lists, and what no client gets right
+ * without orders, as a table. In every case timestamps contradict the orders, and each is run with its events and receipts
+ * handed over in the given sequence, the other way round, and receipts first.
+ */
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { type HeldEvent, ReadState } from "../../src/frontend/index.ts";
+
+const ME = "@me:a.org";
+const OTHER = "@other:a.org";
+
+/** An event; the larger its order, the older its timestamp says it is. */
+function event(id: string, order: number, more: Partial<HeldEvent> = {}): HeldEvent {
+  const timestamps = { origin_server_ts: 1_000_000 - order };
+  const content = { msgtype: "m.text", body: id };
+  return { event_id: id, type: "m.room.message", sender: OTHER, content, ...timestamps, ...more, unsigned: { order } };
+}
+
+const relation = (rel_type: string, event_id: string) => ({ body: "", "m.relates_to": { rel_type, event_id } });
+const inThread = (id: string, order: number, root: string) => event(id, order, { content: relation("m.thread", root) });
+const reaction = (id: string, order: number, target: string) =>
+  event(id, order, { type: "m.reaction", content: relation("m.annotation", target) });
+const edit = (id: string, order: number, target: string) =>
+  event(id, order, { content: relation("m.replace", target) });
+
+interface Receipt {
+  readonly on: string;
+  readonly order: number;
+  readonly thread?: string;
+  readonly type?: string;
+  readonly user?: string;
+}
+
+function content({ on, order, thread, type = "m.read", user = ME }: Receipt) {
+  const data = { ts: 500_000 - order, order, ...(thread !== undefined && { thread_id: thread }) };
+  return { [on]: { [type]: { [user]: data } } };
+}
+
+interface Case {
+  readonly title: string;
+  /** In the sequence of their arrival. */
+  readonly events: readonly HeldEvent[];
+  readonly receipts: readonly Receipt[];
+  readonly read: readonly string[];
+  readonly unread: readonly string[];
+  readonly counts: { readonly total: number; readonly main: number; readonly threads?: Record<string, number> };
+}
+
+const MAIN3 = [event("$1", 10), event("$2", 20), event("$3", 30)];
+const THREAD = [event("$root", 10), inThread("$t1", 20, "$root"), inThread("$t2", 30, "$root")];
+
+const CASES: readonly Case[] = [
+  {
+    title: "no receipt",
+    events: MAIN3,
+    receipts: [],
+    read: [],
+    unread: ["$1", "$2", "$3"],
+    counts: { total: 3, main: 3 },
+  },
+  {
+    title: "main: a receipt on the last event in sync order",
+    events: MAIN3,
+    receipts: [{ on: "$3", order: 30 }],
+    read: ["$1", "$2", "$3"],
+    unread: [],
+    counts: { total: 0, main: 0 },
+  },
+  {
+    title: "main: a receipt on an event that is not the last in sync order, though the newest by timestamp",
+    events: MAIN3,
+    receipts: [{ on: "$1", order: 10 }],
+    read: ["$1"],
+    unread: ["$2", "$3"],
+    counts: { total: 2, main: 2 },
+  },
+  {
+    title: "main: events that arrived in another sequence than their orders",
+    events: [event("$3", 30), event("$1", 10), event("$2", 20)],
+    receipts: [{ on: "$2", order: 20 }],
+    read: ["$1", "$2"],
+    unread: ["$3"],
+    counts: { total: 1, main: 1 },
+  },
+  {
+    title: "main: a threaded receipt reads the main timeline, and no thread",
+    events: [...THREAD, event("$m", 40)],
+    receipts: [{ on: "$m", order: 40, thread: "main" }],
+    read: ["$root", "$m"],
+    unread: ["$t1", "$t2"],
+    counts: { total: 2, main: 0, threads: { $root: 2 } },
+  },
+  {
+    title: "main: an unthreaded receipt reads the threads too, up to its order",
+    events: [...THREAD, event("$m", 25)],
+    receipts: [{ on: "$m", order: 25 }],
+    read: ["$root", "$t1", "$m"],
+    unread: ["$t2"],
+    counts: { total: 1, main: 0, threads: { $root: 1 } },
+  },
+  {
+    title: "thread: a receipt on the last event of the thread",
+    events: [...THREAD, event("$m", 40)],
+    receipts: [{ on: "$t2", order: 30, thread: "$root" }],
+    read: ["$t1", "$t2"],
+    unread: ["$root", "$m"],
+    counts: { total: 2, main: 2 },
+  },
+  {
+    title: "thread: a receipt on an event that is not the thread's last",
+    events: THREAD,
+    receipts: [{ on: "$t1", order: 20, thread: "$root" }],
+    read: ["$t1"],
+    unread: ["$root", "$t2"],
+    counts: { total: 2, main: 1, threads: { $root: 1 } },
+  },
+  {
+    title: "thread: a receipt in one thread reads nothing of another",
+    events: [...THREAD, event("$other", 12), inThread("$o1", 22, "$other")],
+    receipts: [{ on: "$t2", order: 30, thread: "$root" }],
+    read: ["$t1", "$t2"],
+    unread: ["$root", "$other", "$o1"],
+    counts: { total: 3, main: 2, threads: { $other: 1 } },
+  },
+  {
+    title: "root: a receipt on it in the main timeline reads it, and not its thread",
+    events: THREAD,
+    receipts: [{ on: "$root", order: 10, thread: "main" }],
+    read: ["$root"],
+    unread: ["$t1", "$t2"],
+    counts: { total: 2, main: 0, threads: { $root: 2 } },
+  },
+  {
+    title: "root: an unthreaded receipt on it reads nothing after it",
+    events: [event("$before", 5), ...THREAD],
+    receipts: [{ on: "$root", order: 10 }],
+    read: ["$before", "$root"],
+    unread: ["$t1", "$t2"],
+    counts: { total: 2, main: 0, threads: { $root: 2 } },
+  },
+  {
+    title: "reaction: a receipt on one reads up to it, and it never counts",
+    events: [...MAIN3, reaction("$r", 40, "$1"), event("$4", 50), reaction("$r2", 60, "$1")],
+    receipts: [{ on: "$r", order: 40 }],
+    read: ["$1", "$2", "$3", "$r"],
+    unread: ["$4", "$r2"],
+    counts: { total: 1, main: 1 },
+  },
+  {
+    title: "reaction: one to an event of a thread is in that thread",
+    events: [...THREAD, reaction("$r", 40, "$t2")],
+    receipts: [{ on: "$r", order: 40, thread: "$root" }],
+    read: ["$t1", "$t2", "$r"],
+    unread: ["$root"],
+    counts: { total: 1, main: 1 },
+  },
+  {
+    title: "reaction: one to a thread's root is in the main timeline",
+    events: [...THREAD, reaction("$r", 40, "$root")],
+    receipts: [{ on: "$r", order: 40, thread: "main" }],
+    read: ["$root", "$r"],
+    unread: ["$t1", "$t2"],
+    counts: { total: 2, main: 0, threads: { $root: 2 } },
+  },
+  {
+    title: "edit: a receipt on one reads up to it, and it never counts",
+    events: [...MAIN3, edit("$e", 40, "$1"), event("$4", 50)],
+    receipts: [{ on: "$e", order: 40 }],
+    read: ["$1", "$2", "$3", "$e"],
+    unread: ["$4"],
+    counts: { total: 1, main: 1 },
+  },
+  {
+    title: "edit: a receipt on the edited event does not read what came before the edit",
+    events: [...MAIN3, edit("$e", 40, "$1")],
+    receipts: [{ on: "$1", order: 10 }],
+    read: ["$1"],
+    unread: ["$2", "$3", "$e"],
+    counts: { total: 2, main: 2 },
+  },
+  {
+    title: "edit: one of an event of a thread is in that thread",
+    events: [...THREAD, edit("$e", 40, "$t1")],
+    receipts: [{ on: "$e", order: 40, thread: "$root" }],
+    read: ["$t1", "$t2", "$e"],
+    unread: ["$root"],
+    counts: { total: 1, main: 1 },
+  },
+  {
+    title: "missing: a receipt for an event that the client lacks reads by its order",
+    events: MAIN3,
+    receipts: [{ on: "$nowhere", order: 25 }],
+    read: ["$1", "$2"],
+    unread: ["$3"],
+    counts: { total: 1, main: 1 },
+  },
+  {
+    title: "missing: a threaded receipt for an event that the client lacks",
+    events: THREAD,
+    receipts: [{ on: "$nowhere", order: 25, thread: "$root" }],
+    read: ["$t1"],
+    unread: ["$root", "$t2"],
+    counts: { total: 2, main: 1, threads: { $root: 1 } },
+  },
+  {
+    title: "late: an event that arrives late is unread when its order is beyond the receipt",
+    events: [event("$1", 10), event("$3", 30), event("$late", 40)],
+    receipts: [{ on: "$3", order: 30 }],
+    read: ["$1", "$3"],
+    unread: ["$late"],
+    counts: { total: 1, main: 1 },
+  },
+  {
+    title: "late: one from before the room's history is read",
+    events: [...MAIN3, event("$old", -7)],
+    receipts: [],
+    read: ["$old"],
+    unread: ["$1", "$2", "$3"],
+    counts: { total: 3, main: 3 },
+  },
+  {
+    title: "late: a receipt on one from before the room's history has order 0, and reads nothing else",
+    events: [...MAIN3, event("$old", -7)],
+    receipts: [{ on: "$old", order: 0 }],
+    read: ["$old"],
+    unread: ["$1", "$2", "$3"],
+    counts: { total: 3, main: 3 },
+  },
+  {
+    title: "forward only: the receipt that is further stands, whichever is told last",
+    events: MAIN3,
+    receipts: [
+      { on: "$3", order: 30 },
+      { on: "$1", order: 10 },
+    ],
+    read: ["$1", "$2", "$3"],
+    unread: [],
+    counts: { total: 0, main: 0 },
+  },
+  {
+    title: "private: a private receipt reads like a public one, and the further of both counts",
+    events: MAIN3,
+    receipts: [
+      { on: "$1", order: 10 },
+      { on: "$2", order: 20, type: "m.read.private" },
+    ],
+    read: ["$1", "$2"],
+    unread: ["$3"],
+    counts: { total: 1, main: 1 },
+  },
+  {
+    title: "private: m.fully_read reads nothing",
+    events: MAIN3,
+    receipts: [{ on: "$3", order: 30, type: "m.fully_read" }],
+    read: [],
+    unread: ["$1", "$2", "$3"],
+    counts: { total: 3, main: 3 },
+  },
+  {
+    title: "own: what the user sent is read, and somebody else's receipt is nothing to them",
+    events: [event("$1", 10), event("$mine", 20, { sender: ME }), event("$3", 30)],
+    receipts: [{ on: "$3", order: 30, user: OTHER }],
+    read: ["$mine"],
+    unread: ["$1", "$3"],
+    counts: { total: 2, main: 2 },
+  },
+  {
+    title: "redaction: a redacted event counts no more, and neither does the redaction",
+    events: [...MAIN3, event("$x", 40, { type: "m.room.redaction", redacts: "$2", content: {} })],
+    receipts: [{ on: "$1", order: 10 }],
+    read: ["$1"],
+    unread: ["$2", "$3", "$x"],
+    counts: { total: 1, main: 1 },
+  },
+  {
+    title: "state: it never counts",
+    events: [event("$1", 10), event("$s", 20, { type: "m.room.name", state_key: "" })],
+    receipts: [],
+    read: [],
+    unread: ["$1", "$s"],
+    counts: { total: 1, main: 1 },
+  },
+];
+
+const ways: Record<string, (state: ReadState, given: Case) => void> = {
+  "as they came": (state, { events, receipts }) => {
+    for (const held of events) state.note(held);
+    for (const receipt of receipts) state.apply(content(receipt));
+  },
+  "receipts first": (state, { events, receipts }) => {
+    for (const receipt of receipts) state.apply(content(receipt));
+    for (const held of events) state.note(held);
+  },
+  "the other way round, and twice": (state, { events, receipts }) => {
+    for (let time = 0; time < 2; time++) {
+      for (const held of events.toReversed()) state.note(held);
+      for (const receipt of receipts.toReversed()) state.apply(content(receipt));
+    }
+  },
+};
+
+const read = suite("read and unread");
+
+for (const given of CASES) {
+  for (const [way, tell] of Object.entries(ways)) {
+    read(`${given.title} (${way})`, () => {
+      const state = new ReadState();
+      tell(state, given);
+      for (const id of given.read) assert.is(state.isRead(id, ME), true, `${id} is read`);
+      for (const id of given.unread) assert.is(state.isRead(id, ME), false, `${id} is unread`);
+      const { total, main, threads } = state.unread(ME);
+      const counts = { total, main, threads: Object.fromEntries(threads) };
+      assert.equal(counts, { threads: {}, ...given.counts });
+    });
+  }
+}
+
+read.run();
+
+const state = suite("read state");
+
+state("an event that isn't held has no answer, and one with an order needs not be held", () => {
+  const room = new ReadState();
+  room.apply(content({ on: "$2", order: 20 }));
+  assert.is(room.isRead("$1", ME), null);
+  assert.is(room.order("$1"), undefined);
+  assert.is(room.isRead(event("$1", 10), ME), true);
+  assert.is(room.isRead(event("$3", 30), ME), false);
+  assert.is(room.order("$1"), 10);
+});
+
+state("an event or a receipt without an order says nothing", () => {
+  const room = new ReadState();
+  room.note({ ...event("$1", 10), unsigned: {} });
+  room.apply({ $1: { "m.read": { [ME]: { ts: 5 } } } });
+  assert.is(room.size, 0);
+  assert.is(room.readUpTo(ME), undefined);
+});
+
+state("how far a user has read is told by thread, and unthreaded", () => {
+  const room = new ReadState();
+  room.apply(content({ on: "$2", order: 20 }));
+  room.apply(content({ on: "$t", order: 30, thread: "$root" }));
+  assert.is(room.readUpTo(ME), 20);
+  assert.is(room.readUpTo(ME, "main"), 20);
+  assert.is(room.readUpTo(ME, "$root"), 30);
+  assert.is(room.readUpTo(OTHER, "main"), undefined);
+});
+
+state("readers are those with a receipt at or after the event, in its thread or unthreaded", () => {
+  const room = new ReadState();
+  for (const held of THREAD) room.note(held);
+  room.apply(content({ on: "$t2", order: 30, thread: "$root", user: "@thread:a.org" }));
+  room.apply(content({ on: "$t1", order: 20, user: "@unthreaded:a.org" }));
+  room.apply(content({ on: "$root", order: 10, thread: "main", user: "@main:a.org" }));
+  assert.equal(room.readers("$t1").sort(), ["@thread:a.org", "@unthreaded:a.org"]);
+  assert.equal(room.readers("$root").sort(), ["@main:a.org", "@unthreaded:a.org"]);
+  assert.equal(room.readers("$t2"), ["@thread:a.org"]);
+  assert.equal(room.readers("$nowhere"), []);
+});
+
+state("a redacted event keeps its thread and its order", () => {
+  const room = new ReadState();
+  for (const held of THREAD) room.note(held);
+  room.note({ ...event("$t2", 30, { content: {} }), unsigned: { order: 30, redacted_because: {} } });
+  assert.is(room.thread("$t2"), "$root");
+  assert.is(room.order("$t2"), 30);
+  assert.is(room.unread(ME).threads.get("$root"), 1);
+});
+
+state("counts end at a thousand", () => {
+  const room = new ReadState();
+  for (let i = 1; i <= 1_500; i++) room.note(event(`$${i}`, i));
+  assert.is(room.unread(ME).total, 1_000);
+  assert.is(room.unread(ME).main, 1_000);
+});
+
+state.run();

@@ -1,0 +1,226 @@
+/** The library against a real broker and a real Tidemark: snapshot, deltas, gaps, and what is lost. */
+import { setTimeout as delay } from "node:timers/promises";
+import { pack } from "msgpackr";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { connect, type Frontend, type RoomChange, type RoomView } from "../../src/frontend/index.ts";
+import { eventually, message, receipt, rejects, startTidemark, token } from "../support/harness.ts";
+
+const ROOM = "!room:a.org";
+const OTHER_ROOM = "!other:a.org";
+const BOB = "@bob:b.org";
+const CAROL = "@carol:a.org";
+
+const live = (view: RoomView, what: () => unknown) => eventually(what, `${view.room} shows it`);
+
+/** Everything that a view tells from now on. */
+function changesOf(view: RoomView): RoomChange[] {
+  const changes: RoomChange[] = [];
+  view.subscribe((change) => changes.push(change));
+  return changes;
+}
+
+const room = suite("room view");
+
+room("a room is a snapshot, and follows from then on", async () => {
+  await using tidemark = await startTidemark();
+  await tidemark.sent("event", ROOM, [message("$1"), message("$2")]);
+  await tidemark.sent("receipt", ROOM, receipt(BOB, "$1"));
+  await using frontend = await connect({ nats: tidemark.url });
+  await using view = await frontend.room(ROOM);
+  assert.is(view.isRead("$1", BOB), true);
+  assert.is(view.isRead("$2", BOB), false);
+  assert.is(view.unread(BOB).total, 1);
+
+  const changes = changesOf(view);
+  await tidemark.sent("event", ROOM, message("$3"));
+  await tidemark.sent("receipt", ROOM, receipt(BOB, "$3"));
+  await live(view, () => view.isRead("$3", BOB) === true);
+  assert.is(view.unread(BOB).total, 0);
+  assert.ok(view.order("$3")! > view.order("$2")!);
+  assert.equal(view.readers("$2"), [BOB]);
+  assert.equal(
+    changes.map(({ kind }) => kind),
+    ["events", "receipts"],
+  );
+});
+
+room("many rooms share one subscription, and none hears of another", async () => {
+  await using tidemark = await startTidemark({ partitions: 1, roles: ["ingress", "worker"] });
+  await using frontend = await connect({ nats: tidemark.url });
+  await using one = await frontend.room(ROOM);
+  await using other = await frontend.room(OTHER_ROOM);
+  const changes = changesOf(other);
+  await tidemark.sent("event", ROOM, message("$1"));
+  await live(one, () => one.order("$1") !== undefined);
+  await tidemark.sent("event", OTHER_ROOM, message("$2"));
+  await live(other, () => other.order("$2") !== undefined);
+  assert.is(other.order("$1"), undefined);
+  assert.is(changes.length, 1);
+  const { state } = await tidemark.jsm.streams.info("TIDEMARK_DELTAS_0");
+  assert.is(state.consumer_count, 1);
+});
+
+room("private receipts and the fully-read marker are in the view of their user, and in no other", async () => {
+  await using tidemark = await startTidemark();
+  await tidemark.sent("event", ROOM, [message("$1"), message("$2")]);
+  await tidemark.sent("receipt", ROOM, receipt(CAROL, "$1", { receipt_type: "m.read.private" }));
+  await using frontend = await connect({ nats: tidemark.url });
+  await using own = await frontend.room(ROOM, { userId: CAROL });
+  await using others = await frontend.room(ROOM, { userId: BOB });
+  assert.is(own.isRead("$1", CAROL), true);
+  assert.is(others.isRead("$1", CAROL), false);
+  await tidemark.sent("receipt", ROOM, [
+    receipt(CAROL, "$2", { receipt_type: "m.read.private" }),
+    receipt(CAROL, "$2", { receipt_type: "m.fully_read" }),
+  ]);
+  await live(own, () => own.isRead("$2", CAROL));
+  assert.is(own.markers.get(CAROL as never, "m.fully_read", null)?.event, "$2");
+  await tidemark.sent("receipt", ROOM, receipt(BOB, "$2"));
+  await live(others, () => others.isRead("$2", BOB));
+  assert.is(others.isRead("$2", CAROL), false);
+  assert.equal(others.markers.of(CAROL as never), []);
+});
+
+room("a gap in `previous` leads to a snapshot", async () => {
+  await using tidemark = await startTidemark({ partitions: 1 });
+  await using frontend = await connect({ nats: tidemark.url });
+  await using view = await frontend.room(ROOM);
+  const changes = changesOf(view);
+  const far = Number.MAX_SAFE_INTEGER;
+  const event = { type: "m.receipt", content: {} };
+  const delta = { v: 1, room_id: ROOM, position: far, previous: far - 1, event };
+  await tidemark.nc.jetstream().publish(`tidemark.client.0.${token(ROOM)}.receipts`, Uint8Array.from(pack(delta)));
+  await live(view, () => changes.some(({ kind }) => kind === "snapshot"));
+});
+
+room("a delta that is there already is dropped", async () => {
+  await using tidemark = await startTidemark({ partitions: 1 });
+  await tidemark.sent("event", ROOM, message("$1"));
+  await using frontend = await connect({ nats: tidemark.url });
+  await using view = await frontend.room(ROOM);
+  const changes = changesOf(view);
+  const deltas = await tidemark.jsm.streams.getMessage("TIDEMARK_DELTAS_0", { seq: 1 });
+  await tidemark.nc.jetstream().publish(deltas.subject, deltas.data);
+  await tidemark.sent("event", ROOM, message("$2"));
+  await live(view, () => view.order("$2") !== undefined);
+  assert.is(changes.length, 1);
+});
+
+room("after the broker was away, the deltas go on where they stopped", async () => {
+  await using tidemark = await startTidemark();
+  await using frontend = await connect({ nats: tidemark.url });
+  await using view = await frontend.room(ROOM);
+  await tidemark.sent("event", ROOM, message("$1"));
+  await live(view, () => view.order("$1") !== undefined);
+  const changes = changesOf(view);
+  await tidemark.restartBroker();
+  const send = () => tidemark.send("event", ROOM, message("$2")).catch(() => ({ ok: false }));
+  await eventually(async () => (await Promise.race([send(), delay(500, { ok: false })])).ok, "sent");
+  await live(view, () => view.order("$2") !== undefined);
+  assert.ok(changes.every(({ kind }) => kind === "events"));
+});
+
+room("past the deltas' retention there is a snapshot", async () => {
+  await using tidemark = await startTidemark({ partitions: 1 });
+  await using frontend = await connect({ nats: tidemark.url });
+  await using view = await frontend.room(ROOM);
+  await tidemark.sent("event", ROOM, message("$1"));
+  await live(view, () => view.order("$1") !== undefined);
+  const changes = changesOf(view);
+  // Deltas come and are gone before any reader can have them.
+  const { config } = await tidemark.jsm.streams.info("TIDEMARK_DELTAS_0");
+  await tidemark.jsm.streams.update("TIDEMARK_DELTAS_0", { ...config, subjects: ["nobody.publishes.this"] });
+  const sent = tidemark.sent("event", ROOM, [message("$2"), message("$3")]);
+  await sent;
+  await tidemark.jsm.streams.purge("TIDEMARK_DELTAS_0", { seq: 1_000 });
+  await tidemark.jsm.streams.update("TIDEMARK_DELTAS_0", config);
+  await tidemark.sent("event", ROOM, message("$4"));
+  await live(view, () => view.order("$4") !== undefined && view.order("$2") !== undefined);
+  assert.ok(changes.some(({ kind }) => kind === "snapshot"));
+});
+
+room("iteration gives every change, and ends when the view is closed", async () => {
+  await using tidemark = await startTidemark();
+  await using frontend = await connect({ nats: tidemark.url });
+  const view = await frontend.room(ROOM);
+  const kinds: string[] = [];
+  const reading = (async () => {
+    for await (const { kind } of view) kinds.push(kind);
+  })();
+  await tidemark.sent("event", ROOM, message("$1"));
+  await tidemark.sent("receipt", ROOM, receipt(BOB, "$1"));
+  await live(view, () => kinds.length === 2);
+  await view[Symbol.asyncDispose]();
+  await reading;
+  assert.equal(kinds, ["events", "receipts"]);
+});
+
+room("membership is that of the snapshot, and follows member events", async () => {
+  await using tidemark = await startTidemark();
+  const member = (id: string, membership: string) =>
+    message(id, { type: "m.room.member", state_key: BOB, sender: BOB, content: { membership } });
+  await tidemark.sent("event", ROOM, member("$1", "join"));
+  await using frontend = await connect({ nats: tidemark.url });
+  await using view = await frontend.room(ROOM);
+  assert.is(view.members.get(BOB), "join");
+  await tidemark.sent("event", ROOM, member("$2", "leave"));
+  await live(view, () => view.members.get(BOB) === "leave");
+});
+
+room("a room of more markers than one answer holds is whole", async () => {
+  await using tidemark = await startTidemark();
+  await tidemark.sent("event", ROOM, message("$1"));
+  const users = Array.from({ length: 10_000 }, (_, i) => `@user-of-some-length-${i}:server.example.org`);
+  for (let from = 0; from < users.length; from += 1_000) {
+    const part = users.slice(from, from + 1_000);
+    await tidemark.sent(
+      "receipt",
+      ROOM,
+      part.map((user) => receipt(user, "$1")),
+    );
+  }
+  await using frontend = await connect({ nats: tidemark.url });
+  await using view = await frontend.room(ROOM);
+  await live(view, () => view.readers("$1").length === users.length);
+});
+
+room.run();
+
+const sending = suite("sending");
+
+async function withFrontend(test: (frontend: Frontend) => Promise<void>): Promise<void> {
+  await using tidemark = await startTidemark();
+  await using frontend = await connect({ nats: tidemark.url });
+  await test(frontend);
+}
+
+sending("receipts and events are stored when their promise is kept, and say where", () =>
+  withFrontend(async (frontend) => {
+    const event = { event_id: "$1", type: "m.room.message", sender: BOB, origin_server_ts: 1, content: {} };
+    const [position] = await frontend.events.send(ROOM, event);
+    const receipts = { room_id: ROOM, user_id: CAROL, receipt_type: "m.read", event_id: "$1" } as const;
+    assert.ok((await frontend.receipts.send(receipts)) > position!);
+    await using view = await frontend.room(ROOM);
+    await live(view, () => view.isRead("$1", CAROL));
+    assert.is(view.order("$1"), position);
+  }),
+);
+
+sending("what is refused says why, and whether to try again", () =>
+  withFrontend(async (frontend) => {
+    const receipts = { room_id: ROOM, user_id: "nobody", receipt_type: "m.read", event_id: "$1" } as const;
+    const error = await rejects(frontend.receipts.send(receipts), "M_INVALID_PARAM");
+    assert.match(error.message, /user_id/);
+    assert.is((error as Error & { shouldRetry(): boolean }).shouldRetry(), false);
+    await rejects(frontend.events.send("no room", []), "M_INVALID_PARAM");
+    await rejects(frontend.room("no room"), "M_INVALID_PARAM");
+  }),
+);
+
+sending("without a broker, or without a Tidemark on it, there is an error that may pass", async () => {
+  const error = await rejects(connect({ nats: "nats://127.0.0.1:1" }), "BUS_UNAVAILABLE");
+  assert.is((error as Error & { shouldRetry(): boolean }).shouldRetry(), true);
+});
+
+sending.run();

@@ -1,0 +1,95 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { runCli } from "../support/cli-process.ts";
+import { BOB, output, ROOM, story, tidemarkCommand } from "../support/commands.ts";
+import { eventually, message, receipt, startTidemark } from "../support/harness.ts";
+
+const withoutTime = (line: string) => line.slice("1970-01-01 00:00:00.000  ".length);
+
+const commands = suite("commands");
+
+commands("replay a room: lines, JSON, filters, a part, the state, the reason", async () => {
+  await using tidemark = await startTidemark({ partitions: 1 });
+  await story(tidemark);
+  const nats = ["--nats", tidemark.url];
+  const lines = await output(["replay", ROOM, ...nats]);
+  assert.equal(lines.map(withoutTime), [
+    "1024  ordered    @alice:a.org  m.room.message $1  order 1024",
+    "2048  advanced   @bob:a.org  m.read $1  marker none → 1024",
+    "3072  held       @bob:a.org  m.read $3 in main  its event is not in the log yet",
+    "4096  ordered    @alice:a.org  m.room.message $2  order 4096",
+    "5120  ordered    @alice:a.org  m.room.message $3  order 5120  released @bob:a.org m.read in main of 3072: marker none → 5120",
+  ]);
+
+  const json = (await output(["replay", ROOM, "--json", ...nats])).map((line) => JSON.parse(line));
+  assert.equal(
+    json.map(({ room, position, outcome }) => [room, position, outcome]),
+    [
+      [ROOM, 1024, "ordered"],
+      [ROOM, 2048, "advanced"],
+      [ROOM, 3072, "held"],
+      [ROOM, 4096, "ordered"],
+      [ROOM, 5120, "ordered"],
+    ],
+  );
+  assert.equal(json[4].settled[0].to, { event: "$3", order: 5120 });
+
+  const shown = async (...args: string[]) =>
+    (await output(["replay", ROOM, ...args], { TIDEMARK_NATS: tidemark.url })).map((line) =>
+      Number(withoutTime(line).split(" ")[0]),
+    );
+  assert.equal(await shown("--user", "@bob"), [2048, 3072, 5120]);
+  assert.equal(await shown("--from", "2048", "--until", "4096"), [2048, 3072, 4096]);
+  assert.equal(await shown("--from", new Date(json[3].at).toISOString(), "--thread", "main"), [4096, 5120]);
+
+  const state = JSON.parse((await output(["replay", ROOM, "--state", "--until", "4096", "--json", ...nats]))[0]!);
+  assert.is(state.events, 2);
+  assert.is(state.held.length, 1);
+  assert.equal(state.unread, [{ user: BOB, total: 1, main: 1, threads: {}, oldest: "$2" }]);
+  const text = (await output(["replay", ROOM, "--state", ...nats])).join("\n");
+  assert.match(text, "!a:a.org at position 5120: 3 events");
+  assert.match(text, "  @bob:a.org  m.read in main  $3  order 5120");
+
+  const why = await output(["replay", ROOM, "--why", "$2", "--user", "@bob", "--until", "4096", ...nats]);
+  assert.equal(why.slice(0, 3), [
+    "Unread: no marker of @bob:a.org that covers the main timeline has reached its order 4096 (F12).",
+    "  The unthreaded m.read marker stands at $1, order 1024 < 4096.",
+    "  The m.read receipt at position 3072 on $3 is held: the log has no event $3 (F4).",
+  ]);
+  const later = await output(["replay", ROOM, "--why", "$2", "--user", BOB, ...nats]);
+  assert.match(later[0]!, "Read: the m.read marker of the main timeline came to $3, order 5120 at position 5120");
+});
+
+commands("colour outcomes where colours are wanted", async () => {
+  await using tidemark = await startTidemark({ partitions: 1 });
+  await story(tidemark);
+  const coloured = await output(["replay", ROOM, "--nats", tidemark.url], { FORCE_COLOR: "1", NO_COLOR: "" });
+  assert.ok(coloured[1]!.includes("\u001b[32madvanced"));
+  const plain = await output(["replay", ROOM, "--nats", tidemark.url], { NO_COLOR: "1", FORCE_COLOR: "" });
+  assert.not.ok(plain.join("").includes("\u001b"));
+});
+
+commands("follow a room until they are told to stop", async () => {
+  await using tidemark = await startTidemark({ partitions: 1 });
+  await story(tidemark);
+  await using child = runCli(["replay", ROOM, "--follow", "--nats", tidemark.url]);
+  await eventually(() => child.stdout.length === 5, "what there was");
+  await tidemark.sent("event", ROOM, message("$4"));
+  await tidemark.sent("event", "!other:a.org", message("$5"));
+  await tidemark.sent("receipt", ROOM, receipt(BOB, "$4"));
+  await eventually(() => child.stdout.length === 7, "what came");
+  assert.match(child.stdout[6]!, "advanced   @bob:a.org  m.read $4  marker 1024 → 6144");
+  child.kill("SIGINT");
+  assert.is(await child.ended, 0);
+});
+
+commands("say when the log has no such room, event or user", async () => {
+  await using tidemark = await startTidemark({ partitions: 1 });
+  await story(tidemark);
+  const said = async (...args: string[]) => (await tidemarkCommand(["replay", ...args, "--nats", tidemark.url])).stderr;
+  assert.is(await said("!b:a.org"), "tidemark: the log has no room !b:a.org");
+  assert.is(await said(ROOM, "--why", "$x", "--user", BOB), "tidemark: the log has no event $x, and no receipt on it");
+  assert.match(await said(ROOM, "--why", "$", "--user", BOB), "several events begin with $: $1, $2, $3");
+});
+
+commands.run();

@@ -1,0 +1,183 @@
+import type { Page } from "playwright-core";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { message, receipt } from "../support/harness.ts";
+import { startPage, textOf } from "../support/inspector-page.ts";
+import { playSession, ROOMS } from "../support/recorded.ts";
+
+const ROOM = ROOMS[0];
+const HASH = `#room=${encodeURIComponent(ROOM)}`;
+const HEIDI = "@heidi-s11:bench.test";
+const BOB = "@bob-s11:bench.test";
+
+const rows = (page: Page, section: string) => page.locator(`section[aria-label="${section}"] tbody tr`);
+const drawn = (page: Page) => page.locator(".plot canvas").first().waitFor();
+const now = (page: Page) => page.locator(".now");
+
+async function position(page: Page): Promise<number> {
+  return Number(await now(page).locator("strong").nth(1).textContent());
+}
+
+async function ask(page: Page, user: string, event: string): Promise<string> {
+  const why = page.locator('section[aria-label="Why"]');
+  await why.getByLabel("User").fill(user);
+  await why.getByLabel("Event").fill(event);
+  await why.getByRole("button", { name: "Why?" }).click();
+  await page.waitForURL((url) => url.hash.includes(encodeURIComponent(event)));
+  await why.locator(".verdict").waitFor();
+  return await textOf(why.locator("[aria-live]"));
+}
+
+const page = suite("inspector page");
+
+page("lists rooms with what is going on in them, and opens one", async () => {
+  await using harness = await startPage();
+  await playSession(harness.tidemark);
+  const page = await harness.open();
+  await page.locator('td[data-label="Held"]', { hasText: "17" }).waitFor();
+  assert.is(await rows(page, "Rooms").count(), 4);
+  const row = rows(page, "Rooms").filter({ hasText: ROOM });
+  await row.locator('td[data-label="Lag"]', { hasText: "none" }).waitFor();
+  assert.match(await textOf(row), /958371.*none1014 @heidi-s112 @bob-s11/);
+  await page.getByLabel("Search").fill("QYJB");
+  await rows(page, "Rooms").nth(1).waitFor({ state: "detached" });
+  await page.getByRole("button", { name: ROOM }).click();
+  await drawn(page);
+  assert.match(page.url(), /#room=%21QYJB/);
+  await page.goBack();
+  await rows(page, "Rooms").first().waitFor();
+  assert.equal(harness.complaints, []);
+});
+
+page("moves through the log with pointer, keys and links, and all of it moves along", async () => {
+  await using harness = await startPage();
+  await playSession(harness.tidemark);
+  const page = await harness.open({}, HASH);
+  await drawn(page);
+  assert.match(await textOf(now(page)), "entry 958 of 958");
+  const slider = page.getByRole("slider", { name: "Entry" });
+  await slider.focus();
+  await page.keyboard.press("Home");
+  await now(page).filter({ hasText: "entry 1 of 958" }).waitFor();
+  assert.match(await textOf(now(page)), /ordered .* m\.room\.create/);
+  assert.is(await rows(page, "Markers").count(), 0);
+  for (let i = 0; i < 3; i++) await page.keyboard.press("ArrowRight");
+  await now(page).filter({ hasText: "entry 4 of 958" }).waitFor();
+  await slider.fill("499");
+  await now(page).filter({ hasText: "entry 500 of 958" }).waitFor();
+  await rows(page, "Markers").first().waitFor();
+  const current = page.locator('section[aria-label="Entries"] tr[aria-current="true"]');
+  await current.filter({ hasText: String(await position(page)) }).waitFor();
+
+  const plot = (await page.locator(".plot .u-over").first().boundingBox())!;
+  await page.mouse.click(plot.x + plot.width * 0.25, plot.y + plot.height / 2);
+  await now(page).filter({ hasNotText: "entry 500 " }).waitFor();
+  const there = await position(page);
+  await current.filter({ hasText: String(there) }).waitFor();
+  await page.waitForURL((url) => url.hash.includes(`at=${there}`));
+  const link = page.url();
+
+  const unread = await textOf(page.locator('section[aria-label="Unread"]'));
+  const other = await harness.open({}, link.slice(link.indexOf("#")));
+  await drawn(other);
+  await now(other)
+    .filter({ hasText: String(there) })
+    .waitFor();
+  assert.is(await textOf(other.locator('section[aria-label="Unread"]')), unread);
+
+  // A row leads there, too.
+  await current.locator("xpath=preceding-sibling::tr[5]").getByRole("button").first().click();
+  await now(page)
+    .filter({ hasNotText: String(there) })
+    .waitFor();
+  assert.ok((await position(page)) < there);
+
+  await page.getByRole("radio", { name: "position" }).check();
+  await page.getByRole("button", { name: "Zoom in" }).click();
+  await page.getByRole("button", { name: "All", exact: true }).click();
+  await drawn(page);
+  assert.equal(harness.complaints, []);
+});
+
+page("filters entries", async () => {
+  await using harness = await startPage();
+  await playSession(harness.tidemark);
+  const page = await harness.open({}, HASH);
+  const entries = page.locator('section[aria-label="Entries"]');
+  await rows(page, "Entries").nth(29).waitFor();
+  await entries.getByLabel("Outcome").selectOption("held");
+  await rows(page, "Entries").nth(10).waitFor({ state: "detached" });
+  const held = await rows(page, "Entries").count();
+  assert.is(held, 10);
+  await entries.getByLabel("User").fill("@bob");
+  await rows(page, "Entries").filter({ hasNotText: "@bob-s11" }).first().waitFor({ state: "detached" });
+  assert.ok((await rows(page, "Entries").count()) < held);
+  await entries.getByRole("button", { name: "Clear" }).click();
+  await rows(page, "Entries").nth(29).waitFor();
+  const first = await textOf(rows(page, "Entries").first());
+  const place = await textOf(rows(page, "Entries").first().locator("td").nth(1));
+  await entries.getByRole("button", { name: "Older" }).click();
+  await rows(page, "Entries").first().filter({ hasNotText: place }).waitFor();
+  await entries.getByRole("button", { name: "Newer" }).click();
+  await rows(page, "Entries").first().filter({ hasText: place }).waitFor();
+  assert.is(await textOf(rows(page, "Entries").first()), first);
+});
+
+page("says why: of a read event, an unread one, and one that a held receipt waits for", async () => {
+  await using harness = await startPage();
+  await playSession(harness.tidemark);
+  const page = await harness.open({}, HASH);
+  await drawn(page);
+  await page
+    .locator('section[aria-label="Unread"]')
+    .getByRole("row", { name: "@heidi-s11" })
+    .getByRole("button")
+    .last()
+    .click();
+  const why = page.locator('section[aria-label="Why"]');
+  await why.locator(".verdict.unread").waitFor();
+  assert.match(await textOf(why.locator(".verdict")), /^Unread: no marker of @heidi-s11:bench\.test/);
+  assert.match(await textOf(why), /The unthreaded m\.read marker stands at \$/);
+
+  await page.locator(".legend").getByRole("button", { name: "@bob-s11" }).click();
+  const standing = rows(page, "Markers").filter({ hasText: "@bob" }).filter({ hasText: "m.read, unthreaded" });
+  const event = (await standing.getByRole("button").getAttribute("title"))!.slice("why ".length, -1);
+  assert.match(
+    await ask(page, BOB, event),
+    /^Read: the .* marker.* came to it at position \d+, and (\d+) ≥ \1 \(F12\)\./,
+  );
+  await why.locator(".led button").last().click();
+  await now(page)
+    .filter({ hasText: /advanced|released/ })
+    .waitFor();
+
+  await page.goto(`${harness.tidemark.httpUrl}/inspect/${HASH}`);
+  await page.reload();
+  await drawn(page);
+  const held = page.locator('section[aria-label="Held receipts"] tbody tr', { hasText: "@bob" }).first();
+  const unknown = (await held.locator("td").nth(1).getAttribute("title"))!;
+  assert.match(
+    await ask(page, BOB, unknown),
+    /^Neither read nor unread: the log has no such event at this point\. ?The m\.read.* waits for it, and is judged when it comes/,
+  );
+  assert.equal(harness.complaints, []);
+});
+
+page("follows a room live: a receipt that is held, and the event that releases it", async () => {
+  await using harness = await startPage();
+  const { tidemark } = harness;
+  await playSession(tidemark);
+  const page = await harness.open({}, HASH);
+  await drawn(page);
+  await page.getByLabel("Follow live").check();
+  await tidemark.sent("receipt", ROOM, receipt(HEIDI, "$live"));
+  await page.locator('section[aria-label="Held receipts"]', { hasText: "$live" }).waitFor();
+  await now(page).filter({ hasText: "entry 959 of 959" }).waitFor();
+  await tidemark.sent("event", ROOM, message("$live", { sender: BOB }));
+  await rows(page, "Entries").last().filter({ hasText: "released" }).waitFor();
+  await rows(page, "Unread").filter({ hasText: "@heidi" }).filter({ hasText: "0" }).waitFor();
+  assert.not.match(await textOf(page.locator('section[aria-label="Held receipts"]')), "\\$live");
+  assert.equal(harness.complaints, []);
+});
+
+page.run();

@@ -1,0 +1,180 @@
+import { request } from "node:http";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { runCli } from "../support/cli-process.ts";
+import { message, receipt, startTidemark } from "../support/harness.ts";
+import { ADMIN_TOKEN, startInspected } from "../support/inspector.ts";
+
+const ROOM = "!a:a.org";
+const BOB = "@bob:a.org";
+const bearer = { authorization: `Bearer ${ADMIN_TOKEN}` };
+
+const path = (asked: object) =>
+  `/inspect/api/rooms/${encodeURIComponent(ROOM)}?q=${encodeURIComponent(JSON.stringify(asked))}`;
+
+/** As `fetch`, which lets nobody choose the Host header. */
+function statusAs(url: string, headers: Record<string, string>): Promise<number> {
+  return new Promise((resolve, reject) => {
+    request(url, { headers }, (response) => {
+      response.resume();
+      resolve(response.statusCode!);
+    })
+      .on("error", reject)
+      .end();
+  });
+}
+
+const inspector = suite("inspector routes");
+
+inspector("are not there unless they are asked for", async () => {
+  await using tidemark = await startTidemark();
+  for (const path of ["/inspect", "/inspect/", "/inspect/api/rooms"]) {
+    assert.is((await fetch(tidemark.httpUrl + path)).status, 404);
+  }
+});
+
+inspector("tell nothing without the admin token", async () => {
+  await using tidemark = await startInspected();
+  await tidemark.sent("event", ROOM, message("$1"));
+  for (const headers of [
+    {},
+    { authorization: "Bearer wrong" },
+    { authorization: ADMIN_TOKEN },
+    { cookie: `tidemark_inspect=${"0".repeat(64)}` },
+  ]) {
+    for (const path of ["/inspect/api/rooms", `/inspect/api/rooms/${encodeURIComponent(ROOM)}/follow`]) {
+      const response = await fetch(tidemark.httpUrl + path, { headers: headers as Record<string, string> });
+      assert.is(response.status, 401);
+      assert.not.match(await response.text(), "!a:a.org");
+    }
+  }
+  assert.is((await fetch(`${tidemark.httpUrl}/inspect/api/rooms`, { headers: bearer })).status, 200);
+});
+
+inspector("give a browser a session for the token, and the cookie does not hold it", async () => {
+  await using tidemark = await startInspected();
+  const login = (token: unknown) =>
+    fetch(`${tidemark.httpUrl}/inspect/api/session`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ token }),
+    });
+  for (const wrong of ["wrong", "", null, 7, { a: 1 }]) {
+    const response = await login(wrong);
+    assert.is(response.status, 401);
+    assert.is(response.headers.get("set-cookie"), null);
+  }
+  const cookie = (await login(ADMIN_TOKEN)).headers.get("set-cookie")!;
+  assert.match(cookie, /^tidemark_inspect=[0-9a-f]{64}; Path=\/inspect; HttpOnly; SameSite=Strict$/);
+  const headers = { cookie: cookie.split(";")[0]! };
+  assert.is((await fetch(`${tidemark.httpUrl}/inspect/api/rooms`, { headers })).status, 200);
+});
+
+inspector("on loopback answer this machine by its own names only", async () => {
+  await using tidemark = await startInspected("loopback");
+  const url = `${tidemark.httpUrl}/inspect/api/rooms`;
+  assert.is((await fetch(url)).status, 200);
+  assert.is(await statusAs(url, { host: "localhost:8008" }), 200);
+  assert.is(await statusAs(url, { host: "evil.example" }), 401);
+  assert.is(await statusAs(url, { host: "localhost.evil.example" }), 401);
+});
+
+inspector("serve the page cached, compressed, and to itself only", async () => {
+  await using tidemark = await startInspected();
+  const get = (path: string) =>
+    fetch(`${tidemark.httpUrl}${path}`, { headers: { "accept-encoding": "br" }, redirect: "manual" });
+  assert.is((await get("/inspect")).headers.get("location"), "/inspect/");
+  const html = await get("/inspect/");
+  assert.is(html.headers.get("cache-control"), "no-cache");
+  assert.match(html.headers.get("content-security-policy")!, "default-src 'none'; script-src 'self'");
+  assert.not.match(html.headers.get("content-security-policy")!, /unsafe|https?:/);
+  const assets = Array.from((await html.text()).matchAll(/"\.\/(assets\/[^"]+)"/g), (match) => match[1]!);
+  assert.ok(assets.length >= 3);
+  for (const asset of assets) {
+    const response = await get(`/inspect/${asset}`);
+    assert.is(response.status, 200, asset);
+    assert.is(response.headers.get("content-encoding"), "br", asset);
+    assert.is(response.headers.get("cache-control"), "public, max-age=31536000, immutable");
+    assert.is(response.headers.get("x-content-type-options"), "nosniff");
+    await response.arrayBuffer();
+  }
+  assert.is((await get("/inspect/../package.json")).status, 404);
+});
+
+inspector("answer what the page asks, private receipts too, and nothing else", async () => {
+  await using tidemark = await startInspected();
+  await tidemark.sent(
+    "event",
+    ROOM,
+    Array.from({ length: 40 }, (_, i) => message(`$${i}`)),
+  );
+  await tidemark.sent("receipt", ROOM, receipt(BOB, "$7", { receipt_type: "m.read.private" }));
+  await tidemark.sent("receipt", ROOM, receipt(BOB, "$nowhere"));
+  const ask = async (asked: object) => {
+    const response = await fetch(tidemark.httpUrl + path(asked), { headers: bearer });
+    return { status: response.status, body: (await response.json()) as Record<string, never> };
+  };
+  const answer = async (asked: object) => (await ask(asked)).body.answer as unknown as Record<string, never>;
+
+  const summary = await answer({ op: "summary" });
+  assert.equal([summary.entries, summary.events, summary.held, summary.lag], [42, 40, 1, 0]);
+  assert.equal(summary.most, { user: BOB, unread: 32 });
+  const state = (await answer({ op: "state" })) as unknown as { markers: object[]; held: { event: string }[] };
+  assert.equal(state.markers, [
+    { user: BOB, type: "m.read.private", thread: null, event: "$7", order: 1031, position: 2048 },
+  ]);
+  assert.is(state.held[0]!.event, "$nowhere");
+  const rows = (await answer({ op: "entries", direction: "until", limit: 5 })) as unknown as { steps: object[] };
+  assert.is(rows.steps.length, 5);
+  const chart = (await answer({ op: "chart", x: "position", points: 10 })) as unknown as {
+    lanes: { events: { x: number[] } }[];
+  };
+  assert.ok(chart.lanes[0]!.events.x.length <= 11, "a window is thinned");
+  assert.is((await answer({ op: "why", user: BOB, event: "$3" })).verdict, "read");
+
+  assert.is((await ask({ op: "chart", x: "position", points: 1e9 })).status, 400);
+  assert.is((await ask({ op: "entries", direction: "until", limit: 1e9 })).status, 400);
+  assert.match((await ask({ op: "drop" })).body.error!, /^q: op/);
+  const elsewhere = await fetch(tidemark.httpUrl + path({ op: "state" }).replace("a.org", "b.org"), {
+    headers: bearer,
+  });
+  assert.is(elsewhere.status, 404);
+});
+
+inspector("tell whoever follows that a room has grown, until Tidemark stops", async () => {
+  const tidemark = await startInspected();
+  await tidemark.sent("event", ROOM, message("$1"));
+  const response = await fetch(`${tidemark.httpUrl}/inspect/api/rooms/${encodeURIComponent(ROOM)}/follow`, {
+    headers: bearer,
+  });
+  assert.is(response.headers.get("content-type"), "text/event-stream");
+  let text = "";
+  let grown: (() => void) | undefined;
+  const reading = (async () => {
+    for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
+      text += chunk;
+      grown?.();
+    }
+  })();
+  const said = async (entries: number) => {
+    while (!text.includes(`"entries":${entries}}`)) await new Promise<void>((resolve) => (grown = resolve));
+  };
+  await said(1);
+  await tidemark.sent("receipt", ROOM, receipt(BOB, "$1"));
+  await said(2);
+  await tidemark[Symbol.asyncDispose]();
+  await reading;
+});
+
+inspector("need a token that is long enough on the command line", async () => {
+  for (const [args, said] of [
+    [["--inspect"], /--inspect needs --admin-token/],
+    [["--inspect", "--admin-token", "short"], /must have at least 16 characters/],
+  ] as const) {
+    await using child = runCli(["start", "--nats", "nats://127.0.0.1:1", ...args]);
+    assert.is(await child.ended.catch(() => "failed"), 2);
+    assert.match(child.stderr.join("\n"), said);
+  }
+});
+
+inspector.run();

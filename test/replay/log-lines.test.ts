@@ -1,0 +1,186 @@
+import { crc32 as zlibCrc32 } from "node:zlib";
+import * as fc from "fast-check";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import type { Entry, LogRecord } from "../../actors/entry.ts";
+import { decodeRecord, encodeRecord } from "../../src/bus/record.ts";
+import { crc32 } from "../../src/replay/crc32.ts";
+import { DamagedLogError, type LogLine, LogLineReader, LogLineWriter } from "../../src/replay/log-lines.ts";
+import { Refold } from "../../src/replay/refold.ts";
+import { history as histories, USERS } from "../support/arbitraries.ts";
+import { acl, BOB, inThread, live, member, ROOM, receipt, state } from "../support/given.ts";
+import { check } from "../support/property.ts";
+import { recordsOf } from "../support/records.ts";
+import { stateOf } from "../support/room-state.ts";
+
+const HEADER = { partitions: 8, scope: { room: ROOM }, redacted: false };
+
+function written(records: readonly LogRecord[], redact = false): string[] {
+  const lines = new LogLineWriter(redact);
+  const text = [lines.header({ ...HEADER, redacted: redact })];
+  for (const record of records) text.push(lines.record({ partition: 3, room: ROOM, record }));
+  text.push(lines.end());
+  return text.join("").split("\n").slice(0, -1);
+}
+
+function read(lines: readonly string[]): LogLine[] {
+  const reader = new LogLineReader();
+  const records = lines.flatMap((line) => reader.read(line) ?? []);
+  reader.finish();
+  return records;
+}
+
+function damage(lines: readonly string[]): [line: number, reason: string] {
+  try {
+    read(lines);
+  } catch (error) {
+    assert.instance(error, DamagedLogError);
+    const { line, message } = error as DamagedLogError;
+    return [line, message.slice(message.indexOf(": ") + 2)];
+  }
+  throw new Error("it was read");
+}
+
+const record = (sequence: number, ...entries: Entry[]): LogRecord => ({ sequence, at: 1_000, entries });
+const three = [record(1, live("$1")), record(2, live("$2"), receipt(BOB, "$1")), record(5, live("$3"))];
+
+const logLines = suite("log lines");
+
+logLines("lose nothing", () => {
+  check(
+    fc.property(histories, (positioned) => {
+      const records = recordsOf(positioned);
+      assert.equal(
+        read(written(records)).map(({ record }) => record),
+        records,
+      );
+      assert.equal(written(read(written(records)).map(({ record }) => record)), written(records));
+    }),
+  );
+});
+
+logLines("lose nothing of what an event may hold", () => {
+  const json = fc.jsonValue({ maxDepth: 4 });
+  // Ingress takes no key of that name.
+  const content = fc
+    .dictionary(fc.string({ unit: "binary" }), json)
+    .filter((value) => !JSON.stringify(value).includes("__proto__"));
+  check(
+    fc.property(content, (content) => {
+      // As ingress leaves it in the log.
+      const stored = encodeRecord(1_000, [live("$1", { content: JSON.parse(JSON.stringify(content)) })]);
+      const [line] = read(written([decodeRecord(1, stored)]));
+      assert.equal(Buffer.from(encodeRecord(line!.record.at, line!.record.entries)), Buffer.from(stored));
+    }),
+    { numRuns: 500 },
+  );
+});
+
+logLines("are read on the line at which they are damaged, and not beyond", () => {
+  const lines = written(three);
+  const swapped = (i: number, j: number) => {
+    const copy = [...lines];
+    [copy[i], copy[j]] = [copy[j]!, copy[i]!];
+    return copy;
+  };
+  const checksum = "its checksum is wrong: it was changed, or lines are missing before it";
+  assert.equal(damage(lines.map((line) => line.replace("$2", "$X"))), [3, checksum]);
+  assert.equal(damage(lines.filter((_, i) => i !== 2)), [3, checksum]);
+  assert.equal(damage(swapped(1, 2)), [2, checksum]);
+  assert.equal(damage([...lines.slice(0, 2), lines[1]!, ...lines.slice(2)]), [3, checksum]);
+  assert.equal(damage(lines.slice(0, -1)), [5, "the file is cut off here"]);
+  assert.equal(damage([...lines.slice(0, 3), lines[3]!.slice(0, 40)]), [4, "it is cut off"]);
+  assert.equal(damage([...lines, lines[3]!]), [6, "something follows the last line"]);
+  assert.equal(damage([]), [1, "the file is empty"]);
+  assert.equal(damage(["hello"]), [1, "this is no log that tidemark exported"]);
+});
+
+logLines("find any one changed character", () => {
+  const lines = written(three);
+  check(
+    fc.property(fc.nat(), fc.nat(), fc.constantFrom("x", "0", "}", "é"), (line, column, char) => {
+      const at = line % lines.length;
+      const place = column % lines[at]!.length;
+      fc.pre(lines[at]![place] !== char);
+      const changed = [...lines];
+      changed[at] = lines[at]!.slice(0, place) + char + lines[at]!.slice(place + 1);
+      assert.is(damage(changed)[0], at + 1);
+    }),
+    { numRuns: 400 },
+  );
+});
+
+/** Lines with right checksums, whatever they say. */
+function signed(...values: object[]): string[] {
+  let crc = 0;
+  return values.map((value) => {
+    const text = JSON.stringify(value).slice(0, -1);
+    crc = crc32(text, crc);
+    return `${text},"crc":"${crc.toString(16).padStart(8, "0")}"}`;
+  });
+}
+
+const HEAD = { tidemark: "log", v: 1, partitions: 8, scope: { all: true }, redacted: false };
+const LINE = { partition: 3, sequence: 1, room: ROOM, at: 1, entries: [live("$1")] };
+const refused: readonly (readonly [what: string, lines: object[], reason: RegExp])[] = [
+  ["another version", [{ ...HEAD, v: 2 }], /^the file's version is 2, this Tidemark reads 1$/],
+  ["another file", [{ hello: 1 }], /no log that tidemark exported/],
+  ["no partition count", [{ ...HEAD, partitions: 0 }], /partition count/],
+  ["a room that is none", [HEAD, { ...LINE, room: "no" }], /it is of no room/],
+  ["a partition beyond the count", [HEAD, { ...LINE, partition: 8 }], /it is of no partition/],
+  ["a sequence that does not grow", [HEAD, LINE, LINE], /its sequence 1 does not follow/],
+  ["no clock", [HEAD, { ...LINE, at: "now" }], /its clock is missing/],
+  ["no entries", [HEAD, { ...LINE, entries: [] }], /its entries are missing/],
+  ["an unknown entry", [HEAD, { ...LINE, entries: [live("$1"), [9, {}]] }], /its entry 1 is of an unknown kind/],
+  ["an event without an id", [HEAD, { ...LINE, entries: [[0, { type: "t" }]] }], /its entry 0/],
+  ["a wrong count at the end", [HEAD, LINE, { records: 2, entries: 1 }], /it counts 2 records, the file has 1/],
+];
+for (const [what, lines, reason] of refused) {
+  logLines(`refuse ${what}`, () => {
+    const [line, said] = damage(signed(...lines));
+    assert.is(line, lines.length);
+    assert.match(said, reason);
+  });
+}
+
+logLines("without content fold to the same", () => {
+  const redact = (entries: Entry[]) => read(written([record(1, ...entries)], true))[0]!.record.entries;
+  const secret = { content: { body: "secret", "m.mentions": { user_ids: [BOB] } }, unsigned: { secret: 1 } };
+  assert.not.match(JSON.stringify(redact([live("$1", secret)])), "secret");
+  assert.not.match(JSON.stringify(redact([live("$1", secret)])), "mentions");
+  const kept = [
+    live("$j", member(BOB, "join")),
+    state("$a", acl({ allow: ["*"], deny: ["evil"], allow_ip_literals: false })),
+    live("$t", { content: { "m.relates_to": { rel_type: "m.thread", event_id: "$1" } } }),
+    live("$r", { type: "m.room.redaction", content: { redacts: "$1" } }),
+    live("$s", { type: "m.room.redaction", redacts: "$1", content: {} }),
+    receipt(BOB, "$1", { thread: "main" }),
+  ];
+  assert.equal(redact(kept), kept);
+  assert.equal(redact([live("$t", inThread("$1"))]), [
+    live("$t", { content: { "m.relates_to": { rel_type: "m.thread", event_id: "$1" } } }),
+  ]);
+});
+
+logLines("without content fold to the same room", () => {
+  check(
+    fc.property(histories, (positioned) => {
+      const records = recordsOf(positioned);
+      const whole = new Refold();
+      const redacted = new Refold();
+      for (const record of records) whole.fold(ROOM, record);
+      for (const { record } of read(written(records, true))) redacted.fold(ROOM, record);
+      assert.equal(stateOf(redacted.room(ROOM), USERS), stateOf(whole.room(ROOM), USERS));
+    }),
+  );
+});
+
+logLines("have the checksum that zlib has", () => {
+  check(
+    fc.property(fc.string({ unit: "grapheme" }), fc.string(), (before, text) => {
+      assert.is(crc32(text, crc32(before, 0)), zlibCrc32(before + text));
+    }),
+  );
+});
+
+logLines.run();

@@ -1,0 +1,255 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import type { RoomId } from "../../src/matrix/ids.ts";
+import { verify } from "../../src/replay/verify.ts";
+import {
+  type Body,
+  decoded,
+  message,
+  pack,
+  receipt,
+  startBus,
+  startOn,
+  startTidemark,
+  token,
+} from "../support/harness.ts";
+import { playSession } from "../support/recorded.ts";
+
+const ROOM = "!a:a.org" as RoomId;
+const BOB = "@bob:a.org";
+
+async function difference(promise: Promise<unknown>): Promise<string> {
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  assert.instance(error, Error, "expected a difference");
+  return (error as Error).message;
+}
+
+const verification = suite("verify");
+
+verification("finds none in the recorded session, at rest and at work", async () => {
+  await using tidemark = await startTidemark();
+  await playSession(tidemark);
+  const { rooms, entries, orders } = await verify(tidemark.nc, {});
+  assert.equal({ rooms, entries, orders }, { rooms: 4, entries: 3_951, orders: 1_520 });
+
+  let busy = true;
+  const work = (async () => {
+    for (let i = 0; busy; i++) {
+      await tidemark.sent("event", ROOM, message(`$w${i}`));
+      await tidemark.sent("receipt", ROOM, receipt(BOB, `$w${i}`));
+      await tidemark.sent("receipt", ROOM, receipt(BOB, `$w${i}`, { receipt_type: "m.read.private" }));
+    }
+  })();
+  await tidemark.sent("event", ROOM, message("$first"));
+  await verify(tidemark.nc, { room: ROOM });
+  await verify(tidemark.nc, {});
+  busy = false;
+  await work;
+});
+
+verification("finds none after a restart, which publishes some deltas again", async () => {
+  await using tidemark = await startTidemark();
+  await playSession(tidemark);
+  await tidemark.restart();
+  await tidemark.restart();
+  assert.is((await verify(tidemark.nc, {})).rooms, 4);
+});
+
+/** A room with a live owner whose answers the test changes. */
+async function withFalseOwner(change: (op: string, answer: Body) => void): Promise<string> {
+  await using bus = await startBus();
+  const tidemark = await startOn(bus);
+  await bus.sent("event", ROOM, [message("$1"), message("$2")]);
+  await bus.sent("receipt", ROOM, receipt(BOB, "$1"));
+  await bus.sent("receipt", ROOM, receipt(BOB, "$2", { receipt_type: "m.read.private" }));
+  await bus.sent("receipt", ROOM, receipt(BOB, "$2", { receipt_type: "m.fully_read" }));
+  await verify(bus.nc, { room: ROOM });
+  const right = new Map<string, Body>();
+  for (const query of [
+    { op: "orders", event_ids: ["$1", "$2"] },
+    { op: "snapshot", timeline_limit: 0 },
+    { op: "snapshot", user_id: BOB, timeline_limit: 0 },
+  ]) {
+    right.set(JSON.stringify(query), await bus.query(ROOM, query));
+  }
+  await tidemark.stop();
+  bus.nc.subscribe(`tidemark.query.${token(ROOM)}`, {
+    callback: (_, message) => {
+      const query = decoded(message.data);
+      const answer = structuredClone(right.get(JSON.stringify(query)));
+      change(query.user_id === undefined ? query.op : "private", answer);
+      message.respond(pack(answer));
+    },
+  });
+  return await difference(verify(bus.nc, { room: ROOM, waitMs: 200 }));
+}
+
+const falseAnswers: Record<string, readonly [change: (op: string, answer: Body) => void, difference: RegExp]> = {
+  "an order": [
+    (op, answer) => op === "orders" && answer.orders.$2++,
+    /\$2 has order 1025 in the log, the owner answers 1026/,
+  ],
+  "an event that it lacks": [
+    (op, answer) => {
+      if (op === "orders") answer.orders.$1 = null;
+    },
+    /\$1 has order 1024 in the log, the owner answers null/,
+  ],
+  "a marker": [
+    (op, answer) => {
+      if (op === "snapshot") answer.receipts = { $2: answer.receipts.$1 };
+    },
+    /marker @bob:a\.org m\.read unthreaded is at \$1, order 1024, ts 5000 in the log, the owner answers at \$2/,
+  ],
+  "a marker that it lacks": [
+    (op, answer) => {
+      if (op === "snapshot") answer.receipts = {};
+    },
+    /m\.read unthreaded is at \$1, .* the owner answers nowhere/,
+  ],
+  "a marker that nobody set": [
+    (op, answer) => {
+      if (op === "snapshot") answer.receipts.$1["m.read"]["@eve:a.org"] = { ts: 1, order: 1024 };
+    },
+    /@eve:a\.org m\.read unthreaded is nowhere in the log/,
+  ],
+  "a private marker": [
+    (op, answer) => {
+      if (op === "private") answer.private = {};
+    },
+    /the private marker @bob:a\.org m\.read\.private unthreaded/,
+  ],
+  "an m.fully_read": [
+    (op, answer) => {
+      if (op === "private") answer.fully_read.order = 1;
+    },
+    /the m\.fully_read of @bob:a\.org/,
+  ],
+  "a position that it has not reached": [
+    (op, answer) => {
+      if (op === "orders") answer.position = 1024;
+    },
+    /the owner has folded through position 1024, the log has/,
+  ],
+  "a position that nothing has": [
+    (op, answer) => {
+      if (op === "orders") answer.position += 7;
+    },
+    /where the log has no entry of the room/,
+  ],
+};
+for (const [what, [change, expected]] of Object.entries(falseAnswers)) {
+  verification(`finds in the owner's answers ${what}`, async () => {
+    const said = await withFalseOwner(change);
+    assert.match(said, expected, said);
+  });
+}
+
+/** A room, and what is published of it, with something false among it. */
+async function withFalseDelta(plant: (positions: number[]) => readonly [subject: string, body: Body]): Promise<string> {
+  await using tidemark = await startTidemark({ partitions: 1 });
+  const positions = await tidemark.sent("event", ROOM, [message("$1"), message("$2")]);
+  positions.push(...(await tidemark.sent("receipt", ROOM, receipt(BOB, "$1"))));
+  await verify(tidemark.nc, { room: ROOM });
+  const [subject, body] = plant(positions);
+  tidemark.nc.publish(subject, pack(body));
+  await tidemark.nc.flush();
+  return await difference(verify(tidemark.nc, { room: ROOM, waitMs: 200 }));
+}
+
+const client = `tidemark.client.0.${token(ROOM)}`;
+const shown = (event: string, user: string, order: number, type = "m.read") => ({
+  type: "m.receipt",
+  content: { [event]: { [type]: { [user]: { ts: 1, order } } } },
+});
+const falseDeltas: Record<string, readonly [plant: Parameters<typeof withFalseDelta>[0], difference: RegExp]> = {
+  "an order": [
+    ([, second]) => [
+      `${client}.events`,
+      {
+        v: 1,
+        room_id: ROOM,
+        position: second! + 1,
+        previous: second,
+        events: [{ ...message("$2"), unsigned: { order: 7 } }],
+      },
+    ],
+    /\$2 order 7, the log 1025/,
+  ],
+  "the order of a receipt": [
+    ([, , third]) => [
+      `${client}.receipts`,
+      { v: 1, room_id: ROOM, position: third! + 1, previous: third, event: shown("$2", BOB, 9) },
+    ],
+    /m\.read +at \$2, order 9, the log has 1025/,
+  ],
+  "an event that the log does not have": [
+    ([, second]) => [
+      `${client}.events`,
+      {
+        v: 1,
+        room_id: ROOM,
+        position: second! + 1,
+        previous: second,
+        events: [{ ...message("$9"), unsigned: { order: 2048 } }],
+      },
+    ],
+    /\$9 order 2048, the log undefined/,
+  ],
+  "a move that the log does not have": [
+    ([, , third]) => [
+      `${client}.receipts`,
+      { v: 1, room_id: ROOM, position: third! + 1024, previous: third, event: shown("$2", BOB, 1025) },
+    ],
+    /it is published through position 3072, and its log ends with record 2/,
+  ],
+  "a gap": [
+    ([, , third]) => [
+      `${client}.receipts`,
+      { v: 1, room_id: ROOM, position: third! + 2, previous: third! + 1, event: shown("$2", BOB, 1025) },
+    ],
+    /one is missing/,
+  ],
+  "a private marker": [
+    ([, , third]) => [
+      `tidemark.user.0.${token(BOB)}.receipts`,
+      { v: 1, user_id: BOB, room_id: ROOM, position: third, event: shown("$2", BOB, 3, "m.read.private") },
+    ],
+    /m\.read\.private.* at \$2, order 3, the log has 1025/,
+  ],
+};
+for (const [what, [plant, expected]] of Object.entries(falseDeltas)) {
+  verification(`finds in the delta stream ${what}`, async () => {
+    const said = await withFalseDelta(plant);
+    assert.match(said, expected, said);
+  });
+}
+
+verification("finds what was not published", async () => {
+  await using tidemark = await startTidemark({ partitions: 1 });
+  await tidemark.sent("event", ROOM, message("$1"));
+  await tidemark.sent("receipt", ROOM, receipt(BOB, "$1"));
+  await tidemark.sent("receipt", ROOM, receipt(BOB, "$1", { receipt_type: "m.read.private" }));
+  await verify(tidemark.nc, {});
+  const deltas = "TIDEMARK_DELTAS_0";
+  for (const [filter, expected] of [
+    [`tidemark.user.0.${token(BOB)}.receipts`, /the m\.read\.private marker of @bob:a\.org .* was not published/],
+    [`${client}.receipts`, /receipts changed at position 2048, and are published through 0/],
+    [`${client}.events`, /events changed at position 1024, and are published through 0/],
+  ] as const) {
+    await tidemark.jsm.streams.purge(deltas, { filter });
+    assert.match(await difference(verify(tidemark.nc, { waitMs: 200 })), expected);
+  }
+});
+
+verification("says when there is no such room, or no Tidemark", async () => {
+  await using tidemark = await startTidemark();
+  assert.match(await difference(verify(tidemark.nc, { room: ROOM })), "the log has no room !a:a.org");
+  await using bus = await startBus();
+  assert.match(await difference(verify(bus.nc, {})), "no Tidemark has made its logs on this broker yet");
+});
+
+verification.run();

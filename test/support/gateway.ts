@@ -1,0 +1,197 @@
+/**
+ * Tidemark with its gateway for a test, and clients that speak nothing but HTTP.
+ *
+ *     await using tidemark = await startGateway();
+ *     const room = await tidemark.room(tidemark.alice, tidemark.bob);
+ *     await tidemark.bob.post(`/v3/rooms/${enc(room)}/receipt/m.read/${enc(event)}`, {});
+ */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pino } from "pino";
+import * as assert from "uvu/assert";
+import { ROLES, type Role, start, type Tidemark } from "../../src/start.ts";
+import { type Body, type BusHarness, LIMIT_MS, startBus } from "./harness.ts";
+
+export const ALICE = "@alice:a.org";
+export const BOB = "@bob:a.org";
+export const CAROL = "@carol:a.org";
+
+/** Two devices of Bob's. */
+const TOKENS = {
+  "alice-1": { user_id: ALICE, device_id: "A1" },
+  "bob-1": { user_id: BOB, device_id: "B1" },
+  "bob-2": { user_id: BOB, device_id: "B2" },
+  "carol-1": { user_id: CAROL, device_id: "C1" },
+};
+
+export const enc = encodeURIComponent;
+
+export interface Answer {
+  readonly status: number;
+  readonly body: Body;
+  readonly headers: Headers;
+  readonly text: string;
+}
+
+export interface Client {
+  readonly user: string;
+  readonly token: string;
+  readonly url: string;
+  /** A request below `/_matrix/client`. */
+  ask(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
+  /** The same, answered with 200. */
+  get(path: string): Promise<Body>;
+  post(path: string, body: unknown): Promise<Body>;
+  put(path: string, body: unknown): Promise<Body>;
+  sync(query?: Record<string, string | number>): Promise<Body>;
+  /** Sends a message, in a thread if one is named; resolves to the event's id. */
+  say(room: string, body: string, thread?: string): Promise<string>;
+  read(room: string, event: string, more?: Record<string, unknown>, type?: string): Promise<Body>;
+}
+
+export interface GatewayHarness extends AsyncDisposable {
+  readonly bus: BusHarness;
+  readonly url: string;
+  readonly alice: Client;
+  readonly bob: Client;
+  readonly bob2: Client;
+  readonly carol: Client;
+  /** A room that these have joined; the first one made it. */
+  room(...members: Client[]): Promise<string>;
+  client(token: keyof typeof TOKENS, url?: string): Client;
+  /** Another gateway on the same broker. Stopped with the rest. */
+  another(roles?: readonly Role[]): Promise<Tidemark>;
+  stop(): Promise<void>;
+}
+
+interface GatewayOptions {
+  readonly standalone?: boolean;
+  readonly whoami?: string;
+  /** Further users, each with a token that is their id. */
+  readonly users?: readonly string[];
+}
+
+export async function startGateway({
+  standalone = true,
+  whoami,
+  users: others = [],
+}: GatewayOptions = {}): Promise<GatewayHarness> {
+  const bus = await startBus();
+  const users = join(bus.dir, "users.json");
+  await writeFile(
+    users,
+    JSON.stringify({ ...TOKENS, ...Object.fromEntries(others.map((user) => [user, { user_id: user }])) }),
+  );
+  const running: Tidemark[] = [];
+  const run = async (roles: readonly Role[]) => {
+    const tidemark = await start({
+      nats: bus.url,
+      data: bus.dir,
+      http: { host: "127.0.0.1", port: 0 },
+      roles: new Set(roles),
+      partitions: 2,
+      log: pino({ level: process.env.TIDEMARK_TEST_LOG ?? "silent" }, pino.destination(2)),
+      users,
+      standalone,
+      ...(whoami !== undefined && { whoami }),
+    });
+    running.push(tidemark);
+    return tidemark;
+  };
+  const stop = async () => {
+    for (let last = running.pop(); last !== undefined; last = running.pop()) await last.stop();
+  };
+  try {
+    const { httpUrl } = await run(ROLES);
+    const client = (token: keyof typeof TOKENS, url = httpUrl) => httpClient(url, token, TOKENS[token].user_id);
+    return {
+      bus,
+      url: httpUrl,
+      alice: client("alice-1"),
+      bob: client("bob-1"),
+      bob2: client("bob-2"),
+      carol: client("carol-1"),
+      client,
+      room: async (maker, ...others) => {
+        const { room_id: room } = await maker!.post("/v3/createRoom", { preset: "public_chat" });
+        for (const other of others) await other.post(`/v3/join/${enc(room)}`, {});
+        return room;
+      },
+      another: (roles = ["gateway"]) => run(roles),
+      stop,
+      [Symbol.asyncDispose]: async () => {
+        await stop();
+        await bus[Symbol.asyncDispose]();
+      },
+    };
+  } catch (error) {
+    await stop();
+    await bus[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+let transactions = 0;
+
+export function httpClient(url: string, token: string, user: string): Client {
+  const ask: Client["ask"] = async (method, path, body, headers = {}) => {
+    const response = await fetch(`${url}/_matrix/client${path}`, {
+      method,
+      headers: { authorization: `Bearer ${token}`, ...headers },
+      signal: AbortSignal.timeout(LIMIT_MS),
+      ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return {
+      status: response.status,
+      body: text === "" ? undefined : JSON.parse(text),
+      headers: response.headers,
+      text,
+    };
+  };
+  const ok = async (method: string, path: string, body?: unknown) => {
+    const answer = await ask(method, path, body);
+    assert.is(answer.status, 200, `${method} ${path}: ${answer.text}`);
+    return answer.body;
+  };
+  return {
+    user,
+    token,
+    url,
+    ask,
+    get: (path) => ok("GET", path),
+    post: (path, body) => ok("POST", path, body),
+    put: (path, body) => ok("PUT", path, body),
+    sync: (query = {}) => ok("GET", `/v3/sync?${new URLSearchParams(query as Record<string, string>)}`),
+    say: async (room, body, thread) => {
+      const relation = thread !== undefined && { "m.relates_to": { rel_type: "m.thread", event_id: thread } };
+      const path = `/v3/rooms/${enc(room)}/send/m.room.message/t${transactions++}`;
+      return (await ok("PUT", path, { msgtype: "m.text", body, ...relation })).event_id;
+    },
+    read: (room, event, more = {}, type = "m.read") =>
+      ok("POST", `/v3/rooms/${enc(room)}/receipt/${type}/${enc(event)}`, more),
+  };
+}
+
+/** The answer's status and error code. */
+export function errorOf({ status, body }: Answer): [status: number, errcode: string] {
+  assert.type(body.error, "string");
+  return [status, body.errcode];
+}
+
+/** Syncs on from a token until a room's section satisfies the predicate. */
+export async function syncUntil(
+  client: Client,
+  since: string,
+  seen: (body: Body) => unknown,
+): Promise<{ body: Body; next: string; all: Body[] }> {
+  const deadline = performance.now() + LIMIT_MS;
+  const all: Body[] = [];
+  for (let next = since; performance.now() < deadline; ) {
+    const body = await client.sync({ since: next, timeout: 1_000 });
+    next = body.next_batch;
+    all.push(body);
+    if (seen(body)) return { body, next, all };
+  }
+  throw new Error(`not seen within ${LIMIT_MS} ms: ${JSON.stringify(all).slice(0, 2_000)}`);
+}

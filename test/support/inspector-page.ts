@@ -1,0 +1,74 @@
+/** The inspector's page in a real browser, with what it asks the network for and what it complains of. */
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import type { Browser, BrowserContextOptions, Locator, Page } from "playwright-core";
+import * as assert from "uvu/assert";
+import { launchChromium } from "./chromium.ts";
+import { ADMIN_TOKEN, type InspectedHarness, startInspected } from "./inspector.ts";
+
+const AXE = fileURLToPath(import.meta.resolve("axe-core/axe.min.js"));
+
+export interface PageHarness extends AsyncDisposable {
+  readonly tidemark: InspectedHarness;
+  /** A page with a session, at a part of the address after `#`. */
+  open(options?: BrowserContextOptions, hash?: string): Promise<Page>;
+  /** Of all pages: requests to other hosts, errors of scripts, of the console, of the policy. */
+  readonly complaints: readonly string[];
+}
+
+export async function startPage(): Promise<PageHarness> {
+  const tidemark = await startInspected();
+  let browser: Browser;
+  try {
+    browser = await launchChromium();
+  } catch (error) {
+    await tidemark[Symbol.asyncDispose]();
+    throw error;
+  }
+  const complaints: string[] = [];
+  return {
+    tidemark,
+    complaints,
+    open: async (options = {}, hash = "") => {
+      const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+      await context.request.post(`${tidemark.httpUrl}/inspect/api/session`, { data: { token: ADMIN_TOKEN } });
+      const page = await context.newPage();
+      page.setDefaultTimeout(15_000);
+      page.on("request", (request) => {
+        if (!request.url().startsWith(`${tidemark.httpUrl}/inspect/`)) complaints.push(`request to ${request.url()}`);
+      });
+      page.on("pageerror", (error) => complaints.push(`error: ${error.message}`));
+      page.on("console", (message) => {
+        if (["error", "warning"].includes(message.type())) complaints.push(`console: ${message.text()}`);
+      });
+      await page.goto(`${tidemark.httpUrl}/inspect/${hash}`);
+      return page;
+    },
+    [Symbol.asyncDispose]: async () => {
+      await browser.close();
+      await tidemark[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** The text of something, white space made one. */
+export async function textOf(locator: Locator): Promise<string> {
+  return ((await locator.textContent()) ?? "").replace(/\s+/g, " ");
+}
+
+/** Serious and critical accessibility faults of the page as it is now. */
+export async function assertAccessible(page: Page): Promise<void> {
+  // The page's policy lets no inline script in: the browser's own channel is not the page's.
+  await page.evaluate(await readFile(AXE, "utf8"));
+  const faults = await page.evaluate(async () => {
+    // biome-ignore lint/suspicious/noExplicitAny: axe puts itself into the page's global scope
+    const { violations } = await (globalThis as any).axe.run();
+    return violations
+      .filter(({ impact }: { impact: string }) => impact === "serious" || impact === "critical")
+      .map(
+        ({ id, nodes }: { id: string; nodes: { html: string }[] }) =>
+          `${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(" | ")}`,
+      );
+  });
+  assert.equal(faults, []);
+}

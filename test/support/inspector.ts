@@ -1,0 +1,60 @@
+/** Tidemark with the inspector, its page built from these sources. */
+import { rmSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pino } from "pino";
+import { build } from "vite";
+import type { InspectAccess } from "../../src/inspector/admission.ts";
+import { ROLES, start } from "../../src/start.ts";
+import { type BusHarness, startBus } from "./harness.ts";
+
+const PAGE = join(import.meta.dirname, "../../src/inspector/page");
+export const ADMIN_TOKEN = "an admin token of a test";
+
+export interface InspectedHarness extends BusHarness {
+  readonly httpUrl: string;
+}
+
+let page: Promise<string> | undefined;
+
+/** Once a process. */
+async function buildPage(): Promise<string> {
+  const out = await mkdtemp(join(tmpdir(), "tidemark-page-"));
+  process.once("exit", () => rmSync(out, { recursive: true, force: true }));
+  await build({
+    root: PAGE,
+    configFile: join(PAGE, "vite.config.ts"),
+    logLevel: "error",
+    build: { outDir: out, emptyOutDir: true },
+  });
+  return out;
+}
+
+export async function startInspected(access: InspectAccess = { adminToken: ADMIN_TOKEN }): Promise<InspectedHarness> {
+  page ??= buildPage();
+  const inspect = { access, page: await page };
+  const bus = await startBus();
+  try {
+    const tidemark = await start({
+      nats: bus.url,
+      data: bus.dir,
+      http: { host: "127.0.0.1", port: 0 },
+      roles: new Set(ROLES),
+      partitions: 2,
+      inspect,
+      log: pino({ level: "silent" }),
+    });
+    return {
+      ...bus,
+      httpUrl: tidemark.httpUrl,
+      [Symbol.asyncDispose]: async () => {
+        await tidemark.stop();
+        await bus[Symbol.asyncDispose]();
+      },
+    };
+  } catch (error) {
+    await bus[Symbol.asyncDispose]();
+    throw error;
+  }
+}

@@ -1,0 +1,86 @@
+/** The real `matrix-js-sdk`, unmodified, as a client of a gateway. */
+import {
+  ClientEvent,
+  createClient,
+  type IEvent,
+  type MatrixClient,
+  MemoryStore,
+  type Room,
+  SyncState,
+} from "matrix-js-sdk";
+import { logger } from "matrix-js-sdk/lib/logger.js";
+import type { Client } from "./gateway.ts";
+import { eventually } from "./harness.ts";
+
+(logger as typeof logger & { setLevel(level: string): void }).setLevel("silent");
+
+// The client never clears the timers that bound its requests; they would keep the test's process alive.
+const LONG_MS = 60_000;
+const { setTimeout: plainSetTimeout } = globalThis;
+globalThis.setTimeout = ((callback: () => void, ms?: number, ...rest: []) => {
+  const timer = plainSetTimeout(callback, ms, ...rest);
+  return (ms ?? 0) >= LONG_MS ? timer.unref() : timer;
+}) as typeof setTimeout;
+
+export interface SdkClient extends AsyncDisposable {
+  readonly sdk: MatrixClient;
+  /** Everything that the client received, as bytes of text, in the order of its arrival. */
+  readonly received: readonly string[];
+  /** Cuts the client off from its server, or connects it again. What is under way is lost. */
+  away(isAway: boolean): void;
+  /** A room, once the client has it. */
+  room(id: string): Promise<Room>;
+  /** An event's raw content, once the client has it. */
+  raw(room: string, event: string): Promise<Partial<IEvent>>;
+}
+
+/** A client that has synced once. */
+export async function startSdk(
+  { url, token, user }: Client,
+  { threads = true, device = "D" }: { readonly threads?: boolean; readonly device?: string } = {},
+): Promise<SdkClient> {
+  const received: string[] = [];
+  let isAway = false;
+  const fetchFn: typeof fetch = async (...request) => {
+    if (isAway) throw new TypeError("fetch failed");
+    const response = await fetch(...request);
+    if (isAway) throw new TypeError("fetch failed");
+    received.push(await response.clone().text());
+    return response;
+  };
+  const sdk = createClient({
+    baseUrl: url,
+    accessToken: token,
+    userId: user,
+    deviceId: device,
+    store: new MemoryStore(),
+    fetchFn,
+    timelineSupport: true,
+  });
+  const prepared = new Promise<void>((resolve) => {
+    sdk.on(ClientEvent.Sync, (state) => {
+      if (state === SyncState.Prepared) resolve();
+    });
+  });
+  await sdk.startClient({ threadSupport: threads, initialSyncLimit: 30, pollTimeout: 10_000 });
+  await prepared;
+  const room = async (id: string) => {
+    await eventually(() => sdk.getRoom(id) !== null, `${user} sees ${id}`);
+    return sdk.getRoom(id)!;
+  };
+  return {
+    sdk,
+    received,
+    away: (now) => {
+      isAway = now;
+      if (!now) sdk.retryImmediately();
+    },
+    room,
+    raw: async (id, event) => {
+      const found = await room(id);
+      await eventually(() => found.findEventById(event), `${user} sees ${event}`);
+      return found.findEventById(event)!.event;
+    },
+    [Symbol.asyncDispose]: async () => sdk.stopClient(),
+  };
+}

@@ -1,0 +1,21 @@
+/** A room's history from a few entries, each in a record of its own: the nth at position `at(n)`, n seconds after the start. */
+import type { Entry } from "../../actors/entry.ts";
+import { RoomHistory } from "../../src/replay/history.ts";
+import { Refold } from "../../src/replay/refold.ts";
+import type { Step } from "../../src/replay/step.ts";
+import { ROOM } from "./given.ts";
+
+export interface Replayed {
+  readonly steps: readonly Step[];
+  readonly history: RoomHistory;
+}
+
+export function replayed(...entries: readonly Entry[]): Replayed {
+  const refold = new Refold();
+  const history = new RoomHistory(ROOM);
+  entries.forEach((entry, index) => {
+    const sequence = index + 1;
+    refold.fold(ROOM, { sequence, at: sequence * 1_000, entries: [entry] }, (step) => history.add(step));
+  });
+  return { steps: history.steps, history };
+}
