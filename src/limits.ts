@@ -241,8 +241,12 @@ export const SCAN_RECORDS_MAX = 1_024;
 /** A scan's consumer that nobody asks for so long is removed by the broker. */
 export const SCAN_IDLE_MS = 60_000;
 
-/** Scans in a row that bring nothing, before reading is given up. */
-export const SCAN_RETRIES_MAX = 3;
+/** Scans in a row that end early and bring nothing, before reading is given up, and the pause after the first of them. */
+export const SCAN_RETRIES_MAX = 5;
+export const SCAN_RETRY_MS = 200;
+
+/** A scan that lasted so long has waited for what comes, and did not end early. */
+export const SCAN_STEADY_MS = 5_000;
 
 /** Work longer than this shows a progress bar on a terminal. */
 export const PROGRESS_AFTER_MS = 1_000;
@@ -291,3 +295,41 @@ export const INSPECT_HEARTBEAT_MS = 15_000;
 
 /** The shortest admin token. */
 export const ADMIN_TOKEN_CHARS_MIN = 16;
+
+/* The cluster. */
+
+/** Replicas of streams and buckets on a cluster of brokers. */
+export const CLUSTER_REPLICAS = 3;
+
+/** JetStream's own limit. */
+export const REPLICAS_MAX = 5;
+
+/** A cluster of brokers that starts has this long to elect its leaders. */
+export const CLUSTER_READY_MS_MAX = 60_000;
+export const CLUSTER_READY_POLL_MS = 500;
+
+/** A lease is renewed so often; its holder stops itself so long after it asked for its last renewal; others let it run out. */
+export const LEASE_RENEW_MS = 5_000;
+export const LEASE_HOLD_MS = 12_000;
+export const LEASE_TTL_MS = 15_000;
+
+/** How often leases are looked at for what time alone has changed. */
+export const LEASE_TICK_MS = 250;
+
+/** How often at most an owner tells its standby how far it has published, and how often at least. */
+export const PUBLISHED_TELL_MS = 100;
+export const PUBLISHED_REPEAT_MS = 1_000;
+
+/** Records that a standby has read, and may not fold yet. */
+export const STANDBY_RECORDS_MAX = 4_096;
+
+/** What a worker waits for a partition's owner to answer a question. */
+export const OWNER_ANSWER_MS = 2_000;
+
+/** What reads the bus is repeated while it can't be reached, the pause doubling from the first to the second. */
+export const BUS_RETRY_MS_MIN = 100;
+export const BUS_RETRY_MS_MAX = 2_000;
+
+/** A consumer whose broker is gone is noticed after two missed heartbeats, and made anew after the other at the latest. */
+export const CONSUMER_HEARTBEAT_MS = 1_000;
+export const CONSUMER_EXPIRES_MS = 2_000;

@@ -7,9 +7,10 @@
  * What is not acknowledged within `ACK_TIMEOUT_MS` has failed as far as the caller may know: it may be stored all the
  * same. Both callers can live with that: a sender repeats its request, and a repeated delta changes nothing.
  */
-import { createInbox, type Msg, type MsgHdrs, type NatsConnection, type Subscription } from "nats";
+import type { Msg, MsgHdrs, NatsConnection, Subscription } from "nats";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { ACK_TIMEOUT_MS } from "../limits.ts";
+import { inboxOf } from "./connection.ts";
 import type { Subject } from "./subjects.ts";
 
 interface Waiting {
@@ -37,7 +38,7 @@ export class AckedPublisher {
 
   constructor(nc: NatsConnection) {
     this.#nc = nc;
-    this.#inbox = `${createInbox()}.`;
+    this.#inbox = `${inboxOf(nc)}.`;
     this.#subscription = nc.subscribe(`${this.#inbox}*`, {
       callback: (error, message) => {
         if (error === null) this.#acknowledged(message);

@@ -5,15 +5,18 @@
  * Reading is an ordered consumer, which acknowledges nothing and makes itself anew after a gap or a lost connection.
  * The log denies deletion, so sequences have no holes: one that does is a damaged log, and reading stops there.
  */
-import type { ConsumerMessages, JsMsg, NatsConnection } from "nats";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Consumer, ConsumerMessages, JsMsg, NatsConnection } from "nats";
 import { DeliverPolicy } from "nats";
 import type { RoomRecord } from "../../actors/rooms.ts";
 import { TidemarkError } from "../errors.ts";
-import { FETCH_RECORDS_MAX } from "../limits.ts";
+import { CONSUMER_EXPIRES_MS, CONSUMER_HEARTBEAT_MS, FETCH_RECORDS_MAX } from "../limits.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
 import { isNotFound, translate } from "./connection.ts";
 import { decodeRecord } from "./record.ts";
 import { decodeToken, lastToken, logStream } from "./subjects.ts";
+
+const OPENING_LIMIT_MS = 2_000;
 
 export interface LogReaderOptions {
   readonly partition: number;
@@ -35,6 +38,7 @@ export async function lastSequence(nc: NatsConnection, partition: number): Promi
 export class LogReader {
   readonly #options: LogReaderOptions;
   readonly #nc: NatsConnection;
+  #consumer: Consumer | undefined;
   #messages: ConsumerMessages | undefined;
   #fetch: RoomRecord[] = [];
   #next: number;
@@ -48,32 +52,52 @@ export class LogReader {
 
   static async open(nc: NatsConnection, options: LogReaderOptions): Promise<LogReader> {
     const reader = new LogReader(nc, options);
-    await reader.#open();
+    const opening = reader.#open();
+    track(nc, opening);
+    await opening;
     return reader;
+  }
+
+  /**
+   * Resolves when no reader of this connection is being opened, or after a moment. To be waited for before the connection is
+   * closed: the client goes on trying to make a consumer, for a minute, and keeps the process alive for it.
+   */
+  static async settled(nc: NatsConnection): Promise<void> {
+    const limit = delay(OPENING_LIMIT_MS, undefined, { ref: false });
+    await Promise.race([limit, Promise.allSettled(openings.get(nc) ?? [])]);
   }
 
   async #open(): Promise<void> {
     const { partition, from } = this.#options;
     try {
-      const consumer = await this.#nc.jetstream().consumers.get(logStream(partition), {
+      this.#consumer = await this.#nc.jetstream().consumers.get(logStream(partition), {
         deliver_policy: DeliverPolicy.StartSequence,
         opt_start_seq: from,
       });
-      this.#messages = await consumer.consume({
+      this.#messages = await this.#consumer.consume({
         max_messages: FETCH_RECORDS_MAX,
+        expires: CONSUMER_EXPIRES_MS,
+        idle_heartbeat: CONSUMER_HEARTBEAT_MS,
         callback: (message) => this.#received(message),
       });
     } catch (error) {
       throw translate(error, `read the log of partition ${partition}`);
     }
-    if (this.#closed) this.#messages.stop();
+    if (this.#closed) this.#stop();
   }
 
   /** Hands out nothing more from now on. */
   close(): void {
     this.#closed = true;
-    this.#messages?.stop();
     this.#fetch = [];
+    this.#stop();
+  }
+
+  /** The broker would keep the consumer for minutes, and a long replay opens many. */
+  #stop(): void {
+    if (this.#messages === undefined) return;
+    this.#messages.stop();
+    this.#consumer?.delete().catch(() => {});
   }
 
   #received(message: JsMsg): void {
@@ -105,6 +129,15 @@ export class LogReader {
     }
     return { room: roomOf(message.subject, message.seq), record: decodeRecord(message.seq, message.data) };
   }
+}
+
+const openings = new WeakMap<NatsConnection, Set<Promise<void>>>();
+
+function track(nc: NatsConnection, opening: Promise<void>): void {
+  const under = openings.get(nc) ?? new Set();
+  openings.set(nc, under.add(opening));
+  const done = () => under.delete(opening);
+  opening.then(done, done);
 }
 
 /** A record, and its room; undefined when the log has none of that sequence. */

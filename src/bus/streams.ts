@@ -4,6 +4,7 @@
  * What stands there already is not changed: an operator may have given the streams
  * replicas, limits or a placement of their own. Only what the log's promises need is checked.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import {
   DiscardPolicy,
   type JetStreamManager,
@@ -16,18 +17,22 @@ import {
 import { TidemarkError } from "../errors.ts";
 import {
   BROKER_PAYLOAD_BYTES_MIN,
+  CLUSTER_READY_MS_MAX,
+  CLUSTER_READY_POLL_MS,
+  CLUSTER_REPLICAS,
   DELTAS_AGE_MS,
   FEDERATION_AGE_MS,
   PARTITIONS_DEFAULT,
   PARTITIONS_MAX,
   REJECTED_AGE_MS,
 } from "../limits.ts";
-import { isNotFound, translate } from "./connection.ts";
+import { isNotFound, isTransient, translate } from "./connection.ts";
 import {
   deltaStream,
   deltaStreamSubjects,
   FEDERATION_STREAM,
   FEDERATION_SUBJECTS,
+  LEASES_BUCKET,
   logStream,
   logStreamSubjects,
   PARTITIONS_BUCKET,
@@ -37,11 +42,19 @@ import {
 
 const PARTITIONS_KEY = "partitions";
 
+export interface PrepareOptions {
+  /** The partition count, for who makes the logs. */
+  readonly partitions?: number | undefined;
+  /** Of every stream and bucket that is made; without it 3 on a cluster, 1 on a server alone. */
+  readonly replicas?: number | undefined;
+}
+
 /**
- * Prepares the broker. Returns the partition count, which is fixed when the logs are first made.
- * Throws `BUS_MISMATCH` when `wanted` is another count, `BUS_UNAVAILABLE` when the broker can't do it.
+ * Prepares the broker. Returns the partition count, which is fixed when the logs are first made. A cluster that has just
+ * begun to start is given a minute.
+ * Throws `BUS_MISMATCH` when `partitions` is another count, `BUS_UNAVAILABLE` when the broker can't do it.
  */
-export async function prepareBus(nc: NatsConnection, wanted: number | undefined): Promise<number> {
+export async function prepareBus(nc: NatsConnection, options: PrepareOptions = {}): Promise<number> {
   const payloadMax = nc.info?.max_payload ?? 0;
   if (payloadMax < BROKER_PAYLOAD_BYTES_MIN) {
     throw new TidemarkError(
@@ -49,32 +62,33 @@ export async function prepareBus(nc: NatsConnection, wanted: number | undefined)
       `the broker takes messages of ${payloadMax} bytes: set max_payload to ${BROKER_PAYLOAD_BYTES_MIN} or more`,
     );
   }
-  try {
-    const partitions = await agreeOnPartitions(nc, wanted);
-    const jsm = await nc.jetstreamManager();
-    const streams: Partial<StreamConfig>[] = [federation, rejected];
-    for (let partition = 0; partition < partitions; partition++) streams.push(log(partition), deltas(partition));
-    for (const stream of streams) await ensureStream(jsm, stream);
-    return partitions;
-  } catch (error) {
-    throw translate(error, "prepare the streams");
+  const clustered = nc.info?.cluster !== undefined;
+  const replicas = options.replicas ?? (clustered ? CLUSTER_REPLICAS : 1);
+  const deadline = performance.now() + (clustered ? CLUSTER_READY_MS_MAX : 0);
+  for (;;) {
+    try {
+      return await prepare(nc, options.partitions, replicas);
+    } catch (error) {
+      if (!isTransient(error) || performance.now() > deadline) {
+        throw translate(error, `prepare the streams with ${replicas} replicas`);
+      }
+      await delay(CLUSTER_READY_POLL_MS);
+    }
   }
 }
 
-/** The partition count of a broker that Tidemark has run on. Makes nothing. Throws `BUS_MISMATCH` when it has not. */
-export async function partitionCount(nc: NatsConnection): Promise<number> {
-  try {
-    const bucket = await nc.jetstream().views.kv(PARTITIONS_BUCKET, { bindOnly: true });
-    const stored = Number((await bucket.get(PARTITIONS_KEY))?.string());
-    if (Number.isInteger(stored) && stored > 0) return stored;
-  } catch (error) {
-    if (!isNotFound(error)) throw translate(error, "read the partition count");
-  }
-  throw new TidemarkError("BUS_MISMATCH", "no Tidemark has run on this broker: it has no logs");
+async function prepare(nc: NatsConnection, wanted: number | undefined, replicas: number): Promise<number> {
+  const partitions = await agreeOnPartitions(nc, wanted, replicas);
+  const jsm = await nc.jetstreamManager();
+  const streams: Partial<StreamConfig>[] = [federation, rejected];
+  for (let partition = 0; partition < partitions; partition++) streams.push(log(partition), deltas(partition));
+  for (const stream of streams) await ensureStream(jsm, { ...stream, num_replicas: replicas });
+  await nc.jetstream().views.kv(LEASES_BUCKET, { history: 1, replicas });
+  return partitions;
 }
 
-async function agreeOnPartitions(nc: NatsConnection, wanted: number | undefined): Promise<number> {
-  const bucket = await nc.jetstream().views.kv(PARTITIONS_BUCKET, { history: 1 });
+async function agreeOnPartitions(nc: NatsConnection, wanted: number | undefined, replicas: number): Promise<number> {
+  const bucket = await nc.jetstream().views.kv(PARTITIONS_BUCKET, { history: 1, replicas });
   if ((await bucket.get(PARTITIONS_KEY)) === null) {
     // Of several that start at once, one creates the key, and all of them read it.
     await bucket.create(PARTITIONS_KEY, String(wanted ?? PARTITIONS_DEFAULT)).catch(async (error) => {
@@ -92,6 +106,18 @@ async function agreeOnPartitions(nc: NatsConnection, wanted: number | undefined)
     );
   }
   return stored;
+}
+
+/** The partition count, for who only reads. Throws `BUS_UNAVAILABLE` when no Tidemark has run on this broker yet. */
+export async function partitionCount(nc: NatsConnection): Promise<number> {
+  try {
+    const bucket = await nc.jetstream().views.kv(PARTITIONS_BUCKET, { history: 1, bindOnly: true });
+    const count = Number((await bucket.get(PARTITIONS_KEY))?.string());
+    if (Number.isInteger(count) && count > 0) return count;
+  } catch (error) {
+    if (!isNotFound(error)) throw translate(error, "read the partition count");
+  }
+  throw new TidemarkError("BUS_UNAVAILABLE", "no Tidemark has made its logs on this broker yet");
 }
 
 async function ensureStream(jsm: JetStreamManager, wanted: Partial<StreamConfig>): Promise<void> {

@@ -67,11 +67,22 @@ export const queryWildcard = subject("tidemark.query.*");
 export const federationSubject = (destination: ServerName) =>
   subject(`tidemark.federation.${encodeToken(destination)}`);
 
-/** A reply subject, as a request named it. The broker made sure that it is one. */
-export const replySubject = (reply: string) => subject(reply);
+/** Between workers: a question for the partition's owner, and through which position the owner has published. */
+export const ownerSubject = (partition: number, room: string) => subject(`tidemark.owner.${partition}.${room}`);
+export const ownerWildcard = (partition: number) => subject(`tidemark.owner.${partition}.*`);
+export const publishedSubject = (partition: number) => subject(`tidemark.published.${partition}`);
+
+/**
+ * Whether a request may be answered there. A sender could name the log itself, or the JetStream API: it would then be this
+ * process, with its own rights, that publishes there.
+ */
+export function isInbox(reply: string | undefined): reply is Subject {
+  return reply !== undefined && reply !== "" && !reply.startsWith("tidemark.") && !reply.startsWith("$");
+}
 
 /** Names of streams and buckets, and what the streams take in. */
 export const PARTITIONS_BUCKET = "tidemark";
+export const LEASES_BUCKET = "tidemark_leases";
 export const logStream = (partition: number) => `TIDEMARK_LOG_${partition}`;
 export const deltaStream = (partition: number) => `TIDEMARK_DELTAS_${partition}`;
 export const TRANSACTIONS_BUCKET = "tidemark_transactions";

@@ -12,6 +12,7 @@ import {
   FEDERATION_WINDOW_MS_MAX,
   IDLE_MS,
   PARTITIONS_MAX,
+  REPLICAS_MAX,
   TIMER_MS_MAX,
 } from "../limits.ts";
 import { ROLES, start } from "../start.ts";
@@ -49,6 +50,14 @@ export function startCommand(): Command {
       new Option("--partitions <n>", "partition count; fixed when the logs are first made (8 without this)")
         .env("TIDEMARK_PARTITIONS")
         .argParser(integer(1, PARTITIONS_MAX)),
+    )
+    .addOption(
+      new Option(
+        "--replicas <n>",
+        "copies of each stream that is made (3 on a cluster of brokers, else 1, without this)",
+      )
+        .env("TIDEMARK_REPLICAS")
+        .argParser(integer(1, REPLICAS_MAX)),
     )
     .addOption(
       new Option("--server-name <name>", "a server whose users are local; may be given again")

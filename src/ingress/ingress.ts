@@ -9,7 +9,7 @@ import { decodeUntrusted, type Encoding, encodeAs, encodingOf } from "../bus/cod
 import type { Bus, BusMessage, BusSubscription } from "../bus/connection.ts";
 import { partitionOf } from "../bus/partition.ts";
 import { encodeRecord } from "../bus/record.ts";
-import { decodeToken, type Inlet, inWildcard, lastToken, logSubject, replySubject } from "../bus/subjects.ts";
+import { decodeToken, type Inlet, inWildcard, isInbox, lastToken, logSubject } from "../bus/subjects.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { REQUEST_BYTES_MAX, ROOM_TOKENS_MAX } from "../limits.ts";
 import { type RoomId, roomId, serverName } from "../matrix/ids.ts";
@@ -29,6 +29,10 @@ interface IngressOptions {
   readonly log: Logger;
   /** ms since 1970; the only clock that a fold ever sees. */
   readonly now?: () => number;
+  /** Told of every record that the log has acknowledged. */
+  readonly appended?: (entries: number, latencyMs: number) => void;
+  /** Told of every request that was refused. */
+  readonly refused?: (errcode: string) => void;
 }
 
 export class Ingress {
@@ -39,10 +43,12 @@ export class Ingress {
   readonly #appender: Appender;
   readonly #subscriptions: BusSubscription[];
   readonly #payloadMax: number;
+  readonly #refused: ((errcode: string) => void) | undefined;
   /** By subject token. */
   readonly #rooms = new Map<string, RoomId>();
 
-  constructor({ nc, partitions, log, now = Date.now }: IngressOptions) {
+  constructor({ nc, partitions, log, now = Date.now, appended, refused }: IngressOptions) {
+    this.#refused = refused;
     this.#nc = nc;
     this.#log = log;
     this.#now = now;
@@ -56,7 +62,10 @@ export class Ingress {
           `the record has ${record.length} bytes, the broker takes ${this.#payloadMax}`,
         );
       }
-      return this.#publisher.publish(logSubject(partitionOf(room, partitions), room), record);
+      const sentAt = performance.now();
+      const sequence = await this.#publisher.publish(logSubject(partitionOf(room, partitions), room), record);
+      appended?.(entries.length, performance.now() - sentAt);
+      return sequence;
     });
     this.#subscriptions = INLETS.map((inlet) =>
       nc.subscribe(inWildcard(inlet), {
@@ -93,12 +102,9 @@ export class Ingress {
   }
 
   #answer(to: string | undefined, reply: Reply, encoding: Encoding): void {
-    if (to === undefined || to === "") return;
+    if (!isInbox(to)) return;
     try {
-      this.#nc.publish(
-        replySubject(to),
-        encodeAs(Array.isArray(reply) ? { ok: true, positions: reply } : reply, encoding),
-      );
+      this.#nc.publish(to, encodeAs(Array.isArray(reply) ? { ok: true, positions: reply } : reply, encoding));
     } catch (error) {
       this.#log.warn({ reason: reasonOf(error) }, "a reply could not be sent");
     }
@@ -153,6 +159,7 @@ export class Ingress {
   }
 
   #refusal(error: unknown): Record<string, unknown> {
+    this.#refused?.(error instanceof TidemarkError ? error.code : "M_UNKNOWN");
     if (error instanceof TidemarkError) {
       return {
         ok: false,

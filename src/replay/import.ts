@@ -33,7 +33,7 @@ export async function importLog(nc: Bus, { path, onProgress }: ImportOptions): P
   const total = await fileBytes(path);
   // The whole file first: nothing is appended of a damaged one, or of one whose positions can't be kept.
   const { header, last } = await survey(path);
-  await prepareBus(nc, header.partitions);
+  await prepareBus(nc, { partitions: header.partitions });
   const present = await presentRecords(nc, path, last);
 
   let records = 0;

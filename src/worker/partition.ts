@@ -1,8 +1,14 @@
-/** One partition at work: its actor, wired to the log, the rooms, the publisher and the checkpoints. */
+/**
+ * One partition at work: its actor, wired to the lease, the log, the rooms, the publisher and the checkpoints.
+ *
+ * An object of this class is one tenancy: it stands by, may come to own the partition, and ends when it gives it up or
+ * loses it. Whoever stands by again begins from the checkpoint.
+ */
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { type ActorRefFrom, createActor, waitFor } from "xstate";
 import { positionOf } from "../../actors/entry.ts";
+import type { Outcome } from "../../actors/fold.ts";
 import { type PartitionEvent, partitionMachine } from "../../actors/partition-machine.ts";
 import type { Room } from "../../actors/room.ts";
 import { type RoomRecord, Rooms } from "../../actors/rooms.ts";
@@ -10,18 +16,29 @@ import type { AckedPublisher } from "../bus/acked-publisher.ts";
 import type { Bus } from "../bus/connection.ts";
 import { publishedThrough } from "../bus/deltas.ts";
 import { LogReader, lastSequence, readRecord } from "../bus/log.ts";
+import { PublishedTeller } from "../bus/published.ts";
+import { untilReached } from "../bus/retry.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
-import { DRAIN_FOLD_MS_MAX, DRAIN_FOLD_POLL_MS } from "../limits.ts";
+import { DRAIN_FOLD_MS_MAX, DRAIN_FOLD_POLL_MS, ENTRIES_PER_RECORD_MAX } from "../limits.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 import { PartitionStore } from "../store/partition-store.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { type FederationOptions, FederationPublisher } from "./federation.ts";
+import { Follower } from "./follower.ts";
 import { type Membership, Memberships } from "./memberships.ts";
 import { Publisher } from "./publisher.ts";
 
+/** The owner lease of a partition. */
+interface Lease {
+  /** Resolves to whether it is held. */
+  claim(partition: number): Promise<boolean>;
+  release(partition: number): Promise<void>;
+}
+
 interface PartitionOptions {
   readonly nc: Bus;
-  readonly acked: AckedPublisher;
+  readonly acked: Pick<AckedPublisher, "publish">;
+  readonly lease: Lease;
   readonly partition: number;
   /** Where all partitions' checkpoints are. */
   readonly data: string;
@@ -34,90 +51,140 @@ interface PartitionOptions {
   readonly idleMs: number;
   readonly checkpointMs: number;
   readonly checkpointEntries: number;
+  /** It is in another state than before. */
+  readonly changed: () => void;
+  /** Told of every entry that is folded. */
+  readonly counted: (outcome: Outcome) => void;
 }
 
-/** What a partition has while it is claimed. */
-interface Claimed {
+/** What a partition has from its first moment on. */
+interface Opened {
   readonly store: PartitionStore;
   readonly rooms: Rooms;
   readonly memberships: Memberships;
-  readonly publisher: Publisher;
   readonly checkpoints: Checkpoints;
 }
+
+export type PartitionState = "standby" | "claiming" | "catchingUp" | "live" | "draining" | "released" | "failed";
 
 export class Partition {
   readonly #options: PartitionOptions;
   readonly #actor: ActorRefFrom<typeof partitionMachine>;
-  #claimed: Claimed | undefined;
+  readonly #ended = new AbortController();
+  readonly #opening: Promise<Opened>;
+  #opened: Opened | undefined;
+  #claiming: Promise<boolean> | undefined;
+  /** Of a standby one that has nothing to say. */
+  #publisher: Publisher;
+  #teller: PublishedTeller | undefined;
   #folded = 0;
-  /** Settles when no reader is being opened. Never rejects. */
-  #opening: Promise<void> = Promise.resolve();
+  #isWarm = false;
   #failure: unknown;
 
+  /** Stands by. */
   constructor(options: PartitionOptions) {
     this.#options = options;
+    this.#publisher = this.#publisherFrom(Number.POSITIVE_INFINITY);
+    this.#opening = this.#open();
+    this.#opening.catch(() => {}); // Whoever needs it gets the rejection.
     this.#actor = createActor(partitionMachine, {
       input: {
-        claim: () => this.#claim(),
+        follow: (send) => this.#follow(send),
+        claim: (signal) => {
+          this.#claiming = this.#claim(signal);
+          return this.#claiming;
+        },
         read: (send) => this.#read(send),
         fold: (fetch) => this.#fold(fetch),
         drain: () => this.#drain(),
+        abandon: () => this.#close(),
         failed: (error) => this.#failed(error),
       },
     });
-  }
-
-  /** Folds the log; resolves once everything that was there is folded. Throws why it can't be. */
-  async start(): Promise<void> {
+    this.#actor.subscribe(() => options.changed());
     this.#actor.start();
     this.#actor.send({ type: "START" });
-    await waitFor(this.#actor, (state) => this.live || state.matches("failed") || state.matches("released"));
-    if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** Folds what is in the log by now, publishes what waits, saves, and folds nothing more. */
+  /** Tries to become the owner. */
+  claim(): void {
+    this.#actor.send({ type: "CLAIM" });
+  }
+
+  /** The lease ran out: folds and publishes nothing more. */
+  lose(): void {
+    this.#actor.send({ type: "LOSE" });
+  }
+
+  /** Of an owner: folds what is in the log by now, publishes what waits, gives up the lease. Then saves. */
   async stop(): Promise<void> {
     if (this.live) await this.#foldRest();
     this.#actor.send({ type: "DRAIN" });
     await waitFor(this.#actor, (state) => state.matches("released") || state.matches("failed"));
-    await this.#opening; // a consumer that is being made when the connection closes would be tried for minutes
-    this.#claimed?.publisher.close();
-    this.#claimed?.checkpoints.close();
-    await this.#claimed?.store.close();
+    await this.#opening.catch(() => {});
+    this.#close();
+    await this.#opened?.store.close();
   }
 
-  /** Whether everything that was in the log at the start is folded, and what comes is. */
+  get state(): PartitionState {
+    const snapshot = this.#actor.getSnapshot();
+    if (snapshot.matches("folding")) return snapshot.matches({ folding: "live" }) ? "live" : "catchingUp";
+    return snapshot.value as PartitionState;
+  }
+
+  /** Whether everything that was in the log when it was claimed is folded, and what comes is. */
   get live(): boolean {
-    return this.#actor.getSnapshot().matches({ folding: "live" });
+    return this.state === "live";
+  }
+
+  /** Whether it is the owner, or could be at once. */
+  get warm(): boolean {
+    return this.live || (this.#isWarm && (this.state === "standby" || this.state === "claiming"));
+  }
+
+  /** The sequence through which it has folded. */
+  get folded(): number {
+    return this.#folded;
+  }
+
+  /** Why it failed. */
+  get failure(): unknown {
+    return this.#failure;
+  }
+
+  /** Its active rooms, once there are any. */
+  get rooms(): Rooms | undefined {
+    return this.#opened?.rooms;
   }
 
   /** A room, for reading, while the partition is live. */
   room(id: RoomId): Room {
-    return this.#claimed!.rooms.get(id);
+    return this.#opened!.rooms.get(id);
   }
 
   /** A user's memberships in its rooms, while the partition is live. */
   roomsOf(user: UserId): ReadonlyMap<RoomId, Membership> {
-    return this.#claimed!.memberships.of(user);
+    return this.#opened!.memberships.of(user);
   }
 
-  /** In one process there is nobody to share with: what is left is to find out where to go on. */
-  async #claim(): Promise<void> {
-    const { nc, acked, partition, data, log, now } = this.#options;
+  async #open(): Promise<Opened> {
+    const { partition, data, log } = this.#options;
     const store = await PartitionStore.open(join(data, "state", String(partition)), log);
-    await this.#checkMark(store);
+    try {
+      await untilReached(this.#ended.signal, () => this.#checkMark(store));
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
     this.#folded = store.mark?.sequence ?? 0;
-    // A checkpoint is written once everything in it is published.
-    const published = Math.max(positionOf(this.#folded + 1, 0) - 1, await publishedThrough(nc, partition));
-    const federation = new FederationPublisher({ ...this.#options.federation, partition, acked, log });
-    const publisher = new Publisher({ partition, acked, federation, published, log, startedAt: now() });
     const failed = (error: unknown) => this.#actor.send({ type: "FAIL", error });
     const memberships = new Memberships(store);
     const rooms = new Rooms({
       store,
       folded: (room, position, at, entry, outcome) => {
+        this.#options.counted(outcome);
         memberships.note(room, position, entry);
-        publisher.note(room, position, at, entry, outcome);
+        this.#publisher.note(room, position, at, entry, outcome);
       },
       failed,
       max: this.#options.activeRoomsMax,
@@ -127,12 +194,72 @@ export class Partition {
     const checkpoints = new Checkpoints({
       store,
       rooms,
-      published: (through) => publisher.published(through),
+      published: (through) => this.#publisher.published(through),
       failed,
       everyMs: this.#options.checkpointMs,
       everyEntries: this.#options.checkpointEntries,
     });
-    this.#claimed = { store, rooms, memberships, publisher, checkpoints };
+    this.#opened = { store, rooms, memberships, checkpoints };
+    if (this.#ended.signal.aborted) checkpoints.close();
+    return this.#opened;
+  }
+
+  #publisherFrom(published: number): Publisher {
+    const { partition, acked, log, now } = this.#options;
+    const federation = new FederationPublisher({ ...this.#options.federation, partition, acked, log });
+    return new Publisher({ partition, acked, federation, published, log, startedAt: now() });
+  }
+
+  /** Folds what the owner has published, until the returned function is called. */
+  #follow(send: (event: PartitionEvent) => void): () => void {
+    const { nc, partition, changed } = this.#options;
+    const failed = (error: unknown) => send({ type: "FAIL", error });
+    let follower: Follower | undefined;
+    let stopped = false;
+    const begin = async () => {
+      await this.#opening;
+      if (stopped) return;
+      const published = await untilReached(this.#ended.signal, () => publishedThrough(nc, partition));
+      if (stopped) return;
+      follower = new Follower({
+        nc,
+        partition,
+        folded: this.#folded,
+        published,
+        fold: (fetch) => send({ type: "RECORDS", fetch }),
+        caughtUp: () => {
+          this.#isWarm = true;
+          changed();
+        },
+        failed,
+      });
+    };
+    begin().catch((error) => {
+      if (!stopped) failed(error);
+    });
+    return () => {
+      stopped = true;
+      follower?.close();
+    };
+  }
+
+  /** Gets the lease, and finds out where to go on with publishing. */
+  async #claim(signal: AbortSignal): Promise<boolean> {
+    const { nc, lease, partition } = this.#options;
+    await this.#opening;
+    const isHeld = await untilReached(signal, () => lease.claim(partition));
+    if (!isHeld || signal.aborted) return false;
+    const stored = await untilReached(signal, () => publishedThrough(nc, partition));
+    // What is folded is published: a checkpoint is written after that, and a standby folds after it.
+    const published = Math.max(this.#lastFolded, stored);
+    if (signal.aborted) return false;
+    this.#publisher = this.#publisherFrom(published);
+    this.#teller = new PublishedTeller(nc, partition, () => Math.min(this.#publisher.through(), this.#lastFolded));
+    return true;
+  }
+
+  get #lastFolded(): number {
+    return positionOf(this.#folded, ENTRIES_PER_RECORD_MAX - 1);
   }
 
   /** Whether the checkpoint is of this log. */
@@ -156,43 +283,41 @@ export class Partition {
   /** Reads the log until it is told to stop. Pauses while the publisher or a checkpoint can't follow. */
   #read(send: (event: PartitionEvent) => void): () => void {
     const { nc, partition } = this.#options;
-    const { publisher, checkpoints } = this.#claimed!;
+    const { checkpoints } = this.#opened!;
+    const publisher = this.#publisher;
     let reader: LogReader | undefined;
     let stopped = false;
     let goal: number | undefined;
-    const fail = (error: unknown) => send({ type: "FAIL", error });
+    const fail = (error: unknown) => {
+      if (!stopped) send({ type: "FAIL", error });
+    };
     const caughtUp = () => {
       if (goal === undefined || this.#folded < goal) return;
       goal = undefined;
       send({ type: "CAUGHT_UP" });
     };
     const open = async () => {
-      reader = await LogReader.open(nc, {
-        partition,
-        from: this.#folded + 1,
-        onFetch: (fetch) => {
-          send({ type: "RECORDS", fetch });
-          caughtUp();
-          if (publisher.overloaded || checkpoints.overloaded) void pause().catch(fail);
-        },
-        onError: fail,
-      });
+      const onFetch = (fetch: RoomRecord[]) => {
+        send({ type: "RECORDS", fetch });
+        caughtUp();
+        if (publisher.overloaded || checkpoints.overloaded) void pause().catch(fail);
+      };
+      reader = await untilReached(this.#ended.signal, () =>
+        LogReader.open(nc, { partition, from: this.#folded + 1, onFetch, onError: fail }),
+      );
       if (stopped) reader.close();
     };
     const pause = async () => {
       reader?.close();
       await Promise.all([publisher.relieved(), checkpoints.done()]);
-      if (!stopped) begin();
-    };
-    const begin = () => {
-      this.#opening = open().catch(fail);
+      if (!stopped) await open();
     };
 
-    lastSequence(nc, partition)
+    untilReached(this.#ended.signal, () => lastSequence(nc, partition))
       .then((last) => {
         goal = last;
         caughtUp();
-        if (!stopped) begin();
+        return open();
       })
       .catch(fail);
     return () => {
@@ -202,7 +327,7 @@ export class Partition {
   }
 
   #fold(fetch: readonly RoomRecord[]): void {
-    const { rooms, checkpoints } = this.#claimed!;
+    const { rooms, checkpoints } = this.#opened!;
     rooms.deliver(fetch);
     this.#folded = fetch.at(-1)!.record.sequence;
     checkpoints.folded(fetch);
@@ -223,15 +348,29 @@ export class Partition {
   }
 
   async #drain(): Promise<void> {
-    await this.#claimed?.publisher.drain();
-    await this.#claimed?.checkpoints.drain();
+    const { lease, partition, log } = this.#options;
+    await this.#opening;
+    await this.#claiming?.catch(() => {}); // What it got is given up below.
+    await this.#publisher.drain();
+    this.#teller?.tell();
+    await lease.release(partition).catch((error) => {
+      log.warn({ partition, reason: reasonOf(error) }, "a lease could not be given up: it runs out");
+    });
+    await this.#opened?.checkpoints.drain();
+  }
+
+  #close(): void {
+    this.#ended.abort();
+    this.#teller?.close();
+    this.#publisher.close();
+    this.#opened?.checkpoints.close();
   }
 
   #failed(error: unknown): void {
     this.#failure = error;
-    this.#claimed?.publisher.close();
-    this.#claimed?.checkpoints.close();
-    const { partition, log } = this.#options;
+    this.#close();
+    const { lease, partition, log } = this.#options;
+    void lease.release(partition).catch(() => {}); // It runs out.
     log.fatal({ partition, reason: reasonOf(error) }, "a partition has failed and is not served any more");
   }
 }

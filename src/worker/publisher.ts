@@ -87,13 +87,14 @@ export class Publisher {
     });
   }
 
-  /** Resolves when every change through a position is published, to other servers as well. */
-  async published(through: Position): Promise<void> {
+  /** Resolves when every change through a position is published; undefined when it is already. */
+  published(through: Position): Promise<void> | undefined {
+    if (through <= this.through()) return undefined;
     const deltas = new Promise<void>((resolve) => {
       this.#waiting.push({ through, resolve });
       this.#settle();
     });
-    await Promise.all([deltas, this.#options.federation?.published(through)]);
+    return Promise.all([deltas, this.#options.federation?.published(through)]).then(() => {});
   }
 
   /** Publishes everything that waits, windows or not. */
@@ -153,9 +154,9 @@ export class Publisher {
     if (deltas.length === 0) return;
     this.#cool();
 
-    const { partition, federation } = this.#options;
+    const { partition } = this.#options;
     this.#flushingSince = since;
-    const through = Math.min(this.#through(), (federation?.oldest() ?? Number.POSITIVE_INFINITY) - 1);
+    const through = this.through();
     // Both are made now: markers go on moving while the events are sent, to events that are not in this delta.
     const events = deltas.flatMap((delta) => eventMessages(partition, delta));
     const markers = deltas.flatMap((delta) => markerMessages(partition, delta));
@@ -193,14 +194,20 @@ export class Publisher {
     if (this.#due.size > 0) this.#schedule();
   }
 
+  /** Through which position everything that it was told of is published; infinite when nothing waits. */
+  through(): Position {
+    const { federation } = this.#options;
+    return Math.min(this.#throughDeltas(), (federation?.oldest() ?? Number.POSITIVE_INFINITY) - 1);
+  }
+
   /** Through which position all deltas are published. */
-  #through(): Position {
+  #throughDeltas(): Position {
     return Math.min(this.#flushingSince, this.#changes.oldest() ?? Number.POSITIVE_INFINITY) - 1;
   }
 
   #settle(): void {
     if (this.#waiting.length === 0) return;
-    const through = this.#through();
+    const through = this.#throughDeltas();
     this.#waiting = this.#waiting.filter((waiting) => {
       if (waiting.through > through) return true;
       waiting.resolve();

@@ -6,12 +6,13 @@
 import type { Logger } from "pino";
 import * as z from "zod";
 import { isRead } from "../../actors/fold.ts";
+import type { Room } from "../../actors/room.ts";
 import { decodeUntrusted, encodeAs, encodingOf } from "../bus/codec.ts";
 import type { Bus, BusMessage, BusSubscription } from "../bus/connection.ts";
 import { partitionOf } from "../bus/partition.ts";
-import { decodeToken, lastToken, queryWildcard } from "../bus/subjects.ts";
+import { decodeToken, isInbox, lastToken, ownerSubject, ownerWildcard, queryWildcard } from "../bus/subjects.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
-import { EVENTS_PAGE_MAX, QUERY_EVENT_IDS_MAX, REQUEST_BYTES_MAX } from "../limits.ts";
+import { EVENTS_PAGE_MAX, OWNER_ANSWER_MS, QUERY_EVENT_IDS_MAX, REQUEST_BYTES_MAX } from "../limits.ts";
 import { type EventId, eventId, type RoomId, roomId, type UserId, userId } from "../matrix/ids.ts";
 import { Bodies } from "./bodies.ts";
 import { eventPage, statePage } from "./history.ts";
@@ -72,42 +73,84 @@ type Query = z.infer<typeof query>;
 type RoomQuery = Exclude<Query, { op: "rooms" }>;
 type Answer = Record<string, unknown>;
 
+interface RoomsAnswer {
+  /** Missing in a refusal. */
+  readonly rooms?: Record<RoomId, Membership>;
+}
+
+/** Which token of `tidemark.owner.<partition>.<room or user>` is the partition. */
+const OWNER_PARTITION_TOKEN = 2;
+
 interface QueriesOptions {
   readonly nc: Bus;
-  readonly partitions: readonly Partition[];
+  readonly partitions: number;
+  /** The partition when this process serves it now. */
+  readonly served: (partition: number) => Partition | undefined;
   readonly log: Logger;
 }
 
 export class Queries {
   readonly #nc: Bus;
   readonly #bodies: readonly Bodies[];
-  readonly #partitions: readonly Partition[];
+  readonly #partitions: number;
+  readonly #served: (partition: number) => Partition | undefined;
   readonly #log: Logger;
   readonly #subscription: BusSubscription;
+  /** Questions that other workers were asked. */
+  readonly #owned = new Map<number, BusSubscription>();
 
-  constructor({ nc, partitions, log }: QueriesOptions) {
+  constructor({ nc, partitions, served, log }: QueriesOptions) {
     this.#nc = nc;
-    this.#bodies = partitions.map((_, partition) => new Bodies(nc, partition));
+    this.#bodies = Array.from({ length: partitions }, (_, partition) => new Bodies(nc, partition));
     this.#partitions = partitions;
+    this.#served = served;
     this.#log = log;
     this.#subscription = nc.subscribe(queryWildcard, {
       queue: QUEUE,
       callback: (error, message) => {
-        if (error === null) void this.#receive(message);
+        if (error === null) void this.#receive(message, true);
       },
     });
   }
 
+  /** Answers for other workers what they are asked about the partitions that are served here now. */
+  own(): void {
+    for (let partition = 0; partition < this.#partitions; partition++) {
+      const subscription = this.#owned.get(partition);
+      const isServed = this.#served(partition) !== undefined;
+      if (isServed && subscription === undefined) {
+        const callback = (error: Error | null, message: BusMessage) => {
+          if (error === null) void this.#receive(message, false);
+        };
+        this.#owned.set(partition, this.#nc.subscribe(ownerWildcard(partition), { callback }));
+      } else if (!isServed && subscription !== undefined) {
+        subscription.unsubscribe();
+        this.#owned.delete(partition);
+      }
+    }
+  }
+
+  /** Takes no more questions. Those for partitions that are still served here are answered until `close`. */
   drain(): Promise<void> {
     return this.#subscription.drain();
   }
 
-  async #receive(message: BusMessage): Promise<void> {
-    if (message.reply === undefined || message.reply === "") return;
+  close(): void {
+    for (const subscription of this.#owned.values()) subscription.unsubscribe();
+    this.#owned.clear();
+  }
+
+  async #receive(message: BusMessage, mayForward: boolean): Promise<void> {
+    if (!isInbox(message.reply)) return;
     const encoding = encodingOf(message.data);
     let answer: Answer;
     try {
-      answer = { ok: true, ...(await this.#answer(message)) };
+      const own = await this.#answer(message, mayForward);
+      if (own instanceof Uint8Array) {
+        message.respond(own);
+        return;
+      }
+      answer = { ok: true, ...own };
     } catch (error) {
       answer = refusal(error);
       if (!(error instanceof TidemarkError)) this.#log.error({ err: error }, "a query failed in an unforeseen way");
@@ -121,7 +164,8 @@ export class Queries {
     message.respond(bytes);
   }
 
-  async #answer({ data, subject }: BusMessage): Promise<Answer> {
+  /** The answer, or what the partition's owner has answered. */
+  async #answer({ data, subject }: BusMessage, mayForward: boolean): Promise<Answer | Uint8Array> {
     if (data.length > REQUEST_BYTES_MAX) {
       throw new TidemarkError(
         "M_TOO_LARGE",
@@ -141,28 +185,46 @@ export class Queries {
     }
     if (parsed.data.op === "rooms") {
       if (!user.success) throw new TidemarkError("M_INVALID_PARAM", "op: rooms is asked about a user");
-      return this.#roomsOf(user.data);
+      return mayForward
+        ? this.#roomsOf(user.data, lastToken(subject), data)
+        : this.#roomsIn(user.data, Number(subject.split(".")[OWNER_PARTITION_TOKEN]));
     }
     if (!room.success) throw new TidemarkError("M_INVALID_PARAM", `op: ${parsed.data.op} is asked about a room`);
-    const partition = partitionOf(room.data, this.#partitions.length);
-    if (!this.#partitions[partition]!.live) {
-      throw new TidemarkError("M_UNKNOWN", `partition ${partition} is not served at the moment`);
+    const partition = partitionOf(room.data, this.#partitions);
+    const served = this.#served(partition);
+    if (served !== undefined) return this.#ask(parsed.data, partition, served.room(room.data));
+    if (mayForward) return this.#forward(partition, lastToken(subject), data);
+    throw notServed(partition);
+  }
+
+  async #forward(partition: number, target: string, data: Uint8Array): Promise<Uint8Array> {
+    try {
+      return (await this.#nc.request(ownerSubject(partition, target), data, { timeout: OWNER_ANSWER_MS })).data;
+    } catch (error) {
+      throw notServed(partition, error);
     }
-    return this.#ask(parsed.data, partition, room.data);
   }
 
   /** All rooms that a user has a membership in. Each partition must answer: part of the rooms would look like all. */
-  #roomsOf(user: UserId): Answer {
-    const rooms: Record<RoomId, Membership> = {};
-    this.#partitions.forEach((partition, number) => {
-      if (!partition.live) throw new TidemarkError("M_UNKNOWN", `partition ${number} is not served at the moment`);
-      for (const [room, membership] of partition.roomsOf(user)) rooms[room] = membership;
-    });
-    return { rooms };
+  async #roomsOf(user: UserId, target: string, data: Uint8Array): Promise<Answer> {
+    const parts = await Promise.all(
+      Array.from({ length: this.#partitions }, async (_, partition) => {
+        if (this.#served(partition) !== undefined) return this.#roomsIn(user, partition).rooms;
+        const reply = decodeUntrusted(await this.#forward(partition, target, data), encodingOf(data)) as RoomsAnswer;
+        if (reply.rooms === undefined) throw notServed(partition);
+        return reply.rooms;
+      }),
+    );
+    return { rooms: Object.assign({}, ...parts) };
   }
 
-  async #ask(query: RoomQuery, partition: number, id: RoomId): Promise<Answer> {
-    const room = this.#partitions[partition]!.room(id);
+  #roomsIn(user: UserId, partition: number): { rooms: Record<RoomId, Membership> } {
+    const served = this.#served(partition);
+    if (served === undefined) throw notServed(partition);
+    return { rooms: Object.fromEntries(served.roomsOf(user)) };
+  }
+
+  async #ask(query: RoomQuery, partition: number, room: Room): Promise<Answer> {
     switch (query.op) {
       case "snapshot":
         return snapshot(this.#bodies[partition]!, room, query);
@@ -191,6 +253,10 @@ export class Queries {
       }
     }
   }
+}
+
+function notServed(partition: number, cause?: unknown): TidemarkError {
+  return new TidemarkError("M_UNKNOWN", `partition ${partition} is not served at the moment`, { cause });
 }
 
 function byEvent<T>(ids: readonly EventId[], value: (id: EventId) => T): Record<string, T> {

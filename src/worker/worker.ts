@@ -1,9 +1,21 @@
-/** The worker role: every partition that this process owns, and the questions about their rooms. */
+/**
+ * The worker role: the partitions that this process owns or stands by for, and the questions about their rooms.
+ *
+ * Whenever a lease, a worker or a partition's state has changed, and now and then, each partition's duty is looked up
+ * (`actors/placement.ts`) and done: stand by, claim, hand over, or leave it to others.
+ */
+import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
+import type { Outcome } from "../../actors/fold.ts";
+import { type Duty, dutyOf, ranking } from "../../actors/placement.ts";
 import { AckedPublisher } from "../bus/acked-publisher.ts";
 import type { Bus } from "../bus/connection.ts";
+import { LEASE_TIMES, Leases, type LeaseTimes, type StoredWorker } from "../bus/leases.ts";
+import { LogReader } from "../bus/log.ts";
+import { reasonOf, TidemarkError } from "../errors.ts";
 import { ACTIVE_ROOMS_MAX, CHECKPOINT_ENTRIES, CHECKPOINT_MS, IDLE_MS } from "../limits.ts";
 import type { FederationOptions } from "./federation.ts";
+import { workerId } from "./identity.ts";
 import { Partition } from "./partition.ts";
 import { Queries } from "./queries.ts";
 
@@ -25,55 +37,267 @@ interface WorkerOptions extends MemoryOptions {
   readonly log: Logger;
   /** ms since 1970 */
   readonly now?: () => number;
+  readonly leaseTimes?: LeaseTimes;
+}
+
+export interface WorkerCounts {
+  /** Entries and settled receipts by outcome, those that a standby folded included. */
+  readonly outcomes: Map<string, number>;
+  /** Messages that were published. */
+  deltas: number;
+  /** Partitions that were claimed, handed over or lost. */
+  leaseChanges: number;
 }
 
 export class Worker {
+  readonly id: string;
+  readonly #options: WorkerOptions;
   readonly #acked: AckedPublisher;
-  readonly #partitions: readonly Partition[];
   readonly #queries: Queries;
+  readonly #partitions = new Map<number, Partition>();
+  /** Partitions that this process has failed at: others may have them, it stays away until it is started again. */
+  readonly #failed = new Map<number, unknown>();
+  /** What was given up, until it is closed: its store can't be opened before. */
+  readonly #closing = new Map<number, Promise<void>>();
+  #leases: Leases | undefined;
+  #assigning = false;
+  #draining = false;
+  #superseded = false;
+  #said = "";
+  #settled: (() => void) | undefined;
+  /** What is counted since the process began. */
+  readonly counts: WorkerCounts = { outcomes: new Map(), deltas: 0, leaseChanges: 0 };
 
-  private constructor(acked: AckedPublisher, partitions: readonly Partition[], queries: Queries) {
-    this.#acked = acked;
-    this.#partitions = partitions;
-    this.#queries = queries;
-  }
-
-  /** Resolves when every partition is folded to the end that its log had. Throws when one can't be. */
-  static async start(options: WorkerOptions): Promise<Worker> {
-    const { nc, partitions: count, data, federation, log, now = Date.now } = options;
-    const acked = new AckedPublisher(nc);
-    const common = {
-      nc,
-      acked,
-      data,
-      federation,
-      log,
-      now,
-      activeRoomsMax: Math.ceil((options.activeRoomsMax ?? ACTIVE_ROOMS_MAX) / count),
-      idleMs: options.idleMs ?? IDLE_MS,
-      checkpointMs: options.checkpointMs ?? CHECKPOINT_MS,
-      checkpointEntries: options.checkpointEntries ?? CHECKPOINT_ENTRIES,
+  private constructor(options: WorkerOptions) {
+    const { nc, partitions, data, log } = options;
+    this.id = workerId(data);
+    this.#options = options;
+    this.#acked = new AckedPublisher(nc);
+    const served = (partition: number) => {
+      const found = this.#partitions.get(partition);
+      return found?.live ? found : undefined;
     };
-    const partitions = Array.from({ length: count }, (_, partition) => new Partition({ ...common, partition }));
-    const started = await Promise.allSettled(partitions.map((partition) => partition.start()));
-    const failed = started.find((result) => result.status === "rejected");
-    if (failed !== undefined) {
-      await Promise.all(partitions.map((partition) => partition.stop()));
-      acked.close();
-      throw failed.reason;
+    this.#queries = new Queries({ nc, partitions, served, log });
+  }
+
+  /**
+   * Resolves when every partition is served, here or by another worker, and those that this one is to have are folded to
+   * the end. Throws when one of them can't be.
+   */
+  static async start(options: WorkerOptions): Promise<Worker> {
+    const worker = new Worker(options);
+    try {
+      await worker.#begin();
+      for (const failure of worker.#failed.values()) throw failure;
+      return worker;
+    } catch (error) {
+      await worker.drain();
+      throw error;
     }
-    return new Worker(acked, partitions, new Queries({ nc, partitions, log }));
   }
 
-  /** Whether every partition is served. */
+  async #begin(): Promise<void> {
+    const settled = new Promise<void>((resolve) => {
+      this.#settled = resolve;
+    });
+    this.#leases = await Leases.open({
+      nc: this.#options.nc,
+      worker: this.id,
+      session: randomUUID(),
+      times: this.#options.leaseTimes ?? LEASE_TIMES,
+      report: () => this.#report(),
+      changed: () => this.#changed(),
+      lost: (partition) => this.#lost(partition),
+      superseded: () => this.#supersede(),
+    });
+    this.#changed();
+    await settled;
+  }
+
+  /** Whether every partition is served, here or by another worker, as far as can be seen from here. */
   get live(): boolean {
-    return this.#partitions.every((partition) => partition.live);
+    return !this.#draining && !this.#superseded && this.#failed.size === 0 && this.#isSettled();
   }
 
-  /** Answers nothing more, and publishes what is folded. */
+  /** By partition: what this process has of it. */
+  get partitions(): ReadonlyMap<number, Partition> {
+    return this.#partitions;
+  }
+
+  get failedPartitions(): number {
+    return this.#failed.size;
+  }
+
+  /** Answers nothing more, publishes what is folded, and leaves its partitions to others. */
   async drain(): Promise<void> {
+    this.#draining = true;
     await this.#queries.drain();
-    await Promise.all(this.#partitions.map((partition) => partition.stop()));
+    await this.#leases?.leave();
+    await Promise.all([...this.#partitions.keys()].map((partition) => this.#giveUp(partition)));
+    await Promise.all(this.#closing.values());
+    await LogReader.settled(this.#options.nc);
+    this.#queries.close();
+    this.#leases?.close();
     this.#acked.close();
+  }
+
+  #report() {
+    const warm: number[] = [];
+    const folded: Record<number, number> = {};
+    for (const [partition, tenancy] of this.#partitions) {
+      if (tenancy.warm) warm.push(partition);
+      folded[partition] = tenancy.folded;
+    }
+    return { warm, failed: [...this.#failed.keys()], folded };
+  }
+
+  /** Once what is under way has returned: a change may come from within one. */
+  #changed(): void {
+    if (this.#assigning) return;
+    this.#assigning = true;
+    queueMicrotask(() => {
+      this.#assigning = false;
+      if (this.#leases === undefined) return;
+      this.#noteFailures();
+      if (!this.#draining && !this.#superseded) this.#assign();
+      this.#queries.own();
+      if (this.#isSettled() || this.#failed.size > 0) this.#settled?.();
+      const { warm, failed } = this.#report();
+      const said = JSON.stringify([warm, failed]);
+      if (said !== this.#said) this.#leases.beat();
+      this.#said = said;
+    });
+  }
+
+  #assign(): void {
+    const workers = this.#leases!.workers();
+    for (let partition = 0; partition < this.#options.partitions; partition++) {
+      if (this.#failed.has(partition) || this.#closing.has(partition)) continue;
+      const duty = this.#dutyOf(partition, workers);
+      const tenancy = this.#partitions.get(partition);
+      if (duty === "none" && tenancy?.state === "standby") void this.#giveUp(partition);
+      if (duty === "handOver" && tenancy?.live) {
+        this.#options.log.info({ partition }, "a partition is handed over");
+        this.counts.leaseChanges++;
+        void this.#giveUp(partition);
+      }
+      if ((duty === "standby" || duty === "claim") && tenancy === undefined) this.#standBy(partition);
+      if (duty === "claim") this.#claim(partition);
+    }
+  }
+
+  #dutyOf(partition: number, workers: ReadonlyMap<string, StoredWorker>): Duty {
+    const able = [...workers].filter(([, { failed }]) => !failed.includes(partition)).map(([id]) => id);
+    return dutyOf({
+      me: this.id,
+      ranking: ranking(partition, able),
+      holder: this.#leases!.holder(partition),
+      freeMs: this.#leases!.freeMs(partition),
+      isWarm: (worker) => workers.get(worker)?.warm.includes(partition) ?? false,
+    });
+  }
+
+  #standBy(partition: number): void {
+    const { nc, data, federation, log, now = Date.now, partitions: count } = this.#options;
+    const leases = this.#leases!;
+    this.#partitions.set(
+      partition,
+      new Partition({
+        nc,
+        acked: {
+          publish: (...message) => {
+            this.counts.deltas++;
+            return this.#acked.publish(...message);
+          },
+        },
+        counted: (outcome) => this.#count(outcome),
+        lease: leases,
+        partition,
+        data,
+        federation,
+        log,
+        now,
+        activeRoomsMax: Math.ceil((this.#options.activeRoomsMax ?? ACTIVE_ROOMS_MAX) / count),
+        idleMs: this.#options.idleMs ?? IDLE_MS,
+        checkpointMs: this.#options.checkpointMs ?? CHECKPOINT_MS,
+        checkpointEntries: this.#options.checkpointEntries ?? CHECKPOINT_ENTRIES,
+        changed: () => this.#changed(),
+      }),
+    );
+  }
+
+  #count(outcome: Outcome): void {
+    const { outcomes } = this.counts;
+    const add = (name: string) => outcomes.set(name, (outcomes.get(name) ?? 0) + 1);
+    add(outcome.outcome);
+    if (outcome.outcome === "ordered") for (const { judgement } of outcome.settled) add(judgement.outcome);
+    if (outcome.outcome === "held" && outcome.overflow !== undefined) add("rejected");
+  }
+
+  #claim(partition: number): void {
+    const tenancy = this.#partitions.get(partition);
+    if (tenancy?.state !== "standby") return;
+    this.counts.leaseChanges++;
+    tenancy.claim();
+  }
+
+  async #giveUp(partition: number): Promise<void> {
+    const tenancy = this.#partitions.get(partition);
+    if (tenancy === undefined) return;
+    const closing = tenancy
+      .stop()
+      .catch((error) => {
+        this.#options.log.error({ partition, reason: reasonOf(error) }, "a partition did not end in order");
+      })
+      .finally(() => {
+        this.#partitions.delete(partition);
+        this.#closing.delete(partition);
+        this.#changed();
+      });
+    this.#closing.set(partition, closing);
+    await closing;
+  }
+
+  #lost(partition: number): void {
+    this.#options.log.warn({ partition }, "the lease of a partition ran out: another worker may have it");
+    this.counts.leaseChanges++;
+    this.#partitions.get(partition)?.lose();
+    void this.#giveUp(partition);
+  }
+
+  #noteFailures(): void {
+    for (const [partition, tenancy] of this.#partitions) {
+      if (tenancy.state !== "failed" || this.#failed.has(partition)) continue;
+      this.#failed.set(partition, tenancy.failure);
+      void this.#giveUp(partition);
+    }
+  }
+
+  #supersede(): void {
+    if (this.#superseded) return;
+    this.#superseded = true;
+    const error = new TidemarkError(
+      "BUS_MISMATCH",
+      `another process runs with ${this.#options.data}: each worker needs a data directory of its own`,
+    );
+    this.#options.log.fatal({ worker: this.id }, error.message);
+    for (const partition of [...this.#partitions.keys()]) {
+      this.#partitions.get(partition)?.lose();
+      void this.#giveUp(partition);
+    }
+  }
+
+  #isSettled(): boolean {
+    const leases = this.#leases;
+    if (leases === undefined) return false;
+    const workers = leases.workers();
+    for (let partition = 0; partition < this.#options.partitions; partition++) {
+      const holder = leases.holder(partition);
+      if (holder === undefined) return false;
+      const tenancy = this.#partitions.get(partition);
+      if (holder === this.id && !tenancy?.live) return false;
+      if (this.#dutyOf(partition, workers) === "standby" && !tenancy?.warm) return false;
+    }
+    return true;
   }
 }

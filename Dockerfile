@@ -1,0 +1,35 @@
+# Two images: `tidemark`, and `nats` with Tidemark's configuration. Neither runs as root, or writes anywhere but to /data.
+#
+#   docker build --target tidemark -t tidemark .
+#   docker build --target nats -t tidemark-nats .
+
+FROM nats:2.12-alpine AS nats
+# A new volume takes its owner from the folder that it covers.
+RUN mkdir /data && chown 1000:1000 /data
+COPY nats.conf /etc/nats/nats.conf
+USER 1000:1000
+VOLUME /data
+ENTRYPOINT ["nats-server", "--config", "/etc/nats/nats.conf"]
+CMD []
+
+FROM node:22-bookworm-slim AS build
+WORKDIR /build
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci
+COPY tsconfig.json tsconfig.build.json ./
+COPY actors actors
+COPY src src
+RUN npm run build && npm prune --omit=dev
+
+FROM node:22-bookworm-slim AS tidemark
+ENV NODE_ENV=production TIDEMARK_DATA=/data TIDEMARK_HTTP=0.0.0.0:8080
+RUN mkdir /data && chown 1000:1000 /data
+WORKDIR /opt/tidemark
+COPY package.json LICENSE ./
+COPY --from=build /build/node_modules node_modules
+COPY --from=build /build/dist dist
+USER 1000:1000
+VOLUME /data
+EXPOSE 8080
+ENTRYPOINT ["node", "dist/src/cli.js"]
+CMD ["start"]

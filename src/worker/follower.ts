@@ -1,0 +1,113 @@
+/**
+ * What a standby reads: the log as far as its owner has published it, and no further.
+ *
+ *     log ──▶ waiting ──(the owner has published it)──▶ fold
+ *
+ * So a standby has nothing to publish and nothing to forget: everything that it has folded, the world was told. When it
+ * takes over, it folds what is left, which is what the owner read in its last moments, and publishes that.
+ */
+import { type Position, positionOf } from "../../actors/entry.ts";
+import type { RoomRecord } from "../../actors/rooms.ts";
+import type { Bus, BusSubscription } from "../bus/connection.ts";
+import { LogReader } from "../bus/log.ts";
+import { onPublished } from "../bus/published.ts";
+import { untilReached } from "../bus/retry.ts";
+import { ENTRIES_PER_RECORD_MAX, STANDBY_RECORDS_MAX } from "../limits.ts";
+
+interface FollowerOptions {
+  readonly nc: Bus;
+  readonly partition: number;
+  /** The sequence through which everything is folded. */
+  readonly folded: number;
+  /** Through which position the partition is published at least. */
+  readonly published: Position;
+  readonly fold: (fetch: readonly RoomRecord[]) => void;
+  /** Everything that the owner has published when it was first heard is folded. */
+  readonly caughtUp: () => void;
+  readonly failed: (error: unknown) => void;
+}
+
+export class Follower {
+  readonly #options: FollowerOptions;
+  readonly #subscription: BusSubscription;
+  readonly #stopped = new AbortController();
+  #published: Position;
+  #folded: number;
+  #waiting: RoomRecord[] = [];
+  #reader: LogReader | undefined;
+  #opening = false;
+  #goal: Position | undefined;
+
+  constructor(options: FollowerOptions) {
+    this.#options = options;
+    this.#published = options.published;
+    this.#folded = options.folded;
+    this.#subscription = onPublished(options.nc, options.partition, (through) => this.#heard(through));
+    this.#open();
+  }
+
+  close(): void {
+    this.#stopped.abort();
+    this.#subscription.unsubscribe();
+    this.#reader?.close();
+  }
+
+  #heard(through: Position): void {
+    if (this.#stopped.signal.aborted) return;
+    this.#published = Math.max(this.#published, through);
+    if (this.#goal === undefined) this.#goal = through;
+    this.#fold();
+    this.#arrived();
+  }
+
+  /** The owner is heard again and again, so a goal that is reached is looked at often enough. */
+  #arrived(): void {
+    if (this.#goal === undefined || lastOf(this.#folded) < this.#goal) return;
+    this.#goal = Number.POSITIVE_INFINITY;
+    this.#options.caughtUp();
+  }
+
+  #fold(): void {
+    let count = 0;
+    while (count < this.#waiting.length && lastOf(this.#waiting[count]!.record.sequence) <= this.#published) count++;
+    if (count > 0) {
+      const fetch = this.#waiting.slice(0, count);
+      this.#waiting = this.#waiting.slice(count);
+      this.#folded = fetch.at(-1)!.record.sequence;
+      this.#options.fold(fetch);
+    }
+    if (this.#reader === undefined && this.#waiting.length === 0) this.#open();
+  }
+
+  #open(): void {
+    if (this.#opening || this.#stopped.signal.aborted) return;
+    this.#opening = true;
+    const { nc, partition, failed } = this.#options;
+    const onFetch = (fetch: RoomRecord[]) => {
+      this.#waiting = this.#waiting.length === 0 ? fetch : this.#waiting.concat(fetch);
+      this.#fold();
+      this.#arrived();
+      if (this.#waiting.length < STANDBY_RECORDS_MAX) return;
+      this.#reader?.close();
+      this.#reader = undefined;
+    };
+    untilReached(this.#stopped.signal, () =>
+      LogReader.open(nc, { partition, from: this.#folded + 1, onFetch, onError: failed }),
+    )
+      .then((reader) => {
+        this.#reader = reader;
+        if (this.#stopped.signal.aborted) reader.close();
+      })
+      .catch((error) => {
+        if (!this.#stopped.signal.aborted) failed(error);
+      })
+      .finally(() => {
+        this.#opening = false;
+      });
+  }
+}
+
+/** The last position that a record can have. */
+function lastOf(sequence: number): Position {
+  return positionOf(sequence, ENTRIES_PER_RECORD_MAX - 1);
+}

@@ -1,0 +1,29 @@
+import { randomBytes } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+
+const FILE = "worker-id";
+const VALID = /^[\w-]{1,64}$/;
+
+/** A worker's name, for as long as its data directory lives: so after a restart it has its old partitions again. */
+export function workerId(data: string): string {
+  const path = join(data, FILE);
+  const known = readId(path);
+  if (known !== undefined) return known;
+  mkdirSync(data, { recursive: true });
+  const host = hostname()
+    .replace(/[^\w-]/g, "-")
+    .slice(0, 40);
+  writeFileSync(path, `${host}-${randomBytes(4).toString("hex")}`);
+  return readId(path)!;
+}
+
+function readId(path: string): string | undefined {
+  try {
+    const id = readFileSync(path, "utf8").trim();
+    return VALID.test(id) ? id : undefined;
+  } catch {
+    return undefined;
+  }
+}

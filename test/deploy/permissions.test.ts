@@ -1,0 +1,169 @@
+/** For each user of `nats.conf`: what it must do is let through, and what it must not do is tried and refused. */
+import { setTimeout as delay } from "node:timers/promises";
+import type { NatsConnection } from "nats";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { LIMIT_MS } from "../support/harness.ts";
+import { type NatsCluster, startNatsCluster, type User } from "../support/nats-cluster.ts";
+
+const ROOM = "!room:a";
+
+/** Of every partition and room, so that one line of these stands for all. */
+const LOG = `tidemark.log.0.${ROOM}`;
+const DESTRUCTIVE = ["DELETE", "PURGE", "UPDATE", "MSG.DELETE", "SNAPSHOT", "RESTORE", "LEADER.STEPDOWN"].map(
+  (verb) => `$JS.API.STREAM.${verb}.TIDEMARK_LOG_0`,
+);
+const READ_LOG = [
+  "$JS.API.STREAM.MSG.GET.TIDEMARK_LOG_0",
+  "$JS.API.DIRECT.GET.TIDEMARK_LOG_0",
+  "$JS.API.CONSUMER.CREATE.TIDEMARK_LOG_0.mine",
+  "$JS.API.CONSUMER.DURABLE.CREATE.TIDEMARK_LOG_0.mine",
+  "$JS.API.CONSUMER.MSG.NEXT.TIDEMARK_LOG_0.theirs",
+];
+const MAKE = ["$JS.API.STREAM.CREATE.MINE", "$KV.tidemark.partitions", "$KV.tidemark_leases.partition.0"];
+const DELTAS = [`tidemark.client.0.${ROOM}.receipts`, "tidemark.user.0.@a:a.receipts", "tidemark.federation.b"];
+const INBOXES: readonly User[] = ["homeserver", "ingress", "worker", "frontend", "gateway", "federation"];
+
+interface Rights {
+  readonly publishes: readonly string[];
+  readonly publishesNot: readonly string[];
+  readonly subscribes: readonly string[];
+  readonly subscribesNot: readonly string[];
+}
+
+const READER_NOT = {
+  publishesNot: [LOG, ...DELTAS, ...READ_LOG, ...DESTRUCTIVE, ...MAKE, "tidemark.owner.0.x", "tidemark.published.0"],
+  subscribesNot: [
+    "tidemark.in.>",
+    "tidemark.log.>",
+    "tidemark.federation.>",
+    "tidemark.query.*",
+    "tidemark.rejected.>",
+  ],
+};
+
+const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
+  homeserver: {
+    publishes: [`tidemark.in.event.${ROOM}`, `tidemark.in.backfill.${ROOM}`, "tidemark.in.edu.a"],
+    publishesNot: [LOG, ...DELTAS, ...READ_LOG, ...DESTRUCTIVE, ...MAKE, "$JS.API.INFO", `tidemark.query.${ROOM}`],
+    subscribes: [],
+    subscribesNot: ["tidemark.in.>", "tidemark.log.>", "tidemark.client.>", "tidemark.user.>", "tidemark.federation.>"],
+  },
+  ingress: {
+    publishes: [LOG, "$JS.API.INFO", "$JS.API.STREAM.INFO.KV_tidemark"],
+    publishesNot: [...DELTAS, ...READ_LOG, ...DESTRUCTIVE, ...MAKE, `tidemark.in.event.${ROOM}`],
+    subscribes: ["tidemark.in.event.* tidemark-ingress"],
+    // Outside of the queue group it would take every request a second time.
+    subscribesNot: [
+      "tidemark.in.event.*",
+      "tidemark.log.>",
+      "tidemark.client.>",
+      "tidemark.user.>",
+      "tidemark.query.*",
+    ],
+  },
+  worker: {
+    publishes: [...DELTAS, "$JS.API.STREAM.CREATE.TIDEMARK_LOG_0", "$JS.API.CONSUMER.CREATE.TIDEMARK_LOG_0.mine"],
+    publishesNot: [LOG, ...DESTRUCTIVE, `tidemark.in.event.${ROOM}`, `tidemark.query.${ROOM}`],
+    subscribes: ["tidemark.query.* tidemark-query", "tidemark.owner.0.*"],
+    subscribesNot: ["tidemark.in.>", "tidemark.log.>", "tidemark.client.>", "tidemark.user.>", "tidemark.federation.>"],
+  },
+  frontend: {
+    publishes: [`tidemark.in.receipt.${ROOM}`, `tidemark.query.${ROOM}`, "$JS.API.CONSUMER.CREATE.TIDEMARK_DELTAS_7.x"],
+    publishesNot: [
+      ...READER_NOT.publishesNot,
+      `tidemark.in.event.${ROOM}`,
+      "tidemark.in.edu.a",
+      "$JS.API.STREAM.PURGE.TIDEMARK_DELTAS_0",
+      "$JS.API.STREAM.MSG.DELETE.TIDEMARK_DELTAS_0",
+      "$JS.API.STREAM.MSG.GET.TIDEMARK_FEDERATION",
+    ],
+    subscribes: ["tidemark.client.>", "tidemark.user.*.@a:a.receipts"],
+    subscribesNot: READER_NOT.subscribesNot,
+  },
+  gateway: {
+    publishes: [`tidemark.in.event.${ROOM}`, `tidemark.query.${ROOM}`, "$JS.API.CONSUMER.CREATE.TIDEMARK_DELTAS_0.x"],
+    publishesNot: READER_NOT.publishesNot,
+    subscribes: ["tidemark.client.>", "tidemark.user.>"],
+    subscribesNot: READER_NOT.subscribesNot,
+  },
+  federation: {
+    publishes: ["$JS.API.CONSUMER.MSG.NEXT.TIDEMARK_FEDERATION.sender", "$JS.ACK.TIDEMARK_FEDERATION.sender.1.1.1.1.1"],
+    publishesNot: [
+      LOG,
+      ...DELTAS,
+      ...READ_LOG,
+      ...DESTRUCTIVE,
+      ...MAKE,
+      `tidemark.in.receipt.${ROOM}`,
+      `tidemark.query.${ROOM}`,
+      "$JS.API.CONSUMER.CREATE.TIDEMARK_FEDERATION.mine",
+    ],
+    subscribes: ["tidemark.federation.b"],
+    subscribesNot: ["tidemark.in.>", "tidemark.log.>", "tidemark.client.>", "tidemark.user.>", "tidemark.query.*"],
+  },
+};
+
+/** What the server refused this connection, as it comes. */
+function refusals(nc: NatsConnection): Set<string> {
+  const found = new Set<string>();
+  void (async () => {
+    for await (const { permissionContext } of nc.status()) {
+      if (permissionContext !== undefined) found.add(`${permissionContext.operation} ${permissionContext.subject}`);
+    }
+  })();
+  return found;
+}
+
+async function settled(nc: NatsConnection): Promise<void> {
+  await nc.flush(); // The server answers in order.
+  await delay(0); // An iterator's values come a turn later.
+}
+
+async function assertRights(cluster: NatsCluster, user: keyof typeof RIGHTS): Promise<void> {
+  const nc = await cluster.connect(user);
+  const refused = refusals(nc);
+  const { publishes, publishesNot, subscribes, subscribesNot } = RIGHTS[user];
+  const inboxes = INBOXES.filter((other) => other !== user).map((other) => `_INBOX_${other}.>`);
+  const mayRead = [...subscribes, `_INBOX_${user}.>`];
+  const mayNotRead = [...subscribesNot, ...inboxes, "_INBOX.>", ">", "*", "$SYS.>"];
+
+  for (const subject of [...publishes, ...publishesNot]) nc.publish(subject, "{}");
+  await settled(nc);
+  for (const subject of publishes) assert.not.ok(refused.has(`publish ${subject}`), `${user} → ${subject}`);
+  for (const subject of publishesNot) assert.ok(refused.has(`publish ${subject}`), `${user} → ${subject}`);
+
+  refused.clear();
+  for (const subscription of [...mayRead, ...mayNotRead]) {
+    const [subject = "", queue] = subscription.split(" ");
+    nc.subscribe(subject, { ...(queue !== undefined && { queue }), callback: () => {} });
+    await settled(nc);
+    const isRefused = refused.delete(`subscription ${subject}`);
+    assert.is(isRefused, mayNotRead.includes(subscription), `${user} ← ${subscription}`);
+  }
+  await nc.close();
+}
+
+const permissions = suite("permissions");
+
+permissions("no user does more than its role needs", async () => {
+  await using cluster = await startNatsCluster();
+  for (const user of Object.keys(RIGHTS) as (keyof typeof RIGHTS)[]) await assertRights(cluster, user);
+});
+
+permissions("nobody gets in without a password, or with another one", async () => {
+  await using cluster = await startNatsCluster();
+  const refused = async (options: Record<string, unknown>) =>
+    cluster.connect("worker", { maxReconnectAttempts: 0, timeout: LIMIT_MS, ...options }).then(
+      async (nc) => {
+        await nc.close();
+        return "let in";
+      },
+      (error) => error.code,
+    );
+  assert.is(await refused({ pass: "wrong" }), "AUTHORIZATION_VIOLATION");
+  assert.is(await refused({ user: undefined, pass: undefined }), "AUTHORIZATION_VIOLATION");
+  assert.is(await refused({ user: "nobody" }), "AUTHORIZATION_VIOLATION");
+});
+
+permissions.run();

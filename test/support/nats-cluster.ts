@@ -1,0 +1,228 @@
+/** Three `nats-server` processes on loopback, on the `nats.conf` that is shipped, as a cluster in production has it. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { type ConnectionOptions, connect, type NatsConnection } from "nats";
+import { findBroker } from "../../src/bus/broker/find.ts";
+
+export const NATS_CONF = resolve(import.meta.dirname, "../../nats.conf");
+const SIZE = 3;
+const READY_LIMIT_MS = 60_000;
+const READY_ANSWER_MS = 1_000;
+const POLL_MS = 50;
+
+export const USERS = [
+  "homeserver",
+  "ingress",
+  "worker",
+  "frontend",
+  "gateway",
+  "federation",
+  "admin",
+  "system",
+] as const;
+export type User = (typeof USERS)[number];
+
+export const passwordOf = (user: string) => `test${user}Password`;
+
+/** What `nats.conf` takes from the environment. */
+export function natsEnvironment(name: string, storeDir: string, routes: readonly string[]): NodeJS.ProcessEnv {
+  const routePassword = passwordOf("route");
+  return {
+    NATS_SERVER_NAME: name,
+    NATS_STORE_DIR: storeDir,
+    NATS_ROUTES: `[${routes.map((route) => `nats://tidemark:${routePassword}@${route}`).join(", ")}]`,
+    NATS_ROUTE_PASSWORD: routePassword,
+    ...Object.fromEntries(USERS.map((user) => [`NATS_${user.toUpperCase()}_PASSWORD`, passwordOf(user)])),
+  };
+}
+
+export interface ClusterServer {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  readonly monitoringUrl: string;
+  readonly pid: number | undefined;
+  readonly log: readonly string[];
+  start(): Promise<void>;
+  kill(signal: NodeJS.Signals): void;
+  /** Resolves when the process has ended. */
+  ended(): Promise<void>;
+}
+
+export interface NatsCluster extends AsyncDisposable {
+  readonly dir: string;
+  readonly servers: readonly ClusterServer[];
+  /** As `--nats` takes it. */
+  url(user: User): string;
+  connect(user: User, options?: ConnectionOptions): Promise<NatsConnection>;
+  /** Resolves when every server that runs has a leader for JetStream. */
+  ready(): Promise<void>;
+}
+
+/** Where each server runs, when not on loopback. */
+export interface ServerPlaces {
+  /** An address for each server. */
+  readonly hosts: readonly string[];
+  /** What its command line begins with. */
+  readonly prefix: (server: number) => readonly string[];
+}
+
+interface ClusterOptions {
+  readonly conf?: string;
+  readonly places?: ServerPlaces | undefined;
+}
+
+export async function startNatsCluster(options: ClusterOptions = {}): Promise<NatsCluster> {
+  const { conf = NATS_CONF, places } = options;
+  const hosts = places?.hosts ?? Array.from({ length: SIZE }, () => "127.0.0.1");
+  const executable = process.env.TIDEMARK_NATS_SERVER ?? (await findBroker())!.path;
+  const dir = await mkdtemp(join(tmpdir(), "tidemark-cluster-"));
+  const ports = await freePorts(SIZE * 3);
+  const routes = ports.slice(SIZE, 2 * SIZE);
+  const servers = Array.from({ length: SIZE }, (_, i) =>
+    natsServer({
+      command: [...(places?.prefix(i) ?? []), executable, "-c", conf],
+      host: hosts[i]!,
+      name: `nats-${i + 1}`,
+      ports: [ports[i]!, routes[i]!, ports[2 * SIZE + i]!],
+      env: natsEnvironment(
+        `nats-${i + 1}`,
+        join(dir, `nats-${i + 1}`),
+        routes.map((port, to) => `${hosts[to]}:${port}`),
+      ),
+    }),
+  );
+  const url = (user: User) =>
+    servers.map(({ host, port }) => `nats://${user}:${passwordOf(user)}@${host}:${port}`).join(",");
+  const cluster: NatsCluster = {
+    dir,
+    servers,
+    url,
+    connect: (user, more = {}) =>
+      connect({
+        servers: servers.map(({ host, port }) => `${host}:${port}`),
+        user,
+        pass: passwordOf(user),
+        inboxPrefix: `_INBOX_${user}`,
+        maxReconnectAttempts: -1,
+        reconnectTimeWait: 100,
+        ...more,
+      }),
+    ready: async () => {
+      const deadline = performance.now() + READY_LIMIT_MS;
+      for (const server of servers) {
+        while (server.pid !== undefined && !(await isReady(server))) {
+          if (performance.now() > deadline)
+            throw new Error(`${server.name} is not ready:\n${server.log.slice(-20).join("\n")}`);
+          await delay(POLL_MS);
+        }
+      }
+    },
+    [Symbol.asyncDispose]: async () => {
+      for (const server of servers) server.kill("SIGKILL");
+      await Promise.all(servers.map((server) => server.ended()));
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+  try {
+    await Promise.all(servers.map((server) => server.start()));
+    await cluster.ready();
+    return cluster;
+  } catch (error) {
+    await cluster[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+interface ServerOptions {
+  readonly command: readonly string[];
+  readonly host: string;
+  readonly name: string;
+  readonly ports: readonly [client: number, route: number, monitoring: number];
+  readonly env: NodeJS.ProcessEnv;
+}
+
+function natsServer({ command, host, name, ports, env }: ServerOptions): ClusterServer {
+  const [port, route, monitoring] = ports;
+  const log: string[] = [];
+  let child: ChildProcess | undefined;
+  let closed: Promise<unknown> = Promise.resolve();
+  return {
+    name,
+    host,
+    port,
+    monitoringUrl: `http://${host}:${monitoring}`,
+    get pid() {
+      return child?.pid;
+    },
+    log,
+    start: async () => {
+      const args = ["-a", host, "-p", `${port}`, "-m", `${monitoring}`, "--cluster", `nats://${host}:${route}`];
+      const [executable = "", ...first] = command;
+      const started = spawn(executable, [...first, ...args], {
+        env: { PATH: process.env.PATH, ...env },
+        stdio: ["ignore", "ignore", "pipe"],
+      });
+      child = started;
+      started.stderr!.setEncoding("utf8").on("data", (text: string) => {
+        for (const line of text.trimEnd().split("\n")) if (!line.includes("Healthcheck failed")) log.push(line);
+      });
+      closed = once(started, "close").then(() => {
+        if (child === started) child = undefined;
+      });
+      await once(started, "spawn");
+    },
+    kill: (signal) => {
+      // A paused process takes nothing but SIGKILL and SIGCONT.
+      child?.kill(signal);
+    },
+    ended: async () => {
+      await closed;
+    },
+  };
+}
+
+/** Whether it has a leader for JetStream: otherwise it answers that it has none, or not at all. */
+async function isReady({ host, port, pid, log, name }: ClusterServer): Promise<boolean> {
+  if (pid === undefined) throw new Error(`${name} has ended:\n${log.slice(-20).join("\n")}`);
+  try {
+    const nc = await connect({
+      servers: `${host}:${port}`,
+      user: "admin",
+      pass: passwordOf("admin"),
+      maxReconnectAttempts: 0,
+      timeout: READY_ANSWER_MS,
+    });
+    try {
+      const info = (await nc.request("$JS.API.INFO", "", { timeout: READY_ANSWER_MS })).json<{ error?: unknown }>();
+      return info.error === undefined;
+    } finally {
+      await nc.close();
+    }
+  } catch {
+    return false;
+  }
+}
+
+/** Ports that are free now. */
+export async function freePorts(count: number): Promise<number[]> {
+  const listening = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer().listen(0, "127.0.0.1");
+      await once(server, "listening");
+      return server;
+    }),
+  );
+  const ports = listening.map((server) => (server.address() as { port: number }).port);
+  await Promise.all(listening.map((server) => new Promise((done) => server.close(done))));
+  return ports;
+}
+
+export async function readConf(): Promise<string> {
+  return readFile(NATS_CONF, "utf8");
+}

@@ -1,0 +1,226 @@
+/** Several workers on one broker: who owns what, and what becomes of it when one goes or comes. */
+import { join } from "node:path";
+import { pino } from "pino";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { connectBus } from "../../src/bus/connection.ts";
+import { LEASE_TIMES, type LeaseTimes } from "../../src/bus/leases.ts";
+import { prepareBus } from "../../src/bus/streams.ts";
+import { Ingress } from "../../src/ingress/ingress.ts";
+import { Worker } from "../../src/worker/worker.ts";
+import { runCli } from "../support/cli-process.ts";
+import { DeltaReader } from "../support/delta-reader.ts";
+import { type BusHarness, eventually, message, receipt, rejects, startBus } from "../support/harness.ts";
+
+const PARTITIONS = 4;
+const ROOMS = Array.from({ length: 12 }, (_, i) => `!r${i}:a.org`);
+const FEDERATION = { serverNames: [], windowMs: 1_000 };
+const log = pino({ level: "silent" });
+
+interface RunningWorker extends AsyncDisposable {
+  readonly worker: Worker;
+}
+
+async function startWorker(
+  bus: BusHarness,
+  name: string,
+  leaseTimes: LeaseTimes = LEASE_TIMES,
+): Promise<RunningWorker> {
+  const nc = await connectBus({ url: bus.url, name });
+  const partitions = await prepareBus(nc, { partitions: PARTITIONS });
+  const worker = await Worker.start({
+    nc,
+    partitions,
+    data: join(bus.dir, name),
+    federation: FEDERATION,
+    log,
+    leaseTimes,
+  }).catch(async (error) => {
+    await nc.close();
+    throw error;
+  });
+  return {
+    worker,
+    [Symbol.asyncDispose]: async () => {
+      await worker.drain();
+      await nc.close();
+    },
+  };
+}
+
+async function startIngress(bus: BusHarness): Promise<AsyncDisposable> {
+  const nc = await connectBus({ url: bus.url, name: "ingress" });
+  const ingress = new Ingress({ nc, partitions: PARTITIONS, log });
+  await nc.flush();
+  return {
+    [Symbol.asyncDispose]: async () => {
+      await ingress.drain();
+      await nc.close();
+    },
+  };
+}
+
+const states = ({ worker }: RunningWorker) =>
+  Array.from({ length: PARTITIONS }, (_, partition) => worker.partitions.get(partition)?.state ?? "none");
+const owned = (running: RunningWorker) => states(running).flatMap((state, i) => (state === "live" ? [i] : []));
+
+async function ask(bus: BusHarness, room: string): Promise<unknown> {
+  const { orders } = await bus.query(room, { op: "orders", event_ids: [`$${room}`] });
+  return orders?.[`$${room}`];
+}
+
+const ownership = suite("ownership");
+
+ownership("two workers share the partitions, each warm for the other's, and any of them answers", async () => {
+  await using bus = await startBus();
+  await using first = await startWorker(bus, "first");
+  assert.equal(states(first), ["live", "live", "live", "live"], "alone it has all");
+  await using _ingress = await startIngress(bus);
+  for (const room of ROOMS) await bus.sent("event", room, message(`$${room}`));
+
+  await using second = await startWorker(bus, "second");
+  await eventually(() => owned(first).length + owned(second).length === PARTITIONS, "each partition has an owner");
+  await eventually(() => owned(second).length > 0 || owned(first).length === PARTITIONS, "hand-overs are through");
+  await eventually(
+    () => [first, second].every(({ worker }) => [...worker.partitions.values()].every(({ warm }) => warm)),
+    "all are warm",
+  );
+  // While a partition is handed over, questions about it are refused for a moment.
+  for (const room of ROOMS) {
+    for (let i = 0; i < 4; i++) await eventually(async () => (await ask(bus, room)) !== undefined, room);
+  }
+});
+
+ownership("what a worker drains is served by its standby within two seconds, and no delta is missing", async () => {
+  await using bus = await startBus();
+  const deltas = bus.subscribe("tidemark.client.>");
+  await using _ingress = await startIngress(bus);
+  const first = await startWorker(bus, "first");
+  await using second = await startWorker(bus, "second");
+  await eventually(
+    () => [...second.worker.partitions.values()].filter(({ warm }) => warm).length === PARTITIONS,
+    "warm",
+  );
+
+  let gapMs = 0;
+  let sending = true;
+  const sent: string[] = [];
+  const sender = async () => {
+    for (let i = 0; sending; i++) {
+      const room = ROOMS[i % ROOMS.length]!;
+      await bus.sent("event", room, message(`$${i}`));
+      await bus.sent("receipt", room, receipt("@u:a.org", `$${i}`));
+      sent.push(`$${i}`);
+    }
+  };
+  const running = sender();
+  await eventually(() => sent.length > 50, "load");
+  const before = performance.now();
+  await first[Symbol.asyncDispose]();
+  await eventually(() => owned(second).length === PARTITIONS, "the standby has all");
+  gapMs = performance.now() - before;
+  const then = sent.length;
+  await eventually(() => sent.length > then + 50, "load after it");
+  sending = false;
+  await running;
+  assert.ok(gapMs < 2_000, `it took ${Math.round(gapMs)} ms`);
+
+  const told = () => {
+    const reader = new DeltaReader({ repeats: true }); // Fails at a gap.
+    for (const { subject, body } of deltas.messages) reader.read(subject, body);
+    return ROOMS.reduce((sum, room) => sum + reader.room(room).orders.size, 0);
+  };
+  await eventually(() => told() === sent.length, "every event is told");
+});
+
+ownership("what a killed worker had is served by its standby within twenty seconds", async () => {
+  await using bus = await startBus();
+  await using _ingress = await startIngress(bus);
+  await using killed = runCli([
+    "start",
+    "--nats",
+    bus.url,
+    "--data",
+    join(bus.dir, "killed"),
+    "--roles",
+    "worker",
+    "--partitions",
+    "4",
+  ]);
+  await killed.ready;
+  await using second = await startWorker(bus, "second");
+  for (const room of ROOMS) await bus.sent("event", room, message(`$${room}`));
+  killed.kill("SIGKILL");
+  const before = performance.now();
+  await killed.ended;
+  while (owned(second).length < PARTITIONS && performance.now() < before + 25_000) {
+    await eventually(() => true, "a moment");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  const tookMs = performance.now() - before;
+  assert.equal(owned(second).length, PARTITIONS);
+  assert.ok(tookMs < 20_000, `it took ${Math.round(tookMs)} ms`);
+  for (const room of ROOMS) assert.type(await ask(bus, room), "number");
+});
+
+ownership("a worker alone that was killed has its partitions again without waiting for its own leases", async () => {
+  await using bus = await startBus();
+  const args = ["start", "--nats", bus.url, "--data", join(bus.dir, "alone"), "--partitions", "4"];
+  {
+    await using alone = runCli(args);
+    await alone.ready;
+    await bus.sent("event", ROOMS[0]!, message(`$${ROOMS[0]}`));
+    alone.kill("SIGKILL");
+    await alone.ended;
+  }
+  const before = performance.now();
+  await using again = runCli(args);
+  await again.ready;
+  assert.ok(performance.now() - before < 10_000);
+  assert.type(await ask(bus, ROOMS[0]!), "number");
+});
+
+ownership("a worker that can't reach the broker gives its partitions up before others take them", async () => {
+  await using bus = await startBus();
+  const times = { renewMs: 300, holdMs: 900, ttlMs: 1_500 };
+  await using worker = await startWorker(bus, "only", times);
+  assert.is(owned(worker).length, PARTITIONS);
+  // Nobody can renew what somebody else has taken: from here on each renewal fails.
+  const kv = await bus.nc.jetstream().views.kv("tidemark_leases");
+  for (let i = 0; i < PARTITIONS; i++) {
+    await kv.put(`partition.${i}`, JSON.stringify({ v: 1, worker: "other", session: "other" }));
+  }
+  await eventually(() => owned(worker).length === 0, "it has given them up");
+  assert.not.ok(worker.worker.live);
+  await eventually(() => owned(worker).length === PARTITIONS, "it claims them once they have run out");
+});
+
+ownership("a second process on the same data directory takes over, and the first leaves everything alone", async () => {
+  await using bus = await startBus();
+  await using first = await startWorker(bus, "shared");
+  await using second = await startWorker(bus, "shared");
+  await eventually(() => owned(second).length === PARTITIONS, "the second has all");
+  await eventually(() => first.worker.partitions.size === 0, "the first has none");
+  assert.not.ok(first.worker.live);
+});
+
+ownership("a partition that fails at one worker is served by another", async () => {
+  await using bus = await startBus();
+  await using _ingress = await startIngress(bus);
+  {
+    await using first = await startWorker(bus, "first");
+    for (const room of ROOMS) await bus.sent("event", room, message(`$${room}`));
+    await eventually(() => owned(first).length === PARTITIONS, "all are live");
+  }
+  await using other = await startBus();
+  await rejects(
+    (async () => {
+      await using _ = await startWorker({ ...other, dir: bus.dir }, "first");
+    })(),
+    "LOG_BROKEN",
+  );
+  await using second = await startWorker({ ...other, dir: bus.dir }, "second");
+  assert.is(owned(second).length, PARTITIONS);
+});
+
+ownership.run();
