@@ -1,11 +1,10 @@
 import { mkdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Page } from "playwright-core";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { exportLog } from "../../src/replay/export.ts";
-import { assertAccessible, startPage, textOf } from "../support/inspector-page.ts";
+import { assertAccessible, drawn, now, rows, startPage, textOf } from "../support/inspector-page.ts";
 import { playSession, ROOMS } from "../support/recorded.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
@@ -14,10 +13,6 @@ const HASH = `#room=${encodeURIComponent(ROOM)}`;
 
 /** Where pictures go when `TIDEMARK_PICTURES` names a folder. */
 const PICTURES = process.env.TIDEMARK_PICTURES;
-
-const rows = (page: Page, section: string) => page.locator(`section[aria-label="${section}"] tbody tr`);
-const drawn = (page: Page) => page.locator(".plot canvas").first().waitFor();
-const now = (page: Page) => page.locator(".now");
 
 const page = suite("inspector page");
 
