@@ -40,6 +40,7 @@ export class Rooms {
   readonly #active = new Map<RoomId, ActiveRoom>();
   /** Changed since the last checkpoint was taken. */
   #changed = new Set<RoomId>();
+  #passivated = 0;
 
   constructor(options: RoomsOptions) {
     this.#options = options;
@@ -47,6 +48,18 @@ export class Rooms {
 
   get active(): number {
     return this.#active.size;
+  }
+
+  /** Rooms that were passivated since this began. */
+  get passivated(): number {
+    return this.#passivated;
+  }
+
+  /** Held receipts (F4) of the active rooms. */
+  get held(): number {
+    let held = 0;
+    for (const { actor } of this.#active.values()) held += actor.getSnapshot().context.room.held.size;
+    return held;
   }
 
   /** Whether more rooms are active than should be. */
@@ -89,6 +102,7 @@ export class Rooms {
       if (this.#changed.has(id)) continue;
       actor.send({ type: "PASSIVATE" });
       this.#active.delete(id);
+      this.#passivated++;
     }
   }
 

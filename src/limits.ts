@@ -216,6 +216,9 @@ export const SYNC_QUERIES_AT_ONCE = 16;
 /** How long an answer waits for the deltas of what it has already, so that they don't come twice. */
 export const SETTLE_MS_MAX = 2_000;
 
+/** Receipts that a gateway sends with one request. */
+export const RECEIPTS_PER_REQUEST_MAX = 256;
+
 /** Events whose thread a gateway remembers. */
 export const THREADS_CACHED_MAX = 100_000;
 

@@ -10,12 +10,14 @@ import type { FastifyPluginAsync } from "fastify";
 import type { Logger } from "pino";
 import { type Broker, startBroker } from "./bus/broker/process.ts";
 import { type Bus, connectBus, isForbidden } from "./bus/connection.ts";
-import { awaitPartitionCount } from "./bus/partition-count.ts";
+import { lastSequence } from "./bus/log.ts";
+import { awaitPartitionCount, storedCount } from "./bus/partition-count.ts";
 import { prepareBus } from "./bus/streams.ts";
 import { TidemarkError } from "./errors.ts";
 import { appservice } from "./gateway/appservice.ts";
 import { openClientApi } from "./gateway/client-api.ts";
 import { startGateway } from "./gateway/gateway.ts";
+import { Metrics } from "./gateway/metrics.ts";
 import { accessTokens } from "./gateway/tokens.ts";
 import { Ingress } from "./ingress/ingress.ts";
 import { type InspectorOptions, inspectorRoutes } from "./inspector/routes.ts";
@@ -85,7 +87,8 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const natsUrl = options.nats ?? broker!.url;
     const nc = await connectBus({ url: natsUrl, name: `tidemark ${[...roles].join(",")}` });
     closing.push(() => nc.close());
-    void logStatus(nc, log);
+    const metrics = new Metrics();
+    void logStatus(nc, log, metrics);
 
     const partitions = await partitionsFor(nc, options);
     let worker: Worker | undefined;
@@ -94,14 +97,15 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       const federation = { serverNames, windowMs };
       worker = await Worker.start({ nc, partitions, data, federation, log, ...options.memory });
       closing.push(() => worker!.drain());
+      metrics.watch(worker, (partition) => lastSequence(nc, partition));
     }
     if (roles.has("ingress")) {
-      const ingress = new Ingress({ nc, partitions, log });
+      const ingress = new Ingress({ nc, partitions, log, ...metrics.ingress });
       closing.push(() => ingress.drain());
     }
     await nc.flush();
     const ready = () => !stopping && !nc.isClosed() && (worker?.live ?? true);
-    const routes: FastifyPluginAsync[] = [];
+    const routes: FastifyPluginAsync[] = [metrics.routes];
     const { hsToken } = options;
     const api = roles.has("gateway") ? await openClientApi({ ...options, nc, partitions, tokens }) : undefined;
     if (api !== undefined) {
@@ -128,7 +132,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
 /** The partition count. A worker makes what is missing, an ingress as well where it may, others wait for it. */
 async function partitionsFor(nc: Bus, options: StartOptions): Promise<number> {
   if (options.roles.has("worker")) return prepareBus(nc, options);
-  if (options.roles.has("ingress")) {
+  if (options.roles.has("ingress") && (await storedCount(nc)) === undefined) {
     try {
       return await prepareBus(nc, options);
     } catch (error) {
@@ -139,8 +143,9 @@ async function partitionsFor(nc: Bus, options: StartOptions): Promise<number> {
 }
 
 /** What becomes of the connection, in the log. */
-async function logStatus(nc: Bus, log: Logger): Promise<void> {
+async function logStatus(nc: Bus, log: Logger, metrics: Metrics): Promise<void> {
   for await (const status of nc.status()) {
+    if (status.type === "reconnect") metrics.reconnected();
     if (status.type === "disconnect" || status.type === "reconnect") {
       log.warn({ server: status.data }, `the connection to the broker: ${status.type}`);
     } else if (status.type === "error") {

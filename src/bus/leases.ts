@@ -16,6 +16,7 @@
 import { type ConsumerMessages, DeliverPolicy, headers, type JsMsg } from "nats";
 import {
   ACK_TIMEOUT_MS,
+  CLUSTER_READY_MS_MAX,
   CONSUMER_EXPIRES_MS,
   CONSUMER_HEARTBEAT_MS,
   LEASE_HOLD_MS,
@@ -24,6 +25,7 @@ import {
   LEASE_TTL_MS,
 } from "../limits.ts";
 import { type Bus, isWrongLastSequence, translate } from "./connection.ts";
+import { untilReached } from "./retry.ts";
 import { LEASES_BUCKET } from "./subjects.ts";
 
 const V = 1;
@@ -33,7 +35,7 @@ const OPERATION = "KV-Operation";
 const NANOS_PER_MS = 1_000_000;
 
 /** What a worker says of itself. */
-export interface WorkerReport {
+interface WorkerReport {
   /** Partitions that it owns or could own at once. */
   readonly warm: readonly number[];
   /** Partitions that it can't serve. */
@@ -117,7 +119,9 @@ export class Leases {
 
   async #open(): Promise<void> {
     const { nc } = this.#options;
-    const own = await this.#put(this.#workerKey, this.#heartbeat());
+    // A bucket that was made a moment ago may have no leader yet.
+    const limit = AbortSignal.timeout(CLUSTER_READY_MS_MAX);
+    const own = await untilReached(limit, () => this.#put(this.#workerKey, this.#heartbeat()));
     this.#renewedAt = performance.now();
     const consumer = await nc.jetstream().consumers.get(STREAM, {
       deliver_policy: DeliverPolicy.LastPerSubject,

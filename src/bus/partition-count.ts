@@ -26,7 +26,8 @@ export async function awaitPartitionCount(nc: Bus, wanted?: number): Promise<num
   }
 }
 
-async function storedCount(nc: Bus): Promise<number | undefined> {
+/** undefined when there is none, or it can't be read at the moment. */
+export async function storedCount(nc: Bus): Promise<number | undefined> {
   try {
     const bucket = await nc.jetstream({ checkAPI: false }).views.kv(PARTITIONS_BUCKET, { bindOnly: true });
     const count = Number((await bucket.get(PARTITIONS_KEY))?.string());

@@ -29,6 +29,10 @@ interface IngressOptions {
   readonly log: Logger;
   /** ms since 1970; the only clock that a fold ever sees. */
   readonly now?: () => number;
+  /** Told of every record that the log has acknowledged. */
+  readonly appended?: (entries: number, latencyMs: number) => void;
+  /** Told of every request that was refused. */
+  readonly refused?: (errcode: string) => void;
 }
 
 export class Ingress {
@@ -39,10 +43,12 @@ export class Ingress {
   readonly #appender: Appender;
   readonly #subscriptions: BusSubscription[];
   readonly #payloadMax: number;
+  readonly #refused: ((errcode: string) => void) | undefined;
   /** By subject token. */
   readonly #rooms = new Map<string, RoomId>();
 
-  constructor({ nc, partitions, log, now = Date.now }: IngressOptions) {
+  constructor({ nc, partitions, log, now = Date.now, appended, refused }: IngressOptions) {
+    this.#refused = refused;
     this.#nc = nc;
     this.#log = log;
     this.#now = now;
@@ -56,7 +62,10 @@ export class Ingress {
           `the record has ${record.length} bytes, the broker takes ${this.#payloadMax}`,
         );
       }
-      return this.#publisher.publish(logSubject(partitionOf(room, partitions), room), record);
+      const sentAt = performance.now();
+      const sequence = await this.#publisher.publish(logSubject(partitionOf(room, partitions), room), record);
+      appended?.(entries.length, performance.now() - sentAt);
+      return sequence;
     });
     this.#subscriptions = INLETS.map((inlet) =>
       nc.subscribe(inWildcard(inlet), {
@@ -150,6 +159,7 @@ export class Ingress {
   }
 
   #refusal(error: unknown): Record<string, unknown> {
+    this.#refused?.(error instanceof TidemarkError ? error.code : "M_UNKNOWN");
     if (error instanceof TidemarkError) {
       return {
         ok: false,

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import type { Logger } from "pino";
 import { type ActorRefFrom, createActor, waitFor } from "xstate";
 import { positionOf } from "../../actors/entry.ts";
+import type { Outcome } from "../../actors/fold.ts";
 import { type PartitionEvent, partitionMachine } from "../../actors/partition-machine.ts";
 import type { Room } from "../../actors/room.ts";
 import { type RoomRecord, Rooms } from "../../actors/rooms.ts";
@@ -28,7 +29,7 @@ import { type Membership, Memberships } from "./memberships.ts";
 import { Publisher } from "./publisher.ts";
 
 /** The owner lease of a partition. */
-export interface Lease {
+interface Lease {
   /** Resolves to whether it is held. */
   claim(partition: number): Promise<boolean>;
   release(partition: number): Promise<void>;
@@ -36,7 +37,7 @@ export interface Lease {
 
 interface PartitionOptions {
   readonly nc: Bus;
-  readonly acked: AckedPublisher;
+  readonly acked: Pick<AckedPublisher, "publish">;
   readonly lease: Lease;
   readonly partition: number;
   /** Where all partitions' checkpoints are. */
@@ -52,6 +53,8 @@ interface PartitionOptions {
   readonly checkpointEntries: number;
   /** It is in another state than before. */
   readonly changed: () => void;
+  /** Told of every entry that is folded. */
+  readonly counted: (outcome: Outcome) => void;
 }
 
 /** What a partition has from its first moment on. */
@@ -149,9 +152,9 @@ export class Partition {
     return this.#failure;
   }
 
-  /** Active rooms. */
-  get activeRooms(): number {
-    return this.#opened?.rooms.active ?? 0;
+  /** Its active rooms, once there are any. */
+  get rooms(): Rooms | undefined {
+    return this.#opened?.rooms;
   }
 
   /** A room, for reading, while the partition is live. */
@@ -179,6 +182,7 @@ export class Partition {
     const rooms = new Rooms({
       store,
       folded: (room, position, at, entry, outcome) => {
+        this.#options.counted(outcome);
         memberships.note(room, position, entry);
         this.#publisher.note(room, position, at, entry, outcome);
       },

@@ -6,6 +6,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
+import type { Outcome } from "../../actors/fold.ts";
 import { type Duty, dutyOf, ranking } from "../../actors/placement.ts";
 import { AckedPublisher } from "../bus/acked-publisher.ts";
 import type { Bus } from "../bus/connection.ts";
@@ -39,6 +40,15 @@ interface WorkerOptions extends MemoryOptions {
   readonly leaseTimes?: LeaseTimes;
 }
 
+export interface WorkerCounts {
+  /** Entries and settled receipts by outcome, those that a standby folded included. */
+  readonly outcomes: Map<string, number>;
+  /** Messages that were published. */
+  deltas: number;
+  /** Partitions that were claimed, handed over or lost. */
+  leaseChanges: number;
+}
+
 export class Worker {
   readonly id: string;
   readonly #options: WorkerOptions;
@@ -55,8 +65,8 @@ export class Worker {
   #superseded = false;
   #said = "";
   #settled: (() => void) | undefined;
-  /** How often a partition was won, given up or lost. */
-  leaseChanges = 0;
+  /** What is counted since the process began. */
+  readonly counts: WorkerCounts = { outcomes: new Map(), deltas: 0, leaseChanges: 0 };
 
   private constructor(options: WorkerOptions) {
     const { nc, partitions, data, log } = options;
@@ -168,7 +178,7 @@ export class Worker {
       if (duty === "none" && tenancy?.state === "standby") void this.#giveUp(partition);
       if (duty === "handOver" && tenancy?.live) {
         this.#options.log.info({ partition }, "a partition is handed over");
-        this.leaseChanges++;
+        this.counts.leaseChanges++;
         void this.#giveUp(partition);
       }
       if ((duty === "standby" || duty === "claim") && tenancy === undefined) this.#standBy(partition);
@@ -194,7 +204,13 @@ export class Worker {
       partition,
       new Partition({
         nc,
-        acked: this.#acked,
+        acked: {
+          publish: (...message) => {
+            this.counts.deltas++;
+            return this.#acked.publish(...message);
+          },
+        },
+        counted: (outcome) => this.#count(outcome),
         lease: leases,
         partition,
         data,
@@ -210,10 +226,18 @@ export class Worker {
     );
   }
 
+  #count(outcome: Outcome): void {
+    const { outcomes } = this.counts;
+    const add = (name: string) => outcomes.set(name, (outcomes.get(name) ?? 0) + 1);
+    add(outcome.outcome);
+    if (outcome.outcome === "ordered") for (const { judgement } of outcome.settled) add(judgement.outcome);
+    if (outcome.outcome === "held" && outcome.overflow !== undefined) add("rejected");
+  }
+
   #claim(partition: number): void {
     const tenancy = this.#partitions.get(partition);
     if (tenancy?.state !== "standby") return;
-    this.leaseChanges++;
+    this.counts.leaseChanges++;
     tenancy.claim();
   }
 
@@ -236,7 +260,7 @@ export class Worker {
 
   #lost(partition: number): void {
     this.#options.log.warn({ partition }, "the lease of a partition ran out: another worker may have it");
-    this.leaseChanges++;
+    this.counts.leaseChanges++;
     this.#partitions.get(partition)?.lose();
     void this.#giveUp(partition);
   }

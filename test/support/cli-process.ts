@@ -19,8 +19,12 @@ export interface CliProcess extends AsyncDisposable {
 }
 
 /** `tidemark <args>`. Of this process's environment it gets no option. */
-export function runCli(args: readonly string[], env: NodeJS.ProcessEnv = {}): CliProcess {
-  return run(process.execPath, ["--import", "tsx", CLI, ...args], env);
+export function runCli(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  { limitMs = END_LIMIT_MS } = {},
+): CliProcess {
+  return run(process.execPath, ["--import", "tsx", CLI, ...args], env, limitMs);
 }
 
 /** The same on a full disk: no file that it writes can become larger. */
@@ -29,7 +33,7 @@ export function runCliWithoutSpace(fileKilobytesMax: number, args: readonly stri
   return run("/bin/sh", ["-c", limited, "sh", process.execPath, "--import", "tsx", CLI, ...args], {});
 }
 
-function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv): CliProcess {
+function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv, limitMs = END_LIMIT_MS): CliProcess {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !name.startsWith("TIDEMARK_") || name === "TIDEMARK_NATS_SERVER",
   );
@@ -40,7 +44,7 @@ function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv): 
   const stdout = linesOf(child, "stdout");
   const stderr = linesOf(child, "stderr");
   const ended = once(child, "close").then(([code, signal]) => code ?? signal);
-  const timer = setTimeout(() => child.kill("SIGKILL"), END_LIMIT_MS);
+  const timer = setTimeout(() => child.kill("SIGKILL"), limitMs);
   void ended.then(() => clearTimeout(timer));
 
   const ready = new Promise<{ nats: string; http: string }>((resolve, reject) => {

@@ -12,6 +12,7 @@ import { findBroker } from "../../src/bus/broker/find.ts";
 export const NATS_CONF = resolve(import.meta.dirname, "../../nats.conf");
 const SIZE = 3;
 const READY_LIMIT_MS = 60_000;
+const READY_ANSWER_MS = 1_000;
 const POLL_MS = 50;
 
 export const USERS = [
@@ -29,12 +30,12 @@ export type User = (typeof USERS)[number];
 export const passwordOf = (user: string) => `test${user}Password`;
 
 /** What `nats.conf` takes from the environment. */
-export function natsEnvironment(name: string, storeDir: string, routePorts: readonly number[]): NodeJS.ProcessEnv {
+export function natsEnvironment(name: string, storeDir: string, routes: readonly string[]): NodeJS.ProcessEnv {
   const routePassword = passwordOf("route");
   return {
     NATS_SERVER_NAME: name,
     NATS_STORE_DIR: storeDir,
-    NATS_ROUTES: `[${routePorts.map((port) => `nats://tidemark:${routePassword}@127.0.0.1:${port}`).join(", ")}]`,
+    NATS_ROUTES: `[${routes.map((route) => `nats://tidemark:${routePassword}@${route}`).join(", ")}]`,
     NATS_ROUTE_PASSWORD: routePassword,
     ...Object.fromEntries(USERS.map((user) => [`NATS_${user.toUpperCase()}_PASSWORD`, passwordOf(user)])),
   };
@@ -42,6 +43,7 @@ export function natsEnvironment(name: string, storeDir: string, routePorts: read
 
 export interface ClusterServer {
   readonly name: string;
+  readonly host: string;
   readonly port: number;
   readonly monitoringUrl: string;
   readonly pid: number | undefined;
@@ -62,40 +64,48 @@ export interface NatsCluster extends AsyncDisposable {
   ready(): Promise<void>;
 }
 
+/** Where each server runs, when not on loopback. */
+export interface ServerPlaces {
+  /** An address for each server. */
+  readonly hosts: readonly string[];
+  /** What its command line begins with. */
+  readonly prefix: (server: number) => readonly string[];
+}
+
 interface ClusterOptions {
   readonly conf?: string;
-  /** Where server `from` finds the routes of server `to`, when not directly. */
-  readonly routePort?: (from: number, to: number, port: number) => number;
+  readonly places?: ServerPlaces | undefined;
 }
 
 export async function startNatsCluster(options: ClusterOptions = {}): Promise<NatsCluster> {
-  const { conf = NATS_CONF, routePort = (_from, _to, port) => port } = options;
+  const { conf = NATS_CONF, places } = options;
+  const hosts = places?.hosts ?? Array.from({ length: SIZE }, () => "127.0.0.1");
   const executable = process.env.TIDEMARK_NATS_SERVER ?? (await findBroker())!.path;
   const dir = await mkdtemp(join(tmpdir(), "tidemark-cluster-"));
   const ports = await freePorts(SIZE * 3);
   const routes = ports.slice(SIZE, 2 * SIZE);
   const servers = Array.from({ length: SIZE }, (_, i) =>
     natsServer({
-      executable,
-      conf,
+      command: [...(places?.prefix(i) ?? []), executable, "-c", conf],
+      host: hosts[i]!,
       name: `nats-${i + 1}`,
       ports: [ports[i]!, routes[i]!, ports[2 * SIZE + i]!],
       env: natsEnvironment(
         `nats-${i + 1}`,
         join(dir, `nats-${i + 1}`),
-        routes.map((port, to) => routePort(i, to, port)),
+        routes.map((port, to) => `${hosts[to]}:${port}`),
       ),
     }),
   );
   const url = (user: User) =>
-    servers.map(({ port }) => `nats://${user}:${passwordOf(user)}@127.0.0.1:${port}`).join(",");
+    servers.map(({ host, port }) => `nats://${user}:${passwordOf(user)}@${host}:${port}`).join(",");
   const cluster: NatsCluster = {
     dir,
     servers,
     url,
     connect: (user, more = {}) =>
       connect({
-        servers: servers.map((server) => `127.0.0.1:${server.port}`),
+        servers: servers.map(({ host, port }) => `${host}:${port}`),
         user,
         pass: passwordOf(user),
         inboxPrefix: `_INBOX_${user}`,
@@ -130,29 +140,31 @@ export async function startNatsCluster(options: ClusterOptions = {}): Promise<Na
 }
 
 interface ServerOptions {
-  readonly executable: string;
-  readonly conf: string;
+  readonly command: readonly string[];
+  readonly host: string;
   readonly name: string;
   readonly ports: readonly [client: number, route: number, monitoring: number];
   readonly env: NodeJS.ProcessEnv;
 }
 
-function natsServer({ executable, conf, name, ports, env }: ServerOptions): ClusterServer {
+function natsServer({ command, host, name, ports, env }: ServerOptions): ClusterServer {
   const [port, route, monitoring] = ports;
   const log: string[] = [];
   let child: ChildProcess | undefined;
   let closed: Promise<unknown> = Promise.resolve();
   return {
     name,
+    host,
     port,
-    monitoringUrl: `http://127.0.0.1:${monitoring}`,
+    monitoringUrl: `http://${host}:${monitoring}`,
     get pid() {
       return child?.pid;
     },
     log,
     start: async () => {
-      const args = ["-c", conf, "-a", "127.0.0.1", "-p", `${port}`, "-m", `${monitoring}`];
-      const started = spawn(executable, [...args, "--cluster", `nats://127.0.0.1:${route}`], {
+      const args = ["-a", host, "-p", `${port}`, "-m", `${monitoring}`, "--cluster", `nats://${host}:${route}`];
+      const [executable = "", ...first] = command;
+      const started = spawn(executable, [...first, ...args], {
         env: { PATH: process.env.PATH, ...env },
         stdio: ["ignore", "ignore", "pipe"],
       });
@@ -175,10 +187,26 @@ function natsServer({ executable, conf, name, ports, env }: ServerOptions): Clus
   };
 }
 
-async function isReady({ monitoringUrl, pid, log, name }: ClusterServer): Promise<boolean> {
+/** Whether it has a leader for JetStream: otherwise it answers that it has none, or not at all. */
+async function isReady({ host, port, pid, log, name }: ClusterServer): Promise<boolean> {
   if (pid === undefined) throw new Error(`${name} has ended:\n${log.slice(-20).join("\n")}`);
-  const response = await fetch(`${monitoringUrl}/healthz`).catch(() => undefined);
-  return response?.ok ?? false;
+  try {
+    const nc = await connect({
+      servers: `${host}:${port}`,
+      user: "admin",
+      pass: passwordOf("admin"),
+      maxReconnectAttempts: 0,
+      timeout: READY_ANSWER_MS,
+    });
+    try {
+      const info = (await nc.request("$JS.API.INFO", "", { timeout: READY_ANSWER_MS })).json<{ error?: unknown }>();
+      return info.error === undefined;
+    } finally {
+      await nc.close();
+    }
+  } catch {
+    return false;
+  }
 }
 
 /** Ports that are free now. */

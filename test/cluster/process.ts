@@ -1,0 +1,43 @@
+/** A Tidemark process of the cluster under test, which can be killed, paused and started again. */
+import { join } from "node:path";
+import type { Role } from "../../src/start.ts";
+import { type CliProcess, runCli } from "../support/cli-process.ts";
+import type { NatsCluster, User } from "../support/nats-cluster.ts";
+
+export interface ClusterProcess {
+  readonly name: string;
+  readonly role: Role;
+  /** Resolves once it is ready. */
+  start(): Promise<void>;
+  /** Resolves once it has ended. */
+  end(signal: NodeJS.Signals): Promise<void>;
+  signal(signal: NodeJS.Signals): void;
+  /** Its log lines, of all its lives. */
+  lines(): string[];
+}
+
+export function clusterProcess(cluster: NatsCluster, role: Role, number: number): ClusterProcess {
+  const name = `${role}-${number}`;
+  const args = ["--nats", cluster.url(role as User), "--data", join(cluster.dir, name), "--roles", role];
+  const lives: CliProcess[] = [];
+  let running: CliProcess | undefined;
+  const end = async (signal: NodeJS.Signals) => {
+    const ending = running;
+    running = undefined;
+    ending?.kill(signal);
+    ending?.kill("SIGCONT");
+    await ending?.ended;
+  };
+  return {
+    name,
+    role,
+    start: async () => {
+      running = runCli(["start", ...args, "--partitions", "4"], {}, { limitMs: 3_600_000 });
+      lives.push(running);
+      await running.ready;
+    },
+    end,
+    signal: (signal) => running?.kill(signal),
+    lines: () => lives.flatMap(({ stderr }) => stderr),
+  };
+}

@@ -1,0 +1,85 @@
+/** Senders that repeat a request until it is taken, and remember what they were told. */
+import { setTimeout as delay } from "node:timers/promises";
+import type { NatsConnection } from "nats";
+import { type Body, decoded, message, pack, receipt, token } from "../support/harness.ts";
+
+const REQUEST_LIMIT_MS = 1_000;
+const REPEAT_MS = 100;
+const SENDERS = 6;
+const USERS = 5;
+
+/** What was answered with `ok: true`. */
+export interface Acknowledged {
+  readonly room: string;
+  readonly position: number;
+  /** The event's id, or what tells a receipt from all others: its `ts`. */
+  readonly what: string | number;
+}
+
+export interface Workload {
+  readonly acknowledged: readonly Acknowledged[];
+  readonly requests: number;
+  /** Resolves once every request under way was taken. */
+  stop(): Promise<void>;
+}
+
+interface Connections {
+  readonly homeserver: NatsConnection;
+  readonly frontend: NatsConnection;
+}
+
+/** Events, backfill, and receipts of all kinds, on events that came, come later, or never. */
+export function startWorkload(
+  { homeserver, frontend }: Connections,
+  rooms: readonly string[],
+  next: () => number,
+): Workload {
+  const acknowledged: Acknowledged[] = [];
+  const pick = (count: number) => Math.floor(next() * count);
+  let sending = true;
+  let requests = 0;
+  const untilTaken = async (nc: NatsConnection, inlet: string, room: string, body: unknown): Promise<number> => {
+    for (;;) {
+      requests++;
+      const reply: Body = await nc
+        .request(`tidemark.in.${inlet}.${token(room)}`, pack(body), { timeout: REQUEST_LIMIT_MS })
+        .then(({ data }) => decoded(data))
+        .catch(() => undefined);
+      if (reply?.ok) return reply.positions[0];
+      if (reply !== undefined && reply.errcode !== "M_UNKNOWN" && reply.errcode !== "M_LIMIT_EXCEEDED") {
+        throw new Error(`refused: ${JSON.stringify(reply)}`);
+      }
+      await delay(REPEAT_MS);
+    }
+  };
+  const sender = async () => {
+    while (sending) {
+      const room = rooms[pick(rooms.length)]!;
+      const id = acknowledged.length + pick(3);
+      if (next() < 0.4) {
+        const inlet = next() < 0.9 ? "event" : "backfill";
+        const event = `$${room.slice(1)}-${id}`;
+        acknowledged.push({ room, what: event, position: await untilTaken(homeserver, inlet, room, message(event)) });
+      } else {
+        const type = ["m.read", "m.read", "m.read.private", "m.fully_read"][pick(4)]!;
+        const event = `$${room.slice(1)}-${Math.max(0, id - pick(30) + 3)}`;
+        const thread = type !== "m.fully_read" && next() < 0.2 ? { thread_id: "main" } : {};
+        const ts = 1_000_000 + requests * 1_000 + pick(1_000);
+        const body = receipt(`@u${pick(USERS)}:a.org`, event, { receipt_type: type, ts, ...thread });
+        acknowledged.push({ room, what: ts, position: await untilTaken(frontend, "receipt", room, body) });
+      }
+    }
+  };
+  const running = Promise.all(Array.from({ length: SENDERS }, sender));
+  running.catch(() => {}); // `stop` tells.
+  return {
+    acknowledged,
+    get requests() {
+      return requests;
+    },
+    stop: async () => {
+      sending = false;
+      await running;
+    },
+  };
+}

@@ -1,0 +1,66 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { eventually, message, receipt, startTidemark, type TidemarkHarness } from "../support/harness.ts";
+
+const ROOM = "!metrics-room:a.org";
+
+/** Samples by name and labels, as they stand in the text. */
+async function samples(tidemark: TidemarkHarness): Promise<Map<string, number>> {
+  const response = await fetch(`${tidemark.httpUrl}/metrics`);
+  assert.is(response.status, 200);
+  assert.match(response.headers.get("content-type")!, /^text\/plain; version=0\.0\.4/);
+  const lines = (await response.text()).split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  return new Map(
+    lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ")))]),
+  );
+}
+
+const metrics = suite("metrics");
+
+metrics("they say what ingress took, what the fold did with it, and who owns what", async () => {
+  await using tidemark = await startTidemark({ partitions: 2 });
+  await tidemark.sent("event", ROOM, [message("$1"), message("$2")]);
+  await tidemark.sent("receipt", ROOM, receipt("@metrics-user:a.org", "$2"));
+  await tidemark.sent("receipt", ROOM, receipt("@metrics-user:a.org", "$unknown"));
+  await tidemark.send("event", ROOM, { no: "event" });
+  const partition = tidemark.partitionOf(ROOM);
+  await eventually(
+    async () => (await samples(tidemark)).get(`tidemark_held_receipts{partition="${partition}"}`) === 1,
+    "the last receipt is held",
+  );
+
+  const found = await samples(tidemark);
+  assert.is(found.get("tidemark_ingress_record_entries_sum"), 4);
+  assert.is(found.get("tidemark_ingress_append_seconds_count"), found.get("tidemark_ingress_record_entries_count"));
+  assert.is(found.get('tidemark_ingress_refused_total{errcode="M_INVALID_PARAM"}'), 1);
+  assert.is(found.get('tidemark_folded_total{outcome="ordered"}'), 2);
+  assert.is(found.get('tidemark_folded_total{outcome="advanced"}'), 1);
+  assert.is(found.get('tidemark_folded_total{outcome="held"}'), 1);
+  assert.is(found.get(`tidemark_lag_records{partition="${partition}"}`), 0);
+  assert.is(found.get(`tidemark_rooms_active{partition="${partition}"}`), 1);
+  assert.is(found.get(`tidemark_partition_state{partition="${partition}",state="live"}`), 1);
+  assert.is(found.get(`tidemark_partition_state{partition="${partition}",state="failed"}`), 0);
+  assert.is(found.get("tidemark_partitions_failed"), 0);
+  assert.is(found.get("tidemark_lease_changes_total"), 2);
+  assert.is(found.get("tidemark_bus_reconnects_total"), 0);
+  await eventually(
+    async () => ((await samples(tidemark)).get("tidemark_published_total") ?? 0) >= 2,
+    "deltas are told",
+  );
+});
+
+metrics("they name no room, no user and no server", async () => {
+  await using tidemark = await startTidemark();
+  await tidemark.sent("event", ROOM, message("$1"));
+  await tidemark.sent("receipt", ROOM, receipt("@metrics-user:a.org", "$1"));
+  const text = await (await fetch(`${tidemark.httpUrl}/metrics`)).text();
+  assert.not.match(text, /metrics-room|metrics-user|a\.org/);
+});
+
+metrics("a broker that was away shows as a reconnect", async () => {
+  await using tidemark = await startTidemark();
+  await tidemark.restartBroker();
+  await eventually(async () => (await samples(tidemark)).get("tidemark_bus_reconnects_total")! > 0, "reconnected");
+});
+
+metrics.run();

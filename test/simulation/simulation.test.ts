@@ -1,0 +1,231 @@
+/**
+ * Owners that crash, pause, hold stale leases and read what they have read before, in any order: the partition machine, the
+ * fold and the publisher are the real ones; the log, the delta stream and the leases are a few arrays here.
+ *
+ * A run is a seed. Nothing waits for time: whatever a step sets going is over when the step is.
+ */
+import { pino } from "pino";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { createActor } from "xstate";
+import { type Entry, positionOf } from "../../actors/entry.ts";
+import { partitionMachine } from "../../actors/partition-machine.ts";
+import { Room } from "../../actors/room.ts";
+import { type RoomRecord, Rooms } from "../../actors/rooms.ts";
+import { decode } from "../../src/bus/codec.ts";
+import type { RoomId, UserId } from "../../src/matrix/ids.ts";
+import { Publisher } from "../../src/worker/publisher.ts";
+import { DeltaReader, type SeenMarkers, uncovered } from "../support/delta-reader.ts";
+import { backfilled, live, receipt } from "../support/given.ts";
+import { random } from "../support/load.ts";
+import { Model } from "../support/model.ts";
+
+const RUNS = 2_000;
+const STEPS = 60;
+const ROOMS = ["!a:a.org", "!b:a.org"] as RoomId[];
+const USERS = ["@u:a.org", "@v:a.org"] as UserId[];
+const log = pino({ level: "silent" });
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+interface World {
+  readonly log: RoomRecord[];
+  readonly stream: { subject: string; body: unknown; published: number }[];
+  /** Who holds the lease. Others may believe that they do. */
+  holder: number;
+}
+
+/** One process: it may be the owner, or believe so. */
+class Owner {
+  readonly #world: World;
+  readonly #actor;
+  readonly #rooms: Rooms;
+  readonly #publisher: Publisher;
+  #folded: number;
+  /** Messages that were sent, and not stored yet. */
+  #sent: (() => void)[] = [];
+  #send: ((event: { type: "RECORDS"; fetch: readonly RoomRecord[] }) => void) | undefined;
+
+  /** Begins from a checkpoint: everything through that sequence, which was published. */
+  constructor(world: World, checkpoint: number) {
+    this.#world = world;
+    this.#folded = 0;
+    const published = Math.max(positionOf(checkpoint + 1, 0) - 1, world.stream.at(-1)?.published ?? 0);
+    this.#publisher = new Publisher({
+      partition: 0,
+      acked: {
+        publish: (subject, payload, headers) =>
+          new Promise((resolve) => {
+            this.#sent.push(() => {
+              const header = Number(headers?.get("Tidemark-Published"));
+              resolve(world.stream.push({ subject, body: decode(payload), published: header }));
+            });
+          }),
+      },
+      published,
+      log,
+      startedAt: 0,
+    });
+    this.#rooms = new Rooms({
+      store: { load: (id) => new Room(id), has: () => false },
+      folded: this.#publisher.note,
+      failed: (error) => {
+        throw error;
+      },
+      max: 10,
+      idleMs: 1_000,
+      now: () => 0,
+    });
+    this.#actor = createActor(partitionMachine, {
+      input: {
+        follow: () => () => {},
+        claim: async () => true,
+        read: (send) => {
+          this.#send = send;
+          return () => {
+            this.#send = undefined;
+          };
+        },
+        fold: (fetch) => {
+          this.#rooms.deliver(fetch);
+          this.#folded = fetch.at(-1)!.record.sequence;
+        },
+        drain: async () => {},
+        abandon: () => this.#publisher.close(),
+        failed: (error) => {
+          throw error;
+        },
+      },
+    });
+    this.#actor.start();
+    this.#actor.send({ type: "START" });
+    this.#actor.send({ type: "CLAIM" });
+  }
+
+  get folded(): number {
+    return this.#folded;
+  }
+
+  /** Reads some of the log. What it has read before is brought again now and then, and dropped as the reader drops it. */
+  read(records: number, again: number): void {
+    const from = Math.max(0, this.#folded - again);
+    const fetch = this.#world.log
+      .slice(from, this.#folded + records)
+      .filter(({ record }) => record.sequence > this.#folded);
+    if (fetch.length > 0) this.#send?.({ type: "RECORDS", fetch });
+  }
+
+  /** The stream takes what was sent. */
+  async deliver(): Promise<void> {
+    const sent = this.#sent;
+    this.#sent = [];
+    for (const store of sent) store();
+    await turn();
+  }
+
+  /** Everything that waits is published, windows or not. */
+  async flush(): Promise<void> {
+    let over = false;
+    const drained = this.#publisher.drain().then(() => {
+      over = true;
+    });
+    while (!over) await this.deliver();
+    await drained;
+  }
+
+  /** Gone at any moment: what was sent, and not stored, may still arrive, or never. */
+  async crash(arrives: boolean): Promise<void> {
+    this.#actor.send({ type: "LOSE" });
+    if (arrives) await this.deliver();
+    this.#sent = [];
+  }
+}
+
+function someEntries(next: () => number, count: number): Entry[] {
+  const pick = <T>(from: readonly T[]): T => from[Math.floor(next() * from.length)]!;
+  return Array.from({ length: 1 + Math.floor(next() * 3) }, () => {
+    const id = `$${Math.floor(next() * (count + 3))}`;
+    if (next() < 0.4) return next() < 0.8 ? live(id) : backfilled(id);
+    return receipt(pick(USERS), id, next() < 0.3 ? { thread: "main" } : {});
+  });
+}
+
+async function run(seed: number): Promise<void> {
+  const next = random(seed);
+  const world: World = { log: [], stream: [], holder: 0 };
+  const owners = [new Owner(world, 0)];
+  await turn();
+  let checkpoint = 0;
+  for (let step = 0; step < STEPS; step++) {
+    const chance = next();
+    const holder = owners[world.holder]!;
+    const anyone = owners[Math.floor(next() * owners.length)]!;
+    if (chance < 0.3) {
+      const sequence = world.log.length + 1;
+      const room = ROOMS[Math.floor(next() * ROOMS.length)]!;
+      world.log.push({ room, record: { sequence, at: 1, entries: someEntries(next, step) } });
+    } else if (chance < 0.55) anyone.read(1 + Math.floor(next() * 4), Math.floor(next() * 3));
+    else if (chance < 0.75) await anyone.deliver();
+    else if (chance < 0.85) {
+      await holder.flush();
+      if (next() < 0.5) checkpoint = Math.max(checkpoint, holder.folded);
+    } else if (chance < 0.93) {
+      // The lease goes to another, while its holder is paused, or only slow: it goes on whenever it is its turn.
+      owners.push(new Owner(world, checkpoint));
+      world.holder = owners.length - 1;
+      await turn();
+    } else {
+      await holder.crash(next() < 0.5);
+      owners.splice(world.holder, 1, new Owner(world, checkpoint));
+      await turn();
+    }
+  }
+  for (const owner of owners) await owner.deliver();
+  const last = owners[world.holder]!;
+  last.read(world.log.length, 0);
+  await last.flush();
+  assertIsItsLog(world);
+  for (const owner of owners) await owner.crash(false);
+}
+
+/** A reader of the stream has exactly what a naive model makes of the log. */
+function assertIsItsLog({ log, stream }: World): void {
+  const reader = new DeltaReader({ repeats: true });
+  for (const { subject, body } of stream) if (subject.startsWith("tidemark.client.")) reader.read(subject, body);
+  for (const id of ROOMS) {
+    const model = new Model();
+    for (const { room, record } of log) {
+      if (room !== id) continue;
+      record.entries.forEach((entry, i) => {
+        model.fold(positionOf(record.sequence, i), entry);
+      });
+    }
+    const { orders, markers } = reader.room(id);
+    assert.equal([...orders].sort(), model.events.map(({ id, order }) => [id, order]).sort());
+    const wanted: SeenMarkers = new Map(
+      model.markers.map(({ user, type, thread, event, order, ts }) => [
+        `${user} ${type} ${thread ?? ""}`,
+        { event, order: Math.max(0, order), ts },
+      ]),
+    );
+    assert.equal(uncovered(markers), uncovered(wanted));
+  }
+}
+
+const simulation = suite("simulation");
+
+simulation(
+  `${RUNS} histories of crashes, pauses, stale leases and repeated reads lose and change nothing`,
+  async () => {
+    const first = Number(process.env.SEED ?? 1);
+    for (let seed = first; seed < first + RUNS; seed++) {
+      try {
+        await run(seed);
+      } catch (error) {
+        process.stdout.write(`SEED=${seed}\n`);
+        throw error;
+      }
+    }
+  },
+);
+
+simulation.run();
