@@ -51,6 +51,13 @@ export async function startPage(): Promise<PageHarness> {
   };
 }
 
+/** Rows of a section's table. */
+export const rows = (page: Page, section: string) => page.locator(`section[aria-label="${section}"] tbody tr`);
+/** Resolves when the chart is there. */
+export const drawn = (page: Page) => page.locator(".plot canvas").first().waitFor();
+/** The line that tells the point in the log. */
+export const now = (page: Page) => page.locator(".now");
+
 /** The text of something, white space made one. */
 export async function textOf(locator: Locator): Promise<string> {
   return ((await locator.textContent()) ?? "").replace(/\s+/g, " ");
