@@ -35,7 +35,7 @@ const OPERATION = "KV-Operation";
 const NANOS_PER_MS = 1_000_000;
 
 /** What a worker says of itself. */
-export interface WorkerReport {
+interface WorkerReport {
   /** Partitions that it owns or could own at once. */
   readonly warm: readonly number[];
   /** Partitions that it can't serve. */

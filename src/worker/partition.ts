@@ -29,7 +29,7 @@ import { type Membership, Memberships } from "./memberships.ts";
 import { Publisher } from "./publisher.ts";
 
 /** The owner lease of a partition. */
-export interface Lease {
+interface Lease {
   /** Resolves to whether it is held. */
   claim(partition: number): Promise<boolean>;
   release(partition: number): Promise<void>;

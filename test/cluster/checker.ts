@@ -34,7 +34,7 @@ async function streamInfo(nc: NatsConnection, stream: string): Promise<StreamInf
 }
 
 /** Everything that a stream has of these rooms, in its order. */
-export async function streamMessages(nc: NatsConnection, stream: string): Promise<StreamMessage[]> {
+async function streamMessages(nc: NatsConnection, stream: string): Promise<StreamMessage[]> {
   const { state } = await streamInfo(nc, stream);
   if (state.messages === 0) return [];
   const consumer = await nc.jetstream().consumers.get(stream);
@@ -136,7 +136,7 @@ function publicMarkers({ markers }: Model): SeenMarkers {
 }
 
 /** Private receipts are on their own user's subject, and on no other. */
-export function assertPrivate(subject: string, body: Body): void {
+function assertPrivate(subject: string, body: Body): void {
   const content: Record<string, Record<string, Record<string, unknown>>> = body.event?.content ?? {};
   for (const types of Object.values(content)) {
     for (const [type, users] of Object.entries(types)) {
