@@ -45,7 +45,7 @@ export interface Rejected {
   readonly detail: string;
 }
 
-export interface Moved {
+interface Moved {
   readonly outcome: "advanced" | "released";
   readonly marker: Marker;
   /** Where the marker stood before; undefined for a new one. */

@@ -24,7 +24,8 @@ export class HeldReceipts {
   readonly #all = new Map<Position, HeldReceipt>();
   readonly #byEvent = new Map<EventId, HeldReceipt[]>();
   readonly #byKey = new Map<string, HeldReceipt[]>();
-  #changed = new Set<Position>();
+  /** undefined: none. */
+  #changed: Set<Position> | undefined;
 
   /** `stored`: what a store has of them, oldest first. */
   constructor(stored: Iterable<HeldReceipt> = []) {
@@ -48,7 +49,7 @@ export class HeldReceipts {
     if (overflow !== undefined) this.#drop(overflow);
 
     this.#add({ position, receipt });
-    this.#changed.add(position);
+    this.#change(position);
     return overflow;
   }
 
@@ -59,7 +60,7 @@ export class HeldReceipts {
     this.#byEvent.delete(event);
     for (const held of waiting) {
       this.#all.delete(held.position);
-      this.#changed.add(held.position);
+      this.#change(held.position);
       remove(this.#byKey, keyOf(held.receipt), held);
     }
     return waiting;
@@ -68,8 +69,13 @@ export class HeldReceipts {
   /** What changed since the last time: receipts that are held, and positions at which none is any more. */
   take(): readonly (readonly [Position, HeldReceipt | undefined])[] {
     const changed = this.#changed;
-    this.#changed = new Set();
-    return Array.from(changed, (position) => [position, this.#all.get(position)] as const);
+    this.#changed = undefined;
+    return changed === undefined ? [] : Array.from(changed, (position) => [position, this.#all.get(position)] as const);
+  }
+
+  #change(position: Position): void {
+    this.#changed ??= new Set();
+    this.#changed.add(position);
   }
 
   #add(held: HeldReceipt): void {
@@ -80,7 +86,7 @@ export class HeldReceipts {
 
   #drop(held: HeldReceipt): void {
     this.#all.delete(held.position);
-    this.#changed.add(held.position);
+    this.#change(held.position);
     remove(this.#byEvent, held.receipt[3], held);
     remove(this.#byKey, keyOf(held.receipt), held);
   }

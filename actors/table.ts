@@ -16,7 +16,8 @@ export interface Rows<K, V> {
 export class Table<K, V> {
   readonly #hot = new Map<K, V>();
   readonly #cold: Rows<K, V> | undefined;
-  #changed = new Set<K>();
+  /** undefined: none. Most tables of most rooms have none, and there are tens of thousands of tables. */
+  #changed: Set<K> | undefined;
   #taken: Set<K> | undefined;
 
   constructor(cold?: Rows<K, V>) {
@@ -34,6 +35,7 @@ export class Table<K, V> {
   /** Also says that a row which was read has been changed in place. */
   set(key: K, value: V): void {
     this.#hot.set(key, value);
+    this.#changed ??= new Set();
     this.#changed.add(key);
   }
 
@@ -59,8 +61,8 @@ export class Table<K, V> {
   take(): Iterable<readonly [K, V]> {
     const taken = this.#changed;
     this.#taken = taken;
-    this.#changed = new Set();
-    return Array.from(taken, (key) => [key, this.#hot.get(key)!] as const);
+    this.#changed = undefined;
+    return taken === undefined ? [] : Array.from(taken, (key) => [key, this.#hot.get(key)!] as const);
   }
 
   /** What was taken is stored. At most `hotMax` rows stay in memory, the latest to get there. */
@@ -70,7 +72,7 @@ export class Table<K, V> {
     if (surplus <= 0 || this.#cold === undefined) return;
     for (const key of this.#hot.keys()) {
       if (surplus-- <= 0) return;
-      if (!this.#changed.has(key)) this.#hot.delete(key);
+      if (!this.#changed?.has(key)) this.#hot.delete(key);
     }
   }
 }

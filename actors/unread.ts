@@ -34,13 +34,15 @@ export interface UnreadChanges {
   readonly removed: readonly EventInfo[];
 }
 
+const NONE: UnreadChanges = { added: [], removed: [] };
+
 export class UnreadIndex {
   readonly #stored: UnreadRows | undefined;
   /** Events that no store has yet. */
   readonly #recent = new Map<ThreadId, EventInfo[]>();
   /** Redacted events that the store still has. */
   readonly #removed = new Map<Order, EventInfo>();
-  #taken: UnreadChanges = { added: [], removed: [] };
+  #taken = NONE;
   #added: EventInfo[] = [];
 
   constructor(stored?: UnreadRows) {
@@ -98,6 +100,10 @@ export class UnreadIndex {
 
   /** What changed since the last time. It counts as unstored until `kept`. */
   take(): UnreadChanges {
+    if (this.#added.length === 0 && this.#removed.size === 0) {
+      this.#taken = NONE;
+      return NONE;
+    }
     this.#taken = {
       added: this.#added.filter(({ order }) => !this.#removed.has(order)),
       removed: [...this.#removed.values()],
@@ -109,6 +115,7 @@ export class UnreadIndex {
   /** What was taken is stored. */
   kept(): void {
     for (const { order } of this.#taken.removed) this.#removed.delete(order);
+    this.#taken = NONE; // else the room keeps the events that are stored now
     this.#recent.clear();
     for (const event of this.#added) this.#file(event);
   }

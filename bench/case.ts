@@ -7,11 +7,13 @@
  */
 import type { World } from "./world.ts";
 
-interface Figure {
+type Unit = "1/s" | "ms" | "µs" | "s" | "MiB" | "×";
+
+export interface Figure {
   /** Unique over all cases: what `--json` and ratios call it. */
   readonly id: string;
   readonly title: string;
-  readonly unit: "1/s" | "ms";
+  readonly unit: Unit;
 }
 
 export interface Load extends AsyncDisposable {

@@ -1,10 +1,12 @@
 /**
  * `npm run bench`: what Tidemark does with receipts, beside what bare NATS and bare JetStream do on the same machine,
- * broker and run. Figures are medians over rounds, with their extremes; ratios are taken within a round.
+ * broker and run: first the cases, which take turns, round after round; then the trials, each in a process of its own.
+ * Figures are medians over rounds or repetitions, with their extremes; ratios are taken within a round.
  *
  * Exit status: 0 when every case ran through, 1 when one broke (a receipt was refused or lost), 2 for wrong usage. A
  * missed target is shown, and is no failure: machines differ.
  */
+import { resolve } from "node:path";
 import { Command } from "commander";
 import type { Case } from "./case.ts";
 import { echo } from "./cases/echo.ts";
@@ -13,8 +15,10 @@ import { latency } from "./cases/latency.ts";
 import { receipts } from "./cases/receipts.ts";
 import { processorSeconds } from "./cpu.ts";
 import { machine } from "./machine.ts";
-import { table } from "./report.ts";
-import { busyCores, type Round, results } from "./results.ts";
+import { markdown, type Report, table } from "./report.ts";
+import { busyCores, type Result, type Round, results, trialResults } from "./results.ts";
+import { runTrial } from "./run-trial.ts";
+import { TRIALS } from "./trials/index.ts";
 import { startWorld, type World } from "./world.ts";
 
 const CASES: readonly Case[] = [
@@ -25,18 +29,16 @@ const CASES: readonly Case[] = [
   latency,
 ];
 
-interface Plan {
-  readonly rounds: number;
-  readonly seconds: number;
-}
+const ALL_IDS = [...CASES, ...TRIALS].map(({ id }) => id).join(",");
 
-const FULL: Plan = { rounds: 5, seconds: 4 };
-const QUICK: Plan = { rounds: 3, seconds: 2 };
+const FULL = { scale: "full", rounds: 5, seconds: 4 } as const;
+const QUICK = { scale: "quick", rounds: 2, seconds: 1 } as const;
 const WARM_UP_SECONDS = 1;
 
 interface Options {
   readonly quick: boolean;
   readonly json: boolean;
+  readonly markdown: boolean;
   readonly built: boolean;
   readonly cases?: string;
   readonly profile?: string;
@@ -44,40 +46,56 @@ interface Options {
 
 const options = new Command("bench")
   .description("measure Tidemark beside bare NATS and bare JetStream")
-  .option("--quick", "in less than a minute, and less exact", false)
+  .option("--quick", "in less than two minutes: smaller sizes, and less exact", false)
   .option("--json", "machine-readable, on standard output", false)
+  .option("--markdown", "a table for docs/performance.md, on standard output", false)
   .option("--built", "Tidemark as `npm run build` left it", false)
-  .option("--cases <ids>", `some of ${CASES.map(({ id }) => id).join(",")}`)
-  .option("--profile <dir>", "leave a CPU profile of Tidemark there")
+  .option("--cases <ids>", `some of ${ALL_IDS}`)
+  .option("--profile <dir>", "leave CPU profiles of Tidemark and the trials there")
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
   .parse()
   .opts<Options>();
 
 const wanted = options.cases?.split(",");
-const cases = wanted === undefined ? CASES : CASES.filter(({ id }) => wanted.includes(id));
-if (cases.length === 0) {
-  process.stderr.write(`bench: --cases: some of ${CASES.map(({ id }) => id).join(",")}\n`);
+const isWanted = ({ id }: { readonly id: string }) => wanted === undefined || wanted.includes(id);
+const cases = CASES.filter(isWanted);
+const trials = TRIALS.filter(isWanted);
+if (cases.length + trials.length === 0) {
+  process.stderr.write(`bench: --cases: some of ${ALL_IDS}\n`);
   process.exit(2);
 }
+const { built } = options;
+const profile = options.profile === undefined ? undefined : resolve(options.profile);
 const plan = options.quick ? QUICK : FULL;
 
 try {
-  await using world = await startWorld({ built: options.built, profile: options.profile });
+  const rounds = cases.length === 0 ? [] : await runCases();
+  const figures: Result[] = results(cases, rounds);
+  for (const { id } of trials) {
+    process.stderr.write(`trial: ${id}\n`);
+    figures.push(...trialResults(await runTrial(id, { scale: plan.scale, built, profile })));
+  }
+  const report: Report = {
+    machine: await machine(),
+    ...plan,
+    results: figures,
+    busyCores: rounds.length === 0 ? {} : busyCores(cases, rounds),
+  };
+  if (options.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+  else process.stdout.write(options.markdown ? markdown(report) : table(report));
+} catch (error) {
+  process.stderr.write(`bench: ${error instanceof Error ? error.stack : String(error)}\n`);
+  process.exitCode = 1;
+}
+
+async function runCases(): Promise<Round[]> {
+  await using world = await startWorld({ built, profile });
   await runRound(world, WARM_UP_SECONDS, "warm-up");
   const rounds: Round[] = [];
   for (let n = 1; n <= plan.rounds; n++) {
     rounds.push(await runRound(world, plan.seconds, `round ${n} of ${plan.rounds}`));
   }
-  const report = {
-    machine: await machine(),
-    ...plan,
-    results: results(cases, rounds),
-    busyCores: busyCores(cases, rounds),
-  };
-  process.stdout.write(options.json ? `${JSON.stringify(report, null, 2)}\n` : table(report));
-} catch (error) {
-  process.stderr.write(`bench: ${error instanceof Error ? error.stack : String(error)}\n`);
-  process.exitCode = 1;
+  return rounds;
 }
 
 async function runRound(world: World, seconds: number, name: string): Promise<Round> {

@@ -1,39 +1,56 @@
-/** The report for a person. */
+/** The report: for a terminal, and as the table of docs/performance.md. */
 import type { Machine } from "./machine.ts";
 import type { Result } from "./results.ts";
+import type { Scale } from "./trial.ts";
 
 export interface Report {
   readonly machine: Machine;
+  readonly scale: Scale;
   readonly rounds: number;
   readonly seconds: number;
   readonly results: readonly Result[];
   readonly busyCores: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
-export function table({ machine, rounds, seconds, results, busyCores }: Report): string {
-  const { cpu, cores, memoryGiB, node, natsServer } = machine;
+export function table(report: Report): string {
+  const { results, busyCores } = report;
   const width = Math.max(...results.map(({ title }) => title.length));
-  const lines = [
-    `${cpu}, ${cores} cores, ${memoryGiB} GiB; Node ${node}, nats-server ${natsServer}`,
-    `median (least – most) of ${rounds} rounds of ${seconds} s`,
-    "",
-    ...results.map((result) => line(result, width)),
-    "",
-    "cores kept busy:",
-    ...Object.entries(busyCores).map(([id, cores]) => {
-      const shares = Object.entries(cores).map(([process, busy]) => `${process} ${busy.toFixed(2)}`);
-      return `  ${id.padEnd(10)} ${shares.join("  ")}`;
-    }),
-  ];
+  const lines = [...conditions(report), "", ...results.map((result) => line(result, width))];
+  if (Object.keys(busyCores).length > 0) lines.push("", "cores kept busy:");
+  for (const [id, cores] of Object.entries(busyCores)) {
+    const shares = Object.entries(cores).map(([process, busy]) => `${process} ${busy.toFixed(2)}`);
+    lines.push(`  ${id.padEnd(10)} ${shares.join("  ")}`);
+  }
   return `${lines.join("\n")}\n`;
 }
 
-function line({ title, unit, median, min, max, target, met }: Result, width: number): string {
-  const digits = unit === "1/s" ? 0 : 2;
-  const number = (value: number) =>
-    value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-  const value = `${number(median)} ${unit}`.padStart(14);
-  const spread = `(${number(min)} – ${number(max)})`;
+export function markdown(report: Report): string {
+  const rows = report.results.map((result) => {
+    const { title, unit, target = "", met } = result;
+    const value = target === "" || met ? number(result, "median") : `**${number(result, "median")}**`;
+    return `| ${title} | ${value} ${unit} | ${number(result, "min")} – ${number(result, "max")} | ${target} |`;
+  });
+  const head = ["| figure | median | least – most | target |", "| --- | ---: | ---: | --- |"];
+  return `${[...conditions(report), "", ...head, ...rows].join("\n")}\n`;
+}
+
+function conditions({ machine, scale, rounds, seconds }: Report): string[] {
+  const { cpu, cores, memoryGiB, node, natsServer } = machine;
+  return [
+    `${cpu}, ${cores} cores, ${memoryGiB} GiB; Node ${node}, nats-server ${natsServer}`,
+    `median (least – most) of ${rounds} rounds of ${seconds} s, and of the repetitions of each trial (${scale} sizes)`,
+  ];
+}
+
+function line(result: Result, width: number): string {
+  const { title, unit, target, met } = result;
+  const value = `${number(result, "median")} ${unit}`.padStart(14);
+  const spread = `(${number(result, "min")} – ${number(result, "max")})`;
   const goal = target === undefined ? "" : `${met ? "met" : "MISSED"}: ${target}`;
   return `${title.padEnd(width)} ${value}  ${spread.padEnd(22)} ${goal}`.trimEnd();
+}
+
+function number({ unit, ...values }: Result, which: "median" | "min" | "max"): string {
+  const digits = unit === "1/s" ? 0 : unit === "MiB" ? 1 : 2;
+  return values[which].toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }

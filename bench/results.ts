@@ -1,6 +1,7 @@
 /** What all rounds measured: medians and spreads, ratios within a round, and how that compares with the targets. */
 import type { Case } from "./case.ts";
 import { type Summary, summary } from "./stats.ts";
+import type { Measured } from "./trial.ts";
 
 /** Of one round: the value of each figure, and the cores each process kept busy, by case. */
 export interface Round {
@@ -36,11 +37,18 @@ const COSTS = [
 ] as const;
 
 const TARGETS: readonly Target[] = [
-  { id: "single_to_echo", min: 0.3 },
+  { id: "single_to_echo", min: 0.5 },
   { id: "single_to_jetstream", min: 2 },
-  { id: "batch", min: 100_000 },
+  { id: "batch", min: 300_000 },
   { id: "latency_p50", max: 5 },
   { id: "latency_p99", max: 25 },
+  { id: "fold", min: 1_000_000 },
+  { id: "replay", min: 300_000 },
+  { id: "restart_10000000", max: 2 },
+  { id: "activation_100_p99", max: 2 },
+  { id: "memory_1000000_VmRSS", max: 512 },
+  { id: "delta_100000_to_100", max: 1.5 },
+  { id: "delta_stored_100000_to_100", max: 1.5 },
 ];
 
 export function results(cases: readonly Case[], rounds: readonly Round[]): Result[] {
@@ -66,6 +74,10 @@ export function results(cases: readonly Case[], rounds: readonly Round[]): Resul
     ),
   );
   return [...figures, ...ratios, ...costs];
+}
+
+export function trialResults(measured: readonly Measured[]): Result[] {
+  return measured.map(({ id, title, unit, values }) => result({ id, title, unit }, values));
 }
 
 function result(figure: Pick<Result, "id" | "title" | "unit">, values: readonly number[]): Result {

@@ -9,7 +9,7 @@ import { decode, encode } from "../src/bus/codec.ts";
 import { inSubject } from "../src/bus/subjects.ts";
 import { type RoomId, roomId } from "../src/matrix/ids.ts";
 
-const SERVER = "bench.example.org";
+export const SERVER = "bench.example.org";
 const EVENTS_PER_REQUEST = 100;
 const PREPARE_LIMIT_MS = 30_000;
 
@@ -74,7 +74,8 @@ function countEvents(nc: NatsConnection, expected: number): Promise<void> {
   });
 }
 
-function eventOf(n: number): Record<string, unknown> {
+/** The event of a number: a message of a usual length. */
+export function eventOf(n: number): Record<string, unknown> {
   return {
     event_id: eventId(n),
     type: "m.room.message",
@@ -88,8 +89,8 @@ function eventOf(n: number): Record<string, unknown> {
 const EVENT_PREFIX = `$${"b".repeat(37)}`;
 const USER_PREFIX = "@reader";
 
-const eventId = (n: number) => `${EVENT_PREFIX}${String(n).padStart(6, "0")}`;
-const userId = (n: number) => `${USER_PREFIX}${n}:${SERVER}`;
+export const eventId = (n: number) => `${EVENT_PREFIX}${String(n).padStart(6, "0")}`;
+export const userId = (n: number) => `${USER_PREFIX}${n}:${SERVER}`;
 
 export const eventNumber = (id: string) => Number(id.slice(EVENT_PREFIX.length));
 export const userNumber = (id: string) => Number.parseInt(id.slice(USER_PREFIX.length), 10);

@@ -5,19 +5,13 @@
  *
  * Those that a case does not use are idle.
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { createInterface } from "node:readline";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startBroker } from "../src/bus/broker/process.ts";
+import { startNode, startTidemark } from "./node-process.ts";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
-/** As package.json starts Tidemark. */
-const NODE_OPTIONS = ["--max-semi-space-size=32"];
-const BUILT_CLI = "dist/src/cli.js";
 const ECHO_RESPONDER = fileURLToPath(new URL("./echo-responder.ts", import.meta.url));
 
 export interface World extends AsyncDisposable {
@@ -44,11 +38,7 @@ export async function startWorld({ built, profile }: WorldOptions): Promise<Worl
     const broker = await startBroker({ storeDir: join(data, "nats") });
     closing.push(() => broker.stop());
 
-    const node = [...NODE_OPTIONS];
-    if (profile !== undefined) node.push("--cpu-prof", "--cpu-prof-dir", resolve(profile));
-    const cli = built ? [BUILT_CLI] : ["--import", "tsx", "src/cli.ts"];
-    const start = ["start", "--nats", broker.url, "--data", data, "--log-level", "warn"];
-    const tidemark = await startNode([...node, ...cli, ...start]);
+    const tidemark = await startTidemark({ url: broker.url, data, built, profile });
     closing.push(tidemark.stop);
     const echo = await startNode(["--import", "tsx", ECHO_RESPONDER, broker.url]);
     closing.push(echo.stop);
@@ -58,24 +48,4 @@ export async function startWorld({ built, profile }: WorldOptions): Promise<Worl
     await dispose();
     throw error;
   }
-}
-
-interface Running {
-  readonly pid: number;
-  stop(): Promise<void>;
-}
-
-/** A process that is ready once it has written a line. Throws when it ends before that. */
-async function startNode(args: readonly string[]): Promise<Running> {
-  const child = spawn(process.execPath, args, { cwd: ROOT, stdio: ["ignore", "pipe", "inherit"] });
-  const exited = once(child, "exit");
-  const ready = once(createInterface({ input: child.stdout }), "line").then(() => true);
-  if (!(await Promise.race([ready, exited.then(() => false)]))) {
-    throw new Error(`${args.join(" ")} ended with ${child.exitCode} before it was ready`);
-  }
-  const stop = async () => {
-    child.kill("SIGTERM");
-    await exited;
-  };
-  return { pid: child.pid!, stop };
 }

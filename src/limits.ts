@@ -195,6 +195,9 @@ export const RECENT_BYTES_MAX = 67_108_864;
 /** Deltas by which one gateway may be behind another. */
 export const GATEWAY_LAG_MAX = 1_000;
 
+/** Deltas of each partition that a gateway reads when it starts, so that clients of others can go on with it. */
+export const RECENT_DELTAS_READ = 2_000;
+
 /** Events of a room in one `/sync` when the filter names no number. */
 export const SYNC_TIMELINE_DEFAULT = 10;
 
@@ -213,6 +216,9 @@ export const SYNC_QUERIES_AT_ONCE = 16;
 /** How long an answer waits for the deltas of what it has already, so that they don't come twice. */
 export const SETTLE_MS_MAX = 2_000;
 
+/** Receipts that a gateway sends with one request. */
+export const RECEIPTS_PER_REQUEST_MAX = 256;
+
 /** Events whose thread a gateway remembers. */
 export const THREADS_CACHED_MAX = 100_000;
 
@@ -220,8 +226,8 @@ export const THREADS_CACHED_MAX = 100_000;
 export const USER_REQUESTS_MAX = 2_000;
 export const USER_REQUESTS_WINDOW_MS = 10_000;
 
-/** A client that takes nothing of an answer for so long is cut off. */
-export const SLOW_READER_MS = 10_000;
+/** A client that takes nothing of an answer for so long is cut off, at the latest after twice as long. */
+export const SLOW_READER_MS = 5_000;
 
 /** A request has to be here completely within so long. */
 export const HTTP_REQUEST_MS_MAX = 30_000;
@@ -235,8 +241,12 @@ export const SCAN_RECORDS_MAX = 1_024;
 /** A scan's consumer that nobody asks for so long is removed by the broker. */
 export const SCAN_IDLE_MS = 60_000;
 
-/** Scans in a row that bring nothing, before reading is given up. */
-export const SCAN_RETRIES_MAX = 3;
+/** Scans in a row that end early and bring nothing, before reading is given up, and the pause after the first of them. */
+export const SCAN_RETRIES_MAX = 5;
+export const SCAN_RETRY_MS = 200;
+
+/** A scan that lasted so long has waited for what comes, and did not end early. */
+export const SCAN_STEADY_MS = 5_000;
 
 /** Work longer than this shows a progress bar on a terminal. */
 export const PROGRESS_AFTER_MS = 1_000;

@@ -116,7 +116,6 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     if (options.inspect !== undefined) routes.push(inspectorRoutes({ ...options.inspect, nc, partitions, log }));
     const gateway = await startGateway({ ...options.http, ready, log, routes });
     closing.push(() => gateway.close());
-    if (api !== undefined) closing.push(async () => api.drain());
 
     const brokerLost = new Promise<void>((resolve) => {
       void broker?.exited.then(() => {

@@ -20,6 +20,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import { parseArgs, stripVTControlCharacters } from "node:util";
 import { ensureBroker } from "../src/bus/broker/install.ts";
+import { ensureChromium } from "./support/chromium.ts";
 
 const FILE_LIMIT_MS = 180_000;
 const FILES_AT_ONCE = 2;
@@ -30,6 +31,7 @@ const SUITE_CONSTANT = /\bconst\s+(\w+)\s*=\s*suite\s*(?:<[^()]*>)?\(/g;
 const DEFAULT_SUITE_IMPORT = /\bimport\s*\{[^}]*\btest\b[^}]*\}\s*from\s*["']uvu["']/;
 const HIDING = /\.(?:only|skip)\s*\(/;
 const HOOK = /\.(?:before|after)(?:\.each)?\s*\(/;
+const PAGE_TESTS = /-page\.test\.ts$/;
 const CLOSING_LINES = /^ {2}Total: +(\d+)\n {2}Passed: +(\d+)\n {2}Skipped: +(\d+)$/m;
 
 interface FileResult {
@@ -56,6 +58,8 @@ async function main(): Promise<void> {
     process.env.TIDEMARK_NATS_SERVER = (await ensureBroker({ log: printError })).path;
     const files = await findFiles(root, positionals);
     if (files.length === 0) throw new Error(`no test file in ${root} matches ${positionals.join(" ") || "*.test.ts"}`);
+    // Installed before the clock of a file that needs it runs.
+    if (files.some((file) => PAGE_TESTS.test(file))) process.env.TIDEMARK_CHROMIUM = await ensureChromium();
 
     const queue = files.values();
     const work = async () => {

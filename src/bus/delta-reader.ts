@@ -13,7 +13,7 @@ import type { RoomId, UserId } from "../matrix/ids.ts";
 import type { ReceiptEvent } from "../matrix/receipt.ts";
 import { decode } from "./codec.ts";
 import { translate } from "./connection.ts";
-import { publishedIn, publishedOf } from "./deltas.ts";
+import { publishedAt, publishedOf } from "./deltas.ts";
 import { deltaStream } from "./subjects.ts";
 
 interface Published {
@@ -40,7 +40,7 @@ export interface FullyRead {
 }
 
 /** What only its user may see. */
-export interface PrivateDelta extends Published {
+interface PrivateDelta extends Published {
   readonly kind: "private";
   readonly user_id: UserId;
   readonly event?: ReceiptEvent;
@@ -59,6 +59,8 @@ export interface DeltaMark {
 
 interface DeltaReaderOptions {
   readonly partition: number;
+  /** How many of the deltas that are there already are read too. */
+  readonly back?: number;
   /** `bytes` is the size of the message. */
   readonly onDelta: (delta: Delta, mark: DeltaMark, bytes: number) => void;
   /** Deltas between the mark before and this one are gone. */
@@ -71,21 +73,33 @@ export class DeltaReader {
   #messages: ConsumerMessages | undefined;
   #closed = false;
   #mark: DeltaMark;
+  /** What was there at the start has been read. */
+  readonly caughtUp: Promise<void>;
+  readonly #reached: { readonly sequence: number; readonly resolve: () => void };
 
-  private constructor(nc: NatsConnection, options: DeltaReaderOptions, mark: DeltaMark) {
+  private constructor(nc: NatsConnection, options: DeltaReaderOptions, from: DeltaMark, last: number) {
     this.#nc = nc;
     this.#options = options;
-    this.#mark = mark;
+    this.#mark = from;
+    let resolve = () => {};
+    this.caughtUp = new Promise((done) => (resolve = done));
+    this.#reached = { sequence: last, resolve };
+    if (from.sequence >= last) resolve();
   }
 
-  /** Begins behind what is published now. Throws `BUS_UNAVAILABLE` when the partition has no delta stream. */
+  /** Begins behind what is published now, or a little earlier. Throws `BUS_UNAVAILABLE` when the partition has no delta stream. */
   static async open(nc: NatsConnection, options: DeltaReaderOptions): Promise<DeltaReader> {
-    const { partition } = options;
+    const { partition, back = 0 } = options;
     try {
       const jsm = await nc.jetstreamManager({ checkAPI: false });
-      const { state } = await jsm.streams.info(deltaStream(partition));
-      const published = await publishedIn(jsm, partition, state);
-      const reader = new DeltaReader(nc, options, { sequence: state.last_seq, published });
+      const { first_seq: first, last_seq: last } = (await jsm.streams.info(deltaStream(partition))).state;
+      const sequence = Math.min(last, Math.max(0, first - 1, last - back));
+      const reader = new DeltaReader(
+        nc,
+        options,
+        { sequence, published: await publishedAt(jsm, partition, sequence) },
+        last,
+      );
       await reader.#open();
       return reader;
     } catch (error) {
@@ -119,6 +133,11 @@ export class DeltaReader {
       published: Math.max(this.#mark.published, publishedOf(message.headers)),
     };
     if (lost) this.#options.onLost(this.#mark);
+    this.#deliver(message);
+    if (message.seq >= this.#reached.sequence) this.#reached.resolve();
+  }
+
+  #deliver(message: JsMsg): void {
     const kind = kindOf(message.subject);
     if (kind === undefined) return;
     const delta = { ...(decode(message.data) as object), kind } as Delta;

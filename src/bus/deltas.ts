@@ -1,5 +1,5 @@
 /** The delta stream of a partition: what its messages say about how far the partition was published. */
-import { headers, type JetStreamManager, type MsgHdrs, type StreamState } from "nats";
+import { headers, type JetStreamManager, type MsgHdrs } from "nats";
 import type { Position } from "../../actors/entry.ts";
 import { type Bus, isNotFound, translate } from "./connection.ts";
 import { deltaStream } from "./subjects.ts";
@@ -23,22 +23,18 @@ export function publishedOf(marked: MsgHdrs | undefined): Position {
 export async function publishedThrough(nc: Bus, partition: number): Promise<Position> {
   try {
     const jsm = await nc.jetstreamManager({ checkAPI: false });
-    return await publishedIn(jsm, partition, (await jsm.streams.info(deltaStream(partition))).state);
+    return await publishedAt(jsm, partition, (await jsm.streams.info(deltaStream(partition))).state.last_seq);
   } catch (error) {
     if (isNotFound(error)) return 0;
     throw translate(error, `read what partition ${partition} published`);
   }
 }
 
-/** The same, of a stream whose state is known. */
-export async function publishedIn(
-  jsm: JetStreamManager,
-  partition: number,
-  { messages, last_seq: last }: Pick<StreamState, "messages" | "last_seq">,
-): Promise<Position> {
-  if (messages === 0) return 0;
+/** The same, as the delta of a sequence says. */
+export async function publishedAt(jsm: JetStreamManager, partition: number, sequence: number): Promise<Position> {
+  if (sequence === 0) return 0;
   try {
-    return publishedOf((await jsm.streams.getMessage(deltaStream(partition), { seq: last })).header);
+    return publishedOf((await jsm.streams.getMessage(deltaStream(partition), { seq: sequence })).header);
   } catch (error) {
     if (isNotFound(error)) return 0;
     throw error;

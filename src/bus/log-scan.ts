@@ -9,7 +9,7 @@
 import { AckPolicy, DeliverPolicy, type JsMsg, type NatsConnection, NatsError, nanos } from "nats";
 import type { LogRecord } from "../../actors/entry.ts";
 import { TidemarkError } from "../errors.ts";
-import { SCAN_IDLE_MS, SCAN_RECORDS_MAX, SCAN_RETRIES_MAX } from "../limits.ts";
+import { SCAN_IDLE_MS, SCAN_RECORDS_MAX, SCAN_RETRIES_MAX, SCAN_RETRY_MS, SCAN_STEADY_MS } from "../limits.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
 import { decode } from "./codec.ts";
 import { isNotFound, translate } from "./connection.ts";
@@ -153,11 +153,26 @@ async function scanStream(
   let next = scan.from ?? 1;
   for (let fruitless = 0; next <= until && !signal?.aborted; ) {
     const before = next;
-    next = await scanOnce(nc, { ...scan, from: next }, take);
-    fruitless = next > before ? 0 : fruitless + 1;
-    if (fruitless > SCAN_RETRIES_MAX) {
-      throw new TidemarkError("BUS_UNAVAILABLE", `reading ${stream} stopped at ${next}: the broker gives nothing more`);
+    const startedAt = performance.now();
+    let reason: unknown;
+    try {
+      next = await scanOnce(nc, { ...scan, from: next }, take);
+    } catch (error) {
+      if (!(error instanceof TidemarkError && error.shouldRetry())) throw error;
+      reason = error;
     }
+    fruitless = next > before || performance.now() - startedAt > SCAN_STEADY_MS ? 0 : fruitless + 1;
+    if (fruitless > SCAN_RETRIES_MAX) {
+      throw new TidemarkError(
+        "BUS_UNAVAILABLE",
+        `reading ${stream} stopped at ${next}: the broker gives nothing more`,
+        {
+          cause: reason,
+        },
+      );
+    }
+    // The broker may be restarting.
+    if (fruitless > 0) await new Promise((resolve) => setTimeout(resolve, SCAN_RETRY_MS * fruitless));
   }
 }
 

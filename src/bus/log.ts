@@ -6,7 +6,7 @@
  * The log denies deletion, so sequences have no holes: one that does is a damaged log, and reading stops there.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import type { ConsumerMessages, JsMsg, NatsConnection } from "nats";
+import type { Consumer, ConsumerMessages, JsMsg, NatsConnection } from "nats";
 import { DeliverPolicy } from "nats";
 import type { RoomRecord } from "../../actors/rooms.ts";
 import { TidemarkError } from "../errors.ts";
@@ -38,6 +38,7 @@ export async function lastSequence(nc: NatsConnection, partition: number): Promi
 export class LogReader {
   readonly #options: LogReaderOptions;
   readonly #nc: NatsConnection;
+  #consumer: Consumer | undefined;
   #messages: ConsumerMessages | undefined;
   #fetch: RoomRecord[] = [];
   #next: number;
@@ -69,11 +70,11 @@ export class LogReader {
   async #open(): Promise<void> {
     const { partition, from } = this.#options;
     try {
-      const consumer = await this.#nc.jetstream().consumers.get(logStream(partition), {
+      this.#consumer = await this.#nc.jetstream().consumers.get(logStream(partition), {
         deliver_policy: DeliverPolicy.StartSequence,
         opt_start_seq: from,
       });
-      this.#messages = await consumer.consume({
+      this.#messages = await this.#consumer.consume({
         max_messages: FETCH_RECORDS_MAX,
         expires: CONSUMER_EXPIRES_MS,
         idle_heartbeat: CONSUMER_HEARTBEAT_MS,
@@ -82,14 +83,21 @@ export class LogReader {
     } catch (error) {
       throw translate(error, `read the log of partition ${partition}`);
     }
-    if (this.#closed) this.#messages.stop();
+    if (this.#closed) this.#stop();
   }
 
   /** Hands out nothing more from now on. */
   close(): void {
     this.#closed = true;
-    this.#messages?.stop();
     this.#fetch = [];
+    this.#stop();
+  }
+
+  /** The broker would keep the consumer for minutes, and a long replay opens many. */
+  #stop(): void {
+    if (this.#messages === undefined) return;
+    this.#messages.stop();
+    this.#consumer?.delete().catch(() => {});
   }
 
   #received(message: JsMsg): void {

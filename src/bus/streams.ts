@@ -77,18 +77,6 @@ export async function prepareBus(nc: NatsConnection, options: PrepareOptions = {
   }
 }
 
-/** The partition count of a broker that Tidemark has run on. Makes nothing. Throws `BUS_MISMATCH` when it has not. */
-export async function partitionCount(nc: NatsConnection): Promise<number> {
-  try {
-    const bucket = await nc.jetstream().views.kv(PARTITIONS_BUCKET, { bindOnly: true });
-    const stored = Number((await bucket.get(PARTITIONS_KEY))?.string());
-    if (Number.isInteger(stored) && stored > 0) return stored;
-  } catch (error) {
-    if (!isNotFound(error)) throw translate(error, "read the partition count");
-  }
-  throw new TidemarkError("BUS_MISMATCH", "no Tidemark has run on this broker: it has no logs");
-}
-
 async function prepare(nc: NatsConnection, wanted: number | undefined, replicas: number): Promise<number> {
   const partitions = await agreeOnPartitions(nc, wanted, replicas);
   const jsm = await nc.jetstreamManager();
@@ -118,6 +106,18 @@ async function agreeOnPartitions(nc: NatsConnection, wanted: number | undefined,
     );
   }
   return stored;
+}
+
+/** The partition count, for who only reads. Throws `BUS_UNAVAILABLE` when no Tidemark has run on this broker yet. */
+export async function partitionCount(nc: NatsConnection): Promise<number> {
+  try {
+    const bucket = await nc.jetstream().views.kv(PARTITIONS_BUCKET, { history: 1, bindOnly: true });
+    const count = Number((await bucket.get(PARTITIONS_KEY))?.string());
+    if (Number.isInteger(count) && count > 0) return count;
+  } catch (error) {
+    if (!isNotFound(error)) throw translate(error, "read the partition count");
+  }
+  throw new TidemarkError("BUS_UNAVAILABLE", "no Tidemark has made its logs on this broker yet");
 }
 
 async function ensureStream(jsm: JetStreamManager, wanted: Partial<StreamConfig>): Promise<void> {

@@ -1,26 +1,38 @@
 import { SingleBar } from "cli-progress";
 import { PROGRESS_AFTER_MS } from "../limits.ts";
 
+interface ProgressOptions {
+  /** Where the bar is drawn, when that is a terminal. */
+  readonly stream?: NodeJS.WriteStream;
+  /** A clock that only goes forward, ms. */
+  readonly now?: () => number;
+}
+
 /** A bar on standard error for work that takes longer than `PROGRESS_AFTER_MS`. None when that is no terminal. */
 export class Progress {
   readonly #what: string;
-  readonly #startedAt = performance.now();
+  readonly #stream: NodeJS.WriteStream;
+  readonly #now: () => number;
+  readonly #startedAt: number;
   #bar: SingleBar | undefined;
 
-  constructor(what: string) {
+  constructor(what: string, { stream = process.stderr, now = () => performance.now() }: ProgressOptions = {}) {
     this.#what = what;
+    this.#stream = stream;
+    this.#now = now;
+    this.#startedAt = now();
   }
 
   readonly update = (done: number, total: number): void => {
-    if (!process.stderr.isTTY) return;
+    if (!this.#stream.isTTY) return;
     if (this.#bar !== undefined) {
       this.#bar.update(Math.min(done, total));
-    } else if (performance.now() - this.#startedAt > PROGRESS_AFTER_MS) {
+    } else if (this.#now() - this.#startedAt > PROGRESS_AFTER_MS) {
       this.#bar = new SingleBar({
         format: `${this.#what} {bar} {percentage}% · {eta_formatted} left`,
         hideCursor: true,
         clearOnComplete: true,
-        stream: process.stderr,
+        stream: this.#stream,
       });
       this.#bar.start(total, done);
     }

@@ -11,7 +11,7 @@ import { OUTCOMES, type OutcomeName, type Step } from "../replay/step.ts";
 import { type Paints, plain, stateLines, stateReport, stepLine, whyLines } from "../replay/text.ts";
 import { why } from "../replay/why.ts";
 import { natsOption } from "./options.ts";
-import { Output } from "./output.ts";
+import { isColourWanted, Output } from "./output.ts";
 import { Progress } from "./progress.ts";
 import { allOption, roomArgument, withBus, wrongUsage } from "./rooms.ts";
 
@@ -111,7 +111,7 @@ interface View {
 }
 
 function viewOf(out: Output, options: ReplayOptions): View {
-  const paints: Paints = picocolors.isColorSupported ? picocolors : plain;
+  const paints: Paints = isColourWanted() ? picocolors.createColors(true) : plain;
   if (options.why !== undefined) return whyView(out, paints, options);
   if (options.state) return stateView(out, paints, options);
   return stepsView(out, paints, options);
@@ -138,14 +138,19 @@ function stepsView(out: Output, paints: Paints, options: ReplayOptions): View {
 }
 
 function stateView(out: Output, paints: Paints, { json }: ReplayOptions): View {
-  const events = new Map<RoomId, number>();
+  const histories = new Map<RoomId, RoomHistory>();
   return {
     step: (step, room) => {
-      if (step.outcome === "ordered") events.set(room, (events.get(room) ?? 0) + 1);
+      let history = histories.get(room);
+      if (history === undefined) {
+        history = new RoomHistory(room, { stepsMax: 1 });
+        histories.set(room, history);
+      }
+      history.add(step);
     },
     end: (refold) => {
       for (const room of refold.rooms()) {
-        const state = stateReport(room, events.get(room.id) ?? 0);
+        const state = stateReport(room, histories.get(room.id) ?? new RoomHistory(room.id));
         if (json) out.line(JSON.stringify(state));
         else for (const line of stateLines(state, paints)) out.line(line);
       }

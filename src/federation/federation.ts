@@ -44,7 +44,7 @@ export async function openFederation({
   }
 }
 
-export class Federation {
+export class Federation implements AsyncDisposable {
   readonly #nc: Bus;
   readonly #cursors: FederationCursors;
   readonly #pendingMax: number;
@@ -97,6 +97,10 @@ export class Federation {
   async close(): Promise<void> {
     for (const destination of this.#open) destination.close();
     await this.#nc.drain();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   async #storedSubjects(): Promise<string[]> {

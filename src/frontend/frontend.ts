@@ -56,8 +56,15 @@ export interface RoomOptions {
 
 /** Who hears of a partition's deltas. */
 export interface DeltaListener {
+  readonly begin: (mark: DeltaMark) => void;
   readonly delta: (delta: Delta, mark: DeltaMark, bytes: number) => void;
   readonly lost: (mark: DeltaMark) => void;
+}
+
+interface FrontendOptions {
+  /** How many deltas of each partition from before now are read too. */
+  readonly back?: number;
+  readonly disconnect?: () => Promise<void>;
 }
 
 interface Feed {
@@ -72,7 +79,7 @@ interface Feed {
 export async function connect({ nats, name = "tidemark front-end" }: ConnectOptions): Promise<Frontend> {
   const nc = await connectBus({ url: nats, name });
   try {
-    return new Frontend(nc, await partitionCount(nc), () => nc.close());
+    return new Frontend(nc, await partitionCount(nc), { disconnect: () => nc.close() });
   } catch (error) {
     await nc.close();
     throw error;
@@ -82,12 +89,14 @@ export async function connect({ nats, name = "tidemark front-end" }: ConnectOpti
 export class Frontend implements AsyncDisposable {
   readonly partitions: number;
   readonly #nc: Bus;
+  readonly #back: number;
   readonly #disconnect: () => Promise<void>;
   readonly #feeds = new Map<number, Feed>();
 
-  constructor(nc: Bus, partitions: number, disconnect: () => Promise<void> = async () => {}) {
+  constructor(nc: Bus, partitions: number, { back = 0, disconnect = async () => {} }: FrontendOptions = {}) {
     this.#nc = nc;
     this.partitions = partitions;
+    this.#back = back;
     this.#disconnect = disconnect;
   }
 
@@ -147,12 +156,13 @@ export class Frontend implements AsyncDisposable {
     return (await request<{ positions: number[] }>(this.#nc, inSubject(inlet, room), body)).positions;
   }
 
-  /** All deltas of a partition from now on. Resolves to where they begin. */
-  async follow(partition: number, listener: DeltaListener): Promise<DeltaMark> {
+  /** All deltas of a partition. `begin` is told first, behind which they begin; resolves once what was there has come. */
+  async follow(partition: number, listener: DeltaListener): Promise<void> {
     const feed = this.#feed(partition);
-    const { mark } = await feed.reader;
+    const { mark, caughtUp } = await feed.reader;
+    listener.begin(mark);
     feed.listeners.add(listener);
-    return mark;
+    await caughtUp;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -171,6 +181,7 @@ export class Frontend implements AsyncDisposable {
       const views = new Map<RoomId, Set<RoomView>>();
       const reader = DeltaReader.open(this.#nc, {
         partition,
+        back: this.#back,
         onDelta: (delta, mark, bytes) => {
           for (const view of views.get(delta.room_id) ?? []) if (concerns(view, delta)) view.receive(delta);
           for (const listener of listeners) listener.delta(delta, mark, bytes);

@@ -13,7 +13,7 @@ import { DeliveredTransactions } from "../bus/delivered-transactions.ts";
 import { type ErrorCode, reasonOf, TidemarkError } from "../errors.ts";
 import { deliverRoom } from "../homeserver/delivery.ts";
 import { readTransaction } from "../homeserver/transaction.ts";
-import { ID_BYTES_MAX, TRANSACTION_BYTES_MAX } from "../limits.ts";
+import { TRANSACTION_BYTES_MAX } from "../limits.ts";
 
 interface AppserviceOptions {
   readonly nc: Bus;
@@ -61,7 +61,7 @@ export async function appservice({ nc, hsToken, log }: AppserviceOptions): Promi
     app.setErrorHandler((error, _, reply) => refuse(error, reply, log));
 
     app.put<{ Params: { txnId: string } }>("/_matrix/app/v1/transactions/:txnId", async ({ params, body }) => {
-      await take(params.txnId.slice(0, ID_BYTES_MAX), parseJson(body));
+      await take(params.txnId, parseJson(body));
       return {};
     });
     app.post("/_matrix/app/v1/ping", async () => ({}));

@@ -9,7 +9,7 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from "fastif
 import type { Bus } from "../bus/connection.ts";
 import { jsonFault } from "../bus/untrusted.ts";
 import { Frontend } from "../frontend/frontend.ts";
-import { USER_REQUESTS_MAX, USER_REQUESTS_WINDOW_MS } from "../limits.ts";
+import { RECENT_DELTAS_READ, USER_REQUESTS_MAX, USER_REQUESTS_WINDOW_MS } from "../limits.ts";
 import { roomId } from "../matrix/ids.ts";
 import { accountRoutes, publicRoutes } from "./account-routes.ts";
 import type { Api } from "./api.ts";
@@ -33,8 +33,6 @@ export interface ClientApiOptions {
 
 export interface ClientApi {
   readonly routes: FastifyPluginAsync;
-  /** Answers who waits, and lets nobody wait any more. */
-  drain(): void;
   close(): Promise<void>;
 }
 
@@ -44,7 +42,7 @@ export async function openClientApi({
   tokens,
   standalone = false,
 }: ClientApiOptions): Promise<ClientApi> {
-  const frontend = new Frontend(nc, partitions);
+  const frontend = new Frontend(nc, partitions, { back: RECENT_DELTAS_READ });
   const users = new OnlineUsers(frontend);
   const recent = await followAll(frontend, users);
   const sync = new Sync({ frontend, recent, users });
@@ -66,6 +64,7 @@ export async function openClientApi({
 
   const routes: FastifyPluginAsync = async (app) => {
     takeJson(app);
+    app.addHook("preClose", async () => sync.close());
     publicRoutes(app);
     await app.register(async (scope) => {
       scope.addHook("onRequest", async (request) => {
@@ -84,7 +83,6 @@ export async function openClientApi({
   };
   return {
     routes,
-    drain: () => sync.close(),
     close: async () => {
       users.close();
       await frontend[Symbol.asyncDispose]();
@@ -96,7 +94,8 @@ export async function openClientApi({
 async function followAll(frontend: Frontend, users: OnlineUsers): Promise<RecentDeltas> {
   const recent = new RecentDeltas(frontend.partitions);
   const follow = async (partition: number) => {
-    const mark = await frontend.follow(partition, {
+    await frontend.follow(partition, {
+      begin: (mark) => recent.begin(partition, mark),
       delta: (delta, mark, bytes) => {
         recent.add(partition, delta, mark, bytes);
         users.receive(delta, mark);
@@ -106,7 +105,6 @@ async function followAll(frontend: Frontend, users: OnlineUsers): Promise<Recent
         users.wakeAll();
       },
     });
-    recent.begin(partition, mark);
   };
   await Promise.all(Array.from({ length: frontend.partitions }, (_, partition) => follow(partition)));
   return recent;

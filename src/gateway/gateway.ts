@@ -8,6 +8,7 @@ import type { Logger } from "pino";
 import { reasonOf } from "../errors.ts";
 import { HTTP_BODY_BYTES_MAX, HTTP_HEADER_BYTES_MAX, HTTP_REQUEST_MS_MAX, SLOW_READER_MS } from "../limits.ts";
 import { errorBody, MatrixError, matrixErrorOf, unrecognized } from "./matrix-error.ts";
+import { cutOffSlowReaders } from "./slow-readers.ts";
 
 interface GatewayOptions {
   readonly host: string;
@@ -51,7 +52,8 @@ export async function startGateway({ host, port, ready, log, routes = [] }: Gate
     http: { maxHeaderSize: HTTP_HEADER_BYTES_MAX, headersTimeout: HTTP_REQUEST_MS_MAX },
     routerOptions: { maxParamLength: PARAM_CHARS_MAX },
     return503OnClosing: false,
-    frameworkErrors: (error: FastifyError, _request, reply) => void sendError(error, reply),
+    // Comes before any hook.
+    frameworkErrors: (error: FastifyError, _request, reply) => void sendError(error, reply.headers(CORS)),
   });
   app.setErrorHandler((error, _request, reply) => sendError(error, reply));
   app.setNotFoundHandler((_request, reply) => sendError(unrecognized(), reply));
@@ -60,9 +62,11 @@ export async function startGateway({ host, port, ready, log, routes = [] }: Gate
     reply.headers(CORS);
     if (request.method === "OPTIONS") return reply.code(204).send();
   });
-  // While an answer is on its way, the socket must make progress.
-  app.addHook("onSend", async (request) => void request.raw.socket.setTimeout(SLOW_READER_MS, cutOff));
-  app.addHook("onResponse", async (request) => void request.raw.socket.setTimeout(0).off("timeout", cutOff));
+  let closing = false;
+  app.addHook("onSend", async (_, reply) => {
+    if (closing) reply.header("connection", "close");
+  });
+  cutOffSlowReaders(app, SLOW_READER_MS);
 
   app.get("/healthz", async () => ({ ok: true }));
   app.get("/readyz", async (_, reply) => {
@@ -72,13 +76,15 @@ export async function startGateway({ host, port, ready, log, routes = [] }: Gate
   for (const route of routes) await app.register(route);
   try {
     const url = await app.listen({ host, port });
-    return { url, close: () => app.close() };
+    return {
+      url,
+      close: () => {
+        closing = true;
+        return app.close();
+      },
+    };
   } catch (error) {
     await app.close();
     throw new Error(`could not listen on ${host}:${port}: ${reasonOf(error)}`, { cause: error });
   }
-}
-
-function cutOff(this: { destroy(): unknown }): void {
-  this.destroy();
 }

@@ -6,6 +6,7 @@ import { type EventId, eventId, type RoomId, type ThreadId, threadId } from "../
 import { FULLY_READ, READ, READ_PRIVATE, receiptType } from "../matrix/receipt.ts";
 import { type Api, bodyOf } from "./api.ts";
 import { invalidParam, param } from "./matrix-error.ts";
+import { ReceiptBatches } from "./receipt-batches.ts";
 
 interface ReceiptParams {
   readonly room: string;
@@ -13,10 +14,11 @@ interface ReceiptParams {
   readonly event: string;
 }
 
-const MARKERS = [FULLY_READ, READ, READ_PRIVATE];
+const MARKERS = [FULLY_READ, READ, READ_PRIVATE] as const;
 
 export function receiptRoutes(app: FastifyInstance, api: Api): void {
   const threadOf = knownThreads(api);
+  const batches = new ReceiptBatches(api.frontend);
 
   app.post<{ Params: ReceiptParams }>("/_matrix/client/v3/rooms/:room/receipt/:type/:event", async (request) => {
     const { user } = api.device(request);
@@ -32,12 +34,8 @@ export function receiptRoutes(app: FastifyInstance, api: Api): void {
         throw invalidParam(`thread_id: ${event} is not in the thread ${thread}`);
       }
     }
-    await api.frontend.send("receipt", room, {
-      user_id: user,
-      receipt_type: type,
-      event_id: event,
-      ...(thread !== undefined && { thread_id: thread }),
-    });
+    const receipt = { user_id: user, receipt_type: type, event_id: event };
+    await batches.send(room, [thread === undefined ? receipt : { ...receipt, thread_id: thread }]);
     return {};
   });
 
@@ -50,7 +48,7 @@ export function receiptRoutes(app: FastifyInstance, api: Api): void {
       event_id: param(eventId, type, body[type]),
     }));
     const room = await api.joinedRoom(request);
-    if (receipts.length > 0) await api.frontend.send("receipt", room, receipts);
+    if (receipts.length > 0) await batches.send(room, receipts);
     return {};
   });
 }

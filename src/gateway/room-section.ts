@@ -40,6 +40,15 @@ export function newsOf(pages: readonly RoomSnapshot[], state: readonly MatrixEve
   };
 }
 
+/** What changed, with all of the room's state. */
+export function wholeState(
+  state: readonly MatrixEvent[],
+  changes: RoomChanges = { events: [], receipts: [] },
+): RoomNews {
+  const inTimeline = new Set(changes.events.map(({ event_id }) => event_id));
+  return { ...changes, limited: false, state: state.filter(({ event_id }) => !inTimeline.has(event_id)), whole: true };
+}
+
 /** The section; undefined when there is nothing to show. */
 export function roomSection(
   news: RoomNews,

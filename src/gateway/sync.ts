@@ -20,7 +20,7 @@ import type { RoomId } from "../matrix/ids.ts";
 import { type Filter, roomPasses, timelineLimit } from "./filter.ts";
 import type { Membership, OnlineUser, OnlineUsers, UnreadCounts } from "./online-users.ts";
 import type { RecentDeltas } from "./recent-deltas.ts";
-import { newsOf, type RoomNews, roomSection, unreadSection, type Viewer } from "./room-section.ts";
+import { newsOf, type RoomNews, roomSection, unreadSection, type Viewer, wholeState } from "./room-section.ts";
 import { encodeSyncToken, type SyncMark, type SyncToken } from "./sync-token.ts";
 
 export interface SyncRequest extends Viewer {
@@ -110,12 +110,16 @@ export class Sync {
     const { covered, readings, left, invited } = this.#sort(user, request);
     const news = await this.#read(user, readings, filter);
     const invites = await this.#invites(user, invited);
+    const states = new Map<RoomId, MatrixEvent[]>();
+    if (request.fullState) for (const room of covered) states.set(room, await this.#state(room, 0));
     await this.#settled(news);
     const marks = this.#recent.marks();
     for (const [room, found] of news) this.#addChanges(user, room, found, began[this.#partitionOf(room)]!.sequence);
     for (const room of covered) {
       const changes = this.#recent.changes(room, user.id, since![this.#partitionOf(room)]!.sequence);
-      if (changes !== undefined) news.set(room, { ...changes, limited: false, state: [], whole: false });
+      const state = states.get(room);
+      if (state !== undefined) news.set(room, wholeState(state, changes));
+      else if (changes !== undefined) news.set(room, { ...changes, limited: false, state: [], whole: false });
     }
     const leave = Object.fromEntries(left.map((room) => [room, this.#left(user, room, request)]));
     const next = this.#next(user, since, marks);
@@ -142,7 +146,7 @@ export class Sync {
       const isNew = from === undefined || isAfter(membership, from);
       if (membership.membership === "join") {
         if (isNew) sorted.readings.push({ room, since: undefined, fullState: true });
-        else if (!fullState && this.#recent.covers(partition, from)) sorted.covered.push(room);
+        else if (this.#recent.covers(partition, from)) sorted.covered.push(room);
         else sorted.readings.push({ room, since: from.published, fullState });
       } else if (membership.membership === "invite" && isNew) {
         sorted.invited.push(room);

@@ -88,8 +88,9 @@ class Reading {
       return;
     }
     for (const [user, data] of Object.entries(users)) {
-      const { ts, thread_id = null } = isObject(data) ? data : {};
-      const receipt = receiptRequest.safeParse({ user_id: user, receipt_type: type, event_id: event, thread_id, ts });
+      const { ts, thread_id } = isObject(data) ? data : {};
+      const thread = thread_id === undefined ? { thread_known: false } : { thread_id };
+      const receipt = receiptRequest.safeParse({ user_id: user, receipt_type: type, event_id: event, ts, ...thread });
       if (!receipt.success) {
         this.dropped++;
         continue;

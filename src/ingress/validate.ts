@@ -57,7 +57,7 @@ export function receiptEntries({ value, at: arrived }: Request): Entry[] {
       receipt.user_id,
       receipt.receipt_type,
       receipt.event_id,
-      receipt.thread_id === null ? UNTOLD : (receipt.thread_id ?? null),
+      receipt.thread_known === false ? UNTOLD : (receipt.thread_id ?? null),
       receipt.ts ?? arrived,
       null,
     ];

@@ -22,11 +22,18 @@ import { inspect, type Summary } from "../replay/inspect.ts";
 import { Refold } from "../replay/refold.ts";
 import { countThrough, positionIn } from "../replay/tracks.ts";
 
+/** Who follows a room. */
+export interface RoomListener {
+  grown(): void;
+  /** The room is followed no more. Whoever still looks asks again. */
+  gone(): void;
+}
+
 interface OpenRoom {
   readonly history: RoomHistory;
   /** Settles when everything is folded that was in the log at the opening. */
   readonly ready: Promise<void>;
-  readonly listeners: Set<() => void>;
+  readonly listeners: Set<RoomListener>;
   readonly closing: AbortController;
   usedAt: number;
 }
@@ -118,7 +125,7 @@ export class InspectedRooms {
   }
 
   /** Calls back whenever the room's history grows, until the returned function is called. */
-  listen(room: RoomId, listener: () => void): () => void {
+  listen(room: RoomId, listener: RoomListener): () => void {
     const open = this.#open.get(room);
     open?.listeners.add(listener);
     return () => {
@@ -142,11 +149,11 @@ export class InspectedRooms {
     const history = new RoomHistory(room, { stepsMax: INSPECT_STEPS_MAX });
     const refold = new Refold();
     const closing = new AbortController();
-    const listeners = new Set<() => void>();
+    const listeners = new Set<RoomListener>();
     const ready = new Promise<void>((resolve, reject) => {
       scanLog(nc, { partition, room, signal: closing.signal }, ({ record }) => {
         refold.fold(room, record, (step) => history.add(step));
-        for (const listener of listeners) listener();
+        for (const listener of listeners) listener.grown();
         if (record.sequence >= sequence) resolve();
       }).then(
         () => reject(new Error("given up before it was read")),
@@ -183,7 +190,9 @@ export class InspectedRooms {
   }
 
   #giveUp(room: RoomId): void {
-    this.#open.get(room)?.closing.abort();
+    const open = this.#open.get(room);
     this.#open.delete(room);
+    open?.closing.abort();
+    for (const listener of open?.listeners ?? []) listener.gone();
   }
 }

@@ -71,15 +71,17 @@ export function inspectorRoutes(options: InspectorOptions): FastifyPluginAsync {
     app.addHook("onRequest", async (_, reply) => {
       reply.headers(HEADERS);
     });
-    app.get("/inspect", async (_, reply) => reply.redirect("/inspect/", 308));
+    // One route with and without the slash at the end; the page's own links need it.
+    app.get("/inspect", async (request, reply) =>
+      /^\/inspect(?:\?|$)/.test(request.url) ? reply.redirect("/inspect/", 308) : reply.sendFile("index.html"),
+    );
     await app.register(fastifyStatic, {
       root: page,
       prefix: "/inspect/",
-      decorateReply: false,
       preCompressed: true,
       cacheControl: false,
-      setHeaders: (reply, path) => {
-        reply.header("cache-control", ASSETS.test(path) ? ASSET_CACHE : "no-cache");
+      setHeaders: (response, path) => {
+        response.setHeader("cache-control", ASSETS.test(path) ? ASSET_CACHE : "no-cache");
       },
     });
     app.post("/inspect/api/session", { bodyLimit: 4_096 }, async (request, reply) => {
@@ -172,8 +174,11 @@ async function follow(rooms: InspectedRooms, request: FastifyRequest, reply: Fas
     const { position, entries } = history;
     raw.write(`event: grown\ndata: ${JSON.stringify({ position, entries })}\n\n`);
   };
-  const silence = rooms.listen(room, () => {
-    waiting ??= setTimeout(tell, INSPECT_TELL_MS);
+  const silence = rooms.listen(room, {
+    grown: () => {
+      waiting ??= setTimeout(tell, INSPECT_TELL_MS);
+    },
+    gone: () => raw.end(), // The browser connects again by itself.
   });
   raw.on("drain", tell);
   const heartbeat = setInterval(() => raw.write(": still here\n\n"), INSPECT_HEARTBEAT_MS);

@@ -27,7 +27,8 @@ export const receiptRequest = z
       user_id: userId,
       receipt_type: receiptType,
       event_id: eventId,
-      thread_id: threadId.nullable().optional(),
+      thread_id: threadId.optional(),
+      thread_known: z.literal(false, { error: "must be false where it is given" }).optional(),
       ts: timestamp.optional(),
     },
     { error: "must be a receipt (an object)" },
@@ -35,6 +36,10 @@ export const receiptRequest = z
   .refine((receipt) => receipt.receipt_type !== FULLY_READ || receipt.thread_id === undefined, {
     path: ["thread_id"],
     error: `is not allowed with ${FULLY_READ}`,
+  })
+  .refine((receipt) => receipt.thread_known === undefined || receipt.thread_id === undefined, {
+    path: ["thread_known"],
+    error: "is not allowed with thread_id",
   });
 
 /** One user's item in the content of an `m.receipt` EDU: exactly one event id. */

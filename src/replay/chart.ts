@@ -28,7 +28,7 @@ export interface Line {
   readonly y: readonly Order[];
 }
 
-export interface MarkerLine extends Line {
+interface MarkerLine extends Line {
   readonly user: string;
   readonly type: string;
 }

@@ -6,7 +6,7 @@
  *
  * Events, markers and held receipts stay for good, as in the room itself. Of the steps the newest `stepsMax` are kept.
  */
-import type { Order, Position } from "../../actors/entry.ts";
+import { type Order, type Position, UNTOLD } from "../../actors/entry.ts";
 import { UNREAD_COUNT_MAX } from "../limits.ts";
 import { MAIN } from "../matrix/ids.ts";
 import { FULLY_READ } from "../matrix/receipt.ts";
@@ -20,6 +20,7 @@ import {
   type MarkerTrack,
   type Membership,
   type Move,
+  placeAt,
   positionIn,
 } from "./tracks.ts";
 
@@ -97,48 +98,55 @@ export class RoomHistory {
       user,
       type,
       counts: step.counts === true,
-      redactedAt: undefined,
+      redactedAt: step.redacted ? position : undefined,
     };
     this.events.set(id, event);
     this.eventList.push(event);
     if (event.counts) append(this.#counting, event.thread, event);
     const target = redacts === undefined ? undefined : this.events.get(redacts);
     if (target !== undefined) target.redactedAt ??= position;
-    for (const receipt of settled) this.#settle(receipt, position, at);
+    for (const receipt of settled) this.#settle(receipt, { position, at, thread: event.thread });
   }
 
   #receipt(step: Step): void {
     const { position, at, user, type, thread, event } = step;
     this.#seen(user, position);
-    if (step.dropped !== undefined) this.#settle(step.dropped, position, at);
+    if (step.dropped !== undefined) this.#settle(step.dropped, { position, at, thread: MAIN });
     if (step.outcome === "held") {
       const held: HeldTrack = { position, at, user, type, thread, event, ended: undefined };
       this.held.push(held);
       this.#waiting.set(position, held);
     } else if (step.to !== undefined) {
-      this.#move(step, { position, at, ...step.to, receipt: position });
+      this.#move(step, step.eventThread ?? MAIN, { position, at, ...step.to, receipt: position });
     }
   }
 
-  #settle(receipt: SettledReceipt, position: Position, at: number): void {
+  /** `thread`: of the event that came. */
+  #settle(receipt: SettledReceipt, { position, at, thread }: { position: Position; at: number; thread: string }): void {
     const held = this.#waiting.get(receipt.position);
     if (held === undefined) return; // Of a user whose receipts are not filed here.
     this.#waiting.delete(receipt.position);
     const outcome = receipt.outcome === "advanced" ? "released" : receipt.outcome;
     held.ended = { position, at, outcome, reason: receipt.reason };
-    if (receipt.to !== undefined) this.#move(receipt, { position, at, ...receipt.to, receipt: receipt.position });
+    if (receipt.to === undefined) return;
+    this.#move(receipt, thread, { position, at, ...receipt.to, receipt: receipt.position });
   }
 
-  #move({ user, type, thread }: Pick<Step, "user" | "type" | "thread">, move: Move): void {
+  /** A receipt whose thread was not told moves an inferred marker of its event's thread. */
+  #move(receipt: Pick<Step, "user" | "type" | "thread">, eventThread: string, move: Move): void {
+    const { user, type } = receipt;
+    const inferred = receipt.thread === UNTOLD;
+    const thread = inferred ? eventThread : receipt.thread;
     let markers = this.#markers.get(user);
     if (markers === undefined) {
       markers = new Map();
       this.#markers.set(user, markers);
     }
-    const key = `${type} ${thread ?? ""}`;
+    const key = `${type} ${thread ?? ""} ${inferred ? UNTOLD : ""}`;
     const marker = markers.get(key);
-    if (marker === undefined) markers.set(key, { user, type, thread, moves: [move] });
+    if (marker === undefined) markers.set(key, { user, type, thread, inferred, moves: [move] });
     else marker.moves.push(move);
+    if (!inferred) dropInferred(markers.values(), { type, thread }, move);
   }
 
   #seen(user: string, position: Position): void {
@@ -185,7 +193,7 @@ export class RoomHistory {
     let upTo = Number.NEGATIVE_INFINITY;
     for (const marker of this.markersOf(user)) {
       if (marker.type === FULLY_READ || (marker.thread !== null && marker.thread !== thread)) continue;
-      upTo = Math.max(upTo, lastAt(marker.moves, position)?.order ?? upTo);
+      upTo = Math.max(upTo, placeAt(marker, position)?.order ?? upTo);
     }
     return upTo;
   }
@@ -230,6 +238,20 @@ export class RoomHistory {
   /** The step at or before a position. */
   stepAt(position: Position): Step | undefined {
     return lastAt(this.steps, position);
+  }
+}
+
+/** A marker whose thread was told takes out the inferred ones that it has come to cover. */
+function dropInferred(
+  markers: Iterable<MarkerTrack>,
+  told: Pick<MarkerTrack, "type" | "thread">,
+  { position, at, order, receipt }: Move,
+): void {
+  for (const { type, thread, inferred, moves } of markers) {
+    const last = moves.at(-1)!;
+    if (!inferred || last.gone || type !== told.type || last.order > order) continue;
+    if (told.thread !== null && told.thread !== thread) continue;
+    moves.push({ position, at, event: last.event, order: last.order, receipt, gone: true });
   }
 }
 

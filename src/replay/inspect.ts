@@ -9,7 +9,7 @@ import { type Chart, chartOf } from "./chart.ts";
 import { resolveId, type StepFilter, shows } from "./filter.ts";
 import type { RoomHistory, UnreadAt } from "./history.ts";
 import { OUTCOMES, type Step } from "./step.ts";
-import { countThrough, type HeldTrack, lastAt, positionIn } from "./tracks.ts";
+import { countThrough, type HeldTrack, placeAt, positionIn } from "./tracks.ts";
 import { type Why, why } from "./why.ts";
 
 const text = z.string().max(300);
@@ -64,14 +64,14 @@ export interface Summary {
   readonly least: { readonly user: string; readonly unread: number } | null;
 }
 
-export interface EntriesWindow {
+interface EntriesWindow {
   readonly steps: readonly Step[];
   /** Whether there are more of these before and after. */
   readonly before: boolean;
   readonly after: boolean;
 }
 
-export interface MarkerAt {
+interface MarkerAt {
   readonly user: string;
   readonly type: string;
   readonly thread: string | null;
@@ -197,9 +197,10 @@ function stateAt(history: RoomHistory, request: Extract<InspectRequest, { op: "s
   const position = step?.position ?? 0;
 
   const markers: MarkerAt[] = [];
-  for (const { user, type, thread, moves } of history.markers()) {
-    const move = lastAt(moves, position);
+  for (const marker of history.markers()) {
+    const move = placeAt(marker, position);
     if (move === undefined) continue;
+    const { user, type, thread } = marker;
     markers.push({ user, type, thread, event: move.event, order: move.order, position: move.position });
   }
   markers.sort((a, b) => a.user.localeCompare(b.user) || a.type.localeCompare(b.type) || b.order - a.order);

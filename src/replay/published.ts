@@ -122,6 +122,9 @@ export class PublishedDeltas {
     const order = publishedOrder(marker);
     if (shown?.event === event && shown.order === order) return undefined;
     if (shown?.ahead && shown.order >= order) return undefined;
+    // An inferred one and one whose thread was told have one name in public: the stream's newest word is of either.
+    const namesakes = room.markers.of(user).filter((other) => other.type === type && other.thread === thread);
+    if (namesakes.some((other) => other !== marker && other.event === shown?.event)) return undefined;
     if (thread !== null && this.#covered(room, marker)) return undefined;
     const name = `the ${type} marker of ${user}${thread === null ? "" : ` in ${thread}`}`;
     const told =

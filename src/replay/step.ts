@@ -24,10 +24,10 @@ export const OUTCOMES = [
 ] as const satisfies readonly Outcome["outcome"][];
 export type OutcomeName = (typeof OUTCOMES)[number];
 
-export type StepKind = "event" | "backfill" | "state" | "receipt";
+type StepKind = "event" | "backfill" | "state" | "receipt";
 
 /** Where a marker stands: its event, with the event's own order. */
-export interface Place {
+interface Place {
   readonly event: string;
   readonly order: Order;
 }
@@ -66,7 +66,10 @@ export interface Step {
   readonly event: string;
   /** Event type, or receipt type. */
   readonly type: string;
-  /** Of an event: the thread it was settled in (F3). Of a receipt: the one it names, null when unthreaded. */
+  /**
+   * Of an event: the thread it was settled in (F3). Of a receipt: the one it names, null when unthreaded, `?` when its
+   * source does not tell: then its marker is one of the event's thread.
+   */
   readonly thread: string | null;
   readonly outcome: OutcomeName;
   /** Of the event, or of the event that the receipt points at, when it is known. */
@@ -79,6 +82,8 @@ export interface Step {
   readonly about?: string;
   /** The event that this one redacts, when it is known. */
   readonly redacts?: string;
+  /** The event was redacted before it came (F11). */
+  readonly redacted?: true;
   /** A user whose membership this entry set. */
   readonly member?: { readonly user: string; readonly membership: string };
   /** F13: an event that can make the room unread. */
@@ -146,6 +151,7 @@ function eventStep(room: Room, { position, at, entry, outcome }: Folded, event: 
     ...(outcome.outcome === "ordered" && {
       ...(target !== undefined && room.events.get(target as EventId) !== undefined && { redacts: target }),
       ...(info?.counts === true && { counts: true }),
+      ...(info?.redaction !== undefined && { redacted: true as const }),
       ...(outcome.settled.length > 0 && {
         settled: outcome.settled.map((settled) => settledReceipt(settled, event.event_id)),
       }),

@@ -1,7 +1,8 @@
 /** Steps and states as lines for a terminal. */
-import type { Order, Position } from "../../actors/entry.ts";
+import { type Order, type Position, UNTOLD } from "../../actors/entry.ts";
 import type { Room } from "../../actors/room.ts";
 import type { UserId } from "../matrix/ids.ts";
+import type { RoomHistory } from "./history.ts";
 import type { Judged, OutcomeName, SettledReceipt, Step } from "./step.ts";
 import type { Why } from "./why.ts";
 
@@ -69,6 +70,7 @@ export function stepWhat(step: Step): string {
 
 function threadText(thread: string | null): string {
   if (thread === null) return "";
+  if (thread === UNTOLD) return " in a thread that was not told";
   return thread === "main" ? " in main" : ` in thread ${shortId(thread)}`;
 }
 
@@ -132,16 +134,25 @@ export interface StateReport {
     position: Position;
   }[];
   readonly members: Readonly<Record<string, string>>;
-  readonly unread: readonly { user: string; total: number; main: number; threads: Readonly<Record<string, number>> }[];
+  /** Of joined users; of all who have a marker where no membership is known. */
+  readonly unread: readonly {
+    user: string;
+    total: number;
+    main: number;
+    threads: Readonly<Record<string, number>>;
+    /** The event to ask `--why` of. */
+    oldest?: string;
+  }[];
 }
 
-export function stateReport(room: Room, events: number): StateReport {
-  const users = new Set<UserId>(Array.from(room.members, ([user]) => user));
-  for (const { user } of room.markers) users.add(user);
+export function stateReport(room: Room, history: RoomHistory): StateReport {
+  const users = new Set<UserId>();
+  for (const [user, membership] of room.members) if (membership === "join") users.add(user);
+  if (!room.membershipKnown) for (const { user } of room.markers) users.add(user);
   return {
     room: room.id,
     position: room.position,
-    events,
+    events: history.eventList.length,
     held: [...room.held].map(({ position, receipt: [, user, type, event, thread] }) => ({
       position,
       user,
@@ -153,7 +164,14 @@ export function stateReport(room: Room, events: number): StateReport {
     members: Object.fromEntries(room.members),
     unread: [...users].map((user) => {
       const { unthreaded, main, threads } = room.unread.count(user, room.markers);
-      return { user, total: unthreaded, main, threads: Object.fromEntries(threads) };
+      const { oldest } = history.unread(user, room.position);
+      return {
+        user,
+        total: unthreaded,
+        main,
+        threads: Object.fromEntries(threads),
+        ...(oldest !== undefined && { oldest }),
+      };
     }),
   };
 }
@@ -162,15 +180,14 @@ export function stateLines(state: StateReport, paints: Paints = plain): string[]
   const title = (text: string) => paints.bold(text);
   const marker = ({ user, type, thread, event, order }: StateReport["markers"][number]) =>
     `  ${user}  ${type}${threadText(thread)}  ${shortId(event)}  order ${order}`;
-  const unread = ({ user, total, main, threads }: StateReport["unread"][number]) => {
+  const unread = ({ user, total, main, threads, oldest }: StateReport["unread"][number]) => {
     const names = Object.entries(threads).map(([thread, count]) => `${shortId(thread)} ${count}`);
-    const parts = total === 0 ? "" : `  (main ${main}${names.length > 0 ? `, ${names.join(", ")}` : ""})`;
-    return `  ${user}  ${total === 0 ? paints.green("0") : paints.red(String(total))}${parts}`;
+    if (total === 0) return `  ${user}  ${paints.green("0")}`;
+    const parts = [`main ${main}`, ...names].join(", ");
+    return `  ${user}  ${paints.red(String(total))}  since ${shortId(oldest ?? "")}  (${parts})`;
   };
   return [
-    title(
-      `${state.room} at position ${state.position}: ${state.events} events, ${Object.keys(state.members).length} members`,
-    ),
+    title(`${state.room} at position ${state.position}: ${state.events} events, ${state.unread.length} readers`),
     title("Markers"),
     ...state.markers.map(marker),
     title("Unread"),

@@ -26,6 +26,8 @@ export interface Move {
   readonly order: Order;
   /** The receipt. Before `position` when it was held. */
   readonly receipt: Position;
+  /** The marker was inferred, and one whose thread was told has come to cover it: it stands nowhere from here on. */
+  readonly gone?: true;
 }
 
 export interface MarkerTrack {
@@ -33,6 +35,8 @@ export interface MarkerTrack {
   readonly type: string;
   /** null: unthreaded */
   readonly thread: string | null;
+  /** Of receipts whose thread was not told. */
+  readonly inferred: boolean;
   /** Positions and orders grow (F7). */
   readonly moves: Move[];
 }
@@ -80,6 +84,12 @@ export function lastAt<T extends { readonly position: Position }>(
   position: Position,
 ): T | undefined {
   return items[countThrough(items, position, positionIn) - 1];
+}
+
+/** Where a marker stands at a position; undefined for nowhere. */
+export function placeAt({ moves }: MarkerTrack, position: Position): Move | undefined {
+  const move = lastAt(moves, position);
+  return move?.gone ? undefined : move;
 }
 
 /** Whether a held receipt waits at a position. */

@@ -6,7 +6,7 @@ import type { Position } from "../../actors/entry.ts";
 import { FULLY_READ } from "../matrix/receipt.ts";
 import type { RoomHistory } from "./history.ts";
 import type { Step } from "./step.ts";
-import { type EventTrack, type HeldTrack, isOpenAt, lastAt, type MarkerTrack, type Move } from "./tracks.ts";
+import { type EventTrack, type HeldTrack, isOpenAt, type MarkerTrack, type Move, placeAt } from "./tracks.ts";
 
 export interface Why {
   readonly verdict: "read" | "unread" | "unknown";
@@ -69,7 +69,7 @@ export function why(history: RoomHistory, question: WhyQuestion): Why {
   }
 
   for (const marker of applying) {
-    const now = lastAt(marker.moves, position);
+    const now = placeAt(marker, position);
     if (now === undefined) continue;
     because.push(`${capital(markerName(marker))} stands at ${now.event}, order ${now.order} < ${event.order}.`);
     entries.push(...moveEntries(history, marker, now));
@@ -117,9 +117,9 @@ function notCounted(event: EventTrack, position: Position, because: string[]): v
 function coveringMarker(markers: readonly MarkerTrack[], event: EventTrack, position: Position) {
   let earliest: { marker: MarkerTrack; first: Move; now: Move } | undefined;
   for (const marker of markers) {
-    const now = lastAt(marker.moves, position);
+    const now = placeAt(marker, position);
     if (now === undefined || now.order < event.order) continue;
-    const first = marker.moves.find(({ order }) => order >= event.order)!;
+    const first = marker.moves.find(({ order, gone }) => order >= event.order && !gone)!;
     const covers = Math.max(first.position, event.position);
     if (earliest === undefined || covers < Math.max(earliest.first.position, event.position)) {
       earliest = { marker, first, now };
@@ -130,7 +130,7 @@ function coveringMarker(markers: readonly MarkerTrack[], event: EventTrack, posi
 
 function moveEntries(history: RoomHistory, marker: MarkerTrack, move: Move): Why["entries"][number][] {
   const before = marker.moves[marker.moves.indexOf(move) - 1];
-  const moved = `${markerName(marker)} ${before === undefined ? "begins at" : `moves from ${before.order} to`} ${move.order} (${move.event})`;
+  const moved = `${markerName(marker)} ${before === undefined || before.gone ? "begins at" : `moves from ${before.order} to`} ${move.order} (${move.event})`;
   if (move.receipt === move.position)
     return [{ position: move.position, at: move.at, text: `${marker.user}'s receipt: ${moved}` }];
   const held = history.held.find(({ position }) => position === move.receipt);
@@ -147,7 +147,7 @@ function moveEntries(history: RoomHistory, marker: MarkerTrack, move: Move): Why
 /** Markers that look as if they covered the event, and don't. */
 function nearMisses(history: RoomHistory, { user, position }: WhyQuestion, event: EventTrack, because: string[]): void {
   for (const marker of history.markersOf(user)) {
-    const now = lastAt(marker.moves, position);
+    const now = placeAt(marker, position);
     if (now === undefined || now.order < event.order) continue;
     if (marker.type === FULLY_READ) {
       because.push(

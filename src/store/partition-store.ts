@@ -19,10 +19,11 @@ import { join } from "node:path";
 import { type Database, open, type RootDatabase } from "lmdb";
 import type { Logger } from "pino";
 import type { Order, Position, ReceiptEntry } from "../../actors/entry.ts";
+import type { EventInfo } from "../../actors/event-info.ts";
 import { FOLD_VERSION } from "../../actors/fold.ts";
+import type { Marker } from "../../actors/markers.ts";
 import { Room, type StoredRoom, stateKey } from "../../actors/room.ts";
 import type { RoomStore } from "../../actors/room-store.ts";
-import type { Rows } from "../../actors/table.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { HOT_ROWS_MAX } from "../limits.ts";
 import type { EventId, RoomId, ThreadId, UserId } from "../matrix/ids.ts";
@@ -41,6 +42,7 @@ import {
   roomFacts,
   roomRow,
 } from "./rows.ts";
+import { type Key, type RowReader, StoredRows } from "./stored-rows.ts";
 
 const VERSION = `${FOLD_VERSION}.${ROWS_VERSION}`;
 const DATA_FILE = "data.mdb";
@@ -69,7 +71,14 @@ interface Write {
   readonly value: unknown;
 }
 
-type Key = string | (string | number)[];
+interface Readers {
+  readonly events: RowReader<EventId, EventInfo>;
+  readonly markers: RowReader<UserId, Marker[]>;
+  readonly members: RowReader<UserId, string>;
+  readonly redactions: RowReader<EventId, EventId>;
+  readonly state: RowReader<string, Position>;
+}
+
 type TableName =
   | "rooms"
   | "events"
@@ -93,6 +102,7 @@ export class PartitionStore implements RoomStore {
   readonly #dir: string;
   readonly #root: RootDatabase;
   readonly #tables: Record<TableName, Database<unknown, Key>>;
+  readonly #readers: Readers;
   readonly #meta: Database<unknown, string>;
   /** Numbers of rooms whose row is not committed yet. */
   readonly #numbers = new Map<RoomId, number>();
@@ -115,6 +125,7 @@ export class PartitionStore implements RoomStore {
       held: table("held"),
       unread: table("unread"),
     };
+    this.#readers = this.#makeReaders();
     this.#meta = this.#root.openDB<unknown, string>({ name: "meta" });
     this.#nextNumber = (this.#meta.get("rooms") as number | undefined) ?? 1;
     this.#mark = this.#meta.get("mark") as Mark | undefined;
@@ -251,42 +262,33 @@ export class PartitionStore implements RoomStore {
     return number;
   }
 
+  #makeReaders(): Readers {
+    const { events, markers, members, redactions, state } = this.#tables;
+    const get = (table: Database<unknown, Key>, key: Key) => this.#read(() => table.get(key));
+    return {
+      events: { table: events, get, parse: (id, value) => eventInfo(id, value as EventRow) },
+      markers: { table: markers, get, parse: (user, value) => (value as MarkerRow[]).map((row) => marker(user, row)) },
+      members: { table: members, get, parse: (_, value) => value as string },
+      redactions: { table: redactions, get, parse: (_, value) => value as EventId },
+      state: { table: state, get, parse: (_, value) => value as Position },
+    };
+  }
+
   /** A room that was never stored has rows to come: they leave memory once they are there. */
   #stored(row: RoomRow | undefined, number: number): StoredRoom {
-    const { events, markers, members, redactions, state, held, unread } = this.#tables;
+    const { held, unread } = this.#tables;
+    const readers = this.#readers;
     return {
       facts: row === undefined ? undefined : roomFacts(row),
-      events: this.#rows(events, number, (id: EventId, value) => eventInfo(id, value as EventRow)),
-      markers: this.#rows(markers, number, (user: UserId, value) =>
-        (value as MarkerRow[]).map((stored) => marker(user, stored)),
-      ),
-      members: this.#rows(members, number, (_, value) => value as string),
-      redactions: this.#rows(redactions, number, (_, value) => value as EventId),
-      state: this.#rows(state, number, (_, value) => value as Position),
+      events: new StoredRows(readers.events, number),
+      markers: new StoredRows(readers.markers, number),
+      members: new StoredRows(readers.members, number),
+      redactions: new StoredRows(readers.redactions, number),
+      state: new StoredRows(readers.state, number),
       held: row === undefined || !holds(row) ? [] : this.#held(held, number),
       unread: {
         threads: () => this.#threads(unread, number),
         after: (thread, order) => this.#unreadAfter(unread, [number, thread, order]),
-      },
-    };
-  }
-
-  #rows<K extends string, V>(
-    table: Database<unknown, Key>,
-    number: number,
-    parse: (key: K, value: unknown) => V,
-  ): Rows<K, V> {
-    const read = this.#read.bind(this);
-    return {
-      get: (key) => {
-        const value = read(() => table.get([number, key]));
-        return value === undefined ? undefined : parse(key, value);
-      },
-      *entries() {
-        for (const { key, value } of table.getRange({ start: [number], end: [number + 1] })) {
-          const name = (key as [number, K])[1];
-          yield [name, parse(name, value)] as const;
-        }
       },
     };
   }

@@ -11,13 +11,13 @@
 import { type Position, positionOf } from "../../actors/entry.ts";
 import type { RoomRecord, Rooms } from "../../actors/rooms.ts";
 import { ENTRIES_PER_RECORD_MAX } from "../limits.ts";
-import type { Mark, PartitionStore } from "../store/partition-store.ts";
+import type { Checkpoint, Mark, PartitionStore } from "../store/partition-store.ts";
 
 interface CheckpointsOptions {
   readonly store: PartitionStore;
   readonly rooms: Rooms;
-  /** Resolves when everything through a position is published. */
-  readonly published: (through: Position) => Promise<void>;
+  /** Resolves when everything through a position is published; undefined when it is already. */
+  readonly published: (through: Position) => Promise<void> | undefined;
   readonly failed: (error: unknown) => void;
   readonly everyMs: number;
   readonly everyEntries: number;
@@ -51,6 +51,8 @@ export class Checkpoints {
     for (const { record } of fetch) this.#entries += record.entries.length;
     this.#last = fetch.at(-1);
     const { rooms, everyEntries } = this.#options;
+    // Rooms that are stored make place first, so that a crowd of new ones costs one checkpoint and not one each.
+    if (rooms.crowded && this.#writing === undefined) rooms.passivate();
     if (this.#entries >= everyEntries || rooms.crowded) this.#begin();
   }
 
@@ -68,24 +70,34 @@ export class Checkpoints {
 
   #begin(): void {
     if (this.#writing !== undefined) return;
-    this.#writing = this.#write()
-      .catch(this.#options.failed)
+    const { store, rooms, published } = this.#options;
+    const last = this.#last;
+    if (last === undefined) {
+      rooms.passivate();
+      return;
+    }
+    this.#last = undefined;
+    this.#entries = 0;
+    const checkpoint = store.take(rooms.takeChanged(), markOf(last));
+    const publishing = published(positionOf(last.record.sequence, ENTRIES_PER_RECORD_MAX - 1));
+    if (publishing === undefined) {
+      this.#commit(checkpoint);
+      return;
+    }
+    this.#writing = publishing
+      .then(() => this.#commit(checkpoint))
       .finally(() => {
         this.#writing = undefined;
       });
   }
 
-  async #write(): Promise<void> {
-    const { store, rooms, published } = this.#options;
-    const last = this.#last;
-    if (last !== undefined) {
-      this.#last = undefined;
-      this.#entries = 0;
-      const checkpoint = store.take(rooms.takeChanged(), markOf(last));
-      await published(positionOf(last.record.sequence, ENTRIES_PER_RECORD_MAX - 1));
-      store.commit(checkpoint);
+  #commit(checkpoint: Checkpoint): void {
+    try {
+      this.#options.store.commit(checkpoint);
+      this.#options.rooms.passivate();
+    } catch (error) {
+      this.#options.failed(error);
     }
-    rooms.passivate();
   }
 }
 

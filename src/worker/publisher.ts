@@ -87,13 +87,14 @@ export class Publisher {
     });
   }
 
-  /** Resolves when every change through a position is published, to other servers as well. */
-  async published(through: Position): Promise<void> {
+  /** Resolves when every change through a position is published; undefined when it is already. */
+  published(through: Position): Promise<void> | undefined {
+    if (through <= this.through()) return undefined;
     const deltas = new Promise<void>((resolve) => {
       this.#waiting.push({ through, resolve });
       this.#settle();
     });
-    await Promise.all([deltas, this.#options.federation?.published(through)]);
+    return Promise.all([deltas, this.#options.federation?.published(through)]).then(() => {});
   }
 
   /** Publishes everything that waits, windows or not. */

@@ -9,7 +9,8 @@ import { receiptEvent } from "../../actors/changes.ts";
 import type { Position } from "../../actors/entry.ts";
 import type { Marker } from "../../actors/markers.ts";
 import type { Room } from "../../actors/room.ts";
-import { TIMELINE_EVENTS_DEFAULT, TIMELINE_EVENTS_MAX } from "../limits.ts";
+import { ANSWER_BYTES_MAX, TIMELINE_EVENTS_DEFAULT, TIMELINE_EVENTS_MAX } from "../limits.ts";
+import type { OrderedEvent } from "../matrix/event.ts";
 import type { UserId } from "../matrix/ids.ts";
 import { FULLY_READ, READ, READ_PRIVATE } from "../matrix/receipt.ts";
 import type { Bodies } from "./bodies.ts";
@@ -43,9 +44,20 @@ export async function snapshot(bodies: Bodies, room: Room, query: SnapshotQuery)
   };
   const limit = query.timeline_limit ?? TIMELINE_EVENTS_DEFAULT;
   const newer = room.timeline.filter((position) => position > since);
-  const positions = limit === 0 ? [] : newer.slice(-limit);
-  const limited = positions.length < newer.length || newer.length === TIMELINE_EVENTS_MAX;
-  return { ...answer, timeline: await bodies.at(room, positions), ...(limited && { limited }) };
+  const timeline = newest(await bodies.at(room, limit === 0 ? [] : newer.slice(-limit)));
+  // Whether live events beyond `since` are left out.
+  const limited = timeline.length < newer.length || newer.length === TIMELINE_EVENTS_MAX;
+  return { ...answer, timeline, ...(limited && { limited }) };
+}
+
+/** As many of the last events as an answer may have. */
+function newest(events: OrderedEvent[]): OrderedEvent[] {
+  let first = events.length;
+  for (let bytes = 0; first > 0; first--) {
+    bytes += Buffer.byteLength(JSON.stringify(events[first - 1]));
+    if (bytes > ANSWER_BYTES_MAX) break;
+  }
+  return events.slice(first);
 }
 
 /** Leaves the first `limit` markers by position, and those that share the last one's. Returns that position if it left any out. */

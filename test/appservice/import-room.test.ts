@@ -117,6 +117,16 @@ roomImport("that was interrupted goes on where it was, and one that was done has
   await isOrdered(tidemark, 95, 1);
 });
 
+roomImport("begins before the oldest event, not before one that was repeated", async () => {
+  await using tidemark = await startFederation();
+  await using homeserver = await startHomeserver({ room: ROOM, token: TOKEN, events: history(20) });
+  await tidemark.sent("event", ROOM, message(idOf(19)));
+  await tidemark.sent("backfill", ROOM, [message(idOf(18)), message(idOf(17))]);
+  await tidemark.sent("backfill", ROOM, [message(idOf(19)), message(idOf(18))]);
+  assert.is((await importFrom(tidemark, homeserver)).events, 17);
+  await isOrdered(tidemark, 20, 1);
+});
+
 roomImport("waits as long as it is told to, however often, and asks again after a failure", async () => {
   await using tidemark = await startFederation();
   await using homeserver = await startHomeserver({ room: ROOM, token: TOKEN, events: history(5) });

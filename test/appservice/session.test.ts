@@ -12,6 +12,7 @@ import {
   markerKey,
   type SessionLine,
   session,
+  type Transaction,
 } from "../support/synapse-session.ts";
 
 type Tidemark = Awaited<ReturnType<typeof startFederation>>;
@@ -81,13 +82,39 @@ function disturbed(lines: readonly SessionLine[]): SessionLine[] {
   return out.sort((a, b) => a.at - b.at).map(({ line }) => line);
 }
 
+/** From some line on, this many transactions in one, as of a homeserver that catches up. */
+function batched(lines: readonly SessionLine[], from: number, size: number): SessionLine[] {
+  const out = lines.slice(0, from);
+  let batch: Transaction[] = [];
+  const push = () => {
+    const path = batch.at(-1)?.path;
+    if (path !== undefined) out.push({ transaction: { path, body: bodyOf(batch) } });
+    batch = [];
+  };
+  for (const line of lines.slice(from)) {
+    if ("receipt" in line) out.push(line);
+    else if (batch.push(line.transaction) === size) push();
+  }
+  push();
+  return out;
+}
+
+function bodyOf(transactions: readonly Transaction[]): Transaction["body"] {
+  const unstable = "de.sorunome.msc2409.ephemeral";
+  return {
+    events: transactions.flatMap(({ body }) => body.events),
+    ephemeral: transactions.flatMap(({ body }) => body.ephemeral),
+    [unstable]: transactions.flatMap(({ body }) => body[unstable]),
+  };
+}
+
 const recorded = suite("the recorded session");
 
 recorded(
   "of the recorded session, late, repeated and reordered, gives Synapse's event order and its markers",
   async () => {
     await using tidemark = await startFederation({ hsToken: HS_TOKEN, serverNames: [serverName.parse("bench.test")] });
-    await play(tidemark, disturbed(delayed(session, 40)));
+    await play(tidemark, disturbed(batched(delayed(session, 40), 1_000, 5)));
     for (const room of expected.rooms) {
       const ids = expected.events_in_stream_order
         .filter(({ room_id }) => room_id === room)

@@ -1,7 +1,7 @@
 /** A homeserver that pushes to the gateway as to an application service. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { member, message, startFederation } from "../support/federation.ts";
+import { member, message, read, startFederation } from "../support/federation.ts";
 import type { Body } from "../support/harness.ts";
 import { BASE, call, HS_TOKEN, push } from "../support/pushing-homeserver.ts";
 
@@ -172,6 +172,20 @@ transactions("are not answered with 200 while nothing can be stored", async () =
   await using _ingress = await tidemark.another({ roles: new Set(["ingress"]) });
   assert.is((await push(tidemark, 1, { events: [pushed(message("$1"))] })).status, 200);
   assert.is((await entriesOf(tidemark)).length, 1);
+});
+
+transactions("leave markers that are known for what they are after a restart", async () => {
+  await using tidemark = await startGateway();
+  const user = "@a:here.example";
+  const client = tidemark.subscribe("tidemark.client.*.*.receipts");
+  await push(tidemark, 1, {
+    events: ["$1", "$2", "$3"].map((id) => pushed(message(id))),
+    ephemeral: [receipts("$3", { [user]: { ts: 1 } })],
+  });
+  await client.next((body) => body.event.content.$3 !== undefined);
+  await tidemark.restart();
+  await tidemark.sent("receipt", ROOM, read(user, "$1", { thread_id: "main" }));
+  await client.next((body) => body.event.content.$1?.["m.read"][user].thread_id === "main");
 });
 
 transactions("send no receipt to other servers: the homeserver has done so itself", async () => {

@@ -10,11 +10,9 @@ const A = "@a:here.example";
 const THERE = "there.example";
 
 type Tidemark = Awaited<ReturnType<typeof startFederation>>;
-type Opened = Federation & AsyncDisposable;
 
-async function open(tidemark: Tidemark, pendingMax = 50_000): Promise<Opened> {
-  const federation = await openFederation({ nats: tidemark.url, pendingMax });
-  return Object.assign(federation, { [Symbol.asyncDispose]: () => federation.close() });
+function open(tidemark: Tidemark, pendingMax = 50_000): Promise<Federation> {
+  return openFederation({ nats: tidemark.url, pendingMax });
 }
 
 /** What a worker publishes: `user thread? event`, an EDU of its own each. Resolves once it is stored. */

@@ -1,19 +1,31 @@
 import * as fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { LIVE, positionOf, RECEIPT, UNTOLD } from "../../actors/entry.ts";
 import { fold, isRead } from "../../actors/fold.ts";
 import { Room } from "../../actors/room.ts";
-import type { EventId } from "../../src/matrix/ids.ts";
+import { eventEntries, receiptEntries } from "../../src/ingress/validate.ts";
+import type { EventId, RoomId, UserId } from "../../src/matrix/ids.ts";
+import { FULLY_READ, READ } from "../../src/matrix/receipt.ts";
 import { RoomHistory } from "../../src/replay/history.ts";
 import { Refold } from "../../src/replay/refold.ts";
 import type { Step } from "../../src/replay/step.ts";
-import { lastAt } from "../../src/replay/tracks.ts";
+import { placeAt } from "../../src/replay/tracks.ts";
 import { why } from "../../src/replay/why.ts";
-import { EVENT_IDS, history as histories, type Positioned, USERS } from "../support/arbitraries.ts";
+import { EVENT_IDS, type Positioned, USERS, history as withTold } from "../support/arbitraries.ts";
 import { ROOM } from "../support/given.ts";
 import { check } from "../support/property.ts";
-import { recordsOf } from "../support/records.ts";
+import { recordsOf, session } from "../support/records.ts";
 import { stateOf } from "../support/room-state.ts";
+
+/** Histories in which some receipts come from a source that does not tell threads. */
+const histories = withTold.map((positioned) =>
+  positioned.map(({ position, entry }): Positioned => {
+    if (entry[0] !== RECEIPT || entry[6] !== null || entry[5] % 3 !== 0) return { position, entry };
+    const [kind, user, type, event, , ts, origin] = entry;
+    return { position, entry: [kind, user, type === FULLY_READ ? READ : type, event, UNTOLD, ts, origin] };
+  }),
+);
 
 function stepsOf(positioned: readonly Positioned[]): Step[] {
   const refold = new Refold();
@@ -28,29 +40,45 @@ function filed(steps: readonly Step[], options = {}): RoomHistory {
   return history;
 }
 
+/** Whose unread counts, and of which events, a view tells. */
+interface Subjects {
+  readonly users: readonly UserId[];
+  readonly ids: readonly string[];
+}
+
+const ARBITRARY: Subjects = { users: USERS, ids: EVENT_IDS };
+
 /** What a live room and a history both tell about one point. */
-function liveView(room: Room) {
+function liveView(room: Room, { users, ids }: Subjects = ARBITRARY) {
   return {
     markers: Array.from(room.markers, (marker) =>
-      [marker.user, marker.type, marker.thread, marker.event, marker.order, marker.position].join(" "),
+      [marker.user, marker.type, marker.thread, !!marker.inferred, marker.event, marker.order, marker.position].join(
+        " ",
+      ),
     ).sort(),
     held: Array.from(room.held, ({ position }) => position),
     members: Array.from(room.members, ([user, membership]) => `${user} ${membership}`).sort(),
-    orders: EVENT_IDS.map((id) => room.events.get(id as EventId)?.order ?? null),
-    threads: EVENT_IDS.map((id) => (room.events.get(id as EventId)?.thread as string | undefined) ?? null),
-    read: USERS.map((user) => EVENT_IDS.map((id) => isRead(room, user, id as EventId))),
-    unread: USERS.map((user) => {
+    orders: ids.map((id) => room.events.get(id as EventId)?.order ?? null),
+    threads: ids.map((id) => (room.events.get(id as EventId)?.thread as string | undefined) ?? null),
+    read: users.map((user) => ids.map((id) => isRead(room, user, id as EventId))),
+    unread: users.map((user) => {
       const { unthreaded, main, threads } = room.unread.count(user, room.markers);
       return { total: unthreaded, main, threads: Object.fromEntries([...threads].sort()) };
     }),
   };
 }
 
-function historyView(history: RoomHistory, position: number): ReturnType<typeof liveView> {
+function historyView(
+  history: RoomHistory,
+  position: number,
+  { users, ids }: Subjects = ARBITRARY,
+): ReturnType<typeof liveView> {
   const markers: string[] = [];
-  for (const { user, type, thread, moves } of history.markers()) {
-    const move = lastAt(moves, position);
-    if (move !== undefined) markers.push([user, type, thread, move.event, move.order, move.position].join(" "));
+  for (const marker of history.markers()) {
+    const move = placeAt(marker, position);
+    if (move === undefined) continue;
+    const { user, type, thread, inferred } = marker;
+    markers.push([user, type, thread, inferred, move.event, move.order, move.position].join(" "));
   }
   return {
     markers: markers.sort(),
@@ -62,10 +90,10 @@ function historyView(history: RoomHistory, position: number): ReturnType<typeof 
         return membership === undefined ? [] : [`${user} ${membership}`];
       })
       .sort(),
-    orders: EVENT_IDS.map((id) => history.eventAt(id, position)?.order ?? null),
-    threads: EVENT_IDS.map((id) => history.eventAt(id, position)?.thread ?? null),
-    read: USERS.map((user) => EVENT_IDS.map((id) => history.isRead(user, id, position))),
-    unread: USERS.map((user) => {
+    orders: ids.map((id) => history.eventAt(id, position)?.order ?? null),
+    threads: ids.map((id) => history.eventAt(id, position)?.thread ?? null),
+    read: users.map((user) => ids.map((id) => history.isRead(user, id, position))),
+    unread: users.map((user) => {
       const { total, main, threads } = history.unread(user, position);
       return { total, main, threads: Object.fromEntries(Object.entries(threads).sort()) };
     }),
@@ -86,6 +114,33 @@ replay("equals live at every position, whatever the history", () => {
     }),
     { numRuns: 300 },
   );
+});
+
+replay("equals live at every position of the recorded session", () => {
+  const requests = session();
+  const users = [...new Set(requests.map(({ body }) => (body.user_id ?? body.sender) as UserId))];
+  const subjects = { users, ids: requests.map(({ body }) => body.event_id as string).filter((_, i) => i % 400 === 0) };
+  const views: { history: RoomHistory; position: number; live: string }[] = [];
+  const rooms = new Map<string, { readonly room: Room; readonly history: RoomHistory; readonly refold: Refold }>();
+  let sequence = 0;
+  for (const { inlet, room: id, body } of requests) {
+    sequence++;
+    let known = rooms.get(id);
+    if (known === undefined) {
+      known = { room: new Room(id as RoomId), history: new RoomHistory(id), refold: new Refold() };
+      rooms.set(id, known);
+    }
+    const { room, history, refold } = known;
+    const request = { value: body, bytes: 0, at: sequence };
+    const entries = inlet === "receipt" ? receiptEntries(request) : eventEntries(LIVE, room.id, request);
+    refold.fold(room.id, { sequence, at: sequence, entries }, (step) => history.add(step));
+    fold(room, positionOf(sequence, 0), entries[0]!);
+    views.push({ history, position: history.position, live: JSON.stringify(liveView(room, subjects)) });
+  }
+  // Looking back, once everything is there.
+  for (const { history, position, live } of views)
+    assert.is(JSON.stringify(historyView(history, position, subjects)), live);
+  assert.is(views.length, 3_951);
 });
 
 replay("folds to the same room, wherever it stops", () => {
@@ -127,7 +182,7 @@ replay("tells steps that survive JSON", () => {
 
 replay("tells where a marker came from, and nothing else moves it", () => {
   check(
-    fc.property(histories, (positioned) => {
+    fc.property(withTold, (positioned) => {
       const places = new Map<string, object>();
       for (const step of stepsOf(positioned)) {
         for (const judged of [step, ...(step.settled ?? [])]) {

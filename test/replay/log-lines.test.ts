@@ -60,9 +60,13 @@ logLines("lose nothing", () => {
 });
 
 logLines("lose nothing of what an event may hold", () => {
-  const json = fc.jsonValue({ maxDepth: 4 }).filter((value) => !JSON.stringify(value).includes("__proto__"));
+  const json = fc.jsonValue({ maxDepth: 4 });
+  // Ingress takes no key of that name.
+  const content = fc
+    .dictionary(fc.string({ unit: "binary" }), json)
+    .filter((value) => !JSON.stringify(value).includes("__proto__"));
   check(
-    fc.property(fc.dictionary(fc.string({ unit: "binary" }), json), (content) => {
+    fc.property(content, (content) => {
       // As ingress leaves it in the log.
       const stored = encodeRecord(1_000, [live("$1", { content: JSON.parse(JSON.stringify(content)) })]);
       const [line] = read(written([decodeRecord(1, stored)]));

@@ -33,7 +33,8 @@ async function findChromium(): Promise<string | undefined> {
   return undefined;
 }
 
-async function ensureChromium(): Promise<string> {
+/** The path of one, installed if need be. Throws what a person can do. */
+export async function ensureChromium(): Promise<string> {
   const found = await findChromium();
   if (found !== undefined) return found;
   const sudo = process.getuid?.() === 0 ? [] : ["sudo", "-n"];

@@ -67,12 +67,21 @@ export interface GatewayHarness extends AsyncDisposable {
 interface GatewayOptions {
   readonly standalone?: boolean;
   readonly whoami?: string;
+  /** Further users, each with a token that is their id. */
+  readonly users?: readonly string[];
 }
 
-export async function startGateway({ standalone = true, whoami }: GatewayOptions = {}): Promise<GatewayHarness> {
+export async function startGateway({
+  standalone = true,
+  whoami,
+  users: others = [],
+}: GatewayOptions = {}): Promise<GatewayHarness> {
   const bus = await startBus();
   const users = join(bus.dir, "users.json");
-  await writeFile(users, JSON.stringify(TOKENS));
+  await writeFile(
+    users,
+    JSON.stringify({ ...TOKENS, ...Object.fromEntries(others.map((user) => [user, { user_id: user }])) }),
+  );
   const running: Tidemark[] = [];
   const run = async (roles: readonly Role[]) => {
     const tidemark = await start({

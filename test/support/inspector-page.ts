@@ -1,12 +1,12 @@
 /** The inspector's page in a real browser, with what it asks the network for and what it complains of. */
 import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import type { Browser, BrowserContextOptions, Locator, Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { launchChromium } from "./chromium.ts";
 import { ADMIN_TOKEN, type InspectedHarness, startInspected } from "./inspector.ts";
 
-const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+const AXE = fileURLToPath(import.meta.resolve("axe-core/axe.min.js"));
 
 export interface PageHarness extends AsyncDisposable {
   readonly tidemark: InspectedHarness;

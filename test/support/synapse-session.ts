@@ -10,7 +10,7 @@ export interface PushedReceipts {
   readonly content: Record<string, Record<string, Record<string, { readonly ts: number }>>>;
 }
 
-interface Transaction {
+export interface Transaction {
   readonly path: string;
   readonly body: {
     readonly events: readonly (Record<string, unknown> & { readonly event_id: string; readonly room_id: string })[];

@@ -17,8 +17,8 @@ interface LanePlotProps {
   readonly users: readonly string[];
   /** Whose private markers are drawn, and whose unread events are shaded. */
   readonly user: string | null;
-  /** The lowest lane has the labels of the axis that all share. */
-  readonly isLast: boolean;
+  /** Whether it shows the labels of the horizontal axis, which all lanes share. */
+  readonly isLabelled: boolean;
   readonly onSeek: (x: number) => void;
 }
 
@@ -29,7 +29,7 @@ const HELD_RADIUS = 4;
 const DASHES: Readonly<Record<string, number[]>> = { "m.read.private": [6, 4], "m.fully_read": [2, 4] };
 
 export function LanePlot(props: LanePlotProps) {
-  const { lane, chart, height, now, user, isLast } = props;
+  const { lane, chart, height, now, user, isLabelled } = props;
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
   // What the drawing reads when it is drawn again.
@@ -46,7 +46,7 @@ export function LanePlot(props: LanePlotProps) {
     const scheme = matchMedia("(prefers-color-scheme: dark)");
     scheme.addEventListener("change", draw);
     const observer = new ResizeObserver(() =>
-      plot.current?.setSize({ width: element.clientWidth, height: fullHeight(height, isLast) }),
+      plot.current?.setSize({ width: element.clientWidth, height: fullHeight(height, isLabelled) }),
     );
     observer.observe(element);
     return () => {
@@ -55,7 +55,7 @@ export function LanePlot(props: LanePlotProps) {
       plot.current?.destroy();
       plot.current = undefined;
     };
-  }, [lane, chart, height, user, isLast]);
+  }, [lane, chart, height, user, isLabelled]);
   useEffect(() => plot.current?.redraw(false), [now]);
   const { markers, events } = lane;
   const label = `${number(events.x.length)} points of events, lines of ${new Set(markers.map(({ user }) => shortUser(user))).size} users. The tables below tell the same.`;
@@ -65,17 +65,17 @@ export function LanePlot(props: LanePlotProps) {
       class="plot"
       role="img"
       aria-label={label}
-      style={{ minHeight: `${fullHeight(height, isLast)}px` }}
+      style={{ minHeight: `${fullHeight(height, isLabelled)}px` }}
     />
   );
 }
 
-function fullHeight(height: number, isLast: boolean): number {
-  return isLast ? height + LABELS_HEIGHT : height;
+function fullHeight(height: number, isLabelled: boolean): number {
+  return isLabelled ? height + LABELS_HEIGHT : height;
 }
 
 function plotOf(element: HTMLElement, latest: { readonly current: LanePlotProps }): uPlot {
-  const { lane, chart, height, users, user, isLast } = latest.current;
+  const { lane, chart, height, users, user, isLabelled } = latest.current;
   const markers = lane.markers.filter((marker) => marker.type === "m.read" || marker.user === user);
   const lines: SeriesLine[] = [
     { ...lane.events, until: chart.until },
@@ -107,7 +107,7 @@ function plotOf(element: HTMLElement, latest: { readonly current: LanePlotProps 
   const plot = new uPlot(
     {
       width: element.clientWidth,
-      height: fullHeight(height, isLast),
+      height: fullHeight(height, isLabelled),
       ms: 1,
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
@@ -119,9 +119,9 @@ function plotOf(element: HTMLElement, latest: { readonly current: LanePlotProps 
       axes: [
         {
           ...axis,
-          size: isLast ? LABELS_HEIGHT : 0,
-          ...(!isLast && { ticks: { show: false } }),
-          values: (_, ticks) => ticks.map(isLast ? (chart.x === "time" ? timeTick(chart) : compact) : () => ""),
+          size: isLabelled ? LABELS_HEIGHT : 0,
+          ...(!isLabelled && { ticks: { show: false } }),
+          values: (_, ticks) => ticks.map(isLabelled ? (chart.x === "time" ? timeTick(chart) : compact) : () => ""),
         },
         { ...axis, size: 56, space: 24, values: (_, ticks) => ticks.map(compact) },
       ],

@@ -108,7 +108,7 @@ export function TideChart({ source, room, axis, state, user, revision, onSeek, o
             now={now}
             users={users}
             user={user}
-            isLast={index === chart.lanes.length - 1}
+            isLabelled={index === 0 || index === chart.lanes.length - 1}
             onSeek={seek}
           />
         </figure>

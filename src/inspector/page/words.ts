@@ -1,4 +1,5 @@
 /** How the page writes ids, times and steps. */
+import { UNTOLD } from "../../../actors/entry.ts";
 import type { Step } from "../../replay/step.ts";
 import { shortId, stepChanges, stepWhat, timeText } from "../../replay/text.ts";
 
@@ -16,5 +17,6 @@ export function number(value: number): string {
 
 export function markerName({ type, thread }: Pick<Step, "type" | "thread">): string {
   if (thread === null) return `${type}, unthreaded`;
+  if (thread === UNTOLD) return `${type}, thread not told`;
   return thread === "main" ? `${type}, main timeline` : `${type}, thread ${shortId(thread)}`;
 }

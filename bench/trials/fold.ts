@@ -1,0 +1,66 @@
+/** The fold alone, in memory: entries that are decoded already, of rooms that are in memory, each advancing a marker. */
+import { type LogRecord, positionOf } from "../../actors/entry.ts";
+import { fold } from "../../actors/fold.ts";
+import { Room } from "../../actors/room.ts";
+import { decodeRecord, encodeRecord } from "../../src/bus/record.ts";
+import { LONG_AGO, liveEvent, receipt, roomOf } from "../entries.ts";
+import type { Trial } from "../trial.ts";
+
+const ROOMS = 200;
+const USERS = 128;
+const PER_RECORD = 64;
+
+export const foldTrial: Trial = {
+  id: "fold",
+  measure: async ({ scale }) => {
+    const events = scale === "full" ? 40 : 16;
+    const repetitions = scale === "full" ? 7 : 3;
+    const alone: number[] = [];
+    const decoded: number[] = [];
+    for (let n = -1; n < repetitions; n++) {
+      const rates = repetition(events);
+      if (n < 0) continue; // warm-up
+      alone.push(rates.fold);
+      decoded.push(rates.decodeAndFold);
+    }
+    return [
+      { id: "fold", title: "fold alone, in memory, receipts", unit: "1/s", values: alone },
+      { id: "fold_decoded", title: "decode and fold, in memory, receipts", unit: "1/s", values: decoded },
+    ];
+  },
+};
+
+function repetition(events: number): { readonly fold: number; readonly decodeAndFold: number } {
+  const rooms = Array.from({ length: ROOMS }, (_, n) => new Room(roomOf(n)));
+  for (const room of rooms) for (let n = 0; n < events; n++) fold(room, positionOf(1, n), liveEvent(n));
+  let sequence = 2;
+  let count = 0;
+  let foldMs = 0;
+  let decodeMs = 0;
+  for (let event = 0; event < events; event++) {
+    for (let first = 0; first < USERS; first += PER_RECORD) {
+      const bytes = encodeRecord(
+        LONG_AGO,
+        Array.from({ length: PER_RECORD }, (_, i) => receipt(first + i, event)),
+      );
+      const started = performance.now();
+      // Every room gets strings of its own, as it does from the log.
+      const records = rooms.map(() => decodeRecord(sequence++, bytes));
+      const decoded = performance.now();
+      for (const [i, room] of rooms.entries()) count += foldRecord(room, records[i]!);
+      foldMs += performance.now() - decoded;
+      decodeMs += decoded - started;
+    }
+  }
+  return { fold: (count * 1_000) / foldMs, decodeAndFold: (count * 1_000) / (foldMs + decodeMs) };
+}
+
+/** Returns how many receipts advanced a marker: all of them, or the figure is of something else. */
+function foldRecord(room: Room, { sequence, entries }: LogRecord): number {
+  let position = positionOf(sequence, 0);
+  for (const entry of entries) {
+    const { outcome } = fold(room, position++, entry);
+    if (outcome !== "advanced") throw new Error(`a receipt was ${outcome}`);
+  }
+  return entries.length;
+}

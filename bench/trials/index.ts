@@ -1,0 +1,11 @@
+/** All trials, in the order of the report. */
+import type { Trial } from "../trial.ts";
+import { activation } from "./activation.ts";
+import { delta } from "./delta.ts";
+import { foldTrial } from "./fold.ts";
+import { memory } from "./memory.ts";
+import { replay } from "./replay.ts";
+import { restart } from "./restart.ts";
+import { unread } from "./unread.ts";
+
+export const TRIALS: readonly Trial[] = [foldTrial, replay, restart, activation, memory, delta, unread];

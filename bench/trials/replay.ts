@@ -1,0 +1,94 @@
+/**
+ * A replay: a worker without a store folds a whole log, and writes its checkpoints; beside it, bare consumption of the
+ * same streams, which decodes nothing. Both in this process, in turns. The log's deltas are long published.
+ */
+import { join } from "node:path";
+import { connect, DeliverPolicy, type NatsConnection } from "nats";
+import { pino } from "pino";
+import { startBroker } from "../../src/bus/broker/process.ts";
+import { connectBus } from "../../src/bus/connection.ts";
+import { lastSequence } from "../../src/bus/log.ts";
+import { logStream } from "../../src/bus/subjects.ts";
+import { FEDERATION_WINDOW_MS, FETCH_RECORDS_MAX } from "../../src/limits.ts";
+import { Worker } from "../../src/worker/worker.ts";
+import { entriesOf, type LogShape, makeLog } from "../entries.ts";
+import type { Trial } from "../trial.ts";
+
+const SHAPES: Record<"full" | "quick", LogShape> = {
+  full: { rooms: 2_000, records: 16, events: 4, receipts: 60 },
+  quick: { rooms: 500, records: 16, events: 4, receipts: 60 },
+};
+
+export const replay: Trial = {
+  id: "replay",
+  measure: async ({ scale, dir }) => {
+    const shape = SHAPES[scale];
+    const entries = entriesOf(shape);
+    await using broker = await startBroker({ storeDir: join(dir, "nats") });
+    const nc = await connect({ servers: broker.url });
+    const { partitions } = await makeLog(nc, shape);
+    const bare: number[] = [];
+    const folded: number[] = [];
+    const repetitions = scale === "full" ? 5 : 2;
+    for (let n = 0; n < repetitions; n++) {
+      bare.push((entries * 1_000) / (await timed(() => consume(nc, partitions))));
+      folded.push((entries * 1_000) / (await replayOnce(broker.url, partitions, join(dir, `replay-${n}`))));
+    }
+    await nc.close();
+    const of = `a log of ${(shape.rooms * shape.records).toLocaleString("en")} records of 64 entries`;
+    return [
+      { id: "replay_bare", title: `bare consumption of ${of}, entries`, unit: "1/s", values: bare },
+      { id: "replay", title: `replay of ${of}, entries`, unit: "1/s", values: folded },
+      {
+        id: "replay_to_bare",
+        title: "replay : bare consumption",
+        unit: "×",
+        values: folded.map((rate, n) => rate / bare[n]!),
+      },
+    ];
+  },
+};
+
+/** From the claim of the partitions until the end of every log is folded. */
+async function replayOnce(url: string, partitions: number, data: string): Promise<number> {
+  const nc = await connectBus({ url, name: "replay" });
+  const log = pino({ level: "silent" });
+  const federation = { serverNames: [], windowMs: FEDERATION_WINDOW_MS };
+  const started = performance.now();
+  const worker = await Worker.start({ nc, partitions, data, federation, log });
+  const elapsed = performance.now() - started;
+  await worker.drain();
+  await nc.close();
+  return elapsed;
+}
+
+async function timed(run: () => Promise<unknown>): Promise<number> {
+  const started = performance.now();
+  await run();
+  return performance.now() - started;
+}
+
+/** All streams at once, as a worker reads them. */
+async function consume(nc: NatsConnection, partitions: number): Promise<void> {
+  await Promise.all(Array.from({ length: partitions }, (_, partition) => consumeOne(nc, partition)));
+}
+
+async function consumeOne(nc: NatsConnection, partition: number): Promise<void> {
+  const last = await lastSequence(nc, partition);
+  const consumer = await nc.jetstream().consumers.get(logStream(partition), {
+    deliver_policy: DeliverPolicy.StartSequence,
+    opt_start_seq: 1,
+  });
+  let ended: (() => void) | undefined;
+  const end = new Promise<void>((resolve) => {
+    ended = resolve;
+  });
+  const messages = await consumer.consume({
+    max_messages: FETCH_RECORDS_MAX,
+    callback: ({ seq }) => {
+      if (seq === last) ended?.();
+    },
+  });
+  await end;
+  messages.stop();
+}

@@ -1,0 +1,42 @@
+/** All commands, as one program. */
+import { Command, CommanderError } from "commander";
+import { reasonOf } from "../errors.ts";
+import { exportCommand } from "./export.ts";
+import { importCommand } from "./import.ts";
+import { importRoomCommand } from "./import-room.ts";
+import { registrationCommand } from "./registration.ts";
+import { replayCommand } from "./replay.ts";
+import { startCommand } from "./start.ts";
+import { statusCommand } from "./status.ts";
+import { verifyCommand } from "./verify.ts";
+
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+
+/** Runs a command to its end. Resolves to the exit status: 0 done, 1 failed, 2 wrong usage; what was wrong is said. */
+export async function run(args: readonly string[]): Promise<number> {
+  const program = new Command("tidemark")
+    .description(
+      "Explicit, permanent ordering of events and read receipts for Matrix rooms (MSC4033), on NATS JetStream",
+    )
+    .exitOverride();
+  const commands = [
+    startCommand(),
+    replayCommand(),
+    verifyCommand(),
+    exportCommand(),
+    importCommand(),
+    statusCommand(),
+    registrationCommand(),
+    importRoomCommand(),
+  ];
+  for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE; // commander has said why
+    process.stderr.write(`tidemark: ${reasonOf(error)}\n`);
+    return EXIT_FAILED;
+  }
+}

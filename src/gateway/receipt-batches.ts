@@ -1,0 +1,53 @@
+/**
+ * Receipts on their way to the log: those of one room that come in the same turn of the event loop go as one request. So an
+ * idle gateway waits for nothing, and a busy one pays for few requests.
+ */
+import type { Frontend } from "../frontend/frontend.ts";
+import { RECEIPTS_PER_REQUEST_MAX } from "../limits.ts";
+import type { EventId, RoomId, ThreadId, UserId } from "../matrix/ids.ts";
+import type { ReceiptType } from "../matrix/receipt.ts";
+
+interface Receipt {
+  readonly user_id: UserId;
+  readonly receipt_type: ReceiptType;
+  readonly event_id: EventId;
+  readonly thread_id?: ThreadId;
+}
+
+interface Batch {
+  readonly receipts: Receipt[];
+  readonly sent: Promise<unknown>;
+}
+
+export class ReceiptBatches {
+  readonly #frontend: Frontend;
+  readonly #open = new Map<RoomId, Batch>();
+
+  constructor(frontend: Frontend) {
+    this.#frontend = frontend;
+  }
+
+  /** Resolves once the log has them. Throws when it has not, for all receipts of the request. */
+  async send(room: RoomId, receipts: readonly Receipt[]): Promise<void> {
+    let batch = this.#open.get(room);
+    if (batch === undefined || batch.receipts.length + receipts.length > RECEIPTS_PER_REQUEST_MAX) {
+      batch = this.#begin(room);
+    }
+    batch.receipts.push(...receipts);
+    await batch.sent;
+  }
+
+  #begin(room: RoomId): Batch {
+    const receipts: Receipt[] = [];
+    const turn = new Promise<void>((resolve) => setImmediate(resolve));
+    const batch: Batch = {
+      receipts,
+      sent: turn.then(() => {
+        if (this.#open.get(room) === batch) this.#open.delete(room);
+        return this.#frontend.send("receipt", room, receipts);
+      }),
+    };
+    this.#open.set(room, batch);
+    return batch;
+  }
+}

@@ -1,0 +1,156 @@
+/** How the gateway serves: what clients ask first, CORS, tokens, slow readers, the way down. */
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { connect } from "node:net";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { SLOW_READER_MS } from "../../src/limits.ts";
+import { ALICE, BOB, enc, errorOf, httpClient, startGateway } from "../support/gateway.ts";
+import { type Body, eventually } from "../support/harness.ts";
+
+const serving = suite("serving");
+
+serving("clients find what they need to start", async () => {
+  await using tidemark = await startGateway();
+  const { bob } = tidemark;
+  const { versions } = await httpClient(tidemark.url, "", "")
+    .ask("GET", "/versions")
+    .then(({ body }) => body);
+  assert.equal(
+    versions,
+    Array.from({ length: 11 }, (_, i) => `v1.${i + 1}`),
+  );
+  assert.type((await bob.get("/v3/capabilities")).capabilities["m.room_versions"].default, "string");
+  assert.equal(Object.keys((await bob.get("/v3/pushrules/")).global).sort(), [
+    "content",
+    "override",
+    "room",
+    "sender",
+    "underride",
+  ]);
+  assert.equal((await bob.get("/v3/joined_rooms")).joined_rooms, []);
+  const room = await tidemark.room(bob);
+  assert.equal((await bob.get("/v3/joined_rooms")).joined_rooms, [room]);
+});
+
+serving("browsers may ask from anywhere, and a preflight needs no token", async () => {
+  await using tidemark = await startGateway();
+  for (const path of ["/v3/sync", "/v3/rooms/x/receipt/m.read/y", "/v3/nothing"]) {
+    const response = await fetch(`${tidemark.url}/_matrix/client${path}`, { method: "OPTIONS" });
+    assert.is(response.status, 204, path);
+    assert.is(response.headers.get("access-control-allow-origin"), "*");
+    assert.is(response.headers.get("access-control-allow-methods"), "GET, POST, PUT, DELETE, OPTIONS");
+    assert.is(response.headers.get("access-control-allow-headers"), "X-Requested-With, Content-Type, Authorization");
+  }
+});
+
+serving("a homeserver says whose a token is, once", async () => {
+  const asked: (string | undefined)[] = [];
+  const answers: Record<string, [number, Body]> = {
+    "Bearer good": [200, { user_id: ALICE, device_id: "HS" }],
+    "Bearer broken": [500, { errcode: "M_UNKNOWN" }],
+  };
+  const homeserver = createServer((request, response) => {
+    asked.push(request.headers.authorization);
+    const [status, body] = answers[request.headers.authorization!] ?? [401, { errcode: "M_UNKNOWN_TOKEN" }];
+    assert.is(request.url, "/_matrix/client/v3/account/whoami");
+    response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+  }).listen(0, "127.0.0.1");
+  await once(homeserver, "listening");
+  const { port } = homeserver.address() as { port: number };
+  try {
+    await using tidemark = await startGateway({ whoami: `http://127.0.0.1:${port}` });
+    const whoami = (token: string) => httpClient(tidemark.url, token, "").ask("GET", "/v3/account/whoami");
+    for (let i = 0; i < 3; i++) {
+      assert.equal((await whoami("good")).body, { user_id: ALICE, device_id: "HS", is_guest: false });
+      assert.equal(errorOf(await whoami("bad")), [401, "M_UNKNOWN_TOKEN"]);
+    }
+    assert.equal(asked, ["Bearer good", "Bearer bad"]);
+    assert.equal(errorOf(await whoami("broken")), [503, "M_UNKNOWN"]);
+    assert.is((await whoami(tidemark.bob.token)).body.user_id, BOB, "the file goes first");
+  } finally {
+    homeserver.close();
+  }
+});
+
+serving("a drain answers who waits, and takes no longer for it", async () => {
+  await using tidemark = await startGateway();
+  const { alice, bob } = tidemark;
+  await tidemark.room(alice, bob);
+  const [a, b] = [await alice.sync(), await bob.sync()];
+  const waiting = [
+    alice.sync({ since: a.next_batch, timeout: 9_000 }),
+    bob.sync({ since: b.next_batch, timeout: 9_000 }),
+  ];
+  await bob.get("/v3/joined_rooms");
+  const began = performance.now();
+  await tidemark.stop();
+  for (const body of await Promise.all(waiting)) assert.equal(body.rooms, { join: {}, invite: {}, leave: {} });
+  assert.ok(performance.now() - began < 5_000);
+});
+
+serving("a client that takes nothing of its answers is cut off", async () => {
+  await using tidemark = await startGateway();
+  const { alice } = tidemark;
+  const room = await tidemark.room(alice);
+  const big = { msgtype: "m.text", body: "x".repeat(60_000) };
+  for (let i = 0; i < 8; i++) await alice.put(`/v3/rooms/${enc(room)}/send/m.room.message/big${i}`, big);
+  const socket = connect(Number(new URL(tidemark.url).port), "127.0.0.1");
+  await once(socket, "connect");
+  const closed = once(socket, "close");
+  socket.on("error", () => {});
+  const request = `GET /_matrix/client/v3/sync HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${alice.token}\r\n\r\n`;
+  socket.write(request.repeat(60)); // more than the kernel takes for a reader that doesn't read
+  await new Promise((resolve) => setTimeout(resolve, 3 * SLOW_READER_MS)); // the very time that is measured
+  let bytes = 0;
+  socket.on("data", (data) => (bytes += data.length));
+  await closed;
+  assert.ok(bytes < 60 * 480_000, `${bytes} bytes came`);
+  assert.is((await alice.ask("GET", "/v3/account/whoami")).status, 200);
+});
+
+serving.run();
+
+const standalone = suite("standalone");
+
+standalone("a transaction that is repeated is the same event", async () => {
+  await using tidemark = await startGateway();
+  const { alice, bob } = tidemark;
+  const room = await tidemark.room(alice, bob);
+  const send = (client = alice, txn = "txn") =>
+    client.put(`/v3/rooms/${enc(room)}/send/m.room.message/${txn}`, { body: "once" }).then(({ event_id }) => event_id);
+  const { next_batch: since } = await bob.sync();
+  const event = await send();
+  assert.is(await send(), event);
+  assert.not.equal(await send(alice, "other"), event);
+  assert.not.equal(await send(bob), event);
+  const { events } = (await alice.sync({ since })).rooms.join[room].timeline;
+  assert.is(events.filter(({ event_id }: Body) => event_id === event).length, 1);
+  assert.is(events.length, 3);
+  const seen = async (client: typeof bob) =>
+    (await client.get(`/v3/rooms/${enc(room)}/event/${enc(event)}`)).unsigned.transaction_id;
+  assert.is(await seen(alice), "txn", "the device that sent it knows its transaction");
+  assert.is(await seen(bob), undefined, "nobody else does");
+});
+
+standalone("state can be written and read, and whoever is not joined may not", async () => {
+  await using tidemark = await startGateway();
+  const { alice, bob } = tidemark;
+  const { room_id: room } = await alice.post("/v3/createRoom", { name: "first", topic: "tides" });
+  const name = `/v3/rooms/${enc(room)}/state/m.room.name`;
+  assert.equal(await alice.get(name), { name: "first" });
+  await alice.put(`${name}/`, { name: "second" });
+  await eventually(async () => (await alice.get(name)).name === "second", "the new name");
+  for (const [method, path] of [
+    ["PUT", name],
+    ["GET", name],
+    ["PUT", `/v3/rooms/${enc(room)}/send/m.room.message/1`],
+    ["PUT", `/v3/rooms/${enc(room)}/redact/${enc("$x")}/1`],
+    ["POST", `/v3/rooms/${enc(room)}/leave`],
+  ] as const) {
+    const answer = await bob.ask(method, path, method === "GET" ? undefined : {});
+    assert.equal(errorOf(answer), [403, "M_FORBIDDEN"], path);
+  }
+});
+
+standalone.run();

@@ -1,0 +1,38 @@
+import { PassThrough } from "node:stream";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { Progress } from "../../src/commands/progress.ts";
+
+function terminal(isTTY: boolean) {
+  const stream = new PassThrough();
+  const nothing = () => true;
+  Object.assign(stream, { isTTY, columns: 80, cursorTo: nothing, clearLine: nothing, moveCursor: nothing });
+  return stream as PassThrough & NodeJS.WriteStream;
+}
+
+const progress = suite("progress");
+
+progress("is shown once work takes longer than a second", () => {
+  const stream = terminal(true);
+  let now = 0;
+  const bar = new Progress("replaying", { stream, now: () => now });
+  now = 900;
+  bar.update(10, 100);
+  assert.is(stream.read(), null);
+  now = 1_100;
+  bar.update(50, 100);
+  assert.match(String(stream.read()), /replaying .*50%/);
+  bar.stop();
+});
+
+progress("is not shown where there is no terminal", () => {
+  const stream = terminal(false);
+  let now = 0;
+  const bar = new Progress("replaying", { stream, now: () => now });
+  now = 5_000;
+  bar.update(50, 100);
+  bar.stop();
+  assert.is(stream.read(), null);
+});
+
+progress.run();
