@@ -1,15 +1,25 @@
-/** `tidemark status`: how far each partition's log goes, and how far it is folded and published. */
+/** `tidemark status`: who owns each partition, how far its log goes, and how far it is folded and published. */
 import { Command, Option } from "commander";
 import { partitionStatuses } from "../replay/status.ts";
 import { timeText } from "../replay/text.ts";
 import { natsOption } from "./options.ts";
 import { withBus } from "./rooms.ts";
 
-const HEADINGS = ["partition", "records", "last sequence", "last append (UTC)", "folded", "published through"];
+const HEADINGS = [
+  "partition",
+  "records",
+  "last sequence",
+  "last append (UTC)",
+  "folded",
+  "lag",
+  "published through",
+  "owner",
+  "standbys",
+];
 
 export function statusCommand(): Command {
   return new Command("status")
-    .description("how far each partition's log goes, and how far it is folded and published")
+    .description("who owns each partition, how far its log goes, and how far it is folded and published")
     .addOption(natsOption())
     .addOption(new Option("--json", "a JSON object a line, for tools"))
     .action(async ({ nats, json }: { nats?: string; json?: true }) => {
@@ -18,14 +28,17 @@ export function statusCommand(): Command {
         process.stdout.write(statuses.map((status) => `${JSON.stringify(status)}\n`).join(""));
         return;
       }
-      const rows = statuses.map(({ partition, records, last, at, folded, published }) =>
+      const rows = statuses.map(({ partition, records, last, at, folded, lag, published, owner, standbys, failed }) =>
         [
           partition,
           records,
           last,
           at === null ? "never" : timeText(at),
           records === 0 ? "-" : folded === null ? "nobody answers" : folded,
+          lag ?? "?",
           published,
+          owner ?? "nobody",
+          [...standbys, ...failed.map((worker) => `${worker} (failed)`)].join(",") || "none",
         ].map(String),
       );
       const widths = HEADINGS.map((heading, i) => Math.max(heading.length, ...rows.map((row) => row[i]!.length)));

@@ -2,11 +2,12 @@
 import { type Position, sequenceOf } from "../../actors/entry.ts";
 import type { Bus } from "../bus/connection.ts";
 import { publishedThrough } from "../bus/deltas.ts";
+import { type Ownership, ownerships } from "../bus/lease-report.ts";
 import { logEnd, newestRecord } from "../bus/log-scan.ts";
 import { partitionCount } from "../bus/streams.ts";
 import { askRoom } from "./ask.ts";
 
-export interface PartitionStatus {
+export interface PartitionStatus extends Ownership {
   readonly partition: number;
   readonly records: number;
   /** Sequence of the newest record; 0 for none. */
@@ -20,24 +21,30 @@ export interface PartitionStatus {
   readonly folded: number | null;
   /** Everything through this position is known to be published. Newer changes may be, too. */
   readonly published: Position;
+  /** Records that the owner has not folded; null when nobody answers. */
+  readonly lag: number | null;
 }
 
 export async function partitionStatuses(nc: Bus): Promise<PartitionStatus[]> {
   const partitions = await partitionCount(nc);
+  const owners = await ownerships(nc, partitions);
   return await Promise.all(
-    Array.from({ length: partitions }, async (_, partition) => {
+    owners.map(async (ownership, partition) => {
       const { records, sequence } = await logEnd(nc, partition);
       const newest = sequence === 0 ? undefined : await newestRecord(nc, partition, sequence);
       const answer =
         newest === undefined
           ? undefined
           : await askRoom(nc, newest.room, { op: "orders", event_ids: [] }).catch(() => undefined);
+      const folded = answer === undefined ? null : sequenceOf(Number(answer.position));
       return {
         partition,
+        ...ownership,
         records,
         last: sequence,
         at: newest?.record.at ?? null,
-        folded: answer === undefined ? null : sequenceOf(Number(answer.position)),
+        folded,
+        lag: sequence === 0 ? 0 : folded === null ? null : sequence - folded,
         published: await publishedThrough(nc, partition),
       };
     }),

@@ -39,6 +39,12 @@ await using _processes = {
     await Promise.all([...workers, ...ingresses].map((process) => process.end("SIGKILL")));
   },
 };
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, async () => {
+    for (const part of [_processes, cluster, network]) await part?.[Symbol.asyncDispose]();
+    process.exit(1);
+  });
+}
 await Promise.all(workers.map((worker) => worker.start()));
 await Promise.all(ingresses.map((ingress) => ingress.start()));
 const [homeserver, frontend, admin] = await Promise.all(

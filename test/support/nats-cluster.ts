@@ -1,7 +1,7 @@
 /** Three `nats-server` processes on loopback, on the `nats.conf` that is shipped, as a cluster in production has it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -9,28 +9,19 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type ConnectionOptions, connect, type NatsConnection } from "nats";
 import { findBroker } from "../../src/bus/broker/find.ts";
 
-export const NATS_CONF = resolve(import.meta.dirname, "../../nats.conf");
+const NATS_CONF = resolve(import.meta.dirname, "../../nats.conf");
 const SIZE = 3;
 const READY_LIMIT_MS = 60_000;
 const READY_ANSWER_MS = 1_000;
 const POLL_MS = 50;
 
-export const USERS = [
-  "homeserver",
-  "ingress",
-  "worker",
-  "frontend",
-  "gateway",
-  "federation",
-  "admin",
-  "system",
-] as const;
+const USERS = ["homeserver", "ingress", "worker", "frontend", "gateway", "federation", "admin", "system"] as const;
 export type User = (typeof USERS)[number];
 
-export const passwordOf = (user: string) => `test${user}Password`;
+const passwordOf = (user: string) => `test${user}Password`;
 
 /** What `nats.conf` takes from the environment. */
-export function natsEnvironment(name: string, storeDir: string, routes: readonly string[]): NodeJS.ProcessEnv {
+function natsEnvironment(name: string, storeDir: string, routes: readonly string[]): NodeJS.ProcessEnv {
   const routePassword = passwordOf("route");
   return {
     NATS_SERVER_NAME: name,
@@ -45,7 +36,6 @@ export interface ClusterServer {
   readonly name: string;
   readonly host: string;
   readonly port: number;
-  readonly monitoringUrl: string;
   readonly pid: number | undefined;
   readonly log: readonly string[];
   start(): Promise<void>;
@@ -156,7 +146,6 @@ function natsServer({ command, host, name, ports, env }: ServerOptions): Cluster
     name,
     host,
     port,
-    monitoringUrl: `http://${host}:${monitoring}`,
     get pid() {
       return child?.pid;
     },
@@ -210,7 +199,7 @@ async function isReady({ host, port, pid, log, name }: ClusterServer): Promise<b
 }
 
 /** Ports that are free now. */
-export async function freePorts(count: number): Promise<number[]> {
+async function freePorts(count: number): Promise<number[]> {
   const listening = await Promise.all(
     Array.from({ length: count }, async () => {
       const server = createServer().listen(0, "127.0.0.1");
@@ -221,8 +210,4 @@ export async function freePorts(count: number): Promise<number[]> {
   const ports = listening.map((server) => (server.address() as { port: number }).port);
   await Promise.all(listening.map((server) => new Promise((done) => server.close(done))));
   return ports;
-}
-
-export async function readConf(): Promise<string> {
-  return readFile(NATS_CONF, "utf8");
 }
