@@ -142,7 +142,7 @@ function timeTick({ from, until }: Chart): (at: number) => string {
   const text = (at: number) => new Date(at).toISOString();
   if (until - from > 2 * 86_400_000) return (at) => text(at).slice(0, 10);
   if (until - from > 600_000) return (at) => text(at).slice(11, 16);
-  return until - from > 10_000 ? (at) => text(at).slice(11, 19) : (at) => text(at).slice(17, 21);
+  return until - from > 10_000 ? (at) => text(at).slice(11, 19) : (at) => text(at).slice(17, 23);
 }
 
 function compact(value: number): string {
