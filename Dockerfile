@@ -31,5 +31,5 @@ COPY --from=build /build/dist dist
 USER 1000:1000
 VOLUME /data
 EXPOSE 8080
-ENTRYPOINT ["node", "dist/src/cli.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=32", "dist/src/cli.js"]
 CMD ["start"]

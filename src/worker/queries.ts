@@ -124,7 +124,8 @@ export class Queries {
         };
         this.#owned.set(partition, this.#nc.subscribe(ownerWildcard(partition), { callback }));
       } else if (!isServed && subscription !== undefined) {
-        subscription.unsubscribe();
+        // What is on its way is refused at once, rather than left without an answer.
+        void subscription.drain();
         this.#owned.delete(partition);
       }
     }
@@ -135,9 +136,10 @@ export class Queries {
     return this.#subscription.drain();
   }
 
-  close(): void {
-    for (const subscription of this.#owned.values()) subscription.unsubscribe();
+  async close(): Promise<void> {
+    const owned = [...this.#owned.values()];
     this.#owned.clear();
+    await Promise.all(owned.map((subscription) => subscription.drain()));
   }
 
   async #receive(message: BusMessage, mayForward: boolean): Promise<void> {

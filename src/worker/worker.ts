@@ -136,7 +136,7 @@ export class Worker {
     await Promise.all([...this.#partitions.keys()].map((partition) => this.#giveUp(partition)));
     await Promise.all(this.#closing.values());
     await LogReader.settled(this.#options.nc);
-    this.#queries.close();
+    await this.#queries.close();
     this.#leases?.close();
     this.#acked.close();
   }
