@@ -16,7 +16,7 @@
 import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Database, open, type RootDatabase } from "lmdb";
+import { type Database, open, type RootDatabase, TransactionFlags } from "lmdb";
 import type { Logger } from "pino";
 import type { Order, Position, ReceiptEntry } from "../../actors/entry.ts";
 import type { EventInfo } from "../../actors/event-info.ts";
@@ -95,6 +95,12 @@ const TABLES_MAX = 10;
 
 /** Beyond every room id: they begin with `!`. */
 const LAST_TEXT = "~";
+/**
+ * A commit doesn't wait for the disk: the process's death leaves it whole, and after the machine's LMDB goes on from what
+ * was flushed before. It is a cache.
+ */
+const COMMIT_FLAGS = TransactionFlags.ABORTABLE | TransactionFlags.NO_SYNC_FLUSH;
+
 /** Beyond every position and order. */
 const LAST = Number.MAX_SAFE_INTEGER;
 
@@ -207,7 +213,7 @@ export class PartitionStore implements RoomStore {
         }
         this.#meta.putSync("rooms", this.#nextNumber);
         this.#meta.putSync("mark", mark);
-      });
+      }, COMMIT_FLAGS);
     } catch (cause) {
       throw this.#failed(cause);
     }

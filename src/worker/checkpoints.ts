@@ -25,14 +25,18 @@ interface CheckpointsOptions {
 
 export class Checkpoints {
   readonly #options: CheckpointsOptions;
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout;
   #last: RoomRecord | undefined;
   #entries = 0;
   #writing: Promise<void> | undefined;
 
   constructor(options: CheckpointsOptions) {
     this.#options = options;
-    this.#timer = setInterval(() => this.#begin(), options.everyMs);
+    // At a moment of its own, so that a process's partitions don't all write at once.
+    this.#timer = setTimeout(() => {
+      this.#timer = setInterval(() => this.#begin(), options.everyMs);
+      this.#begin();
+    }, options.everyMs * Math.random());
   }
 
   /** Whether so much waits for the checkpoint under way that nothing more should be folded until `done`. */

@@ -232,7 +232,7 @@ queries("the body of an event comes from the log, and so outlives the timeline a
   assert.equal((await tidemark.query(ROOM, { op: "event", event_id: "$first" })).event, event);
 });
 
-queries("an answer that the broker can't carry is an error, not silence", async () => {
+queries("a timeline that the broker can't carry is cut, and says so", async () => {
   await using tidemark = await startTidemark({ payloadBytesMax: 1_048_576 });
   const content = { body: "x".repeat(60_000) };
   for (let from = 0; from < 24; from += 8) {
@@ -244,9 +244,27 @@ queries("an answer that the broker can't carry is an error, not silence", async 
   }
   await folded(tidemark);
   const reply = await tidemark.query(ROOM, { op: "snapshot", timeline_limit: 24 });
+  assert.is(reply.limited, true);
+  assert.ok(reply.timeline.length > 0 && reply.timeline.length < 24);
+  assert.is(reply.timeline.at(-1).event_id, "$23");
+});
+
+queries("an answer that the broker can't carry is an error, not silence", async () => {
+  await using tidemark = await startTidemark({ payloadBytesMax: 1_048_576 });
+  await tidemark.sent("event", ROOM, message("$1"));
+  const name = "u".repeat(200);
+  for (let from = 0; from < 6_144; from += 1_024) {
+    await tidemark.sent(
+      "receipt",
+      ROOM,
+      Array.from({ length: 1_024 }, (_, i) => receipt(`@${name}${from + i}:a.org`, "$1")),
+    );
+  }
+  await folded(tidemark);
+  const reply = await tidemark.query(ROOM, { op: "snapshot" });
   assert.is(reply.ok, false);
   assert.is(reply.errcode, "M_TOO_LARGE");
-  assert.is((await tidemark.query(ROOM, { op: "snapshot", timeline_limit: 2 })).timeline.length, 2);
+  assert.is((await tidemark.query(ROOM, { op: "orders", event_ids: ["$1"] })).ok, true);
 });
 
 queries("a query without a reply subject changes nothing", async () => {

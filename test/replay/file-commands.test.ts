@@ -58,18 +58,26 @@ commands("tell how far every partition is", async () => {
     (await output(["status", "--json", "--nats", tidemark.url])).map((line) => JSON.parse(line));
   const here = (await status())[partition];
   assert.equal([here.records, here.last, here.folded], [5, 5, 5]);
-  assert.equal((await status())[1 - partition], {
+  const { owner, ...other } = (await status())[1 - partition];
+  assert.equal(other, {
     partition: 1 - partition,
     records: 0,
     last: 0,
     at: null,
     folded: null,
+    lag: 0,
     published: 0,
+    standbys: [],
+    failed: [],
   });
+  assert.is(owner, here.owner);
   await tidemark.stop();
   assert.is((await status())[partition].folded, null);
   const table = await output(["status", "--nats", tidemark.url]);
-  assert.match(table[0]!, /^partition {2}records {2}last sequence {2}last append \(UTC\) +folded +published through$/);
+  assert.match(
+    table[0]!,
+    /^partition {2}records {2}last sequence {2}last append \(UTC\) +folded +lag +published through +owner +standbys$/,
+  );
   assert.match(table[partition + 1]!, "nobody answers");
 });
 
