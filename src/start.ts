@@ -107,7 +107,9 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const ready = () => !stopping && !nc.isClosed() && (worker?.live ?? true);
     const routes: FastifyPluginAsync[] = [metrics.routes];
     const { hsToken } = options;
-    const api = roles.has("gateway") ? await openClientApi({ ...options, nc, partitions, tokens }) : undefined;
+    // Without a token that anybody could have, it would follow every delta for nobody.
+    const hasClients = roles.has("gateway") && (options.users !== undefined || options.whoami !== undefined);
+    const api = hasClients ? await openClientApi({ ...options, nc, partitions, tokens }) : undefined;
     if (api !== undefined) {
       closing.push(api.close);
       routes.push(api.routes);

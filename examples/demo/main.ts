@@ -9,7 +9,7 @@
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { pino } from "pino";
 import type { Position } from "../../actors/entry.ts";
@@ -39,11 +39,13 @@ import { ask, judge } from "./verdict.ts";
 const EXIT_DIFFERENT = 1;
 const EXIT_USAGE = 2;
 const RECORDING = join(import.meta.dirname, "../../test/fixtures/synapse-session");
+const PAGE_CONFIG = join(import.meta.dirname, "../../src/inspector/page/vite.config.ts");
 const LATE_LINES_MAX = 10_000;
 
 interface Options {
   readonly late: number;
   readonly session: string;
+  readonly inspect: boolean;
 }
 
 function lines(text: string): number {
@@ -53,7 +55,7 @@ function lines(text: string): number {
 }
 
 /** Returns what differs. */
-async function demo({ late, session: folder }: Options, nc: Bus): Promise<readonly string[]> {
+async function demo({ late, session: folder }: Omit<Options, "inspect">, nc: Bus): Promise<readonly string[]> {
   const startedAt = performance.now();
   const partitions = PARTITIONS_DEFAULT;
   const session = await readSession(folder, late);
@@ -99,12 +101,20 @@ async function main(options: Options): Promise<void> {
   try {
     const log = pino({ level: "warn", base: null }, pino.destination({ dest: 2, sync: true }));
     const http = { host: "127.0.0.1", port: 0 };
-    const tidemark = await start({ data, http, roles: new Set(ROLES), partitions: PARTITIONS_DEFAULT, log });
+    if (options.inspect)
+      await (await import("vite")).build({ configFile: PAGE_CONFIG, root: dirname(PAGE_CONFIG), logLevel: "warn" });
+    const inspect = options.inspect && ({ inspect: { access: "loopback" } } as const);
+    const common = { data, http, roles: new Set(ROLES), partitions: PARTITIONS_DEFAULT, log };
+    const tidemark = await start({ ...common, ...inspect });
     try {
       const nc = await connectBus({ url: tidemark.natsUrl, name: "tidemark demo" });
       try {
         const differences = await Promise.race([demo(options, nc), interrupted]);
         if (differences.length > 0) process.exitCode = EXIT_DIFFERENT;
+        if (options.inspect) {
+          process.stdout.write(`\nLook into the rooms at ${tidemark.httpUrl}/inspect/ (Ctrl-C ends it)\n`);
+          await interrupted.catch(() => {});
+        }
       } finally {
         await nc.close();
       }
@@ -119,6 +129,7 @@ async function main(options: Options): Promise<void> {
 const program = new Command("demo")
   .description("Replay a session of a real homeserver, and compare the outcome with the homeserver's own database")
   .option("--late <lines>", "deliver every transaction so many lines late, as homeservers do under load", lines, 0)
+  .option("--inspect", "keep running afterwards, with the inspector on loopback", false)
   .option("--session <dir>", "the folder with session.ndjson and expected.json", RECORDING)
   .exitOverride()
   .action(main);
