@@ -260,9 +260,6 @@ export const IMPORT_RECORDS_MAX = 256;
 /** How long `verify` waits for an owner, or for deltas, that are behind the log. */
 export const VERIFY_WAIT_MS = 10_000;
 
-/** How long a command waits for an owner's answer. */
-export const ASK_LIMIT_MS = 5_000;
-
 /** The tide chart: lines in one lane, threads with a lane of their own, held receipts. */
 export const CHART_LINES_MAX = 24;
 export const CHART_LANES_MAX = 6;
