@@ -9,7 +9,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type ConnectionOptions, connect, type NatsConnection } from "nats";
 import { findBroker } from "../../src/bus/broker/find.ts";
 
-const NATS_CONF = resolve(import.meta.dirname, "../../nats.conf");
+export const NATS_CONF = resolve(import.meta.dirname, "../../nats.conf");
 const SIZE = 3;
 const READY_LIMIT_MS = 60_000;
 const READY_ANSWER_MS = 1_000;
