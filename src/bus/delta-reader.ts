@@ -8,6 +8,7 @@
 import type { ConsumerMessages, JsMsg, NatsConnection } from "nats";
 import { DeliverPolicy } from "nats";
 import type { Position } from "../../actors/entry.ts";
+import { CONSUMER_EXPIRES_MS, CONSUMER_HEARTBEAT_MS } from "../limits.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 import type { ReceiptEvent } from "../matrix/receipt.ts";
@@ -121,7 +122,11 @@ export class DeltaReader {
       deliver_policy: DeliverPolicy.StartSequence,
       opt_start_seq: this.#mark.sequence + 1,
     });
-    this.#messages = await consumer.consume({ callback: (message) => this.#received(message) });
+    this.#messages = await consumer.consume({
+      expires: CONSUMER_EXPIRES_MS,
+      idle_heartbeat: CONSUMER_HEARTBEAT_MS,
+      callback: (message) => this.#received(message),
+    });
     if (this.#closed) this.#messages.stop();
   }
 
