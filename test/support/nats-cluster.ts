@@ -50,6 +50,8 @@ export interface NatsCluster extends AsyncDisposable {
   /** As `--nats` takes it. */
   url(user: User): string;
   connect(user: User, options?: ConnectionOptions): Promise<NatsConnection>;
+  /** One more, on loopback, with the same configuration and all routes. */
+  addServer(): Promise<ClusterServer>;
   /** Resolves when every server that runs has a leader for JetStream. */
   ready(): Promise<void>;
 }
@@ -88,15 +90,10 @@ export async function startNatsCluster(options: ClusterOptions = {}): Promise<Na
   const routesOf = (from: number) =>
     Promise.all(routes.map((port, to) => (from === to || !link ? `${hosts[to]}:${port}` : link(from, to, port))));
   const allRoutes = await Promise.all(hosts.map((_, from) => routesOf(from)));
+  const advertise = link === undefined ? [] : ["--cluster_advertise", NOWHERE];
   const servers = Array.from({ length: CLUSTER_SIZE }, (_, i) =>
     natsServer({
-      command: [
-        ...(places?.prefix(i) ?? []),
-        executable,
-        "-c",
-        conf,
-        ...(link === undefined ? [] : ["--cluster_advertise", NOWHERE]),
-      ],
+      command: [...(places?.prefix(i) ?? []), executable, "-c", conf, ...advertise],
       host: hosts[i]!,
       name: `nats-${i + 1}`,
       ports: [ports[i]!, routes[i]!, ports[2 * CLUSTER_SIZE + i]!],
@@ -129,6 +126,21 @@ export async function startNatsCluster(options: ClusterOptions = {}): Promise<Na
           await delay(POLL_MS);
         }
       }
+    },
+    addServer: async () => {
+      const name = `nats-${servers.length + 1}`;
+      const more = await freePorts(3);
+      const server = natsServer({
+        command: [executable, "-c", conf],
+        host: "127.0.0.1",
+        name,
+        ports: [more[0]!, more[1]!, more[2]!],
+        env: natsEnvironment(name, join(dir, name), [...allRoutes[0]!, `127.0.0.1:${more[1]}`]),
+      });
+      servers.push(server);
+      await server.start();
+      await cluster.ready();
+      return server;
     },
     [Symbol.asyncDispose]: async () => {
       for (const server of servers) server.kill("SIGKILL");
