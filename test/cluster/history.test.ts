@@ -7,10 +7,10 @@ const SEED = 4;
 
 const history = suite("history");
 
-history("a cut between servers and killed processes lose nothing, repeat no order and mislead no reader", async () => {
+history("a cut between servers and a killed worker lose nothing, change no order and mislead no reader", async () => {
   // Proxies, as namespaces need rights that not every machine gives.
-  await using tested = await startTestedCluster({ workers: 2, ingresses: 2, proxies: true });
-  const faults = ["cut two servers from each other", "kill an ingress", "kill a worker"];
+  await using tested = await startTestedCluster({ workers: 2, ingresses: 1, proxies: true });
+  const faults = ["cut two servers from each other", "kill a worker"];
   const { injected, written, observed } = await runHistory(tested, { number: 0, seed: SEED, faults });
   assert.equal(
     injected.map(({ name }) => name),
