@@ -115,7 +115,6 @@ operations("a server joins, takes a replica over, and one that is gone for good 
       const { meta_cluster: meta } = reply.json<{ data: Body }>().data;
       for (const { name, current } of meta.replicas ?? []) if (current) names.push(name);
     }
-    process.stderr.write(names.join() + "\n");
     return names;
   };
   await eventually(async () => (await metaPeers()).includes("nats-4"), "the new server takes part");
