@@ -23,6 +23,7 @@ interface Open {
 
 export class Arrivals {
   readonly #open = new Set<Open>();
+  readonly #seen = new Set<string>();
   readonly #subscriptions;
 
   constructor(nc: NatsConnection) {
@@ -41,7 +42,10 @@ export class Arrivals {
   }
 
   begin(): Stretch {
-    const open: Open = { begun: performance.now(), partitions: new Map(), positions: new Map(), problems: [] };
+    const begun = performance.now();
+    // One that has had deltas, and has none all the time, was silent all the time.
+    const partitions = new Map([...this.#seen].map((partition) => [partition, { at: begun, silentMs: 0 }]));
+    const open: Open = { begun, partitions, positions: new Map(), problems: [] };
     this.#open.add(open);
     return {
       end: () => {
@@ -65,6 +69,7 @@ export class Arrivals {
     const now = performance.now();
     const partition = subject.split(".")[2]!;
     const key = `${subject} ${room}`;
+    this.#seen.add(partition);
     for (const { begun, partitions, positions, problems } of this.#open) {
       const { at, silentMs } = partitions.get(partition) ?? { at: begun, silentMs: 0 };
       partitions.set(partition, { at: now, silentMs: Math.max(silentMs, now - at) });
