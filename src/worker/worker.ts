@@ -11,9 +11,15 @@ import { type Duty, dutyOf, ranking } from "../../actors/placement.ts";
 import { AckedPublisher } from "../bus/acked-publisher.ts";
 import type { Bus } from "../bus/connection.ts";
 import { LEASE_TIMES, Leases, type LeaseTimes, type StoredWorker } from "../bus/leases.ts";
-import { LogReader } from "../bus/log.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
-import { ACTIVE_ROOMS_MAX, CHECKPOINT_ENTRIES, CHECKPOINT_MS, IDLE_MS } from "../limits.ts";
+import {
+  ACTIVE_ROOMS_MAX,
+  CHECKPOINT_ENTRIES,
+  CHECKPOINT_MS,
+  FETCH_RECORDS_MAX,
+  FETCH_RECORDS_MIN,
+  IDLE_MS,
+} from "../limits.ts";
 import type { FederationOptions } from "./federation.ts";
 import { workerId } from "./identity.ts";
 import { Partition } from "./partition.ts";
@@ -135,7 +141,6 @@ export class Worker {
     await this.#leases?.leave();
     await Promise.all([...this.#partitions.keys()].map((partition) => this.#giveUp(partition)));
     await Promise.all(this.#closing.values());
-    await LogReader.settled(this.#options.nc);
     await this.#queries.close();
     this.#leases?.close();
     this.#acked.close();
@@ -218,6 +223,7 @@ export class Worker {
         log,
         now,
         activeRoomsMax: Math.ceil((this.#options.activeRoomsMax ?? ACTIVE_ROOMS_MAX) / count),
+        ahead: Math.max(FETCH_RECORDS_MIN, Math.floor(FETCH_RECORDS_MAX / count)),
         idleMs: this.#options.idleMs ?? IDLE_MS,
         checkpointMs: this.#options.checkpointMs ?? CHECKPOINT_MS,
         checkpointEntries: this.#options.checkpointEntries ?? CHECKPOINT_ENTRIES,
