@@ -57,12 +57,11 @@ export class Table<K, V> {
     }
   }
 
-  /** The rows that changed since the last time. They count as unstored until `kept`. */
-  take(): Iterable<readonly [K, V]> {
-    const taken = this.#changed;
-    this.#taken = taken;
+  /** Hands out the rows that changed since the last time. They count as unstored until `kept`. */
+  take(each: (key: K, value: V) => void): void {
+    this.#taken = this.#changed;
     this.#changed = undefined;
-    return taken === undefined ? [] : Array.from(taken, (key) => [key, this.#hot.get(key)!] as const);
+    if (this.#taken !== undefined) for (const key of this.#taken) each(key, this.#hot.get(key)!);
   }
 
   /** What was taken is stored. At most `hotMax` rows stay in memory, the latest to get there. */

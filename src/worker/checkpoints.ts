@@ -82,12 +82,14 @@ export class Checkpoints {
     }
     this.#last = undefined;
     this.#entries = 0;
-    const checkpoint = store.take(rooms.takeChanged(), markOf(last));
+    const changed = rooms.takeChanged();
+    const mark = markOf(last);
     const publishing = published(positionOf(last.record.sequence, ENTRIES_PER_RECORD_MAX - 1));
     if (publishing === undefined) {
-      this.#commit(checkpoint);
+      this.#commit({ mark, rooms: changed });
       return;
     }
+    const checkpoint = store.take(changed, mark);
     this.#writing = publishing
       .then(() => this.#commit(checkpoint))
       .finally(() => {

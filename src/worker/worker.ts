@@ -233,11 +233,14 @@ export class Worker {
   }
 
   #count(outcome: Outcome): void {
+    this.#add(outcome.outcome);
+    if (outcome.outcome === "ordered") for (const { judgement } of outcome.settled) this.#add(judgement.outcome);
+    else if (outcome.outcome === "held" && outcome.overflow !== undefined) this.#add("rejected");
+  }
+
+  #add(name: string): void {
     const { outcomes } = this.counts;
-    const add = (name: string) => outcomes.set(name, (outcomes.get(name) ?? 0) + 1);
-    add(outcome.outcome);
-    if (outcome.outcome === "ordered") for (const { judgement } of outcome.settled) add(judgement.outcome);
-    if (outcome.outcome === "held" && outcome.overflow !== undefined) add("rejected");
+    outcomes.set(name, (outcomes.get(name) ?? 0) + 1);
   }
 
   #claim(partition: number): void {
