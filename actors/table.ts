@@ -32,11 +32,20 @@ export class Table<K, V> {
     return cold;
   }
 
-  /** Also says that a row which was read has been changed in place. */
   set(key: K, value: V): void {
     this.#hot.set(key, value);
+    this.touch(key);
+  }
+
+  /** Says that a row which was read just now has been changed in place. */
+  touch(key: K): void {
     this.#changed ??= new Set();
     this.#changed.add(key);
+  }
+
+  /** Whether a row has changed since the last `take`. */
+  isChanged(key: K): boolean {
+    return this.#changed?.has(key) ?? false;
   }
 
   /** All rows: the store's, and those that it doesn't have yet. */

@@ -197,6 +197,8 @@ export class Partition {
       store,
       rooms,
       published: (through) => this.#publisher.published(through),
+      stored: (through) => memberships.stored(through),
+      catchingUp: () => this.state === "catchingUp",
       failed,
       everyMs: this.#options.checkpointMs,
       everyEntries: this.#options.checkpointEntries,
