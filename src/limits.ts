@@ -105,6 +105,10 @@ export const DRAIN_MS_MAX = 10_000;
 export const CHECKPOINT_MS = 1_000;
 export const CHECKPOINT_ENTRIES = 50_000;
 
+/** How often a worker that catches up with its logs says how far it is: to a progress bar, and in its own log. */
+export const CATCH_UP_TELL_MS = 200;
+export const CATCH_UP_LOG_MS = 10_000;
+
 /** The longest that a timer of Node waits. */
 export const TIMER_MS_MAX = 2_147_483_647;
 

@@ -80,6 +80,7 @@ export class Partition {
   #publisher: Publisher;
   #teller: PublishedTeller | undefined;
   #folded = 0;
+  #end = 0;
   #isWarm = false;
   #failure: unknown;
 
@@ -147,6 +148,11 @@ export class Partition {
   /** The sequence through which it has folded. */
   get folded(): number {
     return this.#folded;
+  }
+
+  /** Where its log ended when it began to fold it, as a sequence. */
+  get end(): number {
+    return this.#end;
   }
 
   /** Why it failed. */
@@ -292,13 +298,13 @@ export class Partition {
     const publisher = this.#publisher;
     let reader: LogReader | undefined;
     let stopped = false;
-    let goal: number | undefined;
+    let isBehind = false;
     const fail = (error: unknown) => {
       if (!stopped) send({ type: "FAIL", error });
     };
     const caughtUp = () => {
-      if (goal === undefined || this.#folded < goal) return;
-      goal = undefined;
+      if (!isBehind || this.#folded < this.#end) return;
+      isBehind = false;
       send({ type: "CAUGHT_UP" });
     };
     const open = () => {
@@ -317,7 +323,8 @@ export class Partition {
 
     untilReached(this.#ended.signal, () => lastSequence(nc, partition))
       .then((last) => {
-        goal = last;
+        this.#end = last;
+        isBehind = true;
         caughtUp();
         if (!stopped) open();
       })

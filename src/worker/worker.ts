@@ -14,6 +14,8 @@ import { LEASE_TIMES, Leases, type LeaseTimes, type StoredWorker } from "../bus/
 import { reasonOf, TidemarkError } from "../errors.ts";
 import {
   ACTIVE_ROOMS_MAX,
+  CATCH_UP_LOG_MS,
+  CATCH_UP_TELL_MS,
   CHECKPOINT_ENTRIES,
   CHECKPOINT_MS,
   FETCH_RECORDS_MAX,
@@ -44,6 +46,8 @@ interface WorkerOptions extends MemoryOptions {
   /** ms since 1970 */
   readonly now?: () => number;
   readonly leaseTimes?: LeaseTimes;
+  /** Told now and then, until it is live, how many records of its logs are folded, and how many there are. */
+  readonly onProgress?: (done: number, total: number) => void;
 }
 
 export interface WorkerCounts {
@@ -70,6 +74,7 @@ export class Worker {
   #draining = false;
   #superseded = false;
   #said = "";
+  #saidProgressAt = performance.now();
   #settled: (() => void) | undefined;
   /** What is counted since the process began. */
   readonly counts: WorkerCounts = { outcomes: new Map(), deltas: 0, leaseChanges: 0 };
@@ -117,7 +122,27 @@ export class Worker {
       superseded: () => this.#supersede(),
     });
     this.#changed();
-    await settled;
+    const timer = setInterval(() => this.#tellProgress(), CATCH_UP_TELL_MS);
+    try {
+      await settled;
+    } finally {
+      clearInterval(timer);
+    }
+    this.#tellProgress();
+  }
+
+  #tellProgress(): void {
+    let done = 0;
+    let total = 0;
+    for (const { folded, end } of this.#partitions.values()) {
+      done += Math.min(folded, end);
+      total += end;
+    }
+    this.#options.onProgress?.(done, total);
+    const now = performance.now();
+    if (now - this.#saidProgressAt < CATCH_UP_LOG_MS) return;
+    this.#saidProgressAt = now;
+    this.#options.log.info({ folded: done, records: total }, "folding the log");
   }
 
   /** Whether every partition is served, here or by another worker, as far as can be seen from here. */
