@@ -121,6 +121,12 @@ export const IDLE_MS = 300_000;
 /** Active rooms of a process; beyond it the least recently used are passivated. */
 export const ACTIVE_ROOMS_MAX = 10_000;
 
+/**
+ * How much the heap may grow over what was in use after a collection before the next one. V8 by itself lets it
+ * grow to four times as much where the machine has the memory.
+ */
+export const HEAP_GROWTH_PERCENT = 50;
+
 /* Federation. */
 
 /** How long a receipt for other servers waits for others to share an EDU with. */
