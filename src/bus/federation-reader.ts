@@ -32,9 +32,9 @@ export class FederationReader {
       subject: federationSubject(destination),
       from,
       ahead: FEDERATION_FETCH_MAX,
-      onMessage: ({ data, seq, info }) => {
+      onMessage: ({ data, sequence, pending }) => {
         const { edu } = decode(data) as { readonly edu: ReceiptEdu };
-        onEdu(edu, seq, info.pending === 0);
+        onEdu(edu, sequence, pending === 0);
       },
     });
     return new FederationReader(reader, (await reader.opened) === 0);

@@ -13,7 +13,7 @@
  *
  * A lease spares work. If two workers believe that they hold one, both publish the same deltas, and nothing else happens.
  */
-import { headers, type JsMsg } from "nats";
+import { headers } from "nats";
 import {
   ACK_TIMEOUT_MS,
   CLUSTER_READY_MS_MAX,
@@ -23,6 +23,7 @@ import {
   LEASE_TTL_MS,
 } from "../limits.ts";
 import { type Bus, isWrongLastSequence, translate } from "./connection.ts";
+import type { Delivered } from "./delivered.ts";
 import { untilReached } from "./retry.ts";
 import { StreamReader } from "./stream-reader.ts";
 import { LEASES_BUCKET } from "./subjects.ts";
@@ -31,7 +32,7 @@ const V = 1;
 const STREAM = `KV_${LEASES_BUCKET}`;
 const SUBJECTS = `$KV.${LEASES_BUCKET}.`;
 const OPERATION = "KV-Operation";
-const NANOS_PER_MS = 1_000_000;
+const utf8 = new TextDecoder();
 
 /** What a worker says of itself. */
 interface WorkerReport {
@@ -122,16 +123,16 @@ export class Leases {
     const limit = AbortSignal.timeout(CLUSTER_READY_MS_MAX);
     const own = await untilReached(limit, () => this.#put(this.#workerKey, this.#heartbeat()));
     this.#renewedAt = performance.now();
-    const early: JsMsg[] = [];
+    const early: Delivered[] = [];
     await new Promise<void>((resolve, reject) => {
-      const onMessage = (message: JsMsg) => {
+      const onMessage = (message: Delivered) => {
         if (this.#cameAt !== undefined) {
           this.#received(message);
           return;
         }
         early.push(message);
-        if (message.seq < own) return;
-        this.#cameAt = timeOf(message);
+        if (message.sequence < own) return;
+        this.#cameAt = message.at;
         for (const each of early) this.#received(each, true);
         resolve();
       };
@@ -262,14 +263,14 @@ export class Leases {
     return (await js.publish(subject, undefined, { ...options, headers: deleted })).seq;
   }
 
-  #received(message: JsMsg, early = false): void {
+  #received(message: Delivered, early = false): void {
     const key = message.subject.slice(SUBJECTS.length);
     const known = this.#entries.get(key);
-    if (known !== undefined && known.revision >= message.seq) return;
-    const ageMs = early ? Math.max(0, this.#cameAt! - timeOf(message)) : 0;
+    if (known !== undefined && known.revision >= message.sequence) return;
+    const ageMs = early ? Math.max(0, this.#cameAt! - message.at) : 0;
     this.#learn(key, {
-      revision: message.seq,
-      value: message.headers?.get(OPERATION) ? undefined : message.json<Stored>(),
+      revision: message.sequence,
+      value: message.headers?.get(OPERATION) ? undefined : (JSON.parse(utf8.decode(message.data)) as Stored),
       since: performance.now() - ageMs,
       early,
     });
@@ -348,9 +349,4 @@ function partitionKey(partition: number): string {
 function partitionOfKey(key: string): number | undefined {
   const match = /^partition\.(\d+)$/.exec(key);
   return match === null ? undefined : Number(match[1]);
-}
-
-/** The broker's time of writing, ms since 1970. */
-function timeOf(message: JsMsg): number {
-  return message.info.timestampNanos / NANOS_PER_MS;
 }
