@@ -145,9 +145,11 @@ export const EDU_BYTES_MAX = 65_535;
 /** EDUs of one transaction (Matrix specification, server-server API, "Transactions"). */
 export const EDUS_PER_TRANSACTION_MAX = 100;
 
-/** Receipts that a reader of one destination keeps in memory, and messages that it asks for ahead. */
+/** Receipts that a reader of one destination keeps in memory. */
 export const FEDERATION_PENDING_MAX = 50_000;
-export const FEDERATION_FETCH_MAX = 256;
+
+/** How long a reader of one destination may miss what was published while its connection was lost. */
+export const FEDERATION_POLL_MS_MAX = 10_000;
 
 /* Homeservers. */
 
