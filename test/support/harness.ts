@@ -195,7 +195,7 @@ export function startOn(
 
 /** A foreign string as one token of a subject (DESIGN 4.1). */
 export function token(text: string): string {
-  return text.replace(/[^A-Za-z0-9!#$:_=/+~-]/gu, (char) =>
+  return text.replace(/[^A-Za-z0-9!@#$:_=/+~-]/gu, (char) =>
     Array.from(Buffer.from(char), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join(""),
   );
 }
