@@ -204,6 +204,12 @@ export const SYNC_TIMELINE_DEFAULT = 10;
 /** No `/sync` waits longer. */
 export const SYNC_TIMEOUT_MS_MAX = 120_000;
 
+/** What changes so soon after a device was answered is gathered into its next answer. */
+export const SYNC_GATHER_MS = 50;
+
+/** Filters that a gateway need not parse again. */
+export const FILTERS_CACHED_MAX = 1_000;
+
 /** A gateway asks again which rooms a user is in after so long; joins and leaves that are published come at once. */
 export const USER_ROOMS_REFRESH_MS = 60_000;
 

@@ -44,6 +44,7 @@ export async function startGateway({ host, port, ready, log, routes = [] }: Gate
       log.error({ err: error }, "a request failed in an unforeseen way");
       answer = new MatrixError(500, "M_UNKNOWN", "Internal error");
     }
+    if (answer.retryAfterMs !== undefined) reply.header("retry-after", Math.ceil(answer.retryAfterMs / 1_000));
     return reply.code(answer.status).send(errorBody(answer));
   };
   const app: FastifyInstance = Fastify({
@@ -57,14 +58,17 @@ export async function startGateway({ host, port, ready, log, routes = [] }: Gate
   });
   app.setErrorHandler((error, _request, reply) => sendError(error, reply));
   app.setNotFoundHandler((_request, reply) => sendError(unrecognized(), reply));
-  app.addHook("onRequest", async (request, reply) => {
-    if (!request.url.startsWith(CLIENT_API)) return;
-    reply.headers(CORS);
-    if (request.method === "OPTIONS") return reply.code(204).send();
+  // Hooks call back: a promise for each of them is a good part of what a small request costs.
+  app.addHook("onRequest", (request, reply, done) => {
+    const isClients = request.url.startsWith(CLIENT_API);
+    if (isClients) reply.headers(CORS);
+    if (isClients && request.method === "OPTIONS") reply.code(204).send();
+    else done();
   });
   let closing = false;
-  app.addHook("onSend", async (_, reply) => {
+  app.addHook("onSend", (_request, reply, _payload, done) => {
     if (closing) reply.header("connection", "close");
+    done();
   });
   cutOffSlowReaders(app, SLOW_READER_MS);
 

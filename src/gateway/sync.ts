@@ -6,21 +6,25 @@
  *                          otherwise      ──▶ what changed since the token's position, from a snapshot
  *           ──▶ nothing? wait for the first change, or the end of the time ──▶ again
  *
+ * Where deltas say everything, which is nearly always, the answer is made in one go and without a promise: a change in
+ * a room is told to all who wait for it.
+ *
  * A snapshot may be ahead of the deltas. So the answer waits until the deltas of its events have come, and takes what else
  * they brought: the new token then says exactly what was shown, and no event is shown twice.
  */
-import type { Position } from "../../actors/entry.ts";
 import type { DeltaMark } from "../bus/delta-reader.ts";
 import { partitionOf } from "../bus/partition.ts";
 import type { Frontend } from "../frontend/frontend.ts";
-import type { RoomSnapshot } from "../frontend/room-view.ts";
-import { SETTLE_MS_MAX, SNAPSHOT_MARKERS_MAX, SYNC_QUERIES_AT_ONCE, SYNC_TIMELINE_DEFAULT } from "../limits.ts";
+import { SETTLE_MS_MAX } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
 import type { RoomId } from "../matrix/ids.ts";
-import { type Filter, roomPasses, timelineLimit } from "./filter.ts";
+import { roomPasses } from "./filter.ts";
+import { LongPolls, type StopWaiting } from "./long-polls.ts";
 import type { Membership, OnlineUser, OnlineUsers, UnreadCounts } from "./online-users.ts";
-import type { RecentDeltas } from "./recent-deltas.ts";
-import { newsOf, type RoomNews, roomSection, unreadSection, type Viewer, wholeState } from "./room-section.ts";
+import type { RecentDeltas, RoomChanges } from "./recent-deltas.ts";
+import { type Reading, RoomReader } from "./room-reader.ts";
+import { type RoomNews, roomSection, type Viewer, wholeState } from "./room-section.ts";
+import { SharedSections, withCounts } from "./shared-sections.ts";
 import { encodeSyncToken, type SyncMark, type SyncToken } from "./sync-token.ts";
 
 export interface SyncRequest extends Viewer {
@@ -29,124 +33,195 @@ export interface SyncRequest extends Viewer {
   readonly fullState: boolean;
 }
 
+/** Where the answer goes: one of them is called, once. */
+export interface SyncListener {
+  /** JSON */
+  readonly answered: (body: string) => void;
+  readonly failed: (error: unknown) => void;
+}
+
 interface SyncOptions {
   readonly frontend: Frontend;
   readonly recent: RecentDeltas;
   readonly users: OnlineUsers;
 }
 
+interface Poll {
+  readonly request: SyncRequest;
+  readonly listener: SyncListener;
+  /** `performance.now()` */
+  readonly deadline: number;
+  isOpen: boolean;
+  stopWaiting: StopWaiting | undefined;
+}
+
 interface Response {
-  readonly body: Record<string, unknown>;
-  readonly empty: boolean;
+  readonly isEmpty: boolean;
+  /** The token, and rooms as JSON text. */
+  readonly next: SyncToken;
+  readonly join: readonly string[];
+  readonly invite: Record<string, unknown>;
+  readonly leave: Record<string, unknown>;
 }
 
-/** A room that is read from a snapshot. */
-interface Reading {
-  readonly room: RoomId;
-  /** undefined: the whole room. */
-  readonly since: Position | undefined;
-  readonly fullState: boolean;
-}
-
-interface StatePage {
-  readonly events: readonly MatrixEvent[];
-  readonly next?: Position;
-}
-
+/** The user's rooms by what has to be done to show them. */
 interface Sorted {
   /** Joined, and the deltas since the token are here. */
-  readonly covered: RoomId[];
+  readonly covered: [room: RoomId, partition: number][];
   readonly readings: Reading[];
   readonly left: RoomId[];
   readonly invited: RoomId[];
 }
 
+/** A room's section, which lacks the unread counts. */
+interface Section {
+  readonly room: RoomId;
+  readonly text: string;
+}
+
 const LEFT = new Set(["leave", "ban"]);
-const STRIPPED = new Set([
-  "m.room.create",
-  "m.room.name",
-  "m.room.avatar",
-  "m.room.topic",
-  "m.room.join_rules",
-  "m.room.canonical_alias",
-  "m.room.encryption",
-]);
 
 export class Sync {
   readonly #frontend: Frontend;
   readonly #recent: RecentDeltas;
   readonly #users: OnlineUsers;
-  #closing = false;
+  readonly #reader: RoomReader;
+  readonly #sections = new SharedSections();
+  readonly #polls = new LongPolls();
 
   constructor({ frontend, recent, users }: SyncOptions) {
     this.#frontend = frontend;
     this.#recent = recent;
     this.#users = users;
+    this.#reader = new RoomReader(frontend);
   }
 
-  /** What changed for who asks. `gone` says that nobody waits for it any more. */
-  async answer(request: SyncRequest, gone: AbortSignal): Promise<Record<string, unknown>> {
+  /** Tells what changed for who asks, now or later. Returns how to give it up. */
+  answer(request: SyncRequest, listener: SyncListener): () => void {
     const deadline = performance.now() + request.timeoutMs;
-    for (;;) {
-      const user = await this.#users.get(request.device.user);
-      const { version } = user;
-      const { body, empty } = await this.#respond(user, request);
-      const leftMs = deadline - performance.now();
-      if (!empty || request.since === undefined || request.fullState || leftMs <= 0) return body;
-      if (this.#closing || gone.aborted) return body;
-      await user.changed(version, leftMs, gone);
+    const poll: Poll = { request, listener, deadline, isOpen: true, stopWaiting: undefined };
+    const user = this.#users.ready(request.device.user);
+    if (user !== undefined && this.#mayWait(poll) && this.#polls.gathers(request.device)) {
+      poll.stopWaiting = this.#polls.gather(this.#waiting(poll, user));
+    } else {
+      this.#try(poll);
     }
+    return () => {
+      poll.isOpen = false;
+      poll.stopWaiting?.();
+    };
   }
 
   /** Answers everybody who waits, and lets nobody wait any more. */
   close(): void {
-    this.#closing = true;
-    this.#users.wakeAll();
+    this.#polls.close();
   }
 
-  async #respond(user: OnlineUser, request: SyncRequest): Promise<Response> {
+  #mayWait({ request, deadline }: Poll): boolean {
+    if (this.#polls.closed || request.since === undefined || request.fullState) return false;
+    return deadline > performance.now();
+  }
+
+  #waiting(poll: Poll, user: OnlineUser) {
+    const again = () => this.#try(poll);
+    return { user, device: poll.request.device, until: poll.deadline, again };
+  }
+
+  #try(poll: Poll): void {
+    const { user: id } = poll.request.device;
+    const user = this.#users.ready(id);
+    if (user !== undefined) this.#tryFor(user, poll);
+    else this.#users.get(id).then((loaded) => this.#tryFor(loaded, poll), poll.listener.failed);
+  }
+
+  #tryFor(user: OnlineUser, poll: Poll): void {
+    const { version } = user;
+    const respond = (response: Response) => {
+      if (!poll.isOpen) return;
+      if (response.isEmpty && this.#mayWait(poll)) {
+        poll.stopWaiting = this.#polls.wait(this.#waiting(poll, user), version);
+        return;
+      }
+      poll.isOpen = false;
+      this.#polls.answered(poll.request.device);
+      poll.listener.answered(bodyOf(response));
+    };
+    try {
+      const response = this.#respond(user, poll.request);
+      if (response instanceof Promise) response.then(respond).catch(poll.listener.failed);
+      else respond(response);
+    } catch (error) {
+      poll.listener.failed(error);
+    }
+  }
+
+  #respond(user: OnlineUser, request: SyncRequest): Response | Promise<Response> {
+    const sorted = this.#sort(user, request);
+    if (sorted.readings.length + sorted.invited.length > 0 || request.fullState) {
+      return this.#respondFromWorkers(user, request, sorted);
+    }
+    const { since } = request;
+    const sections: Section[] = [];
+    for (const [room, partition] of sorted.covered) {
+      const changes = this.#recent.changes(room, user.id, since![partition]!.sequence);
+      const text = changes && this.#sections.of(changes, room, request);
+      if (text !== undefined) sections.push({ room, text });
+    }
+    const { left } = sorted;
+    const rest = {
+      isEmpty: sections.length + left.length === 0,
+      next: this.#next(user, since, this.#recent.marks()),
+      invite: {},
+      leave: left.length === 0 ? {} : this.#leave(user, left, request),
+    };
+    const join = this.#counted(user, sections, request);
+    return join instanceof Promise ? join.then((texts) => ({ ...rest, join: texts })) : { ...rest, join };
+  }
+
+  async #respondFromWorkers(user: OnlineUser, request: SyncRequest, sorted: Sorted): Promise<Response> {
     const { since, filter } = request;
     const began = this.#recent.marks();
-    const { covered, readings, left, invited } = this.#sort(user, request);
-    const news = await this.#read(user, readings, filter);
-    const invites = await this.#invites(user, invited);
+    const { covered, readings, left, invited } = sorted;
+    const news = await this.#reader.news(readings, { user: user.id, filter });
+    const invite = await this.#reader.invites(invited, user.id);
     const states = new Map<RoomId, MatrixEvent[]>();
-    if (request.fullState) for (const room of covered) states.set(room, await this.#state(room, 0));
+    if (request.fullState) for (const [room] of covered) states.set(room, await this.#reader.state(room, 0));
     await this.#settled(news);
     const marks = this.#recent.marks();
-    for (const [room, found] of news) this.#addChanges(user, room, found, began[this.#partitionOf(room)]!.sequence);
-    for (const room of covered) {
-      const changes = this.#recent.changes(room, user.id, since![this.#partitionOf(room)]!.sequence);
+    for (const [room, found] of news) {
+      const changes = this.#recent.changes(room, user.id, began[this.#partitionOf(room)]!.sequence);
+      if (changes !== undefined) news.set(room, withChanges(found, changes));
+    }
+    for (const [room, partition] of covered) {
+      const changes = this.#recent.changes(room, user.id, since![partition]!.sequence);
       const state = states.get(room);
       if (state !== undefined) news.set(room, wholeState(state, changes));
       else if (changes !== undefined) news.set(room, { ...changes, limited: false, state: [], whole: false });
     }
-    const leave = Object.fromEntries(left.map((room) => [room, this.#left(user, room, request)]));
-    const next = this.#next(user, since, marks);
-    const join = await this.#joined(user, news, request);
+    const sections: Section[] = [];
+    for (const [room, found] of news) {
+      const section = roomSection(found, room, request);
+      if (section !== undefined) sections.push({ room, text: JSON.stringify(section) });
+    }
     return {
-      body: {
-        next_batch: encodeSyncToken(next),
-        rooms: { join, invite: invites, leave },
-        account_data: { events: [] },
-        presence: { events: [] },
-        to_device: { events: [] },
-      },
-      empty: Object.keys(join).length + left.length + invited.length === 0,
+      isEmpty: sections.length + left.length + invited.length === 0,
+      next: this.#next(user, since, marks),
+      join: await this.#counted(user, sections, request),
+      invite,
+      leave: this.#leave(user, left, request),
     };
   }
 
-  /** The user's rooms by what has to be done to show them. */
   #sort(user: OnlineUser, { since, filter, fullState }: SyncRequest): Sorted {
     const sorted: Sorted = { covered: [], readings: [], left: [], invited: [] };
     for (const [room, membership] of user.rooms) {
       if (!roomPasses(filter.room, room)) continue;
-      const partition = this.#partitionOf(room);
+      const { partition } = membership;
       const from = since?.[partition];
       const isNew = from === undefined || isAfter(membership, from);
       if (membership.membership === "join") {
         if (isNew) sorted.readings.push({ room, since: undefined, fullState: true });
-        else if (this.#recent.covers(partition, from)) sorted.covered.push(room);
+        else if (this.#recent.covers(partition, from)) sorted.covered.push([room, partition]);
         else sorted.readings.push({ room, since: from.published, fullState });
       } else if (membership.membership === "invite" && isNew) {
         sorted.invited.push(room);
@@ -159,78 +234,41 @@ export class Sync {
 
   /** Where the client is to go on. A gateway that lags behind another doesn't take it back. */
   #next(user: OnlineUser, since: SyncToken | undefined, marks: readonly DeltaMark[]): SyncToken {
-    const memberships = marks.map((_, partition) => since?.[partition]?.memberships ?? 0);
-    for (const [room, { position }] of user.rooms) {
-      const partition = this.#partitionOf(room);
-      memberships[partition] = Math.max(memberships[partition]!, position);
-    }
     return marks.map((mark, partition) => {
       const from = since?.[partition];
       const ahead = from !== undefined && from.sequence > mark.sequence && this.#recent.covers(partition, from);
-      return { ...(ahead ? from : mark), memberships: memberships[partition]! };
+      const { sequence, published } = ahead ? from : mark;
+      const memberships = Math.max(from?.memberships ?? 0, user.newestMemberships[partition]!);
+      return { sequence, published, memberships };
     });
   }
 
-  /** A room that the user has left: what happened until then, and nothing later. */
-  #left(user: OnlineUser, room: RoomId, request: SyncRequest): Record<string, unknown> {
-    const from = request.since?.[this.#partitionOf(room)];
-    const changes = from === undefined ? undefined : this.#recent.changes(room, user.id, from.sequence);
-    const until = user.rooms.get(room)!.position;
-    const events = (changes?.events ?? []).filter(({ unsigned }) => unsigned.order <= until);
-    const news = { events, receipts: [], limited: false, state: [], whole: true };
-    return roomSection(news, room, request)!;
+  /** Rooms that the user has left: what happened until then, and nothing later. */
+  #leave(user: OnlineUser, left: readonly RoomId[], request: SyncRequest): Record<string, unknown> {
+    const sections = left.map((room) => {
+      const { partition, position: until } = user.rooms.get(room)!;
+      const from = request.since?.[partition];
+      const changes = from === undefined ? undefined : this.#recent.changes(room, user.id, from.sequence);
+      const events = (changes?.events ?? []).filter(({ unsigned }) => unsigned.order <= until);
+      const news = { events, receipts: [], limited: false, state: [], whole: true };
+      return [room, roomSection(news, room, request)!];
+    });
+    return Object.fromEntries(sections);
   }
 
-  async #invites(user: OnlineUser, rooms: readonly RoomId[]): Promise<Record<string, unknown>> {
-    const invites = rooms.map(async (room) => [room, await this.#invite(user, room)] as const);
-    return Object.fromEntries(await Promise.all(invites));
-  }
-
-  /** What a room tells who is not in it yet (Matrix specification, "Stripped state"). */
-  async #invite(user: OnlineUser, room: RoomId): Promise<Record<string, unknown>> {
-    const events = (await this.#state(room, 0))
-      .filter(({ type, state_key: key }) => STRIPPED.has(type) || (type === "m.room.member" && key === user.id))
-      .map(({ type, state_key, sender, content }) => ({ type, state_key, sender, content }));
-    return { invite_state: { events } };
-  }
-
-  async #read(user: OnlineUser, readings: readonly Reading[], filter: Filter): Promise<Map<RoomId, RoomNews>> {
-    const news = new Map<RoomId, RoomNews>();
-    const queue = readings.values();
-    const work = async () => {
-      for (const reading of queue) news.set(reading.room, await this.#readRoom(user, reading, filter));
-    };
-    await Promise.all(Array.from({ length: Math.min(SYNC_QUERIES_AT_ONCE, readings.length) }, work));
-    return news;
-  }
-
-  async #readRoom(user: OnlineUser, { room, since, fullState }: Reading, { room: wanted }: Filter): Promise<RoomNews> {
-    const ask = { op: "snapshot", user_id: user.id, markers_limit: SNAPSHOT_MARKERS_MAX, members: false };
-    const pages: RoomSnapshot[] = [];
-    const limit = timelineLimit(wanted?.timeline, SYNC_TIMELINE_DEFAULT);
-    for (let from = since; ; from = pages.at(-1)!.markers_more) {
-      const page = await this.#frontend.query<RoomSnapshot>(room, {
-        ...ask,
-        timeline_limit: pages.length === 0 ? limit : 0,
-        ...(from !== undefined && { since: from }),
-      });
-      pages.push(page);
-      if (page.markers_more === undefined) break;
-    }
-    const withState = since === undefined || fullState || pages[0]!.limited;
-    const state = withState ? await this.#state(room, fullState ? 0 : (since ?? 0)) : [];
-    return newsOf(pages, state, since === undefined);
-  }
-
-  /** The current state that changed after a position. */
-  async #state(room: RoomId, since: Position): Promise<MatrixEvent[]> {
-    const state: MatrixEvent[] = [];
-    for (let from: Position | undefined = since; from !== undefined; ) {
-      const page: StatePage = await this.#frontend.query(room, { op: "state", since: from });
-      state.push(...page.events);
-      from = page.next;
-    }
-    return state;
+  /** Sections with their unread counts, as members of an object. A promise only when counts have to be asked for. */
+  #counted(user: OnlineUser, sections: readonly Section[], { filter }: Viewer): string[] | Promise<string[]> {
+    const known = sections.map(({ room }) => user.knownUnread(room));
+    const shown = ({ room, text }: Section, counts: UnreadCounts) =>
+      `${JSON.stringify(room)}:${withCounts(text, counts, filter)}`;
+    if (!known.includes(undefined)) return sections.map((section, i) => shown(section, known[i]!));
+    return Promise.all(
+      sections.map(async (section) => {
+        const { room } = section;
+        const ask = () => this.#frontend.query<UnreadCounts>(room, { op: "unread", user_id: user.id });
+        return shown(section, await user.unread(room, ask));
+      }),
+    );
   }
 
   /** Resolves when the deltas of all events that are shown have come. */
@@ -245,36 +283,6 @@ export class Sync {
     }
   }
 
-  /** What came while a room was read. */
-  #addChanges(user: OnlineUser, room: RoomId, news: RoomNews, after: number): void {
-    const changes = this.#recent.changes(room, user.id, after);
-    if (changes === undefined) return;
-    const newest = news.events.at(-1)?.unsigned.order ?? Number.NEGATIVE_INFINITY;
-    news.events.push(...changes.events.filter(({ unsigned }) => unsigned.order > newest));
-    news.receipts.push(...changes.receipts);
-    if (changes.fullyRead !== undefined) news.fullyRead = changes.fullyRead;
-  }
-
-  async #joined(
-    user: OnlineUser,
-    news: ReadonlyMap<RoomId, RoomNews>,
-    viewer: Viewer,
-  ): Promise<Record<string, unknown>> {
-    const join: Record<string, unknown> = {};
-    await Promise.all(
-      Array.from(news, async ([room, found]) => {
-        const section = roomSection(found, room, viewer);
-        if (section === undefined) return;
-        join[room] = { ...section, ...unreadSection(await this.#unread(user, room), viewer.filter) };
-      }),
-    );
-    return join;
-  }
-
-  #unread(user: OnlineUser, room: RoomId): Promise<UnreadCounts> {
-    return user.unread(room, () => this.#frontend.query(room, { op: "unread", user_id: user.id }));
-  }
-
   #partitionOf(room: RoomId): number {
     return partitionOf(room, this.#frontend.partitions);
   }
@@ -283,4 +291,23 @@ export class Sync {
 /** Whether a membership is newer than what a token knows. */
 function isAfter({ sequence, position }: Membership, from: SyncMark): boolean {
   return sequence === undefined ? position > from.memberships : sequence > from.sequence;
+}
+
+/** News, and what came while they were read. */
+function withChanges(news: RoomNews, { events, receipts, fullyRead }: RoomChanges): RoomNews {
+  const newest = news.events.at(-1)?.unsigned.order ?? Number.NEGATIVE_INFINITY;
+  return {
+    ...news,
+    events: [...news.events, ...events.filter(({ unsigned }) => unsigned.order > newest)],
+    receipts: [...news.receipts, ...receipts],
+    fullyRead: fullyRead ?? news.fullyRead,
+  };
+}
+
+function bodyOf({ next, join, invite, leave }: Response): string {
+  return (
+    `{"next_batch":"${encodeSyncToken(next)}",` +
+    `"rooms":{"join":{${join.join(",")}},"invite":${JSON.stringify(invite)},"leave":${JSON.stringify(leave)}},` +
+    '"account_data":{"events":[]},"presence":{"events":[]},"to_device":{"events":[]}}'
+  );
 }
