@@ -22,6 +22,8 @@ export const userOf = (n: number) => `@user-${n}:${SERVER}`;
 export const roomOf = (n: number) => `!room-${n}:${SERVER}`;
 /** As long as the ids of present room versions. */
 export const eventOf = (room: number, n: number) => `$${`event-${room}-${n}-`.padEnd(43, "x")}`;
+export const userNumber = (id: string) => Number(/^@user-(\d+):/.exec(id)![1]);
+export const eventNumber = (id: string) => Number(/^\$event-\d+-(\d+)-/.exec(id)![1]);
 const tokenOf = (n: number) => `token-of-a-usual-length-for-a-matrix-client-${n}`;
 
 export interface GatewayWorld extends AsyncDisposable {

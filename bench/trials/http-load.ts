@@ -2,21 +2,23 @@
  * Clients that wait in `/sync`, and receipts at a steady rate, in rooms at random: from when a receipt was due to be posted to
  * when another client of its room has been shown it. A client that is answered asks again at once, as phones do.
  *
- * Ten clients of a room are told of each receipt, so the gateway gives up to ten answers for one receipt. One client of
- * each room is watched; its answers are read, the others' are only counted. A client that is not answered, or refused,
- * breaks the trial.
+ * Ten clients of a room are told of each receipt, so the gateway gives up to ten answers for one receipt. Nine of them read
+ * an event, one after another, and then the next event; the tenth is watched: its answers are read, the others' are only
+ * counted. A client that is not answered, or refused, breaks the trial.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import {
   bodyOf,
   costs,
   enc,
+  eventNumber,
   firstSyncs,
   makeRooms,
   nextBatch,
   processorMeter,
   receiptPath,
   startGatewayWorld,
+  userNumber,
 } from "../gateway/gateway-world.ts";
 import type { RawClient } from "../gateway/raw-client.ts";
 import { residentMemory } from "../resident-memory.ts";
@@ -39,7 +41,7 @@ export const httpLoad: Trial = {
   measure: async (context) => {
     const { users, rate, warmUp, seconds } = SIZES[context.scale];
     const rooms = users / PER_ROOM;
-    const events = Math.ceil(((warmUp + seconds) * rate * 2) / rooms);
+    const events = Math.ceil(((warmUp + seconds) * rate * 2) / (rooms * SENDERS));
     await using world = await startGatewayWorld(context, users);
     await makeRooms(world.bus, rooms, PER_ROOM, events);
     const pollers = await world.clients(users);
@@ -71,12 +73,11 @@ export const httpLoad: Trial = {
         for (; sent < due; sent++) {
           const room = Math.floor(Math.random() * rooms);
           const turn = turns[room]!++;
-          shown.await(room, turn, began + (sent * 1_000) / rate);
-          // Everyone but who is watched, one after another.
-          const sender = senders[room * PER_ROOM + 1 + (turn % SENDERS)]!;
+          const n = room * PER_ROOM + 1 + (turn % SENDERS);
+          const event = Math.floor(turn / SENDERS);
+          shown.await(n, event, began + (sent * 1_000) / rate);
           answers.push(
-            sender
-              .ask("POST", receiptPath(room, turn), "{}")
+            senders[n]!.ask("POST", receiptPath(room, event), "{}")
               .then(bodyOf)
               .then(() => {}, noteFailure),
           );
@@ -114,28 +115,43 @@ export const httpLoad: Trial = {
   },
 };
 
+interface Section {
+  readonly ephemeral: { readonly events: readonly { readonly content: Record<string, Record<string, object>> }[] };
+}
+
 /** Receipts that are to be shown to whoever is watched. */
 class Shown {
   readonly times: number[] = [];
   /** What went wrong first. */
   failure: unknown;
-  /** By room and event. */
-  readonly #due = new Map<string, number>();
+  #open = 0;
+  /** By user: the number of the event that was shown last, and when those after it were due. */
+  readonly #users = new Map<number, { shown: number; readonly due: number[] }>();
 
-  await(room: number, event: number, dueAt: number): void {
-    this.#due.set(`${room}-${event}`, dueAt);
+  /** Events come in turn. */
+  await(user: number, event: number, dueAt: number): void {
+    const found = this.#users.get(user);
+    if (found === undefined) this.#users.set(user, { shown: event - 1, due: [dueAt] });
+    else found.due.push(dueAt);
+    this.#open++;
   }
 
-  /** A receipt stands for those of its sender before it, which it may have replaced on the way. */
+  /** A receipt stands for those of its user before it, which it may have replaced on the way. */
   take(body: string, now: number): void {
-    for (const [, room, shown] of body.matchAll(/\$event-(\d+)-(\d+)-/g)) {
-      for (let event = Number(shown); event >= 0; event -= SENDERS) {
-        const key = `${room}-${event}`;
-        const dueAt = this.#due.get(key);
-        if (dueAt === undefined) break;
-        this.times.push(now - dueAt);
-        this.#due.delete(key);
+    for (const section of Object.values<Section>(JSON.parse(body).rooms.join)) {
+      for (const { content } of section.ephemeral.events) {
+        for (const [id, types] of Object.entries(content)) {
+          for (const name of Object.keys(types["m.read"] ?? {})) this.#see(userNumber(name), eventNumber(id), now);
+        }
       }
+    }
+  }
+
+  #see(user: number, event: number, now: number): void {
+    const found = this.#users.get(user)!;
+    for (; found.shown < event; found.shown++) {
+      this.times.push(now - found.due.shift()!);
+      this.#open--;
     }
   }
 
@@ -144,8 +160,8 @@ class Shown {
     const deadline = performance.now() + SHOWN_MS_MAX;
     for (;;) {
       if (this.failure !== undefined) throw this.failure;
-      if (this.#due.size === 0) return;
-      if (performance.now() > deadline) throw new Error(`${this.#due.size} receipts were not shown`);
+      if (this.#open === 0) return;
+      if (performance.now() > deadline) throw new Error(`${this.#open} receipts were not shown`);
       await delay(10);
     }
   }

@@ -4,10 +4,15 @@
  */
 const SLOT_MS = 10;
 
-export class Deadlines<T> {
+/** What waits; at most in one slot. */
+export interface Timed {
+  /** Only `Deadlines` looks at it. */
+  slot: number | undefined;
+}
+
+export class Deadlines<T extends Timed> {
   readonly #due: (item: T) => void;
   readonly #slots = new Map<number, Set<T>>();
-  readonly #slotOf = new Map<T, number>();
   #timer: NodeJS.Timeout | undefined;
   /** The last slot that was visited. */
   #visited = 0;
@@ -26,19 +31,23 @@ export class Deadlines<T> {
       this.#timer.unref();
     }
     const slot = Math.max(slotOf(at), this.#visited) + 1;
-    this.#slotOf.set(item, slot);
+    item.slot = slot;
     const items = this.#slots.get(slot);
     if (items === undefined) this.#slots.set(slot, new Set([item]));
     else items.add(item);
   }
 
   delete(item: T): void {
-    const slot = this.#slotOf.get(item);
-    if (slot === undefined) return;
-    this.#slotOf.delete(item);
-    const items = this.#slots.get(slot)!;
+    if (item.slot === undefined) return;
+    const items = this.#slots.get(item.slot)!;
     items.delete(item);
-    if (items.size === 0) this.#slots.delete(slot);
+    if (items.size === 0) this.#slots.delete(item.slot);
+    item.slot = undefined;
+  }
+
+  /** Everything that waits. */
+  all(): T[] {
+    return [...this.#slots.values()].flatMap((items) => [...items]);
   }
 
   #visit(): void {
@@ -50,7 +59,7 @@ export class Deadlines<T> {
         this.#due(item);
       }
     }
-    if (this.#slotOf.size > 0) return;
+    if (this.#slots.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }

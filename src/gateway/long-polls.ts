@@ -14,21 +14,32 @@ import { Deadlines } from "./deadlines.ts";
 import type { OnlineUser } from "./online-users.ts";
 import type { Device } from "./tokens.ts";
 
-interface Waiting {
-  readonly user: OnlineUser;
+export abstract class LongPoll {
   readonly device: Device;
   /** When its time is over, `performance.now()`. */
   readonly until: number;
-  /** Called once, unless it is given up before. */
-  readonly again: () => void;
-}
+  /** Whose changes it waits for. */
+  user: OnlineUser | undefined;
+  slot: number | undefined = undefined;
+  readonly #polls: LongPolls;
 
-/** Gives up waiting. */
-export type StopWaiting = () => void;
+  constructor(polls: LongPolls, device: Device, timeoutMs: number) {
+    this.#polls = polls;
+    this.device = device;
+    this.until = performance.now() + timeoutMs;
+  }
+
+  /** Called once for each time that it waits, unless that is given up before. */
+  abstract again(): void;
+
+  /** Something changed. */
+  wake(): void {
+    this.#polls.wake(this);
+  }
+}
 
 export class LongPolls {
   readonly #deadlines = new Deadlines<LongPoll>((poll) => this.#end(poll));
-  readonly #open = new Set<LongPoll>();
   /** When a device was last answered, `performance.now()`. */
   readonly #answeredAt = new WeakMap<Device, number>();
   #closed = false;
@@ -47,58 +58,49 @@ export class LongPolls {
     return this.#ripeAt(device) > performance.now();
   }
 
-  /** Waits for the first change after the user's `version`. */
-  wait(waiting: Waiting, version: number): StopWaiting {
-    const poll = this.#begin(waiting, waiting.until);
-    if (waiting.user.version === version) waiting.user.waiting.add(poll);
-    else this.#wake(poll);
-    return () => this.#stop(poll);
+  /** Waits for the first change after a version of the user. */
+  wait(poll: LongPoll, user: OnlineUser, version: number): void {
+    poll.user = user;
+    if (user.version === version) {
+      user.waiting.add(poll);
+      this.#deadlines.set(poll, poll.until);
+    } else {
+      this.wake(poll);
+    }
   }
 
   /** Waits until the device may be answered again, whatever happens. */
-  gather(waiting: Waiting): StopWaiting {
-    const poll = this.#begin(waiting, Math.min(this.#ripeAt(waiting.device), waiting.until));
-    return () => this.#stop(poll);
+  gather(poll: LongPoll): void {
+    this.#deadlines.set(poll, Math.min(this.#ripeAt(poll.device), poll.until));
+  }
+
+  wake(poll: LongPoll): void {
+    if (!this.gathers(poll.device)) {
+      this.#end(poll);
+      return;
+    }
+    poll.user?.waiting.delete(poll);
+    this.gather(poll);
+  }
+
+  /** Gives up waiting. */
+  stop(poll: LongPoll): void {
+    this.#deadlines.delete(poll);
+    poll.user?.waiting.delete(poll);
   }
 
   /** Calls everybody again, and lets nobody wait any more. */
   close(): void {
     this.#closed = true;
-    for (const poll of [...this.#open]) this.#end(poll);
-  }
-
-  #begin(waiting: Waiting, until: number): LongPoll {
-    const poll: LongPoll = { ...waiting, wake: () => this.#wake(poll) };
-    this.#open.add(poll);
-    this.#deadlines.set(poll, until);
-    return poll;
-  }
-
-  #wake(poll: LongPoll): void {
-    if (!this.gathers(poll.device)) {
-      this.#end(poll);
-      return;
-    }
-    poll.user.waiting.delete(poll);
-    this.#deadlines.set(poll, Math.min(this.#ripeAt(poll.device), poll.until));
+    for (const poll of this.#deadlines.all()) this.#end(poll);
   }
 
   #end(poll: LongPoll): void {
-    this.#stop(poll);
+    this.stop(poll);
     poll.again();
-  }
-
-  #stop(poll: LongPoll): void {
-    this.#open.delete(poll);
-    this.#deadlines.delete(poll);
-    poll.user.waiting.delete(poll);
   }
 
   #ripeAt(device: Device): number {
     return (this.#answeredAt.get(device) ?? Number.NEGATIVE_INFINITY) + SYNC_GATHER_MS;
   }
-}
-
-interface LongPoll extends Waiting {
-  readonly wake: () => void;
 }

@@ -13,6 +13,7 @@ import type { RoomId, UserId } from "../matrix/ids.ts";
 import type { ReceiptContent } from "../matrix/receipt.ts";
 
 export interface Membership {
+  readonly room: RoomId;
   readonly partition: number;
   readonly membership: string;
   /** The entry that changed it. */
@@ -42,7 +43,7 @@ export class OnlineUser {
   loadedAt = Number.NEGATIVE_INFINITY;
   usedAt = 0;
   /** Who is to be told of the next change. */
-  readonly waiting = new Set<{ readonly wake: () => void }>();
+  readonly waiting = new Set<{ wake(): void }>();
   /** By partition: the position of the newest membership. */
   readonly newestMemberships: Position[];
 
@@ -173,13 +174,13 @@ export class OnlineUsers {
     user.loadedAt = askedAt;
   }
 
-  #setMembership(user: OnlineUser, room: RoomId, membership: Omit<Membership, "partition">): void {
+  #setMembership(user: OnlineUser, room: RoomId, membership: Omit<Membership, "room" | "partition">): void {
     const known = user.rooms.get(room);
     if (known !== undefined && (known.position >= membership.position || known.membership === membership.membership)) {
       return;
     }
     const partition = known?.partition ?? partitionOf(room, this.#frontend.partitions);
-    user.rooms.set(room, { ...membership, partition });
+    user.rooms.set(room, { ...membership, room, partition });
     user.newestMemberships[partition] = Math.max(user.newestMemberships[partition]!, membership.position);
     const present = this.#inRoom.get(room) ?? new Set();
     if (membership.membership === "join") this.#inRoom.set(room, present.add(user));

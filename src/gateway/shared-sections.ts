@@ -33,7 +33,16 @@ export class SharedSections {
   }
 }
 
+/** Counts as JSON text without its first brace: with those of threads apart, and without. */
+const countTexts = { apart: new WeakMap<UnreadCounts, string>(), together: new WeakMap<UnreadCounts, string>() };
+
 /** A section with the counts of whom it is for. */
 export function withCounts(section: string, counts: UnreadCounts, filter: Filter): string {
-  return `${section.slice(0, -1)},${JSON.stringify(unreadSection(counts, filter)).slice(1)}`;
+  const texts = filter.room?.timeline?.unread_thread_notifications ? countTexts.apart : countTexts.together;
+  let text = texts.get(counts);
+  if (text === undefined) {
+    text = JSON.stringify(unreadSection(counts, filter)).slice(1);
+    texts.set(counts, text);
+  }
+  return `${section.slice(0, -1)},${text}`;
 }

@@ -19,7 +19,7 @@ import { SETTLE_MS_MAX } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { roomPasses } from "./filter.ts";
-import { LongPolls, type StopWaiting } from "./long-polls.ts";
+import { LongPoll, LongPolls } from "./long-polls.ts";
 import type { Membership, OnlineUser, OnlineUsers, UnreadCounts } from "./online-users.ts";
 import type { RecentDeltas, RoomChanges } from "./recent-deltas.ts";
 import { type Reading, RoomReader } from "./room-reader.ts";
@@ -46,19 +46,11 @@ interface SyncOptions {
   readonly users: OnlineUsers;
 }
 
-interface Poll {
-  readonly request: SyncRequest;
-  readonly listener: SyncListener;
-  /** `performance.now()` */
-  readonly deadline: number;
-  isOpen: boolean;
-  stopWaiting: StopWaiting | undefined;
-}
-
 interface Response {
   readonly isEmpty: boolean;
-  /** The token, and rooms as JSON text. */
-  readonly next: SyncToken;
+  /** A token. */
+  readonly next: string;
+  /** Members of an object, as JSON text. */
   readonly join: readonly string[];
   readonly invite: Record<string, unknown>;
   readonly leave: Record<string, unknown>;
@@ -67,7 +59,7 @@ interface Response {
 /** The user's rooms by what has to be done to show them. */
 interface Sorted {
   /** Joined, and the deltas since the token are here. */
-  readonly covered: [room: RoomId, partition: number][];
+  readonly covered: Membership[];
   readonly readings: Reading[];
   readonly left: RoomId[];
   readonly invited: RoomId[];
@@ -80,6 +72,21 @@ interface Section {
 }
 
 const LEFT = new Set(["leave", "ban"]);
+
+class Poll extends LongPoll {
+  readonly request: SyncRequest;
+  readonly listener: SyncListener;
+  readonly again: () => void;
+  /** Neither answered nor given up. */
+  isOpen = true;
+
+  constructor(polls: LongPolls, request: SyncRequest, listener: SyncListener, again: () => void) {
+    super(polls, request.device, request.timeoutMs);
+    this.request = request;
+    this.listener = listener;
+    this.again = again;
+  }
+}
 
 export class Sync {
   readonly #frontend: Frontend;
@@ -98,17 +105,13 @@ export class Sync {
 
   /** Tells what changed for who asks, now or later. Returns how to give it up. */
   answer(request: SyncRequest, listener: SyncListener): () => void {
-    const deadline = performance.now() + request.timeoutMs;
-    const poll: Poll = { request, listener, deadline, isOpen: true, stopWaiting: undefined };
-    const user = this.#users.ready(request.device.user);
-    if (user !== undefined && this.#mayWait(poll) && this.#polls.gathers(request.device)) {
-      poll.stopWaiting = this.#polls.gather(this.#waiting(poll, user));
-    } else {
-      this.#try(poll);
-    }
+    const poll = new Poll(this.#polls, request, listener, () => this.#try(poll));
+    const mayGather = this.#mayWait(poll) && this.#users.ready(request.device.user) !== undefined;
+    if (mayGather && this.#polls.gathers(request.device)) this.#polls.gather(poll);
+    else this.#try(poll);
     return () => {
       poll.isOpen = false;
-      poll.stopWaiting?.();
+      this.#polls.stop(poll);
     };
   }
 
@@ -117,42 +120,40 @@ export class Sync {
     this.#polls.close();
   }
 
-  #mayWait({ request, deadline }: Poll): boolean {
+  #mayWait({ request, until }: Poll): boolean {
     if (this.#polls.closed || request.since === undefined || request.fullState) return false;
-    return deadline > performance.now();
-  }
-
-  #waiting(poll: Poll, user: OnlineUser) {
-    const again = () => this.#try(poll);
-    return { user, device: poll.request.device, until: poll.deadline, again };
+    return until > performance.now();
   }
 
   #try(poll: Poll): void {
-    const { user: id } = poll.request.device;
-    const user = this.#users.ready(id);
+    const user = this.#users.ready(poll.device.user);
     if (user !== undefined) this.#tryFor(user, poll);
-    else this.#users.get(id).then((loaded) => this.#tryFor(loaded, poll), poll.listener.failed);
+    else this.#users.get(poll.device.user).then((loaded) => this.#tryFor(loaded, poll), poll.listener.failed);
   }
 
   #tryFor(user: OnlineUser, poll: Poll): void {
     const { version } = user;
-    const respond = (response: Response) => {
-      if (!poll.isOpen) return;
-      if (response.isEmpty && this.#mayWait(poll)) {
-        poll.stopWaiting = this.#polls.wait(this.#waiting(poll, user), version);
-        return;
-      }
-      poll.isOpen = false;
-      this.#polls.answered(poll.request.device);
-      poll.listener.answered(bodyOf(response));
-    };
     try {
       const response = this.#respond(user, poll.request);
-      if (response instanceof Promise) response.then(respond).catch(poll.listener.failed);
-      else respond(response);
+      if (response instanceof Promise) {
+        response.then((made) => this.#made(made, poll, { user, version })).catch(poll.listener.failed);
+      } else {
+        this.#made(response, poll, { user, version });
+      }
     } catch (error) {
       poll.listener.failed(error);
     }
+  }
+
+  #made(response: Response, poll: Poll, { user, version }: { user: OnlineUser; version: number }): void {
+    if (!poll.isOpen) return;
+    if (response.isEmpty && this.#mayWait(poll)) {
+      this.#polls.wait(poll, user, version);
+      return;
+    }
+    poll.isOpen = false;
+    this.#polls.answered(poll.device);
+    poll.listener.answered(bodyOf(response));
   }
 
   #respond(user: OnlineUser, request: SyncRequest): Response | Promise<Response> {
@@ -162,7 +163,7 @@ export class Sync {
     }
     const { since } = request;
     const sections: Section[] = [];
-    for (const [room, partition] of sorted.covered) {
+    for (const { room, partition } of sorted.covered) {
       const changes = this.#recent.changes(room, user.id, since![partition]!.sequence);
       const text = changes && this.#sections.of(changes, room, request);
       if (text !== undefined) sections.push({ room, text });
@@ -185,14 +186,14 @@ export class Sync {
     const news = await this.#reader.news(readings, { user: user.id, filter });
     const invite = await this.#reader.invites(invited, user.id);
     const states = new Map<RoomId, MatrixEvent[]>();
-    if (request.fullState) for (const [room] of covered) states.set(room, await this.#reader.state(room, 0));
+    if (request.fullState) for (const { room } of covered) states.set(room, await this.#reader.state(room, 0));
     await this.#settled(news);
     const marks = this.#recent.marks();
     for (const [room, found] of news) {
       const changes = this.#recent.changes(room, user.id, began[this.#partitionOf(room)]!.sequence);
       if (changes !== undefined) news.set(room, withChanges(found, changes));
     }
-    for (const [room, partition] of covered) {
+    for (const { room, partition } of covered) {
       const changes = this.#recent.changes(room, user.id, since![partition]!.sequence);
       const state = states.get(room);
       if (state !== undefined) news.set(room, wholeState(state, changes));
@@ -221,7 +222,7 @@ export class Sync {
       const isNew = from === undefined || isAfter(membership, from);
       if (membership.membership === "join") {
         if (isNew) sorted.readings.push({ room, since: undefined, fullState: true });
-        else if (this.#recent.covers(partition, from)) sorted.covered.push([room, partition]);
+        else if (this.#recent.covers(partition, from)) sorted.covered.push(membership);
         else sorted.readings.push({ room, since: from.published, fullState });
       } else if (membership.membership === "invite" && isNew) {
         sorted.invited.push(room);
@@ -233,14 +234,15 @@ export class Sync {
   }
 
   /** Where the client is to go on. A gateway that lags behind another doesn't take it back. */
-  #next(user: OnlineUser, since: SyncToken | undefined, marks: readonly DeltaMark[]): SyncToken {
-    return marks.map((mark, partition) => {
-      const from = since?.[partition];
-      const ahead = from !== undefined && from.sequence > mark.sequence && this.#recent.covers(partition, from);
-      const { sequence, published } = ahead ? from : mark;
-      const memberships = Math.max(from?.memberships ?? 0, user.newestMemberships[partition]!);
-      return { sequence, published, memberships };
-    });
+  #next({ newestMemberships }: OnlineUser, since: SyncToken | undefined, marks: readonly DeltaMark[]): string {
+    if (since === undefined) return encodeSyncToken(marks, newestMemberships);
+    return encodeSyncToken(
+      marks.map((mark, partition) => {
+        const from = since[partition]!;
+        return from.sequence > mark.sequence && this.#recent.covers(partition, from) ? from : mark;
+      }),
+      newestMemberships.map((position, partition) => Math.max(position, since[partition]!.memberships)),
+    );
   }
 
   /** Rooms that the user has left: what happened until then, and nothing later. */
@@ -306,7 +308,7 @@ function withChanges(news: RoomNews, { events, receipts, fullyRead }: RoomChange
 
 function bodyOf({ next, join, invite, leave }: Response): string {
   return (
-    `{"next_batch":"${encodeSyncToken(next)}",` +
+    `{"next_batch":"${next}",` +
     `"rooms":{"join":{${join.join(",")}},"invite":${JSON.stringify(invite)},"leave":${JSON.stringify(leave)}},` +
     '"account_data":{"events":[]},"presence":{"events":[]},"to_device":{"events":[]}}'
   );
