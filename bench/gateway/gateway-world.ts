@@ -1,7 +1,7 @@
 /**
- * A gateway and its users, as processes: the broker, and Tidemark with every role. The clients are this process.
+ * A gateway and its users, as processes: the broker, the gateway, and the other roles in one. The clients are this process.
  *
- *     clients ◀──HTTP──▶ tidemark (gateway, ingress, worker) ◀──▶ nats-server
+ *     clients ◀──HTTP──▶ gateway ◀──▶ nats-server ◀──▶ worker (with ingress)
  */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -27,7 +27,7 @@ export const eventNumber = (id: string) => Number(/^\$event-\d+-(\d+)-/.exec(id)
 const tokenOf = (n: number) => `token-of-a-usual-length-for-a-matrix-client-${n}`;
 
 export interface GatewayWorld extends AsyncDisposable {
-  readonly pids: { readonly broker: number; readonly tidemark: number };
+  readonly pids: { readonly broker: number; readonly worker: number; readonly gateway: number };
   readonly bus: Frontend;
   /** A connection for each of the first users. */
   clients(count: number): Promise<RawClient[]>;
@@ -44,14 +44,18 @@ export async function startGatewayWorld({ dir, built, profile }: TrialContext, u
     await writeFile(file, JSON.stringify(Object.fromEntries(tokens)));
     const broker = await startBroker({ storeDir: join(dir, "nats") });
     closing.push(() => broker.stop());
-    const args = ["--users", file];
-    const tidemark = await startTidemark({ url: broker.url, data: join(dir, "data"), built, profile, args });
-    closing.push(tidemark.stop);
+    const start = async (data: string, args: readonly string[]) => {
+      const running = await startTidemark({ url: broker.url, data: join(dir, data), built, profile, args });
+      closing.push(running.stop);
+      return running;
+    };
+    const worker = await start("data", ["--roles", "ingress,worker"]);
+    const gateway = await start("gateway", ["--roles", "gateway", "--users", file]);
     const bus = await connect({ nats: broker.url });
     closing.push(() => bus[Symbol.asyncDispose]());
-    const url = /http=(\S+)/.exec(tidemark.line)![1]!;
+    const url = /http=(\S+)/.exec(gateway.line)![1]!;
     return {
-      pids: { broker: broker.pid, tidemark: tidemark.pid },
+      pids: { broker: broker.pid, worker: worker.pid, gateway: gateway.pid },
       bus,
       clients: async (count) => {
         const clients = await Promise.all(Array.from({ length: count }, (_, n) => RawClient.open(url, tokenOf(n))));

@@ -41,7 +41,7 @@ export const httpLoad: Trial = {
   measure: async (context) => {
     const { users, rate, warmUp, seconds } = SIZES[context.scale];
     const rooms = users / PER_ROOM;
-    const events = Math.ceil(((warmUp + seconds) * rate * 2) / (rooms * SENDERS));
+    const events = Math.ceil(((warmUp + seconds) * rate * 1.4) / (rooms * SENDERS));
     await using world = await startGatewayWorld(context, users);
     await makeRooms(world.bus, rooms, PER_ROOM, events);
     const pollers = await world.clients(users);
@@ -87,14 +87,14 @@ export const httpLoad: Trial = {
     };
     await post(warmUp);
     await shown.all();
-    const before = await residentMemory(world.pids.tidemark);
+    const before = await residentMemory(world.pids.gateway);
     shown.times.length = 0;
     syncs = 0;
     const spent = await processorMeter(world);
     await post(seconds);
     await shown.all();
     const processor = await spent();
-    const after = await residentMemory(world.pids.tidemark);
+    const after = await residentMemory(world.pids.gateway);
     stopping = true;
     const sorted = Float64Array.from(shown.times).sort();
     const title = `${users.toLocaleString("en")} long polls in ${rooms} rooms, ${rate.toLocaleString("en")} receipts/s`;
@@ -108,8 +108,18 @@ export const httpLoad: Trial = {
       at(50),
       at(99),
       { id: "http_load_syncs", title: `${title}: answers of /sync`, unit: "1/s", values: [syncs / seconds] },
-      { id: "http_load_memory_before", title: `${title}: memory before`, unit: "MiB", values: [before.VmRSS] },
-      { id: "http_load_memory", title: `${title}: memory after ${seconds} s`, unit: "MiB", values: [after.VmRSS] },
+      {
+        id: "http_load_memory_before",
+        title: `${title}: gateway's memory before`,
+        unit: "MiB",
+        values: [before.VmRSS],
+      },
+      {
+        id: "http_load_memory",
+        title: `${title}: gateway's memory after ${seconds} s`,
+        unit: "MiB",
+        values: [after.VmRSS],
+      },
       ...costs("http_load", `${title}, a receipt and its answers`, processor, seconds * rate),
     ];
   },

@@ -24,10 +24,10 @@ export const httpPolls: Trial = {
     const clients = await world.clients(users);
     await wait(clients.slice(0, FIRST));
     await delay(settleMs);
-    const before = await residentMemory(world.pids.tidemark);
+    const before = await residentMemory(world.pids.gateway);
     await wait(clients.slice(FIRST));
     await delay(settleMs);
-    const after = await residentMemory(world.pids.tidemark);
+    const after = await residentMemory(world.pids.gateway);
     const title = `${(users - FIRST).toLocaleString("en")} idle long polls`;
     return [
       {

@@ -12,7 +12,6 @@
  * A snapshot may be ahead of the deltas. So the answer waits until the deltas of its events have come, and takes what else
  * they brought: the new token then says exactly what was shown, and no event is shown twice.
  */
-import type { DeltaMark } from "../bus/delta-reader.ts";
 import { partitionOf } from "../bus/partition.ts";
 import type { Frontend } from "../frontend/frontend.ts";
 import { SETTLE_MS_MAX } from "../limits.ts";
@@ -46,8 +45,8 @@ interface SyncOptions {
   readonly users: OnlineUsers;
 }
 
+/** What there is to tell. */
 interface Response {
-  readonly isEmpty: boolean;
   /** A token. */
   readonly next: string;
   /** Members of an object, as JSON text. */
@@ -71,6 +70,7 @@ interface Section {
   readonly text: string;
 }
 
+const NOTHING = { join: [], invite: {}, leave: {} };
 const LEFT = new Set(["leave", "ban"]);
 
 class Poll extends LongPoll {
@@ -145,33 +145,34 @@ export class Sync {
     }
   }
 
-  #made(response: Response, poll: Poll, { user, version }: { user: OnlineUser; version: number }): void {
+  #made(response: Response | undefined, poll: Poll, { user, version }: { user: OnlineUser; version: number }): void {
     if (!poll.isOpen) return;
-    if (response.isEmpty && this.#mayWait(poll)) {
+    if (response === undefined && this.#mayWait(poll)) {
       this.#polls.wait(poll, user, version);
       return;
     }
     poll.isOpen = false;
     this.#polls.answered(poll.device);
-    poll.listener.answered(bodyOf(response));
+    poll.listener.answered(bodyOf(response ?? { ...NOTHING, next: this.#next(user, poll.request.since) }));
   }
 
-  #respond(user: OnlineUser, request: SyncRequest): Response | Promise<Response> {
+  /** undefined when there is nothing to tell. A promise only where somebody has to be asked. */
+  #respond(user: OnlineUser, request: SyncRequest): Response | undefined | Promise<Response | undefined> {
     const sorted = this.#sort(user, request);
     if (sorted.readings.length + sorted.invited.length > 0 || request.fullState) {
       return this.#respondFromWorkers(user, request, sorted);
     }
     const { since } = request;
+    const { left } = sorted;
     const sections: Section[] = [];
     for (const { room, partition } of sorted.covered) {
       const changes = this.#recent.changes(room, user.id, since![partition]!.sequence);
       const text = changes && this.#sections.of(changes, room, request);
       if (text !== undefined) sections.push({ room, text });
     }
-    const { left } = sorted;
+    if (sections.length + left.length === 0) return undefined;
     const rest = {
-      isEmpty: sections.length + left.length === 0,
-      next: this.#next(user, since, this.#recent.marks()),
+      next: this.#next(user, since),
       invite: {},
       leave: left.length === 0 ? {} : this.#leave(user, left, request),
     };
@@ -179,7 +180,7 @@ export class Sync {
     return join instanceof Promise ? join.then((texts) => ({ ...rest, join: texts })) : { ...rest, join };
   }
 
-  async #respondFromWorkers(user: OnlineUser, request: SyncRequest, sorted: Sorted): Promise<Response> {
+  async #respondFromWorkers(user: OnlineUser, request: SyncRequest, sorted: Sorted): Promise<Response | undefined> {
     const { since, filter } = request;
     const began = this.#recent.marks();
     const { covered, readings, left, invited } = sorted;
@@ -188,7 +189,7 @@ export class Sync {
     const states = new Map<RoomId, MatrixEvent[]>();
     if (request.fullState) for (const { room } of covered) states.set(room, await this.#reader.state(room, 0));
     await this.#settled(news);
-    const marks = this.#recent.marks();
+    const next = this.#next(user, since);
     for (const [room, found] of news) {
       const changes = this.#recent.changes(room, user.id, began[this.#partitionOf(room)]!.sequence);
       if (changes !== undefined) news.set(room, withChanges(found, changes));
@@ -204,9 +205,9 @@ export class Sync {
       const section = roomSection(found, room, request);
       if (section !== undefined) sections.push({ room, text: JSON.stringify(section) });
     }
+    if (sections.length + left.length + invited.length === 0) return undefined;
     return {
-      isEmpty: sections.length + left.length + invited.length === 0,
-      next: this.#next(user, since, marks),
+      next,
       join: await this.#counted(user, sections, request),
       invite,
       leave: this.#leave(user, left, request),
@@ -234,7 +235,8 @@ export class Sync {
   }
 
   /** Where the client is to go on. A gateway that lags behind another doesn't take it back. */
-  #next({ newestMemberships }: OnlineUser, since: SyncToken | undefined, marks: readonly DeltaMark[]): string {
+  #next({ newestMemberships }: OnlineUser, since: SyncToken | undefined): string {
+    const marks = this.#recent.marks();
     if (since === undefined) return encodeSyncToken(marks, newestMemberships);
     return encodeSyncToken(
       marks.map((mark, partition) => {
@@ -260,15 +262,16 @@ export class Sync {
 
   /** Sections with their unread counts, as members of an object. A promise only when counts have to be asked for. */
   #counted(user: OnlineUser, sections: readonly Section[], { filter }: Viewer): string[] | Promise<string[]> {
-    const known = sections.map(({ room }) => user.knownUnread(room));
-    const shown = ({ room, text }: Section, counts: UnreadCounts) =>
-      `${JSON.stringify(room)}:${withCounts(text, counts, filter)}`;
-    if (!known.includes(undefined)) return sections.map((section, i) => shown(section, known[i]!));
+    const texts: string[] = [];
+    for (const { room, text } of sections) {
+      const counts = user.knownUnread(room);
+      if (counts !== undefined) texts.push(member(room, withCounts(text, counts, filter)));
+    }
+    if (texts.length === sections.length) return texts;
     return Promise.all(
-      sections.map(async (section) => {
-        const { room } = section;
+      sections.map(async ({ room, text }) => {
         const ask = () => this.#frontend.query<UnreadCounts>(room, { op: "unread", user_id: user.id });
-        return shown(section, await user.unread(room, ask));
+        return member(room, withCounts(text, await user.unread(room, ask), filter));
       }),
     );
   }
@@ -288,6 +291,10 @@ export class Sync {
   #partitionOf(room: RoomId): number {
     return partitionOf(room, this.#frontend.partitions);
   }
+}
+
+function member(room: RoomId, section: string): string {
+  return `${JSON.stringify(room)}:${section}`;
 }
 
 /** Whether a membership is newer than what a token knows. */
