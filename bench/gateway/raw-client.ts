@@ -62,6 +62,7 @@ export class RawClient {
 
   /** A path below `/_matrix/client`. The body of the answer is latin1. Rejects when the connection ends. */
   ask(method: string, path: string, body?: string): Promise<RawAnswer> {
+    if (this.#socket.destroyed) return Promise.reject(new Error("the connection is closed"));
     const length = body === undefined ? "" : `Content-Length: ${body.length}\r\n`;
     this.#socket.write(`${method} /_matrix/client${path}${this.#head}${length}\r\n${body ?? ""}`, "latin1");
     return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
@@ -91,5 +92,8 @@ export class RawClient {
 function lengthOf(text: string): number {
   const headEnd = text.indexOf(HEAD_END);
   if (headEnd < 0) return 0;
-  return headEnd + HEAD_END.length + Number.parseInt(text.slice(text.indexOf(LENGTH) + LENGTH.length), 10);
+  const at = text.indexOf(LENGTH);
+  // Node itself answers without a length, and closes: a request that did not come in time, say.
+  const length = at < 0 || at > headEnd ? 0 : Number.parseInt(text.slice(at + LENGTH.length), 10);
+  return headEnd + HEAD_END.length + length;
 }

@@ -8,7 +8,7 @@ import type { Trial } from "../trial.ts";
 
 const SIZES = {
   full: { rooms: 20, perRoom: 10, events: 800, warmUpMs: 2_000, seconds: 8 },
-  quick: { rooms: 20, perRoom: 10, events: 300, warmUpMs: 500, seconds: 2 },
+  quick: { rooms: 20, perRoom: 10, events: 400, warmUpMs: 1_000, seconds: 2 },
 } as const;
 
 export const httpReceipts: Trial = {
