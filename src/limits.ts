@@ -76,8 +76,15 @@ export const PUBLISH_RETRY_MS_MAX = 5_000;
 export const PENDING_CHANGES_MAX = 65_536;
 export const PENDING_CHANGES_RESUME = 8_192;
 
-/** Records that a partition asks the log for ahead of the fold. */
+/**
+ * Records that a process asks its logs for ahead of the fold, shared by its partitions, each with so many at least. They are
+ * on their way together, and a broker cuts a connection off for which more than 64 MiB wait.
+ */
 export const FETCH_RECORDS_MAX = 2_048;
+export const FETCH_RECORDS_MIN = 16;
+
+/** Messages that any other reader of a stream asks for ahead. */
+export const FETCH_MESSAGES_DEFAULT = 128;
 
 /** How long the streams keep what is published. */
 export const DELTAS_AGE_MS = 24 * 3_600_000;
@@ -97,6 +104,10 @@ export const DRAIN_MS_MAX = 10_000;
 /** Checkpoints are written so often, and after so many entries, whichever comes first. */
 export const CHECKPOINT_MS = 1_000;
 export const CHECKPOINT_ENTRIES = 50_000;
+
+/** How often a worker that catches up with its logs says how far it is: to a progress bar, and in its own log. */
+export const CATCH_UP_TELL_MS = 200;
+export const CATCH_UP_LOG_MS = 10_000;
 
 /** The longest that a timer of Node waits. */
 export const TIMER_MS_MAX = 2_147_483_647;
@@ -339,3 +350,6 @@ export const BUS_RETRY_MS_MAX = 2_000;
 /** A consumer whose broker is gone is noticed after two missed heartbeats, and made anew after the other at the latest. */
 export const CONSUMER_HEARTBEAT_MS = 1_000;
 export const CONSUMER_EXPIRES_MS = 2_000;
+
+/** A consumer that nobody asks for so long is removed by the broker. */
+export const CONSUMER_IDLE_MS = 10_000;

@@ -1,9 +1,10 @@
 /** Reads what the federation stream has for one destination, from a sequence on. */
-import { type ConsumerMessages, DeliverPolicy, type NatsConnection } from "nats";
+import type { NatsConnection } from "nats";
 import { FEDERATION_FETCH_MAX } from "../limits.ts";
 import type { ServerName } from "../matrix/ids.ts";
 import type { ReceiptEdu } from "../matrix/receipt-edu.ts";
 import { decode } from "./codec.ts";
+import { StreamReader } from "./stream-reader.ts";
 import { FEDERATION_STREAM, federationSubject } from "./subjects.ts";
 
 interface FederationReaderOptions {
@@ -17,35 +18,29 @@ interface FederationReaderOptions {
 export class FederationReader {
   /** Whether there was nothing to read at first. */
   readonly empty: boolean;
-  readonly #messages: ConsumerMessages;
+  readonly #reader: StreamReader;
 
-  private constructor(messages: ConsumerMessages, empty: boolean) {
-    this.#messages = messages;
+  private constructor(reader: StreamReader, empty: boolean) {
+    this.#reader = reader;
     this.empty = empty;
   }
 
   /** Begins; goes on with what is published, across lost connections, until it is closed. */
   static async open(nc: NatsConnection, { destination, from, onEdu }: FederationReaderOptions) {
-    const consumer = await nc.jetstream().consumers.get(FEDERATION_STREAM, {
-      filterSubjects: federationSubject(destination),
-      deliver_policy: DeliverPolicy.StartSequence,
-      opt_start_seq: from,
-    });
-    const { num_pending: waiting } = await consumer.info();
-    let next = from;
-    const messages = await consumer.consume({
-      max_messages: FEDERATION_FETCH_MAX,
-      callback: ({ data, seq, info }) => {
-        if (seq < next) return;
-        next = seq + 1;
+    const reader = new StreamReader(nc, {
+      stream: FEDERATION_STREAM,
+      subject: federationSubject(destination),
+      from,
+      ahead: FEDERATION_FETCH_MAX,
+      onMessage: ({ data, seq, info }) => {
         const { edu } = decode(data) as { readonly edu: ReceiptEdu };
         onEdu(edu, seq, info.pending === 0);
       },
     });
-    return new FederationReader(messages, waiting === 0);
+    return new FederationReader(reader, (await reader.opened) === 0);
   }
 
   close(): void {
-    this.#messages.stop();
+    this.#reader.close();
   }
 }

@@ -13,12 +13,10 @@
  *
  * A lease spares work. If two workers believe that they hold one, both publish the same deltas, and nothing else happens.
  */
-import { type ConsumerMessages, DeliverPolicy, headers, type JsMsg } from "nats";
+import { headers, type JsMsg } from "nats";
 import {
   ACK_TIMEOUT_MS,
   CLUSTER_READY_MS_MAX,
-  CONSUMER_EXPIRES_MS,
-  CONSUMER_HEARTBEAT_MS,
   LEASE_HOLD_MS,
   LEASE_RENEW_MS,
   LEASE_TICK_MS,
@@ -26,6 +24,7 @@ import {
 } from "../limits.ts";
 import { type Bus, isWrongLastSequence, translate } from "./connection.ts";
 import { untilReached } from "./retry.ts";
+import { StreamReader } from "./stream-reader.ts";
 import { LEASES_BUCKET } from "./subjects.ts";
 
 const V = 1;
@@ -93,7 +92,7 @@ export class Leases {
   readonly #options: LeasesOptions;
   readonly #entries = new Map<string, Entry>();
   readonly #held = new Map<number, Held>();
-  #messages: ConsumerMessages | undefined;
+  #reader: StreamReader | undefined;
   #timer: NodeJS.Timeout | undefined;
   #renewedAt = 0;
   #beating: Promise<void> | undefined;
@@ -123,32 +122,21 @@ export class Leases {
     const limit = AbortSignal.timeout(CLUSTER_READY_MS_MAX);
     const own = await untilReached(limit, () => this.#put(this.#workerKey, this.#heartbeat()));
     this.#renewedAt = performance.now();
-    const consumer = await nc.jetstream().consumers.get(STREAM, {
-      deliver_policy: DeliverPolicy.LastPerSubject,
-      filterSubjects: `${SUBJECTS}>`,
-    });
     const early: JsMsg[] = [];
     await new Promise<void>((resolve, reject) => {
-      consumer
-        .consume({
-          expires: CONSUMER_EXPIRES_MS,
-          idle_heartbeat: CONSUMER_HEARTBEAT_MS,
-          callback: (message) => {
-            if (this.#cameAt !== undefined) {
-              this.#received(message);
-              return;
-            }
-            early.push(message);
-            if (message.seq < own) return;
-            this.#cameAt = timeOf(message);
-            for (const each of early) this.#received(each, true);
-            resolve();
-          },
-        })
-        .then((messages) => {
-          this.#messages = messages;
-          if (this.#closed) messages.stop();
-        }, reject);
+      const onMessage = (message: JsMsg) => {
+        if (this.#cameAt !== undefined) {
+          this.#received(message);
+          return;
+        }
+        early.push(message);
+        if (message.seq < own) return;
+        this.#cameAt = timeOf(message);
+        for (const each of early) this.#received(each, true);
+        resolve();
+      };
+      this.#reader = new StreamReader(nc, { stream: STREAM, subject: `${SUBJECTS}>`, from: "latest", onMessage });
+      this.#reader.opened.catch(reject);
     });
     this.#timer = setInterval(() => this.#tick(), LEASE_TICK_MS);
   }
@@ -243,7 +231,7 @@ export class Leases {
   close(): void {
     this.#closed = true;
     clearInterval(this.#timer);
-    this.#messages?.stop();
+    this.#reader?.close();
   }
 
   get #workerKey(): string {

@@ -27,6 +27,7 @@ import {
   serverNames,
   someOf,
 } from "./options.ts";
+import { Progress } from "./progress.ts";
 import { wrongUsage } from "./rooms.ts";
 
 export function startCommand(): Command {
@@ -137,14 +138,16 @@ export function startCommand(): Command {
       const stopped = stopSignal();
       const { activeRooms: activeRoomsMax, idleMs, checkpointMs, checkpointEntries } = options;
       const memory = { activeRoomsMax, idleMs, checkpointMs, checkpointEntries };
+      const progress = new Progress("folding the log");
       const tidemark = await start({
         ...rest,
+        onProgress: progress.update,
         ...(inspect && { inspect: { access: { adminToken } } }),
         memory,
         serverNames,
         hsToken,
         log,
-      });
+      }).finally(() => progress.stop());
       process.stdout.write(`tidemark ready nats=${tidemark.natsUrl} http=${tidemark.httpUrl}\n`);
       const why = await Promise.race([stopped, tidemark.brokerLost.then(() => "broker lost" as const)]);
       log.info({ why }, "stopping");
