@@ -227,6 +227,9 @@ export const FILTERS_CACHED_MAX = 1_000;
 /** A gateway asks again which rooms a user is in after so long; joins and leaves that are published come at once. */
 export const USER_ROOMS_REFRESH_MS = 60_000;
 
+/** And after so long when a user asks for a room that they seem not to be in. */
+export const USER_ROOMS_REFRESH_MS_MIN = 1_000;
+
 /** A user without requests for so long is forgotten. */
 export const USER_IDLE_MS = 300_000;
 

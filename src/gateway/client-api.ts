@@ -58,7 +58,7 @@ export async function openClientApi({
       const { room } = request.params as { room: string };
       const id = param(roomId, "room_id", room);
       const { user } = device(request);
-      if ((users.ready(user) ?? (await users.get(user))).isJoined(id)) return id;
+      if (users.ready(user)?.isJoined(id) || (await users.isJoined(user, id))) return id;
       throw forbidden("You are not joined to this room");
     },
   };

@@ -28,7 +28,6 @@ export class Deadlines<T extends Timed> {
     if (this.#timer === undefined) {
       this.#visited = slotOf(performance.now());
       this.#timer = setInterval(() => this.#visit(), SLOT_MS);
-      this.#timer.unref();
     }
     const slot = Math.max(slotOf(at), this.#visited) + 1;
     item.slot = slot;

@@ -8,7 +8,7 @@ import type { Position } from "../../actors/entry.ts";
 import type { Delta, DeltaMark } from "../bus/delta-reader.ts";
 import { partitionOf } from "../bus/partition.ts";
 import type { Frontend } from "../frontend/frontend.ts";
-import { USER_IDLE_MS, USER_ROOMS_REFRESH_MS } from "../limits.ts";
+import { USER_IDLE_MS, USER_ROOMS_REFRESH_MS, USER_ROOMS_REFRESH_MS_MIN } from "../limits.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 import type { ReceiptContent } from "../matrix/receipt.ts";
 
@@ -120,10 +120,16 @@ export class OnlineUsers {
     return user;
   }
 
-  /** Asks again before the next answer. */
-  refresh(id: UserId): void {
-    const user = this.#users.get(id);
-    if (user !== undefined) user.loadedAt = Number.NEGATIVE_INFINITY;
+  /**
+   * Whether a user is joined to a room. Who seems not to be is asked about again, if that was not done just now: what a
+   * homeserver imports is told by no delta.
+   */
+  async isJoined(id: UserId, room: RoomId): Promise<boolean> {
+    const user = this.ready(id) ?? (await this.get(id));
+    if (user.isJoined(room)) return true;
+    if (performance.now() - user.loadedAt < USER_ROOMS_REFRESH_MS_MIN) return false;
+    user.loadedAt = Number.NEGATIVE_INFINITY;
+    return (await this.get(id)).isJoined(room);
   }
 
   /** Follows a delta, and wakes whom it concerns. */
@@ -168,16 +174,19 @@ export class OnlineUsers {
   async #load(user: OnlineUser): Promise<void> {
     const askedAt = performance.now();
     const { rooms } = await this.#frontend.query<RoomsAnswer>(user.id, { op: "rooms" });
+    let isNews = false;
     for (const [room, found] of Object.entries(rooms) as [RoomId, RoomsAnswer["rooms"][RoomId]][]) {
-      this.#setMembership(user, room, { ...found, sequence: undefined });
+      if (this.#setMembership(user, room, { ...found, sequence: undefined })) isNews = true;
     }
     user.loadedAt = askedAt;
+    if (isNews) user.wake();
   }
 
-  #setMembership(user: OnlineUser, room: RoomId, membership: Omit<Membership, "room" | "partition">): void {
+  /** Returns whether it is one that was not known. */
+  #setMembership(user: OnlineUser, room: RoomId, membership: Omit<Membership, "room" | "partition">): boolean {
     const known = user.rooms.get(room);
     if (known !== undefined && (known.position >= membership.position || known.membership === membership.membership)) {
-      return;
+      return false;
     }
     const partition = known?.partition ?? partitionOf(room, this.#frontend.partitions);
     user.rooms.set(room, { ...membership, room, partition });
@@ -185,6 +194,7 @@ export class OnlineUsers {
     const present = this.#inRoom.get(room) ?? new Set();
     if (membership.membership === "join") this.#inRoom.set(room, present.add(user));
     else this.#leave(user, room);
+    return true;
   }
 
   #leave(user: OnlineUser, room: RoomId): void {

@@ -4,23 +4,26 @@ import type { UserId } from "../matrix/ids.ts";
 interface RequestLimitOptions {
   readonly max: number;
   readonly windowMs: number;
+  /** ms, of a clock that never goes back. */
+  readonly now?: () => number;
 }
 
 export class RequestLimit {
   readonly #max: number;
   readonly #windowMs: number;
+  readonly #now: () => number;
   readonly #counts = new Map<UserId, number>();
-  /** `performance.now()` */
   #endsAt = Number.NEGATIVE_INFINITY;
 
-  constructor({ max, windowMs }: RequestLimitOptions) {
+  constructor({ max, windowMs, now = () => performance.now() }: RequestLimitOptions) {
     this.#max = max;
     this.#windowMs = windowMs;
+    this.#now = now;
   }
 
   /** Counts a request. Returns for how long the user has to wait, ms, when it is one too many. */
   take(user: UserId): number | undefined {
-    const now = performance.now();
+    const now = this.#now();
     if (now >= this.#endsAt) {
       this.#counts.clear();
       this.#endsAt = now + this.#windowMs;

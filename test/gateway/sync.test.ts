@@ -297,6 +297,24 @@ sync("a room that its homeserver tells Tidemark about is there once it is asked 
   );
 });
 
+sync(
+  "a room that is imported while its members are online comes as soon as one of their clients asks for it",
+  async () => {
+    await using tidemark = await startGateway({ standalone: false });
+    const { alice } = tidemark;
+    const room = "!imported:a.org";
+    const { next_batch: since } = await alice.sync();
+    const waiting = alice.sync({ since, timeout: 9_000 });
+    const content = { membership: "join" };
+    await tidemark.bus.sent("state", room, [
+      message("$a", { type: "m.room.member", state_key: ALICE, sender: ALICE, content }),
+    ]);
+    const asked = () => alice.ask("GET", `/v3/rooms/${enc(room)}/messages?dir=b`);
+    await eventually(async () => (await asked()).status === 200, "the room");
+    assert.equal(Object.keys((await waiting).rooms.join), [room]);
+  },
+);
+
 sync.run();
 
 const gateways = suite("several gateways");
