@@ -20,6 +20,7 @@ import { RecentDeltas } from "./recent-deltas.ts";
 import { RequestLimit } from "./request-limit.ts";
 import { standaloneRoutes } from "./standalone-routes.ts";
 import { Sync } from "./sync.ts";
+import { SyncNews } from "./sync-news.ts";
 import { syncRoutes } from "./sync-routes.ts";
 import type { Device, Tokens } from "./tokens.ts";
 
@@ -45,7 +46,7 @@ export async function openClientApi({
   const frontend = new Frontend(nc, partitions, { back: RECENT_DELTAS_READ });
   const users = new OnlineUsers(frontend);
   const recent = await followAll(frontend, users);
-  const sync = new Sync({ frontend, recent, users });
+  const sync = new Sync(users, new SyncNews(frontend, recent));
   const limit = new RequestLimit({ max: USER_REQUESTS_MAX, windowMs: USER_REQUESTS_WINDOW_MS });
   const device = (request: FastifyRequest) => request.device!;
   const api: Api = {

@@ -1,36 +1,14 @@
 /**
- * `GET /sync` (Matrix specification, "Syncing").
+ * `GET /sync` (Matrix specification, "Syncing"): when it is answered. `sync-news.ts` says with what.
  *
- *     token ──▶ each room: joined since?  ──▶ whole, from a snapshot
- *                          deltas here?   ──▶ what they say
- *                          otherwise      ──▶ what changed since the token's position, from a snapshot
- *           ──▶ nothing? wait for the first change, or the end of the time ──▶ again
+ *     news since the token? ──yes──▶ answered
+ *                           ──no───▶ wait for the first change, or the end of the time ──▶ again
  *
- * Where deltas say everything, which is nearly always, the answer is made in one go and without a promise: a change in
- * a room is told to all who wait for it.
- *
- * A snapshot may be ahead of the deltas. So the answer waits until the deltas of its events have come, and takes what else
- * they brought: the new token then says exactly what was shown, and no event is shown twice.
+ * A first sync, and one for the full state, are answered at once.
  */
-import { partitionOf } from "../bus/partition.ts";
-import type { Frontend } from "../frontend/frontend.ts";
-import { SETTLE_MS_MAX } from "../limits.ts";
-import type { MatrixEvent } from "../matrix/event.ts";
-import type { RoomId } from "../matrix/ids.ts";
-import { roomPasses } from "./filter.ts";
 import { LongPoll, LongPolls } from "./long-polls.ts";
-import type { Membership, OnlineUser, OnlineUsers, UnreadCounts } from "./online-users.ts";
-import type { RecentDeltas, RoomChanges } from "./recent-deltas.ts";
-import { type Reading, RoomReader } from "./room-reader.ts";
-import { type RoomNews, roomSection, type Viewer, wholeState } from "./room-section.ts";
-import { SharedSections, withCounts } from "./shared-sections.ts";
-import { encodeSyncToken, type SyncMark, type SyncToken } from "./sync-token.ts";
-
-export interface SyncRequest extends Viewer {
-  readonly since: SyncToken | undefined;
-  readonly timeoutMs: number;
-  readonly fullState: boolean;
-}
+import type { OnlineUser, OnlineUsers } from "./online-users.ts";
+import type { SyncNews, SyncRequest } from "./sync-news.ts";
 
 /** Where the answer goes: one of them is called, once. */
 export interface SyncListener {
@@ -39,48 +17,18 @@ export interface SyncListener {
   readonly failed: (error: unknown) => void;
 }
 
-interface SyncOptions {
-  readonly frontend: Frontend;
-  readonly recent: RecentDeltas;
-  readonly users: OnlineUsers;
+export interface SyncWait extends SyncRequest {
+  readonly timeoutMs: number;
 }
-
-/** What there is to tell. */
-interface Response {
-  /** A token. */
-  readonly next: string;
-  /** Members of an object, as JSON text. */
-  readonly join: readonly string[];
-  readonly invite: Record<string, unknown>;
-  readonly leave: Record<string, unknown>;
-}
-
-/** The user's rooms by what has to be done to show them. */
-interface Sorted {
-  /** Joined, and the deltas since the token are here. */
-  readonly covered: Membership[];
-  readonly readings: Reading[];
-  readonly left: RoomId[];
-  readonly invited: RoomId[];
-}
-
-/** A room's section, which lacks the unread counts. */
-interface Section {
-  readonly room: RoomId;
-  readonly text: string;
-}
-
-const NOTHING = { join: [], invite: {}, leave: {} };
-const LEFT = new Set(["leave", "ban"]);
 
 class Poll extends LongPoll {
-  readonly request: SyncRequest;
+  readonly request: SyncWait;
   readonly listener: SyncListener;
   readonly again: () => void;
   /** Neither answered nor given up. */
   isOpen = true;
 
-  constructor(polls: LongPolls, request: SyncRequest, listener: SyncListener, again: () => void) {
+  constructor(polls: LongPolls, request: SyncWait, listener: SyncListener, again: () => void) {
     super(polls, request.device, request.timeoutMs);
     this.request = request;
     this.listener = listener;
@@ -89,22 +37,17 @@ class Poll extends LongPoll {
 }
 
 export class Sync {
-  readonly #frontend: Frontend;
-  readonly #recent: RecentDeltas;
   readonly #users: OnlineUsers;
-  readonly #reader: RoomReader;
-  readonly #sections = new SharedSections();
+  readonly #news: SyncNews;
   readonly #polls = new LongPolls();
 
-  constructor({ frontend, recent, users }: SyncOptions) {
-    this.#frontend = frontend;
-    this.#recent = recent;
+  constructor(users: OnlineUsers, news: SyncNews) {
     this.#users = users;
-    this.#reader = new RoomReader(frontend);
+    this.#news = news;
   }
 
   /** Tells what changed for who asks, now or later. Returns how to give it up. */
-  answer(request: SyncRequest, listener: SyncListener): () => void {
+  answer(request: SyncWait, listener: SyncListener): () => void {
     const poll = new Poll(this.#polls, request, listener, () => this.#try(poll));
     const mayGather = this.#mayWait(poll) && this.#users.ready(request.device.user) !== undefined;
     if (mayGather && this.#polls.gathers(request.device)) this.#polls.gather(poll);
@@ -134,189 +77,25 @@ export class Sync {
   #tryFor(user: OnlineUser, poll: Poll): void {
     const { version } = user;
     try {
-      const response = this.#respond(user, poll.request);
-      if (response instanceof Promise) {
-        response.then((made) => this.#made(made, poll, { user, version })).catch(poll.listener.failed);
+      const news = this.#news.since(user, poll.request);
+      if (news instanceof Promise) {
+        news.then((body) => this.#made(body, poll, { user, version })).catch(poll.listener.failed);
       } else {
-        this.#made(response, poll, { user, version });
+        this.#made(news, poll, { user, version });
       }
     } catch (error) {
       poll.listener.failed(error);
     }
   }
 
-  #made(response: Response | undefined, poll: Poll, { user, version }: { user: OnlineUser; version: number }): void {
+  #made(body: string | undefined, poll: Poll, { user, version }: { user: OnlineUser; version: number }): void {
     if (!poll.isOpen) return;
-    if (response === undefined && this.#mayWait(poll)) {
+    if (body === undefined && this.#mayWait(poll)) {
       this.#polls.wait(poll, user, version);
       return;
     }
     poll.isOpen = false;
     this.#polls.answered(poll.device);
-    poll.listener.answered(bodyOf(response ?? { ...NOTHING, next: this.#next(user, poll.request.since) }));
+    poll.listener.answered(body ?? this.#news.none(user, poll.request));
   }
-
-  /** undefined when there is nothing to tell. A promise only where somebody has to be asked. */
-  #respond(user: OnlineUser, request: SyncRequest): Response | undefined | Promise<Response | undefined> {
-    const sorted = this.#sort(user, request);
-    if (sorted.readings.length + sorted.invited.length > 0 || request.fullState) {
-      return this.#respondFromWorkers(user, request, sorted);
-    }
-    const { since } = request;
-    const { left } = sorted;
-    const sections: Section[] = [];
-    for (const { room, partition } of sorted.covered) {
-      const changes = this.#recent.changes(room, user.id, since![partition]!.sequence);
-      const text = changes && this.#sections.of(changes, room, request);
-      if (text !== undefined) sections.push({ room, text });
-    }
-    if (sections.length + left.length === 0) return undefined;
-    const rest = {
-      next: this.#next(user, since),
-      invite: {},
-      leave: left.length === 0 ? {} : this.#leave(user, left, request),
-    };
-    const join = this.#counted(user, sections, request);
-    return join instanceof Promise ? join.then((texts) => ({ ...rest, join: texts })) : { ...rest, join };
-  }
-
-  async #respondFromWorkers(user: OnlineUser, request: SyncRequest, sorted: Sorted): Promise<Response | undefined> {
-    const { since, filter } = request;
-    const began = this.#recent.marks();
-    const { covered, readings, left, invited } = sorted;
-    const news = await this.#reader.news(readings, { user: user.id, filter });
-    const invite = await this.#reader.invites(invited, user.id);
-    const states = new Map<RoomId, MatrixEvent[]>();
-    if (request.fullState) for (const { room } of covered) states.set(room, await this.#reader.state(room, 0));
-    await this.#settled(news);
-    const next = this.#next(user, since);
-    for (const [room, found] of news) {
-      const changes = this.#recent.changes(room, user.id, began[this.#partitionOf(room)]!.sequence);
-      if (changes !== undefined) news.set(room, withChanges(found, changes));
-    }
-    for (const { room, partition } of covered) {
-      const changes = this.#recent.changes(room, user.id, since![partition]!.sequence);
-      const state = states.get(room);
-      if (state !== undefined) news.set(room, wholeState(state, changes));
-      else if (changes !== undefined) news.set(room, { ...changes, limited: false, state: [], whole: false });
-    }
-    const sections: Section[] = [];
-    for (const [room, found] of news) {
-      const section = roomSection(found, room, request);
-      if (section !== undefined) sections.push({ room, text: JSON.stringify(section) });
-    }
-    if (sections.length + left.length + invited.length === 0) return undefined;
-    return {
-      next,
-      join: await this.#counted(user, sections, request),
-      invite,
-      leave: this.#leave(user, left, request),
-    };
-  }
-
-  #sort(user: OnlineUser, { since, filter, fullState }: SyncRequest): Sorted {
-    const sorted: Sorted = { covered: [], readings: [], left: [], invited: [] };
-    for (const [room, membership] of user.rooms) {
-      if (!roomPasses(filter.room, room)) continue;
-      const { partition } = membership;
-      const from = since?.[partition];
-      const isNew = from === undefined || isAfter(membership, from);
-      if (membership.membership === "join") {
-        if (isNew) sorted.readings.push({ room, since: undefined, fullState: true });
-        else if (this.#recent.covers(partition, from)) sorted.covered.push(membership);
-        else sorted.readings.push({ room, since: from.published, fullState });
-      } else if (membership.membership === "invite" && isNew) {
-        sorted.invited.push(room);
-      } else if (LEFT.has(membership.membership) && isNew) {
-        if (from !== undefined || filter.room?.include_leave) sorted.left.push(room);
-      }
-    }
-    return sorted;
-  }
-
-  /** Where the client is to go on. A gateway that lags behind another doesn't take it back. */
-  #next({ newestMemberships }: OnlineUser, since: SyncToken | undefined): string {
-    const marks = this.#recent.marks();
-    if (since === undefined) return encodeSyncToken(marks, newestMemberships);
-    return encodeSyncToken(
-      marks.map((mark, partition) => {
-        const from = since[partition]!;
-        return from.sequence > mark.sequence && this.#recent.covers(partition, from) ? from : mark;
-      }),
-      newestMemberships.map((position, partition) => Math.max(position, since[partition]!.memberships)),
-    );
-  }
-
-  /** Rooms that the user has left: what happened until then, and nothing later. */
-  #leave(user: OnlineUser, left: readonly RoomId[], request: SyncRequest): Record<string, unknown> {
-    const sections = left.map((room) => {
-      const { partition, position: until } = user.rooms.get(room)!;
-      const from = request.since?.[partition];
-      const changes = from === undefined ? undefined : this.#recent.changes(room, user.id, from.sequence);
-      const events = (changes?.events ?? []).filter(({ unsigned }) => unsigned.order <= until);
-      const news = { events, receipts: [], limited: false, state: [], whole: true };
-      return [room, roomSection(news, room, request)!];
-    });
-    return Object.fromEntries(sections);
-  }
-
-  /** Sections with their unread counts, as members of an object. A promise only when counts have to be asked for. */
-  #counted(user: OnlineUser, sections: readonly Section[], { filter }: Viewer): string[] | Promise<string[]> {
-    const texts: string[] = [];
-    for (const { room, text } of sections) {
-      const counts = user.knownUnread(room);
-      if (counts !== undefined) texts.push(member(room, withCounts(text, counts, filter)));
-    }
-    if (texts.length === sections.length) return texts;
-    return Promise.all(
-      sections.map(async ({ room, text }) => {
-        const ask = () => this.#frontend.query<UnreadCounts>(room, { op: "unread", user_id: user.id });
-        return member(room, withCounts(text, await user.unread(room, ask), filter));
-      }),
-    );
-  }
-
-  /** Resolves when the deltas of all events that are shown have come. */
-  async #settled(news: ReadonlyMap<RoomId, RoomNews>): Promise<void> {
-    const deadline = performance.now() + SETTLE_MS_MAX;
-    for (const [room, { events }] of news) {
-      const newest = events.at(-1)?.unsigned.order;
-      if (newest === undefined) continue;
-      while (!this.#recent.hasEvents(this.#partitionOf(room), room, newest) && performance.now() < deadline) {
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
-    }
-  }
-
-  #partitionOf(room: RoomId): number {
-    return partitionOf(room, this.#frontend.partitions);
-  }
-}
-
-function member(room: RoomId, section: string): string {
-  return `${JSON.stringify(room)}:${section}`;
-}
-
-/** Whether a membership is newer than what a token knows. */
-function isAfter({ sequence, position }: Membership, from: SyncMark): boolean {
-  return sequence === undefined ? position > from.memberships : sequence > from.sequence;
-}
-
-/** News, and what came while they were read. */
-function withChanges(news: RoomNews, { events, receipts, fullyRead }: RoomChanges): RoomNews {
-  const newest = news.events.at(-1)?.unsigned.order ?? Number.NEGATIVE_INFINITY;
-  return {
-    ...news,
-    events: [...news.events, ...events.filter(({ unsigned }) => unsigned.order > newest)],
-    receipts: [...news.receipts, ...receipts],
-    fullyRead: fullyRead ?? news.fullyRead,
-  };
-}
-
-function bodyOf({ next, join, invite, leave }: Response): string {
-  return (
-    `{"next_batch":"${next}",` +
-    `"rooms":{"join":{${join.join(",")}},"invite":${JSON.stringify(invite)},"leave":${JSON.stringify(leave)}},` +
-    '"account_data":{"events":[]},"presence":{"events":[]},"to_device":{"events":[]}}'
-  );
 }
