@@ -228,6 +228,11 @@ sync("filters choose rooms, types, and whether there are receipts", async () => 
     messages.map(({ type }: Body) => type),
     ["m.room.message"],
   );
+  const byAlice = (await filtered({ timeline: { senders: [ALICE] } }))[room].timeline.events;
+  assert.ok(byAlice.length > 0 && byAlice.every(({ sender }: Body) => sender === ALICE));
+  const others = (await filtered({ timeline: { not_senders: [ALICE] } }))[room].timeline.events;
+  assert.ok(others.length > 0 && others.every(({ sender }: Body) => sender !== ALICE));
+  assert.equal((await filtered({ ephemeral: { types: ["m.*.x"] } }))[room].ephemeral.events, []);
   const { filter_id: id } = await bob.post(`/v3/user/${enc(BOB)}/filter`, { room: { rooms: [other] } });
   assert.equal(Object.keys((await bob.sync({ filter: id })).rooms.join), [other]);
   assert.equal(await bob.get(`/v3/user/${enc(BOB)}/filter/${id}`), { room: { rooms: [other] } });
