@@ -173,6 +173,9 @@ export const EVENTS_PAGE_DEFAULT = 10;
 /** Events that one page looks at for those that relate to another. */
 export const EVENTS_SCAN_MAX = 1_000;
 
+/** Orders of events, of all rooms together, that a worker keeps for those who page through histories. 8 bytes each. */
+export const EVENT_ORDERS_CACHED_MAX = 2_000_000;
+
 /** Events of one answer, as JSON, before it is cut: well below what the broker takes. */
 export const ANSWER_BYTES_MAX = 524_288;
 
@@ -223,8 +226,17 @@ export const SYNC_TIMELINE_DEFAULT = 10;
 /** No `/sync` waits longer. */
 export const SYNC_TIMEOUT_MS_MAX = 120_000;
 
+/** What changes so soon after a device was answered is gathered into its next answer. */
+export const SYNC_GATHER_MS = 50;
+
+/** Filters that a gateway need not parse again. */
+export const FILTERS_CACHED_MAX = 1_000;
+
 /** A gateway asks again which rooms a user is in after so long; joins and leaves that are published come at once. */
 export const USER_ROOMS_REFRESH_MS = 60_000;
+
+/** And after so long when a user asks for a room that they seem not to be in. */
+export const USER_ROOMS_REFRESH_MS_MIN = 1_000;
 
 /** A user without requests for so long is forgotten. */
 export const USER_IDLE_MS = 300_000;
