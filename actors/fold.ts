@@ -30,7 +30,7 @@ import {
 } from "./entry.ts";
 import type { EventInfo } from "./event-info.ts";
 import type { HeldReceipt } from "./held.ts";
-import type { Marker } from "./markers.ts";
+import { coveringMarker, inferredMarker, type Marker, type Markers, moveMarker, toldMarker } from "./markers.ts";
 import { type Room, stateKey } from "./room.ts";
 
 /** Raised whenever the same log would fold to another state: checkpoints of before are rebuilt. */
@@ -174,7 +174,9 @@ function foldState(room: Room, position: Position, event: MatrixEvent): void {
   } else if (event.type === "m.room.member" && typeof event.content.membership === "string") {
     const member = userId.safeParse(event.state_key);
     if (!member.success) return;
-    room.members.set(member.data, event.content.membership);
+    const { membership } = event.content;
+    // A change of a display name is none.
+    if (room.members.get(member.data) !== membership) room.members.set(member.data, membership);
     room.membershipKnown = true;
   }
 }
@@ -208,37 +210,41 @@ function judge(room: Room, position: Position, receipt: ReceiptEntry, info: Even
   if (thread === UNTOLD) return judgeUntold(room, position, receipt, info);
   if (thread !== null && thread !== info.thread) return WRONG_THREAD; // F6
 
-  const marker = room.markers.get(user, type, thread);
-  if (marker === undefined) {
-    const first: Marker = { user, type, thread, event: info.id, order: info.order, ts, position };
-    room.markers.add(first);
-    room.markers.dropInferred(first);
-    return { outcome: "advanced", marker: first, from: undefined, fromEvent: undefined };
-  }
-  if (info.order <= marker.order) return { outcome: "stale", marker }; // F7
-
-  const { order: from, event: fromEvent } = marker;
-  room.markers.move(marker, { event: info.id, order: info.order, ts, position });
-  room.markers.dropInferred(marker);
-  return { outcome: "advanced", marker, from, fromEvent };
+  const own = room.markers.of(user);
+  const standing = toldMarker(own, type, thread);
+  if (standing !== undefined && info.order <= standing.order) return { outcome: "stale", marker: standing }; // F7
+  const { id: event, order } = info;
+  return advance(room.markers, own, { standing, to: { user, type, thread, event, order, ts, position } });
 }
 
 /** A receipt whose thread was not told, as one in the thread of its event. */
 function judgeUntold(room: Room, position: Position, receipt: ReceiptEntry, info: EventInfo): Judgement {
   const [, user, type, , , ts] = receipt;
-  const covering = room.markers.covering(user, type, info);
+  const own = room.markers.of(user);
+  const covering = coveringMarker(own, type, info);
   if (covering !== undefined) return { outcome: "stale", marker: covering };
-
   const { id: event, thread, order } = info;
-  const marker = room.markers.getInferred(user, type, thread);
-  if (marker === undefined) {
-    const first: Marker = { user, type, thread, event, order, ts, position, inferred: true };
-    room.markers.add(first);
-    return { outcome: "advanced", marker: first, from: undefined, fromEvent: undefined };
+  const standing = inferredMarker(own, type, thread);
+  return advance(room.markers, own, {
+    standing,
+    to: { user, type, thread, event, order, ts, position, inferred: true },
+  });
+}
+
+/** Moves the marker that stands among a user's own, or sets a new one. */
+function advance(
+  markers: Markers,
+  own: readonly Marker[],
+  { standing, to }: { readonly standing: Marker | undefined; readonly to: Marker },
+): Moved {
+  if (standing === undefined) {
+    markers.put(own, to);
+    return { outcome: "advanced", marker: to, from: undefined, fromEvent: undefined };
   }
-  const { order: from, event: fromEvent } = marker;
-  room.markers.move(marker, { event, order, ts, position });
-  return { outcome: "advanced", marker, from, fromEvent };
+  const { order: from, event: fromEvent } = standing;
+  moveMarker(standing, to);
+  markers.put(own, standing);
+  return { outcome: "advanced", marker: standing, from, fromEvent };
 }
 
 function aclDenies(room: Room, origin: ServerName | null): boolean {

@@ -66,11 +66,11 @@ export class HeldReceipts {
     return waiting;
   }
 
-  /** What changed since the last time: receipts that are held, and positions at which none is any more. */
-  take(): readonly (readonly [Position, HeldReceipt | undefined])[] {
+  /** Hands out what changed since the last time: receipts that are held, and positions at which none is any more. */
+  take(each: (position: Position, held: HeldReceipt | undefined) => void): void {
     const changed = this.#changed;
     this.#changed = undefined;
-    return changed === undefined ? [] : Array.from(changed, (position) => [position, this.#all.get(position)] as const);
+    if (changed !== undefined) for (const position of changed) each(position, this.#all.get(position));
   }
 
   #change(position: Position): void {

@@ -39,10 +39,48 @@ function covers(marker: Marker, thread: ThreadId, order: Order): boolean {
   return (marker.thread === null || marker.thread === thread) && marker.order >= order;
 }
 
-export class Markers {
-  readonly rows: Table<UserId, Marker[]>;
+function isInferred({ inferred }: Marker): boolean {
+  return inferred === true;
+}
 
-  constructor(cold?: Rows<UserId, Marker[]>) {
+function supersedes(told: Marker, { inferred, type, thread, order }: Marker): boolean {
+  return inferred === true && type === told.type && covers(told, thread!, order);
+}
+
+/** Among a user's markers, the one of a type and thread whose thread was told. */
+export function toldMarker(own: readonly Marker[], type: ReceiptType, thread: ThreadId | null): Marker | undefined {
+  for (const marker of own) {
+    if (marker.thread === thread && marker.type === type && marker.inferred === undefined) return marker;
+  }
+  return undefined;
+}
+
+/** The inferred one of a type and thread. */
+export function inferredMarker(own: readonly Marker[], type: ReceiptType, thread: ThreadId): Marker | undefined {
+  return own.find((marker) => marker.inferred && marker.type === type && marker.thread === thread);
+}
+
+/** A marker of this type that says at least as much as one on an event of this thread and order. */
+export function coveringMarker(
+  own: readonly Marker[],
+  type: ReceiptType,
+  { thread, order }: { readonly thread: ThreadId; readonly order: Order },
+): Marker | undefined {
+  return own.find((marker) => marker.type === type && covers(marker, thread, order));
+}
+
+/** Moves a marker to another event. Whoever does says so to `Markers.put`. */
+export function moveMarker(marker: Marker, to: Pick<Marker, "event" | "order" | "ts" | "position">): void {
+  marker.event = to.event;
+  marker.order = to.order;
+  marker.ts = to.ts;
+  marker.position = to.position;
+}
+
+export class Markers {
+  readonly rows: Table<UserId, readonly Marker[]>;
+
+  constructor(cold?: Rows<UserId, readonly Marker[]>) {
     this.rows = new Table(cold);
   }
 
@@ -52,44 +90,17 @@ export class Markers {
 
   /** The one whose thread was told. */
   get(user: UserId, type: ReceiptType, thread: ThreadId | null): Marker | undefined {
-    for (const marker of this.of(user)) {
-      if (marker.thread === thread && marker.type === type && marker.inferred === undefined) return marker;
-    }
-    return undefined;
+    return toldMarker(this.of(user), type, thread);
   }
 
-  getInferred(user: UserId, type: ReceiptType, thread: ThreadId): Marker | undefined {
-    return this.of(user).find((marker) => marker.inferred && marker.type === type && marker.thread === thread);
-  }
-
-  /** A marker of this type that says at least as much as one on an event of this thread and order. */
-  covering(user: UserId, type: ReceiptType, { thread, order }: { thread: ThreadId; order: Order }): Marker | undefined {
-    return this.of(user).find((marker) => marker.type === type && covers(marker, thread, order));
-  }
-
-  /** Takes out the inferred markers that a marker whose thread was told has come to cover. */
-  dropInferred(told: Marker): void {
-    const markers = this.of(told.user);
-    if (!markers.some(({ inferred }) => inferred)) return;
-    const left = markers.filter(
-      ({ inferred, type, thread, order }) => !(inferred && type === told.type && covers(told, thread!, order)),
-    );
-    this.rows.set(told.user, left);
-  }
-
-  add(marker: Marker): void {
-    const markers = this.rows.get(marker.user) ?? [];
-    markers.push(marker);
-    this.rows.set(marker.user, markers);
-  }
-
-  /** Moves a marker to another event. */
-  move(marker: Marker, to: Pick<Marker, "event" | "order" | "ts" | "position">): void {
-    marker.event = to.event;
-    marker.order = to.order;
-    marker.ts = to.ts;
-    marker.position = to.position;
-    this.rows.set(marker.user, this.rows.get(marker.user)!);
+  /**
+   * Adds a marker to its user's, or says that it has moved. One whose thread was told takes the place of the inferred ones
+   * that it has come to cover. `own` is what `of` gave: looking it up again would cost more than all of this.
+   */
+  put(own: readonly Marker[], marker: Marker): void {
+    const left = marker.inferred || !own.some(isInferred) ? own : own.filter((other) => !supersedes(marker, other));
+    if (left === own && own.includes(marker)) this.rows.touch(marker.user);
+    else this.rows.set(marker.user, left.includes(marker) ? left : [...left, marker]);
   }
 
   *[Symbol.iterator](): Generator<Marker> {

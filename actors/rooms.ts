@@ -4,7 +4,7 @@
  * A room is activated by a record or a question, and passivated when it was not used for a while, or when too many are
  * active: the least recently used first. A room that changed since the last checkpoint has to stay until the next.
  */
-import { type ActorRefFrom, createActor } from "xstate";
+import { type ActorRefFrom, createActor, createEmptyActor } from "xstate";
 import type { RoomId } from "../src/matrix/ids.ts";
 import type { LogRecord } from "./entry.ts";
 import { Room } from "./room.ts";
@@ -36,6 +36,8 @@ interface ActiveRoom {
 
 export class Rooms {
   readonly #options: RoomsOptions;
+  /** The root of their actor system: one of its own would make an actor half as large again. */
+  readonly #root = createEmptyActor();
   /** The least recently used first. */
   readonly #active = new Map<RoomId, ActiveRoom>();
   /** Changed since the last checkpoint was taken. */
@@ -44,6 +46,7 @@ export class Rooms {
 
   constructor(options: RoomsOptions) {
     this.#options = options;
+    this.#root.start();
   }
 
   get active(): number {
@@ -118,7 +121,7 @@ export class Rooms {
 
   #activate(id: RoomId): ActiveRoom {
     const { store, folded, failed } = this.#options;
-    const actor = createActor(roomMachine, { input: { id, store, folded, failed } });
+    const actor = createActor(roomMachine, { parent: this.#root, input: { id, store, folded, failed } });
     actor.start();
     return { actor, usedAt: 0 };
   }

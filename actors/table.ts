@@ -32,11 +32,20 @@ export class Table<K, V> {
     return cold;
   }
 
-  /** Also says that a row which was read has been changed in place. */
   set(key: K, value: V): void {
     this.#hot.set(key, value);
+    this.touch(key);
+  }
+
+  /** Says that a row which was read just now has been changed in place. */
+  touch(key: K): void {
     this.#changed ??= new Set();
     this.#changed.add(key);
+  }
+
+  /** Whether a row has changed since the last `take`. */
+  isChanged(key: K): boolean {
+    return this.#changed?.has(key) ?? false;
   }
 
   /** All rows: the store's, and those that it doesn't have yet. */
@@ -57,12 +66,11 @@ export class Table<K, V> {
     }
   }
 
-  /** The rows that changed since the last time. They count as unstored until `kept`. */
-  take(): Iterable<readonly [K, V]> {
-    const taken = this.#changed;
-    this.#taken = taken;
+  /** Hands out the rows that changed since the last time. They count as unstored until `kept`. */
+  take(each: (key: K, value: V) => void): void {
+    this.#taken = this.#changed;
     this.#changed = undefined;
-    return taken === undefined ? [] : Array.from(taken, (key) => [key, this.#hot.get(key)!] as const);
+    if (this.#taken !== undefined) for (const key of this.#taken) each(key, this.#hot.get(key)!);
   }
 
   /** What was taken is stored. At most `hotMax` rows stay in memory, the latest to get there. */

@@ -7,7 +7,7 @@
  */
 import type { World } from "./world.ts";
 
-type Unit = "1/s" | "ms" | "µs" | "s" | "MiB" | "×";
+type Unit = "1/s" | "ms" | "µs" | "s" | "KiB" | "MiB" | "×";
 
 export interface Figure {
   /** Unique over all cases: what `--json` and ratios call it. */

@@ -51,6 +51,6 @@ function line(result: Result, width: number): string {
 }
 
 function number({ unit, ...values }: Result, which: "median" | "min" | "max"): string {
-  const digits = unit === "1/s" ? 0 : unit === "MiB" ? 1 : 2;
+  const digits = unit === "1/s" ? 0 : unit === "MiB" || unit === "KiB" ? 1 : 2;
   return values[which].toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }

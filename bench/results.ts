@@ -49,6 +49,8 @@ const TARGETS: readonly Target[] = [
   { id: "memory_1000000_VmRSS", max: 512 },
   { id: "delta_100000_to_100", max: 1.5 },
   { id: "delta_stored_100000_to_100", max: 1.5 },
+  { id: "http_receipts", min: 5_000 },
+  { id: "http_load_p99", max: 100 },
 ];
 
 export function results(cases: readonly Case[], rounds: readonly Round[]): Result[] {

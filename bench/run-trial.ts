@@ -9,7 +9,7 @@ const TRIAL_PROCESS = fileURLToPath(new URL("./trial-process.ts", import.meta.ur
 interface TrialOptions {
   readonly scale: Scale;
   readonly built: boolean;
-  /** Where the trial's process leaves a CPU profile. */
+  /** Where the trial's process, and Tidemark, leave CPU profiles. */
   readonly profile: string | undefined;
 }
 
@@ -17,7 +17,8 @@ interface TrialOptions {
 export async function runTrial(id: string, { scale, built, profile }: TrialOptions): Promise<readonly Measured[]> {
   const node = ["--max-semi-space-size=32", "--import", "tsx"];
   if (profile !== undefined) node.push("--cpu-prof", "--cpu-prof-dir", profile);
-  const child = spawn(process.execPath, [...node, TRIAL_PROCESS, id, scale, built ? "built" : "sources"], {
+  const args = [TRIAL_PROCESS, id, scale, built ? "built" : "sources", ...(profile === undefined ? [] : [profile])];
+  const child = spawn(process.execPath, [...node, ...args], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   let text = "";

@@ -14,6 +14,8 @@ export interface TrialContext {
   readonly dir: string;
   /** Tidemark as `npm run build` left it, not from its sources. */
   readonly built: boolean;
+  /** Where Tidemark leaves a CPU profile. */
+  readonly profile: string | undefined;
 }
 
 export interface Measured extends Figure {

@@ -76,8 +76,15 @@ export const PUBLISH_RETRY_MS_MAX = 5_000;
 export const PENDING_CHANGES_MAX = 65_536;
 export const PENDING_CHANGES_RESUME = 8_192;
 
-/** Records that a partition asks the log for ahead of the fold. */
+/**
+ * Records that a process asks its logs for ahead of the fold, shared by its partitions, each with so many at least. They are
+ * on their way together, and a broker cuts a connection off for which more than 64 MiB wait.
+ */
 export const FETCH_RECORDS_MAX = 2_048;
+export const FETCH_RECORDS_MIN = 16;
+
+/** Messages that any other reader of a stream asks for ahead. */
+export const FETCH_MESSAGES_DEFAULT = 128;
 
 /** How long the streams keep what is published. */
 export const DELTAS_AGE_MS = 24 * 3_600_000;
@@ -101,6 +108,10 @@ export const EXIT_MS_MAX = 1_000;
 export const CHECKPOINT_MS = 1_000;
 export const CHECKPOINT_ENTRIES = 50_000;
 
+/** How often a worker that catches up with its logs says how far it is: to a progress bar, and in its own log. */
+export const CATCH_UP_TELL_MS = 200;
+export const CATCH_UP_LOG_MS = 10_000;
+
 /** The longest that a timer of Node waits. */
 export const TIMER_MS_MAX = 2_147_483_647;
 
@@ -112,6 +123,12 @@ export const IDLE_MS = 300_000;
 
 /** Active rooms of a process; beyond it the least recently used are passivated. */
 export const ACTIVE_ROOMS_MAX = 10_000;
+
+/**
+ * How much the heap may grow over what was in use after a collection before the next one. V8 by itself lets it
+ * grow to four times as much where the machine has the memory.
+ */
+export const HEAP_GROWTH_PERCENT = 50;
 
 /* Federation. */
 
@@ -158,6 +175,9 @@ export const EVENTS_PAGE_DEFAULT = 10;
 
 /** Events that one page looks at for those that relate to another. */
 export const EVENTS_SCAN_MAX = 1_000;
+
+/** Orders of events, of all rooms together, that a worker keeps for those who page through histories. 8 bytes each. */
+export const EVENT_ORDERS_CACHED_MAX = 2_000_000;
 
 /** Events of one answer, as JSON, before it is cut: well below what the broker takes. */
 export const ANSWER_BYTES_MAX = 524_288;
@@ -209,8 +229,17 @@ export const SYNC_TIMELINE_DEFAULT = 10;
 /** No `/sync` waits longer. */
 export const SYNC_TIMEOUT_MS_MAX = 120_000;
 
+/** What changes so soon after a device was answered is gathered into its next answer. */
+export const SYNC_GATHER_MS = 50;
+
+/** Filters that a gateway need not parse again. */
+export const FILTERS_CACHED_MAX = 1_000;
+
 /** A gateway asks again which rooms a user is in after so long; joins and leaves that are published come at once. */
 export const USER_ROOMS_REFRESH_MS = 60_000;
+
+/** And after so long when a user asks for a room that they seem not to be in. */
+export const USER_ROOMS_REFRESH_MS_MIN = 1_000;
 
 /** A user without requests for so long is forgotten. */
 export const USER_IDLE_MS = 300_000;
@@ -335,3 +364,6 @@ export const BUS_RETRY_MS_MAX = 2_000;
 /** A consumer whose broker is gone is noticed after two missed heartbeats, and made anew after the other at the latest. */
 export const CONSUMER_HEARTBEAT_MS = 1_000;
 export const CONSUMER_EXPIRES_MS = 2_000;
+
+/** A consumer that nobody asks for so long is removed by the broker. */
+export const CONSUMER_IDLE_MS = 10_000;

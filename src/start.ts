@@ -52,6 +52,8 @@ export interface StartOptions {
   readonly standalone?: boolean;
   /** Serves the inspector, to whom it says: it shows private receipts. */
   readonly inspect?: Pick<InspectorOptions, "access" | "page">;
+  /** Told now and then, until the worker is live, how many records of its logs are folded, and how many there are. */
+  readonly onProgress?: (done: number, total: number) => void;
   readonly log: Logger;
 }
 
@@ -93,9 +95,17 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const partitions = await partitionsFor(nc, options);
     let worker: Worker | undefined;
     if (roles.has("worker")) {
-      const { data, serverNames = [], federationWindow: windowMs = FEDERATION_WINDOW_MS } = options;
+      const { data, serverNames = [], federationWindow: windowMs = FEDERATION_WINDOW_MS, onProgress } = options;
       const federation = { serverNames, windowMs };
-      worker = await Worker.start({ nc, partitions, data, federation, log, ...options.memory });
+      worker = await Worker.start({
+        nc,
+        partitions,
+        data,
+        federation,
+        log,
+        ...(onProgress !== undefined && { onProgress }),
+        ...options.memory,
+      });
       closing.push(() => worker!.drain());
       metrics.watch(worker, (partition) => lastSequence(nc, partition));
     }

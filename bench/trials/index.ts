@@ -3,9 +3,27 @@ import type { Trial } from "../trial.ts";
 import { activation } from "./activation.ts";
 import { delta } from "./delta.ts";
 import { foldTrial } from "./fold.ts";
+import { httpLoad } from "./http-load.ts";
+import { httpPolls } from "./http-polls.ts";
+import { httpReceipts } from "./http-receipts.ts";
+import { httpSync } from "./http-sync.ts";
 import { memory } from "./memory.ts";
 import { replay } from "./replay.ts";
 import { restart } from "./restart.ts";
+import { roomReplay } from "./room-replay.ts";
 import { unread } from "./unread.ts";
 
-export const TRIALS: readonly Trial[] = [foldTrial, replay, restart, activation, memory, delta, unread];
+export const TRIALS: readonly Trial[] = [
+  foldTrial,
+  replay,
+  roomReplay,
+  restart,
+  activation,
+  memory,
+  delta,
+  unread,
+  httpReceipts,
+  httpSync,
+  httpPolls,
+  httpLoad,
+];

@@ -2,13 +2,13 @@
  * Resident memory of a Tidemark process that has folded so many rooms, once it has settled. `RssFile` is, for the most
  * part, pages of the store that LMDB has mapped: the page cache's, which the kernel takes back when it needs them.
  */
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { connect } from "nats";
 import { startBroker } from "../../src/bus/broker/process.ts";
 import { makeLog } from "../entries.ts";
 import { startTidemark } from "../node-process.ts";
+import { type MemoryField, residentMemory } from "../resident-memory.ts";
 import type { Measured, Trial, TrialContext } from "../trial.ts";
 
 const ROOMS = { full: [10_000, 100_000, 1_000_000], quick: [2_000, 20_000] };
@@ -17,13 +17,12 @@ const POLL_MS = 500;
 /** Settled: within 1 % for so many polls. */
 const STILL_POLLS = 6;
 const POLLS_MAX = 60;
-const FIELDS = {
+const FIELDS: Record<MemoryField, string> = {
   VmRSS: "all",
   RssAnon: "its own (RssAnon)",
   RssFile: "mapped files (RssFile)",
   VmHWM: "peak",
-} as const;
-type Field = keyof typeof FIELDS;
+};
 
 export const memory: Trial = {
   id: "memory",
@@ -41,7 +40,7 @@ async function withRooms(rooms: number, { dir, built }: TrialContext): Promise<M
   await nc.close();
   await using tidemark = await startTidemark({ url: broker.url, data: join(dir, `data-${rooms}`), built });
   const settled = await settledMemory(tidemark.pid);
-  return (Object.keys(FIELDS) as Field[]).map((field) => ({
+  return (Object.keys(FIELDS) as MemoryField[]).map((field) => ({
     id: `memory_${rooms}_${field}`,
     title: `resident memory, ${rooms.toLocaleString("en")} rooms folded: ${FIELDS[field]}`,
     unit: "MiB",
@@ -49,7 +48,7 @@ async function withRooms(rooms: number, { dir, built }: TrialContext): Promise<M
   }));
 }
 
-async function settledMemory(pid: number): Promise<Record<Field, number>> {
+async function settledMemory(pid: number): Promise<Record<MemoryField, number>> {
   let last = await residentMemory(pid);
   for (let still = 0, polls = 0; still < STILL_POLLS && polls < POLLS_MAX; polls++) {
     await delay(POLL_MS);
@@ -62,15 +61,4 @@ async function settledMemory(pid: number): Promise<Record<Field, number>> {
     }
   }
   return residentMemory(pid);
-}
-
-async function residentMemory(pid: number): Promise<Record<Field, number>> {
-  const status = await readFile(`/proc/${pid}/status`, "utf8");
-  const mebibytes = (field: Field) => Number(new RegExp(`^${field}:\\s*(\\d+) kB$`, "m").exec(status)?.[1]) / 1_024;
-  return {
-    VmRSS: mebibytes("VmRSS"),
-    RssAnon: mebibytes("RssAnon"),
-    RssFile: mebibytes("RssFile"),
-    VmHWM: mebibytes("VmHWM"),
-  };
 }

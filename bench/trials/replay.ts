@@ -3,11 +3,12 @@
  * same streams, which decodes nothing. Both in this process, in turns. The log's deltas are long published.
  */
 import { join } from "node:path";
-import { connect, DeliverPolicy, type NatsConnection } from "nats";
+import { connect, type NatsConnection } from "nats";
 import { pino } from "pino";
 import { startBroker } from "../../src/bus/broker/process.ts";
 import { connectBus } from "../../src/bus/connection.ts";
 import { lastSequence } from "../../src/bus/log.ts";
+import { StreamReader } from "../../src/bus/stream-reader.ts";
 import { logStream } from "../../src/bus/subjects.ts";
 import { FEDERATION_WINDOW_MS, FETCH_RECORDS_MAX } from "../../src/limits.ts";
 import { Worker } from "../../src/worker/worker.ts";
@@ -70,25 +71,26 @@ async function timed(run: () => Promise<unknown>): Promise<number> {
 
 /** All streams at once, as a worker reads them. */
 async function consume(nc: NatsConnection, partitions: number): Promise<void> {
-  await Promise.all(Array.from({ length: partitions }, (_, partition) => consumeOne(nc, partition)));
+  const ahead = FETCH_RECORDS_MAX / partitions;
+  await Promise.all(Array.from({ length: partitions }, (_, partition) => consumeOne(nc, { partition, ahead })));
 }
 
-async function consumeOne(nc: NatsConnection, partition: number): Promise<void> {
+async function consumeOne(
+  nc: NatsConnection,
+  { partition, ahead }: { readonly partition: number; readonly ahead: number },
+): Promise<void> {
   const last = await lastSequence(nc, partition);
-  const consumer = await nc.jetstream().consumers.get(logStream(partition), {
-    deliver_policy: DeliverPolicy.StartSequence,
-    opt_start_seq: 1,
+  let reader: StreamReader | undefined;
+  await new Promise<void>((resolve, reject) => {
+    reader = new StreamReader(nc, {
+      stream: logStream(partition),
+      from: 1,
+      ahead,
+      onMessage: ({ sequence }) => {
+        if (sequence === last) resolve();
+      },
+    });
+    reader.opened.catch(reject);
   });
-  let ended: (() => void) | undefined;
-  const end = new Promise<void>((resolve) => {
-    ended = resolve;
-  });
-  const messages = await consumer.consume({
-    max_messages: FETCH_RECORDS_MAX,
-    callback: ({ seq }) => {
-      if (seq === last) ended?.();
-    },
-  });
-  await end;
-  messages.stop();
+  reader?.close();
 }

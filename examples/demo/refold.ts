@@ -63,9 +63,7 @@ async function readLog(nc: Bus, partition: number): Promise<RoomRecord[]> {
         for (const record of fetch) records.push(record);
         if (records.at(-1)!.record.sequence >= last) resolve();
       };
-      LogReader.open(nc, { partition, from: 1, onFetch, onError: reject }).then((opened) => {
-        reader = opened;
-      }, reject);
+      reader = new LogReader(nc, { partition, from: 1, ahead: 1_024, onFetch, onError: reject });
     });
   } finally {
     reader?.close();

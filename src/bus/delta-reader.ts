@@ -5,16 +5,16 @@
  * where it stopped, and a hole means one thing only: what was there is past the stream's retention. Whoever needs it
  * asks for a snapshot then.
  */
-import type { ConsumerMessages, JsMsg, NatsConnection } from "nats";
-import { DeliverPolicy } from "nats";
+import type { NatsConnection } from "nats";
 import type { Position } from "../../actors/entry.ts";
-import { CONSUMER_EXPIRES_MS, CONSUMER_HEARTBEAT_MS } from "../limits.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 import type { ReceiptEvent } from "../matrix/receipt.ts";
 import { decode } from "./codec.ts";
 import { translate } from "./connection.ts";
+import type { Delivered } from "./delivered.ts";
 import { publishedAt, publishedOf } from "./deltas.ts";
+import { StreamReader } from "./stream-reader.ts";
 import { deltaStream } from "./subjects.ts";
 
 interface Published {
@@ -69,23 +69,25 @@ interface DeltaReaderOptions {
 }
 
 export class DeltaReader {
-  readonly #nc: NatsConnection;
   readonly #options: DeltaReaderOptions;
-  #messages: ConsumerMessages | undefined;
-  #closed = false;
+  readonly #reader: StreamReader;
   #mark: DeltaMark;
   /** What was there at the start has been read. */
   readonly caughtUp: Promise<void>;
   readonly #reached: { readonly sequence: number; readonly resolve: () => void };
 
   private constructor(nc: NatsConnection, options: DeltaReaderOptions, from: DeltaMark, last: number) {
-    this.#nc = nc;
     this.#options = options;
     this.#mark = from;
     let resolve = () => {};
     this.caughtUp = new Promise((done) => (resolve = done));
     this.#reached = { sequence: last, resolve };
     if (from.sequence >= last) resolve();
+    this.#reader = new StreamReader(nc, {
+      stream: deltaStream(options.partition),
+      from: from.sequence + 1,
+      onMessage: (message) => this.#received(message),
+    });
   }
 
   /** Begins behind what is published now, or a little earlier. Throws `BUS_UNAVAILABLE` when the partition has no delta stream. */
@@ -101,7 +103,7 @@ export class DeltaReader {
         { sequence, published: await publishedAt(jsm, partition, sequence) },
         last,
       );
-      await reader.#open();
+      await reader.#reader.opened;
       return reader;
     } catch (error) {
       throw translate(error, `read the deltas of partition ${partition}`);
@@ -113,36 +115,21 @@ export class DeltaReader {
   }
 
   close(): void {
-    this.#closed = true;
-    this.#messages?.stop();
+    this.#reader.close();
   }
 
-  async #open(): Promise<void> {
-    const consumer = await this.#nc.jetstream().consumers.get(deltaStream(this.#options.partition), {
-      deliver_policy: DeliverPolicy.StartSequence,
-      opt_start_seq: this.#mark.sequence + 1,
-    });
-    this.#messages = await consumer.consume({
-      expires: CONSUMER_EXPIRES_MS,
-      idle_heartbeat: CONSUMER_HEARTBEAT_MS,
-      callback: (message) => this.#received(message),
-    });
-    if (this.#closed) this.#messages.stop();
-  }
-
-  #received(message: JsMsg): void {
-    if (this.#closed || message.seq <= this.#mark.sequence) return;
-    const lost = message.seq !== this.#mark.sequence + 1;
+  #received(message: Delivered): void {
+    const lost = message.sequence !== this.#mark.sequence + 1;
     this.#mark = {
-      sequence: message.seq,
+      sequence: message.sequence,
       published: Math.max(this.#mark.published, publishedOf(message.headers)),
     };
     if (lost) this.#options.onLost(this.#mark);
     this.#deliver(message);
-    if (message.seq >= this.#reached.sequence) this.#reached.resolve();
+    if (message.sequence >= this.#reached.sequence) this.#reached.resolve();
   }
 
-  #deliver(message: JsMsg): void {
+  #deliver(message: Delivered): void {
     const kind = kindOf(message.subject);
     if (kind === undefined) return;
     const delta = { ...(decode(message.data) as object), kind } as Delta;

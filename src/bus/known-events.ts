@@ -1,10 +1,11 @@
 /** Which of a room's events the log has: for whoever brings older ones. */
-import { type ConsumerMessages, DeliverPolicy, type JsMsg, type NatsConnection } from "nats";
+import type { NatsConnection } from "nats";
 import { BACKFILLED, LIVE, type LogRecord, type Order, positionOf } from "../../actors/entry.ts";
-import { FETCH_RECORDS_MAX } from "../limits.ts";
 import type { EventId, RoomId } from "../matrix/ids.ts";
 import { isNotFound, translate } from "./connection.ts";
+import type { Delivered } from "./delivered.ts";
 import { decodeRecord } from "./record.ts";
+import { StreamReader } from "./stream-reader.ts";
 import { logStream, logSubject } from "./subjects.ts";
 
 /** The event with the smallest order, from which history goes further back; undefined when the room has none. */
@@ -57,27 +58,21 @@ async function readRoom(
     throw error;
   });
   if (last === undefined) return;
-  const consumer = await nc.jetstream().consumers.get(stream, {
-    filterSubjects: subject,
-    deliver_policy: DeliverPolicy.StartSequence,
-    opt_start_seq: 1,
-  });
-  let messages: ConsumerMessages | undefined;
+  let reader: StreamReader | undefined;
   try {
     await new Promise<void>((resolve, reject) => {
-      const callback = ({ seq, data }: JsMsg) => {
+      const onMessage = ({ sequence, data }: Delivered) => {
         try {
-          if (seq <= last.seq) take(decodeRecord(seq, data));
-          if (seq >= last.seq) resolve();
+          if (sequence <= last.seq) take(decodeRecord(sequence, data));
+          if (sequence >= last.seq) resolve();
         } catch (error) {
           reject(error);
         }
       };
-      consumer.consume({ max_messages: FETCH_RECORDS_MAX, callback }).then((consuming) => {
-        messages = consuming;
-      }, reject);
+      reader = new StreamReader(nc, { stream, subject, from: 1, onMessage });
+      reader.opened.catch(reject);
     });
   } finally {
-    messages?.stop();
+    reader?.close();
   }
 }

@@ -14,34 +14,26 @@
  *
  * A lease spares work. If two workers believe that they hold one, both publish the same deltas, and nothing else happens.
  */
-import {
-  type ConsumerMessages,
-  DeliverPolicy,
-  headers,
-  type JetStreamPublishOptions,
-  type JsMsg,
-  type MsgHdrs,
-} from "nats";
+import { headers, type JetStreamPublishOptions, type MsgHdrs } from "nats";
 import type { Position } from "../../actors/entry.ts";
 import {
   ACK_TIMEOUT_MS,
   CLUSTER_READY_MS_MAX,
-  CONSUMER_EXPIRES_MS,
-  CONSUMER_HEARTBEAT_MS,
   LEASE_HOLD_MS,
   LEASE_RENEW_MS,
   LEASE_TICK_MS,
   LEASE_TTL_MS,
 } from "../limits.ts";
 import { type Bus, isWrongLastSequence, translate } from "./connection.ts";
+import type { Delivered } from "./delivered.ts";
 import { untilReached } from "./retry.ts";
+import { StreamReader } from "./stream-reader.ts";
 import { LEASES_BUCKET } from "./subjects.ts";
 
 const V = 1;
 const STREAM = `KV_${LEASES_BUCKET}`;
 const SUBJECTS = `$KV.${LEASES_BUCKET}.`;
 const OPERATION = "KV-Operation";
-const NANOS_PER_MS = 1_000_000;
 
 /** What a worker says of itself. */
 interface WorkerReport {
@@ -112,7 +104,7 @@ export class Leases {
   readonly #options: LeasesOptions;
   readonly #entries = new Map<string, Entry>();
   readonly #held = new Map<number, Held>();
-  #messages: ConsumerMessages | undefined;
+  #reader: StreamReader | undefined;
   #timer: NodeJS.Timeout | undefined;
   #renewedAt = 0;
   #beating: Promise<void> | undefined;
@@ -142,32 +134,21 @@ export class Leases {
     const limit = AbortSignal.timeout(CLUSTER_READY_MS_MAX);
     const own = await untilReached(limit, () => this.#put(this.#workerKey, this.#heartbeat()));
     this.#renewedAt = performance.now();
-    const consumer = await nc.jetstream().consumers.get(STREAM, {
-      deliver_policy: DeliverPolicy.LastPerSubject,
-      filterSubjects: `${SUBJECTS}>`,
-    });
-    const early: JsMsg[] = [];
+    const early: Delivered[] = [];
     await new Promise<void>((resolve, reject) => {
-      consumer
-        .consume({
-          expires: CONSUMER_EXPIRES_MS,
-          idle_heartbeat: CONSUMER_HEARTBEAT_MS,
-          callback: (message) => {
-            if (this.#cameAt !== undefined) {
-              this.#received(message);
-              return;
-            }
-            early.push(message);
-            if (message.seq < own) return;
-            this.#cameAt = timeOf(message);
-            for (const each of early) this.#received(each, true);
-            resolve();
-          },
-        })
-        .then((messages) => {
-          this.#messages = messages;
-          if (this.#closed) messages.stop();
-        }, reject);
+      const onMessage = (message: Delivered) => {
+        if (this.#cameAt !== undefined) {
+          this.#received(message);
+          return;
+        }
+        early.push(message);
+        if (message.sequence < own) return;
+        this.#cameAt = message.at;
+        for (const each of early) this.#received(each, true);
+        resolve();
+      };
+      this.#reader = new StreamReader(nc, { stream: STREAM, subject: `${SUBJECTS}>`, from: "latest", onMessage });
+      this.#reader.opened.catch(reject);
     });
     this.#timer = setInterval(() => this.#tick(), LEASE_TICK_MS);
   }
@@ -267,7 +248,7 @@ export class Leases {
   close(): void {
     this.#closed = true;
     clearInterval(this.#timer);
-    this.#messages?.stop();
+    this.#reader?.close();
   }
 
   get #workerKey(): string {
@@ -302,13 +283,13 @@ export class Leases {
     return (await this.#options.nc.jetstream().publish(SUBJECTS + key, payload, options)).seq;
   }
 
-  #received(message: JsMsg, early = false): void {
+  #received(message: Delivered, early = false): void {
     const key = message.subject.slice(SUBJECTS.length);
     const known = this.#entries.get(key);
-    if (known !== undefined && known.revision >= message.seq) return;
-    const ageMs = early ? Math.max(0, this.#cameAt! - timeOf(message)) : 0;
+    if (known !== undefined && known.revision >= message.sequence) return;
+    const ageMs = early ? Math.max(0, this.#cameAt! - message.at) : 0;
     this.#learn(key, {
-      revision: message.seq,
+      revision: message.sequence,
       ...contentOf(message.headers, message.data),
       since: performance.now() - ageMs,
       early,
@@ -394,9 +375,4 @@ function contentOf(header: MsgHdrs | undefined, data: Uint8Array): Pick<Entry, "
   const content = data.length === 0 ? undefined : JSON.parse(Buffer.from(data).toString());
   if (!header?.get(OPERATION)) return { value: content as Stored, published: undefined };
   return { value: undefined, published: (content as Released | undefined)?.published };
-}
-
-/** The broker's time of writing, ms since 1970. */
-function timeOf(message: JsMsg): number {
-  return message.info.timestampNanos / NANOS_PER_MS;
 }

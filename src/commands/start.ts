@@ -1,4 +1,5 @@
 /** `tidemark start`: runs until it is told to stop. */
+import { setFlagsFromString } from "node:v8";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError } from "../errors.ts";
 import { readHsToken } from "../homeserver/registration.ts";
@@ -11,6 +12,7 @@ import {
   EXIT_MS_MAX,
   FEDERATION_WINDOW_MS,
   FEDERATION_WINDOW_MS_MAX,
+  HEAP_GROWTH_PERCENT,
   IDLE_MS,
   PARTITIONS_MAX,
   REPLICAS_MAX,
@@ -28,6 +30,7 @@ import {
   serverNames,
   someOf,
 } from "./options.ts";
+import { Progress } from "./progress.ts";
 import { wrongUsage } from "./rooms.ts";
 
 export function startCommand(): Command {
@@ -136,16 +139,19 @@ export function startCommand(): Command {
       if (inspect && adminToken === undefined) wrongUsage("--inspect needs --admin-token <token>");
       const log = logger(options.logLevel);
       const stopped = stopSignal();
+      setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
       const { activeRooms: activeRoomsMax, idleMs, checkpointMs, checkpointEntries } = options;
       const memory = { activeRoomsMax, idleMs, checkpointMs, checkpointEntries };
+      const progress = new Progress("folding the log");
       const tidemark = await start({
         ...rest,
+        onProgress: progress.update,
         ...(inspect && { inspect: { access: { adminToken } } }),
         memory,
         serverNames,
         hsToken,
         log,
-      });
+      }).finally(() => progress.stop());
       process.stdout.write(`tidemark ready nats=${tidemark.natsUrl} http=${tidemark.httpUrl}\n`);
       const why = await Promise.race([stopped, tidemark.brokerLost.then(() => "broker lost" as const)]);
       log.info({ why }, "stopping");

@@ -9,7 +9,7 @@
  * client works it out the same way, from the event's relation and those of the events that it knows. An event that
  * relates to one which isn't known here counts as one of the main timeline until that one is.
  */
-import { type Marker, Markers } from "../../actors/markers.ts";
+import { type Marker, Markers, toldMarker } from "../../actors/markers.ts";
 import { UNREAD_COUNT_MAX } from "../limits.ts";
 import { countsAsUnread, type MatrixEvent, redactedBy, relationOf } from "../matrix/event.ts";
 import { type EventId, MAIN, type ThreadId, type UserId } from "../matrix/ids.ts";
@@ -188,9 +188,10 @@ export class ReadState {
 
   /** F7. A marker goes forward only. Those at events before the room's history all have order 0: the latest told stands. */
   #move(to: Marker): void {
-    const marker = this.markers.get(to.user, to.type as ReceiptType, to.thread);
+    const own = this.markers.of(to.user);
+    const marker = toldMarker(own, to.type as ReceiptType, to.thread);
     if (marker === undefined) {
-      this.markers.add(to);
+      this.markers.put(own, to);
     } else if (to.order >= marker.order) {
       marker.event = to.event;
       marker.order = to.order;

@@ -8,6 +8,13 @@ import type { RecentDeltas } from "./recent-deltas.ts";
 import type { Sync } from "./sync.ts";
 import type { Device } from "./tokens.ts";
 
+declare module "fastify" {
+  interface FastifyRequest {
+    /** Who asks. Only `Api.device` looks at it. */
+    device: Device | undefined;
+  }
+}
+
 export interface Api {
   readonly frontend: Frontend;
   readonly recent: RecentDeltas;

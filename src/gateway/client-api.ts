@@ -4,7 +4,6 @@
  * What a client is told comes from the bus, by deltas and queries. All that is kept here is a cache, so several gateways
  * run side by side, and a client may go from one to another at any time.
  */
-import rateLimit from "@fastify/rate-limit";
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from "fastify";
 import type { Bus } from "../bus/connection.ts";
 import { jsonFault } from "../bus/untrusted.ts";
@@ -18,8 +17,10 @@ import { badJson, forbidden, MatrixError, notJson, param } from "./matrix-error.
 import { OnlineUsers } from "./online-users.ts";
 import { receiptRoutes } from "./receipt-routes.ts";
 import { RecentDeltas } from "./recent-deltas.ts";
+import { RequestLimit } from "./request-limit.ts";
 import { standaloneRoutes } from "./standalone-routes.ts";
 import { Sync } from "./sync.ts";
+import { SyncNews } from "./sync-news.ts";
 import { syncRoutes } from "./sync-routes.ts";
 import type { Device, Tokens } from "./tokens.ts";
 
@@ -45,9 +46,9 @@ export async function openClientApi({
   const frontend = new Frontend(nc, partitions, { back: RECENT_DELTAS_READ });
   const users = new OnlineUsers(frontend);
   const recent = await followAll(frontend, users);
-  const sync = new Sync({ frontend, recent, users });
-  const devices = new WeakMap<FastifyRequest, Device>();
-  const device = (request: FastifyRequest) => devices.get(request)!;
+  const sync = new Sync(users, new SyncNews(frontend, recent));
+  const limit = new RequestLimit({ max: USER_REQUESTS_MAX, windowMs: USER_REQUESTS_WINDOW_MS });
+  const device = (request: FastifyRequest) => request.device!;
   const api: Api = {
     frontend,
     recent,
@@ -57,7 +58,8 @@ export async function openClientApi({
     joinedRoom: async (request) => {
       const { room } = request.params as { room: string };
       const id = param(roomId, "room_id", room);
-      if ((await users.get(device(request).user)).isJoined(id)) return id;
+      const { user } = device(request);
+      if (users.ready(user)?.isJoined(id) || (await users.isJoined(user, id))) return id;
       throw forbidden("You are not joined to this room");
     },
   };
@@ -67,15 +69,21 @@ export async function openClientApi({
     app.addHook("preClose", async () => sync.close());
     publicRoutes(app);
     await app.register(async (scope) => {
-      scope.addHook("onRequest", async (request) => {
-        devices.set(request, await authenticated(request, tokens));
-      });
-      await scope.register(rateLimit, {
-        hook: "preParsing",
-        max: USER_REQUESTS_MAX,
-        timeWindow: USER_REQUESTS_WINDOW_MS,
-        keyGenerator: (request) => device(request).user,
-        errorResponseBuilder: (_, { ttl }) => new MatrixError(429, "M_LIMIT_EXCEEDED", "Too many requests", ttl),
+      scope.decorateRequest("device");
+      scope.addHook("onRequest", (request, _reply, done) => {
+        const admit = (found: Device | undefined) => {
+          if (found === undefined) return done(unknownToken());
+          request.device = found;
+          const waitMs = limit.take(found.user);
+          done(
+            waitMs === undefined ? undefined : new MatrixError(429, "M_LIMIT_EXCEEDED", "Too many requests", waitMs),
+          );
+        };
+        const token = tokenOf(request);
+        const found = token === undefined ? undefined : tokens(token);
+        if (token === undefined) done(new MatrixError(401, "M_MISSING_TOKEN", "Missing access token"));
+        else if (found instanceof Promise) found.then(admit, done);
+        else admit(found);
       });
       for (const register of [syncRoutes, receiptRoutes, historyRoutes, accountRoutes]) register(scope, api);
       if (standalone) standaloneRoutes(scope, api);
@@ -111,17 +119,14 @@ async function followAll(frontend: Frontend, users: OnlineUsers): Promise<Recent
 }
 
 /** Matrix specification, "Using access tokens". */
-async function authenticated(request: FastifyRequest, tokens: Tokens): Promise<Device> {
-  const header = request.headers.authorization;
-  const { access_token: query } = request.query as { access_token?: unknown };
-  const token = header?.startsWith("Bearer ") ? header.slice("Bearer ".length) : query;
-  if (typeof token !== "string" || token === "") {
-    throw new MatrixError(401, "M_MISSING_TOKEN", "Missing access token");
-  }
-  const device = await tokens(token);
-  if (device === undefined) throw new MatrixError(401, "M_UNKNOWN_TOKEN", "Unrecognised access token");
-  return device;
+function tokenOf({ headers, query }: FastifyRequest): string | undefined {
+  const { authorization: header } = headers;
+  const { access_token: inQuery } = query as { access_token?: unknown };
+  const token = header?.startsWith("Bearer ") ? header.slice("Bearer ".length) : inQuery;
+  return typeof token === "string" && token !== "" ? token : undefined;
 }
+
+const unknownToken = () => new MatrixError(401, "M_UNKNOWN_TOKEN", "Unrecognised access token");
 
 /** Bodies are JSON, whatever their type says. */
 function takeJson(app: FastifyInstance): void {

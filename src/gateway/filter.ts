@@ -4,8 +4,9 @@
  * The id of a filter is the filter itself, packed: so every gateway knows every filter, and none has to be kept.
  */
 import { deflateRawSync, inflateRawSync } from "node:zlib";
+import { LRUCache } from "lru-cache";
 import * as z from "zod";
-import { FILTER_BYTES_MAX, TIMELINE_EVENTS_MAX } from "../limits.ts";
+import { FILTER_BYTES_MAX, FILTERS_CACHED_MAX, TIMELINE_EVENTS_MAX } from "../limits.ts";
 import { badJson, invalidParam, notFound } from "./matrix-error.ts";
 
 const names = z.array(z.string()).nullish();
@@ -61,9 +62,21 @@ export function filterOf(id: string): Filter {
   }
 }
 
-/** The `filter` parameter: a filter as JSON, or the id of one. */
+const NO_FILTER: Filter = {};
+const parsed = new LRUCache<string, Filter>({ max: FILTERS_CACHED_MAX });
+
+/** The `filter` parameter: a filter as JSON, or the id of one. The same text is the same object, so long as it is in use. */
 export function filterParam(text: string | undefined): Filter {
-  if (text === undefined || text === "") return {};
+  if (text === undefined || text === "") return NO_FILTER;
+  let found = parsed.get(text);
+  if (found === undefined) {
+    found = readFilter(text);
+    parsed.set(text, found);
+  }
+  return found;
+}
+
+function readFilter(text: string): Filter {
   if (!text.startsWith("{")) {
     try {
       return filterOf(text);

@@ -6,12 +6,15 @@
  */
 import type { Position } from "../../actors/entry.ts";
 import type { Delta, DeltaMark } from "../bus/delta-reader.ts";
+import { partitionOf } from "../bus/partition.ts";
 import type { Frontend } from "../frontend/frontend.ts";
-import { USER_IDLE_MS, USER_ROOMS_REFRESH_MS } from "../limits.ts";
+import { USER_IDLE_MS, USER_ROOMS_REFRESH_MS, USER_ROOMS_REFRESH_MS_MIN } from "../limits.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 import type { ReceiptContent } from "../matrix/receipt.ts";
 
 export interface Membership {
+  readonly room: RoomId;
+  readonly partition: number;
   readonly membership: string;
   /** The entry that changed it. */
   readonly position: Position;
@@ -39,14 +42,23 @@ export class OnlineUser {
   /** `performance.now()` */
   loadedAt = Number.NEGATIVE_INFINITY;
   usedAt = 0;
-  readonly #waiters = new Set<() => void>();
+  /** Who is to be told of the next change. */
+  readonly waiting = new Set<{ wake(): void }>();
+  /** By partition: the position of the newest membership. */
+  readonly newestMemberships: Position[];
 
-  constructor(id: UserId) {
+  constructor(id: UserId, partitions: number) {
     this.id = id;
+    this.newestMemberships = new Array(partitions).fill(0);
   }
 
   isJoined(room: RoomId): boolean {
     return this.rooms.get(room)?.membership === "join";
+  }
+
+  /** Unread counts of a room; undefined when they may have changed since they were asked for. */
+  knownUnread(room: RoomId): UnreadCounts | undefined {
+    return this.#unread.get(room);
   }
 
   /** Unread counts of a room, asked for when they may have changed. */
@@ -66,29 +78,9 @@ export class OnlineUser {
     else this.#unread.delete(room);
   }
 
-  get waits(): boolean {
-    return this.#waiters.size > 0;
-  }
-
-  /** Resolves at the first change after `version`, when the time is over, or when nobody waits any more. */
-  async changed(version: number, timeoutMs: number, gone: AbortSignal): Promise<void> {
-    if (this.version !== version || timeoutMs <= 0 || gone.aborted) return;
-    await new Promise<void>((resolve) => {
-      const done = () => {
-        clearTimeout(timer);
-        this.#waiters.delete(done);
-        gone.removeEventListener("abort", done);
-        resolve();
-      };
-      const timer = setTimeout(done, timeoutMs);
-      gone.addEventListener("abort", done);
-      this.#waiters.add(done);
-    });
-  }
-
   wake(): void {
     this.version++;
-    for (const waiter of [...this.#waiters]) waiter();
+    for (const waiter of [...this.waiting]) waiter.wake();
   }
 }
 
@@ -106,27 +98,38 @@ export class OnlineUsers {
     this.#timer.unref();
   }
 
+  /** A user whose rooms are known well enough; undefined when they have to be asked for. */
+  ready(id: UserId): OnlineUser | undefined {
+    const user = this.#users.get(id);
+    if (user === undefined) return undefined;
+    user.usedAt = performance.now();
+    return user.usedAt - user.loadedAt > USER_ROOMS_REFRESH_MS ? undefined : user;
+  }
+
   /** A user with their rooms. Throws when nobody can tell them. */
   async get(id: UserId): Promise<OnlineUser> {
-    let user = this.#users.get(id);
-    if (user === undefined) {
-      user = new OnlineUser(id);
-      this.#users.set(id, user);
-    }
+    const ready = this.ready(id);
+    if (ready !== undefined) return ready;
+    const user = this.#users.get(id) ?? new OnlineUser(id, this.#frontend.partitions);
+    this.#users.set(id, user);
     user.usedAt = performance.now();
-    if (user.usedAt - user.loadedAt > USER_ROOMS_REFRESH_MS) {
-      user.loading ??= this.#load(user).finally(() => {
-        user.loading = undefined;
-      });
-      await user.loading;
-    }
+    user.loading ??= this.#load(user).finally(() => {
+      user.loading = undefined;
+    });
+    await user.loading;
     return user;
   }
 
-  /** Asks again before the next answer. */
-  refresh(id: UserId): void {
-    const user = this.#users.get(id);
-    if (user !== undefined) user.loadedAt = Number.NEGATIVE_INFINITY;
+  /**
+   * Whether a user is joined to a room. Who seems not to be is asked about again, if that was not done just now: what a
+   * homeserver imports is told by no delta.
+   */
+  async isJoined(id: UserId, room: RoomId): Promise<boolean> {
+    const user = this.ready(id) ?? (await this.get(id));
+    if (user.isJoined(room)) return true;
+    if (performance.now() - user.loadedAt < USER_ROOMS_REFRESH_MS_MIN) return false;
+    user.loadedAt = Number.NEGATIVE_INFINITY;
+    return (await this.get(id)).isJoined(room);
   }
 
   /** Follows a delta, and wakes whom it concerns. */
@@ -144,7 +147,11 @@ export class OnlineUsers {
       if (type !== "m.room.member" || member === undefined || unsigned.order < 0) continue;
       const user = this.#users.get(member as UserId);
       if (user === undefined || typeof content.membership !== "string") continue;
-      this.#setMembership(user, delta.room_id, { membership: content.membership, position: unsigned.order, sequence });
+      this.#setMembership(user, delta.room_id, {
+        membership: content.membership,
+        position: unsigned.order,
+        sequence,
+      });
       this.#touch(user, delta.room_id, true);
     }
     for (const user of this.#inRoom.get(delta.room_id) ?? []) this.#touch(user, delta.room_id, true);
@@ -167,21 +174,27 @@ export class OnlineUsers {
   async #load(user: OnlineUser): Promise<void> {
     const askedAt = performance.now();
     const { rooms } = await this.#frontend.query<RoomsAnswer>(user.id, { op: "rooms" });
+    let isNews = false;
     for (const [room, found] of Object.entries(rooms) as [RoomId, RoomsAnswer["rooms"][RoomId]][]) {
-      this.#setMembership(user, room, { ...found, sequence: undefined });
+      if (this.#setMembership(user, room, { ...found, sequence: undefined })) isNews = true;
     }
     user.loadedAt = askedAt;
+    if (isNews) user.wake();
   }
 
-  #setMembership(user: OnlineUser, room: RoomId, membership: Membership): void {
+  /** Returns whether it is one that was not known. */
+  #setMembership(user: OnlineUser, room: RoomId, membership: Omit<Membership, "room" | "partition">): boolean {
     const known = user.rooms.get(room);
     if (known !== undefined && (known.position >= membership.position || known.membership === membership.membership)) {
-      return;
+      return false;
     }
-    user.rooms.set(room, membership);
+    const partition = known?.partition ?? partitionOf(room, this.#frontend.partitions);
+    user.rooms.set(room, { ...membership, room, partition });
+    user.newestMemberships[partition] = Math.max(user.newestMemberships[partition]!, membership.position);
     const present = this.#inRoom.get(room) ?? new Set();
     if (membership.membership === "join") this.#inRoom.set(room, present.add(user));
     else this.#leave(user, room);
+    return true;
   }
 
   #leave(user: OnlineUser, room: RoomId): void {
@@ -206,7 +219,7 @@ export class OnlineUsers {
   #forgetIdle(): void {
     const idleSince = performance.now() - USER_IDLE_MS;
     for (const [id, user] of this.#users) {
-      if (user.waits || user.usedAt > idleSince) continue;
+      if (user.waiting.size > 0 || user.usedAt > idleSince) continue;
       this.#users.delete(id);
       for (const room of user.rooms.keys()) this.#leave(user, room);
     }

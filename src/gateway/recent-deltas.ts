@@ -25,13 +25,15 @@ interface Item {
 /** What changed in a room for one user, oldest first. */
 export interface RoomChanges {
   /** Live events. */
-  readonly events: OrderedEvent[];
-  readonly receipts: ReceiptContent[];
-  fullyRead?: FullyRead;
+  readonly events: readonly OrderedEvent[];
+  readonly receipts: readonly ReceiptContent[];
+  readonly fullyRead?: FullyRead | undefined;
 }
 
 interface Room {
   readonly items: Item[];
+  /** What everybody may see of the items from a sequence on, until something is added. */
+  readonly shared: Map<number, RoomChanges>;
   /** Position of the newest events delta. */
   eventsAt: Position;
 }
@@ -77,10 +79,11 @@ export class RecentDeltas {
     };
     let room = this.#rooms.get(delta.room_id);
     if (room === undefined) {
-      room = { items: [], eventsAt: 0 };
+      room = { items: [], shared: new Map(), eventsAt: 0 };
       this.#rooms.set(delta.room_id, room);
     }
     room.items.push(item);
+    room.shared.clear();
     if (delta.kind === "events") {
       room.eventsAt = Math.max(room.eventsAt, delta.position);
       redact(room, delta);
@@ -105,18 +108,28 @@ export class RecentDeltas {
     return position <= this.#partitions[partition]!.mark.published || position <= (room?.eventsAt ?? 0);
   }
 
-  /** What changed in a room after a sequence, as a user may see it; undefined when nothing did. */
+  /**
+   * What changed in a room after a sequence, as a user may see it; undefined when nothing did. Users who may see the same are
+   * given the same object, so that what is made of it can be shared as well.
+   */
   changes(id: RoomId, user: UserId, after: number): RoomChanges | undefined {
-    const items = this.#rooms.get(id)?.items;
-    if (items === undefined || items.at(-1)!.sequence <= after) return undefined;
+    const room = this.#rooms.get(id);
+    if (room === undefined || room.items.at(-1)!.sequence <= after) return undefined;
+    const { items, shared } = room;
+    let hasOwn = false;
+    let firstPublic: number | undefined;
     let first = items.length;
-    while (first > 0 && items[first - 1]!.sequence > after) first--;
-    const changes: RoomChanges = { events: [], receipts: [] };
-    for (const item of items.slice(first)) {
-      if (item.user !== undefined && item.user !== user) continue;
-      if (item.events !== undefined) changes.events.push(...item.events);
-      if (item.receipts !== undefined) changes.receipts.push(item.receipts);
-      if (item.fullyRead !== undefined) changes.fullyRead = item.fullyRead;
+    for (; first > 0 && items[first - 1]!.sequence > after; first--) {
+      const item = items[first - 1]!;
+      if (item.user === undefined) firstPublic = item.sequence;
+      else if (item.user === user) hasOwn = true;
+    }
+    if (hasOwn) return changesOf(items.slice(first).filter((item) => item.user === undefined || item.user === user));
+    if (firstPublic === undefined) return undefined;
+    let changes = shared.get(firstPublic);
+    if (changes === undefined) {
+      changes = changesOf(items.slice(first).filter((item) => item.user === undefined));
+      shared.set(firstPublic, changes);
     }
     return changes;
   }
@@ -131,9 +144,18 @@ export class RecentDeltas {
       from.floor = Math.max(from.floor, item.sequence);
       const room = this.#rooms.get(item.room);
       room?.items.shift();
+      room?.shared.clear();
       if (room?.items.length === 0) this.#rooms.delete(item.room);
     }
   }
+}
+
+function changesOf(items: readonly Item[]): RoomChanges {
+  return {
+    events: items.flatMap(({ events }) => events ?? []),
+    receipts: items.flatMap(({ receipts }) => receipts ?? []),
+    fullyRead: items.findLast((item) => item.fullyRead !== undefined)?.fullyRead,
+  };
 }
 
 /** F11. Content that was taken back is not shown again. */

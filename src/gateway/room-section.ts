@@ -19,9 +19,9 @@ export interface Viewer {
 /** What a room is to show, before filters. */
 export interface RoomNews extends RoomChanges {
   /** Whether events before these, since the client's token, are left out. */
-  limited: boolean;
+  readonly limited: boolean;
   /** State that the timeline's events don't tell. */
-  readonly state: MatrixEvent[];
+  readonly state: readonly MatrixEvent[];
   /** The room is shown from its beginning, not from a token. */
   readonly whole: boolean;
 }
@@ -31,7 +31,7 @@ export function newsOf(pages: readonly RoomSnapshot[], state: readonly MatrixEve
   const { timeline, limited = false, private: own, fully_read: fullyRead } = pages[0]!;
   const inTimeline = new Set(timeline.map(({ event_id }) => event_id));
   return {
-    events: [...timeline],
+    events: timeline,
     receipts: [...pages.map(({ receipts }) => receipts), own ?? {}],
     ...(fullyRead !== undefined && { fullyRead }),
     limited,

@@ -24,16 +24,19 @@ export function cutOffSlowReaders(app: FastifyInstance, slowMs: number): void {
     }
     return found;
   };
-  app.addHook("onRequest", async ({ raw: { socket } }) => {
+  app.addHook("onRequest", ({ raw: { socket } }, _reply, done) => {
     of(socket).requests++;
+    done();
   });
-  app.addHook("onSend", async ({ raw: { socket } }) => {
+  app.addHook("onSend", ({ raw: { socket } }, _reply, _payload, done) => {
     if (++of(socket).answers === 1) socket.setTimeout(slowMs);
+    done();
   });
-  app.addHook("onResponse", async ({ raw: { socket } }) => {
+  app.addHook("onResponse", ({ raw: { socket } }, _reply, done) => {
     const left = of(socket);
     left.requests--;
     left.answers--;
     if (left.answers === 0) socket.setTimeout(left.requests === 0 ? app.server.keepAliveTimeout : 0);
+    done();
   });
 }

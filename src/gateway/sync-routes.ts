@@ -15,20 +15,20 @@ const timeout = z.coerce
 const flag = z.enum(["true", "false"], { error: "must be true or false" }).optional();
 
 export function syncRoutes(app: FastifyInstance, { frontend, device, sync }: Api): void {
-  app.get("/_matrix/client/v3/sync", async (request) => {
+  app.get("/_matrix/client/v3/sync", (request, reply) => {
     const query = request.query as Record<string, unknown>;
     const since = param(text, "since", query.since);
-    const gone = new AbortController();
-    request.raw.once("close", () => gone.abort());
-    return sync.answer(
-      {
-        device: device(request),
-        since: since === undefined ? undefined : decodeSyncToken(since, frontend.partitions),
-        timeoutMs: param(timeout, "timeout", query.timeout ?? 0),
-        filter: filterParam(param(text, "filter", query.filter)),
-        fullState: param(flag, "full_state", query.full_state) === "true",
-      },
-      gone.signal,
-    );
+    const wanted = {
+      device: device(request),
+      since: since === undefined ? undefined : decodeSyncToken(since, frontend.partitions),
+      timeoutMs: param(timeout, "timeout", query.timeout ?? 0),
+      filter: filterParam(param(text, "filter", query.filter)),
+      fullState: param(flag, "full_state", query.full_state) === "true",
+    };
+    const giveUp = sync.answer(wanted, {
+      answered: (body) => void reply.header("content-type", "application/json; charset=utf-8").send(body),
+      failed: (error) => void reply.send(error),
+    });
+    reply.raw.once("close", giveUp);
   });
 }

@@ -19,27 +19,65 @@ export interface SyncMark extends DeltaMark {
 
 export type SyncToken = readonly SyncMark[];
 
+const BASE = 36;
+const DIGITS = 10;
+const DIGIT_0 = 48;
+const LETTER_A = 97;
+const DOT = 46;
+const UNDERSCORE = 95;
 const FORM = /^t[0-9a-z]+(?:\.[0-9a-z]+){2}(?:_[0-9a-z]+(?:\.[0-9a-z]+){2})*$/;
 
-export function encodeSyncToken(token: SyncToken): string {
-  const marks = token.map(({ sequence, published, memberships }) =>
-    [sequence, published, memberships].map((number) => number.toString(36)).join("."),
-  );
-  return `t${marks.join("_")}`;
+/** Of the newest mark of a partition, which stands in thousands of tokens until the next delta comes. */
+const markTexts = new WeakMap<DeltaMark, string>();
+
+/** By partition: how far it was read, and the user's newest membership in it. */
+export function encodeSyncToken(marks: readonly DeltaMark[], memberships: readonly Position[]): string {
+  let text = "t";
+  for (let partition = 0; partition < marks.length; partition++) {
+    if (partition > 0) text += "_";
+    text += `${markText(marks[partition]!)}.${memberships[partition]!.toString(BASE)}`;
+  }
+  return text;
+}
+
+function markText(mark: DeltaMark): string {
+  let text = markTexts.get(mark);
+  if (text === undefined) {
+    text = `${mark.sequence.toString(BASE)}.${mark.published.toString(BASE)}`;
+    markTexts.set(mark, text);
+  }
+  return text;
 }
 
 /** Throws `M_INVALID_PARAM` for what no Tidemark of these partitions made. */
 export function decodeSyncToken(text: string, partitions: number): SyncToken {
-  const token = FORM.test(text) ? text.slice(1).split("_").map(parseMark) : [];
+  const token = FORM.test(text) ? parseMarks(text) : [];
   if (token.length === partitions && token.every(isMark)) return token;
   throw invalidParam("since: is no token of this server");
 }
 
-function parseMark(text: string): SyncMark {
-  const [sequence = Number.NaN, published = Number.NaN, memberships = Number.NaN] = text
-    .split(".")
-    .map((digits) => Number.parseInt(digits, 36));
-  return { sequence, published, memberships };
+/** Of a text that has the form. */
+function parseMarks(text: string): SyncMark[] {
+  const marks: SyncMark[] = [];
+  let sequence = 0;
+  let published = 0;
+  let number = 0;
+  let dots = 0;
+  for (let at = 1; at <= text.length; at++) {
+    const code = at === text.length ? UNDERSCORE : text.charCodeAt(at);
+    if (code === DOT) {
+      if (dots++ === 0) sequence = number;
+      else published = number;
+      number = 0;
+    } else if (code === UNDERSCORE) {
+      marks.push({ sequence, published, memberships: number });
+      number = 0;
+      dots = 0;
+    } else {
+      number = number * BASE + (code < LETTER_A ? code - DIGIT_0 : code - LETTER_A + DIGITS);
+    }
+  }
+  return marks;
 }
 
 function isMark({ sequence, published, memberships }: SyncMark): boolean {

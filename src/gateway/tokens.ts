@@ -15,8 +15,8 @@ export interface Device {
   readonly id: string | undefined;
 }
 
-/** undefined for a token that nobody has. */
-export type Tokens = (token: string) => Promise<Device | undefined>;
+/** undefined for a token that nobody has. A promise only where somebody has to be asked. */
+export type Tokens = (token: string) => Device | undefined | Promise<Device | undefined>;
 
 export interface TokenOptions {
   /** A JSON file: `{ "<token>": { "user_id", "device_id" } }`. */
@@ -29,7 +29,7 @@ export interface TokenOptions {
 export async function accessTokens({ users, whoami }: TokenOptions): Promise<Tokens> {
   const known = users === undefined ? new Map<string, Device>() : await fromFile(users);
   const ask = whoami === undefined ? undefined : fromHomeserver(whoami);
-  return async (token) => known.get(token) ?? ask?.(token);
+  return (token) => known.get(token) ?? ask?.(token);
 }
 
 async function fromFile(path: string): Promise<Map<string, Device>> {

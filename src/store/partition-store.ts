@@ -61,13 +61,16 @@ export interface Mark {
 export interface Checkpoint {
   readonly mark: Mark;
   readonly rooms: readonly Room[];
-  readonly writes: readonly Write[];
+  /** Without them, the rooms are as they are to be stored, and what changed is written from there: for a log that is folded again, that is half the collector's work. */
+  readonly writes?: readonly Write[];
 }
+
+/** A row; undefined removes it. */
+type Put = (table: TableName, key: Key, value: unknown) => void;
 
 interface Write {
   readonly table: TableName;
   readonly key: Key;
-  /** undefined: remove. */
   readonly value: unknown;
 }
 
@@ -192,10 +195,10 @@ export class PartitionStore implements RoomStore {
     for (const { key, value } of rows) yield [(key as [UserId, RoomId])[1], value as MembershipRow];
   }
 
-  /** Takes what changed in these rooms. Nothing is written yet; the rooms go on. */
+  /** Takes what changed in these rooms, for later. Nothing is written yet; the rooms go on. */
   take(rooms: readonly Room[], mark: Mark): Checkpoint {
     const writes: Write[] = [];
-    for (const room of rooms) this.#takeRoom(room, writes);
+    for (const room of rooms) this.#takeRoom(room, (table, key, value) => writes.push({ table, key, value }));
     return { mark, rooms, writes };
   }
 
@@ -207,10 +210,8 @@ export class PartitionStore implements RoomStore {
     try {
       this.#root.transactionSync(() => {
         if (this.#meta.get("owner") !== this.#owner) throw new Error("another process has taken this directory over");
-        for (const { table, key, value } of writes) {
-          if (value === undefined) this.#tables[table].removeSync(key);
-          else this.#tables[table].putSync(key, value);
-        }
+        if (writes === undefined) for (const room of rooms) this.#takeRoom(room, this.#put);
+        else for (const { table, key, value } of writes) this.#put(table, key, value);
         this.#meta.putSync("rooms", this.#nextNumber);
         this.#meta.putSync("mark", mark);
       }, COMMIT_FLAGS);
@@ -224,39 +225,33 @@ export class PartitionStore implements RoomStore {
     }
   }
 
+  readonly #put: Put = (table, key, value) => {
+    if (value === undefined) this.#tables[table].removeSync(key);
+    else this.#tables[table].putSync(key, value);
+  };
+
   async close(): Promise<void> {
     await this.#root.close();
   }
 
-  #takeRoom(room: Room, writes: Write[]): void {
+  #takeRoom(room: Room, put: Put): void {
     const number = this.#numberOf(room.id);
-    const { events, markers, members, redactions, held, unread } = room;
-    for (const [id, info] of events.take()) writes.push({ table: "events", key: [number, id], value: eventRow(info) });
-    for (const [user, list] of markers.rows.take()) {
-      writes.push({ table: "markers", key: [number, user], value: list.map(markerRow) });
-    }
-    for (const [user, membership] of members.take()) {
-      writes.push({ table: "members", key: [number, user], value: membership });
-      const position = room.state.get(stateKey("m.room.member", user)) ?? room.position;
+    const { events, markers, members, redactions, state, held, unread } = room;
+    events.take((id, info) => put("events", [number, id], eventRow(info)));
+    markers.rows.take((user, list) => put("markers", [number, user], list.map(markerRow)));
+    members.take((user, membership) => {
+      put("members", [number, user], membership);
+      const position = state.get(stateKey("m.room.member", user)) ?? room.position;
       const row: MembershipRow = [membership, position];
-      writes.push({ table: "memberships", key: [user, room.id], value: row });
-    }
-    for (const [target, redaction] of redactions.take()) {
-      writes.push({ table: "redactions", key: [number, target], value: redaction });
-    }
-    for (const [key, position] of room.state.take())
-      writes.push({ table: "state", key: [number, key], value: position });
-    for (const [position, receipt] of held.take()) {
-      writes.push({ table: "held", key: [number, position], value: receipt?.receipt });
-    }
+      put("memberships", [user, room.id], row);
+    });
+    redactions.take((target, redaction) => put("redactions", [number, target], redaction));
+    state.take((key, position) => put("state", [number, key], position));
+    held.take((position, receipt) => put("held", [number, position], receipt?.receipt));
     const { added, removed } = unread.take();
-    for (const { thread, order, sender } of added) {
-      writes.push({ table: "unread", key: [number, thread, order], value: sender });
-    }
-    for (const { thread, order } of removed) {
-      writes.push({ table: "unread", key: [number, thread, order], value: undefined });
-    }
-    writes.push({ table: "rooms", key: room.id, value: roomRow(number, room, held.size) });
+    for (const { thread, order, sender } of added) put("unread", [number, thread, order], sender);
+    for (const { thread, order } of removed) put("unread", [number, thread, order], undefined);
+    put("rooms", room.id, roomRow(number, room, held.size));
   }
 
   #numberOf(id: RoomId): number {

@@ -2,6 +2,7 @@
 import { indexOf, type Order, type Position, RECEIPT, sequenceOf } from "../../actors/entry.ts";
 import type { EventInfo } from "../../actors/event-info.ts";
 import type { Room } from "../../actors/room.ts";
+import type { RoomRecord } from "../../actors/rooms.ts";
 import type { Bus } from "../bus/connection.ts";
 import { readRecord } from "../bus/log.ts";
 import { TidemarkError } from "../errors.ts";
@@ -11,6 +12,8 @@ import type { EventId } from "../matrix/ids.ts";
 export class Bodies {
   readonly #nc: Bus;
   readonly #partition: number;
+  /** Records that are being read, so that many who ask at once, after a start say, share what they have in common. */
+  readonly #reading = new Map<number, Promise<RoomRecord | undefined>>();
 
   constructor(nc: Bus, partition: number) {
     this.#nc = nc;
@@ -67,7 +70,7 @@ export class Bodies {
 
   async #read(positions: readonly Position[]): Promise<Map<Position, MatrixEvent>> {
     const sequences = [...new Set(positions.map(sequenceOf))];
-    const records = await Promise.all(sequences.map((sequence) => readRecord(this.#nc, this.#partition, sequence)));
+    const records = await Promise.all(sequences.map((sequence) => this.#record(sequence)));
     const bySequence = new Map(sequences.map((sequence, i) => [sequence, records[i]]));
     const events = new Map<Position, MatrixEvent>();
     for (const position of positions) {
@@ -76,6 +79,15 @@ export class Bodies {
       events.set(position, entry[1]);
     }
     return events;
+  }
+
+  #record(sequence: number): Promise<RoomRecord | undefined> {
+    let reading = this.#reading.get(sequence);
+    if (reading === undefined) {
+      reading = readRecord(this.#nc, this.#partition, sequence).finally(() => this.#reading.delete(sequence));
+      this.#reading.set(sequence, reading);
+    }
+    return reading;
   }
 
   #missing(what: unknown): TidemarkError {

@@ -1,6 +1,7 @@
 /**
  * When a partition's checkpoints are written: at a fixed cadence, after many entries, when too many rooms are active,
- * and at the end.
+ * and at the end. While it catches up with its log the clock doesn't count: what a crash would cost is folded again as
+ * fast as it was, and a row that changes again and again is written less often.
  *
  *     due ──▶ take (what changed, at this sequence) ──▶ publishes through it acknowledged ──▶ commit ──▶ passivate
  *
@@ -18,6 +19,9 @@ interface CheckpointsOptions {
   readonly rooms: Rooms;
   /** Resolves when everything through a position is published; undefined when it is already. */
   readonly published: (through: Position) => Promise<void> | undefined;
+  /** What it has folded is stored, through a position. */
+  readonly stored: (through: Position) => void;
+  readonly catchingUp: () => boolean;
   readonly failed: (error: unknown) => void;
   readonly everyMs: number;
   readonly everyEntries: number;
@@ -34,8 +38,8 @@ export class Checkpoints {
     this.#options = options;
     // At a moment of its own, so that a process's partitions don't all write at once.
     this.#timer = setTimeout(() => {
-      this.#timer = setInterval(() => this.#begin(), options.everyMs);
-      this.#begin();
+      this.#timer = setInterval(() => this.#tick(), options.everyMs);
+      this.#tick();
     }, options.everyMs * Math.random());
   }
 
@@ -72,6 +76,10 @@ export class Checkpoints {
     clearInterval(this.#timer);
   }
 
+  #tick(): void {
+    if (!this.#options.catchingUp()) this.#begin();
+  }
+
   #begin(): void {
     if (this.#writing !== undefined) return;
     const { store, rooms, published } = this.#options;
@@ -82,12 +90,14 @@ export class Checkpoints {
     }
     this.#last = undefined;
     this.#entries = 0;
-    const checkpoint = store.take(rooms.takeChanged(), markOf(last));
-    const publishing = published(positionOf(last.record.sequence, ENTRIES_PER_RECORD_MAX - 1));
+    const changed = rooms.takeChanged();
+    const mark = markOf(last);
+    const publishing = published(lastOf(last.record.sequence));
     if (publishing === undefined) {
-      this.#commit(checkpoint);
+      this.#commit({ mark, rooms: changed });
       return;
     }
+    const checkpoint = store.take(changed, mark);
     this.#writing = publishing
       .then(() => this.#commit(checkpoint))
       .finally(() => {
@@ -97,12 +107,19 @@ export class Checkpoints {
 
   #commit(checkpoint: Checkpoint): void {
     try {
-      this.#options.store.commit(checkpoint);
-      this.#options.rooms.passivate();
+      const { store, rooms, stored } = this.#options;
+      store.commit(checkpoint);
+      stored(lastOf(checkpoint.mark.sequence));
+      rooms.passivate();
     } catch (error) {
       this.#options.failed(error);
     }
   }
+}
+
+/** The last position that a record can have. */
+function lastOf(sequence: number): Position {
+  return positionOf(sequence, ENTRIES_PER_RECORD_MAX - 1);
 }
 
 function markOf({ room, record }: RoomRecord): Mark {

@@ -11,7 +11,6 @@ import type { RoomRecord } from "../../actors/rooms.ts";
 import type { Bus, BusSubscription } from "../bus/connection.ts";
 import { LogReader } from "../bus/log.ts";
 import { onPublished } from "../bus/published.ts";
-import { untilReached } from "../bus/retry.ts";
 import { ENTRIES_PER_RECORD_MAX, STANDBY_RECORDS_MAX } from "../limits.ts";
 
 interface FollowerOptions {
@@ -21,6 +20,8 @@ interface FollowerOptions {
   readonly folded: number;
   /** Through which position the partition is published at least. */
   readonly published: Position;
+  /** Records that it asks the log for ahead. */
+  readonly ahead: number;
   readonly fold: (fetch: readonly RoomRecord[]) => void;
   /** Everything that the owner has published when it was first heard is folded. */
   readonly caughtUp: () => void;
@@ -35,7 +36,6 @@ export class Follower {
   #folded: number;
   #waiting: RoomRecord[] = [];
   #reader: LogReader | undefined;
-  #opening = false;
   #goal: Position | undefined;
 
   constructor(options: FollowerOptions) {
@@ -80,9 +80,8 @@ export class Follower {
   }
 
   #open(): void {
-    if (this.#opening || this.#stopped.signal.aborted) return;
-    this.#opening = true;
-    const { nc, partition, failed } = this.#options;
+    if (this.#stopped.signal.aborted) return;
+    const { nc, partition, ahead, failed } = this.#options;
     const onFetch = (fetch: RoomRecord[]) => {
       this.#waiting = this.#waiting.length === 0 ? fetch : this.#waiting.concat(fetch);
       this.#fold();
@@ -91,19 +90,7 @@ export class Follower {
       this.#reader?.close();
       this.#reader = undefined;
     };
-    untilReached(this.#stopped.signal, () =>
-      LogReader.open(nc, { partition, from: this.#folded + 1, onFetch, onError: failed }),
-    )
-      .then((reader) => {
-        this.#reader = reader;
-        if (this.#stopped.signal.aborted) reader.close();
-      })
-      .catch((error) => {
-        if (!this.#stopped.signal.aborted) failed(error);
-      })
-      .finally(() => {
-        this.#opening = false;
-      });
+    this.#reader = new LogReader(nc, { partition, from: this.#folded + 1, ahead, onFetch, onError: failed });
   }
 }
 

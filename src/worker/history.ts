@@ -12,6 +12,7 @@ import { ANSWER_BYTES_MAX, BODIES_AT_ONCE, EVENTS_PAGE_DEFAULT, EVENTS_SCAN_MAX 
 import { type MatrixEvent, type OrderedEvent, relationOf } from "../matrix/event.ts";
 import type { EventId } from "../matrix/ids.ts";
 import type { Bodies } from "./bodies.ts";
+import type { EventOrders } from "./event-orders.ts";
 
 interface EventsQuery {
   /** b: towards older events. */
@@ -32,12 +33,19 @@ interface Page<T> {
   readonly next?: number;
 }
 
+interface Sources {
+  readonly bodies: Bodies;
+  readonly orders: EventOrders;
+}
+
 /** History. `next` is the `from` to go on with. */
-export function eventPage(bodies: Bodies, room: Room, query: EventsQuery): Promise<Page<OrderedEvent>> {
+export function eventPage({ bodies, orders }: Sources, room: Room, query: EventsQuery): Promise<Page<OrderedEvent>> {
   const limit = query.limit ?? EVENTS_PAGE_DEFAULT;
-  return pageOf(ordersOf(room, query), {
+  const { dir, from, to, relates_to: target } = query;
+  const places = target === undefined ? orders.page(room, { dir, from, to, max: limit }) : related(room, target, query);
+  return pageOf(places, {
     limit,
-    scan: query.relates_to === undefined ? limit : EVENTS_SCAN_MAX,
+    scan: target === undefined ? limit : EVENTS_SCAN_MAX,
     read: (orders) => bodies.ofOrders(room, orders),
     wanted: (event) => relates(event, query),
   });
@@ -84,16 +92,15 @@ async function pageOf<T>(places: readonly number[], { limit, scan, read, wanted 
   return looked === places.length ? { events } : { events, next: places[looked - 1]! };
 }
 
-/** The orders of what may be on a page, in its direction. */
-function ordersOf(room: Room, query: EventsQuery): Order[] {
-  const { dir, from, to, relates_to: target } = query;
+/** The orders of what may relate to an event, in the page's direction. Looks at every event of the room. */
+function related(room: Room, target: EventId, { dir, from, to }: EventsQuery): Order[] {
   const ahead = dir === "b" ? (order: Order, than: Order) => order < than : (order: Order, than: Order) => order > than;
-  const thread = target === undefined ? undefined : room.events.get(target)?.thread;
+  const thread = room.events.get(target)?.thread;
   const orders: Order[] = [];
   for (const [id, info] of room.events) {
     if (from !== undefined && !ahead(info.order, from)) continue;
     if (to !== undefined && (info.order === to || ahead(info.order, to))) continue;
-    if (target !== undefined && (id === target || (info.thread !== target && info.thread !== thread))) continue;
+    if (id === target || (info.thread !== target && info.thread !== thread)) continue;
     orders.push(info.order);
   }
   return orders.sort((a, b) => (dir === "b" ? b - a : a - b));

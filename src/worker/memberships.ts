@@ -21,7 +21,7 @@ export interface StoredMemberships {
 
 export class Memberships {
   readonly #stored: StoredMemberships;
-  /** What changed since this process claimed the partition. */
+  /** What the store doesn't have yet. */
   readonly #changed = new Map<UserId, Map<RoomId, Membership>>();
 
   constructor(stored: StoredMemberships) {
@@ -35,6 +35,14 @@ export class Memberships {
     return rooms;
   }
 
+  /** The store has what changed through a position. */
+  stored(through: Position): void {
+    for (const [user, rooms] of this.#changed) {
+      for (const [room, { position }] of rooms) if (position <= through) rooms.delete(room);
+      if (rooms.size === 0) this.#changed.delete(user);
+    }
+  }
+
   /** Follows an entry that was just folded. */
   note(room: Room, position: Position, entry: Entry): void {
     if (entry[0] === RECEIPT) return;
@@ -42,7 +50,7 @@ export class Memberships {
     if (event.type !== "m.room.member" || event.state_key === undefined) return;
     const user = event.state_key as UserId;
     const membership = room.members.get(user);
-    if (membership === undefined) return;
+    if (membership === undefined || !room.members.isChanged(user)) return;
     let rooms = this.#changed.get(user);
     if (rooms === undefined) {
       rooms = new Map();

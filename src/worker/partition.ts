@@ -48,6 +48,8 @@ interface PartitionOptions {
   readonly now: () => number;
   /** This partition's share of the process's active rooms. */
   readonly activeRoomsMax: number;
+  /** This partition's share of the records that the process asks its logs for ahead. */
+  readonly ahead: number;
   readonly idleMs: number;
   readonly checkpointMs: number;
   readonly checkpointEntries: number;
@@ -78,6 +80,7 @@ export class Partition {
   #publisher: Publisher;
   #teller: PublishedTeller | undefined;
   #folded = 0;
+  #end = 0;
   #isWarm = false;
   #failure: unknown;
 
@@ -147,6 +150,11 @@ export class Partition {
     return this.#folded;
   }
 
+  /** Where its log ended when it began to fold it, as a sequence. */
+  get end(): number {
+    return this.#end;
+  }
+
   /** Why it failed. */
   get failure(): unknown {
     return this.#failure;
@@ -195,6 +203,8 @@ export class Partition {
       store,
       rooms,
       published: (through) => this.#publisher.published(through),
+      stored: (through) => memberships.stored(through),
+      catchingUp: () => this.state === "catchingUp",
       failed,
       everyMs: this.#options.checkpointMs,
       everyEntries: this.#options.checkpointEntries,
@@ -212,7 +222,7 @@ export class Partition {
 
   /** Folds what the owner has published, until the returned function is called. */
   #follow(send: (event: PartitionEvent) => void): () => void {
-    const { nc, partition, changed } = this.#options;
+    const { nc, partition, ahead, changed } = this.#options;
     const failed = (error: unknown) => send({ type: "FAIL", error });
     let follower: Follower | undefined;
     let stopped = false;
@@ -226,6 +236,7 @@ export class Partition {
         partition,
         folded: this.#folded,
         published,
+        ahead,
         fold: (fetch) => send({ type: "RECORDS", fetch }),
         caughtUp: () => {
           this.#isWarm = true;
@@ -286,42 +297,40 @@ export class Partition {
 
   /** Reads the log until it is told to stop. Pauses while the publisher or a checkpoint can't follow. */
   #read(send: (event: PartitionEvent) => void): () => void {
-    const { nc, partition } = this.#options;
+    const { nc, partition, ahead } = this.#options;
     const { checkpoints } = this.#opened!;
     const publisher = this.#publisher;
     let reader: LogReader | undefined;
     let stopped = false;
-    let goal: number | undefined;
+    let isBehind = false;
     const fail = (error: unknown) => {
       if (!stopped) send({ type: "FAIL", error });
     };
     const caughtUp = () => {
-      if (goal === undefined || this.#folded < goal) return;
-      goal = undefined;
+      if (!isBehind || this.#folded < this.#end) return;
+      isBehind = false;
       send({ type: "CAUGHT_UP" });
     };
-    const open = async () => {
+    const open = () => {
       const onFetch = (fetch: RoomRecord[]) => {
         send({ type: "RECORDS", fetch });
         caughtUp();
         if (publisher.overloaded || checkpoints.overloaded) void pause().catch(fail);
       };
-      reader = await untilReached(this.#ended.signal, () =>
-        LogReader.open(nc, { partition, from: this.#folded + 1, onFetch, onError: fail }),
-      );
-      if (stopped) reader.close();
+      reader = new LogReader(nc, { partition, from: this.#folded + 1, ahead, onFetch, onError: fail });
     };
     const pause = async () => {
       reader?.close();
       await Promise.all([publisher.relieved(), checkpoints.done()]);
-      if (!stopped) await open();
+      if (!stopped) open();
     };
 
     untilReached(this.#ended.signal, () => lastSequence(nc, partition))
       .then((last) => {
-        goal = last;
+        this.#end = last;
+        isBehind = true;
         caughtUp();
-        return open();
+        if (!stopped) open();
       })
       .catch(fail);
     return () => {

@@ -11,9 +11,17 @@ import { type Duty, dutyOf, ranking } from "../../actors/placement.ts";
 import { AckedPublisher } from "../bus/acked-publisher.ts";
 import type { Bus } from "../bus/connection.ts";
 import { LEASE_TIMES, Leases, type LeaseTimes, type StoredWorker } from "../bus/leases.ts";
-import { LogReader } from "../bus/log.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
-import { ACTIVE_ROOMS_MAX, CHECKPOINT_ENTRIES, CHECKPOINT_MS, IDLE_MS } from "../limits.ts";
+import {
+  ACTIVE_ROOMS_MAX,
+  CATCH_UP_LOG_MS,
+  CATCH_UP_TELL_MS,
+  CHECKPOINT_ENTRIES,
+  CHECKPOINT_MS,
+  FETCH_RECORDS_MAX,
+  FETCH_RECORDS_MIN,
+  IDLE_MS,
+} from "../limits.ts";
 import type { FederationOptions } from "./federation.ts";
 import { workerId } from "./identity.ts";
 import { Partition } from "./partition.ts";
@@ -38,6 +46,8 @@ interface WorkerOptions extends MemoryOptions {
   /** ms since 1970 */
   readonly now?: () => number;
   readonly leaseTimes?: LeaseTimes;
+  /** Told now and then, until it is live, how many records of its logs are folded, and how many there are. */
+  readonly onProgress?: (done: number, total: number) => void;
 }
 
 export interface WorkerCounts {
@@ -64,6 +74,7 @@ export class Worker {
   #draining = false;
   #superseded = false;
   #said = "";
+  #saidProgressAt = performance.now();
   #settled: (() => void) | undefined;
   /** What is counted since the process began. */
   readonly counts: WorkerCounts = { outcomes: new Map(), deltas: 0, leaseChanges: 0 };
@@ -111,7 +122,27 @@ export class Worker {
       superseded: () => this.#supersede(),
     });
     this.#changed();
-    await settled;
+    const timer = setInterval(() => this.#tellProgress(), CATCH_UP_TELL_MS);
+    try {
+      await settled;
+    } finally {
+      clearInterval(timer);
+    }
+    this.#tellProgress();
+  }
+
+  #tellProgress(): void {
+    let done = 0;
+    let total = 0;
+    for (const { folded, end } of this.#partitions.values()) {
+      done += Math.min(folded, end);
+      total += end;
+    }
+    this.#options.onProgress?.(done, total);
+    const now = performance.now();
+    if (now - this.#saidProgressAt < CATCH_UP_LOG_MS) return;
+    this.#saidProgressAt = now;
+    this.#options.log.info({ folded: done, records: total }, "folding the log");
   }
 
   /** Whether every partition is served, here or by another worker, as far as can be seen from here. */
@@ -135,7 +166,6 @@ export class Worker {
     await this.#leases?.leave();
     await Promise.all([...this.#partitions.keys()].map((partition) => this.#giveUp(partition)));
     await Promise.all(this.#closing.values());
-    await LogReader.settled(this.#options.nc);
     await this.#queries.close();
     this.#leases?.close();
     this.#acked.close();
@@ -218,6 +248,7 @@ export class Worker {
         log,
         now,
         activeRoomsMax: Math.ceil((this.#options.activeRoomsMax ?? ACTIVE_ROOMS_MAX) / count),
+        ahead: Math.max(FETCH_RECORDS_MIN, Math.floor(FETCH_RECORDS_MAX / count)),
         idleMs: this.#options.idleMs ?? IDLE_MS,
         checkpointMs: this.#options.checkpointMs ?? CHECKPOINT_MS,
         checkpointEntries: this.#options.checkpointEntries ?? CHECKPOINT_ENTRIES,
@@ -227,11 +258,14 @@ export class Worker {
   }
 
   #count(outcome: Outcome): void {
+    this.#add(outcome.outcome);
+    if (outcome.outcome === "ordered") for (const { judgement } of outcome.settled) this.#add(judgement.outcome);
+    else if (outcome.outcome === "held" && outcome.overflow !== undefined) this.#add("rejected");
+  }
+
+  #add(name: string): void {
     const { outcomes } = this.counts;
-    const add = (name: string) => outcomes.set(name, (outcomes.get(name) ?? 0) + 1);
-    add(outcome.outcome);
-    if (outcome.outcome === "ordered") for (const { judgement } of outcome.settled) add(judgement.outcome);
-    if (outcome.outcome === "held" && outcome.overflow !== undefined) add("rejected");
+    outcomes.set(name, (outcomes.get(name) ?? 0) + 1);
   }
 
   #claim(partition: number): void {

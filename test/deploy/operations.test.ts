@@ -4,7 +4,17 @@ import type { NatsConnection } from "nats";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { type CliProcess, runCli } from "../support/cli-process.ts";
-import { type Body, decoded, eventually, LIMIT_MS, message, pack, receipt, token } from "../support/harness.ts";
+import {
+  type Body,
+  CLUSTER_LIMIT_MS,
+  decoded,
+  eventually,
+  LIMIT_MS,
+  message,
+  pack,
+  receipt,
+  token,
+} from "../support/harness.ts";
 import { type NatsCluster, startNatsCluster, type User } from "../support/nats-cluster.ts";
 import { backUpStream, restoreStream, type StreamBackup } from "../support/stream-backup.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
@@ -117,10 +127,10 @@ operations("a server joins, takes a replica over, and one that is gone for good 
     }
     return names;
   };
-  await eventually(async () => (await metaPeers()).includes("nats-4"), "the new server takes part");
+  await eventually(async () => (await metaPeers()).includes("nats-4"), "the new server takes part", CLUSTER_LIMIT_MS);
   // `nats stream cluster peer-remove TIDEMARK_LOG_0 nats-1`, once the new server is known.
   assert.ok(await api(admin.nc, "$JS.API.STREAM.PEER.REMOVE.TIDEMARK_LOG_0", { peer: "nats-1" }));
-  await eventually(() => isMovedFrom("nats-1", "TIDEMARK_LOG_0").catch(() => false), "it has moved");
+  await eventually(() => isMovedFrom("nats-1", "TIDEMARK_LOG_0").catch(() => false), "it has moved", CLUSTER_LIMIT_MS);
 
   const gone = cluster.servers[0]!;
   gone.kill("SIGKILL");
@@ -129,9 +139,14 @@ operations("a server joins, takes a replica over, and one that is gone for good 
   await eventually(
     () => api(system.nc, "$JS.API.SERVER.REMOVE", { peer: gone.name }).catch(() => false),
     "the server is removed",
+    CLUSTER_LIMIT_MS,
   );
   for (const stream of ["TIDEMARK_LOG_0", "TIDEMARK_LOG_1", "TIDEMARK_DELTAS_0", "KV_tidemark_leases"]) {
-    await eventually(() => isMovedFrom(gone.name, stream).catch(() => false), `${stream} has three replicas again`);
+    await eventually(
+      () => isMovedFrom(gone.name, stream).catch(() => false),
+      `${stream} has three replicas again`,
+      CLUSTER_LIMIT_MS,
+    );
   }
   assert.equal(await looks(admin.nc), before);
 });

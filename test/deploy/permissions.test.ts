@@ -23,7 +23,7 @@ const READ_LOG = [
 const MAKE = ["$JS.API.STREAM.CREATE.MINE", "$KV.tidemark.partitions", "$KV.tidemark_leases.partition.0"];
 const TRANSACTIONS = ["$KV.tidemark_transactions.x", "$JS.API.STREAM.MSG.GET.KV_tidemark_transactions"];
 const CURSORS = ["$KV.tidemark_federation.b", "$JS.API.STREAM.MSG.GET.KV_tidemark_federation"];
-const DELTAS = [`tidemark.client.0.${ROOM}.receipts`, "tidemark.user.0.%40a:a.receipts", "tidemark.federation.b"];
+const DELTAS = [`tidemark.client.0.${ROOM}.receipts`, "tidemark.user.0.@a:a.receipts", "tidemark.federation.b"];
 const INBOXES: readonly User[] = ["homeserver", "ingress", "worker", "frontend", "gateway", "federation"];
 
 interface Rights {
@@ -109,7 +109,7 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
       // Beyond eight partitions, lines are added (docs/operations.md).
       "$JS.API.CONSUMER.CREATE.TIDEMARK_DELTAS_8.x",
     ],
-    subscribes: ["tidemark.client.>", "tidemark.user.*.%40a:a.receipts"],
+    subscribes: ["tidemark.client.>", "tidemark.user.*.@a:a.receipts"],
     subscribesNot: READER_NOT.subscribesNot,
   },
   gateway: {

@@ -66,6 +66,9 @@ history("a page's end leads on in either direction, without gap or overlap", asy
   const { end } = await alice.get(`${path}?dir=f&limit=1&from=${newest.end}`);
   assert.equal(bodies((await alice.get(`${path}?dir=b&limit=1&from=${end}`)).chunk), ["3"]);
   assert.equal(bodies((await alice.get(`${path}?dir=f&from=${end}`)).chunk), ["4", "5"]);
+  const { end: middle } = await alice.get(`${path}?dir=b&limit=2`);
+  assert.equal(bodies((await alice.get(`${path}?dir=b&to=${middle}`)).chunk), ["5", "4"], "`to` is a place, too");
+  assert.equal(bodies((await alice.get(`${path}?dir=f&from=${newest.end}&to=${middle}`)).chunk), ["3"]);
   const filter = enc(JSON.stringify({ types: ["m.room.create"] }));
   assert.equal(
     (await alice.get(`${path}?dir=b&limit=100&filter=${filter}`)).chunk.map(({ type }: Body) => type),

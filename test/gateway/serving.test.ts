@@ -3,11 +3,35 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { connect, type Socket } from "node:net";
 import Fastify from "fastify";
+import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { startGateway as serveHttp } from "../../src/gateway/gateway.ts";
 import { cutOffSlowReaders } from "../../src/gateway/slow-readers.ts";
 import { ALICE, BOB, enc, errorOf, httpClient, startGateway } from "../support/gateway.ts";
 import { type Body, eventually } from "../support/harness.ts";
+
+/** A gateway with nothing behind it. */
+async function serve({ requestMs = 5_000 } = {}) {
+  const gateway = await serveHttp({
+    host: "127.0.0.1",
+    port: 0,
+    ready: () => true,
+    log: pino({ level: "silent" }),
+    requestMs,
+    routes: [
+      async (app) => {
+        app.addContentTypeParser("*", { parseAs: "string" }, (_, body, done) => done(null, body));
+        app.post("/_matrix/client/v3/take", async () => ({}));
+        app.get("/_matrix/client/v3/late", async () => {
+          await new Promise((resolve) => setTimeout(resolve, 3 * requestMs));
+          return "late";
+        });
+      },
+    ],
+  });
+  return { url: gateway.url, [Symbol.asyncDispose]: () => gateway.close() };
+}
 
 const serving = suite("serving");
 
@@ -113,6 +137,37 @@ serving("a client that takes nothing of its answer is cut off, and one that wait
   } finally {
     await app.close();
   }
+});
+
+/** What a connection gets after these bytes, until it is closed. */
+async function answerTo(url: string, bytes: string): Promise<string> {
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  socket.write(bytes);
+  let text = "";
+  for await (const chunk of socket) text += chunk;
+  return text;
+}
+
+serving("a request that does not come to its end is told so, and cut off", async () => {
+  await using gateway = await serve({ requestMs: 300 });
+  const head = "POST /_matrix/client/v3/take HTTP/1.1\r\nHost: x\r\n";
+  for (const half of [head, `${head}Content-Length: 20\r\n\r\n{"half":`]) {
+    const answer = await answerTo(gateway.url, half);
+    assert.match(answer, /^HTTP\/1.1 408 /, answer);
+    assert.is(answer.split("HTTP/1.1").length, 2, "once");
+    assert.match(answer, /access-control-allow-origin: \*/);
+    assert.match(answer, /"errcode":"M_UNKNOWN"/);
+  }
+  const whole = await fetch(`${gateway.url}/_matrix/client/v3/late`);
+  assert.is(await whole.text(), "late", "an answer may take as long as it likes");
+});
+
+serving("what is no request is told so, in Matrix's words", async () => {
+  await using gateway = await serve();
+  assert.match(await answerTo(gateway.url, "nonsense\r\n\r\n"), /^HTTP\/1.1 400 .*"errcode":"M_UNRECOGNIZED"/s);
+  const large = `GET / HTTP/1.1\r\nHost: x\r\nx-big: ${"x".repeat(40_000)}\r\n\r\n`;
+  assert.match(await answerTo(gateway.url, large), /^HTTP\/1.1 431 .*"errcode":"M_TOO_LARGE"/s);
 });
 
 serving.run();

@@ -228,6 +228,11 @@ sync("filters choose rooms, types, and whether there are receipts", async () => 
     messages.map(({ type }: Body) => type),
     ["m.room.message"],
   );
+  const byAlice = (await filtered({ timeline: { senders: [ALICE] } }))[room].timeline.events;
+  assert.ok(byAlice.length > 0 && byAlice.every(({ sender }: Body) => sender === ALICE));
+  const others = (await filtered({ timeline: { not_senders: [ALICE] } }))[room].timeline.events;
+  assert.ok(others.length > 0 && others.every(({ sender }: Body) => sender !== ALICE));
+  assert.equal((await filtered({ ephemeral: { types: ["m.*.x"] } }))[room].ephemeral.events, []);
   const { filter_id: id } = await bob.post(`/v3/user/${enc(BOB)}/filter`, { room: { rooms: [other] } });
   assert.equal(Object.keys((await bob.sync({ filter: id })).rooms.join), [other]);
   assert.equal(await bob.get(`/v3/user/${enc(BOB)}/filter/${id}`), { room: { rooms: [other] } });
@@ -296,6 +301,24 @@ sync("a room that its homeserver tells Tidemark about is there once it is asked 
     "backfilled events are history",
   );
 });
+
+sync(
+  "a room that is imported while its members are online comes as soon as one of their clients asks for it",
+  async () => {
+    await using tidemark = await startGateway({ standalone: false });
+    const { alice } = tidemark;
+    const room = "!imported:a.org";
+    const { next_batch: since } = await alice.sync();
+    const waiting = alice.sync({ since, timeout: 9_000 });
+    const content = { membership: "join" };
+    await tidemark.bus.sent("state", room, [
+      message("$a", { type: "m.room.member", state_key: ALICE, sender: ALICE, content }),
+    ]);
+    const asked = () => alice.ask("GET", `/v3/rooms/${enc(room)}/messages?dir=b`);
+    await eventually(async () => (await asked()).status === 200, "the room");
+    assert.equal(Object.keys((await waiting).rooms.join), [room]);
+  },
+);
 
 sync.run();
 

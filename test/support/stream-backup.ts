@@ -1,7 +1,7 @@
 /** What `nats stream backup` and `nats stream restore` ask of the JetStream API (ADR-14 of NATS), for machines without that tool. */
 import { createInbox, type NatsConnection } from "nats";
 import * as assert from "uvu/assert";
-import { LIMIT_MS } from "./harness.ts";
+import { CLUSTER_LIMIT_MS, eventually, LIMIT_MS } from "./harness.ts";
 
 const CHUNK_BYTES = 65_536;
 
@@ -13,11 +13,19 @@ export interface StreamBackup {
 }
 
 interface ApiReply {
-  readonly error?: { readonly description: string };
+  readonly error?: { readonly err_code: number; readonly description: string };
 }
 
+/** A cluster that has just started may not know all its servers yet. */
+const NO_SUITABLE_PEERS = 10_005;
+
 async function api<T>(nc: NatsConnection, subject: string, body: unknown): Promise<T> {
-  const reply = (await nc.request(`$JS.API.${subject}`, JSON.stringify(body), { timeout: LIMIT_MS })).json<ApiReply>();
+  let reply: ApiReply = {};
+  const asked = async () => {
+    reply = (await nc.request(`$JS.API.${subject}`, JSON.stringify(body), { timeout: LIMIT_MS })).json<ApiReply>();
+    return reply.error?.err_code !== NO_SUITABLE_PEERS;
+  };
+  await eventually(asked, `the cluster is ready for ${subject}`, CLUSTER_LIMIT_MS);
   assert.is(reply.error, undefined, `${subject}: ${reply.error?.description}`);
   return reply as T;
 }

@@ -106,7 +106,7 @@ privacy("are on their user's subject alone", () => {
     messages.map((message) => [message.subject, payloadOf(message)]),
     [
       [
-        "tidemark.user.3.%40bob:one%2Eexample.receipts",
+        "tidemark.user.3.@bob:one%2Eexample.receipts",
         {
           v: 1,
           user_id: BOB,
@@ -117,7 +117,7 @@ privacy("are on their user's subject alone", () => {
         },
       ],
       [
-        "tidemark.user.3.%40cara:two%2Eexample.receipts",
+        "tidemark.user.3.@cara:two%2Eexample.receipts",
         { v: 1, user_id: CARA, room_id: ROOM, position: at(4), fully_read: { event_id: "$a", order: at(1) } },
       ],
     ],

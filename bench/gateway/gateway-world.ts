@@ -1,0 +1,157 @@
+/**
+ * A gateway and its users, as processes: the broker, the gateway, and the other roles in one. The clients are this process.
+ *
+ *     clients ◀──HTTP──▶ gateway ◀──▶ nats-server ◀──▶ worker (with ingress)
+ */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { startBroker } from "../../src/bus/broker/process.ts";
+import { connect, type Frontend } from "../../src/frontend/index.ts";
+import { processorSeconds } from "../cpu.ts";
+import { startTidemark } from "../node-process.ts";
+import type { Measured, TrialContext } from "../trial.ts";
+import { type RawAnswer, RawClient } from "./raw-client.ts";
+
+const SERVER = "bench.example.org";
+const EVENTS_PER_REQUEST = 100;
+/** First `/sync` requests at once: what is measured is not how a gateway starts. */
+const FIRST_SYNCS_AT_ONCE = 20;
+
+export const enc = encodeURIComponent;
+export const userOf = (n: number) => `@user-${n}:${SERVER}`;
+export const roomOf = (n: number) => `!room-${n}:${SERVER}`;
+/** As long as the ids of present room versions. */
+export const eventOf = (room: number, n: number) => `$${`event-${room}-${n}-`.padEnd(43, "x")}`;
+export const userNumber = (id: string) => Number(/^@user-(\d+):/.exec(id)![1]);
+export const eventNumber = (id: string) => Number(/^\$event-\d+-(\d+)-/.exec(id)![1]);
+const tokenOf = (n: number) => `token-of-a-usual-length-for-a-matrix-client-${n}`;
+
+export interface GatewayWorld extends AsyncDisposable {
+  readonly pids: { readonly broker: number; readonly worker: number; readonly gateway: number };
+  readonly bus: Frontend;
+  /** A connection for each of the first users. */
+  clients(count: number): Promise<RawClient[]>;
+}
+
+export async function startGatewayWorld({ dir, built, profile }: TrialContext, users: number): Promise<GatewayWorld> {
+  const closing: (() => PromiseLike<void>)[] = [];
+  const dispose = async () => {
+    for (let close = closing.pop(); close !== undefined; close = closing.pop()) await close();
+  };
+  try {
+    const file = join(dir, "users.json");
+    const tokens = Array.from({ length: users }, (_, n) => [tokenOf(n), { user_id: userOf(n), device_id: "D" }]);
+    await writeFile(file, JSON.stringify(Object.fromEntries(tokens)));
+    const broker = await startBroker({ storeDir: join(dir, "nats") });
+    closing.push(() => broker.stop());
+    const start = async (data: string, args: readonly string[]) => {
+      const running = await startTidemark({ url: broker.url, data: join(dir, data), built, profile, args });
+      closing.push(running.stop);
+      return running;
+    };
+    const worker = await start("data", ["--roles", "ingress,worker"]);
+    const gateway = await start("gateway", ["--roles", "gateway", "--users", file]);
+    const bus = await connect({ nats: broker.url });
+    closing.push(() => bus[Symbol.asyncDispose]());
+    const url = /http=(\S+)/.exec(gateway.line)![1]!;
+    return {
+      pids: { broker: broker.pid, worker: worker.pid, gateway: gateway.pid },
+      bus,
+      clients: async (count) => {
+        const clients = await Promise.all(Array.from({ length: count }, (_, n) => RawClient.open(url, tokenOf(n))));
+        closing.push(async () => {
+          for (const client of clients) client.close();
+        });
+        return clients;
+      },
+      [Symbol.asyncDispose]: dispose,
+    };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+}
+
+/** A room with these users joined, and so many messages of the first of them. */
+export async function makeRoom(bus: Frontend, room: number, users: readonly number[], messages: number): Promise<void> {
+  const base = { origin_server_ts: 1, sender: userOf(users[0]!) };
+  const members = users.map((n) => ({
+    ...base,
+    event_id: eventOf(room, -1 - n),
+    type: "m.room.member",
+    state_key: userOf(n),
+    sender: userOf(n),
+    content: { membership: "join" },
+  }));
+  const events = Array.from({ length: messages }, (_, n) => ({
+    ...base,
+    event_id: eventOf(room, n),
+    type: "m.room.message",
+    content: { msgtype: "m.text", body: "a message of a usual length, as people write them" },
+  }));
+  for (const all of [members, events]) {
+    for (let at = 0; at < all.length; at += EVENTS_PER_REQUEST) {
+      await bus.events.send(roomOf(room), all.slice(at, at + EVENTS_PER_REQUEST));
+    }
+  }
+}
+
+/** Rooms of so many users each: user n is in the room ⌊n / perRoom⌋. */
+export async function makeRooms(bus: Frontend, rooms: number, perRoom: number, messages: number): Promise<void> {
+  await Promise.all(
+    Array.from({ length: rooms }, (_, room) =>
+      makeRoom(
+        bus,
+        room,
+        Array.from({ length: perRoom }, (_, i) => room * perRoom + i),
+        messages,
+      ),
+    ),
+  );
+}
+
+export const receiptPath = (room: number, event: number) =>
+  `/v3/rooms/${enc(roomOf(room))}/receipt/m.read/${enc(eventOf(room, event))}`;
+
+/** The body of an answer. Throws when it is a refusal. */
+export function bodyOf({ status, body }: RawAnswer): string {
+  if (status === 200) return body;
+  throw new Error(`the gateway refused: ${status} ${body}`);
+}
+
+const NEXT = '"next_batch":"';
+
+export function nextBatch(body: string): string {
+  const at = body.indexOf(NEXT) + NEXT.length;
+  return body.slice(at, body.indexOf('"', at));
+}
+
+/** The first `/sync` of each client; their tokens. */
+export async function firstSyncs(clients: readonly RawClient[], query = ""): Promise<string[]> {
+  const tokens: string[] = [];
+  const queue = clients.entries();
+  const work = async () => {
+    for (const [n, client] of queue) tokens[n] = nextBatch(bodyOf(await client.ask("GET", `/v3/sync?${query}`)));
+  };
+  await Promise.all(Array.from({ length: FIRST_SYNCS_AT_ONCE }, work));
+  return tokens;
+}
+
+/** Counts processor time from now on, s by process. */
+export async function processorMeter(world: GatewayWorld): Promise<() => Promise<Record<string, number>>> {
+  const before = await processorSeconds(world.pids);
+  return async () => {
+    const after = await processorSeconds(world.pids);
+    return Object.fromEntries(Object.entries(after).map(([name, busy]) => [name, busy - before[name]!]));
+  };
+}
+
+/** What one receipt, or answer, cost each process. `others` is what the rest of the machine did meanwhile. */
+export function costs(id: string, what: string, seconds: Record<string, number>, count: number): Measured[] {
+  return Object.entries(seconds).map(([name, busy]) => ({
+    id: `${id}_cost_${name}`,
+    title: `${what}: processor time of ${name}`,
+    unit: "µs",
+    values: [(busy * 1e6) / count],
+  }));
+}

@@ -1,0 +1,17 @@
+/** What a process has in memory, as the kernel counts it. */
+import { readFile } from "node:fs/promises";
+
+export type MemoryField = "VmRSS" | "RssAnon" | "RssFile" | "VmHWM";
+
+/** In MiB. `VmHWM` is the most that `VmRSS` ever was. */
+export async function residentMemory(pid: number): Promise<Record<MemoryField, number>> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8");
+  const mebibytes = (field: MemoryField) =>
+    Number(new RegExp(`^${field}:\\s*(\\d+) kB$`, "m").exec(status)?.[1]) / 1_024;
+  return {
+    VmRSS: mebibytes("VmRSS"),
+    RssAnon: mebibytes("RssAnon"),
+    RssFile: mebibytes("RssFile"),
+    VmHWM: mebibytes("VmHWM"),
+  };
+}

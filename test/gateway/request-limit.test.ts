@@ -1,0 +1,26 @@
+/** How many requests a user may make. */
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { RequestLimit } from "../../src/gateway/request-limit.ts";
+import type { UserId } from "../../src/matrix/ids.ts";
+
+const ALICE = "@alice:a.org" as UserId;
+const BOB = "@bob:a.org" as UserId;
+
+const limit = suite("request limit");
+
+limit("so many requests a window, each user's own, and then as many again", () => {
+  let now = 5_000;
+  const requests = new RequestLimit({ max: 2, windowMs: 1_000, now: () => now });
+  assert.is(requests.take(ALICE), undefined);
+  assert.is(requests.take(ALICE), undefined);
+  now += 300;
+  assert.is(requests.take(ALICE), 700);
+  assert.is(requests.take(BOB), undefined);
+  now += 699;
+  assert.is(requests.take(ALICE), 1);
+  now += 1;
+  assert.is(requests.take(ALICE), undefined);
+});
+
+limit.run();

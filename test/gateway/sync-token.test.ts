@@ -1,0 +1,42 @@
+/** Tokens of `/sync`: what they say, and what is none. */
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { decodeSyncToken, encodeSyncToken } from "../../src/gateway/sync-token.ts";
+
+const token = suite("sync token");
+
+token("says of each partition what it was made of", () => {
+  const marks = [
+    { sequence: 0, published: 0 },
+    { sequence: 1_234_567, published: 9_007_199_254_740_991 },
+    { sequence: 35, published: 36 },
+  ];
+  const text = encodeSyncToken(marks, [7, 0, 1_295]);
+  assert.is(text, "t0.0.7_qglj.2gosa7pa2gv.0_z.10.zz");
+  assert.equal(
+    decodeSyncToken(text, 3),
+    marks.map((mark, i) => ({ ...mark, memberships: [7, 0, 1_295][i] })),
+  );
+});
+
+token("is refused when no Tidemark of these partitions made it", () => {
+  const good = "t1.2.3_4.5.6";
+  assert.is(decodeSyncToken(good, 2).length, 2);
+  for (const bad of [
+    "",
+    "t",
+    "x1.2.3_4.5.6",
+    "t1.2.3",
+    `${good}_7.8.9`,
+    "t1.2_4.5.6",
+    "t1.2.3_4.5.6.7",
+    "t1.2.3_4.5.",
+    "t1.2.3_4.5.A",
+    "t1.2.3_4.5.zzzzzzzzzzzzz",
+    `${good}\n`,
+  ]) {
+    assert.throws(() => decodeSyncToken(bad, 2), /no token of this server/, bad);
+  }
+});
+
+token.run();
