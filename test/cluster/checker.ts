@@ -12,8 +12,6 @@ const RECEIPT = 2;
 const READ = "m.read";
 const LEADER_LIMIT_MS = 60_000;
 const TOLD_LIMIT_MS = 30_000;
-/** A consumer that a server has lost is made anew within seconds, not within the client's half minute. */
-const CONSUMING = { expires: 2_000, idle_heartbeat: 1_000 };
 
 export interface Connections {
   readonly admin: NatsConnection;
@@ -44,7 +42,7 @@ async function streamMessages(nc: NatsConnection, stream: string): Promise<Strea
   if (state.messages === 0) return [];
   const consumer = await nc.jetstream().consumers.get(stream);
   const found: StreamMessage[] = [];
-  for await (const message of await consumer.consume(CONSUMING)) {
+  for await (const message of await consumer.consume()) {
     found.push({ subject: message.subject, sequence: message.seq, body: decoded(message.data) });
     if (message.seq >= state.last_seq) break;
   }
