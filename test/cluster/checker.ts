@@ -1,6 +1,8 @@
 /** What must hold after any history, asserted from the outside: from the log, the delta streams, and what queries say. */
 import type { NatsConnection, StreamInfo } from "nats";
 import * as assert from "uvu/assert";
+import type { Delivered } from "../../src/bus/delivered.ts";
+import { StreamReader } from "../../src/bus/stream-reader.ts";
 import { DeltaReader, markersIn, type SeenMarkers, uncovered } from "../support/delta-reader.ts";
 import { type Body, decoded, LIMIT_MS, pack, token } from "../support/harness.ts";
 import { Model, type ModelMarker } from "../support/model.ts";
@@ -11,6 +13,7 @@ const ENTRIES_PER_RECORD = 1_024;
 const RECEIPT = 2;
 const READ = "m.read";
 const LEADER_LIMIT_MS = 60_000;
+const READ_AHEAD = 1_024;
 const TOLD_LIMIT_MS = 30_000;
 
 export interface Connections {
@@ -36,16 +39,21 @@ async function streamInfo(nc: NatsConnection, stream: string): Promise<StreamInf
   }
 }
 
-/** Everything that a stream has of these rooms, in its order. */
+/** Everything that a stream has, in its order. What the reader lost would be missed below. */
 async function streamMessages(nc: NatsConnection, stream: string): Promise<StreamMessage[]> {
   const { state } = await streamInfo(nc, stream);
   if (state.messages === 0) return [];
-  const consumer = await nc.jetstream().consumers.get(stream);
   const found: StreamMessage[] = [];
-  for await (const message of await consumer.consume()) {
-    found.push({ subject: message.subject, sequence: message.seq, body: decoded(message.data) });
-    if (message.seq >= state.last_seq) break;
-  }
+  let reader: StreamReader | undefined;
+  await new Promise<void>((resolve, reject) => {
+    const onMessage = ({ subject, sequence, data }: Delivered) => {
+      if (sequence <= state.last_seq) found.push({ subject, sequence, body: decoded(data) });
+      if (sequence >= state.last_seq) resolve();
+    };
+    reader = new StreamReader(nc, { stream, from: state.first_seq, ahead: READ_AHEAD, onMessage });
+    reader.opened.catch(reject);
+  });
+  reader?.close();
   return found;
 }
 
