@@ -33,6 +33,16 @@ async function serve({ requestMs = 5_000 } = {}) {
   return { url: gateway.url, [Symbol.asyncDispose]: () => gateway.close() };
 }
 
+/** What a connection gets after these bytes, until it is closed. */
+async function answerTo(url: string, bytes: string): Promise<string> {
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  socket.write(bytes);
+  let text = "";
+  for await (const chunk of socket) text += chunk;
+  return text;
+}
+
 const serving = suite("serving");
 
 serving("clients find what they need to start", async () => {
@@ -107,9 +117,14 @@ serving("a drain answers who waits, and takes no longer for it", async () => {
     alice.sync({ since: a.next_batch, timeout: 9_000 }),
     bob.sync({ since: b.next_batch, timeout: 9_000 }),
   ];
+  const raw = answerTo(
+    tidemark.url,
+    `GET /_matrix/client/v3/sync?timeout=9000&since=${a.next_batch} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${alice.token}\r\n\r\n`,
+  );
   await bob.get("/v3/joined_rooms");
   const began = performance.now();
   await tidemark.stop();
+  assert.match(await raw, /^HTTP\/1.1 200 .*\r\nconnection: close\r\n/is, "proxies are told to go elsewhere");
   for (const body of await Promise.all(waiting)) assert.equal(body.rooms, { join: {}, invite: {}, leave: {} });
   assert.ok(performance.now() - began < 5_000);
 });
@@ -138,16 +153,6 @@ serving("a client that takes nothing of its answer is cut off, and one that wait
     await app.close();
   }
 });
-
-/** What a connection gets after these bytes, until it is closed. */
-async function answerTo(url: string, bytes: string): Promise<string> {
-  const { hostname, port } = new URL(url);
-  const socket = connect(Number(port), hostname);
-  socket.write(bytes);
-  let text = "";
-  for await (const chunk of socket) text += chunk;
-  return text;
-}
 
 serving("a request that does not come to its end is told so, and cut off", async () => {
   await using gateway = await serve({ requestMs: 300 });
