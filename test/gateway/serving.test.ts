@@ -9,7 +9,7 @@ import * as assert from "uvu/assert";
 import { startGateway as serveHttp } from "../../src/gateway/gateway.ts";
 import { cutOffSlowReaders } from "../../src/gateway/slow-readers.ts";
 import { ALICE, BOB, enc, errorOf, httpClient, startGateway } from "../support/gateway.ts";
-import { type Body, eventually } from "../support/harness.ts";
+import { type Body, eventually, LIMIT_MS } from "../support/harness.ts";
 
 /** A gateway with nothing behind it. */
 async function serve({ requestMs = 5_000 } = {}) {
@@ -37,6 +37,7 @@ async function serve({ requestMs = 5_000 } = {}) {
 async function answerTo(url: string, bytes: string): Promise<string> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);
+  socket.setTimeout(LIMIT_MS, () => socket.destroy());
   socket.write(bytes);
   let text = "";
   for await (const chunk of socket) text += chunk;
