@@ -135,6 +135,7 @@ serving("a client that takes nothing of its answer is cut off, and one that wait
   const app = Fastify();
   cutOffSlowReaders(app, slowMs);
   app.get("/big", async () => "x".repeat(64_000_000)); // more than the kernel takes for a reader that doesn't read
+  app.get("/quick", async () => "quick");
   app.get("/late", async () => {
     await new Promise((resolve) => setTimeout(resolve, 5 * slowMs));
     return "late";
@@ -150,6 +151,11 @@ serving("a client that takes nothing of its answer is cut off, and one that wait
     assert.is(await fetch(`http://127.0.0.1:${port}/late`).then((response) => response.text()), "late");
     await cutOff;
     socket.destroy();
+    const kept = await answerTo(
+      `http://127.0.0.1:${port}`,
+      "GET /quick HTTP/1.1\r\nHost: x\r\n\r\nGET /late HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    );
+    assert.match(kept, /quick.*late$/s, "nor one that had an answer before");
   } finally {
     await app.close();
   }
