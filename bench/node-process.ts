@@ -4,7 +4,8 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
+/** Where its processes run. */
+export const ROOT = fileURLToPath(new URL("..", import.meta.url));
 /** As package.json starts Tidemark. */
 const NODE_OPTIONS = ["--max-semi-space-size=32"];
 const BUILT_CLI = "dist/src/cli.js";
@@ -46,8 +47,13 @@ interface TidemarkOptions {
 
 /** Starts `tidemark start`; resolves when it is ready. */
 export function startTidemark({ url, data, built, profile, args = [] }: TidemarkOptions): Promise<Running> {
-  const node = [...NODE_OPTIONS];
-  if (profile !== undefined) node.push("--cpu-prof", "--cpu-prof-dir", profile);
+  const profiling = profile === undefined ? [] : ["--cpu-prof", "--cpu-prof-dir", profile];
+  const start = ["start", "--nats", url, "--data", data, "--log-level", "warn", ...args];
+  return startNode([...profiling, ...tidemarkCommand(built, start)]);
+}
+
+/** Arguments of Node for a `tidemark` command, in `ROOT`. */
+export function tidemarkCommand(built: boolean, args: readonly string[]): string[] {
   const cli = built ? [BUILT_CLI] : ["--import", "tsx", "src/cli.ts"];
-  return startNode([...node, ...cli, "start", "--nats", url, "--data", data, "--log-level", "warn", ...args]);
+  return [...NODE_OPTIONS, ...cli, ...args];
 }

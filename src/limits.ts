@@ -121,6 +121,12 @@ export const IDLE_MS = 300_000;
 /** Active rooms of a process; beyond it the least recently used are passivated. */
 export const ACTIVE_ROOMS_MAX = 10_000;
 
+/**
+ * How much the heap may grow over what was in use after a collection before the next one. V8 by itself lets it
+ * grow to four times as much where the machine has the memory.
+ */
+export const HEAP_GROWTH_PERCENT = 50;
+
 /* Federation. */
 
 /** How long a receipt for other servers waits for others to share an EDU with. */
@@ -139,9 +145,11 @@ export const EDU_BYTES_MAX = 65_535;
 /** EDUs of one transaction (Matrix specification, server-server API, "Transactions"). */
 export const EDUS_PER_TRANSACTION_MAX = 100;
 
-/** Receipts that a reader of one destination keeps in memory, and messages that it asks for ahead. */
+/** Receipts that a reader of one destination keeps in memory. */
 export const FEDERATION_PENDING_MAX = 50_000;
-export const FEDERATION_FETCH_MAX = 256;
+
+/** How long a reader of one destination may miss what was published while its connection was lost. */
+export const FEDERATION_POLL_MS_MAX = 10_000;
 
 /* Homeservers. */
 

@@ -10,11 +10,13 @@ import { httpSync } from "./http-sync.ts";
 import { memory } from "./memory.ts";
 import { replay } from "./replay.ts";
 import { restart } from "./restart.ts";
+import { roomReplay } from "./room-replay.ts";
 import { unread } from "./unread.ts";
 
 export const TRIALS: readonly Trial[] = [
   foldTrial,
   replay,
+  roomReplay,
   restart,
   activation,
   memory,

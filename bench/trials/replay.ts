@@ -86,8 +86,8 @@ async function consumeOne(
       stream: logStream(partition),
       from: 1,
       ahead,
-      onMessage: ({ seq }) => {
-        if (seq === last) resolve();
+      onMessage: ({ sequence }) => {
+        if (sequence === last) resolve();
       },
     });
     reader.opened.catch(reject);

@@ -7,8 +7,8 @@
  */
 import { createHash } from "node:crypto";
 import type { KV } from "nats";
-import { TRANSACTIONS_AGE_MS } from "../limits.ts";
 import { type Bus, translate } from "./connection.ts";
+import { bindBucket } from "./streams.ts";
 import { TRANSACTIONS_BUCKET } from "./subjects.ts";
 
 export class DeliveredTransactions {
@@ -23,8 +23,7 @@ export class DeliveredTransactions {
 
   static async open(nc: Bus, hsToken: string): Promise<DeliveredTransactions> {
     try {
-      const bucket = await nc.jetstream().views.kv(TRANSACTIONS_BUCKET, { history: 1, ttl: TRANSACTIONS_AGE_MS });
-      return new DeliveredTransactions(bucket, digest(hsToken));
+      return new DeliveredTransactions(await bindBucket(nc, TRANSACTIONS_BUCKET), digest(hsToken));
     } catch (error) {
       throw translate(error, "remember transactions");
     }

@@ -5,13 +5,14 @@
  * where it stopped, and a hole means one thing only: what was there is past the stream's retention. Whoever needs it
  * asks for a snapshot then.
  */
-import type { JsMsg, NatsConnection } from "nats";
+import type { NatsConnection } from "nats";
 import type { Position } from "../../actors/entry.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 import type { ReceiptEvent } from "../matrix/receipt.ts";
 import { decode } from "./codec.ts";
 import { translate } from "./connection.ts";
+import type { Delivered } from "./delivered.ts";
 import { publishedAt, publishedOf } from "./deltas.ts";
 import { StreamReader } from "./stream-reader.ts";
 import { deltaStream } from "./subjects.ts";
@@ -117,18 +118,18 @@ export class DeltaReader {
     this.#reader.close();
   }
 
-  #received(message: JsMsg): void {
-    const lost = message.seq !== this.#mark.sequence + 1;
+  #received(message: Delivered): void {
+    const lost = message.sequence !== this.#mark.sequence + 1;
     this.#mark = {
-      sequence: message.seq,
+      sequence: message.sequence,
       published: Math.max(this.#mark.published, publishedOf(message.headers)),
     };
     if (lost) this.#options.onLost(this.#mark);
     this.#deliver(message);
-    if (message.seq >= this.#reached.sequence) this.#reached.resolve();
+    if (message.sequence >= this.#reached.sequence) this.#reached.resolve();
   }
 
-  #deliver(message: JsMsg): void {
+  #deliver(message: Delivered): void {
     const kind = kindOf(message.subject);
     if (kind === undefined) return;
     const delta = { ...(decode(message.data) as object), kind } as Delta;

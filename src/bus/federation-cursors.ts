@@ -5,6 +5,7 @@
 import type { KV } from "nats";
 import type { ServerName } from "../matrix/ids.ts";
 import { type Bus, translate } from "./connection.ts";
+import { bindBucket } from "./streams.ts";
 import { FEDERATION_CURSORS_BUCKET, FEDERATION_STREAM } from "./subjects.ts";
 
 export class FederationCursors {
@@ -19,9 +20,9 @@ export class FederationCursors {
 
   static async open(nc: Bus): Promise<FederationCursors> {
     try {
-      const jsm = await nc.jetstreamManager();
+      const jsm = await nc.jetstreamManager({ checkAPI: false });
       const { created } = await jsm.streams.info(FEDERATION_STREAM);
-      return new FederationCursors(await nc.jetstream().views.kv(FEDERATION_CURSORS_BUCKET, { history: 1 }), created);
+      return new FederationCursors(await bindBucket(nc, FEDERATION_CURSORS_BUCKET), created);
     } catch (error) {
       throw translate(error, "read how far destinations are served");
     }

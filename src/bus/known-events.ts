@@ -1,8 +1,9 @@
 /** Which of a room's events the log has: for whoever brings older ones. */
-import type { JsMsg, NatsConnection } from "nats";
+import type { NatsConnection } from "nats";
 import { BACKFILLED, LIVE, type LogRecord, type Order, positionOf } from "../../actors/entry.ts";
 import type { EventId, RoomId } from "../matrix/ids.ts";
 import { isNotFound, translate } from "./connection.ts";
+import type { Delivered } from "./delivered.ts";
 import { decodeRecord } from "./record.ts";
 import { StreamReader } from "./stream-reader.ts";
 import { logStream, logSubject } from "./subjects.ts";
@@ -60,10 +61,10 @@ async function readRoom(
   let reader: StreamReader | undefined;
   try {
     await new Promise<void>((resolve, reject) => {
-      const onMessage = ({ seq, data }: JsMsg) => {
+      const onMessage = ({ sequence, data }: Delivered) => {
         try {
-          if (seq <= last.seq) take(decodeRecord(seq, data));
-          if (seq >= last.seq) resolve();
+          if (sequence <= last.seq) take(decodeRecord(sequence, data));
+          if (sequence >= last.seq) resolve();
         } catch (error) {
           reject(error);
         }

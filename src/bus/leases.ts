@@ -1,7 +1,8 @@
 /**
  * Who owns which partition, and which workers there are (DESIGN section 6): the KV bucket `tidemark_leases`.
  *
- *     partition.<n>   { v, worker, session }                   held while it is renewed, free when it is deleted or runs out
+ *     partition.<n>   { v, worker, session }                   held while it is renewed, free when it is deleted or runs out;
+ *                                                              deleted with { v, published }: what its holder has published
  *     worker.<id>     { v, session, warm, failed, folded }     a worker's heartbeat, and what it says of itself
  *
  * - **Compare and set.** A key is written with the revision that was last seen of it, so of two workers that claim one wins.
@@ -13,7 +14,8 @@
  *
  * A lease spares work. If two workers believe that they hold one, both publish the same deltas, and nothing else happens.
  */
-import { headers, type JsMsg } from "nats";
+import { headers, type JetStreamPublishOptions, type MsgHdrs } from "nats";
+import type { Position } from "../../actors/entry.ts";
 import {
   ACK_TIMEOUT_MS,
   CLUSTER_READY_MS_MAX,
@@ -23,6 +25,7 @@ import {
   LEASE_TTL_MS,
 } from "../limits.ts";
 import { type Bus, isWrongLastSequence, translate } from "./connection.ts";
+import type { Delivered } from "./delivered.ts";
 import { untilReached } from "./retry.ts";
 import { StreamReader } from "./stream-reader.ts";
 import { LEASES_BUCKET } from "./subjects.ts";
@@ -31,7 +34,6 @@ const V = 1;
 const STREAM = `KV_${LEASES_BUCKET}`;
 const SUBJECTS = `$KV.${LEASES_BUCKET}.`;
 const OPERATION = "KV-Operation";
-const NANOS_PER_MS = 1_000_000;
 
 /** What a worker says of itself. */
 interface WorkerReport {
@@ -51,10 +53,18 @@ interface Stored {
 
 export type StoredWorker = Stored & WorkerReport;
 
+/** What a holder leaves behind for who comes next: no other message is sure to come before the end of its lease. */
+interface Released {
+  readonly v: typeof V;
+  readonly published: Position;
+}
+
 interface Entry {
   readonly revision: number;
   /** undefined: deleted. */
   readonly value: Stored | undefined;
+  /** Of a partition that was given up: the position through which it had been published. */
+  readonly published: Position | undefined;
   /** When it is as old as a renewal that was seen now, `performance.now()`. */
   readonly since: number;
   /** Whether it was there when this worker came. */
@@ -63,6 +73,8 @@ interface Entry {
 
 interface Held {
   revision: number;
+  /** The renewal under way. */
+  renewing?: Promise<void>;
   /** `performance.now()` */
   deadline: number;
 }
@@ -122,16 +134,16 @@ export class Leases {
     const limit = AbortSignal.timeout(CLUSTER_READY_MS_MAX);
     const own = await untilReached(limit, () => this.#put(this.#workerKey, this.#heartbeat()));
     this.#renewedAt = performance.now();
-    const early: JsMsg[] = [];
+    const early: Delivered[] = [];
     await new Promise<void>((resolve, reject) => {
-      const onMessage = (message: JsMsg) => {
+      const onMessage = (message: Delivered) => {
         if (this.#cameAt !== undefined) {
           this.#received(message);
           return;
         }
         early.push(message);
-        if (message.seq < own) return;
-        this.#cameAt = timeOf(message);
+        if (message.sequence < own) return;
+        this.#cameAt = message.at;
         for (const each of early) this.#received(each, true);
         resolve();
       };
@@ -178,30 +190,35 @@ export class Leases {
     return this.#held.has(partition);
   }
 
-  /** Claims a partition. Resolves to whether this worker holds it. Throws `BUS_UNAVAILABLE`. */
-  async claim(partition: number): Promise<boolean> {
-    if (this.#held.has(partition)) return true;
-    if (this.#closed || this.#leaving || this.holder(partition) !== undefined) return false;
+  /**
+   * Claims a partition. Resolves to undefined when this worker does not hold it; otherwise to the position through which the
+   * holder before had published it, 0 when it did not say. Throws `BUS_UNAVAILABLE`.
+   */
+  async claim(partition: number): Promise<Position | undefined> {
+    if (this.#held.has(partition)) return 0;
+    if (this.#closed || this.#leaving || this.holder(partition) !== undefined) return undefined;
     const key = partitionKey(partition);
+    const before = this.#entries.get(key);
     const sentAt = performance.now();
     try {
-      const revision = await this.#put(key, this.#lease(), this.#entries.get(key)?.revision ?? 0);
+      const revision = await this.#put(key, this.#lease(), { expected: before?.revision ?? 0 });
       this.#held.set(partition, { revision, deadline: sentAt + this.#options.times.holdMs });
-      return true;
+      return before?.published ?? 0;
     } catch (error) {
       if (!isWrongLastSequence(error)) throw translate(error, `claim partition ${partition}`);
       await this.#refresh(key);
-      return false;
+      return undefined;
     }
   }
 
-  /** Gives a partition up, so that another worker can have it at once. */
-  async release(partition: number): Promise<void> {
+  /** Gives a partition up, published through a position, so that another worker can have it and go on at once. */
+  async release(partition: number, published: Position): Promise<void> {
     const held = this.#held.get(partition);
     this.#held.delete(partition);
     if (held === undefined) return;
+    await held.renewing; // Its revision would be another one.
     try {
-      await this.#put(partitionKey(partition), undefined, held.revision);
+      await this.#put(partitionKey(partition), { v: V, published }, { expected: held.revision, deletes: true });
     } catch (error) {
       // It runs out by itself, or somebody has it already.
       if (!isWrongLastSequence(error)) throw translate(error, `release partition ${partition}`);
@@ -225,7 +242,7 @@ export class Leases {
   async leave(): Promise<void> {
     this.#leaving = true;
     await this.#beating;
-    await this.#put(this.#workerKey, undefined).catch(() => {}); // It runs out by itself.
+    await this.#put(this.#workerKey, undefined, { deletes: true }).catch(() => {}); // It runs out by itself.
   }
 
   close(): void {
@@ -248,28 +265,32 @@ export class Leases {
     return { v: V, session, ...report() };
   }
 
-  /** Writes a key, or deletes it; resolves to its revision. With `expected`, only when that is the one before. */
-  async #put(key: string, value: Stored | undefined, expected?: number): Promise<number> {
-    const options = {
+  /** Writes a key, or deletes it, and resolves to its revision. With `expected`, only when that is the one before. */
+  async #put(
+    key: string,
+    value: Stored | Released | undefined,
+    { expected, deletes = false }: { readonly expected?: number; readonly deletes?: boolean } = {},
+  ): Promise<number> {
+    const options: Partial<JetStreamPublishOptions> = {
       timeout: ACK_TIMEOUT_MS,
       ...(expected !== undefined && { expect: { lastSubjectSequence: expected } }),
     };
-    const js = this.#options.nc.jetstream();
-    const subject = SUBJECTS + key;
-    if (value !== undefined) return (await js.publish(subject, JSON.stringify(value), options)).seq;
-    const deleted = headers();
-    deleted.set(OPERATION, "DEL");
-    return (await js.publish(subject, undefined, { ...options, headers: deleted })).seq;
+    if (deletes) {
+      options.headers = headers();
+      options.headers.set(OPERATION, "DEL");
+    }
+    const payload = value === undefined ? undefined : JSON.stringify(value);
+    return (await this.#options.nc.jetstream().publish(SUBJECTS + key, payload, options)).seq;
   }
 
-  #received(message: JsMsg, early = false): void {
+  #received(message: Delivered, early = false): void {
     const key = message.subject.slice(SUBJECTS.length);
     const known = this.#entries.get(key);
-    if (known !== undefined && known.revision >= message.seq) return;
-    const ageMs = early ? Math.max(0, this.#cameAt! - timeOf(message)) : 0;
+    if (known !== undefined && known.revision >= message.sequence) return;
+    const ageMs = early ? Math.max(0, this.#cameAt! - message.at) : 0;
     this.#learn(key, {
-      revision: message.seq,
-      value: message.headers?.get(OPERATION) ? undefined : message.json<Stored>(),
+      revision: message.sequence,
+      ...contentOf(message.headers, message.data),
       since: performance.now() - ageMs,
       early,
     });
@@ -298,8 +319,8 @@ export class Leases {
       const stored = await jsm.streams.getMessage(STREAM, { last_by_subj: SUBJECTS + key });
       const known = this.#entries.get(key);
       if (known !== undefined && known.revision >= stored.seq) return;
-      const value = stored.header.get(OPERATION) ? undefined : stored.json<Stored>();
-      this.#learn(key, { revision: stored.seq, value, since: performance.now(), early: false });
+      const content = contentOf(stored.header, stored.data);
+      this.#learn(key, { revision: stored.seq, ...content, since: performance.now(), early: false });
     } catch {
       // The watch brings it as well.
     }
@@ -315,17 +336,16 @@ export class Leases {
     if (now - this.#renewedAt >= this.#options.times.renewMs) {
       this.#renewedAt = now;
       this.beat();
-      for (const partition of this.#held.keys()) void this.#renew(partition);
+      for (const [partition, held] of this.#held) held.renewing = this.#renew(partition, held);
     }
     this.#options.changed();
   }
 
-  async #renew(partition: number): Promise<void> {
-    const held = this.#held.get(partition)!;
+  async #renew(partition: number, held: Held): Promise<void> {
     const key = partitionKey(partition);
     const sentAt = performance.now();
     try {
-      const revision = await this.#put(key, this.#lease(), held.revision);
+      const revision = await this.#put(key, this.#lease(), { expected: held.revision });
       held.revision = Math.max(held.revision, revision);
       held.deadline = sentAt + this.#options.times.holdMs;
     } catch (error) {
@@ -350,7 +370,9 @@ function partitionOfKey(key: string): number | undefined {
   return match === null ? undefined : Number(match[1]);
 }
 
-/** The broker's time of writing, ms since 1970. */
-function timeOf(message: JsMsg): number {
-  return message.info.timestampNanos / NANOS_PER_MS;
+/** What a message of the bucket says. */
+function contentOf(header: MsgHdrs | undefined, data: Uint8Array): Pick<Entry, "value" | "published"> {
+  const content = data.length === 0 ? undefined : JSON.parse(Buffer.from(data).toString());
+  if (!header?.get(OPERATION)) return { value: content as Stored, published: undefined };
+  return { value: undefined, published: (content as Released | undefined)?.published };
 }

@@ -6,13 +6,14 @@
  * the log is. The consumer is an ephemeral one that acknowledges nothing; when it is lost (a broker restart) or skips a
  * message, another goes on where this one stopped.
  */
-import { AckPolicy, DeliverPolicy, type JsMsg, type NatsConnection, NatsError, nanos } from "nats";
+import { AckPolicy, DeliverPolicy, type NatsConnection, NatsError, nanos } from "nats";
 import type { LogRecord } from "../../actors/entry.ts";
 import { TidemarkError } from "../errors.ts";
 import { SCAN_IDLE_MS, SCAN_RECORDS_MAX, SCAN_RETRIES_MAX, SCAN_RETRY_MS, SCAN_STEADY_MS } from "../limits.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
 import { decode } from "./codec.ts";
 import { isNotFound, translate } from "./connection.ts";
+import { type Delivered, delivered } from "./delivered.ts";
 import { decodeRecord } from "./record.ts";
 import { decodeToken, deltaStream, lastToken, logStream, logSubject, type Subject } from "./subjects.ts";
 
@@ -103,15 +104,15 @@ export function scanLog(nc: NatsConnection, scan: Scan, take: Take): Promise<voi
       stream: logStream(partition),
       ...(room !== undefined && { subject: logSubject(partition, room) }),
     },
-    ({ seq, subject, data }) => {
-      if (room === undefined && seq !== next) {
+    ({ sequence, subject, data }) => {
+      if (room === undefined && sequence !== next) {
         throw new TidemarkError(
           "LOG_BROKEN",
-          `the log of partition ${partition} has no record ${next}, and goes on at ${seq}: restore it from a backup`,
+          `the log of partition ${partition} has no record ${next}, and goes on at ${sequence}: restore it from a backup`,
         );
       }
-      next = seq + 1;
-      return take({ partition, room: roomIn(subject), record: decodeRecord(seq, data) });
+      next = sequence + 1;
+      return take({ partition, room: roomIn(subject), record: decodeRecord(sequence, data) });
     },
   );
 }
@@ -133,8 +134,8 @@ export async function scanDeltas(
   const jsm = await nc.jetstreamManager({ checkAPI: false });
   const { state } = await jsm.streams.info(stream);
   if (state.messages === 0 || state.last_seq < from) return state.last_seq;
-  await scanStream(nc, { stream, from, until: state.last_seq }, ({ seq, subject, data }) =>
-    take({ sequence: seq, subject, body: decode(data) }),
+  await scanStream(nc, { stream, from, until: state.last_seq }, ({ sequence, subject, data }) =>
+    take({ sequence, subject, body: decode(data) }),
   );
   return state.last_seq;
 }
@@ -147,7 +148,7 @@ interface StreamScan extends Pick<Scan, "from" | "until" | "signal"> {
 async function scanStream(
   nc: NatsConnection,
   scan: StreamScan,
-  take: (message: JsMsg) => void | Promise<void>,
+  take: (message: Delivered) => void | Promise<void>,
 ): Promise<void> {
   const { stream, until = Number.POSITIVE_INFINITY, signal } = scan;
   let next = scan.from ?? 1;
@@ -180,7 +181,7 @@ async function scanStream(
 async function scanOnce(
   nc: NatsConnection,
   scan: StreamScan & { readonly from: number },
-  take: (message: JsMsg) => void | Promise<void>,
+  take: (message: Delivered) => void | Promise<void>,
 ): Promise<number> {
   const { stream, until = Number.POSITIVE_INFINITY, signal } = scan;
   const { jsm, name, messages, waiting } = await consume(nc, scan).catch((error) => {
@@ -189,19 +190,20 @@ async function scanOnce(
   const stop = () => messages.stop();
   signal?.addEventListener("abort", stop, { once: true });
   let next = scan.from;
-  let delivered = 0;
+  let count = 0;
   const ends = Number.isFinite(until);
   try {
     // The last one may be gone from a stream that forgets: then the end is where nothing waits any more.
     if (ends && waiting === 0) return until + 1;
-    for await (const message of messages) {
+    for await (const raw of messages) {
+      const message = delivered(raw);
       // One that was lost on the way: the next consumer brings it.
-      if (signal?.aborted || message.info.deliverySequence !== ++delivered) break;
-      if (message.seq > until) return message.seq;
+      if (signal?.aborted || message.deliverySequence !== ++count) break;
+      if (message.sequence > until) return message.sequence;
       const taken = take(message);
       if (taken !== undefined) await taken;
-      next = message.seq + 1;
-      if (ends && message.info.pending === 0) next = until + 1;
+      next = message.sequence + 1;
+      if (ends && message.pending === 0) next = until + 1;
       if (next > until) break;
     }
   } catch (error) {

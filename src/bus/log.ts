@@ -4,11 +4,12 @@
  * Appending goes through the shared acknowledgement inbox; the stream's sequence is the record's place for ever.
  * The log denies deletion, so sequences have no holes: one that does is a damaged log, and reading stops there.
  */
-import type { JsMsg, NatsConnection } from "nats";
+import type { NatsConnection } from "nats";
 import type { RoomRecord } from "../../actors/rooms.ts";
 import { TidemarkError } from "../errors.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
 import { isNotFound, translate } from "./connection.ts";
+import type { Delivered } from "./delivered.ts";
 import { decodeRecord } from "./record.ts";
 import { StreamReader } from "./stream-reader.ts";
 import { decodeToken, lastToken, logStream } from "./subjects.ts";
@@ -43,7 +44,7 @@ export class LogReader {
     const { partition, from, ahead } = options;
     this.#options = options;
     this.#next = from;
-    const onMessage = (message: JsMsg) => this.#received(message);
+    const onMessage = (message: Delivered) => this.#received(message);
     this.#reader = new StreamReader(nc, { stream: logStream(partition), from, ahead, onMessage });
     this.#reader.opened.catch((error) => this.#fail(translate(error, `read the log of partition ${partition}`)));
   }
@@ -55,14 +56,14 @@ export class LogReader {
     this.#reader.close();
   }
 
-  #received(message: JsMsg): void {
+  #received(message: Delivered): void {
     try {
       this.#fetch.push(this.#read(message));
     } catch (error) {
       this.#fail(error);
       return;
     }
-    this.#next = message.seq + 1;
+    this.#next = message.sequence + 1;
     // Whatever else came with the same read of the socket joins this fetch.
     if (this.#fetch.length === 1) setImmediate(() => this.#deliver());
   }
@@ -79,14 +80,14 @@ export class LogReader {
     if (!this.#closed && fetch.length > 0) this.#options.onFetch(fetch);
   }
 
-  #read(message: JsMsg): RoomRecord {
-    if (message.seq !== this.#next) {
+  #read(message: Delivered): RoomRecord {
+    if (message.sequence !== this.#next) {
       throw new TidemarkError(
         "LOG_BROKEN",
-        `the log of partition ${this.#options.partition} has no record ${this.#next}, and goes on at ${message.seq}: restore it from a backup`,
+        `the log of partition ${this.#options.partition} has no record ${this.#next}, and goes on at ${message.sequence}: restore it from a backup`,
       );
     }
-    return { room: roomOf(message.subject, message.seq), record: decodeRecord(message.seq, message.data) };
+    return { room: roomOf(message.subject, message.sequence), record: decodeRecord(message.sequence, message.data) };
   }
 }
 

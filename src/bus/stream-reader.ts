@@ -16,7 +16,6 @@ import {
   ConsumerEvents,
   type ConsumerMessages,
   DeliverPolicy,
-  type JsMsg,
   type NatsConnection,
   nanos,
   nuid,
@@ -28,6 +27,7 @@ import {
   CONSUMER_IDLE_MS,
   FETCH_MESSAGES_DEFAULT,
 } from "../limits.ts";
+import { type ConsumerMessage, type Delivered, delivered } from "./delivered.ts";
 import { onReconnect } from "./reconnects.ts";
 import { untilReached } from "./retry.ts";
 
@@ -40,7 +40,7 @@ interface StreamReaderOptions {
   /** Messages that are asked for ahead. */
   readonly ahead?: number;
   /** Must not throw. */
-  readonly onMessage: (message: JsMsg) => void;
+  readonly onMessage: (message: Delivered) => void;
 }
 
 const LOST: ReadonlySet<unknown> = new Set([
@@ -133,13 +133,14 @@ export class StreamReader {
     };
   }
 
-  #received(message: JsMsg, generation: number): void {
+  #received(raw: ConsumerMessage, generation: number): void {
     if (this.#closed || generation !== this.#generation) return;
-    if (message.info.deliverySequence !== ++this.#delivered) {
+    const message = delivered(raw);
+    if (message.deliverySequence !== ++this.#delivered) {
       this.#lost(generation);
       return;
     }
-    this.#next = message.seq + 1;
+    this.#next = message.sequence + 1;
     this.#options.onMessage(message);
   }
 

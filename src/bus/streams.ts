@@ -1,5 +1,5 @@
 /**
- * The streams and the bucket that Tidemark lives on, made when they are missing.
+ * The streams and the buckets that Tidemark lives on, made when they are missing.
  *
  * What stands there already is not changed: an operator may have given the streams
  * replicas, limits or a placement of their own. Only what the log's promises need is checked.
@@ -8,6 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import {
   DiscardPolicy,
   type JetStreamManager,
+  type KV,
   type NatsConnection,
   nanos,
   RetentionPolicy,
@@ -25,11 +26,13 @@ import {
   PARTITIONS_DEFAULT,
   PARTITIONS_MAX,
   REJECTED_AGE_MS,
+  TRANSACTIONS_AGE_MS,
 } from "../limits.ts";
 import { isNotFound, isTransient, translate } from "./connection.ts";
 import {
   deltaStream,
   deltaStreamSubjects,
+  FEDERATION_CURSORS_BUCKET,
   FEDERATION_STREAM,
   FEDERATION_SUBJECTS,
   LEASES_BUCKET,
@@ -38,6 +41,7 @@ import {
   PARTITIONS_BUCKET,
   REJECTED_STREAM,
   REJECTED_SUBJECTS,
+  TRANSACTIONS_BUCKET,
 } from "./subjects.ts";
 
 const PARTITIONS_KEY = "partitions";
@@ -78,12 +82,16 @@ export async function prepareBus(nc: NatsConnection, options: PrepareOptions = {
 }
 
 async function prepare(nc: NatsConnection, wanted: number | undefined, replicas: number): Promise<number> {
+  const { views } = nc.jetstream();
+  // First, as who finds the partition count reckons with these.
+  await views.kv(TRANSACTIONS_BUCKET, { history: 1, replicas, ttl: TRANSACTIONS_AGE_MS });
+  await views.kv(FEDERATION_CURSORS_BUCKET, { history: 1, replicas });
   const partitions = await agreeOnPartitions(nc, wanted, replicas);
   const jsm = await nc.jetstreamManager();
   const streams: Partial<StreamConfig>[] = [federation, rejected];
   for (let partition = 0; partition < partitions; partition++) streams.push(log(partition), deltas(partition));
   for (const stream of streams) await ensureStream(jsm, { ...stream, num_replicas: replicas });
-  await nc.jetstream().views.kv(LEASES_BUCKET, { history: 1, replicas });
+  await views.kv(LEASES_BUCKET, { history: 1, replicas });
   return partitions;
 }
 
@@ -106,6 +114,13 @@ async function agreeOnPartitions(nc: NatsConnection, wanted: number | undefined,
     );
   }
   return stored;
+}
+
+/** A bucket that a worker has made. Throws the client's error when there is none. */
+export async function bindBucket(nc: NatsConnection, name: string): Promise<KV> {
+  const js = nc.jetstream({ checkAPI: false });
+  await (await js.jetstreamManager(false)).streams.info(`KV_${name}`);
+  return js.views.kv(name, { history: 1, bindOnly: true });
 }
 
 /** The partition count, for who only reads. Throws `BUS_UNAVAILABLE` when no Tidemark has run on this broker yet. */

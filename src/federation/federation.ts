@@ -105,7 +105,7 @@ export class Federation implements AsyncDisposable {
 
   async #storedSubjects(): Promise<string[]> {
     try {
-      const jsm = await this.#nc.jetstreamManager();
+      const jsm = await this.#nc.jetstreamManager({ checkAPI: false });
       const { state } = await jsm.streams.info(FEDERATION_STREAM, { subjects_filter: FEDERATION_SUBJECTS[0]! });
       return Object.keys(state.subjects ?? {});
     } catch (error) {

@@ -7,7 +7,7 @@
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { type ActorRefFrom, createActor, waitFor } from "xstate";
-import { positionOf } from "../../actors/entry.ts";
+import { type Position, positionOf } from "../../actors/entry.ts";
 import type { Outcome } from "../../actors/fold.ts";
 import { type PartitionEvent, partitionMachine } from "../../actors/partition-machine.ts";
 import type { Room } from "../../actors/room.ts";
@@ -30,9 +30,9 @@ import { Publisher } from "./publisher.ts";
 
 /** The owner lease of a partition. */
 interface Lease {
-  /** Resolves to whether it is held. */
-  claim(partition: number): Promise<boolean>;
-  release(partition: number): Promise<void>;
+  /** Resolves to the position through which its last holder had published, undefined when it can't be had. */
+  claim(partition: number): Promise<Position | undefined>;
+  release(partition: number, published: Position): Promise<void>;
 }
 
 interface PartitionOptions {
@@ -258,19 +258,23 @@ export class Partition {
   async #claim(signal: AbortSignal): Promise<boolean> {
     const { nc, lease, partition } = this.#options;
     await this.#opening;
-    const isHeld = await untilReached(signal, () => lease.claim(partition));
-    if (!isHeld || signal.aborted) return false;
+    const left = await untilReached(signal, () => lease.claim(partition));
+    if (left === undefined || signal.aborted) return false;
     const stored = await untilReached(signal, () => publishedThrough(nc, partition));
     // What is folded is published: a checkpoint is written after that, and a standby folds after it.
-    const published = Math.max(this.#lastFolded, stored);
+    const published = Math.max(this.#lastFolded, stored, left);
     if (signal.aborted) return false;
     this.#publisher = this.#publisherFrom(published);
-    this.#teller = new PublishedTeller(nc, partition, () => Math.min(this.#publisher.through(), this.#lastFolded));
+    this.#teller = new PublishedTeller(nc, partition, () => this.#publishedThrough);
     return true;
   }
 
   get #lastFolded(): number {
     return positionOf(this.#folded, ENTRIES_PER_RECORD_MAX - 1);
+  }
+
+  get #publishedThrough(): Position {
+    return Math.min(this.#publisher.through(), this.#lastFolded);
   }
 
   /** Whether the checkpoint is of this log. */
@@ -362,7 +366,7 @@ export class Partition {
     await this.#claiming?.catch(() => {}); // What it got is given up below.
     await this.#publisher.drain();
     this.#teller?.tell();
-    await lease.release(partition).catch((error) => {
+    await lease.release(partition, this.#publishedThrough).catch((error) => {
       log.warn({ partition, reason: reasonOf(error) }, "a lease could not be given up: it runs out");
     });
     await this.#opened?.checkpoints.drain();
@@ -379,7 +383,7 @@ export class Partition {
     this.#failure = error;
     this.#close();
     const { lease, partition, log } = this.#options;
-    void lease.release(partition).catch(() => {}); // It runs out.
+    void lease.release(partition, 0).catch(() => {}); // It runs out.
     log.fatal({ partition, reason: reasonOf(error) }, "a partition has failed and is not served any more");
   }
 }

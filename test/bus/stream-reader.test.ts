@@ -1,6 +1,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { connectBus } from "../../src/bus/connection.ts";
+import type { Delivered } from "../../src/bus/delivered.ts";
 import { StreamReader } from "../../src/bus/stream-reader.ts";
 import { type BusHarness, eventually, startBus } from "../support/harness.ts";
 import { pipeTo } from "../support/pipe.ts";
@@ -23,7 +24,7 @@ async function append(bus: BusHarness, from: number, to: number): Promise<void> 
 /** Reads, and keeps the sequences of what came. */
 function reading(nc: BusHarness["nc"], options: Partial<ConstructorParameters<typeof StreamReader>[1]> = {}) {
   const sequences: number[] = [];
-  const onMessage = ({ seq }: { readonly seq: number }) => sequences.push(seq);
+  const onMessage = ({ sequence }: Delivered) => sequences.push(sequence);
   const started = new StreamReader(nc, { stream: STREAM, from: 1, ...options, onMessage });
   const has = (last: number) => eventually(() => sequences.at(-1) === last, `message ${last}`);
   return { reader: started, sequences, has };

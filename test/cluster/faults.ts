@@ -1,15 +1,20 @@
 /** What goes wrong, and what puts it right again. A history is a seeded row of these. */
 import { setTimeout as delay } from "node:timers/promises";
+import * as assert from "uvu/assert";
 import type { ClusterServer, NatsCluster } from "../support/nats-cluster.ts";
+import type { Arrivals } from "./arrivals.ts";
 import type { Network } from "./network.ts";
 import type { ClusterProcess } from "./process.ts";
 
 /** Longer than a lease lives. */
 const BEYOND_LEASE_MS = 17_000;
+/** What a rolling upgrade may cost any partition. */
+const SILENT_MS_MAX = 2_000;
 
 export interface Stage {
   readonly cluster: NatsCluster;
-  readonly network: Network | undefined;
+  readonly network: Network;
+  readonly arrivals: Arrivals;
   readonly workers: readonly ClusterProcess[];
   readonly ingresses: readonly ClusterProcess[];
   readonly next: () => number;
@@ -49,6 +54,18 @@ export const FAULTS: Record<string, Fault> = {
     await worker.end("SIGTERM");
     await worker.start();
   },
+  "restart the workers one by one": async ({ workers, arrivals }) => {
+    const stretch = arrivals.begin();
+    for (const worker of workers) {
+      await worker.end("SIGTERM");
+      await worker.start();
+    }
+    // The last one's share is handed back to it when it is warm.
+    await delay(SILENT_MS_MAX);
+    const { silentMs, problems } = stretch.end();
+    assert.equal(problems, [], "no delta is lost or repeated");
+    assert.ok(silentMs < SILENT_MS_MAX, `a partition was silent for ${Math.round(silentMs)} ms`);
+  },
   "kill an ingress": ({ ingresses, next }) => killed(pick(ingresses, next), between(0, 1_000, next)),
   "pause an ingress": ({ ingresses, next }) => paused(pick(ingresses, next), between(500, 4_000, next)),
   "kill a server": ({ cluster, next }) => serverKilled(pick(cluster.servers, next), between(500, 3_000, next)),
@@ -58,13 +75,13 @@ export const FAULTS: Record<string, Fault> = {
   },
   "cut two servers from each other": async ({ network, next }) => {
     const one = Math.floor(next() * 3);
-    const heal = await network!.cut(one, (one + 1) % 3);
+    const heal = await network.cut(one, (one + 1) % 3);
     await delay(between(2_000, 8_000, next));
     await heal();
   },
   "cut a server off": async ({ network, next }) => {
     const one = Math.floor(next() * 3);
-    const heals = [await network!.cut(one, (one + 1) % 3), await network!.cut(one, (one + 2) % 3)];
+    const heals = [await network.cut(one, (one + 1) % 3), await network.cut(one, (one + 2) % 3)];
     await delay(between(2_000, 8_000, next));
     for (const heal of heals) await heal();
   },

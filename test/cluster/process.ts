@@ -16,9 +16,17 @@ export interface ClusterProcess {
   lines(): string[];
 }
 
-export function clusterProcess(cluster: NatsCluster, role: Role, number: number): ClusterProcess {
+interface ProcessOptions {
+  readonly cluster: NatsCluster;
+  readonly role: Role;
+  readonly number: number;
+  readonly partitions: number;
+}
+
+export function clusterProcess({ cluster, role, number, partitions }: ProcessOptions): ClusterProcess {
   const name = `${role}-${number}`;
-  const args = ["--nats", cluster.url(role as User), "--data", join(cluster.dir, name), "--roles", role];
+  const url = cluster.url(role as User);
+  const args = ["--nats", url, "--data", join(cluster.dir, name), "--roles", role, "--partitions", `${partitions}`];
   const lives: CliProcess[] = [];
   let running: CliProcess | undefined;
   const end = async (signal: NodeJS.Signals) => {
@@ -32,7 +40,7 @@ export function clusterProcess(cluster: NatsCluster, role: Role, number: number)
     name,
     role,
     start: async () => {
-      running = runCli(["start", ...args, "--partitions", "4"], {}, { limitMs: 3_600_000 });
+      running = runCli(["start", ...args], {}, { limitMs: 3_600_000 });
       lives.push(running);
       await running.ready;
     },

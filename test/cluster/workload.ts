@@ -6,7 +6,7 @@ import { type Body, decoded, message, pack, receipt, token } from "../support/ha
 const REQUEST_LIMIT_MS = 1_000;
 const REPEAT_MS = 100;
 const SENDERS = 6;
-const USERS = 5;
+export const USERS = Array.from({ length: 5 }, (_, i) => `@u${i}:a.org`);
 
 /** What was answered with `ok: true`. */
 export interface Acknowledged {
@@ -65,7 +65,7 @@ export function startWorkload(
         const event = `$${room.slice(1)}-${Math.max(0, id - pick(30) + 3)}`;
         const thread = type !== "m.fully_read" && next() < 0.2 ? { thread_id: "main" } : {};
         const ts = 1_000_000 + requests * 1_000 + pick(1_000);
-        const body = receipt(`@u${pick(USERS)}:a.org`, event, { receipt_type: type, ts, ...thread });
+        const body = receipt(USERS[pick(USERS.length)]!, event, { receipt_type: type, ts, ...thread });
         acknowledged.push({ room, what: ts, position: await untilTaken(frontend, "receipt", room, body) });
       }
     }

@@ -21,6 +21,8 @@ const READ_LOG = [
   "$JS.API.CONSUMER.MSG.NEXT.TIDEMARK_LOG_0.theirs",
 ];
 const MAKE = ["$JS.API.STREAM.CREATE.MINE", "$KV.tidemark.partitions", "$KV.tidemark_leases.partition.0"];
+const TRANSACTIONS = ["$KV.tidemark_transactions.x", "$JS.API.STREAM.MSG.GET.KV_tidemark_transactions"];
+const CURSORS = ["$KV.tidemark_federation.b", "$JS.API.STREAM.MSG.GET.KV_tidemark_federation"];
 const DELTAS = [`tidemark.client.0.${ROOM}.receipts`, "tidemark.user.0.@a:a.receipts", "tidemark.federation.b"];
 const INBOXES: readonly User[] = ["homeserver", "ingress", "worker", "frontend", "gateway", "federation"];
 
@@ -45,13 +47,31 @@ const READER_NOT = {
 const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
   homeserver: {
     publishes: [`tidemark.in.event.${ROOM}`, `tidemark.in.backfill.${ROOM}`, "tidemark.in.edu.a"],
-    publishesNot: [LOG, ...DELTAS, ...READ_LOG, ...DESTRUCTIVE, ...MAKE, "$JS.API.INFO", `tidemark.query.${ROOM}`],
+    publishesNot: [
+      LOG,
+      ...DELTAS,
+      ...READ_LOG,
+      ...DESTRUCTIVE,
+      ...MAKE,
+      ...TRANSACTIONS,
+      ...CURSORS,
+      "$JS.API.INFO",
+      `tidemark.query.${ROOM}`,
+    ],
     subscribes: [],
     subscribesNot: ["tidemark.in.>", "tidemark.log.>", "tidemark.client.>", "tidemark.user.>", "tidemark.federation.>"],
   },
   ingress: {
     publishes: [LOG, "$JS.API.INFO", "$JS.API.STREAM.INFO.KV_tidemark"],
-    publishesNot: [...DELTAS, ...READ_LOG, ...DESTRUCTIVE, ...MAKE, `tidemark.in.event.${ROOM}`],
+    publishesNot: [
+      ...DELTAS,
+      ...READ_LOG,
+      ...DESTRUCTIVE,
+      ...MAKE,
+      ...TRANSACTIONS,
+      ...CURSORS,
+      `tidemark.in.event.${ROOM}`,
+    ],
     subscribes: ["tidemark.in.event.* tidemark-ingress"],
     // Outside of the queue group it would take every request a second time.
     subscribesNot: [
@@ -64,7 +84,14 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
   },
   worker: {
     publishes: [...DELTAS, "$JS.API.STREAM.CREATE.TIDEMARK_LOG_0", "$JS.API.CONSUMER.CREATE.TIDEMARK_LOG_0.mine"],
-    publishesNot: [LOG, ...DESTRUCTIVE, `tidemark.in.event.${ROOM}`, `tidemark.query.${ROOM}`],
+    publishesNot: [
+      LOG,
+      ...DESTRUCTIVE,
+      "$KV.tidemark_transactions.x",
+      "$KV.tidemark_federation.b",
+      `tidemark.in.event.${ROOM}`,
+      `tidemark.query.${ROOM}`,
+    ],
     subscribes: ["tidemark.query.* tidemark-query", "tidemark.owner.0.*"],
     subscribesNot: ["tidemark.in.>", "tidemark.log.>", "tidemark.client.>", "tidemark.user.>", "tidemark.federation.>"],
   },
@@ -72,23 +99,37 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
     publishes: [`tidemark.in.receipt.${ROOM}`, `tidemark.query.${ROOM}`, "$JS.API.CONSUMER.CREATE.TIDEMARK_DELTAS_7.x"],
     publishesNot: [
       ...READER_NOT.publishesNot,
+      ...TRANSACTIONS,
+      ...CURSORS,
       `tidemark.in.event.${ROOM}`,
       "tidemark.in.edu.a",
       "$JS.API.STREAM.PURGE.TIDEMARK_DELTAS_0",
       "$JS.API.STREAM.MSG.DELETE.TIDEMARK_DELTAS_0",
       "$JS.API.STREAM.MSG.GET.TIDEMARK_FEDERATION",
+      // Beyond eight partitions, lines are added (docs/operations.md).
+      "$JS.API.CONSUMER.CREATE.TIDEMARK_DELTAS_8.x",
     ],
     subscribes: ["tidemark.client.>", "tidemark.user.*.@a:a.receipts"],
     subscribesNot: READER_NOT.subscribesNot,
   },
   gateway: {
-    publishes: [`tidemark.in.event.${ROOM}`, `tidemark.query.${ROOM}`, "$JS.API.CONSUMER.CREATE.TIDEMARK_DELTAS_0.x"],
-    publishesNot: READER_NOT.publishesNot,
+    publishes: [
+      `tidemark.in.event.${ROOM}`,
+      `tidemark.query.${ROOM}`,
+      "$JS.API.CONSUMER.CREATE.TIDEMARK_DELTAS_0.x",
+      ...TRANSACTIONS,
+    ],
+    publishesNot: [...READER_NOT.publishesNot, ...CURSORS, "$JS.API.STREAM.PURGE.KV_tidemark_transactions"],
     subscribes: ["tidemark.client.>", "tidemark.user.>"],
     subscribesNot: READER_NOT.subscribesNot,
   },
   federation: {
-    publishes: ["$JS.API.CONSUMER.MSG.NEXT.TIDEMARK_FEDERATION.sender", "$JS.ACK.TIDEMARK_FEDERATION.sender.1.1.1.1.1"],
+    publishes: [
+      ...CURSORS,
+      "$JS.API.STREAM.MSG.GET.TIDEMARK_FEDERATION",
+      "$JS.API.CONSUMER.MSG.NEXT.TIDEMARK_FEDERATION.sender",
+      "$JS.ACK.TIDEMARK_FEDERATION.sender.1.1.1.1.1",
+    ],
     publishesNot: [
       LOG,
       ...DELTAS,
@@ -97,7 +138,11 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
       ...MAKE,
       `tidemark.in.receipt.${ROOM}`,
       `tidemark.query.${ROOM}`,
+      ...TRANSACTIONS,
+      // It would deliver wherever its maker says.
       "$JS.API.CONSUMER.CREATE.TIDEMARK_FEDERATION.mine",
+      "$JS.API.CONSUMER.DURABLE.CREATE.TIDEMARK_FEDERATION.mine",
+      "$JS.API.STREAM.MSG.GET.TIDEMARK_DELTAS_0",
     ],
     subscribes: ["tidemark.federation.b"],
     subscribesNot: ["tidemark.in.>", "tidemark.log.>", "tidemark.client.>", "tidemark.user.>", "tidemark.query.*"],
@@ -130,7 +175,7 @@ async function assertRights(cluster: NatsCluster, user: keyof typeof RIGHTS): Pr
 
   for (const subject of [...publishes, ...publishesNot]) nc.publish(subject, "{}");
   await settled(nc);
-  for (const subject of publishes) assert.not.ok(refused.has(`publish ${subject}`), `${user} → ${subject}`);
+  for (const subject of publishes) assert.is(refused.has(`publish ${subject}`), false, `${user} → ${subject}`);
   for (const subject of publishesNot) assert.ok(refused.has(`publish ${subject}`), `${user} → ${subject}`);
 
   refused.clear();

@@ -1,19 +1,29 @@
 /** The roles apart, each with the user that `nats.conf` has for it, on a cluster of three. */
+import { execFile } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type Role, start, type Tidemark } from "../../src/start.ts";
+import { openFederation } from "../../src/federation/federation.ts";
+import { connect } from "../../src/frontend/frontend.ts";
+import { serverName } from "../../src/matrix/ids.ts";
+import { type Role, type StartOptions, start, type Tidemark } from "../../src/start.ts";
+import { linesOf, member } from "../support/federation.ts";
 import { decoded, eventually, LIMIT_MS, message, pack, receipt } from "../support/harness.ts";
-import { type NatsCluster, startNatsCluster, type User } from "../support/nats-cluster.ts";
+import { NATS_CONF, type NatsCluster, startNatsCluster, type User } from "../support/nats-cluster.ts";
+import { HS_TOKEN, push } from "../support/pushing-homeserver.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
 
+const OPERATIONS = join(import.meta.dirname, "../../docs/operations.md");
 const ROOM = "!room:a";
 const MISSING = 404;
 
 async function startRole(
   cluster: NatsCluster,
   role: Role,
-  options: { partitions?: number } = {},
+  options: Partial<StartOptions> = {},
 ): Promise<Tidemark & AsyncDisposable> {
   const tidemark = await start({
     nats: cluster.url(role as User),
@@ -60,7 +70,7 @@ roles("a cluster takes, keeps three times, folds and publishes, each role with i
   await using admin = await connectAs(cluster, "admin");
   const jsm = await admin.nc.jetstreamManager();
   const streams = await jsm.streams.list().next();
-  assert.is(streams.length, 2 * 2 + 2 + 2, "logs, deltas, federation, rejections, buckets");
+  assert.is(streams.length, 2 * 2 + 2 + 4, "logs, deltas, federation, rejections, buckets");
   for (const { config } of streams) assert.is(config.num_replicas, 3, config.name);
 });
 
@@ -99,5 +109,90 @@ roles("a gateway alone serves health, and nothing of the other roles", async () 
   assert.is((await fetch(`${gateway.httpUrl}/readyz`)).status, 200);
   assert.is((await fetch(`${gateway.httpUrl}/nothing`)).status, MISSING);
 });
+
+roles("a gateway takes what a homeserver pushes, and serves its clients", async () => {
+  await using cluster = await startNatsCluster();
+  await using _worker = await startRole(cluster, "worker", { partitions: 2 });
+  await using _ingress = await startRole(cluster, "ingress");
+  const users = join(cluster.dir, "users.json");
+  await writeFile(users, JSON.stringify({ token: { user_id: "@me:a", device_id: "A" } }));
+  await using gateway = await startRole(cluster, "gateway", {
+    users,
+    hsToken: HS_TOKEN,
+    serverNames: [serverName.parse("a")],
+  });
+  const events = [member("@me:a"), message("$1", { sender: "@you:a" })].map((event) => ({ ...event, room_id: ROOM }));
+  assert.is((await push(gateway, 1, { events })).status, 200);
+  await using admin = await connectAs(cluster, "admin");
+  const lastOf = async (stream: string) =>
+    (await (await admin.nc.jetstreamManager()).streams.info(stream)).state.last_seq;
+  const logged = async () => (await lastOf("TIDEMARK_LOG_0")) + (await lastOf("TIDEMARK_LOG_1"));
+  const before = await logged();
+  assert.is((await push(gateway, 1, { events })).status, 200);
+  assert.is(await logged(), before, "a transaction that is known is not stored again");
+
+  const client = `${gateway.httpUrl}/_matrix/client/v3`;
+  const ask = async (path: string, init: RequestInit = {}) => {
+    const answer = await fetch(client + path, { ...init, headers: { authorization: "Bearer token" } });
+    return { status: answer.status, body: decoded(new Uint8Array(await answer.arrayBuffer())) };
+  };
+  const first = await ask("/sync");
+  assert.equal(Object.keys(first.body.rooms.join), [ROOM]);
+  const receiptPath = `/rooms/${encodeURIComponent(ROOM)}/receipt/m.read/%241`;
+  assert.is((await ask(receiptPath, { method: "POST", body: "{}" })).status, 200);
+  const second = await ask(`/sync?timeout=10000&since=${first.body.next_batch}`);
+  assert.equal(Object.keys(second.body.rooms.join[ROOM].ephemeral.events[0].content), ["$1"]);
+});
+
+roles("a federation sender reads what goes to a server, and remembers what it took", async () => {
+  await using cluster = await startNatsCluster();
+  await using _worker = await startRole(cluster, "worker", {
+    partitions: 1,
+    serverNames: [serverName.parse("a")],
+    federationWindow: 0,
+  });
+  await using _ingress = await startRole(cluster, "ingress");
+  await using homeserver = await connectAs(cluster, "homeserver");
+  await using frontend = await connectAs(cluster, "frontend");
+  const ask = async ({ nc }: typeof frontend, subject: string, body: unknown) =>
+    decoded((await nc.request(subject, pack(body), { timeout: LIMIT_MS })).data).ok;
+  assert.ok(await ask(homeserver, `tidemark.in.state.${ROOM}`, [member("@me:a"), member("@you:b")]));
+  assert.ok(await ask(homeserver, `tidemark.in.event.${ROOM}`, [message("$1"), message("$2")]));
+  await using federation = await openFederation({ nats: cluster.url("federation") });
+  const destination = await federation.destination("b");
+  assert.ok(await ask(frontend, `tidemark.in.receipt.${ROOM}`, receipt("@me:a", "$1")));
+  const first = await destination.next();
+  assert.equal(linesOf(first!.edus), [`${ROOM} @me:a - → $1`]);
+  await first!.acknowledge();
+  assert.is((await federation.destinations().next()).value, "b");
+
+  await using another = await openFederation({ nats: cluster.url("federation") });
+  const taking = await another.destination("b");
+  assert.ok(await ask(frontend, `tidemark.in.receipt.${ROOM}`, receipt("@me:a", "$2")));
+  assert.equal(linesOf((await taking.next())!.edus), [`${ROOM} @me:a - → $2`]);
+});
+
+roles(
+  "with sixteen partitions, a front-end reads all of them once it has the lines that the documentation adds",
+  async () => {
+    using dir = temporaryDirectory();
+    const conf = join(dir.path, "nats.conf");
+    await writeFile(conf, await readFile(NATS_CONF, "utf8"));
+    const script = /for n in \$\(seq 15 -1 8\).*?\n *done/s.exec(await readFile(OPERATIONS, "utf8"))?.[0];
+    assert.ok(script, "the commands");
+    await promisify(execFile)("/bin/sh", ["-ec", script], { cwd: dir.path });
+    await using cluster = await startNatsCluster({ conf });
+    await using _worker = await startRole(cluster, "worker", { partitions: 16 });
+    await using _ingress = await startRole(cluster, "ingress");
+    for (const user of ["frontend", "gateway"] as const) {
+      await using frontend = await connect({ nats: cluster.url(user) });
+      const begun: number[] = [];
+      for (let partition = 0; partition < 16; partition++) {
+        await frontend.follow(partition, { begin: () => begun.push(partition), delta: () => {}, lost: () => {} });
+      }
+      assert.is(begun.length, 16, user);
+    }
+  },
+);
 
 roles.run();

@@ -181,6 +181,25 @@ reader("starts over on a stream that was made anew", async () => {
   assert.equal((await taken(await federation.destination(THERE))).lines, [`${ROOM} ${A} - → $4`]);
 });
 
+reader("goes on after the broker was away", async () => {
+  await using tidemark = await startFederation();
+  await using federation = await open(tidemark);
+  const destination = await federation.destination(THERE);
+  const next = taken(destination);
+  await tidemark.restartBroker();
+  await eventually(
+    () =>
+      publish(tidemark, [A, "-", "$1"]).then(
+        () => true,
+        () => false,
+      ),
+    "published",
+  );
+  const { lines, acknowledge } = await next;
+  assert.equal(lines, [`${ROOM} ${A} - → $1`]);
+  await acknowledge();
+});
+
 reader("stops waiting when it is told to", async () => {
   await using tidemark = await startFederation();
   await using federation = await open(tidemark);

@@ -9,8 +9,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type ConnectionOptions, connect, type NatsConnection } from "nats";
 import { findBroker } from "../../src/bus/broker/find.ts";
 
-const NATS_CONF = resolve(import.meta.dirname, "../../nats.conf");
-const SIZE = 3;
+export const NATS_CONF = resolve(import.meta.dirname, "../../nats.conf");
+export const CLUSTER_SIZE = 3;
 const READY_LIMIT_MS = 60_000;
 const READY_ANSWER_MS = 1_000;
 const POLL_MS = 50;
@@ -50,6 +50,8 @@ export interface NatsCluster extends AsyncDisposable {
   /** As `--nats` takes it. */
   url(user: User): string;
   connect(user: User, options?: ConnectionOptions): Promise<NatsConnection>;
+  /** One more, on loopback, with the same configuration and all routes. */
+  addServer(): Promise<ClusterServer>;
   /** Resolves when every server that runs has a leader for JetStream. */
   ready(): Promise<void>;
 }
@@ -62,33 +64,44 @@ export interface ServerPlaces {
   readonly prefix: (server: number) => readonly string[];
 }
 
+/** Where one server reaches another's port for routes, when not there. */
+export type Link = (from: number, to: number, port: number) => Promise<string>;
+
 interface ClusterOptions {
   readonly conf?: string;
   readonly places?: ServerPlaces | undefined;
+  readonly link?: Link | undefined;
+  /** A file of certificates, when the configuration has TLS for clients. */
+  readonly ca?: string;
 }
 
+/** So that servers find each other in no other way than by the routes that they are given. */
+const NOWHERE = "127.0.0.1:1";
+
 export async function startNatsCluster(options: ClusterOptions = {}): Promise<NatsCluster> {
-  const { conf = NATS_CONF, places } = options;
-  const hosts = places?.hosts ?? Array.from({ length: SIZE }, () => "127.0.0.1");
+  const { conf = NATS_CONF, places, link, ca } = options;
+  const tls = ca === undefined ? {} : { tls: { caFile: ca } };
+  const scheme = ca === undefined ? "nats" : "tls";
+  const hosts = places?.hosts ?? Array.from({ length: CLUSTER_SIZE }, () => "127.0.0.1");
   const executable = process.env.TIDEMARK_NATS_SERVER ?? (await findBroker())!.path;
   const dir = await mkdtemp(join(tmpdir(), "tidemark-cluster-"));
-  const ports = await freePorts(SIZE * 3);
-  const routes = ports.slice(SIZE, 2 * SIZE);
-  const servers = Array.from({ length: SIZE }, (_, i) =>
+  const ports = await freePorts(CLUSTER_SIZE * 3);
+  const routes = ports.slice(CLUSTER_SIZE, 2 * CLUSTER_SIZE);
+  const routesOf = (from: number) =>
+    Promise.all(routes.map((port, to) => (from === to || !link ? `${hosts[to]}:${port}` : link(from, to, port))));
+  const allRoutes = await Promise.all(hosts.map((_, from) => routesOf(from)));
+  const advertise = link === undefined ? [] : ["--cluster_advertise", NOWHERE];
+  const servers = Array.from({ length: CLUSTER_SIZE }, (_, i) =>
     natsServer({
-      command: [...(places?.prefix(i) ?? []), executable, "-c", conf],
+      command: [...(places?.prefix(i) ?? []), executable, "-c", conf, ...advertise],
       host: hosts[i]!,
       name: `nats-${i + 1}`,
-      ports: [ports[i]!, routes[i]!, ports[2 * SIZE + i]!],
-      env: natsEnvironment(
-        `nats-${i + 1}`,
-        join(dir, `nats-${i + 1}`),
-        routes.map((port, to) => `${hosts[to]}:${port}`),
-      ),
+      ports: [ports[i]!, routes[i]!, ports[2 * CLUSTER_SIZE + i]!],
+      env: natsEnvironment(`nats-${i + 1}`, join(dir, `nats-${i + 1}`), allRoutes[i]!),
     }),
   );
   const url = (user: User) =>
-    servers.map(({ host, port }) => `nats://${user}:${passwordOf(user)}@${host}:${port}`).join(",");
+    servers.map(({ host, port }) => `${scheme}://${user}:${passwordOf(user)}@${host}:${port}`).join(",");
   const cluster: NatsCluster = {
     dir,
     servers,
@@ -101,17 +114,33 @@ export async function startNatsCluster(options: ClusterOptions = {}): Promise<Na
         inboxPrefix: `_INBOX_${user}`,
         maxReconnectAttempts: -1,
         reconnectTimeWait: 100,
+        ...tls,
         ...more,
       }),
     ready: async () => {
       const deadline = performance.now() + READY_LIMIT_MS;
       for (const server of servers) {
-        while (server.pid !== undefined && !(await isReady(server))) {
+        while (server.pid !== undefined && !(await isReady(server, tls))) {
           if (performance.now() > deadline)
             throw new Error(`${server.name} is not ready:\n${server.log.slice(-20).join("\n")}`);
           await delay(POLL_MS);
         }
       }
+    },
+    addServer: async () => {
+      const name = `nats-${servers.length + 1}`;
+      const more = await freePorts(3);
+      const server = natsServer({
+        command: [executable, "-c", conf],
+        host: "127.0.0.1",
+        name,
+        ports: [more[0]!, more[1]!, more[2]!],
+        env: natsEnvironment(name, join(dir, name), [...allRoutes[0]!, `127.0.0.1:${more[1]}`]),
+      });
+      servers.push(server);
+      await server.start();
+      await cluster.ready();
+      return server;
     },
     [Symbol.asyncDispose]: async () => {
       for (const server of servers) server.kill("SIGKILL");
@@ -177,7 +206,7 @@ function natsServer({ command, host, name, ports, env }: ServerOptions): Cluster
 }
 
 /** Whether it has a leader for JetStream: otherwise it answers that it has none, or not at all. */
-async function isReady({ host, port, pid, log, name }: ClusterServer): Promise<boolean> {
+async function isReady({ host, port, pid, log, name }: ClusterServer, tls: ConnectionOptions): Promise<boolean> {
   if (pid === undefined) throw new Error(`${name} has ended:\n${log.slice(-20).join("\n")}`);
   try {
     const nc = await connect({
@@ -186,6 +215,7 @@ async function isReady({ host, port, pid, log, name }: ClusterServer): Promise<b
       pass: passwordOf("admin"),
       maxReconnectAttempts: 0,
       timeout: READY_ANSWER_MS,
+      ...tls,
     });
     try {
       const info = (await nc.request("$JS.API.INFO", "", { timeout: READY_ANSWER_MS })).json<{ error?: unknown }>();

@@ -1,0 +1,176 @@
+/**
+ * A cluster of three brokers on the `nats.conf` that is shipped, workers and ingresses as processes, and histories on it:
+ * load and readers while things go wrong, and then the checker, which looks at everything from the outside.
+ */
+import { setTimeout as delay } from "node:timers/promises";
+import type { NatsConnection } from "nats";
+import { decoded, pack, token } from "../support/harness.ts";
+import { random } from "../support/load.ts";
+import { type NatsCluster, startNatsCluster } from "../support/nats-cluster.ts";
+import { Arrivals } from "./arrivals.ts";
+import { type Connections, check, query } from "./checker.ts";
+import { FAULTS, type Stage } from "./faults.ts";
+import { makeNamespaces, makeProxies, type Network } from "./network.ts";
+import { type ClusterProcess, clusterProcess } from "./process.ts";
+import { Readers } from "./readers.ts";
+import { type Acknowledged, startWorkload, USERS } from "./workload.ts";
+
+const PARTITIONS = 4;
+const ROOMS = 6;
+const RECOVERY_LIMIT_MS = 60_000;
+const POLL_MS = 50;
+
+export interface TestedCluster extends AsyncDisposable {
+  readonly cluster: NatsCluster;
+  readonly network: Network;
+  readonly workers: readonly ClusterProcess[];
+  readonly ingresses: readonly ClusterProcess[];
+  readonly connections: Connections & { readonly homeserver: NatsConnection };
+}
+
+export interface ClusterSize {
+  readonly workers: number;
+  readonly ingresses: number;
+  /** Proxies even where namespaces may be made. */
+  readonly proxies?: boolean;
+}
+
+export async function startTestedCluster({ workers, ingresses, proxies = false }: ClusterSize): Promise<TestedCluster> {
+  const closing: (() => PromiseLike<unknown>)[] = [];
+  const dispose = async () => {
+    for (let close = closing.pop(); close !== undefined; close = closing.pop()) await close();
+  };
+  try {
+    const network = (proxies ? undefined : await makeNamespaces()) ?? makeProxies();
+    closing.push(() => network[Symbol.asyncDispose]());
+    const cluster = await startNatsCluster(network);
+    closing.push(() => cluster[Symbol.asyncDispose]());
+    const start = (role: "worker" | "ingress", count: number) =>
+      Promise.all(
+        Array.from({ length: count }, async (_, i) => {
+          const process = clusterProcess({ cluster, role, number: i + 1, partitions: PARTITIONS });
+          closing.push(() => process.end("SIGKILL"));
+          await process.start();
+          return process;
+        }),
+      );
+    const connect = async (user: "homeserver" | "frontend" | "admin") => {
+      const nc = await cluster.connect(user);
+      closing.push(() => nc.close());
+      return nc;
+    };
+    return {
+      cluster,
+      network,
+      workers: await start("worker", workers),
+      ingresses: await start("ingress", ingresses),
+      connections: {
+        homeserver: await connect("homeserver"),
+        frontend: await connect("frontend"),
+        admin: await connect("admin"),
+      },
+      [Symbol.asyncDispose]: dispose,
+    };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+}
+
+/** What one fault did. */
+interface Injected {
+  readonly name: string;
+  /** From its end until every room is answered for. */
+  readonly recoveryMs: number;
+  /** The longest time without a delta of any partition, from its beginning until then. */
+  readonly silentMs: number;
+}
+
+export interface HistoryResult {
+  readonly injected: readonly Injected[];
+  readonly written: number;
+  readonly observed: number;
+  /** Snapshots that readers took because deltas were missing. */
+  readonly reloads: number;
+}
+
+/** Throws what did not hold. */
+export async function runHistory(
+  tested: TestedCluster,
+  { number, seed, faults }: { readonly number: number; readonly seed: number; readonly faults: readonly string[] },
+): Promise<HistoryResult> {
+  const { cluster, connections } = tested;
+  const next = random(seed);
+  const rooms = Array.from({ length: ROOMS }, (_, i) => `!h${number}r${i}:a.org`);
+  const observed: [string, string, number][] = [];
+  const injected: Injected[] = [];
+  const arrivals = new Arrivals(connections.frontend);
+  const stage: Stage = { ...tested, next, arrivals };
+  const workload = startWorkload(connections, rooms, next);
+  await using first = await Readers.start(cluster.url("frontend"), rooms, USERS);
+  let watching = true;
+  const watch = observe(connections, workload.acknowledged, { observed, isOver: () => !watching, next });
+  try {
+    for (const name of faults) {
+      await delay(300 + next() * 700);
+      const stretch = arrivals.begin();
+      await FAULTS[name]!(stage);
+      const recoveryMs = await recovery(connections, rooms);
+      injected.push({ name, recoveryMs, silentMs: stretch.end().silentMs });
+    }
+    await delay(500);
+  } finally {
+    arrivals.close();
+    await workload.stop();
+    watching = false;
+    await watch;
+  }
+  const { acknowledged } = workload;
+  await using late = await Readers.start(cluster.url("frontend"), rooms, USERS);
+  await cluster.ready();
+  await settled(connections, acknowledged);
+  const readers = [first, late];
+  await check({ ...connections, partitions: PARTITIONS, rooms, acknowledged, observed, readers });
+  return { injected, written: acknowledged.length, observed: observed.length, reloads: first.reloads };
+}
+/** Asks for orders all the time, whatever the answer. */
+async function observe(
+  { frontend }: Connections,
+  acknowledged: readonly Acknowledged[],
+  { observed, isOver, next }: { observed: [string, string, number][]; isOver: () => boolean; next: () => number },
+): Promise<void> {
+  while (!isOver()) {
+    await delay(POLL_MS);
+    const one = acknowledged[Math.floor(next() * acknowledged.length)];
+    if (one === undefined || typeof one.what !== "string") continue;
+    const request = frontend.request(
+      `tidemark.query.${token(one.room)}`,
+      pack({ op: "orders", event_ids: [one.what] }),
+      { timeout: 1_000 },
+    );
+    const reply = await request.then(({ data }) => decoded(data)).catch(() => undefined);
+    const order = reply?.ok ? reply.orders[one.what] : null;
+    if (order !== null) observed.push([one.room, one.what, order]);
+  }
+}
+
+/** How long it takes until every room is answered for again. */
+async function recovery(connections: Connections, rooms: readonly string[]): Promise<number> {
+  const since = performance.now();
+  await Promise.race([
+    Promise.all(rooms.map((room) => query(connections, room, { op: "orders", event_ids: [] }))),
+    delay(RECOVERY_LIMIT_MS, undefined, { ref: false }).then(() => {
+      throw new Error(`not everything is served again within ${RECOVERY_LIMIT_MS} ms`);
+    }),
+  ]);
+  return performance.now() - since;
+}
+
+/** Resolves when what was acknowledged is folded. */
+async function settled(connections: Connections, acknowledged: readonly Acknowledged[]): Promise<void> {
+  const last = new Map<string, number>();
+  for (const { room, position } of acknowledged) last.set(room, Math.max(last.get(room) ?? 0, position));
+  for (const [room, position] of last) {
+    while ((await query(connections, room, { op: "orders", event_ids: [] })).position < position) await delay(POLL_MS);
+  }
+}
