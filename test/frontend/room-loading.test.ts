@@ -5,6 +5,7 @@ import type { Delta } from "../../src/bus/delta-reader.ts";
 import { type RoomSnapshot, RoomView } from "../../src/frontend/room-view.ts";
 import { ROOM_EVENTS_HELD_MAX } from "../../src/limits.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";
+import { eventually } from "../support/harness.ts";
 
 const ROOM = "!r:a.org" as RoomId;
 const BOB = "@bob:a.org";
@@ -69,8 +70,7 @@ room("what is to be looked at anew while it is looked at, is looked at twice", a
   const loaded = view.load();
   await view.reload();
   asked[0]!(snapshotAt(10));
-  await Promise.resolve();
-  while (asked.length < 2) await new Promise((resolve) => setImmediate(resolve));
+  await eventually(() => asked.length === 2, "it is asked for again");
   asked[1]!(snapshotAt(20));
   await loaded;
   view.receive(events(20, 25));

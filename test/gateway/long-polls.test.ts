@@ -133,14 +133,17 @@ waiting.run();
 const answering = suite("answering");
 
 /** A `/sync` for which `made` is to be told, and what became of it. */
-function asking(made: () => string | undefined | Promise<string | undefined>, { first = false } = {}) {
+function asking(
+  made: () => string | undefined | Promise<string | undefined>,
+  { first = false, fullState = false } = {},
+) {
   const { user, device } = situation();
   const users = { ready: () => user, get: async () => user };
   const news = { since: made, none: () => "none" };
   const sync = new Sync(users as unknown as OnlineUsers, news as unknown as SyncNews);
   const answers: unknown[] = [];
   const note = (answer: unknown) => void answers.push(answer);
-  const request = { device, filter: {}, since: first ? undefined : [], fullState: false, timeoutMs: 10_000 };
+  const request = { device, filter: {}, since: first ? undefined : [], fullState, timeoutMs: 10_000 };
   const giveUp = sync.answer(request, { answered: note, failed: note });
   return { user, sync, answers, giveUp };
 }
@@ -167,6 +170,7 @@ answering("a first sync doesn't wait, and neither does anybody once the gateway 
   waits.sync.close();
   assert.equal(waits.answers, ["none"]);
   assert.equal(asking(() => undefined, { first: true }).answers, ["none"]);
+  assert.equal(asking(() => undefined, { fullState: true }).answers, ["none"]);
 });
 
 answering("a change that comes while the answer is made is not missed", async () => {

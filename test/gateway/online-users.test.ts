@@ -4,6 +4,7 @@ import * as assert from "uvu/assert";
 import type { Delta } from "../../src/bus/delta-reader.ts";
 import type { Frontend } from "../../src/frontend/frontend.ts";
 import { OnlineUsers, type UnreadCounts } from "../../src/gateway/online-users.ts";
+import { USER_IDLE_MS } from "../../src/limits.ts";
 import type { RoomId, UserId } from "../../src/matrix/ids.ts";
 import type { Body } from "../support/harness.ts";
 
@@ -58,6 +59,35 @@ users("a membership goes forward only, by live events alone", async () => {
   assert.not.ok(bob.isJoined(ROOM));
   assert.equal(bob.newestMemberships, [11]);
   assert.is(bob.rooms.get(ROOM)!.sequence, 5);
+  online.close();
+});
+
+users("a backfilled membership says nothing about now", async () => {
+  const { users: online } = usersIn({});
+  const bob = await online.get(BOB);
+  online.receive(member(BOB, "join", -11), MARK);
+  assert.not.ok(bob.isJoined(ROOM));
+  online.close();
+});
+
+users("who asks for nothing is forgotten, but not who waits", async () => {
+  const { users: online } = usersIn(JOINED);
+  const bob = await online.get(BOB);
+  const waiter = { wake: () => {} };
+  bob.waiting.add(waiter);
+  bob.usedAt -= USER_IDLE_MS;
+  online.forgetIdle();
+  assert.is(await online.get(BOB), bob);
+  bob.waiting.delete(waiter);
+  online.forgetIdle();
+  assert.is(await online.get(BOB), bob, "asked just now");
+  bob.usedAt -= USER_IDLE_MS;
+  online.forgetIdle();
+  const { version } = bob;
+  online.receive(receipt(ALICE), MARK);
+  await turn();
+  assert.is(bob.version, version);
+  assert.is.not(await online.get(BOB), bob);
   online.close();
 });
 
