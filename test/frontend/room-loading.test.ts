@@ -1,11 +1,13 @@
 /** A room view while its snapshot is under way, without a broker. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import type { Bus } from "../../src/bus/connection.ts";
 import type { Delta } from "../../src/bus/delta-reader.ts";
+import { Frontend } from "../../src/frontend/frontend.ts";
 import { type RoomSnapshot, RoomView } from "../../src/frontend/room-view.ts";
 import { ROOM_EVENTS_HELD_MAX } from "../../src/limits.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";
-import { eventually } from "../support/harness.ts";
+import { eventually, rejects } from "../support/harness.ts";
 
 const ROOM = "!r:a.org" as RoomId;
 const BOB = "@bob:a.org";
@@ -86,6 +88,15 @@ room("it holds so many events, and lets go of the oldest", async () => {
   view.receive(events(0, ...Array.from({ length: ROOM_EVENTS_HELD_MAX + 5 }, (_, n) => n + 1)));
   assert.is(view.size, ROOM_EVENTS_HELD_MAX);
   assert.equal([view.order("$5"), view.order("$6")], [undefined, 6]);
+});
+
+room("a partition whose deltas could not be read is tried again by whoever asks next", async () => {
+  let tries = 0;
+  const nc = { jetstreamManager: () => Promise.reject(new Error(`try ${++tries}`)) };
+  const frontend = new Frontend(nc as unknown as Bus, 1);
+  await rejects(frontend.room(ROOM), "BUS_UNAVAILABLE");
+  await rejects(frontend.room(ROOM), "BUS_UNAVAILABLE");
+  assert.is(tries, 2);
 });
 
 room.run();
