@@ -101,6 +101,9 @@ export const DRAIN_FOLD_POLL_MS = 5;
 /** A drain that takes longer than this is given up; the log has everything. */
 export const DRAIN_MS_MAX = 10_000;
 
+/** After a drain, the process ends by itself, or after this. */
+export const EXIT_MS_MAX = 1_000;
+
 /** Checkpoints are written so often, and after so many entries, whichever comes first. */
 export const CHECKPOINT_MS = 1_000;
 export const CHECKPOINT_ENTRIES = 50_000;

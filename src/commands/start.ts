@@ -9,6 +9,7 @@ import {
   CHECKPOINT_ENTRIES,
   CHECKPOINT_MS,
   DRAIN_MS_MAX,
+  EXIT_MS_MAX,
   FEDERATION_WINDOW_MS,
   FEDERATION_WINDOW_MS_MAX,
   HEAP_GROWTH_PERCENT,
@@ -160,6 +161,8 @@ export function startCommand(): Command {
       }, DRAIN_MS_MAX);
       await tidemark.stop();
       clearTimeout(timer);
+      // What the client library was making anew when its connection closed, it tries to make for ever.
+      setTimeout(() => process.exit(), EXIT_MS_MAX).unref();
       if (why === "broker lost") throw new TidemarkError("BUS_UNAVAILABLE", "the broker of this process has ended");
     });
 }
