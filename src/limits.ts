@@ -230,7 +230,7 @@ export const SYNC_TIMELINE_DEFAULT = 10;
 export const SYNC_TIMEOUT_MS_MAX = 120_000;
 
 /** What changes so soon after a device was answered is gathered into its next answer. */
-export const SYNC_GATHER_MS = 50;
+export const SYNC_GATHER_MS = 30;
 
 /** Filters that a gateway need not parse again. */
 export const FILTERS_CACHED_MAX = 1_000;

@@ -94,7 +94,7 @@ export class OnlineUsers {
 
   constructor(frontend: Frontend) {
     this.#frontend = frontend;
-    this.#timer = setInterval(() => this.#forgetIdle(), USER_IDLE_MS / 4);
+    this.#timer = setInterval(() => this.forgetIdle(), USER_IDLE_MS / 4);
     this.#timer.unref();
   }
 
@@ -166,6 +166,16 @@ export class OnlineUsers {
     }
   }
 
+  /** Lets go of users who have not asked for anything for long. Called from time to time. */
+  forgetIdle(): void {
+    const idleSince = performance.now() - USER_IDLE_MS;
+    for (const [id, user] of this.#users) {
+      if (user.waiting.size > 0 || user.usedAt > idleSince) continue;
+      this.#users.delete(id);
+      for (const room of user.rooms.keys()) this.#leave(user, room);
+    }
+  }
+
   close(): void {
     clearInterval(this.#timer);
     this.wakeAll();
@@ -214,15 +224,6 @@ export class OnlineUsers {
       this.#toWake.clear();
       for (const waking of users) waking.wake();
     });
-  }
-
-  #forgetIdle(): void {
-    const idleSince = performance.now() - USER_IDLE_MS;
-    for (const [id, user] of this.#users) {
-      if (user.waiting.size > 0 || user.usedAt > idleSince) continue;
-      this.#users.delete(id);
-      for (const room of user.rooms.keys()) this.#leave(user, room);
-    }
   }
 }
 

@@ -30,10 +30,15 @@ export interface RoomChanges {
   readonly fullyRead?: FullyRead | undefined;
 }
 
+/** Changes that several users may share; whoever makes something of them shares that as well. */
+export interface SharedChanges extends RoomChanges {
+  readonly made: Map<unknown, string | undefined>;
+}
+
 interface Room {
   readonly items: Item[];
   /** What everybody may see of the items from a sequence on, until something is added. */
-  readonly shared: Map<number, RoomChanges>;
+  readonly shared: Map<number, SharedChanges>;
   /** Position of the newest events delta. */
   eventsAt: Position;
 }
@@ -112,7 +117,7 @@ export class RecentDeltas {
    * What changed in a room after a sequence, as a user may see it; undefined when nothing did. Users who may see the same are
    * given the same object, so that what is made of it can be shared as well.
    */
-  changes(id: RoomId, user: UserId, after: number): RoomChanges | undefined {
+  changes(id: RoomId, user: UserId, after: number): SharedChanges | undefined {
     const room = this.#rooms.get(id);
     if (room === undefined || room.items.at(-1)!.sequence <= after) return undefined;
     const { items, shared } = room;
@@ -150,11 +155,12 @@ export class RecentDeltas {
   }
 }
 
-function changesOf(items: readonly Item[]): RoomChanges {
+function changesOf(items: readonly Item[]): SharedChanges {
   return {
     events: items.flatMap(({ events }) => events ?? []),
     receipts: items.flatMap(({ receipts }) => receipts ?? []),
     fullyRead: items.findLast((item) => item.fullyRead !== undefined)?.fullyRead,
+    made: new Map(),
   };
 }
 

@@ -5,7 +5,6 @@ import type { MatrixEvent, OrderedEvent } from "../matrix/event.ts";
 import type { ReceiptContent } from "../matrix/receipt.ts";
 import { clientEvent } from "./client-event.ts";
 import { type Filter, passes, roomPasses, timelineLimit } from "./filter.ts";
-import type { UnreadCounts } from "./online-users.ts";
 import { mergeReceipts } from "./receipt-merge.ts";
 import type { RoomChanges } from "./recent-deltas.ts";
 import type { Device } from "./tokens.ts";
@@ -84,19 +83,6 @@ export function roomSection(
 /** A place in a room's history: before an order, or at its end. */
 export function historyToken(order: number | undefined): string {
   return order === undefined ? "o" : `o${order}`;
-}
-
-export function unreadSection(counts: UnreadCounts, filter: Filter): Record<string, unknown> {
-  const notifications = ({ count }: { readonly count: number }) => ({ notification_count: count, highlight_count: 0 });
-  if (filter.room?.timeline?.unread_thread_notifications !== true) {
-    return { unread_notifications: notifications(counts.unthreaded) };
-  }
-  return {
-    unread_notifications: notifications(counts.main),
-    unread_thread_notifications: Object.fromEntries(
-      Object.entries(counts.threads).map(([root, count]) => [root, notifications(count)]),
-    ),
-  };
 }
 
 /** The last of each type and key. */

@@ -8,41 +8,32 @@
 import type { RoomId } from "../matrix/ids.ts";
 import type { Filter } from "./filter.ts";
 import type { UnreadCounts } from "./online-users.ts";
-import type { RoomChanges } from "./recent-deltas.ts";
-import { roomSection, unreadSection, type Viewer } from "./room-section.ts";
+import type { SharedChanges } from "./recent-deltas.ts";
+import { roomSection, type Viewer } from "./room-section.ts";
 
-export class SharedSections {
-  /** By filter; null for nothing to show. */
-  readonly #texts = new WeakMap<RoomChanges, Map<Filter, string | null>>();
-
-  /** The section without counts; undefined when there is nothing to show. Changes are not changed afterwards. */
-  of(changes: RoomChanges, room: RoomId, viewer: Viewer): string | undefined {
-    let texts = this.#texts.get(changes);
-    if (texts === undefined) {
-      texts = new Map();
-      this.#texts.set(changes, texts);
-    }
-    let text = texts.get(viewer.filter);
-    if (text === undefined) {
-      const section = roomSection({ ...changes, limited: false, state: [], whole: false }, room, viewer);
-      text = section === undefined ? null : JSON.stringify(section);
-      const isOneDevices = changes.events.some(({ unsigned }) => unsigned.transaction_id !== undefined);
-      if (!isOneDevices) texts.set(viewer.filter, text);
-    }
-    return text ?? undefined;
-  }
+/** A room's section without counts; undefined when there is nothing to show. */
+export function sectionOf(changes: SharedChanges, room: RoomId, viewer: Viewer): string | undefined {
+  const { events, made } = changes;
+  const known = made.get(viewer.filter);
+  if (known !== undefined || made.has(viewer.filter)) return known;
+  const section = roomSection({ ...changes, limited: false, state: [], whole: false }, room, viewer);
+  const text = section === undefined ? undefined : JSON.stringify(section);
+  const isOneDevices = events.some(({ unsigned }) => unsigned.transaction_id !== undefined);
+  if (!isOneDevices) made.set(viewer.filter, text);
+  return text;
 }
 
-/** Counts as JSON text without its first brace: with those of threads apart, and without. */
-const countTexts = { apart: new WeakMap<UnreadCounts, string>(), together: new WeakMap<UnreadCounts, string>() };
-
 /** A section with the counts of whom it is for. */
-export function withCounts(section: string, counts: UnreadCounts, filter: Filter): string {
-  const texts = filter.room?.timeline?.unread_thread_notifications ? countTexts.apart : countTexts.together;
-  let text = texts.get(counts);
-  if (text === undefined) {
-    text = JSON.stringify(unreadSection(counts, filter)).slice(1);
-    texts.set(counts, text);
+export function withCounts(section: string, { unthreaded, main, threads }: UnreadCounts, filter: Filter): string {
+  const open = section.slice(0, -1);
+  if (filter.room?.timeline?.unread_thread_notifications !== true) {
+    return `${open},"unread_notifications":${notifications(unthreaded)}}`;
   }
-  return `${section.slice(0, -1)},${text}`;
+  const apart = Object.entries(threads).map(([root, count]) => `${JSON.stringify(root)}:${notifications(count)}`);
+  return `${open},"unread_notifications":${notifications(main)},"unread_thread_notifications":{${apart.join(",")}}}`;
+}
+
+/** Nobody is ever mentioned: there are no push rules. */
+function notifications({ count }: { readonly count: number }): string {
+  return `{"notification_count":${count},"highlight_count":0}`;
 }

@@ -21,7 +21,7 @@ import type { Membership, OnlineUser, UnreadCounts } from "./online-users.ts";
 import type { RecentDeltas, RoomChanges } from "./recent-deltas.ts";
 import { type Reading, RoomReader } from "./room-reader.ts";
 import { type RoomNews, roomSection, type Viewer, wholeState } from "./room-section.ts";
-import { SharedSections, withCounts } from "./shared-sections.ts";
+import { sectionOf, withCounts } from "./shared-sections.ts";
 import { encodeSyncToken, type SyncMark, type SyncToken } from "./sync-token.ts";
 
 export interface SyncRequest extends Viewer {
@@ -61,7 +61,6 @@ export class SyncNews {
   readonly #frontend: Frontend;
   readonly #recent: RecentDeltas;
   readonly #reader: RoomReader;
-  readonly #sections = new SharedSections();
 
   constructor(frontend: Frontend, recent: RecentDeltas) {
     this.#frontend = frontend;
@@ -85,7 +84,7 @@ export class SyncNews {
     const sections: Section[] = [];
     for (const { room, partition } of sorted.covered) {
       const changes = this.#recent.changes(room, user.id, since![partition]!.sequence);
-      const text = changes && this.#sections.of(changes, room, request);
+      const text = changes && sectionOf(changes, room, request);
       if (text !== undefined) sections.push({ room, text });
     }
     if (sections.length + left.length === 0) return undefined;

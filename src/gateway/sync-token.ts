@@ -27,25 +27,24 @@ const DOT = 46;
 const UNDERSCORE = 95;
 const FORM = /^t[0-9a-z]+(?:\.[0-9a-z]+){2}(?:_[0-9a-z]+(?:\.[0-9a-z]+){2})*$/;
 
-/** Of the newest mark of a partition, which stands in thousands of tokens until the next delta comes. */
-const markTexts = new WeakMap<DeltaMark, string>();
+/** By partition: the mark that was written last. It stands in thousands of tokens until the next delta comes. */
+const written: { readonly mark: DeltaMark; readonly text: string }[] = [];
 
 /** By partition: how far it was read, and the user's newest membership in it. */
 export function encodeSyncToken(marks: readonly DeltaMark[], memberships: readonly Position[]): string {
   let text = "t";
   for (let partition = 0; partition < marks.length; partition++) {
     if (partition > 0) text += "_";
-    text += `${markText(marks[partition]!)}.${memberships[partition]!.toString(BASE)}`;
+    text += `${markText(partition, marks[partition]!)}.${memberships[partition]!.toString(BASE)}`;
   }
   return text;
 }
 
-function markText(mark: DeltaMark): string {
-  let text = markTexts.get(mark);
-  if (text === undefined) {
-    text = `${mark.sequence.toString(BASE)}.${mark.published.toString(BASE)}`;
-    markTexts.set(mark, text);
-  }
+function markText(partition: number, mark: DeltaMark): string {
+  const last = written[partition];
+  if (last?.mark === mark) return last.text;
+  const text = `${mark.sequence.toString(BASE)}.${mark.published.toString(BASE)}`;
+  written[partition] = { mark, text };
   return text;
 }
 

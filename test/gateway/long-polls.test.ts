@@ -3,7 +3,9 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { Deadlines, type Timed } from "../../src/gateway/deadlines.ts";
 import { LongPoll, LongPolls } from "../../src/gateway/long-polls.ts";
-import { OnlineUser } from "../../src/gateway/online-users.ts";
+import { OnlineUser, type OnlineUsers } from "../../src/gateway/online-users.ts";
+import { Sync } from "../../src/gateway/sync.ts";
+import type { SyncNews } from "../../src/gateway/sync-news.ts";
 import type { Device } from "../../src/gateway/tokens.ts";
 import { SYNC_GATHER_MS } from "../../src/limits.ts";
 import type { UserId } from "../../src/matrix/ids.ts";
@@ -127,6 +129,98 @@ waiting("all are called when nobody may wait any more", () => {
 });
 
 waiting.run();
+
+const answering = suite("answering");
+
+/** A `/sync` for which `made` is to be told, and what became of it. */
+function asking(
+  made: () => string | undefined | Promise<string | undefined>,
+  { first = false, fullState = false } = {},
+) {
+  const { user, device } = situation();
+  const users = { ready: () => user, get: async () => user };
+  const news = { since: made, none: () => "none" };
+  const sync = new Sync(users as unknown as OnlineUsers, news as unknown as SyncNews);
+  const answers: unknown[] = [];
+  const note = (answer: unknown) => void answers.push(answer);
+  const request = { device, filter: {}, since: first ? undefined : [], fullState, timeoutMs: 10_000 };
+  const giveUp = sync.answer(request, { answered: note, failed: note });
+  return { user, sync, answers, giveUp };
+}
+
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+answering("news are told at once, and without news one waits for them", async () => {
+  assert.equal(asking(() => "news").answers, ["news"]);
+  let news: string | undefined;
+  const waits = asking(() => news);
+  assert.equal(waits.answers, []);
+  waits.user.wake();
+  assert.equal(waits.answers, [], "a change that is not shown to this client");
+  news = "news";
+  waits.user.wake();
+  assert.equal(waits.answers, ["news"]);
+  waits.user.wake();
+  assert.equal(waits.answers, ["news"], "once");
+});
+
+answering("a first sync doesn't wait, and neither does anybody once the gateway closes", () => {
+  const waits = asking(() => undefined);
+  assert.equal(waits.answers, []);
+  waits.sync.close();
+  assert.equal(waits.answers, ["none"]);
+  assert.equal(asking(() => undefined, { first: true }).answers, ["none"]);
+  assert.equal(asking(() => undefined, { fullState: true }).answers, ["none"]);
+});
+
+answering("a change that comes while the answer is made is not missed", async () => {
+  let resolve = (_: string | undefined) => {};
+  let asked = 0;
+  const slow = asking(() => {
+    asked++;
+    return new Promise((done) => (resolve = done));
+  });
+  slow.user.wake();
+  resolve(undefined);
+  await turn();
+  assert.is(asked, 2);
+  resolve("news");
+  await turn();
+  assert.equal(slow.answers, ["news"]);
+});
+
+answering("who has gone is neither answered nor waited for", async () => {
+  let resolve = (_: string | undefined) => {};
+  const gone = asking(() => new Promise((done) => (resolve = done)));
+  gone.giveUp();
+  resolve(undefined);
+  await turn();
+  assert.is(gone.user.waiting.size, 0);
+  const late = asking(() => new Promise((done) => (resolve = done)));
+  late.giveUp();
+  resolve("news");
+  await turn();
+  assert.equal([gone.answers, late.answers], [[], []]);
+  const waits = asking(() => undefined);
+  waits.giveUp();
+  waits.user.wake();
+  assert.equal(waits.answers, []);
+});
+
+answering("what goes wrong is told", async () => {
+  const error = new Error("no worker");
+  assert.equal(
+    asking(() => {
+      throw error;
+    }).answers,
+    [error],
+  );
+  const rejected = asking(() => Promise.reject(error));
+  await turn();
+  assert.equal(rejected.answers, [error]);
+});
+
+answering.run();
 
 const deadlines = suite("deadlines");
 

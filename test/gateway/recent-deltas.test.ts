@@ -4,7 +4,7 @@ import * as assert from "uvu/assert";
 import type { Delta } from "../../src/bus/delta-reader.ts";
 import { filterParam } from "../../src/gateway/filter.ts";
 import { RecentDeltas } from "../../src/gateway/recent-deltas.ts";
-import { SharedSections, withCounts } from "../../src/gateway/shared-sections.ts";
+import { sectionOf, withCounts } from "../../src/gateway/shared-sections.ts";
 import { GATEWAY_LAG_MAX, RECENT_BYTES_MAX } from "../../src/limits.ts";
 import type { RoomId, UserId } from "../../src/matrix/ids.ts";
 
@@ -118,24 +118,22 @@ const viewer = (user: UserId, device: string, filter = filterParam(undefined)) =
 
 sections("a section is made for each filter", () => {
   const changes = remembering(events(10, message(10)), receipt(BOB, "$10")).changes(ROOM, ALICE, 0)!;
-  const shared = new SharedSections();
-  const all = JSON.parse(shared.of(changes, ROOM, viewer(ALICE, "A"))!);
+  const all = JSON.parse(sectionOf(changes, ROOM, viewer(ALICE, "A"))!);
   assert.is(all.timeline.events.length, 1);
   assert.is(all.ephemeral.events.length, 1);
   const filter = filterParam('{"room":{"ephemeral":{"types":[]}}}');
-  assert.is(JSON.parse(shared.of(changes, ROOM, viewer(BOB, "B", filter))!).ephemeral.events.length, 0);
-  assert.is(shared.of(changes, ROOM, viewer(CAROL, "C")), JSON.stringify(all));
+  assert.is(JSON.parse(sectionOf(changes, ROOM, viewer(BOB, "B", filter))!).ephemeral.events.length, 0);
+  assert.is(sectionOf(changes, ROOM, viewer(CAROL, "C")), JSON.stringify(all));
   const nothing = filterParam('{"room":{"ephemeral":{"types":[]},"timeline":{"types":[]}}}');
-  assert.is(shared.of(changes, ROOM, viewer(BOB, "B", nothing)), undefined);
-  assert.is(shared.of(changes, ROOM, viewer(BOB, "B", nothing)), undefined);
+  assert.is(sectionOf(changes, ROOM, viewer(BOB, "B", nothing)), undefined);
+  assert.is(sectionOf(changes, ROOM, viewer(BOB, "B", nothing)), undefined);
 });
 
 sections("a transaction is shown to the device that sent it, whoever looks first", () => {
   const sent = message(10, {}, { transaction_id: "txn", device_id: "A" });
   const changes = remembering(events(10, sent)).changes(ROOM, ALICE, 0)!;
-  const shared = new SharedSections();
   const seen = (user: UserId, device: string) =>
-    JSON.parse(shared.of(changes, ROOM, viewer(user, device))!).timeline.events[0].unsigned;
+    JSON.parse(sectionOf(changes, ROOM, viewer(user, device))!).timeline.events[0].unsigned;
   assert.equal(seen(ALICE, "A"), { order: 10, transaction_id: "txn" });
   assert.equal(seen(BOB, "A"), { order: 10 });
   assert.equal(seen(ALICE, "B"), { order: 10 });

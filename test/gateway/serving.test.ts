@@ -9,7 +9,7 @@ import * as assert from "uvu/assert";
 import { startGateway as serveHttp } from "../../src/gateway/gateway.ts";
 import { cutOffSlowReaders } from "../../src/gateway/slow-readers.ts";
 import { ALICE, BOB, enc, errorOf, httpClient, startGateway } from "../support/gateway.ts";
-import { type Body, eventually } from "../support/harness.ts";
+import { type Body, eventually, LIMIT_MS } from "../support/harness.ts";
 
 /** A gateway with nothing behind it. */
 async function serve({ requestMs = 5_000 } = {}) {
@@ -31,6 +31,17 @@ async function serve({ requestMs = 5_000 } = {}) {
     ],
   });
   return { url: gateway.url, [Symbol.asyncDispose]: () => gateway.close() };
+}
+
+/** What a connection gets after these bytes, until it is closed. */
+async function answerTo(url: string, bytes: string): Promise<string> {
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  socket.setTimeout(LIMIT_MS, () => socket.destroy());
+  socket.write(bytes);
+  let text = "";
+  for await (const chunk of socket) text += chunk;
+  return text;
 }
 
 const serving = suite("serving");
@@ -107,9 +118,14 @@ serving("a drain answers who waits, and takes no longer for it", async () => {
     alice.sync({ since: a.next_batch, timeout: 9_000 }),
     bob.sync({ since: b.next_batch, timeout: 9_000 }),
   ];
+  const raw = answerTo(
+    tidemark.url,
+    `GET /_matrix/client/v3/sync?timeout=9000&since=${a.next_batch} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${alice.token}\r\n\r\n`,
+  );
   await bob.get("/v3/joined_rooms");
   const began = performance.now();
   await tidemark.stop();
+  assert.match(await raw, /^HTTP\/1.1 200 .*\r\nconnection: close\r\n/is, "proxies are told to go elsewhere");
   for (const body of await Promise.all(waiting)) assert.equal(body.rooms, { join: {}, invite: {}, leave: {} });
   assert.ok(performance.now() - began < 5_000);
 });
@@ -119,6 +135,7 @@ serving("a client that takes nothing of its answer is cut off, and one that wait
   const app = Fastify();
   cutOffSlowReaders(app, slowMs);
   app.get("/big", async () => "x".repeat(64_000_000)); // more than the kernel takes for a reader that doesn't read
+  app.get("/quick", async () => "quick");
   app.get("/late", async () => {
     await new Promise((resolve) => setTimeout(resolve, 5 * slowMs));
     return "late";
@@ -134,20 +151,15 @@ serving("a client that takes nothing of its answer is cut off, and one that wait
     assert.is(await fetch(`http://127.0.0.1:${port}/late`).then((response) => response.text()), "late");
     await cutOff;
     socket.destroy();
+    const kept = await answerTo(
+      `http://127.0.0.1:${port}`,
+      "GET /quick HTTP/1.1\r\nHost: x\r\n\r\nGET /late HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    );
+    assert.match(kept, /quick.*late$/s, "nor one that had an answer before");
   } finally {
     await app.close();
   }
 });
-
-/** What a connection gets after these bytes, until it is closed. */
-async function answerTo(url: string, bytes: string): Promise<string> {
-  const { hostname, port } = new URL(url);
-  const socket = connect(Number(port), hostname);
-  socket.write(bytes);
-  let text = "";
-  for await (const chunk of socket) text += chunk;
-  return text;
-}
 
 serving("a request that does not come to its end is told so, and cut off", async () => {
   await using gateway = await serve({ requestMs: 300 });

@@ -1,0 +1,102 @@
+/** A room view while its snapshot is under way, without a broker. */
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import type { Bus } from "../../src/bus/connection.ts";
+import type { Delta } from "../../src/bus/delta-reader.ts";
+import { Frontend } from "../../src/frontend/frontend.ts";
+import { type RoomSnapshot, RoomView } from "../../src/frontend/room-view.ts";
+import { ROOM_EVENTS_HELD_MAX } from "../../src/limits.ts";
+import type { RoomId } from "../../src/matrix/ids.ts";
+import { eventually, rejects } from "../support/harness.ts";
+
+const ROOM = "!r:a.org" as RoomId;
+const BOB = "@bob:a.org";
+
+const events = (previous: number, ...orders: number[]) =>
+  ({
+    kind: "events",
+    room_id: ROOM,
+    previous,
+    position: orders.at(-1),
+    events: orders.map((order) => ({
+      event_id: `$${order}`,
+      type: "m.room.message",
+      sender: "@alice:a.org",
+      content: {},
+      unsigned: { order },
+    })),
+  }) as unknown as Delta;
+
+const snapshotAt = (position: number): RoomSnapshot => ({ position, receipts: {}, timeline: [] });
+
+/** A view whose snapshots are given by hand. */
+function loading() {
+  const asked: ((snapshot: RoomSnapshot) => void)[] = [];
+  const view = new RoomView({
+    room: ROOM,
+    user: undefined,
+    query: () => new Promise((resolve) => asked.push(resolve)),
+    closed: () => {},
+  });
+  return { view, asked };
+}
+
+const room = suite("room loading");
+
+room("deltas that come meanwhile follow the snapshot; those that it has are dropped", async () => {
+  const { view, asked } = loading();
+  const loaded = view.load();
+  view.receive(events(0, 5));
+  view.receive(events(5, 10));
+  view.receive(events(10, 15));
+  assert.is(view.size, 0);
+  asked[0]!(snapshotAt(10));
+  await loaded;
+  assert.equal([view.order("$5"), view.order("$10"), view.order("$15")], [undefined, undefined, 15]);
+  assert.is(asked.length, 1, "nothing is missing");
+  assert.is(view.unread(BOB).total, 1);
+});
+
+room("a gap among them leads to another snapshot", async () => {
+  const { view, asked } = loading();
+  const loaded = view.load();
+  view.receive(events(12, 15));
+  asked[0]!(snapshotAt(10));
+  await loaded;
+  assert.is(asked.length, 2);
+  assert.is(view.order("$15"), undefined);
+});
+
+room("what is to be looked at anew while it is looked at, is looked at twice", async () => {
+  const { view, asked } = loading();
+  const loaded = view.load();
+  await view.reload();
+  asked[0]!(snapshotAt(10));
+  await eventually(() => asked.length === 2, "it is asked for again");
+  asked[1]!(snapshotAt(20));
+  await loaded;
+  view.receive(events(20, 25));
+  assert.is(view.order("$25"), 25);
+  assert.is(asked.length, 2);
+});
+
+room("it holds so many events, and lets go of the oldest", async () => {
+  const { view, asked } = loading();
+  const loaded = view.load();
+  asked[0]!(snapshotAt(0));
+  await loaded;
+  view.receive(events(0, ...Array.from({ length: ROOM_EVENTS_HELD_MAX + 5 }, (_, n) => n + 1)));
+  assert.is(view.size, ROOM_EVENTS_HELD_MAX);
+  assert.equal([view.order("$5"), view.order("$6")], [undefined, 6]);
+});
+
+room("a partition whose deltas could not be read is tried again by whoever asks next", async () => {
+  let tries = 0;
+  const nc = { jetstreamManager: () => Promise.reject(new Error(`try ${++tries}`)) };
+  const frontend = new Frontend(nc as unknown as Bus, 1);
+  await rejects(frontend.room(ROOM), "BUS_UNAVAILABLE");
+  await rejects(frontend.room(ROOM), "BUS_UNAVAILABLE");
+  assert.is(tries, 2);
+});
+
+room.run();
