@@ -143,7 +143,7 @@ function stateView(out: Output, paints: Paints, { json }: ReplayOptions): View {
     step: (step, room) => {
       let history = histories.get(room);
       if (history === undefined) {
-        history = new RoomHistory(room, { stepsMax: 1 });
+        history = new RoomHistory(room, { stepsMax: 1, endOnly: true });
         histories.set(room, history);
       }
       history.add(step);

@@ -1,5 +1,4 @@
 /** `tidemark start`: runs until it is told to stop. */
-import { setFlagsFromString } from "node:v8";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError } from "../errors.ts";
 import { readHsToken } from "../homeserver/registration.ts";
@@ -12,7 +11,6 @@ import {
   EXIT_MS_MAX,
   FEDERATION_WINDOW_MS,
   FEDERATION_WINDOW_MS_MAX,
-  HEAP_GROWTH_PERCENT,
   IDLE_MS,
   PARTITIONS_MAX,
   REPLICAS_MAX,
@@ -139,7 +137,6 @@ export function startCommand(): Command {
       if (inspect && adminToken === undefined) wrongUsage("--inspect needs --admin-token <token>");
       const log = logger(options.logLevel);
       const stopped = stopSignal();
-      setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
       const { activeRooms: activeRoomsMax, idleMs, checkpointMs, checkpointEntries } = options;
       const memory = { activeRoomsMax, idleMs, checkpointMs, checkpointEntries };
       const progress = new Progress("folding the log");

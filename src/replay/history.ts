@@ -4,7 +4,7 @@
  * A step says what the fold did; a history only files it: each marker's moves, each event's order, each held receipt's
  * end. `stateAt` a position therefore equals what the fold had there, which the tests check at every position.
  *
- * Events, markers and held receipts stay for good, as in the room itself. Of the steps the newest `stepsMax` are kept.
+ * Events, held receipts and the moves of markers stay for good. Of the steps the newest `stepsMax` are kept.
  */
 import { type Order, type Position, UNTOLD } from "../../actors/entry.ts";
 import { UNREAD_COUNT_MAX } from "../limits.ts";
@@ -29,6 +29,8 @@ export interface HistoryOptions {
   readonly stepsMax?: number;
   /** Files only the receipts of users whose id begins like this. */
   readonly user?: string;
+  /** Only the state at the end is wanted: of a marker's moves the last one is kept. */
+  readonly endOnly?: true;
 }
 
 export interface UnreadAt {
@@ -144,7 +146,8 @@ export class RoomHistory {
     }
     const key = `${type} ${thread ?? ""} ${inferred ? UNTOLD : ""}`;
     const marker = markers.get(key);
-    if (marker === undefined) markers.set(key, { user, type, thread, inferred, moves: [move] });
+    if (marker === undefined || this.#options.endOnly)
+      markers.set(key, { user, type, thread, inferred, moves: [move] });
     else marker.moves.push(move);
     if (!inferred) dropInferred(markers.values(), { type, thread }, move);
   }

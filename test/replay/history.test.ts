@@ -230,4 +230,17 @@ replay("keeps the newest steps only, and forgets nothing else for it", () => {
   );
 });
 
+replay("keeps one move of a marker where the end is all that is wanted, and has the same state there", () => {
+  check(
+    fc.property(histories, (positioned) => {
+      const steps = stepsOf(positioned);
+      const whole = filed(steps);
+      const atEnd = filed(steps, { endOnly: true });
+      // A marker that was inferred may be covered after its last move: that it is gone is kept besides.
+      for (const { moves, inferred } of atEnd.markers()) assert.ok(moves.length <= (inferred ? 2 : 1));
+      assert.equal(historyView(atEnd, whole.position), historyView(whole, whole.position));
+    }),
+  );
+});
+
 replay.run();
