@@ -52,6 +52,11 @@ export function positionOf(sequence: number, index: number): Position {
   return sequence * ENTRIES_PER_RECORD_MAX + index;
 }
 
+/** The last position that a record can have, however many entries it has. */
+export function lastPositionOf(sequence: number): Position {
+  return positionOf(sequence, ENTRIES_PER_RECORD_MAX - 1);
+}
+
 export function sequenceOf(position: Position): number {
   return Math.floor(position / ENTRIES_PER_RECORD_MAX);
 }

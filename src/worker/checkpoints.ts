@@ -9,9 +9,8 @@
  * everything that comes after it, and nothing else. One checkpoint is under way at a time; while it is, the next one's
  * changes gather, up to as many as a checkpoint takes.
  */
-import { type Position, positionOf } from "../../actors/entry.ts";
+import { lastPositionOf, type Position } from "../../actors/entry.ts";
 import type { RoomRecord, Rooms } from "../../actors/rooms.ts";
-import { ENTRIES_PER_RECORD_MAX } from "../limits.ts";
 import type { Checkpoint, Mark, PartitionStore } from "../store/partition-store.ts";
 
 interface CheckpointsOptions {
@@ -92,7 +91,7 @@ export class Checkpoints {
     this.#entries = 0;
     const changed = rooms.takeChanged();
     const mark = markOf(last);
-    const publishing = published(lastOf(last.record.sequence));
+    const publishing = published(lastPositionOf(last.record.sequence));
     if (publishing === undefined) {
       this.#commit({ mark, rooms: changed });
       return;
@@ -109,17 +108,12 @@ export class Checkpoints {
     try {
       const { store, rooms, stored } = this.#options;
       store.commit(checkpoint);
-      stored(lastOf(checkpoint.mark.sequence));
+      stored(lastPositionOf(checkpoint.mark.sequence));
       rooms.passivate();
     } catch (error) {
       this.#options.failed(error);
     }
   }
-}
-
-/** The last position that a record can have. */
-function lastOf(sequence: number): Position {
-  return positionOf(sequence, ENTRIES_PER_RECORD_MAX - 1);
 }
 
 function markOf({ room, record }: RoomRecord): Mark {

@@ -6,12 +6,12 @@
  * So a standby has nothing to publish and nothing to forget: everything that it has folded, the world was told. When it
  * takes over, it folds what is left, which is what the owner read in its last moments, and publishes that.
  */
-import { type Position, positionOf } from "../../actors/entry.ts";
+import { lastPositionOf, type Position } from "../../actors/entry.ts";
 import type { RoomRecord } from "../../actors/rooms.ts";
 import type { Bus, BusSubscription } from "../bus/connection.ts";
 import { LogReader } from "../bus/log.ts";
 import { onPublished } from "../bus/published.ts";
-import { ENTRIES_PER_RECORD_MAX, STANDBY_RECORDS_MAX } from "../limits.ts";
+import { STANDBY_RECORDS_MAX } from "../limits.ts";
 
 interface FollowerOptions {
   readonly nc: Bus;
@@ -62,14 +62,15 @@ export class Follower {
 
   /** The owner is heard again and again, so a goal that is reached is looked at often enough. */
   #arrived(): void {
-    if (this.#goal === undefined || lastOf(this.#folded) < this.#goal) return;
+    if (this.#goal === undefined || lastPositionOf(this.#folded) < this.#goal) return;
     this.#goal = Number.POSITIVE_INFINITY;
     this.#options.caughtUp();
   }
 
   #fold(): void {
     let count = 0;
-    while (count < this.#waiting.length && lastOf(this.#waiting[count]!.record.sequence) <= this.#published) count++;
+    while (count < this.#waiting.length && lastPositionOf(this.#waiting[count]!.record.sequence) <= this.#published)
+      count++;
     if (count > 0) {
       const fetch = this.#waiting.slice(0, count);
       this.#waiting = this.#waiting.slice(count);
@@ -92,9 +93,4 @@ export class Follower {
     };
     this.#reader = new LogReader(nc, { partition, from: this.#folded + 1, ahead, onFetch, onError: failed });
   }
-}
-
-/** The last position that a record can have. */
-function lastOf(sequence: number): Position {
-  return positionOf(sequence, ENTRIES_PER_RECORD_MAX - 1);
 }

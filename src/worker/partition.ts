@@ -7,7 +7,7 @@
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { type ActorRefFrom, createActor, waitFor } from "xstate";
-import { type Position, positionOf } from "../../actors/entry.ts";
+import { lastPositionOf, type Position } from "../../actors/entry.ts";
 import type { Outcome } from "../../actors/fold.ts";
 import { type PartitionEvent, partitionMachine } from "../../actors/partition-machine.ts";
 import type { Room } from "../../actors/room.ts";
@@ -19,7 +19,7 @@ import { LogReader, lastSequence, readRecord } from "../bus/log.ts";
 import { PublishedTeller } from "../bus/published.ts";
 import { untilReached } from "../bus/retry.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
-import { DRAIN_FOLD_MS_MAX, DRAIN_FOLD_POLL_MS, ENTRIES_PER_RECORD_MAX } from "../limits.ts";
+import { DRAIN_FOLD_MS_MAX, DRAIN_FOLD_POLL_MS } from "../limits.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 import { PartitionStore } from "../store/partition-store.ts";
 import { Checkpoints } from "./checkpoints.ts";
@@ -270,7 +270,7 @@ export class Partition {
   }
 
   get #lastFolded(): number {
-    return positionOf(this.#folded, ENTRIES_PER_RECORD_MAX - 1);
+    return lastPositionOf(this.#folded);
   }
 
   get #publishedThrough(): Position {
