@@ -17,7 +17,7 @@ built("is there after a build, with plain JavaScript and types", async () => {
     const room = new ReadState();
     room.note({ event_id: "$1", type: "m.room.message", sender: "@a:a.org", content: {}, unsigned: { order: 7 } });
     const refused = await connect({ nats: "nats://127.0.0.1:1" }).catch((error) => error);
-    console.log(JSON.stringify([room.unread("@b:a.org").total, refused instanceof TidemarkError, refused.code]));
+    process.stdout.write(JSON.stringify([room.unread("@b:a.org").total, refused instanceof TidemarkError, refused.code]));
   `;
   const { stdout } = await run(process.execPath, ["--input-type=module", "--eval", script], { cwd: ROOT });
   assert.equal(JSON.parse(stdout), [1, true, "BUS_UNAVAILABLE"]);
