@@ -117,8 +117,8 @@ export class Markers {
     return this.readUpTo(user, thread) >= order;
   }
 
-  /** The largest order that the user has read up to in a thread; −∞ when there is no marker. */
-  readUpTo(user: UserId, thread: ThreadId): Order {
+  /** The largest order that the user has read up to in a thread, or in all of them (null); −∞ when there is no marker. */
+  readUpTo(user: UserId, thread: ThreadId | null): Order {
     let upTo = Number.NEGATIVE_INFINITY;
     for (const marker of this.of(user)) {
       if (marker.type === FULLY_READ || marker.order <= upTo) continue;

@@ -110,7 +110,7 @@ export class Room implements RoomFacts {
     this.members.kept(hotMax);
     this.redactions.kept(hotMax);
     this.state.kept(hotMax);
-    this.unread.kept();
+    this.unread.kept(hotMax);
   }
 }
 

@@ -1,8 +1,10 @@
 /**
- * Which events can make a room unread, by thread and order, so that a count looks only at what lies after a marker.
+ * Which events can make a room unread, by order and thread, so that a count looks only at what lies after a marker.
+ *
+ *     ◀── the store's, by thread ──┃── tail: the newest, all threads together ──▶
  *
  * Only live events are here: a backfilled one has a negative order and is always read (F12). They come in log order,
- * so every thread's are sorted: those that a store has, then those that came since.
+ * so the tail is sorted. Most who ask have read up to somewhere in it, and then nothing is read from the store.
  */
 import { UNREAD_COUNT_MAX } from "../src/limits.ts";
 import { MAIN, type ThreadId, type UserId } from "../src/matrix/ids.ts";
@@ -24,8 +26,8 @@ type Counted = Pick<EventInfo, "order" | "sender">;
 /** What a store has of the index. */
 export interface UnreadRows {
   threads(): Iterable<ThreadId>;
-  /** The events of a thread beyond an order, newest first. */
-  after(thread: ThreadId, order: Order): Iterable<Counted>;
+  /** The events of a thread beyond an order and before another, newest first. */
+  between(thread: ThreadId, after: Order, before: Order): Iterable<Counted>;
 }
 
 /** What changed in the index since the last time. */
@@ -38,26 +40,20 @@ const NONE: UnreadChanges = { added: [], removed: [] };
 
 export class UnreadIndex {
   readonly #stored: UnreadRows | undefined;
-  /** Events that no store has yet. */
-  readonly #recent = new Map<ThreadId, EventInfo[]>();
+  /** The newest events, oldest first: all of them from the first one on, but for what was redacted and stored as such. */
+  #tail: EventInfo[] = [];
+  /** Through which order the store has, or is being given, what is in the tail. */
+  #takenThrough: Order = 0;
   /** Redacted events that the store still has. */
   readonly #removed = new Map<Order, EventInfo>();
   #taken = NONE;
-  #added: EventInfo[] = [];
 
   constructor(stored?: UnreadRows) {
     this.#stored = stored;
   }
 
   add(event: EventInfo): void {
-    this.#file(event);
-    if (this.#stored !== undefined) this.#added.push(event);
-  }
-
-  #file(event: EventInfo): void {
-    const events = this.#recent.get(event.thread);
-    if (events === undefined) this.#recent.set(event.thread, [event]);
-    else events.push(event);
+    this.#tail.push(event);
   }
 
   /** F11. A redacted event counts no more. */
@@ -66,57 +62,84 @@ export class UnreadIndex {
   }
 
   count(user: UserId, markers: Markers): UnreadCounts {
-    let unthreaded = 0;
-    let main = 0;
-    const threads = new Map<ThreadId, number>();
-    for (const thread of new Set([...this.#recent.keys(), ...(this.#stored?.threads() ?? [])])) {
-      const count = this.#countAfter(thread, markers.readUpTo(user, thread), user);
-      if (count === 0) continue;
-      unthreaded += count;
-      if (thread === MAIN) main = count;
-      else threads.set(thread, count);
+    const counts = new Map<ThreadId, ThreadCount>();
+    const countOf = (thread: ThreadId): ThreadCount => {
+      let found = counts.get(thread);
+      if (found === undefined) {
+        found = { readUpTo: markers.readUpTo(user, thread), unread: 0 };
+        counts.set(thread, found);
+      }
+      return found;
+    };
+    const note = (event: Counted, of: ThreadCount): void => {
+      if (event.order <= of.readUpTo || event.sender === user || this.#removed.has(event.order)) return;
+      if (of.unread < UNREAD_COUNT_MAX) of.unread++;
+    };
+    // An unthreaded marker covers all threads: nothing before it is looked at.
+    const readUpTo = markers.readUpTo(user, null);
+    let at = this.#tail.length;
+    while (at > 0 && this.#tail[at - 1]!.order > readUpTo) {
+      const event = this.#tail[--at]!;
+      note(event, countOf(event.thread));
     }
-    return { unthreaded: Math.min(unthreaded, UNREAD_COUNT_MAX), main, threads };
-  }
-
-  /** Newest first, so that it ends at the marker or at the cap. */
-  #countAfter(thread: ThreadId, readUpTo: Order, user: UserId): number {
-    let count = 0;
-    const recent = this.#recent.get(thread) ?? [];
-    for (let i = recent.length - 1; i >= 0 && recent[i]!.order > readUpTo; i--) {
-      if (this.#counts(recent[i]!, user) && ++count === UNREAD_COUNT_MAX) return count;
+    if (at === 0 && this.#stored !== undefined) {
+      const before = this.#tail[0]?.order ?? Number.POSITIVE_INFINITY;
+      for (const thread of this.#stored.threads()) {
+        const of = countOf(thread);
+        for (const event of this.#stored.between(thread, of.readUpTo, before)) {
+          if (of.unread === UNREAD_COUNT_MAX) break;
+          note(event, of);
+        }
+      }
     }
-    if (this.#stored === undefined || (recent.length > 0 && recent[0]!.order <= readUpTo)) return count;
-    for (const event of this.#stored.after(thread, readUpTo)) {
-      if (event.order >= (recent[0]?.order ?? Number.POSITIVE_INFINITY)) continue; // just stored
-      if (this.#counts(event, user) && ++count === UNREAD_COUNT_MAX) return count;
-    }
-    return count;
-  }
-
-  #counts(event: Counted, user: UserId): boolean {
-    return event.sender !== user && !this.#removed.has(event.order);
+    return summed(counts);
   }
 
   /** What changed since the last time. It counts as unstored until `kept`. */
   take(): UnreadChanges {
-    if (this.#added.length === 0 && this.#removed.size === 0) {
+    let first = this.#tail.length;
+    while (first > 0 && this.#tail[first - 1]!.order > this.#takenThrough) first--;
+    if (first === this.#tail.length && this.#removed.size === 0) {
       this.#taken = NONE;
       return NONE;
     }
+    this.#takenThrough = this.#tail.at(-1)?.order ?? this.#takenThrough;
     this.#taken = {
-      added: this.#added.filter(({ order }) => !this.#removed.has(order)),
+      added: this.#tail.slice(first).filter(({ order }) => !this.#removed.has(order)),
       removed: [...this.#removed.values()],
     };
-    this.#added = [];
     return this.#taken;
   }
 
-  /** What was taken is stored. */
-  kept(): void {
-    for (const { order } of this.#taken.removed) this.#removed.delete(order);
+  /** What was taken is stored. Beyond `hotMax`, the oldest of what is stored leaves memory. */
+  kept(hotMax: number): void {
+    const { removed } = this.#taken;
     this.#taken = NONE; // else the room keeps the events that are stored now
-    this.#recent.clear();
-    for (const event of this.#added) this.#file(event);
+    if (removed.length > 0) {
+      const gone = new Set(removed.map(({ order }) => order));
+      for (const order of gone) this.#removed.delete(order);
+      this.#tail = this.#tail.filter(({ order }) => !gone.has(order));
+    }
+    let surplus = 0;
+    while (this.#tail.length - surplus > hotMax && this.#tail[surplus]!.order <= this.#takenThrough) surplus++;
+    if (surplus > 0) this.#tail.splice(0, surplus);
   }
+}
+
+interface ThreadCount {
+  readonly readUpTo: Order;
+  unread: number;
+}
+
+function summed(counts: ReadonlyMap<ThreadId, ThreadCount>): UnreadCounts {
+  let unthreaded = 0;
+  let main = 0;
+  const threads = new Map<ThreadId, number>();
+  for (const [thread, { unread }] of counts) {
+    if (unread === 0) continue;
+    unthreaded += unread;
+    if (thread === MAIN) main = unread;
+    else threads.set(thread, unread);
+  }
+  return { unthreaded: Math.min(unthreaded, UNREAD_COUNT_MAX), main, threads };
 }

@@ -149,7 +149,7 @@ export class ReadState {
    * thread, by unthreaded ones alone. undefined when there is no receipt.
    */
   readUpTo(user: string, thread?: string): number | undefined {
-    const upTo = this.markers.readUpTo(user as UserId, (thread ?? null) as ThreadId);
+    const upTo = this.markers.readUpTo(user as UserId, (thread ?? null) as ThreadId | null);
     return upTo === Number.NEGATIVE_INFINITY ? undefined : upTo;
   }
 

@@ -289,7 +289,7 @@ export class PartitionStore implements RoomStore {
       held: row === undefined || !holds(row) ? [] : this.#held(held, number),
       unread: {
         threads: () => this.#threads(unread, number),
-        after: (thread, order) => this.#unreadAfter(unread, [number, thread, order]),
+        between: (thread, after, before) => this.#unreadBetween(unread, [number, thread], { after, before }),
       },
     };
   }
@@ -312,9 +312,14 @@ export class PartitionStore implements RoomStore {
     }
   }
 
-  *#unreadAfter(table: Database<unknown, Key>, [number, thread, order]: [number, ThreadId, Order]) {
-    const end: Key = [number, thread, Math.max(order, 0)];
-    for (const { key, value } of table.getRange({ start: [number, thread, LAST], end, reverse: true })) {
+  *#unreadBetween(
+    table: Database<unknown, Key>,
+    of: readonly [number, ThreadId],
+    { after, before }: { readonly after: Order; readonly before: Order },
+  ) {
+    const start: Key = [...of, Number.isFinite(before) ? before : LAST];
+    const end: Key = [...of, Math.max(after, 0)];
+    for (const { key, value } of table.getRange({ start, exclusiveStart: true, end, reverse: true })) {
       yield { order: (key as [number, ThreadId, Order])[2], sender: value as UserId };
     }
   }

@@ -14,8 +14,8 @@ const log = pino({ level: "silent" });
 
 const markAt = (sequence: number): Mark => ({ sequence, room: ROOM, at: 1, entries: 1 });
 
-/** What may happen between two entries: nothing, a checkpoint, or that and another activation. */
-const interruption = fc.constantFrom("none", "none", "take", "commit", "passivate", "restart");
+/** What may happen between two entries: nothing, a checkpoint, or that and rows that leave memory, or another activation. */
+const interruption = fc.constantFrom("none", "none", "take", "commit", "cool", "passivate", "restart");
 
 const checkpoints = suite("checkpoints");
 
@@ -40,7 +40,8 @@ checkpoints("passivation and restarts at any moment change no outcome and no sta
           store.commit(taken);
           taken = undefined;
         }
-        if (moment === "passivate" || moment === "restart") commit(i);
+        if (moment === "cool" || moment === "passivate" || moment === "restart") commit(i);
+        if (moment === "cool" || moment === "commit") room.kept(2);
         if (moment === "restart") {
           await store.close();
           store = await PartitionStore.open(dir.path, log);
