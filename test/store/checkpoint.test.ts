@@ -41,7 +41,7 @@ checkpoints("passivation and restarts at any moment change no outcome and no sta
           taken = undefined;
         }
         if (moment === "cool" || moment === "passivate" || moment === "restart") commit(i);
-        if (moment === "cool" || moment === "commit") room.kept(2);
+        if (moment === "cool" || moment === "commit") room.kept(0);
         if (moment === "restart") {
           await store.close();
           store = await PartitionStore.open(dir.path, log);
