@@ -29,6 +29,10 @@ export const IN_FLIGHT_BYTES_MAX = 33_554_432;
 /** What a sender is told to wait when ingress is saturated. */
 export const RETRY_AFTER_MS = 250;
 
+/** What is published so soon after a write to the broker's socket is gathered into the next, unless it is as much as this. */
+export const WRITE_PAUSE_MS = 2;
+export const WRITE_BYTES_MAX = 262_144;
+
 /** A publish to a stream without an acknowledgement for so long has failed. */
 export const ACK_TIMEOUT_MS = 5_000;
 

@@ -11,6 +11,7 @@ import type { Logger } from "pino";
 import { type Broker, startBroker } from "./bus/broker/process.ts";
 import { type Bus, connectBus, isForbidden } from "./bus/connection.ts";
 import { lastSequence } from "./bus/log.ts";
+import { closeBus } from "./bus/outbox.ts";
 import { awaitPartitionCount, storedCount } from "./bus/partition-count.ts";
 import { prepareBus } from "./bus/streams.ts";
 import { TidemarkError } from "./errors.ts";
@@ -88,7 +89,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     }
     const natsUrl = options.nats ?? broker!.url;
     const nc = await connectBus({ url: natsUrl, name: `tidemark ${[...roles].join(",")}` });
-    closing.push(() => nc.close());
+    closing.push(() => closeBus(nc));
     const metrics = new Metrics();
     void logStatus(nc, log, metrics);
 

@@ -3,6 +3,7 @@ import type { Position } from "../../actors/entry.ts";
 import { PUBLISHED_REPEAT_MS, PUBLISHED_TELL_MS } from "../limits.ts";
 import { decode, encode } from "./codec.ts";
 import type { Bus, BusSubscription } from "./connection.ts";
+import { publish } from "./outbox.ts";
 import { publishedSubject } from "./subjects.ts";
 
 const V = 1;
@@ -27,8 +28,7 @@ export class PublishedTeller {
     const position = this.#through();
     const now = performance.now();
     if (position === this.#told && now - this.#toldAt < PUBLISHED_REPEAT_MS) return;
-    if (this.#nc.isClosed()) return;
-    this.#nc.publish(publishedSubject(this.#partition), encode({ v: V, position }));
+    publish(this.#nc, publishedSubject(this.#partition), encode({ v: V, position }));
     this.#told = position;
     this.#toldAt = now;
   }

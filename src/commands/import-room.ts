@@ -2,6 +2,7 @@
 import { SingleBar } from "cli-progress";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { connectBus } from "../bus/connection.ts";
+import { closeBus } from "../bus/outbox.ts";
 import { prepareBus } from "../bus/streams.ts";
 import { Homeserver } from "../homeserver/client.ts";
 import { importRoom } from "../homeserver/room-import.ts";
@@ -53,7 +54,7 @@ export function importRoomCommand(): Command {
         process.stdout.write(`imported ${id}: ${state} state events, ${events} events of its history\n`);
       } finally {
         bar.stop();
-        await nc.close();
+        await closeBus(nc);
       }
     });
 }

@@ -1,6 +1,7 @@
 /** What replay, verify, export and status have in common: which rooms, and the broker that has them. */
 import { CommanderError, InvalidArgumentError, Option } from "commander";
 import { type Bus, connectBus } from "../bus/connection.ts";
+import { closeBus } from "../bus/outbox.ts";
 import { PARTITIONS_MAX } from "../limits.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
 import { integer } from "./options.ts";
@@ -31,6 +32,6 @@ export async function withBus<T>(url: string | undefined, work: (nc: Bus) => Pro
   try {
     return await work(nc);
   } finally {
-    await nc.close();
+    await closeBus(nc);
   }
 }

@@ -12,8 +12,10 @@
  *       }
  *     }
  */
+
 import { type Bus, connectBus, translate } from "../bus/connection.ts";
 import { FederationCursors } from "../bus/federation-cursors.ts";
+import { closeBus } from "../bus/outbox.ts";
 import { decodeToken, FEDERATION_STREAM, FEDERATION_SUBJECTS, lastToken } from "../bus/subjects.ts";
 import { TidemarkError } from "../errors.ts";
 import { FEDERATION_PENDING_MAX } from "../limits.ts";
@@ -39,7 +41,7 @@ export async function openFederation({
   try {
     return new Federation(nc, await FederationCursors.open(nc), pendingMax);
   } catch (error) {
-    await nc.close();
+    await closeBus(nc);
     throw error;
   }
 }

@@ -7,8 +7,10 @@
  *
  * All rooms of a partition share one subscription, which is opened when the first of them is asked for.
  */
+
 import { type Bus, connectBus } from "../bus/connection.ts";
 import { type Delta, type DeltaMark, DeltaReader } from "../bus/delta-reader.ts";
+import { closeBus } from "../bus/outbox.ts";
 import { partitionOf } from "../bus/partition.ts";
 import { request } from "../bus/request.ts";
 import { partitionCount } from "../bus/streams.ts";
@@ -79,9 +81,9 @@ interface Feed {
 export async function connect({ nats, name = "tidemark front-end" }: ConnectOptions): Promise<Frontend> {
   const nc = await connectBus({ url: nats, name });
   try {
-    return new Frontend(nc, await partitionCount(nc), { disconnect: () => nc.close() });
+    return new Frontend(nc, await partitionCount(nc), { disconnect: () => closeBus(nc) });
   } catch (error) {
-    await nc.close();
+    await closeBus(nc);
     throw error;
   }
 }

@@ -7,6 +7,7 @@ import { BACKFILLED, LIVE, type Position, STATE } from "../../actors/entry.ts";
 import { AckedPublisher } from "../bus/acked-publisher.ts";
 import { decodeUntrusted, type Encoding, encodeAs, encodingOf } from "../bus/codec.ts";
 import type { Bus, BusMessage, BusSubscription } from "../bus/connection.ts";
+import { publish } from "../bus/outbox.ts";
 import { partitionOf } from "../bus/partition.ts";
 import { encodeRecord } from "../bus/record.ts";
 import { decodeToken, type Inlet, inWildcard, isInbox, lastToken, logSubject } from "../bus/subjects.ts";
@@ -103,11 +104,9 @@ export class Ingress {
 
   #answer(to: string | undefined, reply: Reply, encoding: Encoding): void {
     if (!isInbox(to)) return;
-    try {
-      this.#nc.publish(to, encodeAs(Array.isArray(reply) ? { ok: true, positions: reply } : reply, encoding));
-    } catch (error) {
-      this.#log.warn({ reason: reasonOf(error) }, "a reply could not be sent");
-    }
+    publish(this.#nc, to, encodeAs(Array.isArray(reply) ? { ok: true, positions: reply } : reply, encoding), {
+      failed: (error) => this.#log.warn({ reason: reasonOf(error) }, "a reply could not be sent"),
+    });
   }
 
   #handle(inlet: Inlet, { data, subject }: BusMessage, encoding: Encoding): Promise<Reply> {

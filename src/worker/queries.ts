@@ -9,6 +9,7 @@ import { isRead } from "../../actors/fold.ts";
 import type { Room } from "../../actors/room.ts";
 import { decodeUntrusted, encodeAs, encodingOf } from "../bus/codec.ts";
 import type { Bus, BusMessage, BusSubscription } from "../bus/connection.ts";
+import { publish } from "../bus/outbox.ts";
 import { partitionOf } from "../bus/partition.ts";
 import { decodeToken, isInbox, lastToken, ownerSubject, ownerWildcard, queryWildcard } from "../bus/subjects.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
@@ -145,13 +146,14 @@ export class Queries {
   }
 
   async #receive(message: BusMessage, mayForward: boolean): Promise<void> {
-    if (!isInbox(message.reply)) return;
+    const to = message.reply;
+    if (!isInbox(to)) return;
     const encoding = encodingOf(message.data);
     let answer: Answer;
     try {
       const own = await this.#answer(message, mayForward);
       if (own instanceof Uint8Array) {
-        message.respond(own);
+        publish(this.#nc, to, own);
         return;
       }
       answer = { ok: true, ...own };
@@ -165,7 +167,7 @@ export class Queries {
       const error = `the answer has ${bytes.length} bytes, the broker takes ${payloadMax}: raise its max_payload`;
       bytes = encodeAs(refusal(new TidemarkError("M_TOO_LARGE", error)), encoding);
     }
-    message.respond(bytes);
+    publish(this.#nc, to, bytes);
   }
 
   /** The answer, or what the partition's owner has answered. */
