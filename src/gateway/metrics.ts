@@ -12,6 +12,8 @@ const LATENCY_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0
 const ENTRIES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 const STATES = ["standby", "claiming", "catchingUp", "live", "draining", "released", "failed"] as const;
 const MS_PER_SECOND = 1_000;
+/** Each sample wakes the process. */
+const EVENT_LOOP_SAMPLE_MS = 100;
 
 export class Metrics {
   readonly #registry = new Registry();
@@ -24,7 +26,7 @@ export class Metrics {
 
   constructor() {
     const registers = [this.#registry];
-    collectDefaultMetrics({ register: this.#registry });
+    collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: EVENT_LOOP_SAMPLE_MS });
     const records = new Histogram({
       name: "tidemark_ingress_record_entries",
       help: "Entries of each record that the log acknowledged; the sum is what ingress took",

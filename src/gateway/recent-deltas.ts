@@ -43,36 +43,33 @@ interface Room {
   eventsAt: Position;
 }
 
-interface Partition {
-  mark: DeltaMark;
-  /** Everything after this sequence is here. */
-  floor: number;
-}
-
 export class RecentDeltas {
-  readonly #partitions: Partition[];
+  /** By partition: how far it was read, and after which sequence everything is here. */
+  readonly #marks: DeltaMark[];
+  readonly #floors: number[];
   readonly #rooms = new Map<RoomId, Room>();
   /** All items in order of arrival, with their partitions. */
   readonly #arrivals = new Set<{ readonly partition: number; readonly item: Item }>();
   #bytes = 0;
 
   constructor(partitions: number) {
-    const mark = { sequence: 0, published: 0 };
-    this.#partitions = Array.from({ length: partitions }, () => ({ mark, floor: 0 }));
+    this.#marks = new Array(partitions).fill({ sequence: 0, published: 0 });
+    this.#floors = new Array(partitions).fill(0);
   }
 
   /** What comes after this mark is all here; of what was before, something is missing. */
   begin(partition: number, mark: DeltaMark): void {
-    this.#partitions[partition] = { mark, floor: mark.sequence };
+    this.#marks[partition] = mark;
+    this.#floors[partition] = mark.sequence;
   }
 
-  /** How far each partition was read. */
-  marks(): DeltaMark[] {
-    return this.#partitions.map(({ mark }) => mark);
+  /** How far each partition was read by now. Goes on changing. */
+  get marks(): readonly DeltaMark[] {
+    return this.#marks;
   }
 
   add(partition: number, delta: Delta, mark: DeltaMark, bytes: number): void {
-    this.#partitions[partition]!.mark = mark;
+    this.#marks[partition] = mark;
     const item: Item = {
       sequence: mark.sequence,
       room: delta.room_id,
@@ -103,14 +100,13 @@ export class RecentDeltas {
    * another stream.
    */
   covers(partition: number, { sequence }: DeltaMark): boolean {
-    const { floor, mark } = this.#partitions[partition]!;
-    return sequence >= floor && sequence <= mark.sequence + GATEWAY_LAG_MAX;
+    return sequence >= this.#floors[partition]! && sequence <= this.#marks[partition]!.sequence + GATEWAY_LAG_MAX;
   }
 
   /** Whether a room's live events through a position have come. */
   hasEvents(partition: number, id: RoomId, position: Position): boolean {
     const room = this.#rooms.get(id);
-    return position <= this.#partitions[partition]!.mark.published || position <= (room?.eventsAt ?? 0);
+    return position <= this.#marks[partition]!.published || position <= (room?.eventsAt ?? 0);
   }
 
   /**
@@ -145,8 +141,7 @@ export class RecentDeltas {
       const { partition, item } = arrival;
       this.#arrivals.delete(arrival);
       this.#bytes -= item.bytes;
-      const from = this.#partitions[partition]!;
-      from.floor = Math.max(from.floor, item.sequence);
+      this.#floors[partition] = Math.max(this.#floors[partition]!, item.sequence);
       const room = this.#rooms.get(item.room);
       room?.items.shift();
       room?.shared.clear();

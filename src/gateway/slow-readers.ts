@@ -1,42 +1,31 @@
 /**
  * Cuts off clients that take nothing of their answers, and nobody else: a long poll may be silent for as long as it likes.
  *
- *     idle ──request──▶ waiting ──answer begins──▶ sending ──answer is out──▶ idle (or waiting: requests may be pipelined)
+ *     nothing to send ──looked at while an answer is on its way──▶ sending ──nothing moves for slowMs──▶ cut off
+ *                     ◀──looked at when it is out────────────────
  *
- * A socket's own timer notices when nothing moves; it runs while an answer is on its way, and between requests.
+ * A socket's own timer notices when nothing moves. It is started from time to time, for those that have something to send:
+ * nearly all answers are out at once, and should not pay for it.
  */
 import type { Socket } from "node:net";
 import type { FastifyInstance } from "fastify";
 
-interface Traffic {
-  requests: number;
-  answers: number;
-}
+/** Who sends is looked for so often, in the time that is slow: twice, so that no timer outlives its answer. */
+const CHECKS_PER_SLOW_TIME = 2;
 
 export function cutOffSlowReaders(app: FastifyInstance, slowMs: number): void {
-  const traffic = new WeakMap<Socket, Traffic>();
-  const of = (socket: Socket): Traffic => {
-    let found = traffic.get(socket);
-    if (found === undefined) {
-      found = { requests: 0, answers: 0 };
-      traffic.set(socket, found);
-      socket.on("timeout", () => socket.destroy());
+  const sockets = new Set<Socket>();
+  app.server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  const timer = setInterval(() => {
+    for (const socket of sockets) {
+      const isTimed = socket.timeout === slowMs;
+      const sends = socket.writableLength > 0;
+      if (sends !== isTimed) socket.setTimeout(sends ? slowMs : 0);
     }
-    return found;
-  };
-  app.addHook("onRequest", ({ raw: { socket } }, _reply, done) => {
-    of(socket).requests++;
-    done();
-  });
-  app.addHook("onSend", ({ raw: { socket } }, _reply, _payload, done) => {
-    if (++of(socket).answers === 1) socket.setTimeout(slowMs);
-    done();
-  });
-  app.addHook("onResponse", ({ raw: { socket } }, _reply, done) => {
-    const left = of(socket);
-    left.requests--;
-    left.answers--;
-    if (left.answers === 0) socket.setTimeout(left.requests === 0 ? app.server.keepAliveTimeout : 0);
-    done();
-  });
+  }, slowMs / CHECKS_PER_SLOW_TIME);
+  timer.unref();
+  app.addHook("onClose", async () => clearInterval(timer));
 }

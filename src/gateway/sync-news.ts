@@ -35,8 +35,9 @@ interface Response {
   readonly next: string;
   /** Members of an object, as JSON text. */
   readonly join: readonly string[];
-  readonly invite: Record<string, unknown>;
-  readonly leave: Record<string, unknown>;
+  /** By room; undefined for none. */
+  readonly invite?: Record<string, unknown> | undefined;
+  readonly leave?: Record<string, unknown> | undefined;
 }
 
 /** The user's rooms by what has to be done to show them. */
@@ -54,7 +55,6 @@ interface Section {
   readonly text: string;
 }
 
-const NOTHING = { join: [], invite: {}, leave: {} };
 const LEFT = new Set(["leave", "ban"]);
 
 export class SyncNews {
@@ -70,7 +70,7 @@ export class SyncNews {
 
   /** The answer when nothing changed. */
   none(user: OnlineUser, { since }: SyncRequest): string {
-    return bodyOf({ ...NOTHING, next: this.#next(user, since) });
+    return bodyOf({ next: this.#next(user, since), join: [] });
   }
 
   /** The answer as JSON; undefined when nothing changed. A promise only where somebody has to be asked. */
@@ -88,18 +88,17 @@ export class SyncNews {
       if (text !== undefined) sections.push({ room, text });
     }
     if (sections.length + left.length === 0) return undefined;
-    const rest = {
-      next: this.#next(user, since),
-      invite: {},
-      leave: left.length === 0 ? {} : this.#leave(user, left, request),
-    };
+    const next = this.#next(user, since);
+    const leave = left.length === 0 ? undefined : this.#leave(user, left, request);
     const join = this.#counted(user, sections, request);
-    return join instanceof Promise ? join.then((texts) => bodyOf({ ...rest, join: texts })) : bodyOf({ ...rest, join });
+    return join instanceof Promise
+      ? join.then((texts) => bodyOf({ next, join: texts, leave }))
+      : bodyOf({ next, join, leave });
   }
 
   async #fromWorkers(user: OnlineUser, request: SyncRequest, sorted: Sorted): Promise<string | undefined> {
     const { since, filter } = request;
-    const began = this.#recent.marks();
+    const began = [...this.#recent.marks];
     const { covered, readings, left, invited } = sorted;
     const news = await this.#reader.news(readings, { user: user.id, filter });
     const invite = await this.#reader.invites(invited, user.id);
@@ -149,8 +148,10 @@ export class SyncNews {
 
   /** Where the client is to go on. A gateway that lags behind another doesn't take it back. */
   #next({ newestMemberships }: OnlineUser, since: SyncToken | undefined): string {
-    const marks = this.#recent.marks();
-    if (since === undefined) return encodeSyncToken(marks, newestMemberships);
+    const { marks } = this.#recent;
+    const isAhead = (from: SyncMark, partition: number) =>
+      from.memberships > newestMemberships[partition]! || from.sequence > marks[partition]!.sequence;
+    if (since === undefined || !since.some(isAhead)) return encodeSyncToken(marks, newestMemberships);
     return encodeSyncToken(
       marks.map((mark, partition) => {
         const from = since[partition]!;
@@ -229,7 +230,11 @@ function withChanges(news: RoomNews, { events, receipts, fullyRead }: RoomChange
 function bodyOf({ next, join, invite, leave }: Response): string {
   return (
     `{"next_batch":"${next}",` +
-    `"rooms":{"join":{${join.join(",")}},"invite":${JSON.stringify(invite)},"leave":${JSON.stringify(leave)}},` +
+    `"rooms":{"join":{${join.join(",")}},"invite":${objectText(invite)},"leave":${objectText(leave)}},` +
     '"account_data":{"events":[]},"presence":{"events":[]},"to_device":{"events":[]}}'
   );
+}
+
+function objectText(value: Record<string, unknown> | undefined): string {
+  return value === undefined ? "{}" : JSON.stringify(value);
 }
