@@ -6,7 +6,7 @@
  */
 import { join } from "node:path";
 import type { Logger } from "pino";
-import { type ActorRefFrom, createActor, waitFor } from "xstate";
+import { type ActorRefFrom, createActor, type SnapshotFrom, waitFor } from "xstate";
 import { lastPositionOf, type Position } from "../../actors/entry.ts";
 import type { Outcome } from "../../actors/fold.ts";
 import { type PartitionEvent, partitionMachine } from "../../actors/partition-machine.ts";
@@ -74,6 +74,7 @@ export class Partition {
   readonly #actor: ActorRefFrom<typeof partitionMachine>;
   readonly #ended = new AbortController();
   readonly #opening: Promise<Opened>;
+  #state: PartitionState;
   #opened: Opened | undefined;
   #claiming: Promise<boolean> | undefined;
   /** Of a standby one that has nothing to say. */
@@ -104,7 +105,14 @@ export class Partition {
         failed: (error) => this.#failed(error),
       },
     });
-    this.#actor.subscribe(() => options.changed());
+    this.#state = stateOf(this.#actor.getSnapshot());
+    // Told of every input, and most are records.
+    this.#actor.subscribe((snapshot) => {
+      const state = stateOf(snapshot);
+      if (state === this.#state) return;
+      this.#state = state;
+      options.changed();
+    });
     this.#actor.start();
     this.#actor.send({ type: "START" });
   }
@@ -130,9 +138,7 @@ export class Partition {
   }
 
   get state(): PartitionState {
-    const snapshot = this.#actor.getSnapshot();
-    if (snapshot.matches("folding")) return snapshot.matches({ folding: "live" }) ? "live" : "catchingUp";
-    return snapshot.value as PartitionState;
+    return this.#state;
   }
 
   /** Whether everything that was in the log when it was claimed is folded, and what comes is. */
@@ -386,4 +392,9 @@ export class Partition {
     void lease.release(partition, 0).catch(() => {}); // It runs out.
     log.fatal({ partition, reason: reasonOf(error) }, "a partition has failed and is not served any more");
   }
+}
+
+function stateOf(snapshot: SnapshotFrom<typeof partitionMachine>): PartitionState {
+  if (snapshot.matches("folding")) return snapshot.matches({ folding: "live" }) ? "live" : "catchingUp";
+  return snapshot.value as PartitionState;
 }

@@ -178,11 +178,7 @@ export class Queries {
         `the query has ${data.length} bytes, at most ${REQUEST_BYTES_MAX} are allowed`,
       );
     }
-    const target = decodeToken(lastToken(subject));
-    const user = userId.safeParse(target);
-    const room = roomId.safeParse(target);
-    if (!user.success && !room.success)
-      throw new TidemarkError("M_INVALID_PARAM", `room_id: ${room.error.issues[0]?.message}`);
+    const about = aboutOf(lastToken(subject));
     const parsed = query.safeParse(decodeUntrusted(data, encodingOf(data)));
     if (!parsed.success) {
       const issue = parsed.error.issues[0];
@@ -190,15 +186,16 @@ export class Queries {
       throw new TidemarkError("M_INVALID_PARAM", field === "" ? `${issue?.message}` : `${field}: ${issue?.message}`);
     }
     if (parsed.data.op === "rooms") {
-      if (!user.success) throw new TidemarkError("M_INVALID_PARAM", "op: rooms is asked about a user");
+      if (about.user === undefined) throw new TidemarkError("M_INVALID_PARAM", "op: rooms is asked about a user");
       return mayForward
-        ? this.#roomsOf(user.data, lastToken(subject), data)
-        : this.#roomsIn(user.data, Number(subject.split(".")[OWNER_PARTITION_TOKEN]));
+        ? this.#roomsOf(about.user, lastToken(subject), data)
+        : this.#roomsIn(about.user, Number(subject.split(".")[OWNER_PARTITION_TOKEN]));
     }
-    if (!room.success) throw new TidemarkError("M_INVALID_PARAM", `op: ${parsed.data.op} is asked about a room`);
-    const partition = partitionOf(room.data, this.#partitions);
+    const { room } = about;
+    if (room === undefined) throw new TidemarkError("M_INVALID_PARAM", `op: ${parsed.data.op} is asked about a room`);
+    const partition = partitionOf(room, this.#partitions);
     const served = this.#served(partition);
-    if (served !== undefined) return this.#ask(parsed.data, partition, served.room(room.data));
+    if (served !== undefined) return this.#ask(parsed.data, partition, served.room(room));
     if (mayForward) return this.#forward(partition, lastToken(subject), data);
     throw notServed(partition);
   }
@@ -259,6 +256,18 @@ export class Queries {
       }
     }
   }
+}
+
+/** What a token names: a user or a room. To have both parsers look at it would cost more than to answer. */
+function aboutOf(token: string): { readonly user?: UserId; readonly room?: RoomId } {
+  const target = decodeToken(token);
+  if (target?.startsWith("@")) {
+    const user = userId.safeParse(target);
+    if (user.success) return { user: user.data };
+  }
+  const room = roomId.safeParse(target);
+  if (room.success) return { room: room.data };
+  throw new TidemarkError("M_INVALID_PARAM", `room_id: ${room.error.issues[0]?.message}`);
 }
 
 function notServed(partition: number, cause?: unknown): TidemarkError {
