@@ -264,7 +264,7 @@ export const THREADS_CACHED_MAX = 100_000;
 export const USER_REQUESTS_MAX = 2_000;
 export const USER_REQUESTS_WINDOW_MS = 10_000;
 
-/** A client that takes nothing of an answer for so long is cut off, at the latest after twice as long. */
+/** A client that takes nothing of an answer for so long is cut off, at the latest after one and a half times as long. */
 export const SLOW_READER_MS = 5_000;
 
 /** A request has to be here completely within so long. */

@@ -5,10 +5,11 @@
  * that a cluster which is written to message by message spends most of its time on waking up. So what is published soon
  * after a write is gathered into the next one.
  *
- *     idle ──publish──▶ gathering ──end of this turn of the event loop──▶ written
+ *     idle ──publish──▶ gathering ──all promises of this moment have gone on──▶ written
  *     written ──publish──▶ gathering ──WRITE_PAUSE_MS after the write, or WRITE_BYTES_MAX──▶ written
  *
- * Whoever publishes now and then waits for nothing.
+ * Whoever publishes now and then waits for nothing: not even for the end of this turn of the event loop, which may be long
+ * in a busy process.
  */
 import type { NatsConnection, PublishOptions } from "nats";
 import { WRITE_BYTES_MAX, WRITE_PAUSE_MS } from "../limits.ts";
@@ -62,7 +63,7 @@ class Outbox {
 
   #schedule(): void {
     const wait = this.#writtenAt + WRITE_PAUSE_MS - performance.now();
-    if (wait <= 0) setImmediate(() => this.write());
+    if (wait <= 0) queueMicrotask(() => this.write());
     else setTimeout(() => this.write(), wait);
   }
 }

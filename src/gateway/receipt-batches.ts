@@ -22,6 +22,8 @@ interface Batch {
 export class ReceiptBatches {
   readonly #frontend: Frontend;
   readonly #open = new Map<RoomId, Batch>();
+  /** Batches that go at the end of this turn, all of them together. */
+  #due: (() => void)[] = [];
 
   constructor(frontend: Frontend) {
     this.#frontend = frontend;
@@ -39,15 +41,19 @@ export class ReceiptBatches {
 
   #begin(room: RoomId): Batch {
     const receipts: Receipt[] = [];
-    const turn = new Promise<void>((resolve) => setImmediate(resolve));
-    const batch: Batch = {
-      receipts,
-      sent: turn.then(() => {
-        if (this.#open.get(room) === batch) this.#open.delete(room);
-        return this.#frontend.send("receipt", room, receipts);
-      }),
-    };
+    const sent = new Promise((resolve) => {
+      this.#due.push(() => resolve(this.#frontend.send("receipt", room, receipts)));
+    });
+    if (this.#due.length === 1) setImmediate(() => this.#sendAll());
+    const batch = { receipts, sent };
     this.#open.set(room, batch);
     return batch;
+  }
+
+  #sendAll(): void {
+    const due = this.#due;
+    this.#due = [];
+    this.#open.clear();
+    for (const send of due) send();
   }
 }
