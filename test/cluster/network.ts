@@ -77,8 +77,10 @@ export function makeProxies(): Network {
   return {
     kind: "a proxy between any two servers",
     link: async (from, to, port) => {
+      const pair = `${from} ${to}`;
+      await proxies.get(pair)?.close(); // of a cluster that was started anew
       const proxy = await startProxy(port);
-      proxies.set(`${from} ${to}`, proxy);
+      proxies.set(pair, proxy);
       return proxy.address;
     },
     cut: async (one, other) => {
