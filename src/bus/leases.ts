@@ -10,7 +10,8 @@
  *   The holder stops itself `LEASE_HOLD_MS` after it asked for the renewal, which is earlier, whatever was lost in between.
  *   Only for what was there before this worker came does the broker's time of writing count: what had run out by then has.
  * - **Sessions.** A worker's id lives as long as its data directory, a session as long as its process. A process that finds
- *   leases of its own id and another session takes them at once: the process before it is gone, or loses its store.
+ *   leases of its own id and another session takes them at once: the process before it is gone, or superseded. Who is
+ *   superseded writes nothing more: only a process's first heartbeat replaces what another session wrote.
  *
  * A lease spares work. If two workers believe that they hold one, both publish the same deltas, and nothing else happens.
  */
@@ -96,7 +97,7 @@ interface LeasesOptions {
   /** Something may be otherwise than before. */
   readonly changed: () => void;
   readonly lost: (partition: number) => void;
-  /** Another process runs with this worker's id. */
+  /** Another process runs with this worker's id. From now on this one holds nothing, and says nothing. */
   readonly superseded: () => void;
 }
 
@@ -108,6 +109,8 @@ export class Leases {
   #timer: NodeJS.Timeout | undefined;
   #renewedAt = 0;
   #beating: Promise<void> | undefined;
+  /** Of this worker's heartbeat. */
+  #beatRevision = 0;
   #closed = false;
   #leaving = false;
   /** The broker's time of this worker's first heartbeat, ms. Before it is known, what comes is early. */
@@ -133,6 +136,7 @@ export class Leases {
     // A bucket that was made a moment ago may have no leader yet.
     const limit = AbortSignal.timeout(CLUSTER_READY_MS_MAX);
     const own = await untilReached(limit, () => this.#put(this.#workerKey, this.#heartbeat()));
+    this.#beatRevision = own;
     this.#renewedAt = performance.now();
     const early: Delivered[] = [];
     await new Promise<void>((resolve, reject) => {
@@ -144,13 +148,13 @@ export class Leases {
         early.push(message);
         if (message.sequence < own) return;
         this.#cameAt = message.at;
-        for (const each of early) this.#received(each, true);
+        for (const each of early) this.#received(each, each.sequence <= own);
         resolve();
       };
       this.#reader = new StreamReader(nc, { stream: STREAM, subject: `${SUBJECTS}>`, from: "latest", onMessage });
       this.#reader.opened.catch(reject);
     });
-    this.#timer = setInterval(() => this.#tick(), LEASE_TICK_MS);
+    if (!this.#closed) this.#timer = setInterval(() => this.#tick(), LEASE_TICK_MS);
   }
 
   /** Workers that are there, this one included, with what they say of themselves. */
@@ -228,21 +232,18 @@ export class Leases {
   /** Writes this worker's heartbeat now, because what it says of itself has changed. */
   beat(): void {
     if (this.#closed || this.#leaving || this.#beating !== undefined) return;
-    this.#beating = this.#put(this.#workerKey, this.#heartbeat())
-      .then(
-        () => {},
-        () => {}, // The next one is never far.
-      )
-      .finally(() => {
-        this.#beating = undefined;
-      });
+    this.#beating = this.#writeHeartbeat().finally(() => {
+      this.#beating = undefined;
+    });
   }
 
   /** From here on, nobody reckons with this worker. It may still hold partitions. */
   async leave(): Promise<void> {
     this.#leaving = true;
     await this.#beating;
-    await this.#put(this.#workerKey, undefined, { deletes: true }).catch(() => {}); // It runs out by itself.
+    if (this.#closed) return;
+    // It runs out by itself.
+    await this.#put(this.#workerKey, undefined, { expected: this.#beatRevision, deletes: true }).catch(() => {});
   }
 
   close(): void {
@@ -263,6 +264,16 @@ export class Leases {
   #heartbeat(): StoredWorker {
     const { session, report } = this.#options;
     return { v: V, session, ...report() };
+  }
+
+  async #writeHeartbeat(): Promise<void> {
+    try {
+      const revision = await this.#put(this.#workerKey, this.#heartbeat(), { expected: this.#beatRevision });
+      this.#beatRevision = Math.max(this.#beatRevision, revision);
+    } catch (error) {
+      // It is another process's, or ours, whose acknowledgement was lost: `learn` tells. The next one is never far.
+      if (isWrongLastSequence(error)) await this.#refresh(this.#workerKey);
+    }
   }
 
   /** Writes a key, or deletes it, and resolves to its revision. With `expected`, only when that is the one before. */
@@ -297,11 +308,17 @@ export class Leases {
   }
 
   #learn(key: string, entry: Entry): void {
+    if (this.#closed) return;
     this.#entries.set(key, entry);
     const { session, superseded } = this.#options;
-    if (key === this.#workerKey && !entry.early && entry.value !== undefined && entry.value.session !== session) {
-      superseded();
-      return;
+    if (key === this.#workerKey) {
+      if (!entry.early && entry.value !== undefined && entry.value.session !== session) {
+        this.close();
+        this.#held.clear();
+        superseded();
+        return;
+      }
+      this.#beatRevision = Math.max(this.#beatRevision, entry.revision);
     }
     const partition = partitionOfKey(key);
     const held = partition === undefined ? undefined : this.#held.get(partition);

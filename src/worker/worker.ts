@@ -72,7 +72,8 @@ export class Worker {
   #leases: Leases | undefined;
   #assigning = false;
   #draining = false;
-  #superseded = false;
+  /** Why this process serves nothing any more, once another one runs with its data directory. */
+  #superseded: TidemarkError | undefined;
   #said = "";
   #saidProgressAt = performance.now();
   #settled: (() => void) | undefined;
@@ -99,6 +100,7 @@ export class Worker {
     const worker = new Worker(options);
     try {
       await worker.#begin();
+      if (worker.#superseded !== undefined) throw worker.#superseded;
       for (const failure of worker.#failed.values()) throw failure;
       return worker;
     } catch (error) {
@@ -147,7 +149,7 @@ export class Worker {
 
   /** Whether every partition is served, here or by another worker, as far as can be seen from here. */
   get live(): boolean {
-    return !this.#draining && !this.#superseded && this.#failed.size === 0 && this.#isSettled();
+    return !this.#draining && this.#superseded === undefined && this.#failed.size === 0 && this.#isSettled();
   }
 
   /** By partition: what this process has of it. */
@@ -189,7 +191,7 @@ export class Worker {
       this.#assigning = false;
       if (this.#leases === undefined) return;
       this.#noteFailures();
-      if (!this.#draining && !this.#superseded) this.#assign();
+      if (!this.#draining && this.#superseded === undefined) this.#assign();
       this.#queries.own();
       if (this.#isSettled() || this.#failed.size > 0) this.#settled?.();
       const { warm, failed } = this.#report();
@@ -308,17 +310,17 @@ export class Worker {
   }
 
   #supersede(): void {
-    if (this.#superseded) return;
-    this.#superseded = true;
     const error = new TidemarkError(
       "BUS_MISMATCH",
       `another process runs with ${this.#options.data}: each worker needs a data directory of its own`,
     );
+    this.#superseded = error;
     this.#options.log.fatal({ worker: this.id }, error.message);
     for (const partition of [...this.#partitions.keys()]) {
       this.#partitions.get(partition)?.lose();
       void this.#giveUp(partition);
     }
+    this.#settled?.();
   }
 
   #isSettled(): boolean {

@@ -10,7 +10,7 @@ import { Ingress } from "../../src/ingress/ingress.ts";
 import { Worker } from "../../src/worker/worker.ts";
 import { runCli } from "../support/cli-process.ts";
 import { DeltaReader } from "../support/delta-reader.ts";
-import { type BusHarness, eventually, message, receipt, rejects, startBus } from "../support/harness.ts";
+import { type Body, type BusHarness, eventually, message, receipt, rejects, startBus } from "../support/harness.ts";
 
 const PARTITIONS = 4;
 const ROOMS = Array.from({ length: 12 }, (_, i) => `!r${i}:a.org`);
@@ -39,11 +39,16 @@ async function startWorker(
     await nc.close();
     throw error;
   });
+  let ended: Promise<void> | undefined;
+  const end = async () => {
+    await worker.drain();
+    await nc.close();
+  };
   return {
     worker,
-    [Symbol.asyncDispose]: async () => {
-      await worker.drain();
-      await nc.close();
+    [Symbol.asyncDispose]: () => {
+      ended ??= end();
+      return ended;
     },
   };
 }
@@ -204,14 +209,55 @@ ownership("a worker that can't reach the broker gives its partitions up before o
   await eventually(() => owned(worker).length === PARTITIONS, "it claims them once they have run out");
 });
 
-ownership("a second process on the same data directory takes over, and the first leaves everything alone", async () => {
-  await using bus = await startBus();
-  await using first = await startWorker(bus, "shared");
-  await using second = await startWorker(bus, "shared");
-  await eventually(() => owned(second).length === PARTITIONS, "the second has all");
-  await eventually(() => first.worker.partitions.size === 0, "the first has none");
-  assert.not.ok(first.worker.live);
-});
+ownership(
+  "a second process on the same data directory takes over for good, and the first says nothing more",
+  async () => {
+    await using bus = await startBus();
+    const times = { renewMs: 100, holdMs: 2_000, ttlMs: 3_000 };
+    await using first = await startWorker(bus, "shared", times);
+    const leases = await bus.nc.jetstream().views.kv("tidemark_leases");
+    const watch = await leases.watch({ key: `worker.${first.worker.id}` });
+    const sessions: string[] = [];
+    const watching = (async () => {
+      for await (const entry of watch)
+        sessions.push(entry.operation === "PUT" ? entry.json<Body>().session : "deleted");
+    })();
+    {
+      await using second = await startWorker(bus, "shared", times);
+      await eventually(() => owned(second).length === PARTITIONS, "the second has all");
+      await eventually(() => first.worker.partitions.size === 0, "the first has none");
+      assert.not.ok(first.worker.live);
+      const then = sessions.length;
+      await eventually(() => sessions.length > then + 10, "the second renews what it has");
+      assert.ok(second.worker.live);
+      assert.is(owned(second).length, PARTITIONS);
+      const seconds = sessions.at(-1)!;
+      assert.equal([...new Set(sessions)].indexOf(seconds), 1, "it is the second's session");
+      assert.equal(new Set(sessions.slice(sessions.indexOf(seconds))), new Set([seconds]));
+      await first[Symbol.asyncDispose]();
+    }
+    await eventually(() => sessions.at(-1) === "deleted", "the second has left");
+    assert.is(sessions.filter((session) => session === "deleted").length, 1, "and only the second");
+    watch.stop();
+    await watching;
+  },
+);
+
+ownership(
+  "of two processes that begin at once on one data directory, the later serves, and the other says why not",
+  async () => {
+    for (let round = 0; round < 5; round++) {
+      await using bus = await startBus();
+      const begun = await Promise.allSettled([startWorker(bus, "shared"), startWorker(bus, "shared")]);
+      const running = begun.flatMap((start) => (start.status === "fulfilled" ? [start.value] : []));
+      for (const start of begun) if (start.status === "rejected") assert.is(start.reason.code, "BUS_MISMATCH");
+      await eventually(() => running.filter(({ worker }) => worker.live).length === 1, "one of them serves");
+      const serving = running.find(({ worker }) => worker.live)!;
+      await eventually(() => owned(serving).length === PARTITIONS, "it has all");
+      for (const worker of running) await worker[Symbol.asyncDispose]();
+    }
+  },
+);
 
 ownership("a partition that fails at one worker is served by another", async () => {
   await using bus = await startBus();
