@@ -236,6 +236,10 @@ export const SYNC_TIMEOUT_MS_MAX = 120_000;
 /** What changes so soon after a device was answered is gathered into its next answer. */
 export const SYNC_GATHER_MS = 30;
 
+/** Halves of sync tokens that a gateway need neither write nor parse again: what the latest deltas made, and of users. */
+export const SYNC_MARKS_CACHED_MAX = 1_000;
+export const SYNC_MEMBERSHIPS_CACHED_MAX = 10_000;
+
 /** Filters that a gateway need not parse again. */
 export const FILTERS_CACHED_MAX = 1_000;
 

@@ -121,7 +121,7 @@ function placeOf(token: string | undefined, room: RoomId, partitions: number): n
   const match = HISTORY_TOKEN.exec(token);
   if (match !== null) return match[1] === undefined ? undefined : Number(match[1]);
   if (!token.startsWith("t")) throw invalidParam("from: is no token of this server");
-  return decodeSyncToken(token, partitions)[partitionOf(room, partitions)]!.published + 1;
+  return decodeSyncToken(token, partitions).marks[partitionOf(room, partitions)]!.published + 1;
 }
 
 function endOf(next: number | undefined, dir: "b" | "f", field: string): Record<string, string> {

@@ -45,7 +45,7 @@ export class OnlineUser {
   /** Who is to be told of the next change. */
   readonly waiting = new Set<{ wake(): void }>();
   /** By partition: the position of the newest membership. */
-  readonly newestMemberships: Position[];
+  newestMemberships: readonly Position[];
 
   constructor(id: UserId, partitions: number) {
     this.id = id;
@@ -200,7 +200,8 @@ export class OnlineUsers {
     }
     const partition = known?.partition ?? partitionOf(room, this.#frontend.partitions);
     user.rooms.set(room, { ...membership, room, partition });
-    user.newestMemberships[partition] = Math.max(user.newestMemberships[partition]!, membership.position);
+    const newest = Math.max(user.newestMemberships[partition]!, membership.position);
+    user.newestMemberships = user.newestMemberships.with(partition, newest);
     const present = this.#inRoom.get(room) ?? new Set();
     if (membership.membership === "join") this.#inRoom.set(room, present.add(user));
     else this.#leave(user, room);

@@ -45,7 +45,7 @@ interface Room {
 
 export class RecentDeltas {
   /** By partition: how far it was read, and after which sequence everything is here. */
-  readonly #marks: DeltaMark[];
+  #marks: readonly DeltaMark[];
   readonly #floors: number[];
   readonly #rooms = new Map<RoomId, Room>();
   /** All items in order of arrival, with their partitions. */
@@ -59,17 +59,17 @@ export class RecentDeltas {
 
   /** What comes after this mark is all here; of what was before, something is missing. */
   begin(partition: number, mark: DeltaMark): void {
-    this.#marks[partition] = mark;
+    this.#marks = this.#marks.with(partition, mark);
     this.#floors[partition] = mark.sequence;
   }
 
-  /** How far each partition was read by now. Goes on changing. */
+  /** How far each partition was read by now. */
   get marks(): readonly DeltaMark[] {
     return this.#marks;
   }
 
   add(partition: number, delta: Delta, mark: DeltaMark, bytes: number): void {
-    this.#marks[partition] = mark;
+    this.#marks = this.#marks.with(partition, mark);
     const item: Item = {
       sequence: mark.sequence,
       room: delta.room_id,

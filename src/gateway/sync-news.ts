@@ -11,6 +11,8 @@
  * A snapshot may be ahead of the deltas. So the answer waits until the deltas of its events have come, and takes what else
  * they brought: the new token then says exactly what was shown, and no event is shown twice.
  */
+import type { Position } from "../../actors/entry.ts";
+import type { DeltaMark } from "../bus/delta-reader.ts";
 import { partitionOf } from "../bus/partition.ts";
 import type { Frontend } from "../frontend/frontend.ts";
 import { SETTLE_MS_MAX } from "../limits.ts";
@@ -22,7 +24,7 @@ import type { RecentDeltas, RoomChanges } from "./recent-deltas.ts";
 import { type Reading, RoomReader } from "./room-reader.ts";
 import { type RoomNews, roomSection, type Viewer, wholeState } from "./room-section.ts";
 import { sectionOf, withCounts } from "./shared-sections.ts";
-import { encodeSyncToken, type SyncMark, type SyncToken } from "./sync-token.ts";
+import { encodeSyncToken, type SyncToken } from "./sync-token.ts";
 
 export interface SyncRequest extends Viewer {
   readonly since: SyncToken | undefined;
@@ -83,7 +85,7 @@ export class SyncNews {
     const { left } = sorted;
     const sections: Section[] = [];
     for (const { room, partition } of sorted.covered) {
-      const changes = this.#recent.changes(room, user.id, since![partition]!.sequence);
+      const changes = this.#recent.changes(room, user.id, since!.marks[partition]!.sequence);
       const text = changes && sectionOf(changes, room, request);
       if (text !== undefined) sections.push({ room, text });
     }
@@ -98,7 +100,7 @@ export class SyncNews {
 
   async #fromWorkers(user: OnlineUser, request: SyncRequest, sorted: Sorted): Promise<string | undefined> {
     const { since, filter } = request;
-    const began = [...this.#recent.marks];
+    const began = this.#recent.marks;
     const { covered, readings, left, invited } = sorted;
     const news = await this.#reader.news(readings, { user: user.id, filter });
     const invite = await this.#reader.invites(invited, user.id);
@@ -111,7 +113,7 @@ export class SyncNews {
       if (changes !== undefined) news.set(room, withChanges(found, changes));
     }
     for (const { room, partition } of covered) {
-      const changes = this.#recent.changes(room, user.id, since![partition]!.sequence);
+      const changes = this.#recent.changes(room, user.id, since!.marks[partition]!.sequence);
       const state = states.get(room);
       if (state !== undefined) news.set(room, wholeState(state, changes));
       else if (changes !== undefined) news.set(room, { ...changes, limited: false, state: [], whole: false });
@@ -131,8 +133,8 @@ export class SyncNews {
     for (const [room, membership] of user.rooms) {
       if (!roomPasses(filter.room, room)) continue;
       const { partition } = membership;
-      const from = since?.[partition];
-      const isNew = from === undefined || isAfter(membership, from);
+      const from = since?.marks[partition];
+      const isNew = from === undefined || isAfter(membership, from, since!.memberships[partition]!);
       if (membership.membership === "join") {
         if (isNew) sorted.readings.push({ room, since: undefined, fullState: true });
         else if (this.#recent.covers(partition, from)) sorted.covered.push(membership);
@@ -149,15 +151,15 @@ export class SyncNews {
   /** Where the client is to go on. A gateway that lags behind another doesn't take it back. */
   #next({ newestMemberships }: OnlineUser, since: SyncToken | undefined): string {
     const { marks } = this.#recent;
-    const isAhead = (from: SyncMark, partition: number) =>
-      from.memberships > newestMemberships[partition]! || from.sequence > marks[partition]!.sequence;
-    if (since === undefined || !since.some(isAhead)) return encodeSyncToken(marks, newestMemberships);
+    if (since === undefined || !isAhead(since, marks, newestMemberships)) {
+      return encodeSyncToken(marks, newestMemberships);
+    }
     return encodeSyncToken(
       marks.map((mark, partition) => {
-        const from = since[partition]!;
+        const from = since.marks[partition]!;
         return from.sequence > mark.sequence && this.#recent.covers(partition, from) ? from : mark;
       }),
-      newestMemberships.map((position, partition) => Math.max(position, since[partition]!.memberships)),
+      newestMemberships.map((position, partition) => Math.max(position, since.memberships[partition]!)),
     );
   }
 
@@ -165,7 +167,7 @@ export class SyncNews {
   #leave(user: OnlineUser, left: readonly RoomId[], request: SyncRequest): Record<string, unknown> {
     const sections = left.map((room) => {
       const { partition, position: until } = user.rooms.get(room)!;
-      const from = request.since?.[partition];
+      const from = request.since?.marks[partition];
       const changes = from === undefined ? undefined : this.#recent.changes(room, user.id, from.sequence);
       const events = (changes?.events ?? []).filter(({ unsigned }) => unsigned.order <= until);
       const news = { events, receipts: [], limited: false, state: [], whole: true };
@@ -211,9 +213,18 @@ function member(room: RoomId, section: string): string {
   return `${JSON.stringify(room)}:${section}`;
 }
 
+/** Whether a token knows of more, in any partition. */
+function isAhead(since: SyncToken, marks: readonly DeltaMark[], memberships: readonly Position[]): boolean {
+  for (let partition = 0; partition < marks.length; partition++) {
+    if (since.marks[partition]!.sequence > marks[partition]!.sequence) return true;
+    if (since.memberships[partition]! > memberships[partition]!) return true;
+  }
+  return false;
+}
+
 /** Whether a membership is newer than what a token knows. */
-function isAfter({ sequence, position }: Membership, from: SyncMark): boolean {
-  return sequence === undefined ? position > from.memberships : sequence > from.sequence;
+function isAfter({ sequence, position }: Membership, from: DeltaMark, memberships: Position): boolean {
+  return sequence === undefined ? position > memberships : sequence > from.sequence;
 }
 
 /** News, and what came while they were read. */

@@ -1,84 +1,78 @@
 /**
  * `next_batch` and `since`: how far a client was shown each partition, so that any gateway can go on from there.
  *
- *     t<sequence>.<published>.<memberships>_…        one for each partition, base 36
+ *     t<sequence>.<published>_…~<memberships>_…        one of each for each partition, base 36
  *
  * - `sequence` is that of the delta stream: exact, for a gateway that still has the deltas since then.
  * - `published` is the log position through which everything had been published by then: for a gateway that has not,
  *   however old the token. Going by positions alone would not do, because rooms of one partition are not published in the
  *   order of their positions.
  * - `memberships` is the position of the user's newest membership that the client knows.
+ *
+ * Until the next delta comes, the first half is the same for everybody, and a user's second half seldom changes. So
+ * neither is written, or read, for each request.
  */
+import { LRUCache } from "lru-cache";
 import type { Position } from "../../actors/entry.ts";
 import type { DeltaMark } from "../bus/delta-reader.ts";
+import { SYNC_MARKS_CACHED_MAX, SYNC_MEMBERSHIPS_CACHED_MAX } from "../limits.ts";
 import { invalidParam } from "./matrix-error.ts";
 
-export interface SyncMark extends DeltaMark {
-  readonly memberships: Position;
+/** Both by partition. */
+export interface SyncToken {
+  readonly marks: readonly DeltaMark[];
+  readonly memberships: readonly Position[];
 }
-
-export type SyncToken = readonly SyncMark[];
 
 const BASE = 36;
-const DIGITS = 10;
-const DIGIT_0 = 48;
-const LETTER_A = 97;
-const DOT = 46;
-const UNDERSCORE = 95;
-const FORM = /^t[0-9a-z]+(?:\.[0-9a-z]+){2}(?:_[0-9a-z]+(?:\.[0-9a-z]+){2})*$/;
+const NUMBER = /^[0-9a-z]+$/;
 
-/** By partition: the mark that was written last. It stands in thousands of tokens until the next delta comes. */
-const written: { readonly mark: DeltaMark; readonly text: string }[] = [];
+const marksTexts = new LRUCache<readonly DeltaMark[], string>({
+  max: SYNC_MARKS_CACHED_MAX,
+  memoMethod: (marks) => textOf(marks.map(({ sequence, published }) => [sequence, published])),
+});
+const membershipsTexts = new LRUCache<readonly Position[], string>({
+  max: SYNC_MEMBERSHIPS_CACHED_MAX,
+  memoMethod: (memberships) => textOf(memberships.map((position) => [position])),
+});
+const marksRead = new LRUCache<string, readonly DeltaMark[]>({
+  max: SYNC_MARKS_CACHED_MAX,
+  memoMethod: (text) =>
+    numbersOf(text, 2).map(([sequence, published]) => ({ sequence: sequence!, published: published! })),
+});
+const membershipsRead = new LRUCache<string, readonly Position[]>({
+  max: SYNC_MEMBERSHIPS_CACHED_MAX,
+  memoMethod: (text) => numbersOf(text, 1).map(([position]) => position!),
+});
 
-/** By partition: how far it was read, and the user's newest membership in it. */
+/** The arrays that are given must not change afterwards. */
 export function encodeSyncToken(marks: readonly DeltaMark[], memberships: readonly Position[]): string {
-  let text = "t";
-  for (let partition = 0; partition < marks.length; partition++) {
-    if (partition > 0) text += "_";
-    text += `${markText(partition, marks[partition]!)}.${memberships[partition]!.toString(BASE)}`;
-  }
-  return text;
-}
-
-function markText(partition: number, mark: DeltaMark): string {
-  const last = written[partition];
-  if (last?.mark === mark) return last.text;
-  const text = `${mark.sequence.toString(BASE)}.${mark.published.toString(BASE)}`;
-  written[partition] = { mark, text };
-  return text;
+  return `t${marksTexts.memo(marks)}~${membershipsTexts.memo(memberships)}`;
 }
 
 /** Throws `M_INVALID_PARAM` for what no Tidemark of these partitions made. */
 export function decodeSyncToken(text: string, partitions: number): SyncToken {
-  const token = FORM.test(text) ? parseMarks(text) : [];
-  if (token.length === partitions && token.every(isMark)) return token;
-  throw invalidParam("since: is no token of this server");
+  const middle = text.indexOf("~");
+  if (!text.startsWith("t") || middle < 0) throw noToken();
+  const token = {
+    marks: marksRead.memo(text.slice(1, middle)),
+    memberships: membershipsRead.memo(text.slice(middle + 1)),
+  };
+  if (token.marks.length !== partitions || token.memberships.length !== partitions) throw noToken();
+  return token;
 }
 
-/** Of a text that has the form. */
-function parseMarks(text: string): SyncMark[] {
-  const marks: SyncMark[] = [];
-  let sequence = 0;
-  let published = 0;
-  let number = 0;
-  let dots = 0;
-  for (let at = 1; at <= text.length; at++) {
-    const code = at === text.length ? UNDERSCORE : text.charCodeAt(at);
-    if (code === DOT) {
-      if (dots++ === 0) sequence = number;
-      else published = number;
-      number = 0;
-    } else if (code === UNDERSCORE) {
-      marks.push({ sequence, published, memberships: number });
-      number = 0;
-      dots = 0;
-    } else {
-      number = number * BASE + (code < LETTER_A ? code - DIGIT_0 : code - LETTER_A + DIGITS);
-    }
-  }
-  return marks;
+function textOf(numbers: readonly (readonly number[])[]): string {
+  return numbers.map((each) => each.map((number) => number.toString(BASE)).join(".")).join("_");
 }
 
-function isMark({ sequence, published, memberships }: SyncMark): boolean {
-  return [sequence, published, memberships].every(Number.isSafeInteger);
+/** So many numbers for each partition. */
+function numbersOf(text: string, each: number): number[][] {
+  return text.split("_").map((part) => {
+    const numbers = part.split(".").map((digits) => (NUMBER.test(digits) ? Number.parseInt(digits, BASE) : Number.NaN));
+    if (numbers.length !== each || !numbers.every(Number.isSafeInteger)) throw noToken();
+    return numbers;
+  });
 }
+
+const noToken = () => invalidParam("since: is no token of this server");

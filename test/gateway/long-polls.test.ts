@@ -143,7 +143,13 @@ function asking(
   const sync = new Sync(users as unknown as OnlineUsers, news as unknown as SyncNews);
   const answers: unknown[] = [];
   const note = (answer: unknown) => void answers.push(answer);
-  const request = { device, filter: {}, since: first ? undefined : [], fullState, timeoutMs: 10_000 };
+  const request = {
+    device,
+    filter: {},
+    since: first ? undefined : { marks: [], memberships: [] },
+    fullState,
+    timeoutMs: 10_000,
+  };
   const giveUp = sync.answer(request, { answered: note, failed: note });
   return { user, sync, answers, giveUp };
 }

@@ -56,7 +56,7 @@ function situation(membership: string, snapshot: () => Body = () => ({}), state:
   return { recent, ask, none };
 }
 
-const sequenceOf = (body: Body) => decodeSyncToken(body.next_batch, 1)[0]!.sequence;
+const sequenceOf = (body: Body) => decodeSyncToken(body.next_batch, 1).marks[0]!.sequence;
 
 const news = suite("sync news");
 
@@ -92,9 +92,9 @@ news("a snapshot that is ahead of the deltas waits for them, so that its events 
 
 news("a gateway that is behind another doesn't take its client back", () => {
   const { none } = situation("join");
-  const mark = (sequence: number) => [{ sequence, published: sequence, memberships: 9 }];
+  const mark = (sequence: number) => ({ marks: [{ sequence, published: sequence }], memberships: [9] });
   assert.is(sequenceOf(none(mark(8))), 8);
-  assert.is(decodeSyncToken(none(mark(8)).next_batch, 1)[0]!.memberships, 9);
+  assert.is(decodeSyncToken(none(mark(8)).next_batch, 1).memberships[0], 9);
   assert.is(sequenceOf(none(mark(4))), 5);
   assert.is(sequenceOf(none(mark(6 + GATEWAY_LAG_MAX))), 5, "that is no gateway of this bus");
 });
@@ -122,7 +122,7 @@ news("an invitation is told once, and no more than strangers may know", async ()
     ],
   );
   assert.equal(Object.keys(told[0]).sort(), ["content", "sender", "state_key", "type"]);
-  assert.is(await ask([{ sequence: 5, published: 5, memberships: 3 }]), undefined);
+  assert.is(await ask({ marks: [{ sequence: 5, published: 5 }], memberships: [3] }), undefined);
 });
 
 news.run();
