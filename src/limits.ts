@@ -233,8 +233,12 @@ export const SYNC_TIMELINE_DEFAULT = 10;
 /** No `/sync` waits longer. */
 export const SYNC_TIMEOUT_MS_MAX = 120_000;
 
-/** What changes so soon after a device was answered is gathered into its next answer. */
+/** What changes so soon after a device was answered is gathered into its next answer; at most the other while the gateway is behind. */
 export const SYNC_GATHER_MS = 30;
+export const SYNC_GATHER_MS_MAX = 120;
+
+/** How often a gateway looks whether it is behind. */
+export const GATHER_CHECK_MS = 200;
 
 /** Halves of sync tokens that a gateway need neither write nor parse again: what the latest deltas made, and of users. */
 export const SYNC_MARKS_CACHED_MAX = 1_000;

@@ -2,15 +2,15 @@
  * Requests for `/sync` that wait.
  *
  *     waiting ──change, the device was answered long ago──▶ again
- *             ──change, it was answered just now──▶ gathering ──SYNC_GATHER_MS after that answer──▶ again
+ *             ──change, it was answered just now──▶ gathering ──GatherTime after that answer──▶ again
  *             ──its time is over, or nobody may wait any more──▶ again
  *
  * A device that is answered asks again at once. In a busy room it would be answered for every single change; so what
- * comes within `SYNC_GATHER_MS` of an answer is gathered into the next, which spares the gateway most answers, and a
+ * comes so soon after an answer (`GatherTime`) is gathered into the next, which spares the gateway most answers, and a
  * phone its radio. Who has waited longer than that hears of a change at once.
  */
-import { SYNC_GATHER_MS } from "../limits.ts";
 import { Deadlines } from "./deadlines.ts";
+import { GatherTime } from "./gather-time.ts";
 import type { OnlineUser } from "./online-users.ts";
 import type { Device } from "./tokens.ts";
 
@@ -42,6 +42,7 @@ export class LongPolls {
   readonly #deadlines = new Deadlines<LongPoll>((poll) => this.#end(poll));
   /** When a device was last answered, `performance.now()`. */
   readonly #answeredAt = new WeakMap<Device, number>();
+  readonly #gatherTime = new GatherTime();
   #closed = false;
 
   /** Whether nobody may wait any more. */
@@ -92,6 +93,7 @@ export class LongPolls {
   /** Calls everybody again, and lets nobody wait any more. */
   close(): void {
     this.#closed = true;
+    this.#gatherTime.close();
     for (const poll of this.#deadlines.all()) this.#end(poll);
   }
 
@@ -101,6 +103,6 @@ export class LongPolls {
   }
 
   #ripeAt(device: Device): number {
-    return (this.#answeredAt.get(device) ?? Number.NEGATIVE_INFINITY) + SYNC_GATHER_MS;
+    return (this.#answeredAt.get(device) ?? Number.NEGATIVE_INFINITY) + this.#gatherTime.ms;
   }
 }
