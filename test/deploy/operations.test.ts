@@ -148,6 +148,13 @@ operations("a server joins, takes a replica over, and one that is gone for good 
       CLUSTER_LIMIT_MS,
     );
   }
+  // Who lost the lease of a partition while the cluster was busy with itself has it again after a while.
+  const isServed = () =>
+    looks(admin.nc).then(
+      () => true,
+      () => false,
+    );
+  await eventually(isServed, "every partition is served", CLUSTER_LIMIT_MS);
   assert.equal(await looks(admin.nc), before);
 });
 
