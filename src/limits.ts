@@ -240,7 +240,7 @@ export const SYNC_GATHER_MS_MAX = 120;
 /** How often a gateway looks whether it is behind. */
 export const GATHER_CHECK_MS = 200;
 
-/** Halves of sync tokens that a gateway need neither write nor parse again: what the latest deltas made, and of users. */
+/** Halves of sync tokens that a gateway wrote and need neither write nor parse again: what the latest deltas made, and of users. */
 export const SYNC_MARKS_CACHED_MAX = 1_000;
 export const SYNC_MEMBERSHIPS_CACHED_MAX = 10_000;
 

@@ -10,7 +10,7 @@
  * - `memberships` is the position of the user's newest membership that the client knows.
  *
  * Until the next delta comes, the first half is the same for everybody, and a user's second half seldom changes. So
- * neither is written, or read, for each request.
+ * neither is written for each request, nor read when it was written here.
  */
 import { LRUCache } from "lru-cache";
 import type { Position } from "../../actors/entry.ts";
@@ -27,27 +27,49 @@ export interface SyncToken {
 const BASE = 36;
 const NUMBER = /^[0-9a-z]+$/;
 
-const marksTexts = new LRUCache<readonly DeltaMark[], string>({
-  max: SYNC_MARKS_CACHED_MAX,
-  memoMethod: (marks) => textOf(marks.map(({ sequence, published }) => [sequence, published])),
-});
-const membershipsTexts = new LRUCache<readonly Position[], string>({
-  max: SYNC_MEMBERSHIPS_CACHED_MAX,
-  memoMethod: (memberships) => textOf(memberships.map((position) => [position])),
-});
-const marksRead = new LRUCache<string, readonly DeltaMark[]>({
-  max: SYNC_MARKS_CACHED_MAX,
-  memoMethod: (text) =>
-    numbersOf(text, 2).map(([sequence, published]) => ({ sequence: sequence!, published: published! })),
-});
-const membershipsRead = new LRUCache<string, readonly Position[]>({
-  max: SYNC_MEMBERSHIPS_CACHED_MAX,
-  memoMethod: (text) => numbersOf(text, 1).map(([position]) => position!),
-});
+/** Halves that were written here lately. What clients send is never kept: it may be anything. */
+class Halves<T extends readonly unknown[]> {
+  readonly #texts: LRUCache<T, string>;
+  readonly #written: LRUCache<string, T>;
+  readonly #parse: (text: string) => T;
+
+  constructor(max: number, numbers: (half: T) => number[][], parse: (text: string) => T) {
+    this.#written = new LRUCache({ max });
+    this.#texts = new LRUCache<T, string>({
+      max,
+      memoMethod: (half) => {
+        const text = textOf(numbers(half));
+        this.#written.set(text, half);
+        return text;
+      },
+    });
+    this.#parse = parse;
+  }
+
+  write(half: T): string {
+    return this.#texts.memo(half);
+  }
+
+  /** Throws `M_INVALID_PARAM`. */
+  read(text: string): T {
+    return this.#written.get(text) ?? this.#parse(text);
+  }
+}
+
+const marksHalves = new Halves<readonly DeltaMark[]>(
+  SYNC_MARKS_CACHED_MAX,
+  (marks) => marks.map(({ sequence, published }) => [sequence, published]),
+  (text) => numbersOf(text, 2).map(([sequence, published]) => ({ sequence: sequence!, published: published! })),
+);
+const membershipsHalves = new Halves<readonly Position[]>(
+  SYNC_MEMBERSHIPS_CACHED_MAX,
+  (memberships) => memberships.map((position) => [position]),
+  (text) => numbersOf(text, 1).map(([position]) => position!),
+);
 
 /** The arrays that are given must not change afterwards. */
 export function encodeSyncToken(marks: readonly DeltaMark[], memberships: readonly Position[]): string {
-  return `t${marksTexts.memo(marks)}~${membershipsTexts.memo(memberships)}`;
+  return `t${marksHalves.write(marks)}~${membershipsHalves.write(memberships)}`;
 }
 
 /** Throws `M_INVALID_PARAM` for what no Tidemark of these partitions made. */
@@ -55,8 +77,8 @@ export function decodeSyncToken(text: string, partitions: number): SyncToken {
   const middle = text.indexOf("~");
   if (!text.startsWith("t") || middle < 0) throw noToken();
   const token = {
-    marks: marksRead.memo(text.slice(1, middle)),
-    memberships: membershipsRead.memo(text.slice(middle + 1)),
+    marks: marksHalves.read(text.slice(1, middle)),
+    memberships: membershipsHalves.read(text.slice(middle + 1)),
   };
   if (token.marks.length !== partitions || token.memberships.length !== partitions) throw noToken();
   return token;

@@ -16,6 +16,16 @@ token("says of each partition what it was made of", () => {
   assert.equal(decodeSyncToken(text, 3), { marks, memberships: [7, 0, 1_295] });
 });
 
+token("says the same where another gateway wrote it", () => {
+  assert.equal(decodeSyncToken("t1.2_zz.10~3_6", 2), {
+    marks: [
+      { sequence: 1, published: 2 },
+      { sequence: 1_295, published: 36 },
+    ],
+    memberships: [3, 6],
+  });
+});
+
 token("is refused when no Tidemark of these partitions made it", () => {
   const good = "t1.2_4.5~3_6";
   assert.is(decodeSyncToken(good, 2).marks.length, 2);
