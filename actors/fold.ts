@@ -135,22 +135,23 @@ function foldEvent(room: Room, position: Position, event: MatrixEvent, backfille
 /** F3. The thread that an event belongs to, from what it says and what is known when it is folded. */
 function threadOf(room: Room, event: MatrixEvent): ThreadId {
   const relation = relationOf(event);
-  if (relation?.relType === "m.thread") {
-    const root = eventId.safeParse(relation.eventId);
-    if (root.success && root.data !== event.event_id) return root.data;
-  }
-  const target = infoOf(room, relation?.eventId) ?? infoOf(room, redactionTarget(event));
-  return target?.thread ?? MAIN;
+  const target = named(relation?.eventId);
+  if (relation?.relType === "m.thread" && target !== undefined && target !== event.event_id) return target;
+  return (infoOf(room, target) ?? infoOf(room, named(redactionTarget(event))))?.thread ?? MAIN;
 }
 
-/** Another event, as an event's content names it: any string. */
-function infoOf(room: Room, id: string | undefined): EventInfo | undefined {
-  return id === undefined ? undefined : room.events.get(id as EventId);
+/** Another event, as an event's content names it. That may be any string, and of any length; what is no id names none. */
+function named(id: string | undefined): EventId | undefined {
+  return id === undefined ? undefined : eventId.safeParse(id).data;
+}
+
+function infoOf(room: Room, id: EventId | undefined): EventInfo | undefined {
+  return id === undefined ? undefined : room.events.get(id);
 }
 
 /** F11. The target keeps its order, thread and markers. One that is not known yet is redacted when it comes. */
 function redact(room: Room, redaction: MatrixEvent): void {
-  const id = redactionTarget(redaction) as EventId | undefined;
+  const id = named(redactionTarget(redaction));
   if (id === undefined) return;
   const target = room.events.get(id);
   if (target === undefined) {

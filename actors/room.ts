@@ -43,6 +43,10 @@ export interface StoredRoom {
   readonly unread: UnreadRows;
 }
 
+/** What a key of a store can't have, and what keeps two names apart. */
+const CONTROL_OR_BACKSLASH = /[\p{Cc}\\]/gu;
+const ESCAPED_FROM = "0".charCodeAt(0);
+
 export class Room implements RoomFacts {
   readonly id: RoomId;
   position: Position;
@@ -116,5 +120,12 @@ export class Room implements RoomFacts {
 
 /** The key of a state event among a room's state. */
 export function stateKey(type: string, key: string): string {
-  return JSON.stringify([type, key]);
+  return `${escaped(type)}\\ ${escaped(key)}`;
+}
+
+/** At most twice as long, because the keys of a store have a limit: JSON would be six times as long. */
+function escaped(name: string): string {
+  return name.replace(CONTROL_OR_BACKSLASH, (char) =>
+    char === "\\" ? "\\\\" : `\\${String.fromCharCode(char.charCodeAt(0) + ESCAPED_FROM)}`,
+  );
 }

@@ -13,7 +13,7 @@ import { MAIN } from "../matrix/ids.ts";
 import type { ReceiptType } from "../matrix/receipt.ts";
 
 /** Raised with every change of a row's shape. */
-export const ROWS_VERSION = 2;
+export const ROWS_VERSION = 3;
 
 export type EventRow = readonly [
   order: Order,

@@ -385,6 +385,25 @@ hostile("names in event content are data, whatever they are called", async () =>
   assert.equal(event.content, {});
 });
 
+hostile("what an event names may be of any length and of any characters, and its partition serves on", async () => {
+  await using tidemark = await startTidemark();
+  const long = `$${"x".repeat(10_000)}`;
+  const odd = "\u0001".repeat(255);
+  const events = [
+    message("$relates", { content: { "m.relates_to": { rel_type: "m.thread", event_id: long } } }),
+    message("$redacts", { type: "m.room.redaction", content: { redacts: long } }),
+    message("$state", { type: odd, state_key: odd }),
+  ];
+  await tidemark.sent("event", ROOM, events);
+  await tidemark.sent("state", ROOM, message("$other", { type: odd, state_key: "" }));
+  const ids = ["$relates", "$redacts", "$state"];
+  const { orders } = await tidemark.query(ROOM, { op: "orders", event_ids: ids });
+  for (const id of ids) assert.type(orders[id], "number", id);
+  const { threads } = await tidemark.query(ROOM, { op: "threads", event_ids: ids });
+  for (const id of ids) assert.is(threads[id], "main", id);
+  await serves(tidemark);
+});
+
 hostile("random bytes on every subject get an error, or mean something", async () => {
   await using tidemark = await startTidemark();
   process.stdout.write(`seed ${SEED}\n`);

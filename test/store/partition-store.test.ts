@@ -8,7 +8,7 @@ import { fold } from "../../actors/fold.ts";
 import { Room } from "../../actors/room.ts";
 import type { TidemarkError } from "../../src/errors.ts";
 import { type Mark, PartitionStore } from "../../src/store/partition-store.ts";
-import { ALICE, BOB, live, ROOM, receipt } from "../support/given.ts";
+import { ALICE, BOB, inThread, live, ROOM, receipt, relates } from "../support/given.ts";
 import { stateOf } from "../support/room-state.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
@@ -48,6 +48,39 @@ store("knows nothing of what was taken and never committed", async () => {
   const again = await PartitionStore.open(dir.path, log);
   assert.is(again.mark, undefined);
   assert.not(again.has(ROOM));
+  await again.close();
+});
+
+store("takes whatever events may name, of any length and with any characters", async () => {
+  using dir = temporaryDirectory();
+  const text = (unit: string, bytes: number) => unit.repeat(Math.floor(bytes / Buffer.byteLength(unit)));
+  const entries = [
+    ...["$", "", "é", "\u0000"].flatMap((unit, i) => [
+      live(`$relates${i}`, { content: relates("m.thread", `$${text(unit || "x", 10_000)}`) }),
+      live(`$edits${i}`, { content: relates("m.replace", text(unit || "x", 10_000)) }),
+      live(`$redacts${i}`, { type: "m.room.redaction", content: { redacts: `$${text(unit || "x", 10_000)}` } }),
+    ]),
+    ...["x", "\u0000", "\u001f", "\\", '"', "é", "😀"].map((unit, i) =>
+      live(`$state${i}`, { type: text(unit, 255), state_key: text(unit, 255) }),
+    ),
+    live("$state-c", { type: "\\", state_key: "" }),
+    live("$state-d", { type: "\u001c", state_key: "" }),
+    live("$state-a", { type: "a\\", state_key: " b" }),
+    live("$state-b", { type: "a", state_key: "\\ b" }),
+    live(`$${text("€", 254)}`, inThread(`$${text("€", 254)}r`.slice(0, 80))),
+  ];
+  const foldAll = (room: Room) => {
+    for (const [i, entry] of entries.entries()) assert.is(fold(room, 2048 + i, entry).outcome, "ordered");
+    return room;
+  };
+  const before = await PartitionStore.open(dir.path, log);
+  before.commit(before.take([foldedRoom(before.load(ROOM))], MARK));
+  before.commit(before.take([foldAll(before.load(ROOM))], MARK));
+  await before.close();
+  const again = await PartitionStore.open(dir.path, log);
+  const { state } = again.load(ROOM);
+  assert.is([...state].length, 11, "each state event is one of its own");
+  assert.equal(stateOf(again.load(ROOM), USERS), stateOf(foldAll(foldedRoom(new Room(ROOM))), USERS));
   await again.close();
 });
 
