@@ -29,6 +29,7 @@ import {
   UNTOLD,
 } from "./entry.ts";
 import type { EventInfo } from "./event-info.ts";
+import { ALL } from "./event-orders.ts";
 import type { HeldReceipt } from "./held.ts";
 import { coveringMarker, inferredMarker, type Marker, type Markers, moveMarker, toldMarker } from "./markers.ts";
 import { type Room, stateKey } from "./room.ts";
@@ -123,6 +124,9 @@ function foldEvent(room: Room, position: Position, event: MatrixEvent, backfille
     info.counts = false;
   }
   room.events.set(event.event_id, info);
+  room.orders.add(order, ALL);
+  const target = named(relationOf(event)?.eventId);
+  if (target !== undefined) room.orders.add(order, target);
   if (!backfilled) {
     if (info.counts) room.unread.add(info);
     room.append(position);

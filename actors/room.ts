@@ -9,6 +9,7 @@ import type { EventId, RoomId, ServerName, UserId } from "../src/matrix/ids.ts";
 import { type ServerAcl, serverAcl } from "../src/matrix/server-acl.ts";
 import type { Position } from "./entry.ts";
 import type { EventInfo } from "./event-info.ts";
+import { EventOrders, type OrderRows } from "./event-orders.ts";
 import { type HeldReceipt, HeldReceipts } from "./held.ts";
 import { type Marker, Markers } from "./markers.ts";
 import { type Rows, Table } from "./table.ts";
@@ -35,6 +36,7 @@ export interface StoredRoom {
   /** undefined for a room that was never stored. */
   readonly facts: RoomFacts | undefined;
   readonly events: Rows<EventId, EventInfo>;
+  readonly orders: OrderRows;
   readonly markers: Rows<UserId, Marker[]>;
   readonly members: Rows<UserId, string>;
   readonly redactions: Rows<EventId, EventId>;
@@ -55,6 +57,7 @@ export class Room implements RoomFacts {
   membershipKnown: boolean;
   redactionsAhead: boolean;
   readonly events: Table<EventId, EventInfo>;
+  readonly orders: EventOrders;
   readonly markers: Markers;
   /** F10. Membership by user. */
   readonly members: Table<UserId, string>;
@@ -77,6 +80,7 @@ export class Room implements RoomFacts {
     this.redactionsAhead = facts?.redactionsAhead ?? false;
     this.#acl = facts?.acl;
     this.events = new Table(stored?.events);
+    this.orders = new EventOrders(stored?.orders);
     this.markers = new Markers(stored?.markers);
     this.members = new Table(stored?.members);
     this.redactions = new Table(stored?.redactions);
@@ -110,6 +114,7 @@ export class Room implements RoomFacts {
   /** What was taken for a checkpoint is stored: rows beyond `hotMax` of a kind may leave memory. */
   kept(hotMax: number): void {
     this.events.kept(hotMax);
+    this.orders.kept();
     this.markers.rows.kept(hotMax);
     this.members.kept(hotMax);
     this.redactions.kept(hotMax);

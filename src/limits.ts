@@ -180,9 +180,6 @@ export const EVENTS_PAGE_DEFAULT = 10;
 /** Events that one page looks at for those that relate to another. */
 export const EVENTS_SCAN_MAX = 1_000;
 
-/** Orders of events, of all rooms together, that a worker keeps for those who page through histories. 8 bytes each. */
-export const EVENT_ORDERS_CACHED_MAX = 2_000_000;
-
 /** Events of one answer, as JSON, before it is cut: well below what the broker takes. */
 export const ANSWER_BYTES_MAX = 524_288;
 

@@ -3,6 +3,7 @@ import type { Trial } from "../trial.ts";
 import { activation } from "./activation.ts";
 import { delta } from "./delta.ts";
 import { foldTrial } from "./fold.ts";
+import { history } from "./history.ts";
 import { httpLoad } from "./http-load.ts";
 import { httpPolls } from "./http-polls.ts";
 import { httpReceipts } from "./http-receipts.ts";
@@ -22,6 +23,7 @@ export const TRIALS: readonly Trial[] = [
   memory,
   delta,
   unread,
+  history,
   httpReceipts,
   httpSync,
   httpPolls,

@@ -20,6 +20,7 @@ import { type Database, open, type RootDatabase, TransactionFlags } from "lmdb";
 import type { Logger } from "pino";
 import type { Order, Position, ReceiptEntry } from "../../actors/entry.ts";
 import type { EventInfo } from "../../actors/event-info.ts";
+import type { OrderRange, Related } from "../../actors/event-orders.ts";
 import { FOLD_VERSION } from "../../actors/fold.ts";
 import type { Marker } from "../../actors/markers.ts";
 import { Room, type StoredRoom, stateKey } from "../../actors/room.ts";
@@ -85,6 +86,7 @@ interface Readers {
 type TableName =
   | "rooms"
   | "events"
+  | "orders"
   | "markers"
   | "members"
   | "memberships"
@@ -94,7 +96,7 @@ type TableName =
   | "unread";
 
 /** The tables of `TableName`, and `meta`. */
-const TABLES_MAX = 10;
+const TABLES_MAX = 11;
 
 /** Beyond every room id: they begin with `!`. */
 const LAST_TEXT = "~";
@@ -106,6 +108,8 @@ const COMMIT_FLAGS = TransactionFlags.ABORTABLE | TransactionFlags.NO_SYNC_FLUSH
 
 /** Beyond every position and order. */
 const LAST = Number.MAX_SAFE_INTEGER;
+/** The key says everything. */
+const ORDER_ROW = 0;
 
 export class PartitionStore implements RoomStore {
   readonly #dir: string;
@@ -126,6 +130,7 @@ export class PartitionStore implements RoomStore {
     this.#tables = {
       rooms: table("rooms"),
       events: table("events"),
+      orders: table("orders"),
       markers: table("markers"),
       members: table("members"),
       redactions: table("redactions"),
@@ -236,8 +241,9 @@ export class PartitionStore implements RoomStore {
 
   #takeRoom(room: Room, put: Put): void {
     const number = this.#numberOf(room.id);
-    const { events, markers, members, redactions, state, held, unread } = room;
+    const { events, orders, markers, members, redactions, state, held, unread } = room;
     events.take((id, info) => put("events", [number, id], eventRow(info)));
+    orders.take((of, order) => put("orders", [number, of, order], ORDER_ROW));
     markers.rows.take((user, list) => put("markers", [number, user], list.map(markerRow)));
     members.take((user, membership) => {
       put("members", [number, user], membership);
@@ -277,11 +283,12 @@ export class PartitionStore implements RoomStore {
 
   /** A room that was never stored has rows to come: they leave memory once they are there. */
   #stored(row: RoomRow | undefined, number: number): StoredRoom {
-    const { held, unread } = this.#tables;
+    const { orders, held, unread } = this.#tables;
     const readers = this.#readers;
     return {
       facts: row === undefined ? undefined : roomFacts(row),
       events: new StoredRows(readers.events, number),
+      orders: { range: (of, range) => this.#ordersIn(orders, [number, of], range) },
       markers: new StoredRows(readers.markers, number),
       members: new StoredRows(readers.members, number),
       redactions: new StoredRows(readers.redactions, number),
@@ -292,6 +299,20 @@ export class PartitionStore implements RoomStore {
         between: (thread, after, before) => this.#unreadBetween(unread, [number, thread], { after, before }),
       },
     };
+  }
+
+  *#ordersIn(
+    table: Database<unknown, Key>,
+    of: readonly [number, Related],
+    { dir, above, below }: OrderRange,
+  ): Generator<Order> {
+    const low: Key = [...of, Math.max(above, -LAST)];
+    const high: Key = [...of, Math.min(below, LAST)];
+    const keys =
+      dir === "f"
+        ? table.getKeys({ start: low, exclusiveStart: true, end: high })
+        : table.getKeys({ start: high, exclusiveStart: true, end: low, reverse: true });
+    for (const key of keys) yield (key as [number, Related, Order])[2];
   }
 
   *#held(table: Database<unknown, Key>, number: number) {

@@ -1,18 +1,17 @@
 /**
  * Events of a room, a page at a time: its history by order (MSC4033), and its current state.
  *
- * Backfilled events have the smaller orders, so they lie before live ones, and a page is the same whoever asks. An event
- * relates to an event of its own thread (F3), or is in the thread that it roots: only those are looked at for relations.
- * A page ends at its limit, at `ANSWER_BYTES_MAX`, or after `EVENTS_SCAN_MAX` events that were looked at; the number it
+ * Backfilled events have the smaller orders, so they lie before live ones, and a page is the same whoever asks. A page
+ * ends at its limit, at `ANSWER_BYTES_MAX`, or after `EVENTS_SCAN_MAX` events that were looked at; the number it
  * returns besides is where to go on, and absent at the end.
  */
 import type { Order, Position } from "../../actors/entry.ts";
+import { ALL } from "../../actors/event-orders.ts";
 import type { Room } from "../../actors/room.ts";
 import { ANSWER_BYTES_MAX, BODIES_AT_ONCE, EVENTS_PAGE_DEFAULT, EVENTS_SCAN_MAX } from "../limits.ts";
 import { type MatrixEvent, type OrderedEvent, relationOf } from "../matrix/event.ts";
 import type { EventId } from "../matrix/ids.ts";
 import type { Bodies } from "./bodies.ts";
-import type { EventOrders } from "./event-orders.ts";
 
 interface EventsQuery {
   /** b: towards older events. */
@@ -33,22 +32,27 @@ interface Page<T> {
   readonly next?: number;
 }
 
-interface Sources {
-  readonly bodies: Bodies;
-  readonly orders: EventOrders;
-}
-
 /** History. `next` is the `from` to go on with. */
-export function eventPage({ bodies, orders }: Sources, room: Room, query: EventsQuery): Promise<Page<OrderedEvent>> {
+export function eventPage(bodies: Bodies, room: Room, query: EventsQuery): Promise<Page<OrderedEvent>> {
   const limit = query.limit ?? EVENTS_PAGE_DEFAULT;
   const { dir, from, to, relates_to: target } = query;
-  const places = target === undefined ? orders.page(room, { dir, from, to, max: limit }) : related(room, target, query);
-  return pageOf(places, {
+  const [above, below] = dir === "f" ? [from, to] : [to, from];
+  const range = { dir, above: above ?? Number.NEGATIVE_INFINITY, below: below ?? Number.POSITIVE_INFINITY };
+  const scan = target === undefined ? limit : EVENTS_SCAN_MAX;
+  return pageOf(firstOf(room.orders.range(target ?? ALL, range), scan + 1), {
     limit,
-    scan: target === undefined ? limit : EVENTS_SCAN_MAX,
+    scan,
     read: (orders) => bodies.ofOrders(room, orders),
     wanted: (event) => relates(event, query),
   });
+}
+
+function firstOf<T>(items: Iterable<T>, max: number): T[] {
+  const first: T[] = [];
+  for (const item of items) {
+    if (first.push(item) === max) break;
+  }
+  return first;
 }
 
 /** The current state events that changed after a position, the oldest change first. `next` is the `since` to go on with. */
@@ -90,20 +94,6 @@ async function pageOf<T>(places: readonly number[], { limit, scan, read, wanted 
     }
   }
   return looked === places.length ? { events } : { events, next: places[looked - 1]! };
-}
-
-/** The orders of what may relate to an event, in the page's direction. Looks at every event of the room. */
-function related(room: Room, target: EventId, { dir, from, to }: EventsQuery): Order[] {
-  const ahead = dir === "b" ? (order: Order, than: Order) => order < than : (order: Order, than: Order) => order > than;
-  const thread = room.events.get(target)?.thread;
-  const orders: Order[] = [];
-  for (const [id, info] of room.events) {
-    if (from !== undefined && !ahead(info.order, from)) continue;
-    if (to !== undefined && (info.order === to || ahead(info.order, to))) continue;
-    if (id === target || (info.thread !== target && info.thread !== thread)) continue;
-    orders.push(info.order);
-  }
-  return orders.sort((a, b) => (dir === "b" ? b - a : a - b));
 }
 
 function relates(event: MatrixEvent, query: EventsQuery): boolean {

@@ -16,7 +16,6 @@ import { reasonOf, TidemarkError } from "../errors.ts";
 import { EVENTS_PAGE_MAX, OWNER_ANSWER_MS, QUERY_EVENT_IDS_MAX, REQUEST_BYTES_MAX } from "../limits.ts";
 import { type EventId, eventId, type RoomId, roomId, type UserId, userId } from "../matrix/ids.ts";
 import { Bodies } from "./bodies.ts";
-import { EventOrders } from "./event-orders.ts";
 import { eventPage, statePage } from "./history.ts";
 import type { Membership } from "./memberships.ts";
 import type { Partition } from "./partition.ts";
@@ -94,7 +93,6 @@ interface QueriesOptions {
 export class Queries {
   readonly #nc: Bus;
   readonly #bodies: readonly Bodies[];
-  readonly #orders = new EventOrders();
   readonly #partitions: number;
   readonly #served: (partition: number) => Partition | undefined;
   readonly #log: Logger;
@@ -236,7 +234,7 @@ export class Queries {
       case "state":
         return { ...(await statePage(this.#bodies[partition]!, room, query.since ?? 0)) };
       case "events":
-        return { ...(await eventPage({ bodies: this.#bodies[partition]!, orders: this.#orders }, room, query)) };
+        return { ...(await eventPage(this.#bodies[partition]!, room, query)) };
       case "orders":
         return {
           position: room.position,

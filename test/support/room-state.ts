@@ -1,7 +1,10 @@
+import { ALL } from "../../actors/event-orders.ts";
 import type { Room } from "../../actors/room.ts";
 import type { UserId } from "../../src/matrix/ids.ts";
 
 const byText = (rows: Iterable<unknown>): string[] => Array.from(rows, (row) => JSON.stringify(row)).sort();
+
+const EVERYTHING = { dir: "f", above: Number.NEGATIVE_INFINITY, below: Number.POSITIVE_INFINITY } as const;
 
 /** Everything of a room that can be compared, in an order that doesn't depend on where its rows are. */
 export function stateOf(room: Room, users: readonly UserId[]) {
@@ -12,6 +15,7 @@ export function stateOf(room: Room, users: readonly UserId[]) {
     acl: room.acl,
     membershipKnown: room.membershipKnown,
     events: byText(room.events),
+    orders: [...room.orders.range(ALL, EVERYTHING)],
     markers: byText(room.markers),
     redactions: byText(room.redactions),
     held: [...room.held],

@@ -1,0 +1,63 @@
+/**
+ * Where the events of a page of history are, in a room of a million of which one in a hundred is a reaction to the first: the
+ * newest page, one in the middle, and the newest of those reactions. The room is stored, and not in memory.
+ */
+import { join } from "node:path";
+import { LIVE } from "../../actors/entry.ts";
+import { ALL, type OrderRange, type Related } from "../../actors/event-orders.ts";
+import type { MatrixEvent } from "../../src/matrix/event.ts";
+import type { EventId } from "../../src/matrix/ids.ts";
+import { liveEvent, roomOf } from "../entries.ts";
+import { eventId, eventOf } from "../rooms.ts";
+import { openStore, StoreWriter } from "../stored-room.ts";
+import type { Measured, Trial } from "../trial.ts";
+
+const EVENTS = { full: 1_000_000, quick: 100_000 };
+const REPETITIONS = { full: 200, quick: 50 };
+const WARM_UP = 20;
+const REACTION_EVERY = 100;
+const PAGE = 100;
+const ROOM = roomOf(0);
+const FIRST = eventId(0) as EventId;
+
+function reaction(n: number): MatrixEvent {
+  const content = { "m.relates_to": { rel_type: "m.annotation", event_id: FIRST, key: "👍" } };
+  return { ...eventOf(n), type: "m.reaction", content } as unknown as MatrixEvent;
+}
+
+export const history: Trial = {
+  id: "history",
+  measure: async ({ scale, dir }) => {
+    const events = EVENTS[scale];
+    const store = await openStore(join(dir, "history"));
+    const writer = new StoreWriter(store);
+    let middle = 0;
+    for (let n = 0; n < events; n++) {
+      if (n === events / 2) middle = writer.position;
+      writer.fold(ROOM, n % REACTION_EVERY === REACTION_EVERY - 1 ? [LIVE, reaction(n)] : liveEvent(n));
+    }
+    writer.commit();
+    await store.close();
+    const opened = await openStore(join(dir, "history"));
+    const figure = (id: string, what: string, of: Related, below: number): Measured => {
+      const range: OrderRange = { dir: "b", above: Number.NEGATIVE_INFINITY, below };
+      const values: number[] = [];
+      for (let n = -WARM_UP; n < REPETITIONS[scale]; n++) {
+        const began = performance.now();
+        let found = 0;
+        for (const _ of opened.load(ROOM).orders.range(of, range)) if (++found === PAGE) break;
+        if (n >= 0) values.push(performance.now() - began);
+        if (found !== PAGE) throw new Error(`${found} events, not ${PAGE}`);
+      }
+      const title = `where ${PAGE} events are in a room of ${events.toLocaleString("en")}: ${what}`;
+      return { id: `history_${id}`, title, unit: "ms", values };
+    };
+    const figures = [
+      figure("newest", "the newest", ALL, Number.POSITIVE_INFINITY),
+      figure("middle", "in the middle", ALL, middle),
+      figure("related", "the newest that relate to one event", FIRST, Number.POSITIVE_INFINITY),
+    ];
+    await opened.close();
+    return figures;
+  },
+};

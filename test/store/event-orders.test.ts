@@ -1,0 +1,138 @@
+/** Pages of a room's events by order, and of those that relate to an event: the same wherever they are. */
+import fc from "fast-check";
+import { pino } from "pino";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { type Entry, type Order, positionOf, sequenceOf } from "../../actors/entry.ts";
+import { ALL, type OrderRange, type Related } from "../../actors/event-orders.ts";
+import { fold } from "../../actors/fold.ts";
+import { Room } from "../../actors/room.ts";
+import type { EventId } from "../../src/matrix/ids.ts";
+import { PartitionStore } from "../../src/store/partition-store.ts";
+import { backfilled, live, ROOM, relates } from "../support/given.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
+
+const TARGETS = ["$0", "$1", "$not-here"] as EventId[];
+const STEP = positionOf(1, 0);
+
+/** A room over a store, and all of its orders in a list. */
+class Story {
+  readonly #store: PartitionStore;
+  readonly #orders = new Map<Related, Order[]>();
+  room: Room;
+  #position = 0;
+
+  constructor(store: PartitionStore) {
+    this.#store = store;
+    this.room = store.load(ROOM);
+  }
+
+  fold(entry: Entry, of?: EventId): void {
+    this.#position += STEP;
+    const outcome = fold(this.room, this.#position, entry);
+    assert.is(outcome.outcome, "ordered");
+    if (outcome.outcome !== "ordered") return;
+    for (const each of of === undefined ? [ALL] : [ALL, of]) {
+      this.#orders.set(each as Related, [...(this.#orders.get(each as Related) ?? []), outcome.order]);
+    }
+  }
+
+  /** `meanwhile` comes when the checkpoint is taken, and before it is written. */
+  checkpoint(meanwhile: () => void): void {
+    const mark = { sequence: sequenceOf(this.#position), room: ROOM, at: 1, entries: 1 };
+    const checkpoint = this.#store.take([this.room], mark);
+    meanwhile();
+    this.#store.commit(checkpoint);
+  }
+
+  /** The room leaves memory, and comes back. */
+  reload(): void {
+    this.checkpoint(() => {});
+    this.room = this.#store.load(ROOM);
+  }
+
+  expected(of: Related, { dir, above, below }: OrderRange): Order[] {
+    return (this.#orders.get(of) ?? [])
+      .filter((order) => order > above && order < below)
+      .sort((a, b) => (dir === "f" ? a - b : b - a));
+  }
+}
+
+const orders = suite("event orders");
+
+orders("a range is the same, in memory and in the store, at any time of a checkpoint", async () => {
+  const entry = fc.record({ isLive: fc.boolean(), target: fc.option(fc.constantFrom(...TARGETS), { nil: undefined }) });
+  const bound = fc.integer({ min: -40, max: 40 }).map((n) => n * STEP);
+  const step = fc.oneof(
+    { weight: 4, arbitrary: entry },
+    fc.constant("reload" as const),
+    fc.record({ meanwhile: fc.array(entry, { maxLength: 3 }) }),
+    fc.record({
+      dir: fc.constantFrom("b" as const, "f" as const),
+      of: fc.constantFrom<Related>(ALL, ...TARGETS),
+      above: fc.oneof(bound, fc.constant(Number.NEGATIVE_INFINITY)),
+      below: fc.oneof(bound, fc.constant(Number.POSITIVE_INFINITY)),
+    }),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+      using dir = temporaryDirectory();
+      const store = await PartitionStore.open(dir.path, pino({ level: "silent" }));
+      const story = new Story(store);
+      let made = 0;
+      const add = ({ isLive, target }: { isLive: boolean; target: EventId | undefined }) => {
+        const fields = target === undefined ? {} : { content: relates("m.annotation", target) };
+        story.fold((isLive ? live : backfilled)(`$${made++}`, fields), target);
+      };
+      const check = (of: Related, range: OrderRange) =>
+        assert.equal([...story.room.orders.range(of, range)], story.expected(of, range));
+      for (const step of steps) {
+        if (step === "reload") story.reload();
+        else if ("isLive" in step) add(step);
+        else if ("meanwhile" in step) story.checkpoint(() => step.meanwhile.forEach(add));
+        else check(step.of, step);
+      }
+      for (const of of [ALL, ...TARGETS] as Related[]) {
+        for (const dir of ["b", "f"] as const) {
+          check(of, { dir, above: Number.NEGATIVE_INFINITY, below: Number.POSITIVE_INFINITY });
+        }
+      }
+      await store.close();
+    }),
+    { numRuns: 60 },
+  );
+});
+
+orders("no more of the store is read than is asked for", async () => {
+  const asked: OrderRange[] = [];
+  let read = 0;
+  const stored = {
+    *range(_of: Related, range: OrderRange) {
+      asked.push(range);
+      for (let order = 1_000_000; order > 0; order--) {
+        read++;
+        yield order;
+      }
+    },
+  };
+  const nothing = { get: () => undefined, entries: () => [] };
+  const room = new Room(ROOM, {
+    facts: undefined,
+    events: nothing,
+    orders: stored,
+    markers: nothing,
+    members: nothing,
+    redactions: nothing,
+    state: nothing,
+    held: [],
+    unread: { threads: () => [], between: () => [] },
+  });
+  const range: OrderRange = { dir: "b", above: Number.NEGATIVE_INFINITY, below: Number.POSITIVE_INFINITY };
+  const page: Order[] = [];
+  for (const order of room.orders.range(ALL, range)) if (page.push(order) === 10) break;
+  assert.is(page.length, 10);
+  assert.is(read, 10);
+  assert.equal(asked, [range]);
+});
+
+orders.run();
