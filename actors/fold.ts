@@ -16,8 +16,8 @@
  * Its marker is kept apart from those whose thread was told, counts only for what none of them covers, and goes when
  * one of them comes to cover it. So wherever both arrive, in whatever order, the told ones are all that is left.
  */
-import { countsAsUnread, type MatrixEvent, redactedBy as redactionTarget, relationOf } from "../src/matrix/event.ts";
-import { type EventId, eventId, MAIN, type ServerName, type ThreadId, userId } from "../src/matrix/ids.ts";
+import { countsAsUnread, type MatrixEvent, redactedBy, relationOf, threadRootOf } from "../src/matrix/event.ts";
+import { type EventId, MAIN, type ServerName, type ThreadId, userId } from "../src/matrix/ids.ts";
 import {
   BACKFILLED,
   type Entry,
@@ -125,7 +125,7 @@ function foldEvent(room: Room, position: Position, event: MatrixEvent, backfille
   }
   room.events.set(event.event_id, info);
   room.orders.add(order, ALL);
-  const target = named(relationOf(event)?.eventId);
+  const target = relationOf(event)?.eventId;
   if (target !== undefined) room.orders.add(order, target);
   if (!backfilled) {
     if (info.counts) room.unread.add(info);
@@ -138,15 +138,9 @@ function foldEvent(room: Room, position: Position, event: MatrixEvent, backfille
 
 /** F3. The thread that an event belongs to, from what it says and what is known when it is folded. */
 function threadOf(room: Room, event: MatrixEvent): ThreadId {
-  const relation = relationOf(event);
-  const target = named(relation?.eventId);
-  if (relation?.relType === "m.thread" && target !== undefined && target !== event.event_id) return target;
-  return (infoOf(room, target) ?? infoOf(room, named(redactionTarget(event))))?.thread ?? MAIN;
-}
-
-/** Another event, as an event's content names it. That may be any string, and of any length; what is no id names none. */
-function named(id: string | undefined): EventId | undefined {
-  return id === undefined ? undefined : eventId.safeParse(id).data;
+  const root = threadRootOf(event);
+  if (root !== undefined) return root;
+  return (infoOf(room, relationOf(event)?.eventId) ?? infoOf(room, redactedBy(event)))?.thread ?? MAIN;
 }
 
 function infoOf(room: Room, id: EventId | undefined): EventInfo | undefined {
@@ -155,7 +149,7 @@ function infoOf(room: Room, id: EventId | undefined): EventInfo | undefined {
 
 /** F11. The target keeps its order, thread and markers. One that is not known yet is redacted when it comes. */
 function redact(room: Room, redaction: MatrixEvent): void {
-  const id = named(redactionTarget(redaction));
+  const id = redactedBy(redaction);
   if (id === undefined) return;
   const target = room.events.get(id);
   if (target === undefined) {

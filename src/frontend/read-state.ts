@@ -11,7 +11,7 @@
  */
 import { type Marker, Markers, toldMarker } from "../../actors/markers.ts";
 import { UNREAD_COUNT_MAX } from "../limits.ts";
-import { countsAsUnread, type MatrixEvent, redactedBy, relationOf } from "../matrix/event.ts";
+import { countsAsUnread, type MatrixEvent, redactedBy, relationOf, threadRootOf } from "../matrix/event.ts";
 import { type EventId, MAIN, type ThreadId, type UserId } from "../matrix/ids.ts";
 import type { ReceiptType } from "../matrix/receipt.ts";
 
@@ -77,15 +77,15 @@ export class ReadState {
     const redacts = redactedBy(event);
     if (redacts !== undefined) this.#redacted.add(redacts);
     if (event.unsigned?.redacted_because !== undefined) this.#redacted.add(event.event_id);
-    const inThread = relation?.relType === "m.thread";
+    const root = threadRootOf(event);
     const known = this.#events.get(event.event_id);
     this.#events.set(event.event_id, {
       id: event.event_id,
       order,
       sender: event.sender,
       // A redacted event has lost its relation, and keeps its thread (F11).
-      root: inThread ? (relation.eventId as EventId) : known?.root,
-      target: inThread ? undefined : ((relation?.eventId ?? redacts ?? known?.target) as EventId | undefined),
+      root: root ?? known?.root,
+      target: root === undefined ? (relation?.eventId ?? redacts ?? known?.target) : undefined,
       counts: countsAsUnread(event),
     });
   }

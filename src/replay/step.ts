@@ -149,7 +149,7 @@ function eventStep(room: Room, { position, at, entry, outcome }: Folded, event: 
     ...(info !== undefined && { order: info.order }),
     ...(about !== undefined && { about }),
     ...(outcome.outcome === "ordered" && {
-      ...(target !== undefined && room.events.get(target as EventId) !== undefined && { redacts: target }),
+      ...(target !== undefined && room.events.get(target) !== undefined && { redacts: target }),
       ...(info?.counts === true && { counts: true }),
       ...(info?.redaction !== undefined && { redacted: true as const }),
       ...(outcome.settled.length > 0 && {
@@ -173,7 +173,7 @@ function aboutOf(event: MatrixEvent): string | undefined {
   if (target !== undefined) return `redacts ${target}`;
   if (event.type === "m.room.member") return `${event.state_key} is ${String(event.content.membership)}`;
   const relation = relationOf(event);
-  return relation === undefined ? undefined : `${relation.relType} of ${relation.eventId}`;
+  return relation === undefined ? undefined : `${relation.relType} of ${relation.eventId ?? "no event"}`;
 }
 
 /** `event`: what released it; undefined when it never came. */

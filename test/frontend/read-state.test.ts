@@ -369,6 +369,21 @@ state("a redacted event keeps its thread and its order", () => {
   assert.is(room.unread(ME).threads.get("$root"), 1);
 });
 
+state(
+  "a thread whose root is no event id, or the event itself, is none: the event is in main, as it is for the server",
+  () => {
+    const room = new ReadState();
+    for (const [id, root] of [
+      ["$a", "no id"],
+      ["$b", `$${"x".repeat(1_000)}`],
+      ["$c", "$c"],
+    ] as const) {
+      room.note(inThread(id, 10, root));
+      assert.is(room.thread(id), "main", root.slice(0, 10));
+    }
+  },
+);
+
 state("counts end at a thousand", () => {
   const room = new ReadState();
   for (let i = 1; i <= 1_500; i++) room.note(event(`$${i}`, i));

@@ -21,6 +21,9 @@ export interface Positioned {
   readonly entry: Entry;
 }
 
+/** No event id, and longer than a key of the store may be. */
+const LONG = `$${"x".repeat(2_000)}`;
+
 const id = fc.constantFrom(...EVENT_IDS);
 const user = fc.constantFrom(...USERS);
 
@@ -32,6 +35,8 @@ const malformed = fc.constantFrom(
   { rel_type: "m.thread" },
   { rel_type: "m.thread", event_id: "no id" },
   { rel_type: 7, event_id: "$1" },
+  { rel_type: "m.thread", event_id: LONG },
+  { rel_type: "m.replace", event_id: LONG },
   { "m.in_reply_to": { event_id: "$1" } },
 );
 
@@ -58,6 +63,7 @@ const message = fc.oneof(
   { weight: 2, arbitrary: id.map((target) => ({ type: "m.reaction", content: relates("m.annotation", target) })) },
   { weight: 2, arbitrary: id.map((redacts) => ({ type: "m.room.redaction", redacts, content: {} })) },
   { weight: 2, arbitrary: id.map((redacts) => ({ type: "m.room.redaction", content: { redacts } })) },
+  { weight: 1, arbitrary: fc.constant({ type: "m.room.redaction", content: { redacts: LONG } }) },
   { weight: 1, arbitrary: malformed.map((relation) => ({ content: { "m.relates_to": relation } })) },
 );
 

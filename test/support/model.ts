@@ -122,7 +122,7 @@ export class Model {
   #threadOf(event: MatrixEvent): string {
     const relation = relationOf(event);
     const inThread = relation?.type === "m.thread" && relation.target !== event.event_id;
-    if (inThread && relation.target.startsWith("$")) return relation.target;
+    if (inThread && relation.target.startsWith("$") && relation.target.length <= 255) return relation.target;
     return (this.#find(relation?.target) ?? this.#find(redactionTarget(event)))?.thread ?? "main";
   }
 
