@@ -4,11 +4,12 @@
  *     ◀── the store's, by thread ──┃── tail: the newest, all threads together ──▶
  *
  * Only live events are here: a backfilled one has a negative order and is always read (F12). They come in log order,
- * so the tail is sorted. Most who ask have read up to somewhere in it, and then nothing is read from the store.
+ * so the tail is sorted. Most who ask have read up to somewhere in it, and then nothing is read from the store. Who has
+ * not, and asks at every new event, goes on from the count before.
  */
 import { UNREAD_COUNT_MAX } from "../src/limits.ts";
 import { MAIN, type ThreadId, type UserId } from "../src/matrix/ids.ts";
-import type { Order } from "./entry.ts";
+import type { Order, Position } from "./entry.ts";
 import type { EventInfo } from "./event-info.ts";
 import type { Markers } from "./markers.ts";
 
@@ -19,6 +20,16 @@ export interface UnreadCounts {
   readonly main: number;
   /** By thread root. Threads with nothing unread are absent. */
   readonly threads: ReadonlyMap<ThreadId, number>;
+}
+
+/** A count that one can go on from. It holds for as long as all of this is as it was. */
+export interface Counting {
+  readonly of: object;
+  /** When a marker of the user moved last. */
+  readonly moved: Position;
+  /** The newest event that was looked at. */
+  readonly through: Order;
+  readonly threads: Map<ThreadId, ThreadCount>;
 }
 
 type Counted = Pick<EventInfo, "order" | "sender">;
@@ -44,6 +55,10 @@ export class UnreadIndex {
   #tail: EventInfo[] = [];
   /** Through which order the store has, or is being given, what is in the tail. */
   #takenThrough: Order = 0;
+  /** The newest event, or one before it, that only the store has. */
+  #cooled: Order = 0;
+  /** Another one after every redaction: until then, events are only added. It holds no room, so who keeps a count keeps none. */
+  #age: object = {};
   /** Redacted events that the store still has. */
   readonly #removed = new Map<Order, EventInfo>();
   #taken = NONE;
@@ -59,15 +74,23 @@ export class UnreadIndex {
   /** F11. A redacted event counts no more. */
   remove(event: EventInfo): void {
     this.#removed.set(event.order, event);
+    this.#age = {};
   }
 
   count(user: UserId, markers: Markers): UnreadCounts {
-    const counts = new Map<ThreadId, ThreadCount>();
+    return summed(this.counting(user, markers));
+  }
+
+  /** Counts anew, or only what came since a count before, if that still holds. */
+  counting(user: UserId, markers: Markers, before?: Counting): Counting {
+    const moved = markers.of(user).reduce((newest, { position }) => Math.max(newest, position), 0);
+    const goesOn = before?.of === this.#age && before.moved === moved && before.through >= this.#cooled;
+    const threads = goesOn ? before.threads : new Map<ThreadId, ThreadCount>();
     const countOf = (thread: ThreadId): ThreadCount => {
-      let found = counts.get(thread);
+      let found = threads.get(thread);
       if (found === undefined) {
         found = { readUpTo: markers.readUpTo(user, thread), unread: 0 };
-        counts.set(thread, found);
+        threads.set(thread, found);
       }
       return found;
     };
@@ -76,13 +99,13 @@ export class UnreadIndex {
       if (of.unread < UNREAD_COUNT_MAX) of.unread++;
     };
     // An unthreaded marker covers all threads: nothing before it is looked at.
-    const readUpTo = markers.readUpTo(user, null);
+    const after = goesOn ? before.through : markers.readUpTo(user, null);
     let at = this.#tail.length;
-    while (at > 0 && this.#tail[at - 1]!.order > readUpTo) {
+    while (at > 0 && this.#tail[at - 1]!.order > after) {
       const event = this.#tail[--at]!;
       note(event, countOf(event.thread));
     }
-    if (at === 0 && this.#stored !== undefined) {
+    if (at === 0 && !goesOn && this.#stored !== undefined) {
       const before = this.#tail[0]?.order ?? Number.POSITIVE_INFINITY;
       for (const thread of this.#stored.threads()) {
         const of = countOf(thread);
@@ -92,7 +115,8 @@ export class UnreadIndex {
         }
       }
     }
-    return summed(counts);
+    const through = this.#tail.at(-1)?.order ?? (goesOn ? before.through : this.#cooled);
+    return { of: this.#age, moved, through, threads };
   }
 
   /** What changed since the last time. It counts as unstored until `kept`. */
@@ -122,7 +146,9 @@ export class UnreadIndex {
     }
     let surplus = 0;
     while (this.#tail.length - surplus > hotMax && this.#tail[surplus]!.order <= this.#takenThrough) surplus++;
-    if (surplus > 0) this.#tail.splice(0, surplus);
+    if (surplus === 0) return;
+    this.#cooled = this.#tail[surplus - 1]!.order;
+    this.#tail.splice(0, surplus);
   }
 }
 
@@ -131,7 +157,7 @@ interface ThreadCount {
   unread: number;
 }
 
-function summed(counts: ReadonlyMap<ThreadId, ThreadCount>): UnreadCounts {
+export function summed({ threads: counts }: Counting): UnreadCounts {
   let unthreaded = 0;
   let main = 0;
   const threads = new Map<ThreadId, number>();

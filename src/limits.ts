@@ -180,6 +180,9 @@ export const EVENTS_PAGE_DEFAULT = 10;
 /** Events that one page looks at for those that relate to another. */
 export const EVENTS_SCAN_MAX = 1_000;
 
+/** Threads of the unread counts, of all rooms and users together, that a worker goes on from. About 100 bytes each. */
+export const UNREAD_THREADS_CACHED_MAX = 200_000;
+
 /** Events of one answer, as JSON, before it is cut: well below what the broker takes. */
 export const ANSWER_BYTES_MAX = 524_288;
 

@@ -1,16 +1,23 @@
 /**
  * The unread count of a user who is so many events behind, in a room of more than a million. Cold: the room is not in
- * memory, so it is activated first. Warm: asked again.
+ * memory, so it is activated first. Warm: asked again. Then that of who has read nothing, in a room of many threads, where
+ * another event has come since the count before: counted anew, and going on from there.
  */
 import { join } from "node:path";
+import { LIVE } from "../../actors/entry.ts";
+import { fold } from "../../actors/fold.ts";
 import { Rooms } from "../../actors/rooms.ts";
+import type { Counting } from "../../actors/unread.ts";
 import { UNREAD_COUNT_MAX } from "../../src/limits.ts";
+import type { MatrixEvent } from "../../src/matrix/event.ts";
 import { liveEvent, receipt, roomOf, userOf } from "../entries.ts";
+import { eventId, eventOf } from "../rooms.ts";
 import { openStore, StoreWriter } from "../stored-room.ts";
 import type { Measured, Trial } from "../trial.ts";
 
 const BEHIND = { full: [10, 10_000, 1_000_000], quick: [10, 10_000, 100_000] };
 const ROOM = roomOf(0);
+const THREADS = 10_000;
 /** Events before the oldest marker. */
 const BEFORE = 10;
 
@@ -49,12 +56,48 @@ export const unread: Trial = {
       }
     }
     await opened.close();
+    const { anew, further } = await manyThreads(join(dir, "threads"), scale);
     return [
       ...behind.map((count, i) => figure("cold", count, cold[i]!)),
       ...behind.map((count, i) => figure("warm", count, warm[i]!)),
+      {
+        id: "unread_threads",
+        title: `unread count, ${THREADS.toLocaleString("en")} unread threads`,
+        unit: "ms",
+        values: anew,
+      },
+      { id: "unread_threads_further", title: "the same, going on from a count before", unit: "ms", values: further },
     ];
   },
 };
+
+/** An event in each thread, and then one event at a time. */
+async function manyThreads(dir: string, scale: "full" | "quick") {
+  const store = await openStore(dir);
+  const writer = new StoreWriter(store);
+  const threaded = (n: number) => {
+    const relation = { rel_type: "m.thread", event_id: eventId(n % THREADS) };
+    return [LIVE, { ...eventOf(n), content: { "m.relates_to": relation } } as unknown as MatrixEvent] as const;
+  };
+  for (let n = 0; n < THREADS * 2; n++) writer.fold(ROOM, threaded(n));
+  writer.commit();
+  const room = store.load(ROOM);
+  const [anew, further]: [number[], number[]] = [[], []];
+  let before: Counting | undefined;
+  for (let n = -5; n < (scale === "full" ? 50 : 10); n++) {
+    fold(room, writer.position + n + 5, threaded(THREADS * 2 + n + 5));
+    for (const [values, from] of [
+      [anew, undefined],
+      [further, before],
+    ] as const) {
+      const started = performance.now();
+      before = room.unread.counting(userOf(0), room.markers, from);
+      if (n >= 0) values.push(performance.now() - started);
+    }
+  }
+  await store.close();
+  return { anew, further };
+}
 
 function figure(how: "cold" | "warm", behind: number, values: readonly number[]): Measured {
   const title = `unread count, ${behind.toLocaleString("en")} events behind, room ${how}`;

@@ -3,17 +3,26 @@
  *
  * A room that nobody has heard of answers like an empty one. Nothing is activated or kept for a question.
  */
+
+import { LRUCache } from "lru-cache";
 import type { Logger } from "pino";
 import * as z from "zod";
 import { isRead } from "../../actors/fold.ts";
 import type { Room } from "../../actors/room.ts";
+import { type Counting, summed } from "../../actors/unread.ts";
 import { decodeUntrusted, encodeAs, encodingOf } from "../bus/codec.ts";
 import type { Bus, BusMessage, BusSubscription } from "../bus/connection.ts";
 import { publish } from "../bus/outbox.ts";
 import { partitionOf } from "../bus/partition.ts";
 import { decodeToken, isInbox, lastToken, ownerSubject, ownerWildcard, queryWildcard } from "../bus/subjects.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
-import { EVENTS_PAGE_MAX, OWNER_ANSWER_MS, QUERY_EVENT_IDS_MAX, REQUEST_BYTES_MAX } from "../limits.ts";
+import {
+  EVENTS_PAGE_MAX,
+  OWNER_ANSWER_MS,
+  QUERY_EVENT_IDS_MAX,
+  REQUEST_BYTES_MAX,
+  UNREAD_THREADS_CACHED_MAX,
+} from "../limits.ts";
 import { type EventId, eventId, type RoomId, roomId, type UserId, userId } from "../matrix/ids.ts";
 import { Bodies } from "./bodies.ts";
 import { eventPage, statePage } from "./history.ts";
@@ -93,6 +102,11 @@ interface QueriesOptions {
 export class Queries {
   readonly #nc: Bus;
   readonly #bodies: readonly Bodies[];
+  /** By room and user. Who is far behind asks at every new event, and counting from the start again is dear. */
+  readonly #counts = new LRUCache<string, Counting>({
+    maxSize: UNREAD_THREADS_CACHED_MAX,
+    sizeCalculation: ({ threads }) => threads.size + 1,
+  });
   readonly #partitions: number;
   readonly #served: (partition: number) => Partition | undefined;
   readonly #log: Logger;
@@ -245,7 +259,10 @@ export class Queries {
       case "read":
         return { read: byEvent(query.event_ids, (id) => isRead(room, query.user_id, id)) };
       case "unread": {
-        const { unthreaded, main, threads } = room.unread.count(query.user_id, room.markers);
+        const key = `${room.id} ${query.user_id}`;
+        const counting = room.unread.counting(query.user_id, room.markers, this.#counts.get(key));
+        this.#counts.set(key, counting);
+        const { unthreaded, main, threads } = summed(counting);
         return {
           unthreaded: { count: unthreaded },
           main: { count: main },
