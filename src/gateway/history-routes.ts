@@ -13,7 +13,7 @@ import { eventId, type RoomId } from "../matrix/ids.ts";
 import type { Api } from "./api.ts";
 import { clientEvent } from "./client-event.ts";
 import { type EventFilter, parseFilter, parseJson, passes } from "./filter.ts";
-import { invalidParam, notFound, param } from "./matrix-error.ts";
+import { notFound, param } from "./matrix-error.ts";
 import { historyToken } from "./room-section.ts";
 import { decodeSyncToken } from "./sync-token.ts";
 
@@ -48,7 +48,8 @@ interface RelationQuery {
 export function historyRoutes(app: FastifyInstance, api: Api): void {
   const { frontend } = api;
   const paging = (room: RoomId, query: Record<string, unknown>, dir: "b" | "f"): Paging => {
-    const place = (field: "from" | "to") => placeOf(param(text, field, query[field]), room, frontend.partitions);
+    const place = (field: "from" | "to") =>
+      placeOf(param(text, field, query[field]), field, { room, partitions: frontend.partitions });
     const from = place("from");
     const to = place("to");
     return {
@@ -116,12 +117,15 @@ export function historyRoutes(app: FastifyInstance, api: Api): void {
 }
 
 /** The order just before which a token stands; undefined for the end of the room, or without one. */
-function placeOf(token: string | undefined, room: RoomId, partitions: number): number | undefined {
+function placeOf(
+  token: string | undefined,
+  field: string,
+  { room, partitions }: { readonly room: RoomId; readonly partitions: number },
+): number | undefined {
   if (token === undefined) return undefined;
   const match = HISTORY_TOKEN.exec(token);
   if (match !== null) return match[1] === undefined ? undefined : Number(match[1]);
-  if (!token.startsWith("t")) throw invalidParam("from: is no token of this server");
-  return decodeSyncToken(token, partitions).marks[partitionOf(room, partitions)]!.published + 1;
+  return decodeSyncToken(token, partitions, field).marks[partitionOf(room, partitions)]!.published + 1;
 }
 
 function endOf(next: number | undefined, dir: "b" | "f", field: string): Record<string, string> {

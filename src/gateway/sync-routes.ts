@@ -19,7 +19,7 @@ export function syncRoutes(app: FastifyInstance, { frontend, device, sync }: Api
     const since = once("since", query.since);
     const wanted = {
       device: device(request),
-      since: since === undefined ? undefined : decodeSyncToken(since, frontend.partitions),
+      since: since === undefined ? undefined : decodeSyncToken(since, frontend.partitions, "since"),
       timeoutMs: query.timeout === undefined ? 0 : param(timeout, "timeout", query.timeout),
       filter: filterParam(once("filter", query.filter)),
       fullState: query.full_state !== undefined && param(flag, "full_state", query.full_state) === "true",

@@ -50,7 +50,7 @@ class Halves<T extends readonly unknown[]> {
     return this.#texts.memo(half);
   }
 
-  /** Throws `M_INVALID_PARAM`. */
+  /** Empty for what is none. */
   read(text: string): T {
     return this.#written.get(text) ?? this.#parse(text);
   }
@@ -72,29 +72,25 @@ export function encodeSyncToken(marks: readonly DeltaMark[], memberships: readon
   return `t${marksHalves.write(marks)}~${membershipsHalves.write(memberships)}`;
 }
 
-/** Throws `M_INVALID_PARAM` for what no Tidemark of these partitions made. */
-export function decodeSyncToken(text: string, partitions: number): SyncToken {
+/** Throws `M_INVALID_PARAM`, which names the parameter, for what no Tidemark of these partitions made. */
+export function decodeSyncToken(text: string, partitions: number, parameter: string): SyncToken {
   const middle = text.indexOf("~");
-  if (!text.startsWith("t") || middle < 0) throw noToken();
-  const token = {
-    marks: marksHalves.read(text.slice(1, middle)),
-    memberships: membershipsHalves.read(text.slice(middle + 1)),
-  };
-  if (token.marks.length !== partitions || token.memberships.length !== partitions) throw noToken();
-  return token;
+  if (text.startsWith("t") && middle > 0) {
+    const marks = marksHalves.read(text.slice(1, middle));
+    const memberships = membershipsHalves.read(text.slice(middle + 1));
+    if (marks.length === partitions && memberships.length === partitions) return { marks, memberships };
+  }
+  throw invalidParam(`${parameter}: is no token of this server`);
 }
 
 function textOf(numbers: readonly (readonly number[])[]): string {
   return numbers.map((each) => each.map((number) => number.toString(BASE)).join(".")).join("_");
 }
 
-/** So many numbers for each partition. */
+/** So many numbers for each partition; empty where it is otherwise. */
 function numbersOf(text: string, each: number): number[][] {
-  return text.split("_").map((part) => {
-    const numbers = part.split(".").map((digits) => (NUMBER.test(digits) ? Number.parseInt(digits, BASE) : Number.NaN));
-    if (numbers.length !== each || !numbers.every(Number.isSafeInteger)) throw noToken();
-    return numbers;
-  });
+  const parts = text
+    .split("_")
+    .map((part) => part.split(".").map((digits) => (NUMBER.test(digits) ? Number.parseInt(digits, BASE) : Number.NaN)));
+  return parts.every((numbers) => numbers.length === each && numbers.every(Number.isSafeInteger)) ? parts : [];
 }
-
-const noToken = () => invalidParam("since: is no token of this server");

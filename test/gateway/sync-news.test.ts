@@ -56,7 +56,7 @@ function situation(membership: string, snapshot: () => Body = () => ({}), state:
   return { recent, ask, none };
 }
 
-const sequenceOf = (body: Body) => decodeSyncToken(body.next_batch, 1).marks[0]!.sequence;
+const sequenceOf = (body: Body) => decodeSyncToken(body.next_batch, 1, "since").marks[0]!.sequence;
 
 const news = suite("sync news");
 
@@ -94,7 +94,7 @@ news("a gateway that is behind another doesn't take its client back", () => {
   const { none } = situation("join");
   const mark = (sequence: number) => ({ marks: [{ sequence, published: sequence }], memberships: [9] });
   assert.is(sequenceOf(none(mark(8))), 8);
-  assert.is(decodeSyncToken(none(mark(8)).next_batch, 1).memberships[0], 9);
+  assert.is(decodeSyncToken(none(mark(8)).next_batch, 1, "since").memberships[0], 9);
   assert.is(sequenceOf(none(mark(4))), 5);
   assert.is(sequenceOf(none(mark(6 + GATEWAY_LAG_MAX))), 5, "that is no gateway of this bus");
 });

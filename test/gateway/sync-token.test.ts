@@ -13,11 +13,11 @@ token("says of each partition what it was made of", () => {
   ];
   const text = encodeSyncToken(marks, [7, 0, 1_295]);
   assert.is(text, "t0.0_qglj.2gosa7pa2gv_z.10~7_0_zz");
-  assert.equal(decodeSyncToken(text, 3), { marks, memberships: [7, 0, 1_295] });
+  assert.equal(decodeSyncToken(text, 3, "since"), { marks, memberships: [7, 0, 1_295] });
 });
 
 token("says the same where another gateway wrote it", () => {
-  assert.equal(decodeSyncToken("t1.2_zz.10~3_6", 2), {
+  assert.equal(decodeSyncToken("t1.2_zz.10~3_6", 2, "since"), {
     marks: [
       { sequence: 1, published: 2 },
       { sequence: 1_295, published: 36 },
@@ -28,7 +28,7 @@ token("says the same where another gateway wrote it", () => {
 
 token("is refused when no Tidemark of these partitions made it", () => {
   const good = "t1.2_4.5~3_6";
-  assert.is(decodeSyncToken(good, 2).marks.length, 2);
+  assert.is(decodeSyncToken(good, 2, "since").marks.length, 2);
   for (const bad of [
     "",
     "t",
@@ -49,7 +49,7 @@ token("is refused when no Tidemark of these partitions made it", () => {
     "t1.2_4.zzzzzzzzzzzzz~3_6",
     `${good}\n`,
   ]) {
-    assert.throws(() => decodeSyncToken(bad, 2), /no token of this server/, bad);
+    assert.throws(() => decodeSyncToken(bad, 2, "from"), /from: is no token of this server/, bad);
   }
 });
 
