@@ -45,10 +45,6 @@ export interface StoredRoom {
   readonly unread: UnreadRows;
 }
 
-/** What a key of a store can't have, and what keeps two names apart. */
-const CONTROL_OR_BACKSLASH = /[\p{Cc}\\]/gu;
-const ESCAPED_FROM = "0".charCodeAt(0);
-
 export class Room implements RoomFacts {
   readonly id: RoomId;
   position: Position;
@@ -127,6 +123,10 @@ export class Room implements RoomFacts {
 export function stateKey(type: string, key: string): string {
   return `${escaped(type)}\\ ${escaped(key)}`;
 }
+
+/** What a key of a store can't have, and what keeps two names apart. */
+const CONTROL_OR_BACKSLASH = /[\p{Cc}\\]/gu;
+const ESCAPED_FROM = "0".charCodeAt(0);
 
 /** At most twice as long, because the keys of a store have a limit: JSON would be six times as long. */
 function escaped(name: string): string {

@@ -22,9 +22,10 @@ export interface UnreadCounts {
   readonly threads: ReadonlyMap<ThreadId, number>;
 }
 
-/** A count that one can go on from. It holds for as long as all of this is as it was. */
+/** A count that one can go on from, once: the next one takes it over. It holds while the first two are as they were. */
 export interface Counting {
-  readonly of: object;
+  /** The index, as of its last redaction. */
+  readonly age: object;
   /** When a marker of the user moved last. */
   readonly moved: Position;
   /** The newest event that was looked at. */
@@ -55,9 +56,9 @@ export class UnreadIndex {
   #tail: EventInfo[] = [];
   /** Through which order the store has, or is being given, what is in the tail. */
   #takenThrough: Order = 0;
-  /** The newest event, or one before it, that only the store has. */
+  /** Through which order events have left the tail. */
   #cooled: Order = 0;
-  /** Another one after every redaction: until then, events are only added. It holds no room, so who keeps a count keeps none. */
+  /** Another one after every redaction: until then, events are only added. It holds nothing, so that a count keeps no room in memory. */
   #age: object = {};
   /** Redacted events that the store still has. */
   readonly #removed = new Map<Order, EventInfo>();
@@ -84,7 +85,7 @@ export class UnreadIndex {
   /** Counts anew, or only what came since a count before, if that still holds. */
   counting(user: UserId, markers: Markers, before?: Counting): Counting {
     const moved = markers.of(user).reduce((newest, { position }) => Math.max(newest, position), 0);
-    const goesOn = before?.of === this.#age && before.moved === moved && before.through >= this.#cooled;
+    const goesOn = before?.age === this.#age && before.moved === moved && before.through >= this.#cooled;
     const threads = goesOn ? before.threads : new Map<ThreadId, ThreadCount>();
     const countOf = (thread: ThreadId): ThreadCount => {
       let found = threads.get(thread);
@@ -106,17 +107,17 @@ export class UnreadIndex {
       note(event, countOf(event.thread));
     }
     if (at === 0 && !goesOn && this.#stored !== undefined) {
-      const before = this.#tail[0]?.order ?? Number.POSITIVE_INFINITY;
+      const tail = this.#tail[0]?.order ?? Number.POSITIVE_INFINITY;
       for (const thread of this.#stored.threads()) {
         const of = countOf(thread);
-        for (const event of this.#stored.between(thread, of.readUpTo, before)) {
+        for (const event of this.#stored.between(thread, of.readUpTo, tail)) {
           if (of.unread === UNREAD_COUNT_MAX) break;
           note(event, of);
         }
       }
     }
     const through = this.#tail.at(-1)?.order ?? (goesOn ? before.through : this.#cooled);
-    return { of: this.#age, moved, through, threads };
+    return { age: this.#age, moved, through, threads };
   }
 
   /** What changed since the last time. It counts as unstored until `kept`. */
@@ -157,6 +158,7 @@ interface ThreadCount {
   unread: number;
 }
 
+/** The figures of a count. */
 export function summed({ threads: counts }: Counting): UnreadCounts {
   let unthreaded = 0;
   let main = 0;

@@ -1,7 +1,9 @@
 /**
  * Where the events of a page of history are, in a room of a million of which one in a hundred is a reaction to the first: the
- * newest page, one in the middle, and the newest of those reactions. The room is stored, and not in memory.
+ * newest page, one in the middle, and the newest of those reactions. The room is stored, and not in memory. Besides, what it takes to
+ * look at all of its events instead, and what an event takes to be folded and stored.
  */
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { LIVE } from "../../actors/entry.ts";
 import { ALL, type OrderRange, type Related } from "../../actors/event-orders.ts";
@@ -32,12 +34,15 @@ export const history: Trial = {
     const store = await openStore(join(dir, "history"));
     const writer = new StoreWriter(store);
     let middle = 0;
+    const started = performance.now();
     for (let n = 0; n < events; n++) {
       if (n === events / 2) middle = writer.position;
       writer.fold(ROOM, n % REACTION_EVERY === REACTION_EVERY - 1 ? [LIVE, reaction(n)] : liveEvent(n));
     }
     writer.commit();
+    const made = ((performance.now() - started) * 1_000) / events;
     await store.close();
+    const size = statSync(join(dir, "history", "data.mdb")).size / 2 ** 20;
     const opened = await openStore(join(dir, "history"));
     const figure = (id: string, what: string, of: Related, below: number): Measured => {
       const range: OrderRange = { dir: "b", above: Number.NEGATIVE_INFINITY, below };
@@ -57,7 +62,19 @@ export const history: Trial = {
       figure("middle", "in the middle", ALL, middle),
       figure("related", "the newest that relate to one event", FIRST, Number.POSITIVE_INFINITY),
     ];
+    const walks = Array.from({ length: 3 }, () => {
+      const began = performance.now();
+      const { length } = Array.from(opened.load(ROOM).events, ([, { order }]) => order);
+      if (length !== events) throw new Error(`${length} events, not ${events}`);
+      return performance.now() - began;
+    });
     await opened.close();
-    return figures;
+    const room = `a room of ${events.toLocaleString("en")} events`;
+    return [
+      ...figures,
+      { id: "history_walk", title: `a look at all events of ${room}`, unit: "ms", values: walks },
+      { id: "history_made", title: `an event of ${room}, folded and stored`, unit: "µs", values: [made] },
+      { id: "history_size", title: `the store of ${room}`, unit: "MiB", values: [size] },
+    ];
   },
 };

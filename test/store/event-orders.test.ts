@@ -6,10 +6,11 @@ import * as assert from "uvu/assert";
 import { type Entry, type Order, positionOf, sequenceOf } from "../../actors/entry.ts";
 import { ALL, type OrderRange, type Related } from "../../actors/event-orders.ts";
 import { fold } from "../../actors/fold.ts";
-import { Room } from "../../actors/room.ts";
+import type { Room } from "../../actors/room.ts";
 import type { EventId } from "../../src/matrix/ids.ts";
 import { PartitionStore } from "../../src/store/partition-store.ts";
 import { backfilled, live, ROOM, relates } from "../support/given.ts";
+import { roomOver } from "../support/stored-room.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 const TARGETS = ["$0", "$1", "$not-here"] as EventId[];
@@ -115,18 +116,7 @@ orders("no more of the store is read than is asked for", async () => {
       }
     },
   };
-  const nothing = { get: () => undefined, entries: () => [] };
-  const room = new Room(ROOM, {
-    facts: undefined,
-    events: nothing,
-    orders: stored,
-    markers: nothing,
-    members: nothing,
-    redactions: nothing,
-    state: nothing,
-    held: [],
-    unread: { threads: () => [], between: () => [] },
-  });
+  const room = roomOver({ orders: stored });
   const range: OrderRange = { dir: "b", above: Number.NEGATIVE_INFINITY, below: Number.POSITIVE_INFINITY };
   const page: Order[] = [];
   for (const order of room.orders.range(ALL, range)) if (page.push(order) === 10) break;

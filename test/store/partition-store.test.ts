@@ -55,10 +55,10 @@ store("takes whatever events may name, of any length and with any characters", a
   using dir = temporaryDirectory();
   const text = (unit: string, bytes: number) => unit.repeat(Math.floor(bytes / Buffer.byteLength(unit)));
   const entries = [
-    ...["$", "", "é", "\u0000"].flatMap((unit, i) => [
-      live(`$relates${i}`, { content: relates("m.thread", `$${text(unit || "x", 10_000)}`) }),
-      live(`$edits${i}`, { content: relates("m.replace", text(unit || "x", 10_000)) }),
-      live(`$redacts${i}`, { type: "m.room.redaction", content: { redacts: `$${text(unit || "x", 10_000)}` } }),
+    ...["$", "x", "é", "\u0000"].flatMap((unit, i) => [
+      live(`$relates${i}`, { content: relates("m.thread", `$${text(unit, 10_000)}`) }),
+      live(`$edits${i}`, { content: relates("m.replace", text(unit, 10_000)) }),
+      live(`$redacts${i}`, { type: "m.room.redaction", content: { redacts: `$${text(unit, 10_000)}` } }),
     ]),
     ...["x", "\u0000", "\u001f", "\\", '"', "é", "😀"].map((unit, i) =>
       live(`$state${i}`, { type: text(unit, 255), state_key: text(unit, 255) }),

@@ -4,12 +4,12 @@ import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { fold } from "../../actors/fold.ts";
-import { Room } from "../../actors/room.ts";
 import { type Counting, summed } from "../../actors/unread.ts";
 import type { UserId } from "../../src/matrix/ids.ts";
 import { PartitionStore } from "../../src/store/partition-store.ts";
 import { history, USERS } from "../support/arbitraries.ts";
 import { BOB, inThread, live, member, ROOM, receipt } from "../support/given.ts";
+import { roomOver } from "../support/stored-room.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 const counts = suite("unread counts");
@@ -43,24 +43,11 @@ counts("are the same when they go on from the ones before, through any history a
 
 counts("look at new events only, until something that they stand on changes", () => {
   let read = 0;
-  const nothing = { get: () => undefined, entries: () => [] };
-  const room = new Room(ROOM, {
-    facts: undefined,
-    events: nothing,
-    orders: { range: () => [] },
-    markers: nothing,
-    members: nothing,
-    redactions: nothing,
-    state: nothing,
-    held: [],
-    unread: {
-      threads: () => {
-        read++;
-        return [];
-      },
-      between: () => [],
-    },
-  });
+  const threads = () => {
+    read++;
+    return [];
+  };
+  const room = roomOver({ unread: { threads, between: () => [] } });
   let position = 0;
   let counting: Counting | undefined;
   const after = (entry: Parameters<typeof fold>[2]) => {
