@@ -3,7 +3,7 @@
  * whoever publishes.
  *
  * There are two lanes. What may wait goes out when the window is over; what may not, at once. Of one (room, user, thread)
- * the last receipt in a lane is kept. In rooms of fewer than `FEDERATION_SMALL_ROOM_SERVERS` servers
+ * only the last receipt is kept, in the lanes that its destinations call for. In rooms of fewer than `FEDERATION_SMALL_ROOM_SERVERS` servers
  *
  * - a receipt on a young event goes to all at once;
  * - one on an older event goes to the server of the event's sender at once, and waits for the others.
@@ -70,9 +70,11 @@ export class FederationOutbox {
 
     const { thread, event, ts } = marker;
     const receipt: FederatedReceipt = { room: room.id, user, thread, event, ts };
+    // The lanes are taken in any order: an older receipt left in one could go out after this one in the other (I24).
+    this.urgent.drop(receipt);
+    this.waiting.drop(receipt);
     const small = destinations.count < FEDERATION_SMALL_ROOM_SERVERS;
     if (small && this.#ages.isYoung(marker.order)) {
-      this.waiting.drop(receipt);
       this.urgent.add(destinations, position, { receipt });
       return;
     }

@@ -136,6 +136,28 @@ outbox("doesn't send what waits after a later receipt that didn't", () => {
   assert.equal(folded.take("waiting"), {});
 });
 
+outbox("doesn't send what doesn't wait after a later receipt that did", () => {
+  const folded = roomOf(3);
+  folded.fold(receipt("$1", { user: A }));
+  folded.now += MINUTE_MS;
+  folded.fold([LIVE, event("$2", { sender: "@u:s2.example" })]);
+  folded.now += MINUTE_MS;
+  folded.fold(receipt("$2", { user: A }));
+  assert.equal(folded.take("waiting"), { "s1.example": [`${A} - → $2`] });
+  assert.equal(folded.take("urgent"), { "s2.example": [`${A} - → $2`] });
+});
+
+outbox("replaces what doesn't wait by a later receipt that waits for everybody", () => {
+  const folded = roomOf(3);
+  folded.fold([LIVE, event("$2")]);
+  folded.now += MINUTE_MS / 2;
+  folded.fold(receipt("$1", { user: A }));
+  folded.now += MINUTE_MS / 2;
+  folded.fold(receipt("$2", { user: A }));
+  assert.equal(folded.take("waiting"), everywhere(3, `${A} - → $2`));
+  assert.equal(folded.take("urgent"), {});
+});
+
 outbox("tells the oldest change that was not taken", () => {
   const folded = roomOf(12);
   folded.fold(receipt("$1", { user: A }));
@@ -189,7 +211,24 @@ outbox("in any order of arrival leaves every server with the room's own markers 
         assert.equal([...(known.get(`s${i}.example`)?.values() ?? [])].sort(), markers.sort());
       }
     }),
-    { numRuns: 500 },
+    {
+      numRuns: 500,
+      // I24: read $1 while it is young, $2 when it isn't, and take what waits first.
+      examples: [
+        [
+          3,
+          [
+            { write: 0 },
+            { pass: 30_000 },
+            { read: 0, user: 0, thread: null },
+            { pass: 30_000 },
+            { read: 1, user: 0, thread: null },
+            { take: "waiting" },
+            { take: "urgent" },
+          ],
+        ],
+      ],
+    },
   );
 });
 
