@@ -1,11 +1,10 @@
 /** Entries of the log as they are decoded from it, and logs full of them, made without ingress. */
 import type { NatsConnection } from "nats";
 import { type Entry, LIVE, RECEIPT } from "../actors/entry.ts";
-import { AckedPublisher } from "../src/bus/acked-publisher.ts";
-import { partitionOf } from "../src/bus/partition.ts";
-import { encodeRecord } from "../src/bus/record.ts";
-import { prepareBus } from "../src/bus/streams.ts";
-import { logSubject } from "../src/bus/subjects.ts";
+import { AckedPublisher } from "../src/bus/client/acked-publisher.ts";
+import { prepareBus } from "../src/bus/client/streams.ts";
+import { encodeRecord } from "../src/bus/contract/record.ts";
+import { logSubject, partitionOf } from "../src/bus/contract/subjects.ts";
 import type { MatrixEvent } from "../src/matrix/event.ts";
 import type { EventId, RoomId, UserId } from "../src/matrix/ids.ts";
 import { READ } from "../src/matrix/receipt.ts";

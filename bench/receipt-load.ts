@@ -6,7 +6,7 @@
  * so that successive messages are of different rooms. A slot has at most one message on its way.
  */
 import { connect, createInbox, type Msg, type NatsConnection } from "nats";
-import { decode } from "../src/bus/codec.ts";
+import { decode } from "../src/bus/contract/codec.ts";
 import {
   eventNumber,
   makeRooms,

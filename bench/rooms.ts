@@ -5,8 +5,8 @@
  * So a marker has at most one receipt on its way, and the delta that answers it can be told.
  */
 import { connect, type NatsConnection } from "nats";
-import { decode, encode } from "../src/bus/codec.ts";
-import { inSubject } from "../src/bus/subjects.ts";
+import { decode, encode } from "../src/bus/contract/codec.ts";
+import { inSubject } from "../src/bus/contract/subjects.ts";
 import { type RoomId, roomId } from "../src/matrix/ids.ts";
 
 export const SERVER = "bench.example.org";

@@ -1,8 +1,8 @@
 /** Rooms put into a store, and a store that is opened on them. */
 import { pino } from "pino";
 import { type Entry, positionOf } from "../actors/entry.ts";
-import { fold } from "../actors/fold.ts";
-import type { Room } from "../actors/room.ts";
+import { fold } from "../actors/room/fold.ts";
+import type { Room } from "../actors/room/room.ts";
 import { ENTRIES_PER_RECORD_MAX } from "../src/limits.ts";
 import type { RoomId } from "../src/matrix/ids.ts";
 import { PartitionStore } from "../src/store/partition-store.ts";

@@ -1,5 +1,5 @@
 /** A federation sender that prints what a real one would sign and send: receipts for every server that must learn of them. */
-import { openFederation } from "../src/federation/federation.ts"; // elsewhere: from "tidemark/federation"
+import { openFederation } from "../src/federation-sender/index.ts"; // elsewhere: from "tidemark/federation"
 
 const federation = await openFederation({ nats: process.argv[2] ?? "nats://127.0.0.1:4222" });
 

@@ -9,8 +9,8 @@ import * as assert from "uvu/assert";
 import { compareMarkers, compareOrder, Placement } from "../examples/demo/comparison.ts";
 import { type Delta, Deltas } from "../examples/demo/deltas.ts";
 import { readSession } from "../examples/demo/session.ts";
-import { encode } from "../src/bus/codec.ts";
-import type { Bus } from "../src/bus/connection.ts";
+import type { Bus } from "../src/bus/client/connection.ts";
+import { encode } from "../src/bus/contract/codec.ts";
 import { eventId, roomId, type ThreadId, userId } from "../src/matrix/ids.ts";
 import type { ReceiptType } from "../src/matrix/receipt.ts";
 

@@ -1,26 +1,42 @@
-/** Who may import whom (DESIGN section 8). */
+/** Who may import whom. */
 import { readdir, readFile } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 
 const ROOT = join(import.meta.dirname, "..");
 
-/** Whatever is further down may import what is further up, and what is beside it; all may import the first. */
+/**
+ * The floors of `docs/design.md`, "Layout": a line imports only itself and the lines above it. A name without a slash at its
+ * end is a file.
+ */
 const LAYERS: readonly (readonly string[])[] = [
   ["src/limits.ts", "src/errors.ts"],
   ["src/matrix/"],
-  ["actors/"],
-  ["src/bus/"],
+  ["actors/entry.ts"],
+  ["actors/room/"],
+  ["actors/partition/"],
+  ["actors/federation/"],
+  ["src/bus/contract/"],
+  ["src/bus/client/"],
+  [
+    "src/bus/log/",
+    "src/bus/deltas/",
+    "src/bus/leases/",
+    "src/bus/broker/",
+    "src/bus/partition-count.ts",
+    "src/bus/delivered-transactions.ts",
+  ],
   ["src/store/"],
+  ["src/http/"],
+  ["src/homeserver/"],
   ["src/ingress/"],
   ["src/worker/"],
-  ["src/frontend/"],
-  ["src/federation/"],
-  ["src/homeserver/"],
+  ["src/frontend/", "src/federation-sender/"],
   ["src/gateway/"],
   ["src/replay/"],
   ["src/inspector/"],
+  ["src/metrics.ts"],
   ["src/start.ts"],
   ["src/commands/"],
   ["src/cli.ts"],
@@ -133,6 +149,20 @@ layers("have two that do no I/O: actors import xstate alone, what is Matrix zod 
       .flatMap(({ path, packages }) => packages.filter((name) => name !== allowed).map((name) => `${path}: ${name}`));
     assert.equal(others, []);
   }
+});
+
+layers("have no two files of one name", () => {
+  const seen = new Map<string, string>();
+  const twice: string[] = [];
+  for (const { path } of sources) {
+    const name = basename(path);
+    // Files of commands are named after their command.
+    if (name === "index.ts" || name === "machine.ts" || dirname(path) === "src/commands") continue;
+    const other = seen.get(name);
+    if (other !== undefined) twice.push(`${other} and ${path}`);
+    seen.set(name, path);
+  }
+  assert.equal(twice, []);
 });
 
 layers("have no imports that go round in a circle", () => {

@@ -6,8 +6,8 @@
  *     ──▶ a snapshot's state gathered: all markers as content, members, orders (the bodies come from the log, later)
  */
 import { join } from "node:path";
-import { receiptEvent } from "../../actors/changes.ts";
-import { Rooms } from "../../actors/rooms.ts";
+import { receiptEvent } from "../../actors/partition/changes.ts";
+import { Rooms } from "../../actors/room/rooms.ts";
 import { ENTRIES_PER_RECORD_MAX } from "../../src/limits.ts";
 import { LONG_AGO, liveEvent, receipt, roomOf } from "../entries.ts";
 import { percentile } from "../stats.ts";

@@ -4,12 +4,12 @@
  * once over a store that has all markers, of which memory keeps 1,024, so that reading them shows as well.
  */
 import { join } from "node:path";
-import { Changes } from "../../actors/changes.ts";
 import { type Entry, sequenceOf } from "../../actors/entry.ts";
-import { fold } from "../../actors/fold.ts";
-import { Room } from "../../actors/room.ts";
+import { Changes } from "../../actors/partition/changes.ts";
+import { fold } from "../../actors/room/fold.ts";
+import { Room } from "../../actors/room/room.ts";
 import type { PartitionStore } from "../../src/store/partition-store.ts";
-import { markerMessages } from "../../src/worker/messages.ts";
+import { markerMessages } from "../../src/worker/delta-messages.ts";
 import { LONG_AGO, liveEvent, receipt, roomOf } from "../entries.ts";
 import { openStore, StoreWriter } from "../stored-room.ts";
 import type { Measured, Trial, TrialContext } from "../trial.ts";

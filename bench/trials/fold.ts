@@ -1,8 +1,8 @@
 /** The fold alone, in memory: entries that are decoded already, of rooms that are in memory, each advancing a marker. */
 import { type LogRecord, positionOf } from "../../actors/entry.ts";
-import { fold } from "../../actors/fold.ts";
-import { Room } from "../../actors/room.ts";
-import { decodeRecord, encodeRecord } from "../../src/bus/record.ts";
+import { fold } from "../../actors/room/fold.ts";
+import { Room } from "../../actors/room/room.ts";
+import { decodeRecord, encodeRecord } from "../../src/bus/contract/record.ts";
 import { LONG_AGO, liveEvent, receipt, roomOf } from "../entries.ts";
 import type { Trial } from "../trial.ts";
 

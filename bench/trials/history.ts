@@ -6,7 +6,7 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { LIVE } from "../../actors/entry.ts";
-import { ALL, type OrderRange, type Related } from "../../actors/event-orders.ts";
+import { ALL, type OrderRange, type Related } from "../../actors/room/event-orders.ts";
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import type { EventId } from "../../src/matrix/ids.ts";
 import { liveEvent, roomOf } from "../entries.ts";

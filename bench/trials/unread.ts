@@ -5,9 +5,9 @@
  */
 import { join } from "node:path";
 import { LIVE } from "../../actors/entry.ts";
-import { fold } from "../../actors/fold.ts";
-import { Rooms } from "../../actors/rooms.ts";
-import type { Counting } from "../../actors/unread.ts";
+import { fold } from "../../actors/room/fold.ts";
+import { Rooms } from "../../actors/room/rooms.ts";
+import type { Counting } from "../../actors/room/unread.ts";
 import { UNREAD_COUNT_MAX } from "../../src/limits.ts";
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import { liveEvent, receipt, roomOf, userOf } from "../entries.ts";

@@ -6,7 +6,7 @@
  * equal in what it means.
  */
 import type { Position } from "../../actors/entry.ts";
-import type { Marker } from "../../actors/markers.ts";
+import type { Marker } from "../../actors/room/markers.ts";
 import type { EventId, RoomId, ThreadId, UserId } from "../../src/matrix/ids.ts";
 import { FULLY_READ, READ_PRIVATE, type ReceiptContent, type ReceiptType } from "../../src/matrix/receipt.ts";
 import type { Snapshot } from "./homeserver.ts";

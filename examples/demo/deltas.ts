@@ -3,11 +3,16 @@
  * way: no message is missing (`previous` names the one before), and nobody but their user is told of private receipts.
  */
 import type { Position } from "../../actors/entry.ts";
-import type { Room } from "../../actors/room.ts";
-import { decode } from "../../src/bus/codec.ts";
-import type { Bus } from "../../src/bus/connection.ts";
-import { partitionOf } from "../../src/bus/partition.ts";
-import { clientEvents, clientReceipts, decodeToken, userReceipts } from "../../src/bus/subjects.ts";
+import type { Room } from "../../actors/room/room.ts";
+import type { Bus } from "../../src/bus/client/connection.ts";
+import { decode } from "../../src/bus/contract/codec.ts";
+import {
+  clientEvents,
+  clientReceipts,
+  decodeToken,
+  partitionOf,
+  userReceipts,
+} from "../../src/bus/contract/subjects.ts";
 import type { OrderedEvent } from "../../src/matrix/event.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";
 import { isPrivate, READ, type ReceiptEvent, type ReceiptType } from "../../src/matrix/receipt.ts";

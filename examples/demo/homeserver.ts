@@ -1,9 +1,8 @@
 /** What a homeserver does with Tidemark: it hands over events and receipts, and asks for the state of a room. */
 import type { Position } from "../../actors/entry.ts";
-import { decode, encode } from "../../src/bus/codec.ts";
-import type { Bus } from "../../src/bus/connection.ts";
-import { partitionOf } from "../../src/bus/partition.ts";
-import { inSubject, querySubject, type Subject } from "../../src/bus/subjects.ts";
+import type { Bus } from "../../src/bus/client/connection.ts";
+import { decode, encode } from "../../src/bus/contract/codec.ts";
+import { inSubject, partitionOf, querySubject, type Subject } from "../../src/bus/contract/subjects.ts";
 import { QUERY_EVENT_IDS_MAX } from "../../src/limits.ts";
 import type { EventId, RoomId, UserId } from "../../src/matrix/ids.ts";
 import type { ReceiptContent } from "../../src/matrix/receipt.ts";

@@ -15,7 +15,7 @@ import { pino } from "pino";
 import type { Position } from "../../actors/entry.ts";
 import { findBroker } from "../../src/bus/broker/find.ts";
 import { ensureBroker } from "../../src/bus/broker/install.ts";
-import { type Bus, connectBus } from "../../src/bus/connection.ts";
+import { type Bus, connectBus } from "../../src/bus/client/connection.ts";
 import { reasonOf } from "../../src/errors.ts";
 import { PARTITIONS_DEFAULT } from "../../src/limits.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";

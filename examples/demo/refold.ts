@@ -3,11 +3,11 @@
  * found. It also counts outcomes, which are not on the bus: deltas tell only what changed.
  */
 import { type Entry, type Position, positionOf, RECEIPT, type ReceiptEntry } from "../../actors/entry.ts";
-import { fold, type Judgement, type Outcome } from "../../actors/fold.ts";
-import { Room } from "../../actors/room.ts";
-import type { RoomRecord } from "../../actors/rooms.ts";
-import type { Bus } from "../../src/bus/connection.ts";
-import { LogReader, lastSequence } from "../../src/bus/log.ts";
+import { fold, type Judgement, type Outcome } from "../../actors/room/fold.ts";
+import { Room } from "../../actors/room/room.ts";
+import type { RoomRecord } from "../../actors/room/rooms.ts";
+import type { Bus } from "../../src/bus/client/connection.ts";
+import { LogReader, lastSequence } from "../../src/bus/log/log.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";
 import { inThread, localpart, short } from "./words.ts";
 

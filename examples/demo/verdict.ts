@@ -1,7 +1,7 @@
 /** Asks Tidemark for everything, and compares it with the recording and with the folded logs. */
 import type { Position } from "../../actors/entry.ts";
-import { publishedOrder } from "../../actors/markers.ts";
-import type { Bus } from "../../src/bus/connection.ts";
+import { publishedOrder } from "../../actors/room/markers.ts";
+import type { Bus } from "../../src/bus/client/connection.ts";
 import type { EventId, RoomId } from "../../src/matrix/ids.ts";
 import { compareMarkers, compareOrder, type MarkerComparison, Placement, placementOf } from "./comparison.ts";
 import { ordersOf, snapshotOf } from "./homeserver.ts";

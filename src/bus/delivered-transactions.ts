@@ -7,9 +7,9 @@
  */
 import { createHash } from "node:crypto";
 import type { KV } from "nats";
-import { type Bus, translate } from "./connection.ts";
-import { bindBucket } from "./streams.ts";
-import { TRANSACTIONS_BUCKET } from "./subjects.ts";
+import { type Bus, translate } from "./client/connection.ts";
+import { bindBucket } from "./client/streams.ts";
+import { TRANSACTIONS_BUCKET } from "./contract/subjects.ts";
 
 export class DeliveredTransactions {
   readonly #bucket: KV;

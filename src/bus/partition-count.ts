@@ -2,8 +2,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { TidemarkError } from "../errors.ts";
 import { CLUSTER_READY_MS_MAX, CLUSTER_READY_POLL_MS } from "../limits.ts";
-import { type Bus, isNotFound, isTransient, translate } from "./connection.ts";
-import { PARTITIONS_BUCKET } from "./subjects.ts";
+import { type Bus, isNotFound, isTransient, translate } from "./client/connection.ts";
+import { PARTITIONS_BUCKET } from "./contract/subjects.ts";
 
 const PARTITIONS_KEY = "partitions";
 

@@ -2,9 +2,9 @@
 import { Command, Option } from "commander";
 import type { RoomId } from "../matrix/ids.ts";
 import { exportLog } from "../replay/export.ts";
+import { allOption, partitionOption, roomArgument, withBus, wrongUsage } from "./bus.ts";
 import { natsOption } from "./options.ts";
 import { Progress } from "./progress.ts";
-import { allOption, partitionOption, roomArgument, withBus, wrongUsage } from "./rooms.ts";
 
 interface ExportOptions {
   readonly all?: true;

@@ -1,10 +1,10 @@
 /** `tidemark import-room`: brings a room that is already going on. */
 import { SingleBar } from "cli-progress";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { connectBus } from "../bus/connection.ts";
-import { closeBus } from "../bus/outbox.ts";
-import { prepareBus } from "../bus/streams.ts";
-import { Homeserver } from "../homeserver/client.ts";
+import { connectBus } from "../bus/client/connection.ts";
+import { closeBus } from "../bus/client/gathered-writes.ts";
+import { prepareBus } from "../bus/client/streams.ts";
+import { Homeserver } from "../homeserver/homeserver-client.ts";
 import { importRoom } from "../homeserver/room-import.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
 import { httpUrl, natsOption } from "./options.ts";

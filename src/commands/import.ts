@@ -1,9 +1,9 @@
 /** `tidemark import`: an exported file into the logs of a broker. */
 import { Command } from "commander";
 import { importLog } from "../replay/import.ts";
+import { withBus } from "./bus.ts";
 import { natsOption } from "./options.ts";
 import { Progress } from "./progress.ts";
-import { withBus } from "./rooms.ts";
 
 export function importCommand(): Command {
   return new Command("import")

@@ -3,17 +3,17 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import picocolors from "picocolors";
 import { sequenceOf } from "../../actors/entry.ts";
 import type { RoomId } from "../matrix/ids.ts";
-import { resolveId, type StepFilter, shows } from "../replay/filter.ts";
-import { RoomHistory } from "../replay/history.ts";
+import { RoomHistory } from "../replay/history/room-history.ts";
+import { OUTCOMES, type OutcomeName, type Step } from "../replay/history/step.ts";
+import { resolveId, type StepFilter, shows } from "../replay/history/step-filter.ts";
+import { type Paints, plain, stateLines, stateReport, stepLine, whyLines } from "../replay/history/text.ts";
+import { why } from "../replay/history/why.ts";
+import { busSource, fileSource, type Source } from "../replay/record-source.ts";
 import { Refold, type Until } from "../replay/refold.ts";
-import { busSource, fileSource, type Source } from "../replay/source.ts";
-import { OUTCOMES, type OutcomeName, type Step } from "../replay/step.ts";
-import { type Paints, plain, stateLines, stateReport, stepLine, whyLines } from "../replay/text.ts";
-import { why } from "../replay/why.ts";
+import { allOption, roomArgument, withBus, wrongUsage } from "./bus.ts";
 import { natsOption } from "./options.ts";
 import { isColourWanted, Output } from "./output.ts";
 import { Progress } from "./progress.ts";
-import { allOption, roomArgument, withBus, wrongUsage } from "./rooms.ts";
 
 interface Point {
   readonly position?: number;

@@ -17,6 +17,7 @@ import {
   TIMER_MS_MAX,
 } from "../limits.ts";
 import { ROLES, start } from "../start.ts";
+import { wrongUsage } from "./bus.ts";
 import {
   address,
   dataOption,
@@ -29,7 +30,6 @@ import {
   someOf,
 } from "./options.ts";
 import { Progress } from "./progress.ts";
-import { wrongUsage } from "./rooms.ts";
 
 export function startCommand(): Command {
   return new Command("start")

@@ -1,9 +1,9 @@
 /** `tidemark status`: who owns each partition, how far its log goes, and how far it is folded and published. */
 import { Command, Option } from "commander";
+import { timeText } from "../replay/history/text.ts";
 import { partitionStatuses } from "../replay/status.ts";
-import { timeText } from "../replay/text.ts";
+import { withBus } from "./bus.ts";
 import { natsOption } from "./options.ts";
-import { withBus } from "./rooms.ts";
 
 const HEADINGS = [
   "partition",

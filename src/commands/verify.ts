@@ -3,9 +3,9 @@ import { Command, Option } from "commander";
 import { VERIFY_WAIT_MS } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { verify } from "../replay/verify.ts";
+import { allOption, roomArgument, withBus, wrongUsage } from "./bus.ts";
 import { integer, natsOption } from "./options.ts";
 import { Progress } from "./progress.ts";
-import { allOption, roomArgument, withBus, wrongUsage } from "./rooms.ts";
 
 export function verifyCommand(): Command {
   return new Command("verify")

@@ -7,14 +7,12 @@
  *
  * All rooms of a partition share one subscription, which is opened when the first of them is asked for.
  */
-
-import { type Bus, connectBus } from "../bus/connection.ts";
-import { type Delta, type DeltaMark, DeltaReader } from "../bus/delta-reader.ts";
-import { closeBus } from "../bus/outbox.ts";
-import { partitionOf } from "../bus/partition.ts";
-import { request } from "../bus/request.ts";
-import { partitionCount } from "../bus/streams.ts";
-import { type Inlet, inSubject, querySubject } from "../bus/subjects.ts";
+import { type Bus, connectBus } from "../bus/client/connection.ts";
+import { closeBus } from "../bus/client/gathered-writes.ts";
+import { request } from "../bus/client/request.ts";
+import { partitionCount } from "../bus/client/streams.ts";
+import { type Inlet, inSubject, partitionOf, querySubject } from "../bus/contract/subjects.ts";
+import { type Delta, type DeltaMark, DeltaReader } from "../bus/deltas/delta-reader.ts";
 import { TidemarkError } from "../errors.ts";
 import { type RoomId, roomId, type UserId, userId } from "../matrix/ids.ts";
 import { type RoomSnapshot, RoomView } from "./room-view.ts";

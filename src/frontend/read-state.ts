@@ -9,7 +9,7 @@
  * client works it out the same way, from the event's relation and those of the events that it knows. An event that
  * relates to one which isn't known here counts as one of the main timeline until that one is.
  */
-import { type Marker, Markers, toldMarker } from "../../actors/markers.ts";
+import { type Marker, Markers, toldMarker } from "../../actors/room/markers.ts";
 import { UNREAD_COUNT_MAX } from "../limits.ts";
 import { countsAsUnread, type MatrixEvent, redactedBy, relationOf, threadRootOf } from "../matrix/event.ts";
 import { type EventId, MAIN, type ThreadId, type UserId } from "../matrix/ids.ts";

@@ -6,7 +6,7 @@
  * While a snapshot is under way deltas wait. One that the snapshot has already is dropped by its position; one whose
  * `previous` was never here means that something is missing, and leads to a new snapshot.
  */
-import type { Delta, EventsDelta, FullyRead, ReceiptsDelta } from "../bus/delta-reader.ts";
+import type { Delta, EventsDelta, FullyRead, ReceiptsDelta } from "../bus/deltas/delta-reader.ts";
 import { ROOM_CHANGES_MAX, ROOM_EVENTS_HELD_MAX, SNAPSHOT_MARKERS_MAX, TIMELINE_EVENTS_MAX } from "../limits.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";

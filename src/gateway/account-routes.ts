@@ -1,9 +1,9 @@
 /** What clients ask before and beside everything else. */
 import type { FastifyInstance } from "fastify";
+import { forbidden } from "../http/matrix-error.ts";
 import type { Api } from "./api.ts";
 import { bodyOf } from "./api.ts";
 import { filterId, filterOf, parseFilter } from "./filter.ts";
-import { forbidden } from "./matrix-error.ts";
 
 const VERSIONS = Array.from({ length: 11 }, (_, minor) => `v1.${minor + 1}`);
 const NO_RULES = { override: [], content: [], room: [], sender: [], underride: [] };

@@ -1,11 +1,11 @@
 /** What the routes of the client-server API share. */
 import type { FastifyRequest } from "fastify";
 import type { Frontend } from "../frontend/frontend.ts";
+import { badJson, notJson } from "../http/matrix-error.ts";
 import type { RoomId } from "../matrix/ids.ts";
-import { badJson, notJson } from "./matrix-error.ts";
-import type { OnlineUsers } from "./online-users.ts";
-import type { RecentDeltas } from "./recent-deltas.ts";
-import type { Sync } from "./sync.ts";
+import type { OnlineUsers } from "./sync/online-users.ts";
+import type { RecentDeltas } from "./sync/recent-deltas.ts";
+import type { Sync } from "./sync/sync.ts";
 import type { Device } from "./tokens.ts";
 
 declare module "fastify" {

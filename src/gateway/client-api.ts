@@ -5,23 +5,23 @@
  * run side by side, and a client may go from one to another at any time.
  */
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from "fastify";
-import type { Bus } from "../bus/connection.ts";
-import { jsonFault } from "../bus/untrusted.ts";
+import type { Bus } from "../bus/client/connection.ts";
+import { jsonFault } from "../bus/contract/untrusted.ts";
 import { Frontend } from "../frontend/frontend.ts";
+import { badJson, forbidden, MatrixError, notJson, param } from "../http/matrix-error.ts";
 import { RECENT_DELTAS_READ, USER_REQUESTS_MAX, USER_REQUESTS_WINDOW_MS } from "../limits.ts";
 import { roomId } from "../matrix/ids.ts";
 import { accountRoutes, publicRoutes } from "./account-routes.ts";
 import type { Api } from "./api.ts";
 import { historyRoutes } from "./history-routes.ts";
-import { badJson, forbidden, MatrixError, notJson, param } from "./matrix-error.ts";
-import { OnlineUsers } from "./online-users.ts";
 import { receiptRoutes } from "./receipt-routes.ts";
-import { RecentDeltas } from "./recent-deltas.ts";
 import { RequestLimit } from "./request-limit.ts";
 import { standaloneRoutes } from "./standalone-routes.ts";
-import { Sync } from "./sync.ts";
-import { SyncNews } from "./sync-news.ts";
-import { syncRoutes } from "./sync-routes.ts";
+import { OnlineUsers } from "./sync/online-users.ts";
+import { RecentDeltas } from "./sync/recent-deltas.ts";
+import { Sync } from "./sync/sync.ts";
+import { SyncNews } from "./sync/sync-news.ts";
+import { syncRoutes } from "./sync/sync-routes.ts";
 import type { Device, Tokens } from "./tokens.ts";
 
 export interface ClientApiOptions {

@@ -6,8 +6,8 @@
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { LRUCache } from "lru-cache";
 import * as z from "zod";
+import { badJson, invalidParam, notFound } from "../http/matrix-error.ts";
 import { FILTER_BYTES_MAX, FILTERS_CACHED_MAX, TIMELINE_EVENTS_MAX } from "../limits.ts";
-import { badJson, invalidParam, notFound } from "./matrix-error.ts";
 
 const names = z.array(z.string()).nullish();
 const limit = z.int().min(0).nullish();

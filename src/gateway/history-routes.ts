@@ -6,16 +6,16 @@
  */
 import type { FastifyInstance } from "fastify";
 import * as z from "zod";
-import { partitionOf } from "../bus/partition.ts";
+import { partitionOf } from "../bus/contract/subjects.ts";
+import { notFound, param } from "../http/matrix-error.ts";
 import { EVENTS_PAGE_DEFAULT, EVENTS_PAGE_MAX } from "../limits.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
 import { eventId, type RoomId } from "../matrix/ids.ts";
 import type { Api } from "./api.ts";
 import { clientEvent } from "./client-event.ts";
 import { type EventFilter, parseFilter, parseJson, passes } from "./filter.ts";
-import { notFound, param } from "./matrix-error.ts";
-import { historyToken } from "./room-section.ts";
-import { decodeSyncToken } from "./sync-token.ts";
+import { historyToken } from "./sync/room-section.ts";
+import { decodeSyncToken } from "./sync/sync-token.ts";
 
 const HISTORY_TOKEN = /^o(-?\d{1,16})?$/;
 const text = z.string({ error: "must be given once" }).optional();

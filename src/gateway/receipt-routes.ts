@@ -1,11 +1,11 @@
 /** `POST …/receipt/…` and `POST …/read_markers` (Matrix specification, "Receipts", "Fully read markers"). */
 import type { FastifyInstance } from "fastify";
 import { LRUCache } from "lru-cache";
+import { invalidParam, param } from "../http/matrix-error.ts";
 import { THREADS_CACHED_MAX } from "../limits.ts";
 import { type EventId, eventId, type RoomId, type ThreadId, threadId } from "../matrix/ids.ts";
 import { FULLY_READ, READ, READ_PRIVATE, receiptType } from "../matrix/receipt.ts";
 import { type Api, bodyOf } from "./api.ts";
-import { invalidParam, param } from "./matrix-error.ts";
 import { ReceiptBatches } from "./receipt-batches.ts";
 
 interface ReceiptParams {

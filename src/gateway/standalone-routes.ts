@@ -8,14 +8,14 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import { partitionOf } from "../bus/partition.ts";
+import { partitionOf } from "../bus/contract/subjects.ts";
 import type { RoomEvent } from "../frontend/frontend.ts";
+import { badJson, notFound, param } from "../http/matrix-error.ts";
 import { SETTLE_MS_MAX } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
 import { eventId, type RoomId, roomId, serverOf, userId } from "../matrix/ids.ts";
 import { type Api, bodyOf } from "./api.ts";
 import { clientEvent, type Transaction } from "./client-event.ts";
-import { badJson, notFound, param } from "./matrix-error.ts";
 
 type Content = Record<string, unknown>;
 type Draft = Pick<RoomEvent, "type" | "content" | "state_key" | "redacts">;

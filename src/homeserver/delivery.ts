@@ -1,8 +1,8 @@
 /** Hands over to ingress what a homeserver told, in requests of a size that it takes. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { Bus } from "../bus/connection.ts";
-import { request } from "../bus/request.ts";
-import { type Inlet, inSubject } from "../bus/subjects.ts";
+import type { Bus } from "../bus/client/connection.ts";
+import { request } from "../bus/client/request.ts";
+import { type Inlet, inSubject } from "../bus/contract/subjects.ts";
 import { TidemarkError } from "../errors.ts";
 import { DELIVERY_ATTEMPTS_MAX, DELIVERY_BYTES_MAX, ENTRIES_PER_RECORD_MAX, RETRY_AFTER_MS } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";

@@ -6,14 +6,14 @@
  * Nothing is remembered but what is in the log: an import that was interrupted goes on from the oldest event that got
  * there. Everything may be sent twice, which changes nothing (F2).
  */
-import type { Bus } from "../bus/connection.ts";
-import { oldestKnownEvent } from "../bus/known-events.ts";
-import { partitionOf } from "../bus/partition.ts";
+import type { Bus } from "../bus/client/connection.ts";
+import { partitionOf } from "../bus/contract/subjects.ts";
+import { oldestKnownEvent } from "../bus/log/known-events.ts";
 import { STATE_READS_MAX } from "../limits.ts";
 import { type MatrixEvent, matrixEvent } from "../matrix/event.ts";
 import type { RoomId } from "../matrix/ids.ts";
-import type { Homeserver } from "./client.ts";
 import { deliver } from "./delivery.ts";
+import type { Homeserver } from "./homeserver-client.ts";
 import { pushedEvent } from "./transaction.ts";
 
 interface ImportOptions {

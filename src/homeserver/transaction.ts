@@ -7,7 +7,7 @@
  */
 import { createHash } from "node:crypto";
 import * as z from "zod";
-import { jsonFault } from "../bus/untrusted.ts";
+import { jsonFault } from "../bus/contract/untrusted.ts";
 import { EVENT_BYTES_MAX } from "../limits.ts";
 import { type MatrixEvent, matrixEvent } from "../matrix/event.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";

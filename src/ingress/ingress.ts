@@ -4,13 +4,20 @@
  */
 import type { Logger } from "pino";
 import { BACKFILLED, LIVE, type Position, STATE } from "../../actors/entry.ts";
-import { AckedPublisher } from "../bus/acked-publisher.ts";
-import { decodeUntrusted, type Encoding, encodeAs, encodingOf } from "../bus/codec.ts";
-import type { Bus, BusMessage, BusSubscription } from "../bus/connection.ts";
-import { publish } from "../bus/outbox.ts";
-import { partitionOf } from "../bus/partition.ts";
-import { encodeRecord } from "../bus/record.ts";
-import { decodeToken, type Inlet, inWildcard, isInbox, lastToken, logSubject } from "../bus/subjects.ts";
+import { AckedPublisher } from "../bus/client/acked-publisher.ts";
+import type { Bus, BusMessage, BusSubscription } from "../bus/client/connection.ts";
+import { publish } from "../bus/client/gathered-writes.ts";
+import { decodeUntrusted, type Encoding, encodeAs, encodingOf } from "../bus/contract/codec.ts";
+import { encodeRecord } from "../bus/contract/record.ts";
+import {
+  decodeToken,
+  type Inlet,
+  inWildcard,
+  isInbox,
+  lastToken,
+  logSubject,
+  partitionOf,
+} from "../bus/contract/subjects.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { REQUEST_BYTES_MAX, ROOM_TOKENS_MAX } from "../limits.ts";
 import { type RoomId, roomId, serverName } from "../matrix/ids.ts";

@@ -2,7 +2,7 @@
  * The inspector on the gateway: the page under `/inspect/`, and what it asks for under `/inspect/api/`. Read-only.
  *
  *     GET  /inspect/api/rooms?search=            rooms of the log, the busiest first
- *     GET  /inspect/api/rooms/:room?q=<request>  an answer about one room; the request as JSON (`src/replay/inspect.ts`)
+ *     GET  /inspect/api/rooms/:room?q=<request>  an answer about one room; the request as JSON (`src/replay/history/inspect.ts`)
  *     GET  /inspect/api/rooms/:room/follow       server-sent events: `grown`, whenever entries came
  *     POST /inspect/api/session                  { token } → the session cookie
  */
@@ -13,13 +13,13 @@ import compress from "@fastify/compress";
 import fastifyStatic from "@fastify/static";
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "pino";
-import type { Bus } from "../bus/connection.ts";
+import type { Bus } from "../bus/client/connection.ts";
 import { reasonOf } from "../errors.ts";
 import { INSPECT_HEARTBEAT_MS, INSPECT_TELL_MS } from "../limits.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
-import { inspect, inspectRequest } from "../replay/inspect.ts";
+import { inspect, inspectRequest } from "../replay/history/inspect.ts";
 import { Admission, type InspectAccess } from "./admission.ts";
-import { InspectedRooms } from "./rooms.ts";
+import { InspectedRooms } from "./inspected-rooms.ts";
 
 export interface InspectorOptions {
   readonly nc: Bus;

@@ -1,7 +1,7 @@
 /** Questions to a room's live owner (DESIGN 4.5). */
-import type { Bus } from "../bus/connection.ts";
-import { request } from "../bus/request.ts";
-import { querySubject } from "../bus/subjects.ts";
+import type { Bus } from "../bus/client/connection.ts";
+import { request } from "../bus/client/request.ts";
+import { querySubject } from "../bus/contract/subjects.ts";
 import type { RoomId } from "../matrix/ids.ts";
 
 /** The answer. Throws when nobody answers, or the answer is a refusal. */

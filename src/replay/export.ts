@@ -1,11 +1,11 @@
 /** Copies logs out of a broker into a file. */
-import type { Bus } from "../bus/connection.ts";
-import { partitionOf } from "../bus/partition.ts";
-import { partitionCount } from "../bus/streams.ts";
+import type { Bus } from "../bus/client/connection.ts";
+import { partitionCount } from "../bus/client/streams.ts";
+import { partitionOf } from "../bus/contract/subjects.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { LogFileWriter } from "./log-file.ts";
 import { LogLineWriter, type Scope } from "./log-lines.ts";
-import { busSource } from "./source.ts";
+import { busSource } from "./record-source.ts";
 
 export interface ExportOptions {
   readonly room?: RoomId;

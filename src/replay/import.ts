@@ -6,11 +6,11 @@
  * same records up to some point (an import that was interrupted), from where this one goes on. Every append names the
  * sequence that it expects before it, so that nobody else can append in between.
  */
-import type { Bus } from "../bus/connection.ts";
-import { appendAt } from "../bus/log-append.ts";
-import { logEnd, scanLog } from "../bus/log-scan.ts";
-import { encodeRecord } from "../bus/record.ts";
-import { prepareBus } from "../bus/streams.ts";
+import type { Bus } from "../bus/client/connection.ts";
+import { prepareBus } from "../bus/client/streams.ts";
+import { encodeRecord } from "../bus/contract/record.ts";
+import { appendAt } from "../bus/log/log.ts";
+import { logEnd, scanLog } from "../bus/log/log-scan.ts";
 import { TidemarkError } from "../errors.ts";
 import { IMPORT_RECORDS_MAX } from "../limits.ts";
 import { fileBytes, readLogFile } from "./log-file.ts";

@@ -1,10 +1,10 @@
 /** How far every partition is, as its log, its owner's answers and its delta stream tell. */
 import { type Position, sequenceOf } from "../../actors/entry.ts";
-import type { Bus } from "../bus/connection.ts";
-import { publishedThrough } from "../bus/deltas.ts";
-import { type Ownership, ownerships } from "../bus/lease-report.ts";
-import { logEnd, newestRecord } from "../bus/log-scan.ts";
-import { partitionCount } from "../bus/streams.ts";
+import type { Bus } from "../bus/client/connection.ts";
+import { partitionCount } from "../bus/client/streams.ts";
+import { publishedThrough } from "../bus/deltas/published-header.ts";
+import { type Ownership, ownerships } from "../bus/leases/lease-report.ts";
+import { logEnd, newestRecord } from "../bus/log/log-scan.ts";
 import { askRoom } from "./ask.ts";
 
 export interface PartitionStatus extends Ownership {

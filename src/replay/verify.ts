@@ -10,21 +10,20 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
-import { receiptEvent } from "../../actors/changes.ts";
 import { sequenceOf } from "../../actors/entry.ts";
-import { type Marker, publishedOrder } from "../../actors/markers.ts";
-import type { Room } from "../../actors/room.ts";
-import type { Bus } from "../bus/connection.ts";
-import { logEnd, scanDeltas, scanLog } from "../bus/log-scan.ts";
-import { partitionOf } from "../bus/partition.ts";
-import { partitionCount } from "../bus/streams.ts";
+import { receiptEvent } from "../../actors/partition/changes.ts";
+import { type Marker, publishedOrder } from "../../actors/room/markers.ts";
+import type { Room } from "../../actors/room/room.ts";
+import type { Bus } from "../bus/client/connection.ts";
+import { partitionCount } from "../bus/client/streams.ts";
+import { partitionOf } from "../bus/contract/subjects.ts";
+import { logEnd, scanDeltas, scanLog } from "../bus/log/log-scan.ts";
 import { QUERY_EVENT_IDS_MAX, VERIFY_WAIT_MS } from "../limits.ts";
 import type { EventId, RoomId, UserId } from "../matrix/ids.ts";
 import { FULLY_READ, READ, READ_PRIVATE, type ReceiptContent } from "../matrix/receipt.ts";
 import { askRoom } from "./ask.ts";
-import { Difference } from "./difference.ts";
-import { FoldedRooms } from "./folded-rooms.ts";
-import { PublishedDeltas } from "./published.ts";
+import { Difference, PublishedDeltas } from "./published-deltas.ts";
+import { FoldedRooms } from "./refold.ts";
 
 /** Pause between two looks at something that is behind. */
 const LOOK_AGAIN_MS = 100;

@@ -18,13 +18,11 @@ import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:f
 import { join } from "node:path";
 import { type Database, open, type RootDatabase, TransactionFlags } from "lmdb";
 import type { Logger } from "pino";
-import type { Order, Position, ReceiptEntry } from "../../actors/entry.ts";
-import type { EventInfo } from "../../actors/event-info.ts";
-import type { OrderRange, Related } from "../../actors/event-orders.ts";
-import { FOLD_VERSION } from "../../actors/fold.ts";
-import type { Marker } from "../../actors/markers.ts";
-import { Room, type StoredRoom, stateKey } from "../../actors/room.ts";
-import type { RoomStore } from "../../actors/room-store.ts";
+import type { EventInfo, Order, Position, ReceiptEntry } from "../../actors/entry.ts";
+import type { OrderRange, Related } from "../../actors/room/event-orders.ts";
+import { FOLD_VERSION } from "../../actors/room/fold.ts";
+import type { Marker } from "../../actors/room/markers.ts";
+import { Room, type RoomStore, type StoredRoom, stateKey } from "../../actors/room/room.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { HOT_ROWS_MAX } from "../limits.ts";
 import type { EventId, RoomId, ThreadId, UserId } from "../matrix/ids.ts";

@@ -4,12 +4,10 @@
  * The shapes are part of the checkpoint's version (`CHECKPOINT_VERSION`): who changes one raises it, and stores of
  * before are rebuilt from the log.
  */
-import type { Order, Position } from "../../actors/entry.ts";
-import type { EventInfo } from "../../actors/event-info.ts";
-import type { Marker } from "../../actors/markers.ts";
-import type { RoomFacts } from "../../actors/room.ts";
-import type { EventId, ThreadId, UserId } from "../matrix/ids.ts";
-import { MAIN } from "../matrix/ids.ts";
+import type { EventInfo, Order, Position } from "../../actors/entry.ts";
+import type { Marker } from "../../actors/room/markers.ts";
+import type { RoomFacts } from "../../actors/room/room.ts";
+import { type EventId, MAIN, type ThreadId, type UserId } from "../matrix/ids.ts";
 import type { ReceiptType } from "../matrix/receipt.ts";
 
 /** Raised with every change of a row's shape. */

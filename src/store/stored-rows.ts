@@ -1,6 +1,6 @@
 /** A room's rows of one table. There are four of these for each active room, so they hold no closures of their own. */
 import type { Database } from "lmdb";
-import type { Rows } from "../../actors/table.ts";
+import type { Rows } from "../../actors/room/table.ts";
 
 export type Key = string | (string | number)[];
 

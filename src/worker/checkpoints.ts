@@ -10,7 +10,7 @@
  * changes gather, up to as many as a checkpoint takes.
  */
 import { lastPositionOf, type Position } from "../../actors/entry.ts";
-import type { RoomRecord, Rooms } from "../../actors/rooms.ts";
+import type { RoomRecord, Rooms } from "../../actors/room/rooms.ts";
 import type { Checkpoint, Mark, PartitionStore } from "../store/partition-store.ts";
 
 interface CheckpointsOptions {

@@ -7,10 +7,10 @@
  * takes over, it folds what is left, which is what the owner read in its last moments, and publishes that.
  */
 import { lastPositionOf, type Position } from "../../actors/entry.ts";
-import type { RoomRecord } from "../../actors/rooms.ts";
-import type { Bus, BusSubscription } from "../bus/connection.ts";
-import { LogReader } from "../bus/log.ts";
-import { onPublished } from "../bus/published.ts";
+import type { RoomRecord } from "../../actors/room/rooms.ts";
+import type { Bus, BusSubscription } from "../bus/client/connection.ts";
+import { onPublished } from "../bus/deltas/published-announcement.ts";
+import { LogReader } from "../bus/log/log.ts";
 import { STANDBY_RECORDS_MAX } from "../limits.ts";
 
 interface FollowerOptions {

@@ -4,7 +4,7 @@
  * It follows the rooms' own membership (F10), so it says nothing that the fold does not.
  */
 import { type Entry, type Position, RECEIPT } from "../../actors/entry.ts";
-import type { Room } from "../../actors/room.ts";
+import type { Room } from "../../actors/room/room.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 
 export interface Membership {

@@ -15,12 +15,11 @@
  * a gap in `previous`, and asks for a snapshot.
  */
 import type { Logger } from "pino";
-import { Changes, type RoomDelta } from "../../actors/changes.ts";
 import type { Position } from "../../actors/entry.ts";
-import type { Folded } from "../../actors/room-machine.ts";
-import type { AckedPublisher } from "../bus/acked-publisher.ts";
-import { publishedHeader } from "../bus/deltas.ts";
-import { sendAll } from "../bus/send.ts";
+import { Changes, type RoomDelta } from "../../actors/partition/changes.ts";
+import type { Folded } from "../../actors/room/machine.ts";
+import { type AckedPublisher, sendAll } from "../bus/client/acked-publisher.ts";
+import { publishedHeader } from "../bus/deltas/published-header.ts";
 import {
   DELTAS_AGE_MS,
   FLUSH_ROOMS_MAX,
@@ -29,8 +28,8 @@ import {
   PENDING_CHANGES_RESUME,
 } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
-import type { FederationPublisher } from "./federation.ts";
-import { eventMessages, type Message, markerMessages } from "./messages.ts";
+import { eventMessages, type Message, markerMessages } from "./delta-messages.ts";
+import type { FederationPublisher } from "./federation-publisher.ts";
 
 interface PublisherOptions {
   readonly partition: number;

@@ -2,15 +2,15 @@
  * The worker role: the partitions that this process owns or stands by for, and the questions about their rooms.
  *
  * Whenever a lease, a worker or a partition's state has changed, and now and then, each partition's duty is looked up
- * (`actors/placement.ts`) and done: stand by, claim, hand over, or leave it to others.
+ * (`actors/partition/placement.ts`) and done: stand by, claim, hand over, or leave it to others.
  */
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
-import type { Outcome } from "../../actors/fold.ts";
-import { type Duty, dutyOf, ranking } from "../../actors/placement.ts";
-import { AckedPublisher } from "../bus/acked-publisher.ts";
-import type { Bus } from "../bus/connection.ts";
-import { LEASE_TIMES, Leases, type LeaseTimes, type StoredWorker } from "../bus/leases.ts";
+import { type Duty, dutyOf, ranking } from "../../actors/partition/placement.ts";
+import type { Outcome } from "../../actors/room/fold.ts";
+import { AckedPublisher } from "../bus/client/acked-publisher.ts";
+import type { Bus } from "../bus/client/connection.ts";
+import { LEASE_TIMES, Leases, type LeaseTimes, type StoredWorker } from "../bus/leases/leases.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import {
   ACTIVE_ROOMS_MAX,
@@ -22,10 +22,10 @@ import {
   FETCH_RECORDS_MIN,
   IDLE_MS,
 } from "../limits.ts";
-import type { FederationOptions } from "./federation.ts";
+import type { FederationOptions } from "./federation-publisher.ts";
 import { workerId } from "./identity.ts";
 import { Partition } from "./partition.ts";
-import { Queries } from "./queries.ts";
+import { Queries } from "./queries/queries.ts";
 
 /** What is kept in memory, and how often the rest is written. */
 export interface MemoryOptions {

@@ -1,8 +1,8 @@
 /** What must hold after any history, asserted from the outside: from the log, the delta streams, and what queries say. */
 import type { NatsConnection, StreamInfo } from "nats";
 import * as assert from "uvu/assert";
-import type { Delivered } from "../../src/bus/delivered.ts";
-import { StreamReader } from "../../src/bus/stream-reader.ts";
+import type { Delivered } from "../../src/bus/client/delivered.ts";
+import { StreamReader } from "../../src/bus/client/stream-reader.ts";
 import { DeltaReader, markersIn, type SeenMarkers, uncovered } from "../support/delta-reader.ts";
 import { type Body, decoded, LIMIT_MS, pack, token } from "../support/harness.ts";
 import { Model, type ModelMarker } from "../support/model.ts";

@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { openFederation } from "../../src/federation/federation.ts";
+import { openFederation } from "../../src/federation-sender/index.ts";
 import { connect } from "../../src/frontend/frontend.ts";
 import { serverName } from "../../src/matrix/ids.ts";
 import { type Role, type StartOptions, start, type Tidemark } from "../../src/start.ts";

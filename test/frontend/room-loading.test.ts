@@ -1,8 +1,8 @@
 /** A room view while its snapshot is under way, without a broker. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import type { Bus } from "../../src/bus/connection.ts";
-import type { Delta } from "../../src/bus/delta-reader.ts";
+import type { Bus } from "../../src/bus/client/connection.ts";
+import type { Delta } from "../../src/bus/deltas/delta-reader.ts";
 import { Frontend } from "../../src/frontend/frontend.ts";
 import { type RoomSnapshot, RoomView } from "../../src/frontend/room-view.ts";
 import { ROOM_EVENTS_HELD_MAX } from "../../src/limits.ts";

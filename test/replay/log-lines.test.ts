@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Entry, LogRecord } from "../../actors/entry.ts";
-import { decodeRecord, encodeRecord } from "../../src/bus/record.ts";
+import { decodeRecord, encodeRecord } from "../../src/bus/contract/record.ts";
 import { crc32 } from "../../src/replay/crc32.ts";
 import { DamagedLogError, type LogLine, LogLineReader, LogLineWriter } from "../../src/replay/log-lines.ts";
 import { Refold } from "../../src/replay/refold.ts";

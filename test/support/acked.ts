@@ -1,7 +1,7 @@
 /** A broker that acknowledges when the test says so, and remembers what it was sent. */
 import type { MsgHdrs } from "nats";
-import { decode } from "../../src/bus/codec.ts";
-import type { Subject } from "../../src/bus/subjects.ts";
+import { decode } from "../../src/bus/contract/codec.ts";
+import type { Subject } from "../../src/bus/contract/subjects.ts";
 
 export interface Sent {
   /** The kind of the message: the last token of its subject, or what its second one says. */

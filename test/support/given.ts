@@ -20,9 +20,9 @@ import {
   STATE,
   sequenceOf,
 } from "../../actors/entry.ts";
-import { fold, isRead, type Judgement, type Outcome } from "../../actors/fold.ts";
-import type { Marker } from "../../actors/markers.ts";
-import { Room } from "../../actors/room.ts";
+import { fold, isRead, type Judgement, type Outcome } from "../../actors/room/fold.ts";
+import type { Marker } from "../../actors/room/markers.ts";
+import { Room } from "../../actors/room/room.ts";
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import type { EventId, RoomId, ServerName, ThreadId, UserId } from "../../src/matrix/ids.ts";
 import { READ, type ReceiptType } from "../../src/matrix/receipt.ts";

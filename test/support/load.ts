@@ -1,8 +1,8 @@
 /** Senders that go on whatever happens to Tidemark, and the differences that a fold from scratch finds afterwards. */
 import * as assert from "uvu/assert";
 import type { Entry } from "../../actors/entry.ts";
-import { fold, isRead } from "../../actors/fold.ts";
-import { Room } from "../../actors/room.ts";
+import { fold, isRead } from "../../actors/room/fold.ts";
+import { Room } from "../../actors/room/room.ts";
 import type { EventId, RoomId, UserId } from "../../src/matrix/ids.ts";
 import { DeltaReader, markersIn, uncovered } from "./delta-reader.ts";
 import { type Body, type BusHarness, eventually, type Inbox, message, receipt, token } from "./harness.ts";

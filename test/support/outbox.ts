@@ -1,9 +1,9 @@
 /** A room that is folded into a federation outbox, as a partition does it. */
 import { type Entry, positionOf } from "../../actors/entry.ts";
-import type { Dispatch, Lane } from "../../actors/federation-lane.ts";
-import { FederationOutbox } from "../../actors/federation-outbox.ts";
-import { fold, type Outcome } from "../../actors/fold.ts";
-import { Room } from "../../actors/room.ts";
+import type { Dispatch, Lane } from "../../actors/federation/lane.ts";
+import { FederationOutbox } from "../../actors/federation/outbox.ts";
+import { fold, type Outcome } from "../../actors/room/fold.ts";
+import { Room } from "../../actors/room/room.ts";
 import { type RoomId, serverName } from "../../src/matrix/ids.ts";
 import type { FederatedReceipt } from "../../src/matrix/receipt-edu.ts";
 

@@ -1,8 +1,8 @@
 /** A room's history from a few entries, each in a record of its own: the nth at position `at(n)`, n seconds after the start. */
 import type { Entry } from "../../actors/entry.ts";
-import { RoomHistory } from "../../src/replay/history.ts";
+import { RoomHistory } from "../../src/replay/history/room-history.ts";
+import type { Step } from "../../src/replay/history/step.ts";
 import { Refold } from "../../src/replay/refold.ts";
-import type { Step } from "../../src/replay/step.ts";
 import { ROOM } from "./given.ts";
 
 export interface Replayed {

@@ -1,5 +1,5 @@
-import { ALL } from "../../actors/event-orders.ts";
-import type { Room } from "../../actors/room.ts";
+import { ALL } from "../../actors/room/event-orders.ts";
+import type { Room } from "../../actors/room/room.ts";
 import type { UserId } from "../../src/matrix/ids.ts";
 
 const byText = (rows: Iterable<unknown>): string[] => Array.from(rows, (row) => JSON.stringify(row)).sort();

@@ -1,7 +1,7 @@
 /** Folds the recorded session without a bus: a room of its own for each room id, a position for each entry. */
 import { BACKFILLED, type Entry, LIVE, type Position, positionOf, RECEIPT, UNTOLD } from "../../actors/entry.ts";
-import { fold, type Outcome } from "../../actors/fold.ts";
-import { Room } from "../../actors/room.ts";
+import { fold, type Outcome } from "../../actors/room/fold.ts";
+import { Room } from "../../actors/room/room.ts";
 import { type MatrixEvent, matrixEvent } from "../../src/matrix/event.ts";
 import type { EventId, RoomId, ThreadId, UserId } from "../../src/matrix/ids.ts";
 import type { ReceiptType } from "../../src/matrix/receipt.ts";

@@ -1,5 +1,5 @@
 /** A room over a store that is no store: it has nothing, but for what a test says. */
-import { Room, type StoredRoom } from "../../actors/room.ts";
+import { Room, type StoredRoom } from "../../actors/room/room.ts";
 import { ROOM } from "./given.ts";
 
 const NOTHING = { get: () => undefined, entries: () => [] };

@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { Answers, InspectRequest } from "../../replay/inspect.ts";
-import type { Source } from "./source.ts";
+import type { Answers, InspectRequest } from "../../replay/history/inspect.ts";
+import type { Source } from "./page-source.ts";
 
 export interface Asked<T> {
   /** The newest answer; the one before stays until it is there. */

@@ -7,9 +7,9 @@ import { useCallback, useEffect, useState } from "preact/hooks";
 import { FileDrop } from "./file-drop.tsx";
 import { hashOf, type Point, pointOf } from "./link.ts";
 import { Login } from "./login.tsx";
+import { GatewaySource, type Source, TokenNeeded } from "./page-source.ts";
 import { RoomList } from "./room-list.tsx";
-import { RoomView } from "./room-view.tsx";
-import { GatewaySource, type Source, TokenNeeded } from "./source.ts";
+import { RoomView } from "./room-page.tsx";
 
 type Admission = "asking" | "admitted" | "token needed" | "no gateway";
 

@@ -1,9 +1,9 @@
 import { useEffect, useState } from "preact/hooks";
-import type { StateAt } from "../../replay/inspect.ts";
-import { OUTCOMES, type OutcomeName, type Step } from "../../replay/step.ts";
+import type { StateAt } from "../../replay/history/inspect.ts";
+import { OUTCOMES, type OutcomeName, type Step } from "../../replay/history/step.ts";
 import { useAnswer } from "./answer.ts";
+import type { Source } from "./page-source.ts";
 import type { Seek } from "./scrubber.tsx";
-import type { Source } from "./source.ts";
 import { shortUser, stepChanges, stepWhat, timeText } from "./words.ts";
 
 const ROWS = 30;

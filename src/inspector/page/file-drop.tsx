@@ -1,5 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
-import { FileSource, type Source } from "./source.ts";
+import { FileSource, type Source } from "./page-source.ts";
 
 /** Opens an exported log, dropped anywhere on the page or chosen. */
 export function FileDrop({ onOpen }: { readonly onOpen: (source: Source) => void }) {

@@ -2,8 +2,8 @@
 
 import { LOG_LINE_CHARS_MAX } from "../../limits.ts";
 import type { RoomId } from "../../matrix/ids.ts";
-import { RoomHistory } from "../../replay/history.ts";
-import { type InspectRequest, inspect } from "../../replay/inspect.ts";
+import { type InspectRequest, inspect } from "../../replay/history/inspect.ts";
+import { RoomHistory } from "../../replay/history/room-history.ts";
 import { linesOf } from "../../replay/lines.ts";
 import { LogLineReader } from "../../replay/log-lines.ts";
 import { Refold } from "../../replay/refold.ts";

@@ -1,7 +1,7 @@
 /** One lane of the tide chart, drawn by uPlot. It is made anew for new data, and only drawn again for another point. */
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import type { Chart, HeldMark, Lane } from "../../replay/chart.ts";
+import type { Chart, HeldMark, Lane } from "../../replay/history/chart.ts";
 import { colour, colourOf } from "./colours.ts";
 import { alignedSeries, type SeriesLine } from "./series.ts";
 import { number, shortUser } from "./words.ts";

@@ -1,5 +1,5 @@
 /** The point that the page shows, as the part of its address after `#`: a link to any point. */
-import type { Axis } from "../../replay/chart.ts";
+import type { Axis } from "../../replay/history/chart.ts";
 
 export interface Point {
   readonly room: string | null;

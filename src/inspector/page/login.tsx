@@ -1,5 +1,5 @@
 import { useState } from "preact/hooks";
-import { login } from "./source.ts";
+import { login } from "./page-source.ts";
 
 export function Login({ onAdmitted }: { readonly onAdmitted: () => void }) {
   const [wrong, setWrong] = useState(false);

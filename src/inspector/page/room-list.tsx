@@ -1,5 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
-import type { ListedRoom, RoomSummary, Source } from "./source.ts";
+import type { ListedRoom, RoomSummary, Source } from "./page-source.ts";
 import { number, shortUser, timeText } from "./words.ts";
 
 interface RoomListProps {

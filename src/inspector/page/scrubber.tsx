@@ -1,4 +1,4 @@
-import type { InspectRequest, StateAt } from "../../replay/inspect.ts";
+import type { InspectRequest, StateAt } from "../../replay/history/inspect.ts";
 import { number, stepChanges, stepWhat, timeText } from "./words.ts";
 
 export type Seek = (request: Omit<Extract<InspectRequest, { op: "state" }>, "op">) => void;

@@ -1,5 +1,5 @@
 /** Lines with points of their own → columns over one common x, as uPlot wants them. */
-import type { Line } from "../../replay/chart.ts";
+import type { Line } from "../../replay/history/chart.ts";
 
 export interface SeriesLine extends Line {
   /** The line goes on level up to here; undefined for points. */

@@ -1,4 +1,4 @@
-import type { StateAt } from "../../replay/inspect.ts";
+import type { StateAt } from "../../replay/history/inspect.ts";
 import type { Seek } from "./scrubber.tsx";
 import { markerName, number, shortId, shortUser } from "./words.ts";
 

@@ -4,13 +4,13 @@
  * that are held are open circles, which close where they were released.
  */
 import { useEffect, useMemo, useState } from "preact/hooks";
-import type { Axis, Chart } from "../../replay/chart.ts";
-import type { StateAt } from "../../replay/inspect.ts";
+import type { Axis, Chart } from "../../replay/history/chart.ts";
+import type { StateAt } from "../../replay/history/inspect.ts";
 import { useAnswer } from "./answer.ts";
 import { colourOf } from "./colours.ts";
 import { LanePlot } from "./lane-plot.tsx";
+import type { Source } from "./page-source.ts";
 import type { Seek } from "./scrubber.tsx";
-import type { Source } from "./source.ts";
 import { number, shortId, shortUser } from "./words.ts";
 
 interface TideChartProps {

@@ -1,8 +1,8 @@
-import type { StateAt } from "../../replay/inspect.ts";
+import type { StateAt } from "../../replay/history/inspect.ts";
 import { useAnswer } from "./answer.ts";
 import type { Point } from "./link.ts";
+import type { Source } from "./page-source.ts";
 import type { Seek } from "./scrubber.tsx";
-import type { Source } from "./source.ts";
 import { timeText } from "./words.ts";
 
 interface WhyPanelProps {

@@ -1,7 +1,7 @@
 /** How the page writes ids, times and steps. */
 import { UNTOLD } from "../../../actors/entry.ts";
-import type { Step } from "../../replay/step.ts";
-import { shortId, stepChanges, stepWhat, timeText } from "../../replay/text.ts";
+import type { Step } from "../../replay/history/step.ts";
+import { shortId, stepChanges, stepWhat, timeText } from "../../replay/history/text.ts";
 
 export { shortId, stepChanges, stepWhat, timeText };
 

@@ -1,0 +1,60 @@
+/**
+ * The servers that a room's receipts go to: every other one with a joined member (DESIGN 4.4).
+ *
+ * Computed from the room's membership when it is first asked for, and again after membership has changed, so a room that
+ * nobody sends receipts in costs nothing.
+ */
+import type { MatrixEvent } from "../../src/matrix/event.ts";
+import { type ServerName, serverOf, type UserId } from "../../src/matrix/ids.ts";
+import { BACKFILLED, type Entry, RECEIPT } from "../entry.ts";
+import type { Room } from "../room/room.ts";
+
+export interface Destinations {
+  /** Ours are not among them. */
+  readonly servers: ReadonlySet<ServerName>;
+  /** How many servers the room has, ours included. */
+  readonly count: number;
+}
+
+export class DestinationsOfRooms {
+  /** Servers whose users are local. */
+  readonly #own: Set<ServerName>;
+  readonly #named: boolean;
+  #known = new WeakMap<Room, Destinations>();
+
+  /** Without names, the server of every user whose receipts come in as local ones is one of ours. */
+  constructor(own: Iterable<ServerName>) {
+    this.#own = new Set(own);
+    this.#named = this.#own.size > 0;
+  }
+
+  /** Whether the receipts of a user, come in as a local one's, are ours to send. */
+  isOwn(user: UserId): boolean {
+    const server = serverOf(user);
+    if (this.#own.has(server)) return true;
+    if (this.#named) return false;
+    this.#own.add(server);
+    this.#known = new WeakMap();
+    return true;
+  }
+
+  of(room: Room): Destinations {
+    let destinations = this.#known.get(room);
+    if (destinations === undefined) {
+      const servers = new Set<ServerName>();
+      for (const [user, membership] of room.members) if (membership === "join") servers.add(serverOf(user));
+      const count = servers.size;
+      for (const server of this.#own) servers.delete(server);
+      destinations = { servers, count };
+      this.#known.set(room, destinations);
+    }
+    return destinations;
+  }
+
+  /** To be told of every entry: F10 says which change membership. */
+  note(room: Room, entry: Entry): void {
+    if (entry[0] === RECEIPT || entry[0] === BACKFILLED) return;
+    const event: MatrixEvent = entry[1];
+    if (event.type === "m.room.member" && event.state_key !== undefined) this.#known.delete(room);
+  }
+}

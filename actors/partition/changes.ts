@@ -1,0 +1,197 @@
+/**
+ * What the world is to be told, gathered while entries are folded and taken out by whoever publishes (DESIGN 4.4).
+ *
+ * Within one room's delta a later marker replaces an earlier one of the same (user, type, thread): a delta holds the
+ * marker itself, which says where it stands when the delta is published.
+ *
+ * `Room.changed` is a function of the log alone, so the `previous` of a delta is the same after a replay, and nobody
+ * needs to remember what was published.
+ */
+import type { MatrixEvent } from "../../src/matrix/event.ts";
+import type { RoomId, UserId } from "../../src/matrix/ids.ts";
+import { isPrivate, READ, type ReceiptContent, type ReceiptEvent } from "../../src/matrix/receipt.ts";
+import { type Entry, type Order, type Position, type ReceiptEntry, UNTOLD } from "../entry.ts";
+import type { Judgement, Outcome, Rejected } from "../room/fold.ts";
+import { type Marker, publishedOrder } from "../room/markers.ts";
+import type { Room } from "../room/room.ts";
+
+export interface EventChange {
+  readonly position: Position;
+  readonly event: MatrixEvent;
+  readonly order: Order;
+}
+
+interface Rejection {
+  /** Of the receipt itself, not of what came when it was judged. */
+  readonly position: Position;
+  readonly receipt: ReceiptEntry;
+  readonly rejected: Rejected;
+}
+
+/** What changed in one room since its last delta. */
+export class RoomDelta {
+  readonly room: RoomId;
+  /** The oldest change in it. */
+  readonly since: Position;
+  readonly events: EventChange[] = [];
+  /** Public markers that moved. */
+  readonly markers = new Set<Marker>();
+  readonly privateMarkers = new Map<UserId, Set<Marker>>();
+  readonly rejections: Rejection[] = [];
+  /** Where the room's event and receipt deltas stood before this one. */
+  readonly previous: { readonly events: Position; readonly receipts: Position };
+  /** Changes gathered, repeated moves of one marker included. */
+  size = 0;
+
+  constructor(room: Room, since: Position) {
+    this.room = room.id;
+    this.since = since;
+    this.previous = { ...room.changed };
+  }
+}
+
+/** The deltas of a partition's rooms that wait to be published. */
+export class Changes {
+  readonly #deltas = new Map<RoomId, RoomDelta>();
+  #size = 0;
+
+  /** Changes that wait, repeated moves of one marker included. */
+  get size(): number {
+    return this.#size;
+  }
+
+  rooms(): IterableIterator<RoomId> {
+    return this.#deltas.keys();
+  }
+
+  has(room: RoomId): boolean {
+    return this.#deltas.has(room);
+  }
+
+  /** The oldest change that waits; undefined when none does. Rooms of one fetch are folded one after the other. */
+  oldest(): Position | undefined {
+    let oldest: Position | undefined;
+    for (const { since } of this.#deltas.values()) if (oldest === undefined || since < oldest) oldest = since;
+    return oldest;
+  }
+
+  take(room: RoomId): RoomDelta | undefined {
+    const delta = this.#deltas.get(room);
+    this.#deltas.delete(room);
+    this.#size -= delta?.size ?? 0;
+    return delta;
+  }
+
+  /**
+   * Gathers what an entry changed. `published` says that the world was told already: then only `Room.changed` follows.
+   * Returns whether there is something to publish now.
+   */
+  note(room: Room, position: Position, entry: Entry, outcome: Outcome, published: boolean): boolean {
+    switch (outcome.outcome) {
+      case "ordered": {
+        const [, event] = entry as Exclude<Entry, ReceiptEntry>;
+        if (!published) this.#delta(room, position).events.push({ position, event, order: outcome.order });
+        room.changed.events = position;
+        for (const { held, judgement } of outcome.settled) {
+          this.#judged(room, position, held.position, held.receipt, judgement, published);
+        }
+        return !published;
+      }
+      case "held":
+        if (outcome.overflow === undefined) return false;
+        this.#judged(
+          room,
+          position,
+          outcome.overflow.held.position,
+          outcome.overflow.held.receipt,
+          outcome.overflow.judgement,
+          published,
+        );
+        return !published;
+      case "duplicate":
+      case "noted":
+      case "stale":
+        return false;
+      case "advanced":
+      case "released":
+      case "rejected":
+        this.#judged(room, position, position, entry as ReceiptEntry, outcome, published);
+        return !published;
+    }
+  }
+
+  #judged(
+    room: Room,
+    now: Position,
+    position: Position,
+    receipt: ReceiptEntry,
+    judgement: Judgement,
+    published: boolean,
+  ): void {
+    if (judgement.outcome === "stale") return;
+    const delta = published ? undefined : this.#delta(room, now);
+    if (judgement.outcome === "rejected") {
+      delta?.rejections.push({ position, receipt, rejected: judgement });
+      return;
+    }
+    const { marker } = judgement;
+    if (!isPrivate(marker.type)) {
+      delta?.markers.add(marker);
+      room.changed.receipts = now;
+    } else if (delta !== undefined) {
+      const markers = delta.privateMarkers.get(marker.user);
+      if (markers === undefined) delta.privateMarkers.set(marker.user, new Set([marker]));
+      else markers.add(marker);
+    }
+  }
+
+  #delta(room: Room, position: Position): RoomDelta {
+    let delta = this.#deltas.get(room.id);
+    if (delta === undefined) {
+      delta = new RoomDelta(room, position);
+      this.#deltas.set(room.id, delta);
+    }
+    delta.size++;
+    this.#size++;
+    return delta;
+  }
+}
+
+/**
+ * The `m.receipt` event that shows these markers. Where an unthreaded and a threaded one of a user and
+ * type meet on one event there is room for one: the unthreaded, which covers the other (MSC4102). An inferred one
+ * gives way to any other.
+ */
+export function receiptEvent(markers: Iterable<Marker>): ReceiptEvent {
+  const content: ReceiptContent = {};
+  const inferred: Marker[] = [];
+  for (const marker of markers) {
+    if (marker.inferred) inferred.push(marker);
+    else show(content, marker);
+  }
+  for (const marker of inferred) show(content, marker);
+  return { type: "m.receipt", content };
+}
+
+function show(content: ReceiptContent, marker: Marker): void {
+  content[marker.event] ??= {};
+  const types = content[marker.event]!;
+  types[marker.type] ??= {};
+  const users = types[marker.type]!;
+  if (marker.thread !== null && users[marker.user] !== undefined) return;
+  const data = { ts: marker.ts, order: publishedOrder(marker) };
+  users[marker.user] = marker.thread === null ? data : { ...data, thread_id: marker.thread };
+}
+
+/** A rejected receipt as others see it: fields by name, or nothing of a private one (it is its user's alone). */
+export function rejectedEntry([, user, type, event, thread, ts, origin]: ReceiptEntry): Record<string, unknown> | null {
+  if (type !== READ) return null;
+  return {
+    user_id: user,
+    receipt_type: type,
+    event_id: event,
+    ...(thread !== null && thread !== UNTOLD && { thread_id: thread }),
+    ts,
+    ...(origin !== null && { origin }),
+  };
+}

@@ -1,0 +1,72 @@
+/**
+ * The events of a room by order: all of them, and those that relate to one of them. So a page of history costs what the
+ * page has, and not what the room has.
+ *
+ * An order is a position or, of a backfilled event, a position negated (F1), and positions only grow. So what the store
+ * doesn't have yet lies beyond one end or the other of what it has:
+ *
+ *     ◀── backfilled since ──┃── the store's ──┃── live since ──▶
+ */
+import type { EventId } from "../../src/matrix/ids.ts";
+import type { Order } from "../entry.ts";
+
+/** Of which events: of all, or of those that relate to this one. */
+export type Related = EventId | typeof ALL;
+export const ALL = "";
+
+export interface OrderRange {
+  /** b: towards older events. */
+  readonly dir: "b" | "f";
+  /** Both exclusive. */
+  readonly above: Order;
+  readonly below: Order;
+}
+
+/** What a store has of the index. */
+export interface OrderRows {
+  range(of: Related, range: OrderRange): Iterable<Order>;
+}
+
+type Orders = Map<Related, Order[]>;
+
+export class EventOrders {
+  readonly #stored: OrderRows | undefined;
+  /** undefined: none. */
+  #added: Orders | undefined;
+  #taken: Orders | undefined;
+
+  constructor(stored?: OrderRows) {
+    this.#stored = stored;
+  }
+
+  add(order: Order, of: Related): void {
+    this.#added ??= new Map();
+    const orders = this.#added.get(of);
+    if (orders === undefined) this.#added.set(of, [order]);
+    else orders.push(order);
+  }
+
+  /** The orders of a range, in its direction; no more are read than are asked for. */
+  *range(of: Related, range: OrderRange): Generator<Order> {
+    const { dir, above, below } = range;
+    const since = [...(this.#taken?.get(of) ?? []), ...(this.#added?.get(of) ?? [])]
+      .filter((order) => order > above && order < below)
+      .sort((a, b) => (dir === "f" ? a - b : b - a));
+    const before = since.filter((order) => order < 0 === (dir === "f"));
+    yield* before;
+    if (this.#stored !== undefined) yield* this.#stored.range(of, range);
+    yield* since.slice(before.length);
+  }
+
+  /** Hands out what came since the last time. It counts as unstored until `kept`. */
+  take(each: (of: Related, order: Order) => void): void {
+    this.#taken = this.#added;
+    this.#added = undefined;
+    for (const [of, orders] of this.#taken ?? []) for (const order of orders) each(of, order);
+  }
+
+  /** What was taken is stored. */
+  kept(): void {
+    this.#taken = undefined;
+  }
+}

@@ -1,0 +1,46 @@
+/** Records of the log ↔ bytes (DESIGN 4.3): `[1, at, entries]`. */
+import { BACKFILLED, type Entry, LIVE, type LogRecord, RECEIPT, STATE } from "../../../actors/entry.ts";
+import { TidemarkError } from "../../errors.ts";
+import { ENTRIES_PER_RECORD_MAX } from "../../limits.ts";
+import { decode, encode } from "./codec.ts";
+
+const VERSION = 1;
+const RECEIPT_ITEMS = 7;
+
+export function encodeRecord(at: number, entries: readonly Entry[]): Uint8Array {
+  return encode([VERSION, at, entries]);
+}
+
+/** Throws `RECORD_UNREADABLE` for what this version didn't write: it is never skipped. */
+export function decodeRecord(sequence: number, bytes: Uint8Array): LogRecord {
+  let record: unknown;
+  try {
+    record = decode(bytes);
+  } catch (cause) {
+    throw unreadable(sequence, "it is not MessagePack", cause);
+  }
+  if (!Array.isArray(record)) throw unreadable(sequence, "it is not an array");
+  const [version, at, entries] = record as unknown[];
+  if (version !== VERSION)
+    throw unreadable(sequence, `its version is ${String(version)}, this Tidemark reads ${VERSION}`);
+  if (typeof at !== "number" || !Array.isArray(entries)) throw unreadable(sequence, "its clock or entries are missing");
+  if (entries.length === 0 || entries.length > ENTRIES_PER_RECORD_MAX)
+    throw unreadable(sequence, `it has ${entries.length} entries`);
+  for (const entry of entries) if (!isEntry(entry)) throw unreadable(sequence, "it has an entry of an unknown kind");
+  return { sequence, at, entries: entries as Entry[] };
+}
+
+function isEntry(entry: unknown): boolean {
+  if (!Array.isArray(entry)) return false;
+  const kind = entry[0];
+  if (kind === RECEIPT) return entry.length === RECEIPT_ITEMS;
+  return (kind === LIVE || kind === BACKFILLED || kind === STATE) && typeof entry[1] === "object" && entry[1] !== null;
+}
+
+function unreadable(sequence: number, why: string, cause?: unknown): TidemarkError {
+  return new TidemarkError(
+    "RECORD_UNREADABLE",
+    `record ${sequence} of the log can't be read: ${why}. Run the version of Tidemark that wrote it, or a newer one.`,
+    { cause },
+  );
+}

@@ -1,0 +1,37 @@
+/** What replay, verify, export and status have in common: which rooms, and the broker that has them. */
+import { CommanderError, InvalidArgumentError, Option } from "commander";
+import { type Bus, connectBus } from "../bus/client/connection.ts";
+import { closeBus } from "../bus/client/gathered-writes.ts";
+import { PARTITIONS_MAX } from "../limits.ts";
+import { type RoomId, roomId } from "../matrix/ids.ts";
+import { integer } from "./options.ts";
+
+export function roomArgument(text: string): RoomId {
+  const room = roomId.safeParse(text);
+  if (!room.success) throw new InvalidArgumentError(`${room.error.issues[0]?.message}.`);
+  return room.data;
+}
+
+export const allOption = () => new Option("--all", "all rooms");
+
+export const partitionOption = () =>
+  new Option("--partition <n>", "all rooms of one partition").argParser(integer(0, PARTITIONS_MAX - 1));
+
+/** Ends the command with status 2. */
+export function wrongUsage(message: string): never {
+  process.stderr.write(`error: ${message}\n`);
+  throw new CommanderError(2, "tidemark.usage", message);
+}
+
+/** Connects for the length of a command. */
+export async function withBus<T>(url: string | undefined, work: (nc: Bus) => Promise<T>): Promise<T> {
+  if (url === undefined) {
+    wrongUsage("--nats <url> is missing: the broker, as the line `tidemark ready nats=… ` names it");
+  }
+  const nc = await connectBus({ url, name: "tidemark command" });
+  try {
+    return await work(nc);
+  } finally {
+    await closeBus(nc);
+  }
+}

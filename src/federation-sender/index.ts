@@ -1,0 +1,117 @@
+/**
+ * `tidemark/federation`: what a federation sender uses (DESIGN 4.4).
+ *
+ *     const federation = await openFederation({ nats: "nats://127.0.0.1:4222" });
+ *     for await (const server of federation.destinations()) void serve(await federation.destination(server));
+ *
+ *     async function serve(destination) {
+ *       for (;;) {
+ *         const transaction = await destination.next();
+ *         if (await send(destination.server, transaction.id, transaction.edus)) await transaction.acknowledge();
+ *         else await pause(); // as long as you see fit
+ *       }
+ *     }
+ */
+
+import { type Bus, connectBus, translate } from "../bus/client/connection.ts";
+import { closeBus } from "../bus/client/gathered-writes.ts";
+import { decodeToken, FEDERATION_STREAM, FEDERATION_SUBJECTS, lastToken } from "../bus/contract/subjects.ts";
+import { FederationCursors } from "../bus/deltas/federation-cursors.ts";
+import { TidemarkError } from "../errors.ts";
+import { FEDERATION_PENDING_MAX } from "../limits.ts";
+import { type ServerName, serverName } from "../matrix/ids.ts";
+import { Destination } from "./destination.ts";
+
+export type { ReceiptEdu } from "../matrix/receipt-edu.ts";
+export type { Destination, Transaction } from "./destination.ts";
+
+interface FederationOptions {
+  /** `nats://host:port`, several separated by commas. */
+  readonly nats: string;
+  /** Receipts that are kept in memory for a destination; what is beyond stays in the stream. */
+  readonly pendingMax?: number;
+}
+
+/** Connects. Tidemark must have run on this broker before: it makes the stream. */
+export async function openFederation({
+  nats,
+  pendingMax = FEDERATION_PENDING_MAX,
+}: FederationOptions): Promise<Federation> {
+  const nc = await connectBus({ url: nats, name: "tidemark federation" });
+  try {
+    return new Federation(nc, await FederationCursors.open(nc), pendingMax);
+  } catch (error) {
+    await closeBus(nc);
+    throw error;
+  }
+}
+
+export class Federation implements AsyncDisposable {
+  readonly #nc: Bus;
+  readonly #cursors: FederationCursors;
+  readonly #pendingMax: number;
+  readonly #open = new Set<Destination>();
+
+  constructor(nc: Bus, cursors: FederationCursors, pendingMax: number) {
+    this.#nc = nc;
+    this.#cursors = cursors;
+    this.#pendingMax = pendingMax;
+  }
+
+  /** A reader of what goes to one server. Throws `M_INVALID_PARAM` for what is no server name. */
+  async destination(name: string): Promise<Destination> {
+    const parsed = serverName.safeParse(name);
+    if (!parsed.success) throw new TidemarkError("M_INVALID_PARAM", `server: ${parsed.error.issues[0]?.message}`);
+    const destination = await Destination.open({
+      nc: this.#nc,
+      cursors: this.#cursors,
+      server: parsed.data,
+      pendingMax: this.#pendingMax,
+    });
+    this.#open.add(destination);
+    return destination;
+  }
+
+  /** Every server that something was published for: first those of before, then each new one. Ends with `close`. */
+  async *destinations(): AsyncGenerator<ServerName> {
+    const seen = new Set<ServerName>();
+    const unseen = (subject: string): ServerName | undefined => {
+      const server = decodeToken(lastToken(subject)) as ServerName | undefined;
+      if (server === undefined || seen.has(server)) return undefined;
+      seen.add(server);
+      return server;
+    };
+    const subscription = this.#nc.subscribe(FEDERATION_SUBJECTS[0]!);
+    try {
+      for (const subject of await this.#storedSubjects()) {
+        const server = unseen(subject);
+        if (server !== undefined) yield server;
+      }
+      for await (const { subject } of subscription) {
+        const server = unseen(subject);
+        if (server !== undefined) yield server;
+      }
+    } finally {
+      subscription.unsubscribe();
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const destination of this.#open) destination.close();
+    await this.#nc.drain();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #storedSubjects(): Promise<string[]> {
+    try {
+      const jsm = await this.#nc.jetstreamManager({ checkAPI: false });
+      const { state } = await jsm.streams.info(FEDERATION_STREAM, { subjects_filter: FEDERATION_SUBJECTS[0]! });
+      return Object.keys(state.subjects ?? {});
+    } catch (error) {
+      throw translate(error, "list the destinations");
+    }
+  }
+}

@@ -1,0 +1,39 @@
+/** `GET /sync`: its parameters. */
+import type { FastifyInstance } from "fastify";
+import * as z from "zod";
+import { invalidParam, param } from "../../http/matrix-error.ts";
+import { SYNC_TIMEOUT_MS_MAX } from "../../limits.ts";
+import type { Api } from "../api.ts";
+import { filterParam } from "../filter.ts";
+import { decodeSyncToken } from "./sync-token.ts";
+
+const timeout = z.coerce
+  .number({ error: "must be a number of milliseconds" })
+  .min(0, { error: "must not be negative" })
+  .transform((ms) => Math.min(ms, SYNC_TIMEOUT_MS_MAX));
+const flag = z.enum(["true", "false"], { error: "must be true or false" });
+
+export function syncRoutes(app: FastifyInstance, { frontend, device, sync }: Api): void {
+  app.get("/_matrix/client/v3/sync", (request, reply) => {
+    const query = request.query as Record<string, unknown>;
+    const since = once("since", query.since);
+    const wanted = {
+      device: device(request),
+      since: since === undefined ? undefined : decodeSyncToken(since, frontend.partitions, "since"),
+      timeoutMs: query.timeout === undefined ? 0 : param(timeout, "timeout", query.timeout),
+      filter: filterParam(once("filter", query.filter)),
+      fullState: query.full_state !== undefined && param(flag, "full_state", query.full_state) === "true",
+    };
+    const giveUp = sync.answer(wanted, {
+      answered: (body) => void reply.header("content-type", "application/json; charset=utf-8").send(body),
+      failed: (error) => void reply.send(error),
+    });
+    reply.raw.once("close", giveUp);
+  });
+}
+
+/** A parameter's text, without a schema's detour: /sync is asked more often than all else together. */
+function once(field: string, value: unknown): string | undefined {
+  if (value === undefined || typeof value === "string") return value;
+  throw invalidParam(`${field}: must be given once`);
+}

@@ -1,0 +1,198 @@
+/**
+ * Rooms that somebody looks at: each is folded from the log once, and followed as long as it is looked at.
+ *
+ *     open ──scan from the first record──▶ history ──scan goes on──▶ listeners
+ *       └── at most INSPECT_ROOMS_MAX; the one that was looked at longest ago, or not for INSPECT_IDLE_MS, is given up
+ */
+import { sequenceOf } from "../../actors/entry.ts";
+import type { Bus } from "../bus/client/connection.ts";
+import { partitionOf } from "../bus/contract/subjects.ts";
+import { logEnd, roomsOf, scanLog } from "../bus/log/log-scan.ts";
+import {
+  INSPECT_IDLE_MS,
+  INSPECT_LISTED_ROOMS_MAX,
+  INSPECT_ROOMS_MAX,
+  INSPECT_STEPS_MAX,
+  INSPECT_SUMMARY_RECORDS_MAX,
+} from "../limits.ts";
+import type { RoomId } from "../matrix/ids.ts";
+import { askRoom } from "../replay/ask.ts";
+import { inspect, type Summary } from "../replay/history/inspect.ts";
+import { RoomHistory } from "../replay/history/room-history.ts";
+import { countThrough, positionIn } from "../replay/history/tracks.ts";
+import { Refold } from "../replay/refold.ts";
+
+/** Who follows a room. */
+export interface RoomListener {
+  grown(): void;
+  /** The room is followed no more. Whoever still looks asks again. */
+  gone(): void;
+}
+
+interface OpenRoom {
+  readonly history: RoomHistory;
+  /** Settles when everything is folded that was in the log at the opening. */
+  readonly ready: Promise<void>;
+  readonly listeners: Set<RoomListener>;
+  readonly closing: AbortController;
+  usedAt: number;
+}
+
+/** A room as it stands in the list, before anybody folds it. */
+export interface ListedRoom {
+  readonly room: RoomId;
+  readonly partition: number;
+  readonly records: number;
+}
+
+/** What is behind the log in a room. */
+export interface Lag {
+  /** Entries that the owner has not folded yet; null when nobody answers. */
+  readonly lag: number | null;
+}
+
+interface InspectedRoomsOptions {
+  readonly nc: Bus;
+  readonly partitions: number;
+  readonly onError: (room: RoomId, error: unknown) => void;
+}
+
+export class InspectedRooms {
+  readonly #options: InspectedRoomsOptions;
+  readonly #open = new Map<RoomId, OpenRoom>();
+  /** By room: the sequence that it was summed up at. */
+  readonly #summaries = new Map<RoomId, { readonly sequence: number; readonly summary: Summary }>();
+  readonly #timer: NodeJS.Timeout;
+  #summing: Promise<unknown> = Promise.resolve();
+
+  constructor(options: InspectedRoomsOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => this.#giveUpIdle(), INSPECT_IDLE_MS / 10);
+    this.#timer.unref();
+  }
+
+  /** Rooms whose id contains `search`, the busiest first; and how many there are. */
+  async list(search: string): Promise<{ readonly rooms: ListedRoom[]; readonly total: number }> {
+    const { nc, partitions } = this.#options;
+    const rooms: ListedRoom[] = [];
+    for (let partition = 0; partition < partitions; partition++) {
+      for (const [room, records] of await roomsOf(nc, partition)) {
+        if (room.includes(search)) rooms.push({ room, partition, records });
+      }
+    }
+    rooms.sort((a, b) => b.records - a.records || a.room.localeCompare(b.room));
+    return { rooms: rooms.slice(0, INSPECT_LISTED_ROOMS_MAX), total: rooms.length };
+  }
+
+  /** The history of a room, followed from now on; undefined when the log has no such room. */
+  async history(room: RoomId): Promise<RoomHistory | undefined> {
+    const open = this.#open.get(room) ?? (await this.#begin(room));
+    if (open === undefined) return undefined;
+    open.usedAt = performance.now();
+    await open.ready;
+    return open.history;
+  }
+
+  /** What a list shows of a room. null for one that is too large to be folded for a list. */
+  async summary(room: RoomId): Promise<(Summary & Lag) | null> {
+    const { nc, partitions } = this.#options;
+    const open = this.#open.get(room);
+    if (open !== undefined) {
+      await open.ready;
+      return { ...(inspect(open.history, { op: "summary" }) as Summary), ...(await this.#lag(open.history)) };
+    }
+    const partition = partitionOf(room, partitions);
+    const { sequence, records } = await logEnd(nc, partition, room);
+    if (records === 0 || records > INSPECT_SUMMARY_RECORDS_MAX) return null;
+    const known = this.#summaries.get(room);
+    if (known?.sequence === sequence) return { ...known.summary, lag: 0 };
+
+    const history = new RoomHistory(room);
+    const refold = new Refold();
+    // One after the other: a list of many rooms is no reason to fold them all at once.
+    const summed = this.#summing.then(() =>
+      scanLog(nc, { partition, room, until: sequence }, ({ record }) =>
+        refold.fold(room, record, (step) => history.add(step)),
+      ),
+    );
+    this.#summing = summed.catch(() => {});
+    await summed;
+    const summary = inspect(history, { op: "summary" }) as Summary;
+    const lag = await this.#lag(history);
+    if (this.#summaries.size >= INSPECT_LISTED_ROOMS_MAX * 10) this.#summaries.clear();
+    if (lag.lag === 0) this.#summaries.set(room, { sequence, summary });
+    return { ...summary, ...lag };
+  }
+
+  /** Calls back whenever the room's history grows, until the returned function is called. */
+  listen(room: RoomId, listener: RoomListener): () => void {
+    const open = this.#open.get(room);
+    open?.listeners.add(listener);
+    return () => {
+      open?.listeners.delete(listener);
+    };
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    for (const room of [...this.#open.keys()]) this.#giveUp(room);
+  }
+
+  async #begin(room: RoomId): Promise<OpenRoom | undefined> {
+    const { nc, partitions, onError } = this.#options;
+    const partition = partitionOf(room, partitions);
+    const { sequence } = await logEnd(nc, partition, room);
+    const opened = this.#open.get(room);
+    if (sequence === 0 || opened !== undefined) return opened;
+    if (this.#open.size >= INSPECT_ROOMS_MAX) this.#giveUp(this.#leastUsed());
+
+    const history = new RoomHistory(room, { stepsMax: INSPECT_STEPS_MAX });
+    const refold = new Refold();
+    const closing = new AbortController();
+    const listeners = new Set<RoomListener>();
+    const ready = new Promise<void>((resolve, reject) => {
+      scanLog(nc, { partition, room, signal: closing.signal }, ({ record }) => {
+        refold.fold(room, record, (step) => history.add(step));
+        for (const listener of listeners) listener.grown();
+        if (record.sequence >= sequence) resolve();
+      }).then(
+        () => reject(new Error("given up before it was read")),
+        (error) => {
+          onError(room, error);
+          this.#giveUp(room);
+          reject(error);
+        },
+      );
+    });
+    ready.catch(() => {}); // Whoever waits for it gets it.
+    const open: OpenRoom = { history, ready, listeners, closing, usedAt: performance.now() };
+    this.#open.set(room, open);
+    return open;
+  }
+
+  async #lag(history: RoomHistory): Promise<Lag> {
+    const answer = await askRoom(this.#options.nc, history.room as RoomId, { op: "orders", event_ids: [] }).catch(
+      () => undefined,
+    );
+    if (answer === undefined) return { lag: null };
+    const folded = countThrough(history.steps, Number(answer.position), positionIn);
+    return { lag: sequenceOf(Number(answer.position)) === 0 ? history.entries : history.steps.length - folded };
+  }
+
+  #leastUsed(): RoomId {
+    return [...this.#open].reduce((least, entry) => (entry[1].usedAt < least[1].usedAt ? entry : least))[0];
+  }
+
+  #giveUpIdle(): void {
+    for (const [room, { usedAt, listeners }] of this.#open) {
+      if (listeners.size === 0 && performance.now() - usedAt > INSPECT_IDLE_MS) this.#giveUp(room);
+    }
+  }
+
+  #giveUp(room: RoomId): void {
+    const open = this.#open.get(room);
+    this.#open.delete(room);
+    open?.closing.abort();
+    for (const listener of open?.listeners ?? []) listener.gone();
+  }
+}

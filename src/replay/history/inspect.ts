@@ -1,0 +1,228 @@
+/**
+ * What a person who looks at a room can ask of its history. The gateway answers this over HTTP for live rooms, and the
+ * page answers itself for a file that was dropped on it.
+ */
+import * as z from "zod";
+import type { Order, Position } from "../../../actors/entry.ts";
+import { INSPECT_HELD_SHOWN_MAX, INSPECT_POINTS_MAX, INSPECT_ROWS_MAX, INSPECT_USERS_SHOWN_MAX } from "../../limits.ts";
+import { type Chart, chartOf } from "./chart.ts";
+import type { RoomHistory, UnreadAt } from "./room-history.ts";
+import { OUTCOMES, type Step } from "./step.ts";
+import { resolveId, type StepFilter, shows } from "./step-filter.ts";
+import { countThrough, type HeldTrack, placeAt, positionIn } from "./tracks.ts";
+import { type Why, why } from "./why.ts";
+
+const text = z.string().max(300);
+const position = z.int().min(0);
+
+const filter = z.object({
+  user: text.optional(),
+  event: text.optional(),
+  thread: text.optional(),
+  outcome: z.enum(OUTCOMES).optional(),
+});
+
+export const inspectRequest = z.discriminatedUnion("op", [
+  z.object({ op: z.literal("summary") }),
+  z.object({
+    op: z.literal("chart"),
+    x: z.enum(["time", "position"]),
+    from: z.number().optional(),
+    until: z.number().optional(),
+    points: z.int().min(10).max(INSPECT_POINTS_MAX),
+    user: text.optional(),
+  }),
+  /** Rows that end at a position, or begin there. */
+  z.object({
+    op: z.literal("entries"),
+    direction: z.enum(["until", "from"]),
+    position: position.optional(),
+    limit: z.int().min(1).max(INSPECT_ROWS_MAX),
+    filter: filter.optional(),
+  }),
+  /** By position, by time, or by the number of the step among those that are kept. The newest without any. */
+  z.object({
+    op: z.literal("state"),
+    position: position.optional(),
+    time: z.number().optional(),
+    index: z.int().min(0).optional(),
+  }),
+  z.object({ op: z.literal("why"), user: text, event: text, position: position.optional() }),
+]);
+
+export type InspectRequest = z.infer<typeof inspectRequest>;
+
+export interface Summary {
+  readonly room: string;
+  readonly entries: number;
+  readonly events: number;
+  readonly position: Position;
+  readonly at: number;
+  readonly held: number;
+  /** Whoever has most and least unread; null for a room of nobody. */
+  readonly most: { readonly user: string; readonly unread: number } | null;
+  readonly least: { readonly user: string; readonly unread: number } | null;
+}
+
+interface EntriesWindow {
+  readonly steps: readonly Step[];
+  /** Whether there are more of these before and after. */
+  readonly before: boolean;
+  readonly after: boolean;
+}
+
+interface MarkerAt {
+  readonly user: string;
+  readonly type: string;
+  readonly thread: string | null;
+  readonly event: string;
+  readonly order: Order;
+  readonly position: Position;
+}
+
+export interface StateAt {
+  readonly position: Position;
+  readonly at: number;
+  /** Of the step, among those that are kept. */
+  readonly index: number;
+  readonly steps: number;
+  readonly events: number;
+  readonly step: Step | null;
+  readonly users: readonly (UnreadAt & { readonly user: string; readonly membership: string | null })[];
+  readonly markers: readonly MarkerAt[];
+  readonly held: readonly HeldTrack[];
+  readonly more: { readonly users: number; readonly held: number };
+}
+
+export interface Answers {
+  readonly summary: Summary;
+  readonly chart: Chart;
+  readonly entries: EntriesWindow;
+  readonly state: StateAt;
+  readonly why: Why;
+}
+
+export function inspect(history: RoomHistory, request: InspectRequest): Answers[keyof Answers] {
+  switch (request.op) {
+    case "summary":
+      return summaryOf(history);
+    case "chart": {
+      const { x, points, from, until, user } = request;
+      return chartOf(history, {
+        x,
+        points,
+        ...(from !== undefined && { from }),
+        ...(until !== undefined && { until }),
+        ...(user !== undefined && { user }),
+      });
+    }
+    case "entries":
+      return entriesOf(history, request);
+    case "state":
+      return stateAt(history, request);
+    case "why":
+      return why(history, {
+        user: request.user,
+        event: eventMeant(history, request.event),
+        position: Math.min(request.position ?? history.position, history.position),
+      });
+  }
+}
+
+/** An event may be named by its beginning, when only one begins so. */
+function eventMeant(history: RoomHistory, given: string): string {
+  try {
+    return resolveId(given, history.events.keys(), "event") ?? given;
+  } catch {
+    return given;
+  }
+}
+
+/** Those whose unread matters: joined, or anybody who has a marker where no membership is known. */
+function readers(history: RoomHistory, position: Position): string[] {
+  const users = history.users(position);
+  const joined = users.filter((user) => history.membership(user, position) === "join");
+  return joined.length > 0 ? joined : users;
+}
+
+function summaryOf(history: RoomHistory): Summary {
+  const { room, entries, position, at } = history;
+  const unread = readers(history, position)
+    .slice(0, INSPECT_USERS_SHOWN_MAX)
+    .map((user) => ({ user, unread: history.unread(user, position).total }))
+    .sort((a, b) => b.unread - a.unread);
+  return {
+    room,
+    entries,
+    events: history.eventList.length,
+    position,
+    at,
+    held: history.heldAt(position).length,
+    most: unread[0] ?? null,
+    least: unread.at(-1) ?? null,
+  };
+}
+
+function entriesOf(history: RoomHistory, request: Extract<InspectRequest, { op: "entries" }>): EntriesWindow {
+  const { direction, limit } = request;
+  const wanted = (request.filter ?? {}) as StepFilter;
+  const { steps } = history;
+  const anchor = request.position ?? (direction === "until" ? history.position : 0);
+  const found: Step[] = [];
+  const isMore = (begin: number, by: 1 | -1) => {
+    for (let i = begin; i >= 0 && i < steps.length; i += by) if (shows(wanted, steps[i]!)) return true;
+    return false;
+  };
+  if (direction === "until") {
+    let i = countThrough(steps, anchor, positionIn) - 1;
+    const after = isMore(i + 1, 1);
+    for (; i >= 0 && found.length < limit; i--) if (shows(wanted, steps[i]!)) found.push(steps[i]!);
+    return { steps: found.reverse(), before: isMore(i, -1), after };
+  }
+  let i = countThrough(steps, anchor - 1, positionIn);
+  const before = isMore(i - 1, -1);
+  for (; i < steps.length && found.length < limit; i++) if (shows(wanted, steps[i]!)) found.push(steps[i]!);
+  return { steps: found, before, after: isMore(i, 1) };
+}
+
+function stateAt(history: RoomHistory, request: Extract<InspectRequest, { op: "state" }>): StateAt {
+  const { steps } = history;
+  const time = request.time === undefined ? undefined : history.positionAt(request.time);
+  const wanted = request.position ?? time ?? history.position;
+  const index =
+    request.index === undefined
+      ? Math.max(0, countThrough(steps, wanted, positionIn) - 1)
+      : Math.min(request.index, Math.max(0, steps.length - 1));
+  const step = steps[index];
+  const position = step?.position ?? 0;
+
+  const markers: MarkerAt[] = [];
+  for (const marker of history.markers()) {
+    const move = placeAt(marker, position);
+    if (move === undefined) continue;
+    const { user, type, thread } = marker;
+    markers.push({ user, type, thread, event: move.event, order: move.order, position: move.position });
+  }
+  markers.sort((a, b) => a.user.localeCompare(b.user) || a.type.localeCompare(b.type) || b.order - a.order);
+  const held = history.heldAt(position);
+  const users = readers(history, position);
+  return {
+    position,
+    at: step?.at ?? 0,
+    index,
+    steps: steps.length,
+    events: history.eventsThrough(position),
+    step: step ?? null,
+    users: users.slice(0, INSPECT_USERS_SHOWN_MAX).map((user) => ({
+      user,
+      membership: history.membership(user, position) ?? null,
+      ...history.unread(user, position),
+    })),
+    markers: markers.slice(0, INSPECT_USERS_SHOWN_MAX * 4),
+    held: held.slice(0, INSPECT_HELD_SHOWN_MAX),
+    more: {
+      users: Math.max(0, users.length - INSPECT_USERS_SHOWN_MAX),
+      held: Math.max(0, held.length - INSPECT_HELD_SHOWN_MAX),
+    },
+  };
+}

@@ -1,0 +1,201 @@
+/** Steps and states as lines for a terminal. */
+import { type Order, type Position, UNTOLD } from "../../../actors/entry.ts";
+import type { Room } from "../../../actors/room/room.ts";
+import type { UserId } from "../../matrix/ids.ts";
+import type { RoomHistory } from "./room-history.ts";
+import type { Judged, OutcomeName, SettledReceipt, Step } from "./step.ts";
+import type { Why } from "./why.ts";
+
+type Paint = (text: string) => string;
+
+/** What a line is coloured with. Plain text is `plain`. */
+export interface Paints {
+  readonly dim: Paint;
+  readonly bold: Paint;
+  readonly green: Paint;
+  readonly yellow: Paint;
+  readonly red: Paint;
+  readonly cyan: Paint;
+}
+
+const same: Paint = (text) => text;
+export const plain: Paints = { dim: same, bold: same, green: same, yellow: same, red: same, cyan: same };
+
+/** Settled receipts that one line names. */
+const SETTLED_SHOWN_MAX = 4;
+const ID_CHARS = 12;
+const OUTCOME_CHARS = 9;
+
+const COLOUR: Readonly<Record<OutcomeName, keyof Paints>> = {
+  ordered: "cyan",
+  duplicate: "dim",
+  noted: "dim",
+  advanced: "green",
+  released: "green",
+  stale: "dim",
+  held: "yellow",
+  rejected: "red",
+};
+
+/** An id short enough for a line; its beginning is accepted wherever an id is asked for. */
+export function shortId(id: string): string {
+  return id.length <= ID_CHARS ? id : `${id.slice(0, ID_CHARS - 1)}…`;
+}
+
+export function timeText(at: number): string {
+  return new Date(at).toISOString().replace("T", " ").slice(0, 23);
+}
+
+/** One entry, one line: time, position, outcome, who, what, and what it changed. */
+export function stepLine(step: Step, paints: Paints = plain): string {
+  const paint = paints[COLOUR[step.outcome]];
+  return [
+    paints.dim(timeText(step.at)),
+    paints.dim(String(step.position)),
+    paint(step.outcome.padEnd(OUTCOME_CHARS)),
+    step.user,
+    stepWhat(step),
+    ...stepChanges(step, paints),
+  ].join("  ");
+}
+
+/** What the entry was. */
+export function stepWhat(step: Step): string {
+  const kind = step.kind === "backfill" || step.kind === "state" ? `${step.kind} ` : "";
+  const thread = threadText(step.kind === "receipt" ? step.thread : step.thread === "main" ? null : step.thread);
+  const about = step.about?.replace(/\$\S+/g, shortId);
+  const from = step.origin === undefined ? "" : ` from ${step.origin}`;
+  return `${kind}${step.type} ${shortId(step.event)}${thread}${about === undefined ? "" : ` (${about})`}${from}`;
+}
+
+function threadText(thread: string | null): string {
+  if (thread === null) return "";
+  if (thread === UNTOLD) return " in a thread that was not told";
+  return thread === "main" ? " in main" : ` in thread ${shortId(thread)}`;
+}
+
+/** What the entry changed, or why it changed nothing. */
+export function stepChanges(step: Step, paints: Paints = plain): string[] {
+  const texts: string[] = [];
+  if (step.kind !== "receipt" && step.order !== undefined) {
+    texts.push(step.outcome === "duplicate" ? `keeps order ${step.order}` : `order ${paints.bold(String(step.order))}`);
+  }
+  if (step.outcome === "held") texts.push("its event is not in the log yet");
+  const judged = judgedText(step, step.order);
+  if (judged !== undefined) texts.push(judged);
+  const settled = step.settled ?? [];
+  for (const receipt of settled.slice(0, SETTLED_SHOWN_MAX)) texts.push(settledText(receipt, paints));
+  if (settled.length > SETTLED_SHOWN_MAX) texts.push(`and ${settled.length - SETTLED_SHOWN_MAX} more held receipts`);
+  if (step.dropped !== undefined) texts.push(settledText(step.dropped, paints));
+  return texts;
+}
+
+function settledText(receipt: SettledReceipt, paints: Paints): string {
+  const outcome = paints[COLOUR[receipt.outcome]](receipt.outcome);
+  const judged = judgedText(receipt, undefined);
+  return `${outcome} ${receipt.user} ${receipt.type}${threadText(receipt.thread)} of ${receipt.position}: ${judged}`;
+}
+
+function judgedText(judged: Partial<Omit<Judged, "outcome">>, order: Order | undefined): string | undefined {
+  if (judged.to !== undefined) {
+    const from = judged.from === undefined || judged.from === null ? "none" : String(judged.from.order);
+    return `marker ${from} → ${judged.to.order}`;
+  }
+  if (judged.stands !== undefined) {
+    const than = order === undefined ? "" : `, not before ${order}`;
+    return `marker stands at ${judged.stands.order}${than}`;
+  }
+  return judged.reason === undefined ? undefined : `${judged.reason}: ${judged.detail}`;
+}
+
+export function whyLines(why: Why, paints: Paints = plain): string[] {
+  const paint = why.verdict === "read" ? paints.green : why.verdict === "unread" ? paints.red : paints.yellow;
+  return [
+    paint(why.answer),
+    ...why.because.map((line) => `  ${line}`),
+    ...(why.entries.length > 0 ? [paints.dim("Entries that led there:")] : []),
+    ...why.entries.map(({ position, at, text }) => `  ${paints.dim(`${timeText(at)}  ${position}`)}  ${text}`),
+  ];
+}
+
+/** The state of a room, as the fold left it. */
+export interface StateReport {
+  readonly room: string;
+  readonly position: Position;
+  readonly events: number;
+  readonly held: readonly { position: Position; user: string; type: string; thread: string | null; event: string }[];
+  readonly markers: readonly {
+    user: string;
+    type: string;
+    thread: string | null;
+    event: string;
+    order: Order;
+    ts: number;
+    position: Position;
+  }[];
+  readonly members: Readonly<Record<string, string>>;
+  /** Of joined users; of all who have a marker where no membership is known. */
+  readonly unread: readonly {
+    user: string;
+    total: number;
+    main: number;
+    threads: Readonly<Record<string, number>>;
+    /** The event to ask `--why` of. */
+    oldest?: string;
+  }[];
+}
+
+export function stateReport(room: Room, history: RoomHistory): StateReport {
+  const users = new Set<UserId>();
+  for (const [user, membership] of room.members) if (membership === "join") users.add(user);
+  if (!room.membershipKnown) for (const { user } of room.markers) users.add(user);
+  return {
+    room: room.id,
+    position: room.position,
+    events: history.eventList.length,
+    held: [...room.held].map(({ position, receipt: [, user, type, event, thread] }) => ({
+      position,
+      user,
+      type,
+      thread,
+      event,
+    })),
+    markers: [...room.markers].map((marker) => ({ ...marker })),
+    members: Object.fromEntries(room.members),
+    unread: [...users].map((user) => {
+      const { unthreaded, main, threads } = room.unread.count(user, room.markers);
+      const { oldest } = history.unread(user, room.position);
+      return {
+        user,
+        total: unthreaded,
+        main,
+        threads: Object.fromEntries(threads),
+        ...(oldest !== undefined && { oldest }),
+      };
+    }),
+  };
+}
+
+export function stateLines(state: StateReport, paints: Paints = plain): string[] {
+  const title = (text: string) => paints.bold(text);
+  const marker = ({ user, type, thread, event, order }: StateReport["markers"][number]) =>
+    `  ${user}  ${type}${threadText(thread)}  ${shortId(event)}  order ${order}`;
+  const unread = ({ user, total, main, threads, oldest }: StateReport["unread"][number]) => {
+    const names = Object.entries(threads).map(([thread, count]) => `${shortId(thread)} ${count}`);
+    if (total === 0) return `  ${user}  ${paints.green("0")}`;
+    const parts = [`main ${main}`, ...names].join(", ");
+    return `  ${user}  ${paints.red(String(total))}  since ${shortId(oldest ?? "")}  (${parts})`;
+  };
+  return [
+    title(`${state.room} at position ${state.position}: ${state.events} events, ${state.unread.length} readers`),
+    title("Markers"),
+    ...state.markers.map(marker),
+    title("Unread"),
+    ...state.unread.map(unread),
+    title(`Held receipts: ${state.held.length}`),
+    ...state.held.map(
+      ({ position, user, type, thread, event }) =>
+        `  ${position}  ${user}  ${type}${threadText(thread)}  ${shortId(event)}`,
+    ),
+  ];
+}

@@ -1,0 +1,127 @@
+/** A room's delta → the messages that tell it (DESIGN 4.4). */
+import type { Position } from "../../actors/entry.ts";
+import type { Consignment } from "../../actors/federation/lane.ts";
+import { type EventChange, type RoomDelta, receiptEvent, rejectedEntry } from "../../actors/partition/changes.ts";
+import { type Marker, publishedOrder } from "../../actors/room/markers.ts";
+import { encode } from "../bus/contract/codec.ts";
+import {
+  clientEvents,
+  clientReceipts,
+  federationSubject,
+  rejectedSubject,
+  type Subject,
+  userReceipts,
+} from "../bus/contract/subjects.ts";
+import { PUBLISH_BYTES_MAX } from "../limits.ts";
+import { withOrder } from "../matrix/event.ts";
+import type { UserId } from "../matrix/ids.ts";
+import { FULLY_READ } from "../matrix/receipt.ts";
+import { packEdus } from "../matrix/receipt-edu.ts";
+
+const V = 1;
+
+export interface Message {
+  readonly subject: Subject;
+  readonly payload: Uint8Array;
+}
+
+/** `tidemark.client.<partition>.<room>.events`: one message, or as many as its size asks for. */
+export function eventMessages(partition: number, { room, events, previous }: RoomDelta): Message[] {
+  if (events.length === 0) return [];
+  const subject = clientEvents(partition, room);
+  const body = (part: readonly EventChange[]) => ({ events: part.map(({ event, order }) => withOrder(event, order)) });
+  return split(events, previous.events, (part, position, before) =>
+    encode({ v: V, room_id: room, position, previous: before, ...body(part) }),
+  ).map((payload) => ({ subject, payload }));
+}
+
+/** Everything else of a delta: what may only be told once its events are. */
+export function markerMessages(partition: number, delta: RoomDelta): Message[] {
+  const messages: Message[] = [];
+  if (delta.markers.size > 0) {
+    const subject = clientReceipts(partition, delta.room);
+    const payloads = split(byPosition(delta.markers), delta.previous.receipts, (part, position, previous) =>
+      encode({ v: V, room_id: delta.room, position, previous, event: receiptEvent(part) }),
+    );
+    for (const payload of payloads) messages.push({ subject, payload });
+  }
+  for (const [user, markers] of delta.privateMarkers) {
+    messages.push(...privateMessages(partition, delta, user, markers));
+  }
+  for (const { position, receipt, rejected } of delta.rejections) {
+    const { reason, detail } = rejected;
+    const payload = encode({ v: V, room_id: delta.room, position, entry: rejectedEntry(receipt), reason, detail });
+    messages.push({ subject: rejectedSubject(partition, delta.room), payload });
+  }
+  return messages;
+}
+
+/** `tidemark.user.<partition>.<user>.receipts`: one message, or more for a user of very many threads. */
+function privateMessages(partition: number, { room }: RoomDelta, user: UserId, markers: Iterable<Marker>): Message[] {
+  const subject = userReceipts(partition, user);
+  return split(byPosition(markers), 0, (part, position) => {
+    const shown = part.filter(({ type }) => type !== FULLY_READ);
+    const fullyRead = part.find(({ type }) => type === FULLY_READ);
+    return encode({
+      v: V,
+      user_id: user,
+      room_id: room,
+      position,
+      ...(shown.length > 0 && { event: receiptEvent(shown) }),
+      ...(fullyRead !== undefined && { fully_read: fullyReadOf(fullyRead) }),
+    });
+  }).map((payload) => ({ subject, payload }));
+}
+
+function byPosition(markers: Iterable<Marker>): Marker[] {
+  return [...markers].sort((a, b) => a.position - b.position);
+}
+
+export function fullyReadOf(marker: Marker): { event_id: string; order: number } {
+  return { event_id: marker.event, order: publishedOrder(marker) };
+}
+
+/**
+ * Encodes changes, sorted by position, into as few messages as fit. A message is cut where the position changes, so
+ * that each covers all changes through its own. Changes at one position that don't fit into one message (thousands of
+ * long ids released by one event) can't be told this way: an empty message whose `previous` nobody can have makes
+ * readers ask for a snapshot.
+ */
+function split<T extends { readonly position: Position }>(
+  changes: readonly T[],
+  previous: Position,
+  build: (part: readonly T[], position: Position, previous: Position) => Uint8Array,
+): Uint8Array[] {
+  const position = changes.at(-1)!.position;
+  const payload = build(changes, position, previous);
+  if (payload.length <= PUBLISH_BYTES_MAX) return [payload];
+  const cut = cutNear(changes, changes.length >> 1);
+  if (cut === undefined) return [build([], position, position)];
+  const first = split(changes.slice(0, cut), previous, build);
+  return first.concat(split(changes.slice(cut), changes[cut - 1]!.position, build));
+}
+
+/** The index nearest to the middle at which a new position begins. */
+function cutNear(changes: readonly { readonly position: Position }[], middle: number): number | undefined {
+  const begins = (i: number) => i > 0 && i < changes.length && changes[i]!.position !== changes[i - 1]!.position;
+  for (let away = 0; away <= middle; away++) {
+    if (begins(middle - away)) return middle - away;
+    if (begins(middle + away)) return middle + away;
+  }
+  return undefined;
+}
+
+/** Receipts for other servers → the messages that carry them (DESIGN 4.4). */
+
+/** `tidemark.federation.<server>`: for every destination of a consignment the same EDUs. */
+export function federationMessages(consignments: readonly Consignment[]): Message[] {
+  const messages: Message[] = [];
+  for (const { destinations, receipts } of consignments) {
+    for (const { edu } of packEdus(receipts)) {
+      for (const destination of destinations) {
+        messages.push({ subject: federationSubject(destination), payload: encode({ v: V, destination, edu }) });
+      }
+    }
+  }
+  return messages;
+}

@@ -1,0 +1,161 @@
+/**
+ * Publishes local users' receipts for other servers (DESIGN 4.4), at least once.
+ *
+ *     note ──▶ outbox ──(urgent: at once, but not twice within FLUSH_WINDOW_MS; else: the window is over)──▶ EDUs ──▶ acks
+ *
+ * One dispatch at a time, urgent receipts first, so that a server gets a user's receipts in the order in which they came.
+ * What is not acknowledged is sent again, and until then counts as not published: `oldest` holds back what the
+ * partition's deltas say of how far it was published, so after a crash the next owner sends it again.
+ */
+import type { Logger } from "pino";
+import type { Position } from "../../actors/entry.ts";
+import type { Dispatch } from "../../actors/federation/lane.ts";
+import { FederationOutbox } from "../../actors/federation/outbox.ts";
+import { type AckedPublisher, sendAll } from "../bus/client/acked-publisher.ts";
+import { FLUSH_WINDOW_MS } from "../limits.ts";
+import type { ServerName } from "../matrix/ids.ts";
+import { federationMessages } from "./delta-messages.ts";
+
+export interface FederationOptions {
+  /** Servers whose users are local. */
+  readonly serverNames: readonly ServerName[];
+  readonly windowMs: number;
+}
+
+interface FederationPublisherOptions extends FederationOptions {
+  readonly partition: number;
+  readonly acked: Pick<AckedPublisher, "publish">;
+  readonly log: Logger;
+}
+
+/** When a lane is taken next; undefined when nothing is in it. */
+interface LaneTimer {
+  timer: NodeJS.Timeout | undefined;
+  due: boolean;
+}
+
+export class FederationPublisher {
+  readonly #options: FederationPublisherOptions;
+  readonly #outbox: FederationOutbox;
+  readonly #urgent: LaneTimer = { timer: undefined, due: false };
+  readonly #waiting: LaneTimer = { timer: undefined, due: false };
+  /** The oldest change under way. */
+  #underWay: Position | undefined;
+  #sending: Promise<void> | undefined;
+  /** Who waits for what to be published. */
+  #published: { readonly through: Position; readonly resolve: () => void }[] = [];
+  /** `performance.now()` */
+  #sentUrgent = Number.NEGATIVE_INFINITY;
+  #closed = false;
+
+  constructor(options: FederationPublisherOptions) {
+    this.#options = options;
+    this.#outbox = new FederationOutbox(options.serverNames);
+  }
+
+  /** To be told of every entry, in log order. */
+  note(...noted: Parameters<FederationOutbox["note"]>): void {
+    this.#outbox.note(...noted);
+    if (this.#outbox.oldest() !== undefined) this.#arm();
+  }
+
+  /** The oldest change that is not known to be published; undefined when all are. */
+  oldest(): Position | undefined {
+    const waiting = this.#outbox.oldest();
+    return this.#underWay === undefined ? waiting : Math.min(this.#underWay, waiting ?? this.#underWay);
+  }
+
+  /** Resolves when every change through a position is published. */
+  published(through: Position): Promise<void> {
+    return new Promise((resolve) => {
+      this.#published.push({ through, resolve });
+      this.#settle();
+    });
+  }
+
+  /** Publishes everything that waits, windows or not. */
+  async drain(): Promise<void> {
+    while (!this.#closed && this.oldest() !== undefined) {
+      this.#urgent.due = this.#waiting.due = true;
+      await this.#send();
+    }
+    this.#disarm();
+  }
+
+  /** Gives up what waits: the log has it, and the next owner publishes it. */
+  close(): void {
+    this.#closed = true;
+    this.#disarm();
+  }
+
+  #arm(): void {
+    const { urgent, waiting } = this.#outbox;
+    if (urgent.since !== undefined) this.#wake(this.#urgent, this.#sentUrgent + FLUSH_WINDOW_MS - performance.now());
+    if (waiting.since !== undefined) this.#wake(this.#waiting, this.#options.windowMs);
+  }
+
+  #wake(lane: LaneTimer, delayMs: number): void {
+    if (lane.due || lane.timer !== undefined || this.#closed) return;
+    lane.timer = setTimeout(
+      () => {
+        lane.timer = undefined;
+        lane.due = true;
+        void this.#send();
+      },
+      Math.max(0, delayMs),
+    );
+  }
+
+  #disarm(): void {
+    for (const lane of [this.#urgent, this.#waiting]) {
+      clearTimeout(lane.timer);
+      lane.timer = undefined;
+    }
+  }
+
+  #send(): Promise<void> {
+    this.#sending ??= this.#sendDue().finally(() => {
+      this.#sending = undefined;
+    });
+    return this.#sending;
+  }
+
+  async #sendDue(): Promise<void> {
+    while (!this.#closed) {
+      const dispatch = this.#takeDue();
+      if (dispatch === undefined) return;
+      this.#underWay = dispatch.since;
+      const { acked, partition, log } = this.#options;
+      await sendAll(acked, federationMessages(dispatch.consignments), {
+        closed: () => this.#closed,
+        again: (left, reason) => log.warn({ partition, messages: left, reason }, "EDUs are sent again"),
+      });
+      if (this.#closed) return;
+      this.#underWay = undefined;
+      this.#settle();
+    }
+  }
+
+  #settle(): void {
+    const oldest = this.oldest() ?? Number.POSITIVE_INFINITY;
+    this.#published = this.#published.filter(({ through, resolve }) => {
+      if (through >= oldest) return true;
+      resolve();
+      return false;
+    });
+  }
+
+  #takeDue(): Dispatch | undefined {
+    if (this.#urgent.due) {
+      this.#urgent.due = false;
+      this.#sentUrgent = performance.now();
+      const dispatch = this.#outbox.urgent.take();
+      if (dispatch !== undefined) return dispatch;
+    }
+    if (this.#waiting.due) {
+      this.#waiting.due = false;
+      return this.#outbox.waiting.take();
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,95 @@
+/** Bodies of events, from where they are: the log. */
+import { type EventInfo, indexOf, type Order, type Position, RECEIPT, sequenceOf } from "../../../actors/entry.ts";
+import type { Room } from "../../../actors/room/room.ts";
+import type { RoomRecord } from "../../../actors/room/rooms.ts";
+import type { Bus } from "../../bus/client/connection.ts";
+import { readRecord } from "../../bus/log/log.ts";
+import { TidemarkError } from "../../errors.ts";
+import { type MatrixEvent, type OrderedEvent, redacted, withOrder } from "../../matrix/event.ts";
+import type { EventId } from "../../matrix/ids.ts";
+
+export class Bodies {
+  readonly #nc: Bus;
+  readonly #partition: number;
+  /** Records that are being read, so that many who ask at once, after a start say, share what they have in common. */
+  readonly #reading = new Map<number, Promise<RoomRecord | undefined>>();
+
+  constructor(nc: Bus, partition: number) {
+    this.#nc = nc;
+    this.#partition = partition;
+  }
+
+  /** Events at these positions, as they are served. Throws `LOG_BROKEN` where the log has none. */
+  async at(room: Room, positions: readonly Position[]): Promise<OrderedEvent[]> {
+    const events = await this.#read(positions);
+    return Promise.all(
+      positions.map((position) => {
+        const event = events.get(position)!;
+        return this.#served(room, event, room.events.get(event.event_id));
+      }),
+    );
+  }
+
+  /** Events of these orders, live or backfilled, as they are served. */
+  ofOrders(room: Room, orders: readonly Order[]): Promise<OrderedEvent[]> {
+    return this.at(room, orders.map(Math.abs));
+  }
+
+  /** State events at these positions. That of a `state` entry has no order (F10), unless its event is known besides. */
+  async state(room: Room, positions: readonly Position[]): Promise<MatrixEvent[]> {
+    const events = await this.#read(positions);
+    return Promise.all(
+      positions.map((position) => {
+        const event = events.get(position)!;
+        const info = room.events.get(event.event_id);
+        return info === undefined ? event : this.#served(room, event, info);
+      }),
+    );
+  }
+
+  /** One event, as it is served; null when it is not known. */
+  async one(room: Room, id: EventId): Promise<OrderedEvent | null> {
+    const info = room.events.get(id);
+    if (info === undefined) return null;
+    return this.#served(room, await this.#body(info.order), info);
+  }
+
+  /** With its order, and without what a redaction took from it (F11). */
+  async #served(room: Room, event: MatrixEvent, info: EventInfo | undefined): Promise<OrderedEvent> {
+    if (info === undefined) throw this.#missing(event.event_id);
+    const redaction = info.redaction === undefined ? undefined : room.events.get(info.redaction);
+    if (redaction === undefined) return withOrder(event, info.order);
+    return withOrder(redacted(event, await this.#body(redaction.order)), info.order);
+  }
+
+  async #body(order: Order): Promise<MatrixEvent> {
+    const position = Math.abs(order);
+    return (await this.#read([position])).get(position)!;
+  }
+
+  async #read(positions: readonly Position[]): Promise<Map<Position, MatrixEvent>> {
+    const sequences = [...new Set(positions.map(sequenceOf))];
+    const records = await Promise.all(sequences.map((sequence) => this.#record(sequence)));
+    const bySequence = new Map(sequences.map((sequence, i) => [sequence, records[i]]));
+    const events = new Map<Position, MatrixEvent>();
+    for (const position of positions) {
+      const entry = bySequence.get(sequenceOf(position))?.record.entries[indexOf(position)];
+      if (entry === undefined || entry[0] === RECEIPT) throw this.#missing(position);
+      events.set(position, entry[1]);
+    }
+    return events;
+  }
+
+  #record(sequence: number): Promise<RoomRecord | undefined> {
+    let reading = this.#reading.get(sequence);
+    if (reading === undefined) {
+      reading = readRecord(this.#nc, this.#partition, sequence).finally(() => this.#reading.delete(sequence));
+      this.#reading.set(sequence, reading);
+    }
+    return reading;
+  }
+
+  #missing(what: unknown): TidemarkError {
+    return new TidemarkError("LOG_BROKEN", `the log of partition ${this.#partition} has no event ${String(what)}`);
+  }
+}

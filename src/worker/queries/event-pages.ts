@@ -1,0 +1,105 @@
+/**
+ * Events of a room, a page at a time: its history by order (MSC4033), and its current state.
+ *
+ * Backfilled events have the smaller orders, so they lie before live ones, and a page is the same whoever asks. A page
+ * ends at its limit, at `ANSWER_BYTES_MAX`, or after `EVENTS_SCAN_MAX` events that were looked at; the number it
+ * returns besides is where to go on, and absent at the end.
+ */
+import type { Order, Position } from "../../../actors/entry.ts";
+import { ALL } from "../../../actors/room/event-orders.ts";
+import type { Room } from "../../../actors/room/room.ts";
+import { ANSWER_BYTES_MAX, BODIES_AT_ONCE, EVENTS_PAGE_DEFAULT, EVENTS_SCAN_MAX } from "../../limits.ts";
+import { type MatrixEvent, type OrderedEvent, relationOf } from "../../matrix/event.ts";
+import type { EventId } from "../../matrix/ids.ts";
+import type { Bodies } from "./bodies.ts";
+
+interface EventsQuery {
+  /** b: towards older events. */
+  readonly dir: "b" | "f";
+  /** The page begins beyond this order, exclusive; at the newest or the oldest event without it. */
+  readonly from?: Order | undefined;
+  /** It ends before this order, exclusive. */
+  readonly to?: Order | undefined;
+  readonly limit?: number | undefined;
+  readonly relates_to?: EventId | undefined;
+  readonly rel_type?: string | undefined;
+  readonly event_type?: string | undefined;
+}
+
+interface Page<T> {
+  readonly events: readonly T[];
+  /** The last event that was looked at, when there are more. A page may be shorter than its limit, even empty. */
+  readonly next?: number;
+}
+
+/** History. `next` is the `from` to go on with. */
+export function eventPage(bodies: Bodies, room: Room, query: EventsQuery): Promise<Page<OrderedEvent>> {
+  const limit = query.limit ?? EVENTS_PAGE_DEFAULT;
+  const { dir, from, to, relates_to: target } = query;
+  const [above, below] = dir === "f" ? [from, to] : [to, from];
+  const range = { dir, above: above ?? Number.NEGATIVE_INFINITY, below: below ?? Number.POSITIVE_INFINITY };
+  const scan = target === undefined ? limit : EVENTS_SCAN_MAX;
+  return pageOf(firstOf(room.orders.range(target ?? ALL, range), scan + 1), {
+    limit,
+    scan,
+    read: (orders) => bodies.ofOrders(room, orders),
+    wanted: (event) => relates(event, query),
+  });
+}
+
+function firstOf<T>(items: Iterable<T>, max: number): T[] {
+  const first: T[] = [];
+  for (const item of items) {
+    if (first.push(item) === max) break;
+  }
+  return first;
+}
+
+/** The current state events that changed after a position, the oldest change first. `next` is the `since` to go on with. */
+export function statePage(bodies: Bodies, room: Room, since: Position): Promise<Page<MatrixEvent>> {
+  const positions = Array.from(room.state, ([, position]) => position).filter((position) => position > since);
+  return pageOf(
+    positions.sort((a, b) => a - b),
+    {
+      limit: EVENTS_SCAN_MAX,
+      scan: EVENTS_SCAN_MAX,
+      read: (part) => bodies.state(room, part),
+      wanted: () => true,
+    },
+  );
+}
+
+interface Paging<T> {
+  readonly limit: number;
+  readonly scan: number;
+  readonly read: (places: readonly number[]) => Promise<T[]>;
+  readonly wanted: (event: T) => boolean;
+}
+
+async function pageOf<T>(places: readonly number[], { limit, scan, read, wanted }: Paging<T>): Promise<Page<T>> {
+  const events: T[] = [];
+  let bytes = 0;
+  let looked = 0;
+  while (looked < Math.min(scan, places.length)) {
+    const part = places.slice(looked, Math.min(looked + BODIES_AT_ONCE, scan));
+    for (const event of await read(part)) {
+      if (wanted(event)) {
+        bytes += Buffer.byteLength(JSON.stringify(event));
+        if (events.length === limit || (bytes > ANSWER_BYTES_MAX && events.length > 0)) {
+          return { events, next: places[looked - 1]! };
+        }
+        events.push(event);
+      }
+      looked++;
+    }
+  }
+  return looked === places.length ? { events } : { events, next: places[looked - 1]! };
+}
+
+function relates(event: MatrixEvent, query: EventsQuery): boolean {
+  if (query.relates_to === undefined) return true;
+  const relation = relationOf(event);
+  if (relation?.eventId !== query.relates_to) return false;
+  if (query.rel_type !== undefined && relation.relType !== query.rel_type) return false;
+  return query.event_type === undefined || event.type === query.event_type;
+}

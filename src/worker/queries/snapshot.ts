@@ -1,0 +1,72 @@
+/**
+ * What a room looks like now, or what changed in it since a position: the answer to `snapshot` (DESIGN 4.5).
+ *
+ * With `since`, only markers and live events beyond that position are told, so a reader that was away for any length of
+ * time gets exactly what it lacks; `limited` is true when live events beyond it are left out. With `markers_limit`, the markers come in the order of their positions, and
+ * `markers_more` is the `since` to go on with: a marker that moves in the meantime comes again, and none is missed.
+ */
+
+import type { Position } from "../../../actors/entry.ts";
+import { receiptEvent } from "../../../actors/partition/changes.ts";
+import type { Marker } from "../../../actors/room/markers.ts";
+import type { Room } from "../../../actors/room/room.ts";
+import { ANSWER_BYTES_MAX, TIMELINE_EVENTS_DEFAULT, TIMELINE_EVENTS_MAX } from "../../limits.ts";
+import type { OrderedEvent } from "../../matrix/event.ts";
+import type { UserId } from "../../matrix/ids.ts";
+import { FULLY_READ, READ, READ_PRIVATE } from "../../matrix/receipt.ts";
+import { fullyReadOf } from "../delta-messages.ts";
+import type { Bodies } from "./bodies.ts";
+
+interface SnapshotQuery {
+  readonly user_id?: UserId | undefined;
+  readonly timeline_limit?: number | undefined;
+  readonly since?: Position | undefined;
+  readonly markers_limit?: number | undefined;
+  /** false: without them. */
+  readonly members?: boolean | undefined;
+}
+
+/** The markers are those of this moment; the timeline's bodies come from the log. */
+export async function snapshot(bodies: Bodies, room: Room, query: SnapshotQuery): Promise<Record<string, unknown>> {
+  const { user_id: user, since = Number.NEGATIVE_INFINITY, members = true } = query;
+  const shown: Marker[] = [];
+  for (const marker of room.markers) if (marker.type === READ && marker.position > since) shown.push(marker);
+  const more = query.markers_limit === undefined ? undefined : cut(shown, query.markers_limit);
+  const own = user === undefined ? [] : room.markers.of(user).filter(({ position }) => position > since);
+  const fullyRead = own.find(({ type }) => type === FULLY_READ);
+  const answer = {
+    room_id: room.id,
+    position: room.position,
+    receipts: receiptEvent(shown).content,
+    ...(more !== undefined && { markers_more: more }),
+    ...(user !== undefined && { private: receiptEvent(own.filter(({ type }) => type === READ_PRIVATE)).content }),
+    ...(fullyRead !== undefined && { fully_read: fullyReadOf(fullyRead) }),
+    ...(members && { members: Object.fromEntries(room.members) }),
+  };
+  const limit = query.timeline_limit ?? TIMELINE_EVENTS_DEFAULT;
+  const newer = room.timeline.filter((position) => position > since);
+  const timeline = newest(await bodies.at(room, limit === 0 ? [] : newer.slice(-limit)));
+  // Whether live events beyond `since` are left out.
+  const limited = timeline.length < newer.length || newer.length === TIMELINE_EVENTS_MAX;
+  return { ...answer, timeline, ...(limited && { limited }) };
+}
+
+/** As many of the last events as an answer may have. */
+function newest(events: OrderedEvent[]): OrderedEvent[] {
+  let first = events.length;
+  for (let bytes = 0; first > 0; first--) {
+    bytes += Buffer.byteLength(JSON.stringify(events[first - 1]));
+    if (bytes > ANSWER_BYTES_MAX) break;
+  }
+  return events.slice(first);
+}
+
+/** Leaves the first `limit` markers by position, and those that share the last one's. Returns that position if it left any out. */
+function cut(markers: Marker[], limit: number): Position | undefined {
+  markers.sort((a, b) => a.position - b.position);
+  let end = Math.max(1, limit);
+  while (end < markers.length && markers[end]!.position === markers[end - 1]!.position) end++;
+  if (end >= markers.length) return undefined;
+  markers.length = end;
+  return markers[end - 1]!.position;
+}

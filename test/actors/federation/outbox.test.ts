@@ -1,0 +1,235 @@
+/** Which receipts go to which servers, and when (`actors/federation/outbox.ts`). */
+import fc from "fast-check";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { BACKFILLED, LIVE, STATE } from "../../../actors/entry.ts";
+import { FoldedOutbox } from "../../support/outbox.ts";
+import { event, receipt, untold } from "../../support/session-fold.ts";
+
+const MINUTE_MS = 60_000;
+const A = "@a:here.example";
+
+function member(user: string, membership = "join", id = `$${membership}${user}`) {
+  return event(id, { type: "m.room.member", state_key: user, sender: user, content: { membership } });
+}
+
+/** A room of this many servers, ours and `s1.example` … included, with `$1` of `@sender:here.example` in it. */
+function roomOf(servers: number, own?: readonly string[]): FoldedOutbox {
+  const folded = new FoldedOutbox(own);
+  folded.fold([STATE, member(A)]);
+  for (let i = 1; i < servers; i++) folded.fold([STATE, member(`@u:s${i}.example`)]);
+  folded.fold([LIVE, event("$1")]);
+  return folded;
+}
+
+const everywhere = (servers: number, ...lines: string[]) =>
+  Object.fromEntries(Array.from({ length: servers - 1 }, (_, i) => [`s${i + 1}.example`, lines]));
+
+const outbox = suite("the federation outbox");
+
+outbox("sends to every other server with a joined member, and to no other", () => {
+  const folded = roomOf(3);
+  folded.fold([STATE, member("@u:invited.example", "invite")]);
+  folded.fold([STATE, member("@u:left.example")]);
+  folded.fold(receipt("$1", { user: A }));
+  folded.fold([LIVE, member("@u:left.example", "leave")]);
+  folded.fold([LIVE, member("@u:s3.example")]);
+  folded.fold([LIVE, event("$2")]);
+  folded.fold(receipt("$2", { user: A }));
+  assert.equal(folded.take("urgent"), everywhere(4, `${A} - → $2`));
+  assert.equal(folded.take("waiting"), {});
+});
+
+outbox("has nothing to send from a room without members elsewhere, or whose members are not known", () => {
+  for (const folded of [roomOf(1), new FoldedOutbox()]) {
+    folded.fold([LIVE, event("$9")]);
+    folded.fold(receipt("$9", { user: A }));
+    assert.is(folded.outbox.oldest(), undefined);
+  }
+});
+
+outbox("takes nothing private, of other servers, not told, stale, or published already", () => {
+  const folded = roomOf(3);
+  folded.fold([LIVE, event("$2")]);
+  folded.fold(receipt("$2", { user: A }), true);
+  folded.fold(receipt("$1", { user: A }));
+  folded.fold(receipt("$1", { user: A, type: "m.read.private" }));
+  folded.fold(receipt("$1", { user: A, type: "m.fully_read" }));
+  folded.fold(receipt("$1", { user: "@u:s1.example", origin: "s1.example" }));
+  folded.fold(receipt("$1", { user: "@u:s1.example" }));
+  folded.fold(untold("$1", { user: "@b:here.example" }));
+  assert.is(folded.outbox.oldest(), undefined);
+});
+
+outbox("without names of our own takes the servers of local receipts' users for ours", () => {
+  const folded = roomOf(3, []);
+  folded.fold(receipt("$1", { user: A }));
+  assert.equal(folded.take("urgent"), everywhere(3, `${A} - → $1`));
+});
+
+outbox("holds a receipt until its event is known here", () => {
+  const folded = roomOf(3);
+  assert.is(folded.fold(receipt("$2", { user: A })).outcome, "held");
+  assert.is(folded.outbox.oldest(), undefined);
+  folded.fold([LIVE, event("$2")]);
+  assert.equal(folded.take("urgent"), everywhere(3, `${A} - → $2`));
+});
+
+outbox("lets nothing wait in a room of fewer than 10 servers when the event is younger than 60 s", () => {
+  const folded = roomOf(9);
+  folded.now += MINUTE_MS - 1;
+  folded.fold(receipt("$1", { user: A }));
+  assert.equal(folded.take("urgent"), everywhere(9, `${A} - → $1`));
+  assert.equal(folded.take("waiting"), {});
+});
+
+outbox("lets everything wait in a room of 10 servers", () => {
+  const folded = roomOf(10);
+  folded.fold(receipt("$1", { user: A }));
+  assert.equal(folded.take("urgent"), {});
+  assert.equal(folded.take("waiting"), everywhere(10, `${A} - → $1`));
+});
+
+outbox("lets a receipt on an event of 60 s or more wait, but not for the server of the event's sender", () => {
+  const folded = roomOf(4);
+  folded.fold([LIVE, event("$2", { sender: "@u:s2.example" })]);
+  folded.now += MINUTE_MS;
+  folded.fold(receipt("$1", { user: A }));
+  assert.equal(folded.take("urgent"), {}, "the event's sender is local");
+  folded.fold(receipt("$2", { user: A, thread: "main" }));
+  assert.equal(folded.take("urgent"), { "s2.example": [`${A} main → $2`] });
+  assert.equal(folded.take("waiting"), {
+    "s1.example": [`${A} - → $1`, `${A} main → $2`],
+    "s2.example": [`${A} - → $1`],
+    "s3.example": [`${A} - → $1`, `${A} main → $2`],
+  });
+});
+
+outbox("counts a backfilled event as old", () => {
+  const folded = roomOf(3);
+  folded.fold([BACKFILLED, event("$0")]);
+  folded.fold(receipt("$0", { user: A }));
+  assert.equal(folded.take("urgent"), {});
+  assert.equal(folded.take("waiting"), everywhere(3, `${A} - → $0`));
+});
+
+outbox("keeps the last of three receipts of one thread, and every thread's", () => {
+  const folded = roomOf(12);
+  const inThread = { "m.relates_to": { rel_type: "m.thread", event_id: "$1" } };
+  for (const id of ["$2", "$3", "$4"]) {
+    folded.fold([LIVE, event(id, { content: inThread })]);
+    folded.fold(receipt(id, { user: A, thread: "$1" }));
+  }
+  folded.fold(receipt("$1", { user: A, thread: "main" }));
+  folded.fold(receipt("$4", { user: A }));
+  const lines = folded.take("waiting")["s1.example"];
+  assert.equal(lines, [`${A} $1 → $4`, `${A} main → $1`, `${A} - → $4`]);
+});
+
+outbox("doesn't send what waits after a later receipt that didn't", () => {
+  const folded = roomOf(3);
+  folded.now += MINUTE_MS;
+  folded.fold(receipt("$1", { user: A }));
+  folded.fold([LIVE, event("$2")]);
+  folded.fold(receipt("$2", { user: A }));
+  assert.equal(folded.take("urgent"), everywhere(3, `${A} - → $2`));
+  assert.equal(folded.take("waiting"), {});
+});
+
+outbox("doesn't send what doesn't wait after a later receipt that did", () => {
+  const folded = roomOf(3);
+  folded.fold(receipt("$1", { user: A }));
+  folded.now += MINUTE_MS;
+  folded.fold([LIVE, event("$2", { sender: "@u:s2.example" })]);
+  folded.now += MINUTE_MS;
+  folded.fold(receipt("$2", { user: A }));
+  assert.equal(folded.take("waiting"), { "s1.example": [`${A} - → $2`] });
+  assert.equal(folded.take("urgent"), { "s2.example": [`${A} - → $2`] });
+});
+
+outbox("replaces what doesn't wait by a later receipt that waits for everybody", () => {
+  const folded = roomOf(3);
+  folded.fold([LIVE, event("$2")]);
+  folded.now += MINUTE_MS / 2;
+  folded.fold(receipt("$1", { user: A }));
+  folded.now += MINUTE_MS / 2;
+  folded.fold(receipt("$2", { user: A }));
+  assert.equal(folded.take("waiting"), everywhere(3, `${A} - → $2`));
+  assert.equal(folded.take("urgent"), {});
+});
+
+outbox("tells the oldest change that was not taken", () => {
+  const folded = roomOf(12);
+  folded.fold(receipt("$1", { user: A }));
+  const oldest = folded.outbox.oldest();
+  assert.is(oldest, folded.room.position);
+  folded.fold([LIVE, event("$2")]);
+  folded.fold(receipt("$2", { user: A }));
+  assert.is(folded.outbox.oldest(), oldest);
+  folded.take("waiting");
+  assert.is(folded.outbox.oldest(), undefined);
+});
+
+const step = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({ read: fc.nat(9), user: fc.nat(2), thread: fc.constantFrom(null, "main", "$1") }),
+  },
+  { weight: 1, arbitrary: fc.record({ pass: fc.constantFrom(100, 30_000, MINUTE_MS) }) },
+  { weight: 1, arbitrary: fc.record({ take: fc.constantFrom("urgent" as const, "waiting" as const) }) },
+  { weight: 1, arbitrary: fc.record({ write: fc.nat(3) }) },
+);
+
+outbox("in any order of arrival leaves every server with the room's own markers in the end", () => {
+  fc.assert(
+    fc.property(fc.constantFrom(3, 12), fc.array(step, { maxLength: 60 }), (servers, steps) => {
+      const folded = roomOf(servers);
+      let events = 1;
+      const known = new Map<string, Map<string, string>>();
+      const take = (lane: "urgent" | "waiting") => {
+        for (const [server, lines] of Object.entries(folded.take(lane))) {
+          const markers = known.get(server) ?? new Map<string, string>();
+          known.set(server, markers);
+          for (const line of lines) markers.set(line.slice(0, line.indexOf(" →")), line);
+        }
+      };
+      for (const one of steps) {
+        if ("pass" in one) folded.now += one.pass;
+        else if ("take" in one) take(one.take);
+        else if ("write" in one) {
+          const content = one.write === 0 ? { "m.relates_to": { rel_type: "m.thread", event_id: "$1" } } : {};
+          folded.fold([LIVE, event(`$${++events}`, { sender: `@u:s${one.write}.example`, content })]);
+        } else {
+          const { read, user, thread } = one;
+          folded.fold(receipt(`$${(read % events) + 1}`, { user: `@${user}:here.example`, thread }));
+        }
+      }
+      take("urgent");
+      take("waiting");
+      const markers = [...folded.room.markers].map(({ user, thread, event }) => `${user} ${thread ?? "-"} → ${event}`);
+      for (let i = 1; i < servers && markers.length > 0; i++) {
+        assert.equal([...(known.get(`s${i}.example`)?.values() ?? [])].sort(), markers.sort());
+      }
+    }),
+    {
+      numRuns: 500,
+      // I24: read $1 while it is young, $2 when it isn't, and take what waits first.
+      examples: [
+        [
+          3,
+          [
+            { write: 0 },
+            { pass: 30_000 },
+            { read: 0, user: 0, thread: null },
+            { pass: 30_000 },
+            { read: 1, user: 0, thread: null },
+            { take: "waiting" },
+            { take: "urgent" },
+          ],
+        ],
+      ],
+    },
+  );
+});
+
+outbox.run();

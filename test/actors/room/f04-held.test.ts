@@ -1,0 +1,81 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import type { UserId } from "../../../src/matrix/ids.ts";
+import { FULLY_READ, READ_PRIVATE } from "../../../src/matrix/receipt.ts";
+import { BOB, backfilled, CARA, given, live, receipt, Story, state } from "../../support/given.ts";
+
+const f4 = suite("F4: a receipt on an unknown event");
+
+/** Eight of Bob's, on $1 to $8. */
+const eight = Array.from({ length: 8 }, (_, i) => receipt(BOB, `$${i + 1}`));
+
+f4("is held, and moves no marker", () => {
+  const story = given(live("$a")).when(receipt(BOB, "$b")).then("held");
+  assert.is(story.room.held.size, 1);
+  assert.is(story.marker(BOB), undefined);
+});
+
+f4("is held on an event that only a state entry brought", () => {
+  given(state("$name", { type: "m.room.name", state_key: "" }))
+    .when(receipt(BOB, "$name"))
+    .then("held");
+});
+
+f4("is held each time it comes", () => {
+  const story = given(receipt(BOB, "$a")).when(receipt(BOB, "$a")).then("held");
+  assert.is(story.room.held.size, 2);
+});
+
+f4("drops the oldest of nine of one (user, type, thread)", () => {
+  const story = given(...eight)
+    .when(receipt(BOB, "$9"))
+    .then("held", "1 rejected: held_overflow")
+    .when(receipt(BOB, "$10"))
+    .then("held", "2 rejected: held_overflow");
+  assert.is(story.room.held.size, 8);
+  story.when(live("$1")).then("ordered").when(live("$9")).then("ordered", "9 released");
+});
+
+f4("drops none of another user, type or thread", () => {
+  const story = given(...eight, receipt(CARA, "$1"))
+    .when(receipt(CARA, "$9"))
+    .then("held")
+    .when(receipt(BOB, "$9", { thread: "main" }))
+    .then("held")
+    .when(receipt(BOB, "$9", { thread: "$root" }))
+    .then("held")
+    .when(receipt(BOB, "$9", { type: READ_PRIVATE }))
+    .then("held")
+    .when(receipt(BOB, "$9", { type: FULLY_READ }))
+    .then("held");
+  assert.is(story.room.held.size, 14);
+});
+
+f4("counts only what is still held", () => {
+  given(...eight, backfilled("$1"))
+    .when(receipt(BOB, "$9"))
+    .then("held");
+});
+
+f4("drops the oldest of a room that holds 10 000", () => {
+  const story = new Story();
+  const filler = (i: number) => receipt(`@u${i % 5_000}:one.example` as UserId, `$${i}`);
+  for (let i = 0; i < 10_000; i++) story.fold(filler(i));
+  assert.is(story.room.held.size, 10_000);
+  story
+    .when(receipt(BOB, "$x"))
+    .then("held", "1 rejected: held_overflow")
+    .when(receipt(BOB, "$y"))
+    .then("held", "2 rejected: held_overflow");
+  assert.is(story.room.held.size, 10_000);
+  story.when(live("$0")).then("ordered").when(live("$2")).then("ordered", "3 released");
+});
+
+f4("pushes out the user's own before another's, in a full room too", () => {
+  const story = new Story().and(receipt(CARA, "$c"), ...eight);
+  for (let i = 0; i < 10_000 - 9; i++) story.fold(receipt(`@u${i}:one.example` as UserId, "$z"));
+  assert.is(story.room.held.size, 10_000);
+  story.when(receipt(BOB, "$9")).then("held", "2 rejected: held_overflow");
+});
+
+f4.run();

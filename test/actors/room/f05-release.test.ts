@@ -1,0 +1,97 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import {
+  ALICE,
+  acl,
+  at,
+  BOB,
+  backfilled,
+  CARA,
+  given,
+  inThread,
+  live,
+  member,
+  receipt,
+  state,
+  TWO,
+} from "../../support/given.ts";
+
+const f5 = suite("F5: a held receipt");
+
+f5("is released when its event comes live", () => {
+  const story = given(receipt(BOB, "$a", { ts: 5 }))
+    .when(live("$a"))
+    .then("ordered", "1 released");
+  assert.equal(story.marker(BOB), {
+    user: BOB,
+    type: "m.read",
+    thread: null,
+    event: "$a",
+    order: at(2),
+    ts: 5,
+    position: at(2),
+  });
+  assert.is(story.room.held.size, 0);
+});
+
+f5("is released when its event is backfilled", () => {
+  const story = given(receipt(BOB, "$a")).when(backfilled("$a")).then("ordered", "1 released");
+  assert.is(story.marker(BOB)?.order, -at(2));
+});
+
+f5("waits on when another event comes", () => {
+  given(receipt(BOB, "$a")).when(live("$b")).then("ordered").when(live("$a")).then("ordered", "1 released");
+});
+
+f5("is released once", () => {
+  given(receipt(BOB, "$a"), live("$a")).when(live("$a")).then("duplicate");
+});
+
+f5("is judged in log order with the others of its event", () => {
+  given(receipt(BOB, "$a"), receipt(CARA, "$a"), receipt(BOB, "$a"), receipt(BOB, "$a", { thread: "main" }))
+    .when(live("$a"))
+    .then("ordered", "1 released", "2 released", "3 stale", "4 released");
+});
+
+f5("is stale when the marker went past its event meanwhile", () => {
+  given(live("$b"), receipt(BOB, "$a"), receipt(BOB, "$b")).when(backfilled("$a")).then("ordered", "2 stale");
+});
+
+f5("moves the marker on, when its event comes live after the marker's", () => {
+  const story = given(live("$b"), receipt(BOB, "$a"), receipt(BOB, "$b"));
+  story.when(live("$a")).then("ordered", "2 released");
+  assert.is(story.marker(BOB)?.event, "$a");
+});
+
+f5("is rejected when its event turns out to be in another thread", () => {
+  given(receipt(BOB, "$a", { thread: "main" }), receipt(BOB, "$a", { thread: "$root" }))
+    .when(live("$a", inThread("$root")))
+    .then("ordered", "1 rejected: wrong_thread", "2 released");
+});
+
+f5("is judged by the access list of the moment", () => {
+  given(receipt(CARA, "$a", { origin: TWO }), live("$acl", acl({ allow: ["one.example"] })))
+    .when(live("$a"))
+    .then("ordered", "1 rejected: acl_denied");
+});
+
+f5("is judged by the membership of the moment", () => {
+  const held = receipt(CARA, "$a", { origin: TWO });
+  given(held, state("$left", member(CARA, "leave")))
+    .when(live("$a"))
+    .then("ordered", "1 rejected: not_joined");
+  given(state("$left", member(ALICE, "join")), held, live("$join", member(CARA, "join")))
+    .when(live("$a"))
+    .then("ordered", "2 released");
+});
+
+f5("on a user's own join is judged as if it had come just after it", () => {
+  given(state("$alice", member(ALICE, "join")), receipt(CARA, "$join", { origin: TWO }))
+    .when(live("$join", member(CARA, "join")))
+    .then("ordered", "2 released");
+  given(receipt(CARA, "$leave", { origin: TWO }))
+    .when(live("$leave", member(CARA, "leave")))
+    .then("ordered", "1 rejected: not_joined");
+});
+
+f5.run();

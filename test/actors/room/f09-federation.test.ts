@@ -1,0 +1,94 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import type { UserId } from "../../../src/matrix/ids.ts";
+import { ALICE, acl, BOB, CARA, given, inThread, live, member, receipt, state, TWO } from "../../support/given.ts";
+
+const f9 = suite("F9: a receipt with an origin");
+
+const fromTwo = receipt(CARA, "$a", { origin: TWO });
+
+f9("advances a marker where there is no access list and membership is not known", () => {
+  given(live("$a")).when(fromTwo).then("advanced");
+});
+
+f9("is rejected when the room's access list denies its server", () => {
+  const story = given(live("$a"), live("$acl", acl({ allow: ["*"], deny: ["two.example"] })))
+    .when(fromTwo)
+    .then("rejected: acl_denied");
+  assert.is(story.marker(CARA), undefined);
+});
+
+f9("is rejected when the access list allows its server nowhere", () => {
+  given(live("$a"), live("$acl", acl({ deny: [] })))
+    .when(fromTwo)
+    .then("rejected: acl_denied");
+});
+
+f9("advances a marker when the access list allows its server", () => {
+  given(live("$a"), live("$acl", acl({ allow: ["*.example"] })))
+    .when(fromTwo)
+    .then("advanced");
+});
+
+f9("is rejected, not held, when its event is unknown and its server denied", () => {
+  const story = given(live("$acl", acl({ allow: [] })))
+    .when(fromTwo)
+    .then("rejected: acl_denied");
+  assert.is(story.room.held.size, 0);
+});
+
+f9("is held when its event is unknown and its user not joined: the join may be on its way too", () => {
+  given(state("$alice", member(ALICE, "join")))
+    .when(fromTwo)
+    .then("held");
+});
+
+f9("is rejected when membership is known and its user never joined", () => {
+  given(live("$a"), state("$alice", member(ALICE, "join")))
+    .when(fromTwo)
+    .then("rejected: not_joined");
+});
+
+for (const membership of ["leave", "ban", "invite", "knock"]) {
+  f9(`is rejected when its user's membership is ${membership}`, () => {
+    given(live("$a"), live("$join", member(CARA, "join")), live("$then", member(CARA, membership)))
+      .when(fromTwo)
+      .then("rejected: not_joined");
+  });
+}
+
+f9("advances a marker when its user is joined", () => {
+  given(live("$a"), live("$join", member(CARA, "join")))
+    .when(fromTwo)
+    .then("advanced");
+});
+
+f9("is rejected before its thread is looked at", () => {
+  given(live("$a", inThread("$root")), live("$leave", member(CARA, "leave")))
+    .when(receipt(CARA, "$a", { origin: TWO, thread: "main" }))
+    .then("rejected: not_joined");
+});
+
+f9("is judged by the origin, whatever the port", () => {
+  const dan = "@dan:two.example:8448" as UserId;
+  given(live("$a"), live("$acl", acl({ allow: ["*"], deny: ["two.example"] })))
+    .when(receipt(dan, "$a", { origin: "two.example:8448" }))
+    .then("rejected: acl_denied");
+});
+
+const local = suite("F9: a local receipt");
+
+local("is not checked against the access list", () => {
+  given(live("$a"), live("$acl", acl({ allow: [] })))
+    .when(receipt(BOB, "$a"))
+    .then("advanced");
+});
+
+local("is not checked against the membership", () => {
+  given(live("$a"), live("$ban", member(BOB, "ban")))
+    .when(receipt(BOB, "$a"))
+    .then("advanced");
+});
+
+f9.run();
+local.run();

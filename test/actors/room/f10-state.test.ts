@@ -1,0 +1,102 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { ALICE, acl, BOB, backfilled, CARA, given, live, member, receipt, state, TWO } from "../../support/given.ts";
+
+const fromTwo = receipt(CARA, "$a", { origin: TWO });
+const memberOf = (story: ReturnType<typeof given>) => Object.fromEntries(story.room.members);
+
+const f10 = suite("F10: membership and server ACL");
+
+f10("follow live state events in log order", () => {
+  const story = given(live("$1", member(BOB, "join")), live("$2", member(BOB, "leave")));
+  assert.equal(memberOf(story), { [BOB]: "leave" });
+  story.and(
+    live("$a"),
+    live("$3", acl({ allow: [] })),
+    live("$4", acl({ allow: ["*"] })),
+    live("$5", member(CARA, "join")),
+  );
+  story.when(fromTwo).then("advanced");
+});
+
+f10("follow state entries in log order, among live events", () => {
+  const story = given(live("$1", member(BOB, "join")), state("$2", member(BOB, "ban")), live("$a"));
+  assert.equal(memberOf(story), { [BOB]: "ban" });
+  story.and(state("$3", member(CARA, "join")), live("$4", acl({ allow: ["*"] })), state("$5", acl({ allow: [] })));
+  story.when(fromTwo).then("rejected: acl_denied");
+});
+
+f10("are left alone by backfilled events", () => {
+  const story = given(
+    live("$a"),
+    live("$1", member(CARA, "join")),
+    backfilled("$2", member(CARA, "leave")),
+    backfilled("$3", acl({ allow: [] })),
+  );
+  assert.equal(memberOf(story), { [CARA]: "join" });
+  story.when(fromTwo).then("advanced");
+});
+
+f10("are not known from backfilled events alone", () => {
+  given(live("$a"), backfilled("$1", member(ALICE, "join")))
+    .when(fromTwo)
+    .then("advanced");
+});
+
+f10("do not follow events that are no state events", () => {
+  const { state_key: _, ...message } = member(CARA, "leave");
+  const story = given(live("$a"), live("$1", message), live("$2", { ...acl({ allow: [] }), state_key: "other" }));
+  assert.equal(memberOf(story), {});
+  story.when(fromTwo).then("advanced");
+});
+
+f10("do not follow membership that is malformed", () => {
+  const odd = { ...member(CARA, "leave"), content: { membership: 7 } };
+  const noUser = { ...member(CARA, "leave"), state_key: "cara" };
+  assert.equal(memberOf(given(live("$1", odd), live("$2", noUser))), {});
+});
+
+f10("take a malformed access list for an empty one, which denies", () => {
+  given(live("$a"), live("$1", acl({ allow: "*" })))
+    .when(fromTwo)
+    .then("rejected: acl_denied");
+});
+
+f10("are as of the entry: a receipt before a change was judged by what was then", () => {
+  const story = given(live("$a"), fromTwo, live("$1", acl({ allow: [] })), live("$2", member(CARA, "ban")));
+  assert.is(story.marker(CARA)?.event, "$a");
+});
+
+const entry = suite("F10: a state entry");
+
+entry("is noted, with no order, and its event is not known", () => {
+  const story = given()
+    .when(state("$1", member(BOB, "join")))
+    .then("noted");
+  assert.is(story.order("$1"), undefined);
+  assert.is(story.isRead(ALICE, "$1"), null);
+  assert.equal(story.room.timeline, []);
+});
+
+entry("releases nothing", () => {
+  given(receipt(BOB, "$1"))
+    .when(state("$1", member(BOB, "join")))
+    .then("noted")
+    .when(live("$1"))
+    .then("ordered", "1 released");
+});
+
+entry("is noted again each time, and of whatever type", () => {
+  const topic = state("$1", { type: "m.room.topic", state_key: "", content: { topic: "" } });
+  given().when(topic).then("noted").when(topic).then("noted");
+});
+
+entry("of a known event is noted, and changes no order", () => {
+  const story = given(live("$1", member(BOB, "join")));
+  const order = story.order("$1");
+  story.when(state("$1", member(BOB, "join"))).then("noted");
+  assert.is(story.order("$1"), order);
+});
+
+f10.run();
+entry.run();

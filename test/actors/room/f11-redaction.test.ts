@@ -1,0 +1,87 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import type { EventId } from "../../../src/matrix/ids.ts";
+import { ALICE, at, BOB, backfilled, given, inThread, live, receipt } from "../../support/given.ts";
+
+const f11 = suite("F11: a redaction");
+
+const redaction = (id: string, redacts: string) => live(id, { type: "m.room.redaction", redacts, content: {} });
+
+f11("keeps the target's order, thread and markers", () => {
+  const story = given(live("$root"), live("$a", inThread("$root")), receipt(BOB, "$a", { thread: "$root" }));
+  const marker = { ...story.marker(BOB, { thread: "$root" }) };
+  story.when(redaction("$x", "$a")).then("ordered");
+  assert.is(story.order("$a"), at(2));
+  assert.is(story.thread("$a"), "$root");
+  assert.equal(story.marker(BOB, { thread: "$root" }), marker);
+});
+
+f11("leaves its target there to be read up to", () => {
+  const story = given(live("$a"), redaction("$x", "$a")).when(receipt(BOB, "$a")).then("advanced");
+  assert.is(story.isRead(BOB, "$a"), true);
+});
+
+f11("takes its target from the unread counts, by redacts or content.redacts", () => {
+  const story = given(live("$a"), live("$b"), live("$c"));
+  assert.is(story.unread(BOB).main, 3);
+  assert.is(story.and(redaction("$x", "$b")).unread(BOB).main, 2);
+  assert.is(story.and(live("$y", { type: "m.room.redaction", content: { redacts: "$c" } })).unread(BOB).main, 1);
+});
+
+f11("leaves it unread for F12, which speaks of every event", () => {
+  assert.is(given(live("$a"), redaction("$x", "$a")).isRead(BOB, "$a"), false);
+});
+
+f11("of an event in a thread takes it from that thread's count", () => {
+  const story = given(
+    live("$root"),
+    live("$a", inThread("$root")),
+    live("$b", inThread("$root")),
+    redaction("$x", "$a"),
+  );
+  assert.equal(story.unread(BOB), { unthreaded: 2, main: 1, threads: { $root: 1 } });
+});
+
+f11("that was backfilled works like a live one", () => {
+  const story = given(live("$a")).and(backfilled("$x", { type: "m.room.redaction", redacts: "$a", content: {} }));
+  assert.is(story.unread(BOB).unthreaded, 0);
+});
+
+f11("twice is as once, and the first is named", () => {
+  const story = given(live("$a"), redaction("$x", "$a"), redaction("$y", "$a"));
+  assert.is(story.unread(BOB).unthreaded, 0);
+  assert.is(story.room.events.get("$a" as EventId)?.redaction, "$x");
+});
+
+f11("of an event that is not known does nothing to others", () => {
+  const story = given(live("$a")).when(redaction("$x", "$unknown")).then("ordered");
+  assert.is(story.unread(BOB).unthreaded, 1);
+});
+
+f11("that comes before its target takes it from the counts all the same, and is named", () => {
+  const story = given(redaction("$x", "$a"), live("$a"), live("$b"));
+  assert.is(story.unread(BOB).unthreaded, 1);
+  assert.is(story.room.events.get("$a" as EventId)?.redaction, "$x");
+  assert.is(story.order("$a"), at(2));
+});
+
+f11("that comes before its target, twice: the first is named", () => {
+  const story = given(redaction("$x", "$a"), redaction("$y", "$a"), live("$a"));
+  assert.is(story.room.events.get("$a" as EventId)?.redaction, "$x");
+});
+
+f11("leaves its target's place in the timeline, and names itself for who serves it", () => {
+  const story = given(live("$a"), live("$b"), redaction("$x", "$a"));
+  assert.equal(story.room.timeline, [at(1), at(2), at(3)]);
+  assert.is(story.room.events.get("$a" as EventId)?.redaction, "$x");
+  assert.is(story.room.events.get("$b" as EventId)?.redaction, undefined);
+});
+
+f11("is one by its type alone: another event that names redacts takes nothing", () => {
+  const story = given(live("$a"), live("$x", { sender: BOB, redacts: "$a" }));
+  assert.is(story.unread(BOB).unthreaded, 1);
+  assert.is(story.room.events.get("$a" as EventId)?.redaction, undefined);
+  assert.is(story.unread(ALICE).unthreaded, 1);
+});
+
+f11.run();

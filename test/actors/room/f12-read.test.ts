@@ -1,0 +1,78 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { FULLY_READ, READ, READ_PRIVATE } from "../../../src/matrix/receipt.ts";
+import { ALICE, BOB, backfilled, CARA, given, inThread, live, receipt } from "../../support/given.ts";
+
+const f12 = suite("F12: an event");
+
+/** Two events of main, two of a thread, in turns. */
+const room = () => given(live("$m1"), live("$t1", inThread("$m1")), live("$m2"), live("$t2", inThread("$m1")));
+
+/** Which of them Bob has read. */
+const readIn = (story: ReturnType<typeof given>) => ["$m1", "$t1", "$m2", "$t2"].filter((id) => story.isRead(BOB, id));
+
+f12("that is not known is neither read nor unread", () => {
+  assert.is(given().isRead(BOB, "$a"), null);
+});
+
+f12("is unread without a marker", () => {
+  assert.equal(readIn(room()), []);
+});
+
+f12("with a negative order is always read", () => {
+  assert.is(given(backfilled("$a")).isRead(BOB, "$a"), true);
+});
+
+f12("is read by who sent it, and by nobody else for that", () => {
+  const story = given(live("$a", { sender: BOB }));
+  assert.is(story.isRead(BOB, "$a"), true);
+  assert.is(story.isRead(ALICE, "$a"), false);
+});
+
+f12("that a user sent marks nothing before it as read", () => {
+  assert.is(given(live("$a"), live("$b", { sender: BOB })).isRead(BOB, "$a"), false);
+});
+
+for (const type of [READ, READ_PRIVATE] as const) {
+  f12(`is read up to and including an unthreaded ${type} marker, in every thread`, () => {
+    assert.equal(readIn(room().and(receipt(BOB, "$m2", { type }))), ["$m1", "$t1", "$m2"]);
+    assert.equal(readIn(room().and(receipt(BOB, "$t1", { type }))), ["$m1", "$t1"]);
+  });
+
+  f12(`is read up to and including the ${type} marker of main, in main alone`, () => {
+    assert.equal(readIn(room().and(receipt(BOB, "$m2", { type, thread: "main" }))), ["$m1", "$m2"]);
+  });
+
+  f12(`is read up to and including the ${type} marker of its thread, there alone`, () => {
+    assert.equal(readIn(room().and(receipt(BOB, "$t1", { type, thread: "$m1" }))), ["$t1"]);
+    assert.equal(readIn(room().and(receipt(BOB, "$t2", { type, thread: "$m1" }))), ["$t1", "$t2"]);
+  });
+}
+
+f12("is not read for a fully_read marker", () => {
+  assert.equal(readIn(room().and(receipt(BOB, "$t2", { type: FULLY_READ }))), []);
+});
+
+f12("is read by whichever marker reaches it: the larger of two counts", () => {
+  const story = room().and(receipt(BOB, "$t1"), receipt(BOB, "$m2", { type: READ_PRIVATE, thread: "main" }));
+  assert.equal(readIn(story), ["$m1", "$t1", "$m2"]);
+});
+
+f12("is read at the same order by either kind of marker", () => {
+  assert.is(given(live("$a"), receipt(BOB, "$a")).isRead(BOB, "$a"), true);
+  assert.is(given(live("$a"), receipt(BOB, "$a", { thread: "main" })).isRead(BOB, "$a"), true);
+});
+
+f12("after a marker on a backfilled event is unread", () => {
+  assert.is(given(live("$a"), backfilled("$b"), receipt(BOB, "$b")).isRead(BOB, "$a"), false);
+});
+
+f12("is not read for another user's marker", () => {
+  assert.equal(readIn(room().and(receipt(CARA, "$t2"))), []);
+});
+
+f12("is not read for a receipt that is held", () => {
+  assert.equal(readIn(room().and(receipt(BOB, "$unknown"))), []);
+});
+
+f12.run();

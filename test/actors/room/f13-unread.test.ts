@@ -1,0 +1,83 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { READ_PRIVATE } from "../../../src/matrix/receipt.ts";
+import { ALICE, BOB, backfilled, given, inThread, live, member, receipt, relates, Story } from "../../support/given.ts";
+
+const f13 = suite("F13: unread counts");
+
+f13("are 0 in a room without events", () => {
+  assert.equal(given().unread(BOB), { unthreaded: 0, main: 0, threads: {} });
+});
+
+f13("tell the whole room, main, and each thread with something unread", () => {
+  const story = given(
+    live("$a"),
+    live("$b"),
+    live("$t1", inThread("$a")),
+    live("$t2", inThread("$b")),
+    live("$t3", inThread("$b")),
+  );
+  assert.equal(story.unread(BOB), { unthreaded: 5, main: 2, threads: { $a: 1, $b: 2 } });
+  story.and(receipt(BOB, "$t1", { thread: "$a" }));
+  assert.equal(story.unread(BOB), { unthreaded: 4, main: 2, threads: { $b: 2 } });
+  story.and(receipt(BOB, "$t2"));
+  assert.equal(story.unread(BOB), { unthreaded: 1, main: 0, threads: { $b: 1 } });
+});
+
+f13("count nothing that the user sent", () => {
+  const story = given(live("$a"), live("$b", { sender: BOB }));
+  assert.is(story.unread(BOB).unthreaded, 1);
+  assert.is(story.unread(ALICE).unthreaded, 1);
+});
+
+for (const [name, fields] of Object.entries({
+  "a state event": member(ALICE, "join"),
+  "a state event with an empty key": { type: "m.room.name", state_key: "", content: {} },
+  "an edit": { content: relates("m.replace", "$0") },
+  "a reaction": { type: "m.reaction", content: relates("m.annotation", "$0") },
+  "a reaction without a relation": { type: "m.reaction", content: {} },
+  "an annotation of another type": { type: "org.example.vote", content: relates("m.annotation", "$0") },
+  "a redaction": { type: "m.room.redaction", redacts: "$0", content: {} },
+})) {
+  f13(`leave ${name} out`, () => {
+    assert.is(given(live("$a", fields)).unread(BOB).unthreaded, 0);
+  });
+}
+
+for (const [name, fields] of Object.entries({
+  "an encrypted event": { type: "m.room.encrypted", content: {} },
+  "an event of a type that nobody knows": { type: "org.example.poll", content: {} },
+  "a reply": { content: { "m.relates_to": { "m.in_reply_to": { event_id: "$0" } } } },
+  "a reference": { content: relates("m.reference", "$0") },
+  "a malformed relation": { content: { "m.relates_to": { rel_type: "m.replace" } } },
+})) {
+  f13(`take in ${name}`, () => {
+    assert.is(given(live("$a", fields)).unread(BOB).unthreaded, 1);
+  });
+}
+
+f13("leave out backfilled events", () => {
+  assert.is(given(backfilled("$a"), live("$b")).unread(BOB).unthreaded, 1);
+});
+
+f13("go by m.read and m.read.private markers", () => {
+  assert.is(given(live("$a"), live("$b"), receipt(BOB, "$a", { type: READ_PRIVATE })).unread(BOB).unthreaded, 1);
+});
+
+f13("of a marker on the user's own last message are 0", () => {
+  assert.is(given(live("$a"), live("$b", { sender: BOB }), receipt(BOB, "$b")).unread(BOB).unthreaded, 0);
+});
+
+f13("stop at 1000, in each thread and in all", () => {
+  const story = new Story();
+  for (let i = 0; i < 999; i++) story.fold(live(`$m${i}`));
+  assert.equal(story.unread(BOB), { unthreaded: 999, main: 999, threads: {} });
+  story.and(live("$t", inThread("$m0")));
+  assert.equal(story.unread(BOB), { unthreaded: 1_000, main: 999, threads: { $m0: 1 } });
+  for (let i = 0; i < 5; i++) story.fold(live(`$n${i}`));
+  assert.equal(story.unread(BOB), { unthreaded: 1_000, main: 1_000, threads: { $m0: 1 } });
+  for (let i = 0; i < 1_005; i++) story.fold(live(`$o${i}`, inThread("$m1")));
+  assert.equal(story.unread(BOB), { unthreaded: 1_000, main: 1_000, threads: { $m0: 1, $m1: 1_000 } });
+});
+
+f13.run();

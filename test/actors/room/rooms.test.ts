@@ -1,0 +1,137 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import type { LogRecord } from "../../../actors/entry.ts";
+import { Room, type RoomStore } from "../../../actors/room/room.ts";
+import { Rooms } from "../../../actors/room/rooms.ts";
+import type { RoomId } from "../../../src/matrix/ids.ts";
+import { live } from "../../support/given.ts";
+
+const [A, B, C] = ["!a:one.example", "!b:one.example", "!c:one.example"] as RoomId[] as [RoomId, RoomId, RoomId];
+
+/** A store that has every room which was taken, and counts what it loads. */
+function rooms({ max = 2, idleMs = 1_000 } = {}) {
+  const stored = new Map<RoomId, Room>();
+  const loaded: RoomId[] = [];
+  const failures: unknown[] = [];
+  const clock = { now: 0 };
+  let sequence = 0;
+  const store: RoomStore = {
+    has: (id) => stored.has(id),
+    load: (id) => {
+      loaded.push(id);
+      return stored.get(id) ?? new Room(id);
+    },
+  };
+  const actors = new Rooms({
+    store,
+    folded: (room) => {
+      if (room.id === C && room.position >= 5 * 1024) throw new Error("an invariant is broken");
+    },
+    failed: (error) => failures.push(error),
+    max,
+    idleMs,
+    now: () => clock.now,
+  });
+  const record = (): LogRecord => ({ sequence: ++sequence, at: 0, entries: [live(`$${sequence}`)] });
+  return {
+    actors,
+    loaded,
+    failures,
+    clock,
+    deliver: (...ids: RoomId[]) => actors.deliver(ids.map((room) => ({ room, record: record() }))),
+    checkpoint: () => {
+      for (const room of actors.takeChanged()) stored.set(room.id, room);
+    },
+  };
+}
+
+const activation = suite("the rooms of a partition");
+
+activation("get their records in log order, one input a fetch", () => {
+  const { actors, deliver } = rooms();
+  deliver(A, B, A);
+  assert.is(actors.get(A).position, 3 * 1024);
+  assert.equal(actors.get(A).timeline, [1024, 3 * 1024]);
+  assert.equal(actors.get(B).timeline, [2 * 1024]);
+});
+
+activation("are not activated by a question about a room that nobody has heard of", () => {
+  const { actors, loaded } = rooms();
+  assert.is(actors.get(A).position, 0);
+  assert.is(actors.active, 0);
+  assert.equal(loaded, []);
+});
+
+activation("stay while no checkpoint has their changes, however many they are", () => {
+  const { actors, deliver } = rooms({ max: 1 });
+  deliver(A, B, C);
+  actors.passivate();
+  assert.is(actors.active, 3);
+});
+
+activation("beyond the limit are passivated, the least recently used first", () => {
+  const { actors, deliver, checkpoint, loaded } = rooms({ max: 2 });
+  deliver(A, B, C);
+  checkpoint();
+  actors.get(A);
+  actors.passivate();
+  assert.is(actors.active, 2);
+  assert.equal(loaded, [A, B, C]);
+  actors.get(A);
+  actors.get(C);
+  assert.equal(loaded, [A, B, C]);
+  actors.get(B);
+  assert.equal(loaded, [A, B, C, B]);
+});
+
+activation("are passivated when they were not used for a while", () => {
+  const { actors, deliver, checkpoint, clock } = rooms({ max: 9, idleMs: 100 });
+  deliver(A, B);
+  checkpoint();
+  clock.now = 60;
+  actors.get(B);
+  clock.now = 100;
+  actors.passivate();
+  assert.is(actors.active, 1);
+  clock.now = 161;
+  actors.passivate();
+  assert.is(actors.active, 0);
+});
+
+activation("are activated again by their next record, as they were", () => {
+  const { actors, deliver, checkpoint, clock } = rooms({ max: 9, idleMs: 1 });
+  deliver(A);
+  checkpoint();
+  clock.now = 10;
+  actors.passivate();
+  assert.is(actors.active, 0);
+  deliver(A);
+  assert.equal(actors.get(A).timeline, [1024, 2 * 1024]);
+});
+
+activation("are given once to a checkpoint, and again only when they change again", () => {
+  const { actors, deliver } = rooms();
+  deliver(A, B);
+  assert.equal(
+    actors.takeChanged().map(({ id }) => id),
+    [A, B],
+  );
+  deliver(B);
+  assert.equal(
+    actors.takeChanged().map(({ id }) => id),
+    [B],
+  );
+});
+
+activation("that meet a broken invariant fail, say so once, and fold nothing more", () => {
+  const { actors, deliver, failures } = rooms();
+  deliver(C, C, C, C);
+  assert.equal(failures, []);
+  deliver(C);
+  deliver(C);
+  assert.is(failures.length, 1);
+  assert.match(String(failures[0]), /an invariant is broken/);
+  assert.is(actors.get(C).position, 5 * 1024);
+});
+
+activation.run();

@@ -1,0 +1,131 @@
+import * as fc from "fast-check";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import type { Entry } from "../../../actors/entry.ts";
+import { encode } from "../../../src/bus/contract/codec.ts";
+import { decodeRecord, encodeRecord } from "../../../src/bus/contract/record.ts";
+import { TidemarkError } from "../../../src/errors.ts";
+import { history } from "../../support/arbitraries.ts";
+import { BOB, backfilled, describe, event, live, receipt, Story, state, TWO } from "../../support/given.ts";
+import { check } from "../../support/property.ts";
+
+const record = suite("a record of the log");
+
+const ENTRIES: readonly Entry[] = [
+  live("$a", { unsigned: { age: 1 } }),
+  backfilled("$b"),
+  state("$c", { type: "m.room.name", state_key: "", content: { name: "é" } }),
+  receipt(BOB, "$a", { thread: "main", origin: TWO }),
+  receipt(BOB, "$a"),
+];
+
+record("reads as it was written", () => {
+  assert.equal(decodeRecord(7, encodeRecord(1_700_000_000_000, ENTRIES)), {
+    sequence: 7,
+    at: 1_700_000_000_000,
+    entries: ENTRIES,
+  });
+});
+
+record("reads as it was written, whatever its entries", () => {
+  check(
+    fc.property(fc.nat(2 ** 31), history, (at, positioned) => {
+      const entries = positioned.map(({ entry }) => entry);
+      assert.equal(decodeRecord(1, encodeRecord(at, entries)), { sequence: 1, at, entries });
+    }),
+  );
+});
+
+/** The message of the `RECORD_UNREADABLE` that these bytes must bring. */
+function unreadable(bytes: Uint8Array): string {
+  try {
+    decodeRecord(7, bytes);
+  } catch (error) {
+    assert.instance(error, TidemarkError);
+    assert.is((error as TidemarkError).code, "RECORD_UNREADABLE");
+    assert.not((error as TidemarkError).shouldRetry());
+    return (error as TidemarkError).message;
+  }
+  throw new Error("it was read");
+}
+
+const EVENT = event("$a");
+
+for (const [why, value] of [
+  ["its version is 2, this Tidemark reads 1", [2, 5, [[0, EVENT]]]],
+  ["its version is undefined", []],
+  ["its version is 1, this", ["1", 5, [[0, EVENT]]]],
+  ["it is not an array", { v: 1 }],
+  ["it is not an array", null],
+  ["its clock or entries are missing", [1]],
+  ["its clock or entries are missing", [1, "now", [[0, EVENT]]]],
+  ["its clock or entries are missing", [1, 5, { 0: [0, EVENT] }]],
+  ["it has 0 entries", [1, 5, []]],
+  ["it has 1025 entries", [1, 5, Array.from({ length: 1_025 }, () => [0, EVENT])]],
+  [
+    "an entry of an unknown kind",
+    [
+      1,
+      5,
+      [
+        [0, EVENT],
+        [4, EVENT],
+      ],
+    ],
+  ],
+  ["an entry of an unknown kind", [1, 5, [["0", EVENT]]]],
+  ["an entry of an unknown kind", [1, 5, [[0]]]],
+  ["an entry of an unknown kind", [1, 5, [[0, null]]]],
+  ["an entry of an unknown kind", [1, 5, [EVENT]]],
+  ["an entry of an unknown kind", [1, 5, [[2, BOB, "m.read", "$a", null, 5]]]],
+  ["an entry of an unknown kind", [1, 5, [[2, BOB, "m.read", "$a", null, 5, null, null]]]],
+] as const) {
+  record(`is never skipped: ${JSON.stringify(value).slice(0, 60)}`, () => {
+    assert.match(unreadable(encode(value)), why);
+  });
+}
+
+record("is never skipped when it is no MessagePack, and says which one it is and what to do", () => {
+  for (const bytes of [new Uint8Array(), Buffer.from("93", "hex"), Buffer.from("c1", "hex")]) {
+    const message = unreadable(bytes);
+    assert.match(message, "record 7 of the log can't be read");
+    assert.match(message, "Run the version of Tidemark that wrote it, or a newer one.");
+  }
+});
+
+record("may have 1024 entries", () => {
+  const entries = Array.from({ length: 1_024 }, (_, i) => receipt(BOB, `$${i}`));
+  assert.is(decodeRecord(1, encodeRecord(5, entries)).entries.length, 1_024);
+});
+
+/**
+ * As version 0.1.0 wrote it: `ENTRIES` at 1 700 000 000 000. It must be read, and folded to the same, by every version.
+ */
+const STORED_V1 =
+  "9301cb4278bcfe5680000095920086a474797065ae6d2e726f6f6d2e6d657373616765a673656e646572b240616c6963653a6f6e652e6578616d706c65b06f726967696e5f7365727665725f7473cb4278bcfe56800000a7636f6e74656e7481a4626f6479a22461a8756e7369676e656481a361676501a86576656e745f6964a22461920185a474797065ae6d2e726f6f6d2e6d657373616765a673656e646572b240616c6963653a6f6e652e6578616d706c65b06f726967696e5f7365727665725f7473cb4278bcfe56800000a7636f6e74656e7481a4626f6479a22462a86576656e745f6964a22462920386a474797065ab6d2e726f6f6d2e6e616d65a673656e646572b240616c6963653a6f6e652e6578616d706c65b06f726967696e5f7365727665725f7473cb4278bcfe56800000a7636f6e74656e7481a46e616d65a2c3a9a973746174655f6b6579a0a86576656e745f6964a224639702b040626f623a6f6e652e6578616d706c65a66d2e72656164a22461a46d61696ecb4278bcfe56800000ab74776f2e6578616d706c659702b040626f623a6f6e652e6578616d706c65a66d2e72656164a22461c0cb4278bcfe56800000c0";
+
+const stored = suite("a stored record of version 1");
+
+stored("is read as what was stored", () => {
+  const { at, entries } = decodeRecord(1, Buffer.from(STORED_V1, "hex"));
+  assert.is(at, 1_700_000_000_000);
+  assert.equal(entries, ENTRIES);
+});
+
+stored("is what is written today", () => {
+  assert.is(Buffer.from(encodeRecord(1_700_000_000_000, ENTRIES)).toString("hex"), STORED_V1);
+});
+
+stored("folds to what it always did", () => {
+  const story = new Story();
+  const { entries } = decodeRecord(1, Buffer.from(STORED_V1, "hex"));
+  assert.equal(
+    entries.map((entry) => describe(story.fold(entry))),
+    [["ordered"], ["ordered"], ["noted"], ["advanced"], ["advanced"]],
+  );
+  assert.is(story.order("$a"), 1_024);
+  assert.is(story.order("$b"), -2_048);
+});
+
+record.run();
+stored.run();

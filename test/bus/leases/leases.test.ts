@@ -1,0 +1,78 @@
+/** What a worker says of itself in the lease bucket, and what it must not say any more. */
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import type { Bus } from "../../../src/bus/client/connection.ts";
+import { LEASES_BUCKET } from "../../../src/bus/contract/subjects.ts";
+import { LEASE_TIMES, Leases } from "../../../src/bus/leases/leases.ts";
+import { type Body, type BusHarness, eventually, startBus } from "../../support/harness.ts";
+
+const HEARTBEAT = { v: 1, warm: [], failed: [], folded: {} };
+const LATER = JSON.stringify({ ...HEARTBEAT, session: "later" });
+
+const bucketOf = (bus: BusHarness) => bus.nc.jetstream().views.kv(LEASES_BUCKET, { history: 1 });
+const heartbeatOf = (worker: string) => `$KV.${LEASES_BUCKET}.worker.${worker}`;
+
+/** The leases of a process, and how often it was told of another one with its worker's id. */
+async function openLeases(nc: Bus, worker: string) {
+  let superseded = 0;
+  const leases = await Leases.open({
+    nc,
+    worker,
+    session: "first",
+    times: LEASE_TIMES,
+    report: () => HEARTBEAT,
+    changed: () => {},
+    lost: () => {},
+    superseded: () => {
+      superseded++;
+    },
+  });
+  return { leases, superseded: () => superseded, [Symbol.dispose]: () => leases.close() };
+}
+
+/** A connection on which another process's heartbeat follows the first that is published. */
+function overtaken(nc: Bus, worker: string): Bus {
+  const js = nc.jetstream();
+  let follows = true;
+  const publish: typeof js.publish = async (...message) => {
+    const acknowledged = await js.publish(...message);
+    if (follows) await js.publish(heartbeatOf(worker), LATER);
+    follows = false;
+    return acknowledged;
+  };
+  return Object.create(nc, { jetstream: { value: () => Object.create(js, { publish: { value: publish } }) } });
+}
+
+const leases = suite("leases");
+
+leases("a heartbeat on its way doesn't replace that of a process that came later with the same id", async () => {
+  await using bus = await startBus();
+  const bucket = await bucketOf(bus);
+  for (let round = 0; round < 10; round++) {
+    const worker = `worker-${round}`;
+    using first = await openLeases(bus.nc, worker);
+    assert.is(await first.leases.claim(round), 0);
+    const later = bus.nc.jetstream().publish(heartbeatOf(worker), LATER);
+    first.leases.beat();
+    await later;
+    await eventually(() => first.superseded() === 1, "it has learned of the later one");
+    assert.not.ok(first.leases.holds(round), "it holds nothing any more");
+    first.leases.beat();
+    await first.leases.leave();
+    const left = (await bucket.get(`worker.${worker}`))!;
+    assert.is(left.operation, "PUT");
+    assert.is(left.json<Body>().session, "later");
+  }
+});
+
+leases("a process that is overtaken before it has read the bucket knows it", async () => {
+  await using bus = await startBus();
+  const bucket = await bucketOf(bus);
+  using first = await openLeases(overtaken(bus.nc, "worker"), "worker");
+  assert.is(first.superseded(), 1);
+  assert.is(await first.leases.claim(0), undefined, "and claims nothing");
+  await first.leases.leave();
+  assert.is((await bucket.get("worker.worker"))!.json<Body>().session, "later");
+});
+
+leases.run();

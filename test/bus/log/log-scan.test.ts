@@ -1,0 +1,103 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { encodeRecord } from "../../../src/bus/contract/record.ts";
+import { logEnd, roomsOf, type ScannedRecord, scanLog } from "../../../src/bus/log/log-scan.ts";
+import type { RoomId } from "../../../src/matrix/ids.ts";
+import { live } from "../../support/given.ts";
+import { eventually, message, rejects, startBus, startTidemark, token } from "../../support/harness.ts";
+
+const [A, B] = ["!a:a.org" as RoomId, "!b:a.org" as RoomId];
+
+const scan = suite("log scan");
+
+scan("hands out a partition, a room, or a part, in log order", async () => {
+  await using tidemark = await startTidemark({ partitions: 1 });
+  for (let i = 0; i < 6; i++) await tidemark.sent("event", i % 2 === 0 ? A : B, message(`$${i}`));
+  const sequences = async (options: object) => {
+    const taken: number[] = [];
+    await scanLog(
+      tidemark.nc,
+      { partition: 0, until: 6, ...options },
+      ({ record }) => void taken.push(record.sequence),
+    );
+    return taken;
+  };
+  assert.equal(await sequences({}), [1, 2, 3, 4, 5, 6]);
+  assert.equal(await sequences({ room: B }), [2, 4, 6]);
+  assert.equal(await sequences({ from: 3, until: 4 }), [3, 4]);
+  assert.equal(await sequences({ room: A, from: 2, until: 4 }), [3]);
+  assert.equal(await sequences({ room: "!c:a.org" }), []);
+  assert.equal(await logEnd(tidemark.nc, 0, A), { sequence: 5, records: 3 });
+  assert.equal(
+    await roomsOf(tidemark.nc, 0),
+    new Map([
+      [A, 3],
+      [B, 3],
+    ]),
+  );
+});
+
+scan("reads no further than what is taken", async () => {
+  await using tidemark = await startTidemark({ partitions: 1 });
+  for (let i = 0; i < 5; i++) await tidemark.sent("event", A, message(`$${i}`));
+  let release: (() => void) | undefined;
+  let taken = 0;
+  const done = scanLog(tidemark.nc, { partition: 0, until: 5 }, () => {
+    taken++;
+    return new Promise<void>((resolve) => (release = resolve));
+  });
+  for (let i = 1; i <= 5; i++) {
+    await eventually(() => taken === i, `record ${i} is taken`);
+    release!();
+  }
+  await done;
+});
+
+scan("goes on with what comes, over a restart of the broker, until it is told to stop", async () => {
+  await using bus = await startBus();
+  await bus.jsm.streams.add({ name: "TIDEMARK_LOG_0", subjects: ["tidemark.log.0.*"] });
+  const append = (id: string) =>
+    bus.nc
+      .jetstream()
+      .publish(`tidemark.log.0.${token(A)}`, encodeRecord(1, [live(id)]), { timeout: 500 })
+      .then(
+        () => true,
+        () => false,
+      );
+  const taken: ScannedRecord[] = [];
+  const stopping = new AbortController();
+  const done = scanLog(bus.nc, { partition: 0, room: A, signal: stopping.signal }, (record) => void taken.push(record));
+  try {
+    await append("$1");
+    await eventually(() => taken.length === 1, "what was there");
+    await bus.restartBroker();
+    await eventually(() => append("$2"), "the broker takes records again");
+    await eventually(() => taken.length >= 2, "what came after the restart");
+  } finally {
+    stopping.abort();
+  }
+  await done;
+  const sequences = taken.map(({ record }) => record.sequence);
+  assert.equal(
+    sequences,
+    Array.from(sequences, (_, i) => i + 1),
+    "each once, in order",
+  );
+});
+
+scan("stops at a hole, and at a record that it can't read", async () => {
+  await using bus = await startBus();
+  await bus.jsm.streams.add({ name: "TIDEMARK_LOG_0", subjects: ["tidemark.log.0.*"] });
+  const js = bus.nc.jetstream();
+  for (let i = 1; i <= 3; i++) await js.publish(`tidemark.log.0.${token(A)}`, encodeRecord(i, [live(`$${i}`)]));
+  await bus.jsm.streams.deleteMessage("TIDEMARK_LOG_0", 2);
+  const reading = scanLog(bus.nc, { partition: 0, until: 3 }, () => {});
+  assert.match((await rejects(reading, "LOG_BROKEN")).message, "has no record 2, and goes on at 3");
+  await js.publish(`tidemark.log.0.${token(A)}`, new Uint8Array([0xc0]));
+  await rejects(
+    scanLog(bus.nc, { partition: 0, from: 3, until: 4 }, () => {}),
+    "RECORD_UNREADABLE",
+  );
+});
+
+scan.run();

@@ -1,0 +1,241 @@
+/** `tidemark/federation`: what a federation sender is handed, and when it gets it again. */
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { type Destination, type Federation, openFederation } from "../../src/federation-sender/index.ts";
+import { linesOf, member, message, read, startFederation } from "../support/federation.ts";
+import { eventually, pack, rejects } from "../support/harness.ts";
+
+const ROOM = "!room:here.example";
+const A = "@a:here.example";
+const THERE = "there.example";
+
+type Tidemark = Awaited<ReturnType<typeof startFederation>>;
+
+function open(tidemark: Tidemark, pendingMax = 50_000): Promise<Federation> {
+  return openFederation({ nats: tidemark.url, pendingMax });
+}
+
+/** What a worker publishes: `user thread? event`, an EDU of its own each. Resolves once it is stored. */
+async function publish(tidemark: Tidemark, ...receipts: readonly [user: string, thread: string, event: string][]) {
+  for (const [user, thread, event] of receipts) {
+    const data = thread === "-" ? { ts: 1 } : { ts: 1, thread_id: thread };
+    const content = { [ROOM]: { "m.read": { [user]: { event_ids: [event], data } } } };
+    const edu = { edu_type: "m.receipt", content };
+    const body = pack({ v: 1, destination: THERE, edu });
+    await tidemark.nc.jetstream().publish("tidemark.federation.there%2Eexample", body);
+  }
+}
+
+async function taken(destination: Destination) {
+  const transaction = await destination.next();
+  assert.ok(transaction);
+  return { ...transaction, lines: linesOf(transaction.edus).sort() };
+}
+
+const reader = suite("a federation reader");
+
+reader("is handed what a worker published, and not again once it has acknowledged", async () => {
+  await using tidemark = await startFederation();
+  await using federation = await open(tidemark);
+  const destination = await federation.destination(THERE);
+  await tidemark.sent("state", ROOM, [member(A), member("@b:there.example")]);
+  await tidemark.sent("event", ROOM, [message("$1"), message("$2")]);
+  await tidemark.sent("receipt", ROOM, read(A, "$1", { ts: 5 }));
+  const first = await destination.next();
+  assert.equal(first?.edus, [
+    {
+      edu_type: "m.receipt",
+      content: { [ROOM]: { "m.read": { [A]: { event_ids: ["$1"], data: { ts: 5 } } } } },
+    },
+  ] as never);
+  await first?.acknowledge();
+  await tidemark.sent("receipt", ROOM, read(A, "$2"));
+  assert.equal((await taken(destination)).lines, [`${ROOM} ${A} - → $2`]);
+});
+
+reader("that comes after a day is handed the last receipt of each key, not the history", async () => {
+  await using tidemark = await startFederation();
+  for (let i = 0; i < 300; i++)
+    await publish(tidemark, [A, "main", `$${i}`], [A, "-", `$${i}`], ["@c:x", "-", `$${i}`]);
+  await using federation = await open(tidemark);
+  const { edus, lines } = await taken(await federation.destination(THERE));
+  assert.is(edus.length, 2, "two threads of one user don't fit into one");
+  assert.equal(lines, [`${ROOM} ${A} - → $299`, `${ROOM} ${A} main → $299`, `${ROOM} @c:x - → $299`]);
+});
+
+reader("gets the same again until it acknowledges, with what came since", async () => {
+  await using tidemark = await startFederation();
+  await publish(tidemark, [A, "-", "$1"], [A, "main", "$1"]);
+  await using federation = await open(tidemark);
+  const destination = await federation.destination(THERE);
+  const failed = await taken(destination);
+  const again = await taken(destination);
+  assert.equal([again.id, again.lines], [failed.id, failed.lines]);
+  await publish(tidemark, [A, "-", "$2"]);
+  let later = await taken(destination);
+  await eventually(async () => {
+    later = await taken(destination);
+    return later.id !== failed.id;
+  }, "what came since");
+  assert.equal(later.lines, [`${ROOM} ${A} - → $2`, `${ROOM} ${A} main → $1`]);
+});
+
+reader("keeps what came while a transaction was under way", async () => {
+  await using tidemark = await startFederation();
+  await using federation = await open(tidemark);
+  const destination = await federation.destination(THERE);
+  await publish(tidemark, [A, "-", "$1"], ["@c:x", "-", "$1"]);
+  await eventually(async () => (await taken(destination)).lines.length === 2, "both");
+  const first = await taken(destination);
+  await publish(tidemark, [A, "-", "$2"]);
+  await eventually(async () => (await taken(destination)).id !== first.id, "the later one");
+  await first.acknowledge();
+  assert.equal((await taken(destination)).lines, [`${ROOM} ${A} - → $2`]);
+});
+
+reader("that takes over goes on behind the last acknowledgement", async () => {
+  await using tidemark = await startFederation();
+  await publish(tidemark, [A, "-", "$1"]);
+  {
+    await using federation = await open(tidemark);
+    const destination = await federation.destination(THERE);
+    await (await taken(destination)).acknowledge();
+    await publish(tidemark, [A, "-", "$2"]);
+    assert.equal((await taken(destination)).lines, [`${ROOM} ${A} - → $2`]);
+  }
+  await using federation = await open(tidemark);
+  const destination = await federation.destination(THERE);
+  const { lines, acknowledge } = await taken(destination);
+  assert.equal(lines, [`${ROOM} ${A} - → $2`]);
+  await acknowledge();
+  destination.close();
+  assert.is(await destination.next(), undefined);
+});
+
+reader("is handed at most 100 EDUs at once, the oldest first, and all of them in the end", async () => {
+  await using tidemark = await startFederation();
+  const threads = Array.from({ length: 250 }, (_, i) => `$t${String(i).padStart(3, "0")}`);
+  await publish(tidemark, ...threads.map((thread): [string, string, string] => [A, thread, thread]));
+  await using federation = await open(tidemark);
+  const destination = await federation.destination(THERE);
+  const seen: string[] = [];
+  for (const size of [100, 100, 50]) {
+    const transaction = await taken(destination);
+    assert.is(transaction.edus.length, size);
+    seen.push(...transaction.lines);
+    await transaction.acknowledge();
+  }
+  assert.equal(
+    seen,
+    threads.map((thread) => `${ROOM} ${A} ${thread} → ${thread}`),
+  );
+});
+
+reader("that takes over after part of what there was has all of the rest", async () => {
+  await using tidemark = await startFederation();
+  const threads = Array.from({ length: 130 }, (_, i) => `$t${String(i).padStart(3, "0")}`);
+  await publish(tidemark, ...threads.map((thread): [string, string, string] => [A, thread, thread]));
+  {
+    await using federation = await open(tidemark);
+    await (await taken(await federation.destination(THERE))).acknowledge();
+  }
+  await using federation = await open(tidemark);
+  const { lines } = await taken(await federation.destination(THERE));
+  assert.equal(
+    lines,
+    threads.slice(100).map((thread) => `${ROOM} ${A} ${thread} → ${thread}`),
+  );
+});
+
+reader("with less memory than there is to send reads on as it is acknowledged", async () => {
+  await using tidemark = await startFederation();
+  const users = Array.from({ length: 30 }, (_, i) => `@${String(i).padStart(2, "0")}:here.example`);
+  await publish(tidemark, ...users.map((user): [string, string, string] => [user, "-", "$1"]));
+  await using federation = await open(tidemark, 12);
+  const destination = await federation.destination(THERE);
+  const seen: string[] = [];
+  for (const size of [12, 12, 6]) {
+    const transaction = await taken(destination);
+    assert.is(transaction.lines.length, size);
+    seen.push(...transaction.lines);
+    await transaction.acknowledge();
+  }
+  assert.equal(
+    seen,
+    users.map((user) => `${ROOM} ${user} - → $1`),
+  );
+});
+
+reader("starts over on a stream that was made anew", async () => {
+  await using tidemark = await startFederation();
+  await publish(tidemark, [A, "-", "$1"], [A, "-", "$2"], [A, "-", "$3"]);
+  {
+    await using federation = await open(tidemark);
+    await (await taken(await federation.destination(THERE))).acknowledge();
+  }
+  const { config } = await tidemark.jsm.streams.info("TIDEMARK_FEDERATION");
+  await tidemark.jsm.streams.delete("TIDEMARK_FEDERATION");
+  await tidemark.jsm.streams.add(config);
+  await publish(tidemark, [A, "-", "$4"]);
+  await using federation = await open(tidemark);
+  assert.equal((await taken(await federation.destination(THERE))).lines, [`${ROOM} ${A} - → $4`]);
+});
+
+reader("goes on after the broker was away", async () => {
+  await using tidemark = await startFederation();
+  await using federation = await open(tidemark);
+  const destination = await federation.destination(THERE);
+  const next = taken(destination);
+  await tidemark.restartBroker();
+  await eventually(
+    () =>
+      publish(tidemark, [A, "-", "$1"]).then(
+        () => true,
+        () => false,
+      ),
+    "published",
+  );
+  const { lines, acknowledge } = await next;
+  assert.equal(lines, [`${ROOM} ${A} - → $1`]);
+  await acknowledge();
+});
+
+reader("stops waiting when it is told to", async () => {
+  await using tidemark = await startFederation();
+  await using federation = await open(tidemark);
+  const destination = await federation.destination(THERE);
+  const waiting = new AbortController();
+  const next = destination.next(waiting.signal);
+  waiting.abort();
+  assert.is(await next, undefined);
+});
+
+reader("learns of every destination, of before and new", async () => {
+  await using tidemark = await startFederation();
+  await using federation = await open(tidemark);
+  await tidemark.sent("state", ROOM, [member(A), member("@b:there.example"), member("@c:[::1]:8448")]);
+  await tidemark.sent("event", ROOM, [message("$1"), message("$2")]);
+  const stored = tidemark.subscribe("tidemark.federation.*");
+  await tidemark.sent("receipt", ROOM, read(A, "$1"));
+  await eventually(() => stored.messages.length === 2, "both");
+  const destinations = federation.destinations();
+  const before = [(await destinations.next()).value, (await destinations.next()).value].sort();
+  assert.equal(before, ["[::1]:8448", THERE]);
+  const third = destinations.next();
+  await tidemark.sent("event", ROOM, member("@d:new.example"));
+  await tidemark.sent("receipt", ROOM, read(A, "$2"));
+  assert.is((await third).value, "new.example");
+
+  const literal = await federation.destination("[::1]:8448");
+  await (await taken(literal)).acknowledge();
+});
+
+reader("refuses what is no server name, and a broker that no Tidemark ran on", async () => {
+  await using tidemark = await startFederation();
+  await using federation = await open(tidemark);
+  await rejects(federation.destination("there.*"), "M_INVALID_PARAM");
+  await tidemark.jsm.streams.delete("TIDEMARK_FEDERATION");
+  await rejects(openFederation({ nats: tidemark.url }), "BUS_UNAVAILABLE");
+});
+
+reader.run();

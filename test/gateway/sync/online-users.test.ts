@@ -1,0 +1,184 @@
+/** The users of a gateway: which rooms they are in, what they have to be told, and for how long they are known. */
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import type { Delta } from "../../../src/bus/deltas/delta-reader.ts";
+import type { Frontend } from "../../../src/frontend/frontend.ts";
+import { OnlineUsers, type UnreadCounts } from "../../../src/gateway/sync/online-users.ts";
+import { USER_IDLE_MS } from "../../../src/limits.ts";
+import type { RoomId, UserId } from "../../../src/matrix/ids.ts";
+import type { Body } from "../../support/harness.ts";
+
+const ALICE = "@alice:a.org" as UserId;
+const BOB = "@bob:a.org" as UserId;
+const ROOM = "!r:a.org" as RoomId;
+const OTHER = "!other:a.org" as RoomId;
+
+/** Users whom workers know to be in `rooms`. */
+function usersIn(rooms: Body) {
+  const asked: string[] = [];
+  const frontend = {
+    partitions: 1,
+    query: async (user: string) => {
+      asked.push(user);
+      return { rooms: { ...rooms } };
+    },
+  };
+  return { users: new OnlineUsers(frontend as unknown as Frontend), asked, rooms };
+}
+
+const JOINED = { [ROOM]: { membership: "join", position: 10 } };
+const member = (user: UserId, membership: string, order: number) =>
+  ({
+    kind: "events",
+    room_id: ROOM,
+    position: order,
+    events: [{ type: "m.room.member", state_key: user, sender: user, content: { membership }, unsigned: { order } }],
+  }) as unknown as Delta;
+const receipt = (user: UserId, kind = "receipts") =>
+  ({
+    kind,
+    room_id: ROOM,
+    ...(kind === "private" && { user_id: user }),
+    event: { type: "m.receipt", content: { $1: { "m.read": { [user]: { ts: 1, order: 1 } } } } },
+  }) as unknown as Delta;
+const MARK = { sequence: 5, published: 5 };
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+const counts = (count: number): UnreadCounts => ({ unthreaded: { count }, main: { count }, threads: {} });
+
+const users = suite("online users");
+
+users("a membership goes forward only, by live events alone", async () => {
+  const { users: online } = usersIn(JOINED);
+  const bob = await online.get(BOB);
+  assert.ok(bob.isJoined(ROOM));
+  online.receive(member(BOB, "leave", 9), MARK);
+  assert.ok(bob.isJoined(ROOM), "older than what is known");
+  online.receive(member(BOB, "leave", -11), MARK);
+  assert.ok(bob.isJoined(ROOM), "backfilled");
+  online.receive(member(BOB, "leave", 11), MARK);
+  assert.not.ok(bob.isJoined(ROOM));
+  assert.equal(bob.newestMemberships, [11]);
+  assert.is(bob.rooms.get(ROOM)!.sequence, 5);
+  online.close();
+});
+
+users("a backfilled membership says nothing about now", async () => {
+  const { users: online } = usersIn({});
+  const bob = await online.get(BOB);
+  online.receive(member(BOB, "join", -11), MARK);
+  assert.not.ok(bob.isJoined(ROOM));
+  online.close();
+});
+
+users("who asks for nothing is forgotten, but not who waits", async () => {
+  const { users: online } = usersIn(JOINED);
+  const bob = await online.get(BOB);
+  const waiter = { wake: () => {} };
+  bob.waiting.add(waiter);
+  bob.usedAt -= USER_IDLE_MS;
+  online.forgetIdle();
+  assert.is(await online.get(BOB), bob);
+  bob.waiting.delete(waiter);
+  online.forgetIdle();
+  assert.is(await online.get(BOB), bob, "asked just now");
+  bob.usedAt -= USER_IDLE_MS;
+  online.forgetIdle();
+  const { version } = bob;
+  online.receive(receipt(ALICE), MARK);
+  await turn();
+  assert.is(bob.version, version);
+  assert.is.not(await online.get(BOB), bob);
+  online.close();
+});
+
+users("a change wakes whom it concerns, once a turn, and nobody else", async () => {
+  const { users: online } = usersIn(JOINED);
+  const [alice, bob] = [await online.get(ALICE), await online.get(BOB)];
+  const version = () => [alice.version, bob.version];
+  const [a, b] = version() as [number, number];
+  online.receive(receipt(BOB), MARK);
+  online.receive(receipt(ALICE), MARK);
+  await turn();
+  assert.equal(version(), [a + 1, b + 1]);
+  online.receive(receipt(BOB, "private"), MARK);
+  await turn();
+  assert.equal(version(), [a + 1, b + 2]);
+  online.receive({ ...receipt(BOB), room_id: OTHER } as Delta, MARK);
+  await turn();
+  assert.equal(version(), [a + 1, b + 2]);
+  online.receive(member(ALICE, "leave", 11), MARK);
+  await turn();
+  online.receive(receipt(BOB), MARK);
+  await turn();
+  assert.equal(version(), [a + 2, b + 4], "who has left is told that, and nothing more");
+  online.close();
+});
+
+users("counts are asked for again when the user has read, or something was said", async () => {
+  const { users: online } = usersIn(JOINED);
+  const [alice, bob] = [await online.get(ALICE), await online.get(BOB)];
+  const known = () => [alice, bob].map((user) => user.knownUnread(ROOM)?.main.count);
+  const ask = async (count: number) => {
+    for (const user of [alice, bob]) await user.unread(ROOM, async () => counts(count));
+  };
+  await ask(3);
+  assert.equal(known(), [3, 3]);
+  online.receive(receipt(BOB), MARK);
+  assert.equal(known(), [3, undefined], "somebody else's receipt changes nothing");
+  await ask(4);
+  assert.equal(known(), [3, 4]);
+  online.receive(receipt(BOB, "private"), MARK);
+  assert.equal(known(), [3, undefined]);
+  await ask(5);
+  online.receive({ ...member(ALICE, "join", 12), events: [{ ...message(12) }] } as unknown as Delta, MARK);
+  assert.equal(known(), [undefined, undefined]);
+  online.close();
+});
+
+const message = (order: number) => ({ type: "m.room.message", sender: ALICE, content: {}, unsigned: { order } });
+
+users("counts that changed while they were asked for are not kept", async () => {
+  const { users: online } = usersIn(JOINED);
+  const bob = await online.get(BOB);
+  const asked = await bob.unread(ROOM, async () => {
+    online.receive(receipt(BOB), MARK);
+    return counts(1);
+  });
+  assert.is(asked.main.count, 1);
+  assert.is(bob.knownUnread(ROOM), undefined);
+  online.close();
+});
+
+users("who seems not to be in a room is asked about again, but not all the time", async () => {
+  const { users: online, asked, rooms } = usersIn({});
+  const bob = await online.get(BOB);
+  assert.is(await online.isJoined(BOB, ROOM), false);
+  assert.is(asked.length, 1, "just asked");
+  Object.assign(rooms, JOINED);
+  bob.loadedAt -= 2_000;
+  const { version } = bob;
+  assert.is(await online.isJoined(BOB, ROOM), true);
+  assert.is(asked.length, 2);
+  assert.ok(bob.version > version, "who waits is told");
+  assert.is(await online.isJoined(BOB, ROOM), true);
+  assert.is(asked.length, 2);
+  online.close();
+});
+
+users("rooms are asked for once, however many want to know, and again after a while", async () => {
+  const { users: online, asked } = usersIn(JOINED);
+  const [one, other] = await Promise.all([online.get(BOB), online.get(BOB)]);
+  assert.is(one, other);
+  assert.is(asked.length, 1);
+  assert.is(online.ready(BOB), one);
+  assert.is(online.ready(ALICE), undefined);
+  one.loadedAt -= 61_000;
+  assert.is(online.ready(BOB), undefined);
+  assert.is(await online.get(BOB), one);
+  assert.is(asked.length, 2);
+  online.wakeAll();
+  assert.is(online.ready(BOB), undefined, "something was missed");
+  online.close();
+});
+
+users.run();

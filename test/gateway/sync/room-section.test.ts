@@ -1,0 +1,76 @@
+/** One room of a `/sync` response. */
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { parseFilter } from "../../../src/gateway/filter.ts";
+import { newsOf, type RoomNews, roomSection, wholeState } from "../../../src/gateway/sync/room-section.ts";
+import type { OrderedEvent } from "../../../src/matrix/event.ts";
+import type { UserId } from "../../../src/matrix/ids.ts";
+import type { Body } from "../../support/harness.ts";
+
+const ALICE = "@alice:a.org" as UserId;
+
+const event = (order: number, more: Body = {}) =>
+  ({
+    event_id: `$${order}`,
+    type: "m.room.message",
+    sender: ALICE,
+    content: { n: order },
+    unsigned: { order },
+    ...more,
+  }) as unknown as OrderedEvent;
+const topic = (order: number) => event(order, { type: "m.room.topic", state_key: "" });
+
+const NOTHING: RoomNews = { events: [], receipts: [], limited: false, state: [], whole: false };
+
+function shown(news: Partial<RoomNews>, filter: Body = {}): Body {
+  const viewer = { device: { user: ALICE, id: "A" }, filter: parseFilter({ room: filter }) };
+  return roomSection({ ...NOTHING, ...news }, "!r:a.org", viewer) as Body;
+}
+
+const ids = (events: readonly Body[]) => events.map(({ event_id }) => event_id);
+
+const section = suite("room section");
+
+section("nothing to show is no section, unless the room is shown as a whole", () => {
+  assert.is(shown({}), undefined);
+  assert.is(shown({ events: [event(1)] }, { timeline: { types: [] } }), undefined);
+  assert.equal(shown({ whole: true }).summary, {});
+});
+
+section("the newest events are shown, and what is left out makes it limited", () => {
+  const events = [event(1), event(2), event(3)];
+  const { timeline } = shown({ events }, { timeline: { limit: 2 } });
+  assert.equal([ids(timeline.events), timeline.limited, timeline.prev_batch], [["$2", "$3"], true, "o2"]);
+  const all = shown({ events }, { timeline: { limit: 3 } }).timeline;
+  assert.equal([ids(all.events), all.limited, all.prev_batch], [["$1", "$2", "$3"], false, "o1"]);
+  const none = shown({ events }, { timeline: { limit: 0 }, ephemeral: {} });
+  assert.is(none, undefined);
+  const many = Array.from({ length: 101 }, (_, n) => event(n + 1));
+  assert.is(shown({ events: many }, { timeline: { limit: 1_000 } }).timeline.events.length, 100, "at most");
+});
+
+section("state that the timeline doesn't show is told apart, the last of each", () => {
+  const events = [topic(1), topic(2), event(3), event(4)];
+  const { state } = shown({ events }, { timeline: { limit: 2 } });
+  assert.equal(ids(state.events), ["$2"]);
+  assert.equal(ids(shown({ events }).state.events), []);
+  assert.equal(ids(shown({ events, state: [event(0, { type: "m.room.name", state_key: "" })] }).state.events), ["$0"]);
+});
+
+section("state that is in the timeline is not told twice", () => {
+  const state = [topic(1), event(2, { type: "m.room.name", state_key: "" })];
+  assert.equal(ids(wholeState(state, { events: [topic(1)], receipts: [] }).state as Body[]), ["$2"]);
+  const page = { position: 2, receipts: {}, timeline: [topic(1)] };
+  assert.equal(ids(newsOf([page], state, true).state as Body[]), ["$2"]);
+});
+
+section("the fully-read marker and receipts can be left out", () => {
+  const news = { fullyRead: { event_id: "$1", order: 1 }, receipts: [{ $1: { "m.read": {} } }] as never };
+  assert.equal(shown(news).account_data.events, [{ type: "m.fully_read", content: { event_id: "$1" } }]);
+  assert.is(shown(news).ephemeral.events.length, 1);
+  assert.equal(shown(news, { account_data: { not_types: ["m.fully_read"] } }).account_data.events, []);
+  assert.equal(shown(news, { account_data: { not_rooms: ["!r:a.org"] } }).account_data.events, []);
+  assert.equal(shown(news, { ephemeral: { rooms: [] } }).ephemeral.events, []);
+});
+
+section.run();

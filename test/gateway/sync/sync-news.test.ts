@@ -1,0 +1,128 @@
+/** What `/sync` tells, where workers and deltas say different things at different times. */
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import type { Delta } from "../../../src/bus/deltas/delta-reader.ts";
+import type { Frontend } from "../../../src/frontend/frontend.ts";
+import { parseFilter } from "../../../src/gateway/filter.ts";
+import { OnlineUser } from "../../../src/gateway/sync/online-users.ts";
+import { RecentDeltas } from "../../../src/gateway/sync/recent-deltas.ts";
+import { SyncNews } from "../../../src/gateway/sync/sync-news.ts";
+import { decodeSyncToken, type SyncToken } from "../../../src/gateway/sync/sync-token.ts";
+import { GATEWAY_LAG_MAX } from "../../../src/limits.ts";
+import type { RoomId, UserId } from "../../../src/matrix/ids.ts";
+import type { Body } from "../../support/harness.ts";
+
+const BOB = "@bob:a.org" as UserId;
+const ROOM = "!r:a.org" as RoomId;
+
+const event = (order: number) => ({
+  event_id: `$${order}`,
+  type: "m.room.message",
+  sender: "@alice:a.org",
+  content: {},
+  unsigned: { order },
+});
+const events = (...orders: number[]) =>
+  ({ kind: "events", room_id: ROOM, position: orders.at(-1), events: orders.map(event) }) as unknown as Delta;
+const receipt = (id: string) =>
+  ({
+    kind: "receipts",
+    room_id: ROOM,
+    position: 1,
+    event: { type: "m.receipt", content: { [id]: { "m.read": { [BOB]: { ts: 1, order: 1 } } } } },
+  }) as unknown as Delta;
+
+/** A gateway that has read its one partition through sequence 5, and a user with that membership. */
+function situation(membership: string, snapshot: () => Body = () => ({}), state: readonly Body[] = []) {
+  const recent = new RecentDeltas(1);
+  recent.begin(0, { sequence: 5, published: 5 });
+  const counts = { unthreaded: { count: 0 }, main: { count: 0 }, threads: {} };
+  const answers: Record<string, () => Body> = {
+    snapshot: () => ({ position: 5, receipts: {}, timeline: [], ...snapshot() }),
+    state: () => ({ events: state }),
+    unread: () => counts,
+  };
+  const frontend = { partitions: 1, query: async (_: RoomId, { op }: { op: string }) => answers[op]!() };
+  const user = new OnlineUser(BOB, 1);
+  user.rooms.set(ROOM, { room: ROOM, partition: 0, membership, position: 3, sequence: undefined });
+  const news = new SyncNews(frontend as unknown as Frontend, recent);
+  const ask = async (since: SyncToken | undefined, filter: Body = {}): Promise<Body | undefined> => {
+    const request = { device: { user: BOB, id: "B" }, filter: parseFilter(filter), since, fullState: false };
+    const body = await news.since(user, request);
+    return body === undefined ? undefined : JSON.parse(body);
+  };
+  const none = (since: SyncToken) =>
+    JSON.parse(news.none(user, { device: { user: BOB, id: "B" }, filter: {}, since, fullState: false }));
+  return { recent, ask, none };
+}
+
+const sequenceOf = (body: Body) => decodeSyncToken(body.next_batch, 1, "since").marks[0]!.sequence;
+
+const news = suite("sync news");
+
+news("what comes while a room is read is told with it, and once", async () => {
+  const { recent, ask } = situation("join", () => {
+    recent.add(0, events(15, 20), { sequence: 6, published: 20 }, 1);
+    recent.add(0, receipt("$15"), { sequence: 7, published: 20 }, 1);
+    return { timeline: [event(10), event(15)] };
+  });
+  const body = (await ask(undefined))!;
+  const { timeline, ephemeral } = body.rooms.join[ROOM];
+  assert.equal(
+    timeline.events.map(({ event_id }: Body) => event_id),
+    ["$10", "$15", "$20"],
+  );
+  assert.equal(Object.keys(ephemeral.events[0].content), ["$15"]);
+  assert.is(sequenceOf(body), 7);
+});
+
+news("a snapshot that is ahead of the deltas waits for them, so that its events don't come twice", async () => {
+  const { recent, ask } = situation("join", () => ({ timeline: [event(30)] }));
+  let isAnswered = false;
+  const asked = ask(undefined).finally(() => {
+    isAnswered = true;
+  });
+  for (let turns = 0; turns < 50; turns++) await new Promise((resolve) => setImmediate(resolve));
+  assert.not.ok(isAnswered);
+  recent.add(0, events(30), { sequence: 6, published: 30 }, 1);
+  const body = (await asked)!;
+  assert.is(sequenceOf(body), 6);
+  assert.is(body.rooms.join[ROOM].timeline.events.length, 1);
+});
+
+news("a gateway that is behind another doesn't take its client back", () => {
+  const { none } = situation("join");
+  const mark = (sequence: number) => ({ marks: [{ sequence, published: sequence }], memberships: [9] });
+  assert.is(sequenceOf(none(mark(8))), 8);
+  assert.is(decodeSyncToken(none(mark(8)).next_batch, 1, "since").memberships[0], 9);
+  assert.is(sequenceOf(none(mark(4))), 5);
+  assert.is(sequenceOf(none(mark(6 + GATEWAY_LAG_MAX))), 5, "that is no gateway of this bus");
+});
+
+news("a room that was left before is told only to who asks for such rooms", async () => {
+  const { ask } = situation("leave");
+  assert.is(await ask(undefined), undefined);
+  assert.equal(Object.keys((await ask(undefined, { room: { include_leave: true } }))!.rooms.leave), [ROOM]);
+});
+
+news("an invitation is told once, and no more than strangers may know", async () => {
+  const state = [
+    { type: "m.room.name", state_key: "", sender: BOB, content: { name: "tides" }, event_id: "$n", unsigned: {} },
+    { type: "m.room.member", state_key: BOB, sender: BOB, content: { membership: "invite" }, event_id: "$b" },
+    { type: "m.room.member", state_key: "@alice:a.org", sender: BOB, content: { membership: "join" }, event_id: "$a" },
+    { type: "m.room.power_levels", state_key: "", sender: BOB, content: {}, event_id: "$p" },
+  ];
+  const { ask } = situation("invite", () => ({}), state);
+  const told = (await ask(undefined))!.rooms.invite[ROOM].invite_state.events;
+  assert.equal(
+    told.map(({ type, state_key: key }: Body) => [type, key]),
+    [
+      ["m.room.name", ""],
+      ["m.room.member", BOB],
+    ],
+  );
+  assert.equal(Object.keys(told[0]).sort(), ["content", "sender", "state_key", "type"]);
+  assert.is(await ask({ marks: [{ sequence: 5, published: 5 }], memberships: [3] }), undefined);
+});
+
+news.run();

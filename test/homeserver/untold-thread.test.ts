@@ -1,0 +1,152 @@
+/** Receipts whose source doesn't tell whether they have a thread (`actors/room/fold.ts`). */
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { receiptEvent } from "../../actors/partition/changes.ts";
+import { isRead } from "../../actors/room/fold.ts";
+import type { EventId, UserId } from "../../src/matrix/ids.ts";
+import { event, FoldedRooms, foldSession, receipt, untold } from "../support/session-fold.ts";
+import { delayed, expectedMarkers, type SessionLine, session } from "../support/synapse-session.ts";
+
+const ROOM = "!room:here.example";
+const READER = "@reader:here.example" as UserId;
+
+/** `$1 $2` in main, `$3` in the thread of `$1`, `$4` in main. */
+function threadedRoom(): FoldedRooms {
+  const rooms = new FoldedRooms();
+  rooms.live(ROOM, event("$1"));
+  rooms.live(ROOM, event("$2"));
+  rooms.live(ROOM, event("$3", { content: { "m.relates_to": { rel_type: "m.thread", event_id: "$1" } } }));
+  rooms.live(ROOM, event("$4"));
+  return rooms;
+}
+
+const read = (rooms: FoldedRooms, ...ids: string[]) => ids.map((id) => isRead(rooms.room(ROOM), READER, id as EventId));
+
+const shown = (rooms: FoldedRooms) => receiptEvent(rooms.room(ROOM).markers).content as Record<string, unknown>;
+
+const untoldThread = suite("a receipt whose thread is not told");
+
+untoldThread("on a threaded event reads that thread and nothing else", () => {
+  const rooms = threadedRoom();
+  assert.is(rooms.fold(ROOM, untold("$3")).outcome, "advanced");
+  assert.equal(read(rooms, "$1", "$2", "$3", "$4"), [false, false, true, false]);
+  assert.equal(Object.keys(shown(rooms)), ["$3"]);
+  assert.equal(shown(rooms).$3, { "m.read": { [READER]: { ts: 1, order: 1026, thread_id: "$1" } } });
+});
+
+untoldThread("on an event of the main timeline reads that and no thread", () => {
+  const rooms = threadedRoom();
+  rooms.fold(ROOM, untold("$4"));
+  assert.equal(read(rooms, "$1", "$2", "$3", "$4"), [true, true, false, true]);
+});
+
+for (const [what, thread] of [
+  ["an unthreaded", null],
+  ["a threaded", "main"],
+] as const) {
+  untoldThread(`adds nothing to ${what} one of the same event that came before`, () => {
+    const rooms = threadedRoom();
+    rooms.fold(ROOM, receipt("$2", { thread, ts: 7 }));
+    const before = structuredClone(shown(rooms));
+    assert.is(rooms.fold(ROOM, untold("$2", { ts: 8 })).outcome, "stale");
+    assert.equal(shown(rooms), before);
+    assert.equal(rooms.markers(false), []);
+  });
+
+  untoldThread(`gives way to ${what} one of the same event that comes later`, () => {
+    const rooms = threadedRoom();
+    rooms.fold(ROOM, untold("$2", { ts: 8 }));
+    assert.is(rooms.fold(ROOM, receipt("$2", { thread, ts: 7 })).outcome, "advanced");
+    assert.equal(rooms.markers(false), []);
+    assert.is(rooms.markers(true).length, 1);
+  });
+}
+
+untoldThread("is not published over one of the same event whose thread is told, in either order", () => {
+  const rooms = threadedRoom();
+  const first = rooms.fold(ROOM, untold("$2", { ts: 8 }));
+  const second = rooms.fold(ROOM, receipt("$2", { ts: 7 }));
+  assert.ok("marker" in first && "marker" in second);
+  const unthreaded = { $2: { "m.read": { [READER]: { ts: 7, order: 1025 } } } };
+  assert.equal(receiptEvent([first.marker, second.marker]).content, unthreaded);
+  assert.equal(receiptEvent([second.marker, first.marker]).content, unthreaded);
+
+  const threaded = { ...second.marker, thread: "main" as const };
+  const main = { $2: { "m.read": { [READER]: { ts: 7, order: 1025, thread_id: "main" } } } };
+  assert.equal(receiptEvent([first.marker, threaded]).content, main);
+});
+
+untoldThread("leaves a told one on an earlier event where it is", () => {
+  const rooms = threadedRoom();
+  rooms.fold(ROOM, receipt("$1", { thread: "main" }));
+  assert.is(rooms.fold(ROOM, untold("$4")).outcome, "advanced");
+  assert.equal(rooms.markers(true), [`${ROOM} ${READER} m.read main → $1`]);
+  assert.equal(rooms.markers(false), [`${ROOM} ${READER} m.read main → $4`]);
+  assert.equal(read(rooms, "$2", "$4"), [true, true]);
+  assert.is(rooms.fold(ROOM, receipt("$4")).outcome, "advanced");
+  assert.equal(rooms.markers(false), []);
+});
+
+untoldThread("moves forward only", () => {
+  const rooms = threadedRoom();
+  rooms.fold(ROOM, untold("$4"));
+  assert.is(rooms.fold(ROOM, untold("$2")).outcome, "stale");
+  assert.equal(rooms.markers(false), [`${ROOM} ${READER} m.read main → $4`]);
+});
+
+untoldThread("waits for its event like any other, and comes after what was told", () => {
+  const rooms = threadedRoom();
+  assert.is(rooms.fold(ROOM, untold("$5")).outcome, "held");
+  assert.is(rooms.fold(ROOM, receipt("$5")).outcome, "held");
+  const outcome = rooms.live(ROOM, event("$5"));
+  assert.ok(outcome.outcome === "ordered");
+  assert.is(outcome.settled.length, 2);
+  assert.equal(rooms.markers(true), [`${ROOM} ${READER} m.read - → $5`]);
+  assert.equal(rooms.markers(false), []);
+});
+
+untoldThread("of one type gives way to its own type only", () => {
+  const rooms = threadedRoom();
+  rooms.fold(ROOM, untold("$2", { type: "m.read.private" }));
+  rooms.fold(ROOM, receipt("$4"));
+  assert.equal(rooms.markers(false), [`${ROOM} ${READER} m.read.private main → $2`]);
+});
+
+const sessions: Record<string, readonly SessionLine[]> = {
+  "as recorded": session,
+  "with every transaction 40 lines late": delayed(session, 40),
+  "with every transaction 5000 lines late": delayed(session, 5_000),
+  "with every transaction 200 lines early": delayed(session, -200),
+  "with every transaction twice": session.flatMap((line): SessionLine[] =>
+    "transaction" in line ? [line, line] : [line],
+  ),
+};
+for (const [how, lines] of Object.entries(sessions)) {
+  untoldThread(`changes none of Synapse's markers in the recorded session ${how}`, () => {
+    const rooms = foldSession(lines);
+    assert.equal(rooms.markers(true), expectedMarkers);
+    assert.equal(rooms.markers(false), []);
+  });
+}
+
+untoldThread("alone, in the recorded session, calls nothing read that Synapse's markers don't", () => {
+  const pushed = foldSession(session.filter((line) => "transaction" in line));
+  const truth = foldSession(session);
+  let both = 0;
+  let missed = 0;
+  for (const room of truth.rooms.values()) {
+    const users = new Set([...room.markers].map(({ user }) => user));
+    for (const user of users) {
+      for (const [id] of room.events) {
+        const known = isRead(room, user, id);
+        const said = isRead(pushed.room(room.id), user, id);
+        assert.not.ok(said && !known, `${user} has not read ${id}`);
+        if (said) both++;
+        else if (known) missed++;
+      }
+    }
+  }
+  assert.ok(missed * 10 < both + missed, `${missed} of ${both + missed} read events are not known to be read`);
+});
+
+untoldThread.run();

@@ -1,0 +1,341 @@
+/** Tidemark as a process (DESIGN 4.6, 6 and 7): its output, its signals, its ends, and what survives them. */
+import { once } from "node:events";
+import { readdir } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { connect } from "nats";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { runCli } from "./support/cli-process.ts";
+import {
+  type Body,
+  type BusHarness,
+  eventually,
+  LIMIT_MS,
+  message,
+  pack,
+  receipt,
+  rejects,
+  sequenceOf,
+  startBus,
+  startOn,
+  startTidemark,
+  token,
+} from "./support/harness.ts";
+import { sentAtLast } from "./support/load.ts";
+
+const ROOM = "!process:a.org";
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+/** `start` on the test's broker, with a data directory of its own. */
+function startArgs(bus: BusHarness, ...more: string[]): string[] {
+  return ["start", "--nats", bus.url, "--data", join(bus.dir, "data"), ...more];
+}
+
+async function status(url: string): Promise<number> {
+  return (await fetch(url)).status;
+}
+
+const run = suite("process");
+
+run("without --nats it runs a broker of its own, prints one line, and takes the broker with it", async () => {
+  await using bus = await startBus();
+  const data = join(bus.dir, "own");
+  await using tidemark = runCli(["start", "--data", data, "--partitions", "1"]);
+  const { nats, http } = await tidemark.ready;
+  assert.match(nats, /^nats:\/\/127\.0\.0\.1:\d+$/);
+  assert.match(http, /^http:\/\/127\.0\.0\.1:\d+$/);
+  assert.is(await status(`${http}/healthz`), 200);
+  assert.is(await status(`${http}/readyz`), 200);
+  assert.is(await status(`${http}/nothing`), 404);
+  assert.ok((await readdir(join(data, "nats"))).includes("jetstream"), "its store is under the data directory");
+
+  const nc = await connect({ servers: nats });
+  const reply = await nc.request(`tidemark.in.event.${token(ROOM)}`, JSON.stringify(message("$1")));
+  assert.equal(reply.json(), { ok: true, positions: [1024] });
+  await nc.close();
+
+  tidemark.kill("SIGTERM");
+  assert.is(await tidemark.ended, 0);
+  assert.equal(tidemark.stdout, [`tidemark ready nats=${nats} http=${http}`]);
+  await connect({ servers: nats, reconnect: false }).then(
+    () => assert.unreachable("the broker is gone"),
+    () => undefined,
+  );
+
+  await using again = runCli(["start", "--data", data]);
+  const second = await again.ready;
+  const client = await connect({ servers: second.nats });
+  const query = JSON.stringify({ op: "orders", event_ids: ["$1"] });
+  assert.equal((await client.request(`tidemark.query.${token(ROOM)}`, query)).json<Body>().orders, { $1: 1024 });
+  await client.close();
+});
+
+run("the end of its own broker is its own end, as a failure", async () => {
+  await using bus = await startBus();
+  const data = join(bus.dir, "own");
+  await using tidemark = runCli(["start", "--data", data, "--partitions", "1"]);
+  await tidemark.ready;
+  const [ports] = await readdir(join(data, "nats", "ports"));
+  process.kill(Number(/_(\d+)\.ports$/.exec(ports!)?.[1]), "SIGKILL");
+  assert.is(await tidemark.ended, 1);
+});
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  run(`${signal} drains: what was answered is in the log, and published`, async () => {
+    await using bus = await startBus();
+    await using tidemark = runCli(startArgs(bus, "--partitions", "2"));
+    await tidemark.ready;
+    const deltas = bus.subscribe("tidemark.client.>");
+    const taken: [id: string, position: number][] = [];
+    // Each sends until nobody answers, so that the last requests come while it drains.
+    const sender = async (name: number) => {
+      for (let i = 0; ; i++) {
+        const id = `$${name}-${i}`;
+        const subject = `tidemark.in.event.${token(`!r${name}:a.org`)}`;
+        const reply = await bus.nc
+          .request(subject, JSON.stringify(message(id)), { timeout: 2_000 })
+          .catch(() => undefined);
+        if (reply === undefined) return;
+        const { ok, positions } = reply.json<Body>();
+        if (ok) taken.push([id, positions[0]]);
+        if (taken.length === 100) tidemark.kill(signal);
+      }
+    };
+    await Promise.all([0, 1, 2, 3].map(sender));
+    assert.is(await tidemark.ended, 0, tidemark.stderr.join("\n"));
+    assert.is(tidemark.stdout.length, 1);
+    assert.ok(taken.length >= 100);
+
+    const stored = (await Promise.all([0, 1].map((partition) => bus.records(partition)))).flat();
+    const published = deltas.messages.flatMap(({ body }) => body.events ?? []);
+    for (const [id, position] of taken) {
+      const record = stored.find(
+        ({ sequence, entries }) => sequence === sequenceOf(position) && entries[position % 1024]?.[1].event_id === id,
+      );
+      assert.ok(record, `${id} is in the log at ${position}`);
+      assert.ok(
+        published.some(({ event_id, unsigned }) => event_id === id && unsigned.order === position),
+        `${id} is published`,
+      );
+    }
+  });
+}
+
+run("a second signal ends a drain that hangs, at once", async () => {
+  await using bus = await startBus();
+  await using tidemark = runCli(startArgs(bus, "--partitions", "1"));
+  await tidemark.ready;
+  bus.pauseBroker();
+  tidemark.kill("SIGTERM");
+  await eventually(() => tidemark.stderr.some((line) => line.includes("stopping")), "the drain");
+  const startedAt = performance.now();
+  tidemark.kill("SIGTERM");
+  assert.is(await tidemark.ended, 1);
+  assert.ok(performance.now() - startedAt < 3_000, "it did not wait for the drain's own limit");
+});
+
+run("a restart folds the log to the same orders, markers and snapshots", async () => {
+  await using tidemark = await startTidemark();
+  await tidemark.sent("event", ROOM, [message("$1"), message("$2")]);
+  await tidemark.sent("backfill", ROOM, message("$0"));
+  await tidemark.sent("receipt", ROOM, [
+    receipt("@b:a.org", "$1", { thread_id: "main" }),
+    receipt("@b:a.org", "$2", { receipt_type: "m.read.private" }),
+    receipt("@c:a.org", "$later"),
+  ]);
+  const ask = () =>
+    Promise.all([
+      tidemark.query(ROOM, { op: "snapshot", user_id: "@b:a.org" }),
+      tidemark.query(ROOM, { op: "orders", event_ids: ["$0", "$1", "$2"] }),
+    ]);
+  const [first] = await tidemark.sent("event", ROOM, message("$3"));
+  await eventually(async () => (await ask())[0].position === first, "everything is folded");
+  const before = await ask();
+  const deltas = tidemark.subscribe("tidemark.client.>");
+  await tidemark.restart();
+  assert.equal(await ask(), before);
+  const [late] = await tidemark.sent("event", ROOM, message("$later"));
+  const { body } = await deltas.next((body) => body.event?.content.$later !== undefined);
+  assert.is(body.position, late, "what was held is released after the restart");
+});
+
+run("another partition count than the logs' is refused, with both", async () => {
+  await using bus = await startTidemark({ partitions: 2 });
+  await using tidemark = runCli(startArgs(bus, "--partitions", "3"));
+  assert.is(await tidemark.ended, 1);
+  assert.equal(tidemark.stdout, []);
+  assert.is(tidemark.stderr.length, 1);
+  assert.match(tidemark.stderr[0]!, "made with 2 partitions, not 3");
+});
+
+run("a partition count that is none is refused, by its key", async () => {
+  for (const garbage of ["banana", "", "0", "-1", "2.5", "100000000"]) {
+    await using bus = await startBus();
+    const bucket = await bus.nc.jetstream().views.kv("tidemark", { history: 1 });
+    await bucket.put("partitions", garbage);
+    const error = await rejects(startOn(bus), "BUS_MISMATCH");
+    assert.match(error.message, /key partitions of the bucket tidemark/);
+  }
+});
+
+run("wrong usage ends with 2, and says why on standard error", async () => {
+  const wrong: [args: string[], env?: NodeJS.ProcessEnv][] = [
+    [[]],
+    [["bogus"]],
+    [["start", "--bogus"]],
+    [["start", "surplus"]],
+    [["start", "--partitions", "0"]],
+    [["start", "--partitions", "two"]],
+    [["start", "--http", "nowhere"]],
+    [["start", "--roles", "none"]],
+    [["start", "--log-level", "loud"]],
+    [["start"], { TIDEMARK_PARTITIONS: "1.5" }],
+    [["start"], { TIDEMARK_HTTP: "127.0.0.1:65536" }],
+  ];
+  for (let from = 0; from < wrong.length; from += 3) {
+    await Promise.all(
+      wrong.slice(from, from + 3).map(async ([args, env]) => {
+        await using tidemark = runCli(args, env);
+        assert.is(await tidemark.ended, 2, `${args.join(" ")} ${JSON.stringify(env ?? {})}`);
+        assert.equal(tidemark.stdout, []);
+        assert.ok(tidemark.stderr.length > 0);
+        assert.not.match(tidemark.stderr.join("\n"), /^\s+at /m);
+      }),
+    );
+  }
+  await using help = runCli(["start", "--help"]);
+  assert.is(await help.ended, 0);
+});
+
+run("a broker that can't be reached is one clear line", async () => {
+  const url = `nats://user:password@127.0.0.1:${await freePort()}`;
+  await using tidemark = runCli(["start", "--nats", url]);
+  assert.is(await tidemark.ended, 1);
+  assert.equal(tidemark.stdout, []);
+  assert.is(tidemark.stderr.length, 1, tidemark.stderr.join("\n"));
+  assert.match(tidemark.stderr[0]!, /^tidemark: no connection to nats:\/\/\*\*\*@127\.0\.0\.1:\d+: \S/);
+});
+
+run("options may come from the environment", async () => {
+  await using bus = await startBus();
+  const port = await freePort();
+  await using tidemark = runCli(["start"], {
+    TIDEMARK_NATS: bus.url,
+    TIDEMARK_DATA: join(bus.dir, "from-env"),
+    TIDEMARK_HTTP: `127.0.0.1:${port}`,
+    TIDEMARK_PARTITIONS: "3",
+  });
+  assert.equal(await tidemark.ready, { nats: bus.url, http: `http://127.0.0.1:${port}` });
+  assert.is((await bus.lastSequences()).length, 3);
+});
+
+run("TIDEMARK_DATA is where its own broker keeps its store", async () => {
+  await using bus = await startBus();
+  await using tidemark = runCli(["start"], { TIDEMARK_DATA: join(bus.dir, "from-env"), TIDEMARK_PARTITIONS: "1" });
+  await tidemark.ready;
+  assert.ok((await readdir(join(bus.dir, "from-env", "nats"))).includes("jetstream"));
+});
+
+run("it goes on by itself when its broker comes back", async () => {
+  await using tidemark = await startTidemark();
+  await tidemark.sent("event", ROOM, message("$before"));
+  const deltas = tidemark.subscribe("tidemark.client.>");
+  await tidemark.restartBroker();
+  await sentAtLast(tidemark, "event", ROOM, message("$after"));
+  await sentAtLast(tidemark, "receipt", ROOM, receipt("@b:a.org", "$after"));
+  await deltas.next((body) => body.event?.content.$after !== undefined);
+  const { orders } = await tidemark.query(ROOM, { op: "orders", event_ids: ["$before", "$after"] });
+  assert.ok(orders.$before > 0 && orders.$after > orders.$before);
+  await eventually(async () => (await status(`${tidemark.httpUrl}/readyz`)) === 200, "it is ready again");
+});
+
+run("a log at the level info names no user and no room", async () => {
+  await using bus = await startBus();
+  await using tidemark = runCli(startArgs(bus, "--partitions", "2"));
+  const { http } = await tidemark.ready;
+  const room = "!logged:a.org";
+  await bus.sent("event", room, message("$1", { sender: "@secret:a.org" }));
+  await bus.sent("receipt", room, [
+    receipt("@secret:a.org", "$1"),
+    receipt("@secret:a.org", "$1", { receipt_type: "m.read.private" }),
+    receipt("@secret:a.org", "$1", { thread_id: "$2" }),
+  ]);
+  await bus.send("receipt", room, receipt("@secret a.org", "$1"));
+  await bus.send("edu", "a.org", { [room]: { "m.read": { "@secret:b.org": {}, "@secret:a.org": {} } } });
+  await bus.query(room, { op: "snapshot", user_id: "@secret:a.org" });
+  await bus.query(room, { op: "unread", user_id: "@secret" });
+  await fetch(`${http}/@secret:a.org`);
+  tidemark.kill("SIGTERM");
+  assert.is(await tidemark.ended, 0);
+  assert.not.match(tidemark.stderr.join("\n"), /secret|logged:a/);
+});
+
+run("a record that it can't read stops its partition, and then every start, with a clear error", async () => {
+  await using bus = await startBus();
+  await using tidemark = runCli(startArgs(bus, "--partitions", "1"));
+  const { http } = await tidemark.ready;
+  await bus.sent("event", ROOM, message("$1"));
+  await bus.nc.jetstream().publish(`tidemark.log.0.${token(ROOM)}`, pack([2, 1, [[0, message("$2")]]]));
+  const says = /record 2 of the log can't be read: its version is 2, this Tidemark reads 1/;
+  await eventually(async () => (await status(`${http}/readyz`)) === 503, "it is not ready any more");
+  assert.is(await status(`${http}/healthz`), 200);
+  assert.match(tidemark.stderr.join("\n"), says);
+  assert.is((await bus.query(ROOM, { op: "orders", event_ids: ["$1"] })).errcode, "M_UNKNOWN");
+  tidemark.kill("SIGTERM");
+  assert.is(await tidemark.ended, 0);
+
+  await using again = runCli(startArgs(bus));
+  assert.is(await again.ended, 1);
+  assert.equal(again.stdout, []);
+  assert.match(again.stderr.at(-1)!, says);
+  assert.not.match(again.stderr.join("\n"), /^\s+at /m);
+});
+
+run("records of any other shape stop it as well, each with what is wrong", async () => {
+  const shapes: [bytes: Uint8Array, says: string][] = [
+    [Buffer.from("text"), "bytes"],
+    [pack("text"), "not an array"],
+    [pack([1, "now", []]), "clock or entries"],
+    [pack([1, 1, []]), "0 entries"],
+    [pack([1, 1, [[9, {}]]]), "unknown kind"],
+    [pack([1, 1, [[2, "@u:a.org"]]]), "unknown kind"],
+    [new Uint8Array(), "not MessagePack"],
+  ];
+  for (const [bytes, says] of shapes) {
+    await using bus = await startBus();
+    const first = await startOn(bus, { partitions: 1 });
+    await first.stop();
+    await bus.nc.jetstream().publish(`tidemark.log.0.${token(ROOM)}`, bytes);
+    const error = await rejects(startOn(bus, { partitions: 1 }), "RECORD_UNREADABLE");
+    if (says !== "bytes") assert.match(error.message, says);
+  }
+  await using bus = await startBus();
+  await (await startOn(bus, { partitions: 1 })).stop();
+  await bus.nc.jetstream().publish("tidemark.log.0.noroom", pack([1, 1, [[0, message("$1")]]]));
+  assert.match((await rejects(startOn(bus, { partitions: 1 }), "RECORD_UNREADABLE")).message, "of no room");
+});
+
+run("an HTTP port that is taken is one clear line, and leaves nothing behind", async () => {
+  await using bus = await startBus();
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  const startedAt = performance.now();
+  await using tidemark = runCli(startArgs(bus, "--partitions", "1", "--http", `127.0.0.1:${port}`));
+  assert.is(await tidemark.ended, 1);
+  server.close();
+  assert.is(tidemark.stderr.length, 1, tidemark.stderr.join("\n"));
+  assert.match(tidemark.stderr[0]!, "EADDRINUSE");
+  assert.ok(performance.now() - startedAt < LIMIT_MS);
+});
+
+run.run();

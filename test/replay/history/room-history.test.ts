@@ -1,0 +1,246 @@
+import * as fc from "fast-check";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { LIVE, positionOf, RECEIPT, UNTOLD } from "../../../actors/entry.ts";
+import { fold, isRead } from "../../../actors/room/fold.ts";
+import { Room } from "../../../actors/room/room.ts";
+import { eventEntries, receiptEntries } from "../../../src/ingress/validate.ts";
+import type { EventId, RoomId, UserId } from "../../../src/matrix/ids.ts";
+import { FULLY_READ, READ } from "../../../src/matrix/receipt.ts";
+import { RoomHistory } from "../../../src/replay/history/room-history.ts";
+import type { Step } from "../../../src/replay/history/step.ts";
+import { placeAt } from "../../../src/replay/history/tracks.ts";
+import { why } from "../../../src/replay/history/why.ts";
+import { Refold } from "../../../src/replay/refold.ts";
+import { EVENT_IDS, type Positioned, USERS, history as withTold } from "../../support/arbitraries.ts";
+import { ROOM } from "../../support/given.ts";
+import { check } from "../../support/property.ts";
+import { recordsOf, session } from "../../support/records.ts";
+import { stateOf } from "../../support/room-state.ts";
+
+/** Histories in which some receipts come from a source that does not tell threads. */
+const histories = withTold.map((positioned) =>
+  positioned.map(({ position, entry }): Positioned => {
+    if (entry[0] !== RECEIPT || entry[6] !== null || entry[5] % 3 !== 0) return { position, entry };
+    const [kind, user, type, event, , ts, origin] = entry;
+    return { position, entry: [kind, user, type === FULLY_READ ? READ : type, event, UNTOLD, ts, origin] };
+  }),
+);
+
+function stepsOf(positioned: readonly Positioned[]): Step[] {
+  const refold = new Refold();
+  const steps: Step[] = [];
+  for (const record of recordsOf(positioned)) refold.fold(ROOM, record, (step) => steps.push(step));
+  return steps;
+}
+
+function filed(steps: readonly Step[], options = {}): RoomHistory {
+  const history = new RoomHistory(ROOM, options);
+  for (const step of steps) history.add(step);
+  return history;
+}
+
+/** Whose unread counts, and of which events, a view tells. */
+interface Subjects {
+  readonly users: readonly UserId[];
+  readonly ids: readonly string[];
+}
+
+const ARBITRARY: Subjects = { users: USERS, ids: EVENT_IDS };
+
+/** What a live room and a history both tell about one point. */
+function liveView(room: Room, { users, ids }: Subjects = ARBITRARY) {
+  return {
+    markers: Array.from(room.markers, (marker) =>
+      [marker.user, marker.type, marker.thread, !!marker.inferred, marker.event, marker.order, marker.position].join(
+        " ",
+      ),
+    ).sort(),
+    held: Array.from(room.held, ({ position }) => position),
+    members: Array.from(room.members, ([user, membership]) => `${user} ${membership}`).sort(),
+    orders: ids.map((id) => room.events.get(id as EventId)?.order ?? null),
+    threads: ids.map((id) => (room.events.get(id as EventId)?.thread as string | undefined) ?? null),
+    read: users.map((user) => ids.map((id) => isRead(room, user, id as EventId))),
+    unread: users.map((user) => {
+      const { unthreaded, main, threads } = room.unread.count(user, room.markers);
+      return { total: unthreaded, main, threads: Object.fromEntries([...threads].sort()) };
+    }),
+  };
+}
+
+function historyView(
+  history: RoomHistory,
+  position: number,
+  { users, ids }: Subjects = ARBITRARY,
+): ReturnType<typeof liveView> {
+  const markers: string[] = [];
+  for (const marker of history.markers()) {
+    const move = placeAt(marker, position);
+    if (move === undefined) continue;
+    const { user, type, thread, inferred } = marker;
+    markers.push([user, type, thread, inferred, move.event, move.order, move.position].join(" "));
+  }
+  return {
+    markers: markers.sort(),
+    held: history.heldAt(position).map((held) => held.position),
+    members: history
+      .users(position)
+      .flatMap((user) => {
+        const membership = history.membership(user, position);
+        return membership === undefined ? [] : [`${user} ${membership}`];
+      })
+      .sort(),
+    orders: ids.map((id) => history.eventAt(id, position)?.order ?? null),
+    threads: ids.map((id) => history.eventAt(id, position)?.thread ?? null),
+    read: users.map((user) => ids.map((id) => history.isRead(user, id, position))),
+    unread: users.map((user) => {
+      const { total, main, threads } = history.unread(user, position);
+      return { total, main, threads: Object.fromEntries(Object.entries(threads).sort()) };
+    }),
+  };
+}
+
+const replay = suite("replay");
+
+replay("equals live at every position, whatever the history", () => {
+  check(
+    fc.property(histories, (positioned) => {
+      const history = filed(stepsOf(positioned));
+      const room = new Room(ROOM);
+      for (const { position, entry } of positioned) {
+        fold(room, position, entry);
+        assert.equal(historyView(history, position), liveView(room), `at ${position}`);
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
+replay("equals live at every position of the recorded session", () => {
+  const requests = session();
+  const users = [...new Set(requests.map(({ body }) => (body.user_id ?? body.sender) as UserId))];
+  const subjects = { users, ids: requests.map(({ body }) => body.event_id as string).filter((_, i) => i % 400 === 0) };
+  const views: { history: RoomHistory; position: number; live: string }[] = [];
+  const rooms = new Map<string, { readonly room: Room; readonly history: RoomHistory; readonly refold: Refold }>();
+  let sequence = 0;
+  for (const { inlet, room: id, body } of requests) {
+    sequence++;
+    let known = rooms.get(id);
+    if (known === undefined) {
+      known = { room: new Room(id as RoomId), history: new RoomHistory(id), refold: new Refold() };
+      rooms.set(id, known);
+    }
+    const { room, history, refold } = known;
+    const request = { value: body, bytes: 0, at: sequence };
+    const entries = inlet === "receipt" ? receiptEntries(request) : eventEntries(LIVE, room.id, request);
+    refold.fold(room.id, { sequence, at: sequence, entries }, (step) => history.add(step));
+    fold(room, positionOf(sequence, 0), entries[0]!);
+    views.push({ history, position: history.position, live: JSON.stringify(liveView(room, subjects)) });
+  }
+  // Looking back, once everything is there.
+  for (const { history, position, live } of views)
+    assert.is(JSON.stringify(historyView(history, position, subjects)), live);
+  assert.is(views.length, 3_951);
+});
+
+replay("folds to the same room, wherever it stops", () => {
+  check(
+    fc.property(histories, fc.nat(), (positioned, choice) => {
+      const until = positioned[choice % positioned.length]!.position;
+      const refold = new Refold({ position: until });
+      for (const record of recordsOf(positioned)) refold.fold(ROOM, record);
+      const room = new Room(ROOM);
+      for (const { position, entry } of positioned) if (position <= until) fold(room, position, entry);
+      assert.equal(stateOf(refold.room(ROOM), USERS), stateOf(room, USERS));
+    }),
+  );
+});
+
+replay("stops before the first record with a later clock", () => {
+  const entry = recordsOf(fc.sample(histories, { numRuns: 1, seed: 1 })[0]!)[0]!.entries[0]!;
+  const refold = new Refold({ at: 2_000 });
+  for (const [sequence, at] of [
+    [1, 1_000],
+    [2, 2_000],
+    [3, 3_000],
+    [4, 1_500],
+  ] as const) {
+    refold.fold(ROOM, { sequence, at, entries: [entry] });
+  }
+  assert.is(refold.entries, 2);
+  assert.ok(refold.over);
+});
+
+replay("tells steps that survive JSON", () => {
+  check(
+    fc.property(histories, (positioned) => {
+      const steps = stepsOf(positioned);
+      assert.equal(JSON.parse(JSON.stringify(steps)), steps);
+    }),
+  );
+});
+
+replay("tells where a marker came from, and nothing else moves it", () => {
+  check(
+    fc.property(withTold, (positioned) => {
+      const places = new Map<string, object>();
+      for (const step of stepsOf(positioned)) {
+        for (const judged of [step, ...(step.settled ?? [])]) {
+          if (judged.to === undefined) continue;
+          const key = `${judged.user} ${judged.type} ${judged.thread}`;
+          assert.equal(judged.from, places.get(key) ?? null);
+          assert.ok(judged.from == null || judged.from.order < judged.to.order);
+          places.set(key, judged.to);
+        }
+      }
+    }),
+  );
+});
+
+replay("answers why as the rule says, for any event and user at any position", () => {
+  check(
+    fc.property(histories, (positioned) => {
+      const history = filed(stepsOf(positioned));
+      for (const { position } of positioned) {
+        for (const user of USERS) {
+          for (const event of EVENT_IDS) {
+            const read = history.isRead(user, event, position);
+            const { verdict, entries } = why(history, { user, event, position });
+            assert.is(verdict, read === null ? "unknown" : read ? "read" : "unread");
+            assert.ok(entries.every((entry) => entry.position <= position));
+          }
+        }
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
+replay("keeps the newest steps only, and forgets nothing else for it", () => {
+  check(
+    fc.property(histories, (positioned) => {
+      const steps = stepsOf(positioned);
+      const whole = filed(steps);
+      const bounded = filed(steps, { stepsMax: 4 });
+      assert.ok(bounded.steps.length <= 5);
+      assert.equal(bounded.steps, steps.slice(-bounded.steps.length));
+      assert.is(bounded.entries, steps.length);
+      assert.equal(historyView(bounded, whole.position), historyView(whole, whole.position));
+    }),
+  );
+});
+
+replay("keeps one move of a marker where the end is all that is wanted, and has the same state there", () => {
+  check(
+    fc.property(histories, (positioned) => {
+      const steps = stepsOf(positioned);
+      const whole = filed(steps);
+      const atEnd = filed(steps, { endOnly: true });
+      // A marker that was inferred may be covered after its last move: that it is gone is kept besides.
+      for (const { moves, inferred } of atEnd.markers()) assert.ok(moves.length <= (inferred ? 2 : 1));
+      assert.equal(historyView(atEnd, whole.position), historyView(whole, whole.position));
+    }),
+  );
+});
+
+replay.run();

@@ -1,0 +1,203 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import type { Entry } from "../../actors/entry.ts";
+import { Changes, type RoomDelta } from "../../actors/partition/changes.ts";
+import { fold } from "../../actors/room/fold.ts";
+import { decode } from "../../src/bus/contract/codec.ts";
+import { PUBLISH_BYTES_MAX } from "../../src/limits.ts";
+import type { UserId } from "../../src/matrix/ids.ts";
+import { FULLY_READ, READ_PRIVATE } from "../../src/matrix/receipt.ts";
+import { eventMessages, type Message, markerMessages } from "../../src/worker/delta-messages.ts";
+import { acl, at, BOB, backfilled, CARA, inThread, live, ROOM, receipt, Story, TWO } from "../support/given.ts";
+
+/** The delta of a room after these entries. */
+function deltaOf(...entries: readonly Entry[]): RoomDelta {
+  const story = new Story();
+  const changes = new Changes();
+  entries.forEach((entry, i) => {
+    changes.note(story.room, at(i + 1), entry, fold(story.room, at(i + 1), entry), false);
+  });
+  const delta = changes.take(ROOM);
+  if (delta === undefined) throw new Error("these entries changed nothing");
+  return delta;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: payloads are read as a reader does, field by field
+const payloadOf = ({ payload }: Message): any => decode(payload);
+const users = (count: number) =>
+  Array.from({ length: count }, (_, i) => `@${String(i).padStart(240, "u")}:one.example` as UserId);
+
+/** Whether each message goes on where the one before ended, and all fit. */
+function assertChain(messages: readonly Message[], previous = 0): void {
+  for (const message of messages) {
+    assert.ok(message.payload.length <= PUBLISH_BYTES_MAX, `${message.payload.length} bytes`);
+    const { position, previous: before } = payloadOf(message);
+    assert.is(before, previous);
+    assert.ok(position > before);
+    previous = position;
+  }
+}
+
+const large = suite("a delta that is larger than a message may be");
+
+large("becomes several messages of events, each going on where the one before ended", () => {
+  const body = "x".repeat(60_000);
+  const entries = Array.from({ length: 31 }, (_, i) => live(`$${i}`, { content: { body } }));
+  const messages = eventMessages(0, deltaOf(...entries));
+  assert.ok(messages.length >= 3 && messages.length <= 4, String(messages.length));
+  assertChain(messages);
+  assert.equal(
+    messages.flatMap((message) => payloadOf(message).events.map((event: { event_id: string }) => event.event_id)),
+    entries.map(([, event]) => event.event_id),
+  );
+  assert.is(payloadOf(messages.at(-1)!).position, at(31));
+});
+
+large("becomes several messages of markers, cut where the position changes, in the order of positions", () => {
+  const messages = markerMessages(0, deltaOf(live("$a"), ...users(6_000).map((user) => receipt(user, "$a"))));
+  assert.ok(messages.length >= 2);
+  assertChain(messages);
+  const all = messages.flatMap((message) => Object.keys(payloadOf(message).event.content.$a["m.read"]));
+  assert.equal(new Set(all).size, 6_000);
+  assert.is(payloadOf(messages.at(-1)!).position, at(6_001));
+});
+
+large("sends for a snapshot when one position alone is too large: by a previous that nobody has", () => {
+  const held = users(4_000).map((user) => receipt(user, "$b"));
+  const after = receipt(BOB, "$b");
+  const delta = deltaOf(live("$a"), receipt(BOB, "$a"), receipt(CARA, "$a"), ...held, live("$b"), after);
+  const messages = markerMessages(0, delta).map(payloadOf);
+  assert.equal(
+    messages.map(({ previous, position, event }) => [previous, position, Object.keys(event.content)]),
+    [
+      [0, at(3), ["$a"]],
+      [at(4_004), at(4_004), []],
+      [at(4_004), at(4_005), ["$b"]],
+    ],
+  );
+});
+
+large("becomes several private messages, which lose nothing", () => {
+  const roots = Array.from({ length: 1_500 }, (_, i) => `$${String(i).padStart(250, "r")}`);
+  const entries = roots.flatMap((root, i) => [
+    live(`$${String(i).padStart(250, "e")}`, inThread(root)),
+    receipt(BOB, `$${String(i).padStart(250, "e")}`, { type: READ_PRIVATE, thread: root }),
+  ]);
+  const messages = markerMessages(0, deltaOf(...entries));
+  const own = messages.filter(({ subject }) => subject.startsWith("tidemark.user."));
+  assert.ok(own.length > 1);
+  for (const { payload } of own) assert.ok(payload.length <= PUBLISH_BYTES_MAX);
+  assert.is(own.flatMap((message) => Object.keys(payloadOf(message).event.content)).length, 1_500);
+});
+
+const privacy = suite("private markers");
+
+privacy("are on their user's subject alone", () => {
+  const messages = markerMessages(
+    3,
+    deltaOf(
+      live("$a"),
+      receipt(BOB, "$a", { type: READ_PRIVATE, ts: 5 }),
+      receipt(BOB, "$a", { type: FULLY_READ }),
+      receipt(CARA, "$a", { type: FULLY_READ }),
+    ),
+  );
+  assert.equal(
+    messages.map((message) => [message.subject, payloadOf(message)]),
+    [
+      [
+        "tidemark.user.3.@bob:one%2Eexample.receipts",
+        {
+          v: 1,
+          user_id: BOB,
+          room_id: ROOM,
+          position: at(3),
+          event: { type: "m.receipt", content: { $a: { "m.read.private": { [BOB]: { ts: 5, order: at(1) } } } } },
+          fully_read: { event_id: "$a", order: at(1) },
+        },
+      ],
+      [
+        "tidemark.user.3.@cara:two%2Eexample.receipts",
+        { v: 1, user_id: CARA, room_id: ROOM, position: at(4), fully_read: { event_id: "$a", order: at(1) } },
+      ],
+    ],
+  );
+});
+
+privacy("leave no trace in the public ones beside them", () => {
+  const delta = deltaOf(live("$a"), receipt(BOB, "$a", { type: READ_PRIVATE }), receipt(CARA, "$a"));
+  const open = markerMessages(0, delta).filter(({ subject }) => subject.startsWith("tidemark.client."));
+  assert.is(open.length, 1);
+  assert.equal(payloadOf(open[0]!).event.content, {
+    $a: { "m.read": { [CARA]: { ts: 1_700_000_000_000, order: at(1) } } },
+  });
+});
+
+const rejections = suite("rejections");
+
+rejections("show the receipt by its fields, where it stands in the log, and why", () => {
+  const from = receipt(CARA, "$a", { origin: TWO, thread: "$t", ts: 5 });
+  const [message] = markerMessages(3, deltaOf(live("$a"), live("$acl", acl({ allow: [] })), from));
+  assert.is(message?.subject, "tidemark.rejected.3.!room:one%2Eexample");
+  assert.equal(payloadOf(message!), {
+    v: 1,
+    room_id: ROOM,
+    position: at(3),
+    entry: { user_id: CARA, receipt_type: "m.read", event_id: "$a", thread_id: "$t", ts: 5, origin: TWO },
+    reason: "acl_denied",
+    detail: "the room's m.room.server_acl denies the server that sent the receipt",
+  });
+});
+
+rejections("leave out what a receipt doesn't have, and stand where the receipt was, not its event", () => {
+  const held = Array.from({ length: 9 }, (_, i) => receipt(BOB, `$${i}`, { ts: 5 }));
+  const [overflow] = markerMessages(0, deltaOf(...held)).map(payloadOf);
+  assert.equal([overflow.position, overflow.reason], [at(1), "held_overflow"]);
+  assert.equal(overflow.entry, { user_id: BOB, receipt_type: "m.read", event_id: "$0", ts: 5 });
+  const [late] = markerMessages(0, deltaOf(receipt(BOB, "$a", { thread: "$t" }), live("$a"))).map(payloadOf);
+  assert.equal([late.position, late.reason], [at(1), "wrong_thread"]);
+});
+
+for (const type of [READ_PRIVATE, FULLY_READ] as const) {
+  rejections(`of a ${type} receipt carry no entry`, () => {
+    const nine = Array.from({ length: 9 }, (_, i) => receipt(BOB, `$${i}`, { type }));
+    const [message] = markerMessages(0, deltaOf(...nine)).map(payloadOf);
+    assert.equal([message.entry, message.reason], [null, "held_overflow"]);
+    assert.not(JSON.stringify(message).includes("bob"));
+  });
+}
+
+const content = suite("the content of a receipt event");
+
+content("clamps orders to 0, and names threads", () => {
+  const [message] = markerMessages(
+    0,
+    deltaOf(
+      backfilled("$a"),
+      live("$t", inThread("$a")),
+      receipt(BOB, "$a", { ts: 1 }),
+      receipt(BOB, "$t", { ts: 2, thread: "$a" }),
+    ),
+  );
+  assert.equal(payloadOf(message!).event.content, {
+    $a: { "m.read": { [BOB]: { ts: 1, order: 0 } } },
+    $t: { "m.read": { [BOB]: { ts: 2, order: at(2), thread_id: "$a" } } },
+  });
+});
+
+content("shows the unthreaded of two on one event, whichever came first (MSC4102)", () => {
+  const whole = receipt(BOB, "$a", { ts: 1 });
+  const threaded = receipt(BOB, "$a", { ts: 2, thread: "main" });
+  for (const order of [
+    [whole, threaded],
+    [threaded, whole],
+  ]) {
+    const [message] = markerMessages(0, deltaOf(live("$a"), ...order));
+    assert.equal(payloadOf(message!).event.content, { $a: { "m.read": { [BOB]: { ts: 1, order: at(1) } } } });
+  }
+});
+
+large.run();
+privacy.run();
+rejections.run();
+content.run();
