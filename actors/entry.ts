@@ -1,5 +1,5 @@
 /**
- * What the room log holds (DESIGN 4.3) and where it stands there.
+ * What the room log holds (docs/design.md#records) and where it stands there.
  *
  * An entry is a tuple, because decoding is what the hot path pays for. Its first item says what it is; the numbers are
  * stored, so they never change.
@@ -42,7 +42,7 @@ export interface LogRecord {
   readonly entries: readonly Entry[];
 }
 
-/** Where an entry stands in its partition: a total order (DESIGN 2). */
+/** Where an entry stands in its partition: a total order (docs/design.md#words). */
 export type Position = number;
 
 /** The order of an event (MSC4033): its position when it is live, the negative of it when it is backfilled (F1). */

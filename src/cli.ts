@@ -1,6 +1,6 @@
 #!/usr/bin/env -S node --max-semi-space-size=32
 /**
- * The command line (DESIGN 4.6): a command a file. Exit status: 0 done, 1 failed, 2 wrong usage.
+ * The command line (docs/design.md#the-command-line): a command a file. Exit status: 0 done, 1 failed, 2 wrong usage.
  *
  * The option above (MiB, also in package.json's scripts) spares the collector a tenth of all the time that receipts
  * take: with thousands of requests in flight, Node's default of 16 makes it copy each of them twice.

@@ -1,5 +1,5 @@
 /**
- * The one error class. What a sender over the bus sees is an `errcode` of Matrix (DESIGN 4.2); the others stop a
+ * The one error class. What a sender over the bus sees is an `errcode` of Matrix (docs/design.md#requests); the others stop a
  * process or a partition, and their message says what a person can do.
  */
 const CODES = {

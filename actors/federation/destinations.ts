@@ -1,5 +1,5 @@
 /**
- * The servers that a room's receipts go to: every other one with a joined member (DESIGN 4.4).
+ * The servers that a room's receipts go to: every other one with a joined member (docs/design.md#what-is-published).
  *
  * Computed from the room's membership when it is first asked for, and again after membership has changed, so a room that
  * nobody sends receipts in costs nothing.

@@ -1,5 +1,5 @@
 /**
- * Local users' receipts on their way to other servers (DESIGN 4.4), gathered while entries are folded and taken out by
+ * Local users' receipts on their way to other servers (docs/design.md#what-is-published), gathered while entries are folded and taken out by
  * whoever publishes.
  *
  * There are two lanes. What may wait goes out when the window is over; what may not, at once. Of one (room, user, thread)

@@ -1,5 +1,5 @@
 /**
- * What the world is to be told, gathered while entries are folded and taken out by whoever publishes (DESIGN 4.4).
+ * What the world is to be told, gathered while entries are folded and taken out by whoever publishes (docs/design.md#what-is-published).
  *
  * Within one room's delta a later marker replaces an earlier one of the same (user, type, thread): a delta holds the
  * marker itself, which says where it stands when the delta is published.

@@ -1,5 +1,5 @@
 /**
- * Which worker has which part in a partition (DESIGN section 6): pure, from what everybody sees in the lease bucket.
+ * Which worker has which part in a partition (docs/design.md#workers): pure, from what everybody sees in the lease bucket.
  *
  * Rendezvous hashing ranks the live workers for each partition, each partition on its own: a worker that joins or leaves
  * moves only its share. The first owns it, the second is its warm standby. What stands in the way of that for the moment

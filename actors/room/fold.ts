@@ -1,5 +1,5 @@
 /**
- * The fold: what one entry of the log does to its room (DESIGN section 5, rules F1–F13).
+ * The fold: what one entry of the log does to its room (docs/design.md#the-fold, rules F1–F13).
  *
  * It is a function of the room and the entry alone: no clock, no randomness, no I/O. So two workers that fold the same
  * log reach the same state, and so does a replay a year later. Every entry has an outcome, and none throws.

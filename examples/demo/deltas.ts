@@ -1,5 +1,5 @@
 /**
- * Listens to everything that Tidemark publishes, as a sync front-end would, and checks two promises of DESIGN 4.4 on the
+ * Listens to everything that Tidemark publishes, as a sync front-end would, and checks two promises of docs/design.md#what-is-published on the
  * way: no message is missing (`previous` names the one before), and nobody but their user is told of private receipts.
  */
 import type { Position } from "../../actors/entry.ts";

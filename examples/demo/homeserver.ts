@@ -13,7 +13,7 @@ const REPLY_LIMIT_MS = 10_000;
 
 type Reply<T> = ({ readonly ok: true } & T) | { readonly ok: false; readonly errcode: string; readonly error: string };
 
-/** A room as a sync front-end gets it for one user (DESIGN 4.5). */
+/** A room as a sync front-end gets it for one user (docs/design.md#queries). */
 export interface Snapshot {
   readonly receipts: ReceiptContent;
   readonly private: ReceiptContent;

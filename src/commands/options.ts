@@ -1,4 +1,4 @@
-/** Options that several commands have. Each is also an environment variable (DESIGN 4.6). */
+/** Options that several commands have. Each is also an environment variable (docs/design.md#the-command-line). */
 import { InvalidArgumentError, Option } from "commander";
 import { pino } from "pino";
 import { type ServerName, serverName } from "../matrix/ids.ts";

@@ -1,5 +1,5 @@
 /**
- * `tidemark/federation`: what a federation sender uses (DESIGN 4.4).
+ * `tidemark/federation`: what a federation sender uses (docs/design.md#what-is-published).
  *
  *     const federation = await openFederation({ nats: "nats://127.0.0.1:4222" });
  *     for await (const server of federation.destinations()) void serve(await federation.destination(server));

@@ -24,7 +24,7 @@ export interface ConnectOptions {
   readonly name?: string;
 }
 
-/** A receipt of a local user (DESIGN 4.2). Without a thread it is unthreaded. */
+/** A receipt of a local user (docs/design.md#requests). Without a thread it is unthreaded. */
 export interface Receipt {
   readonly room_id: string;
   readonly user_id: string;
@@ -146,7 +146,7 @@ export class Frontend implements AsyncDisposable {
     }
   }
 
-  /** Asks about a room, or a user (DESIGN 4.5). */
+  /** Asks about a room, or a user (docs/design.md#queries). */
   query<T>(about: RoomId | UserId, query: Record<string, unknown>): Promise<T> {
     return request<T>(this.#nc, querySubject(about), query);
   }

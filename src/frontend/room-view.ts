@@ -1,5 +1,5 @@
 /**
- * One room, kept up to date: a snapshot, then deltas (DESIGN 4.4).
+ * One room, kept up to date: a snapshot, then deltas (docs/design.md#what-is-published).
  *
  *     loading ──snapshot──▶ following ──gap in `previous`, or deltas lost──▶ loading
  *

@@ -1,6 +1,6 @@
 /**
  * Ingress: what comes in on `tidemark.in.*` is checked, grouped, appended to the log, and only then answered
- * (DESIGN 4.2). It keeps no state but what is in flight, so any number of them share the work.
+ * (docs/design.md#requests). It keeps no state but what is in flight, so any number of them share the work.
  */
 import type { Logger } from "pino";
 import { BACKFILLED, LIVE, type Position, STATE } from "../../actors/entry.ts";

@@ -1,5 +1,5 @@
 /**
- * Decoded requests → entries of the log (DESIGN 4.2). Whatever is wrong becomes an error that names the field and the
+ * Decoded requests → entries of the log (docs/design.md#requests). Whatever is wrong becomes an error that names the field and the
  * reason; nothing of such a request is appended.
  */
 import type * as z from "zod";

@@ -18,7 +18,7 @@ const name = (what: string) =>
 /** Milliseconds since 1970. Servers disagree about the past, so only the type is checked. */
 export const timestamp = z.int({ error: "must be an integer of milliseconds" });
 
-/** One event of a request to `tidemark.in.event`, `.backfill` or `.state` (DESIGN 4.2). Other keys are dropped. */
+/** One event of a request to `tidemark.in.event`, `.backfill` or `.state` (docs/design.md#requests). Other keys are dropped. */
 export const matrixEvent = z.object(
   {
     event_id: eventId,

@@ -18,7 +18,7 @@ export function isPrivate(type: ReceiptType): boolean {
 }
 
 /**
- * One receipt of a request to `tidemark.in.receipt` (DESIGN 4.2). Other keys are dropped. A `thread_id` of null says
+ * One receipt of a request to `tidemark.in.receipt` (docs/design.md#requests). Other keys are dropped. A `thread_id` of null says
  * that the sender doesn't know whether the receipt has a thread; without the key it is unthreaded.
  */
 export const receiptRequest = z

@@ -1,4 +1,4 @@
-/** Questions to a room's live owner (DESIGN 4.5). */
+/** Questions to a room's live owner (docs/design.md#queries). */
 import type { Bus } from "../bus/client/connection.ts";
 import { request } from "../bus/client/request.ts";
 import { querySubject } from "../bus/contract/subjects.ts";

@@ -5,7 +5,7 @@
  *     {"partition":3,"sequence":17,"room":"!a:b","at":1795295119726,"entries":[…],"crc":"…"}      one line a record
  *     {"records":1,"entries":4,"crc":"…"}                                                         the last line
  *
- * `entries` are the tuples of the log (DESIGN 4.3), so nothing is lost. Each `crc` is the CRC-32 of its line without it,
+ * `entries` are the tuples of the log (docs/design.md#records), so nothing is lost. Each `crc` is the CRC-32 of its line without it,
  * begun with the `crc` of the line before: a line that was changed, moved, lost or added is found at its own number, and
  * a file that was cut off lacks its last line. This finds accidents, not malice.
  *

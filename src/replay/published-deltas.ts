@@ -1,5 +1,5 @@
 /**
- * What the delta stream of a partition says was published (DESIGN 4.4), against the rooms folded from its log.
+ * What the delta stream of a partition says was published (docs/design.md#what-is-published), against the rooms folded from its log.
  *
  * A reader like any other: it drops what it has, notices gaps in `previous`, and keeps the newest marker of each key. On
  * top, every order it reads must be the log's own, and in the end every marker must be where the log has it, as far as

@@ -1,5 +1,5 @@
 /**
- * A partition's checkpoint: its rooms as of one sequence of its log, in LMDB (DESIGN section 6).
+ * A partition's checkpoint: its rooms as of one sequence of its log, in LMDB (docs/design.md#workers).
  *
  * One environment a partition, `<data>/state/<partition>`. A checkpoint is one transaction: the rows that changed since
  * the one before, and the sequence that they include. It is a cache of the log: without it, the log is folded again.

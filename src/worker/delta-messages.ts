@@ -1,4 +1,4 @@
-/** A room's delta → the messages that tell it (DESIGN 4.4). */
+/** A room's delta → the messages that tell it (docs/design.md#what-is-published). */
 import type { Position } from "../../actors/entry.ts";
 import type { Consignment } from "../../actors/federation/lane.ts";
 import { type EventChange, type RoomDelta, receiptEvent, rejectedEntry } from "../../actors/partition/changes.ts";
@@ -111,7 +111,7 @@ function cutNear(changes: readonly { readonly position: Position }[], middle: nu
   return undefined;
 }
 
-/** Receipts for other servers → the messages that carry them (DESIGN 4.4). */
+/** Receipts for other servers → the messages that carry them (docs/design.md#what-is-published). */
 
 /** `tidemark.federation.<server>`: for every destination of a consignment the same EDUs. */
 export function federationMessages(consignments: readonly Consignment[]): Message[] {

@@ -1,5 +1,5 @@
 /**
- * Publishes local users' receipts for other servers (DESIGN 4.4), at least once.
+ * Publishes local users' receipts for other servers (docs/design.md#what-is-published), at least once.
  *
  *     note ──▶ outbox ──(urgent: at once, but not twice within FLUSH_WINDOW_MS; else: the window is over)──▶ EDUs ──▶ acks
  *

@@ -1,5 +1,5 @@
 /**
- * Publishes a partition's deltas (DESIGN 4.4), at least once.
+ * Publishes a partition's deltas (docs/design.md#what-is-published), at least once.
  *
  *     note ──▶ changes ──(the room's window is over, no flush is under way)──▶ events ──acks──▶ markers ──acks
  *

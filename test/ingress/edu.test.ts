@@ -1,4 +1,4 @@
-/** Receipts of other servers, over a real broker (DESIGN 4.2, F4, F5, F9). */
+/** Receipts of other servers, over a real broker (docs/design.md#requests, F4, F5, F9). */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { member, message, startFederation } from "../support/federation.ts";

@@ -1,5 +1,5 @@
 /**
- * What nobody well-meaning sends (DESIGN 4, first paragraphs). For each of it: an error to the sender that names the
+ * What nobody well-meaning sends (docs/design.md#the-bus-contract, first paragraphs). For each of it: an error to the sender that names the
  * field where there is one, no stack, nothing in any log, and a process that serves on.
  */
 import * as fc from "fast-check";

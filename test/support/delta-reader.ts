@@ -1,5 +1,5 @@
 /**
- * A reader of deltas as DESIGN 4.4 describes it, and no cleverer: it drops what it has, notices gaps, and builds the
+ * A reader of deltas as docs/design.md#what-is-published describes it, and no cleverer: it drops what it has, notices gaps, and builds the
  * markers of every room from nothing but what it was told.
  */
 import * as assert from "uvu/assert";

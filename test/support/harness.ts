@@ -1,6 +1,6 @@
 /**
  * The whole running thing for a test: a real broker in a temporary directory, Tidemark on it in this process, and a
- * client that speaks the bus contract (DESIGN 4) with nothing but `nats` and `msgpackr`.
+ * client that speaks the bus contract (docs/design.md#the-bus-contract) with nothing but `nats` and `msgpackr`.
  *
  *     await using tidemark = await startTidemark();
  *     await tidemark.send("event", ROOM, message("$1"));
@@ -195,14 +195,14 @@ export function startOn(
   });
 }
 
-/** A foreign string as one token of a subject (DESIGN 4.1). */
+/** A foreign string as one token of a subject (docs/design.md#subjects). */
 export function token(text: string): string {
   return text.replace(/[^A-Za-z0-9!@#$:_=/+~-]/gu, (char) =>
     Array.from(Buffer.from(char), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join(""),
   );
 }
 
-/** FNV-1a-32 of the room id's UTF-8, modulo the count (DESIGN 4.3). */
+/** FNV-1a-32 of the room id's UTF-8, modulo the count (docs/design.md#records). */
 function partitionOf(room: string, partitions: number): number {
   let hash = 2_166_136_261n;
   for (const byte of Buffer.from(room)) hash = ((hash ^ BigInt(byte)) * 16_777_619n) % 4_294_967_296n;

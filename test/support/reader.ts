@@ -1,5 +1,5 @@
 /**
- * A reader of one room's deltas, as naive as DESIGN 4.4 lets it be: it drops a message whose position it has, counts one
+ * A reader of one room's deltas, as naive as docs/design.md#what-is-published lets it be: it drops a message whose position it has, counts one
  * that leaves a gap, and applies the rest. It knows no orders but those it was told.
  */
 import * as assert from "uvu/assert";

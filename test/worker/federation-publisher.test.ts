@@ -1,4 +1,4 @@
-/** Receipts on their way to other servers, over a real broker (DESIGN 4.4). */
+/** Receipts on their way to other servers, over a real broker (docs/design.md#what-is-published). */
 import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";

@@ -1,5 +1,5 @@
 /**
- * The guarantees of DESIGN 1, over a real broker and whatever interleaving it makes of several senders:
+ * The guarantees of docs/design.md#ideas, over a real broker and whatever interleaving it makes of several senders:
  *
  * - an order is the place in the log, and an event keeps its first;
  * - there is one marker per (user, type, thread), and none moves back;

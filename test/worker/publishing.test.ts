@@ -1,4 +1,4 @@
-/** What Tidemark publishes (DESIGN 4.4), and the streams that keep it (DESIGN 4.1), on a real broker. */
+/** What Tidemark publishes (docs/design.md#what-is-published), and the streams that keep it (docs/design.md#subjects), on a real broker. */
 import { AckPolicy, DeliverPolicy } from "nats";
 import { pino } from "pino";
 import { suite } from "uvu";

@@ -1,4 +1,4 @@
-/** Requests to Tidemark over the bus: what is sent to it, and questions (DESIGN 4.2, 4.5). */
+/** Requests to Tidemark over the bus: what is sent to it, and questions (docs/design.md#requests, docs/design.md#queries). */
 import type { Msg, NatsConnection } from "nats";
 import { type ErrorCode, reasonOf, TidemarkError } from "../../errors.ts";
 import { REQUEST_TIMEOUT_MS } from "../../limits.ts";

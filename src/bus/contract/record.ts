@@ -1,4 +1,4 @@
-/** Records of the log ↔ bytes (DESIGN 4.3): `[1, at, entries]`. */
+/** Records of the log ↔ bytes (docs/design.md#records): `[1, at, entries]`. */
 import { BACKFILLED, type Entry, LIVE, type LogRecord, RECEIPT, STATE } from "../../../actors/entry.ts";
 import { TidemarkError } from "../../errors.ts";
 import { ENTRIES_PER_RECORD_MAX } from "../../limits.ts";

@@ -1,5 +1,5 @@
 /**
- * Subjects of the bus (DESIGN 4.1): built here and nowhere else.
+ * Subjects of the bus (docs/design.md#subjects): built here and nowhere else.
  *
  * The `nats` client does not refuse white space or CRLF in a subject, so a raw string from outside would be an
  * injection hole. What publishes takes a `Subject`, and only this module makes one.
@@ -100,7 +100,7 @@ export const REJECTED_SUBJECTS = ["tidemark.rejected.*.*"];
 const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
 
-/** The partition of a room: FNV-1a-32 of its id's UTF-8, modulo the partition count (DESIGN 4.3). */
+/** The partition of a room: FNV-1a-32 of its id's UTF-8, modulo the partition count (docs/design.md#records). */
 export function partitionOf(room: RoomId, partitions: number): number {
   let hash = FNV_OFFSET;
   for (const byte of Buffer.from(room)) hash = Math.imul(hash ^ byte, FNV_PRIME);

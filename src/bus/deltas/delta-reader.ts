@@ -1,5 +1,5 @@
 /**
- * Reads the deltas of a partition as they are published (DESIGN 4.4): every room and user of it over one subscription.
+ * Reads the deltas of a partition as they are published (docs/design.md#what-is-published): every room and user of it over one subscription.
  *
  * The stream numbers its messages without holes, and all of them are read, so what comes after a lost connection goes on
  * where it stopped, and a hole means one thing only: what was there is past the stream's retention. Whoever needs it

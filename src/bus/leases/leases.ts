@@ -1,5 +1,5 @@
 /**
- * Who owns which partition, and which workers there are (DESIGN section 6): the KV bucket `tidemark_leases`.
+ * Who owns which partition, and which workers there are (docs/design.md#workers): the KV bucket `tidemark_leases`.
  *
  *     partition.<n>   { v, worker, session }                   held while it is renewed, free when it is deleted or runs out;
  *                                                              deleted with { v, published }: what its holder has published

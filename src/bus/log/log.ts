@@ -1,5 +1,5 @@
 /**
- * The room log: one append-only stream a partition (DESIGN 4.1, 4.3).
+ * The room log: one append-only stream a partition (docs/design.md#subjects, docs/design.md#records).
  *
  * Appending goes through the shared acknowledgement inbox; the stream's sequence is the record's place for ever.
  * The log denies deletion, so sequences have no holes: one that does is a damaged log, and reading stops there.

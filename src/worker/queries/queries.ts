@@ -1,5 +1,5 @@
 /**
- * Answers questions about rooms (DESIGN 4.5) from what is folded here.
+ * Answers questions about rooms (docs/design.md#queries) from what is folded here.
  *
  * A room that nobody has heard of answers like an empty one. Nothing is activated or kept for a question.
  */

@@ -1,5 +1,5 @@
 /**
- * What a room looks like now, or what changed in it since a position: the answer to `snapshot` (DESIGN 4.5).
+ * What a room looks like now, or what changed in it since a position: the answer to `snapshot` (docs/design.md#queries).
  *
  * With `since`, only markers and live events beyond that position are told, so a reader that was away for any length of
  * time gets exactly what it lacks; `limited` is true when live events beyond it are left out. With `markers_limit`, the markers come in the order of their positions, and

@@ -1,4 +1,4 @@
-/** Questions about rooms and their answers (DESIGN 4.5), over a real broker, in both encodings. */
+/** Questions about rooms and their answers (docs/design.md#queries), over a real broker, in both encodings. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import {
