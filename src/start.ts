@@ -18,7 +18,7 @@ import { TidemarkError } from "./errors.ts";
 import { openClientApi } from "./gateway/client-api.ts";
 import { accessTokens } from "./gateway/tokens.ts";
 import { appservice } from "./homeserver/appservice.ts";
-import { startGateway } from "./http/server.ts";
+import { startHttpServer } from "./http/server.ts";
 import { Ingress } from "./ingress/ingress.ts";
 import { type InspectorOptions, inspectorRoutes } from "./inspector/routes.ts";
 import { FEDERATION_WINDOW_MS } from "./limits.ts";
@@ -127,15 +127,15 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     }
     if (roles.has("gateway") && hsToken !== undefined) routes.push(await appservice({ nc, hsToken, log }));
     if (options.inspect !== undefined) routes.push(inspectorRoutes({ ...options.inspect, nc, partitions, log }));
-    const gateway = await startGateway({ ...options.http, ready, log, routes });
-    closing.push(() => gateway.close());
+    const server = await startHttpServer({ ...options.http, ready, log, routes });
+    closing.push(() => server.close());
 
     const brokerLost = new Promise<void>((resolve) => {
       void broker?.exited.then(() => {
         if (!stopping) resolve();
       });
     });
-    return { natsUrl, httpUrl: gateway.url, brokerLost, stop };
+    return { natsUrl, httpUrl: server.url, brokerLost, stop };
   } catch (error) {
     await stop();
     throw error;

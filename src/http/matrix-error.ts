@@ -1,4 +1,4 @@
-/** What a client is told when something is wrong (Matrix specification, "Standard error response"). Never a stack. */
+/** Errors in the format of the Matrix specification ("Standard error response"). They never contain a stack trace. */
 import type { FastifyError } from "fastify";
 import type * as z from "zod";
 import { type ErrorCode, TidemarkError } from "../errors.ts";
@@ -24,14 +24,14 @@ export const forbidden = (why: string) => new MatrixError(403, "M_FORBIDDEN", wh
 export const notFound = (why: string) => new MatrixError(404, "M_NOT_FOUND", why);
 export const unrecognized = () => new MatrixError(404, "M_UNRECOGNIZED", "Unrecognized request");
 
-/** Parses an identifier or parameter. Throws `M_INVALID_PARAM`, which names the field. */
+/** Parses an identifier or parameter. Throws `M_INVALID_PARAM` with the name of the field. */
 export function param<S extends z.ZodType>(schema: S, field: string, value: unknown): z.output<S> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   throw invalidParam(`${field}: ${result.error.issues[0]?.message ?? "is not valid"}`);
 }
 
-/** How Tidemark's own refusals look over HTTP. What isn't here is its own fault, and looks like M_UNKNOWN. */
+/** HTTP status by error code. Codes that are not listed are failures of Tidemark, not of the request: 503, `M_UNKNOWN`. */
 const STATUS: Partial<Record<ErrorCode, number>> = {
   M_BAD_JSON: 400,
   M_INVALID_PARAM: 400,
@@ -39,7 +39,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   M_LIMIT_EXCEEDED: 429,
 };
 
-/** The error for whatever was thrown; undefined when it is no foreseen one. */
+/** Translates a thrown value. Returns undefined for unexpected errors. */
 export function matrixErrorOf(error: unknown): MatrixError | undefined {
   if (error instanceof MatrixError) return error;
   if (error instanceof TidemarkError) {

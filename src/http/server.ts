@@ -1,7 +1,7 @@
 /**
- * The HTTP side of a process: whether it is alive, whether it serves, and the routes of its roles.
+ * The HTTP server that every process runs: `/healthz`, `/readyz`, and the routes that its roles pass in.
  *
- * Every answer below `/_matrix/` is Matrix's, errors of the server itself included.
+ * Every error is answered in the Matrix format, also when it comes from the HTTP server itself (bad URL, timeout).
  */
 import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
@@ -10,24 +10,25 @@ import type { Logger } from "pino";
 import { reasonOf } from "../errors.ts";
 import { HTTP_BODY_BYTES_MAX, HTTP_HEADER_BYTES_MAX, HTTP_REQUEST_MS_MAX, SLOW_READER_MS } from "../limits.ts";
 import { errorBody, MatrixError, matrixErrorOf, unrecognized } from "./matrix-error.ts";
-import { cutOffSlowReaders } from "./slow-readers.ts";
+import { disconnectSlowReaders } from "./slow-readers.ts";
 
-interface GatewayOptions {
+interface HttpServerOptions {
   readonly host: string;
-  /** 0 for a free one. */
+  /** 0: any free port. */
   readonly port: number;
+  /** Called on each `/readyz`, which answers 503 while this returns false. */
   readonly ready: () => boolean;
   readonly log: Logger;
-  /** A request has to be here completely within so long, ms, or a little more. */
+  /** Timeout for receiving a complete request, ms. Default: `HTTP_REQUEST_MS_MAX`. */
   readonly requestMs?: number;
-  /** What else is served. Each is a Fastify plugin, with a scope of its own. */
+  /** Fastify plugins. Each is registered in a scope of its own. */
   readonly routes?: readonly FastifyPluginAsync[];
 }
 
-export interface Gateway {
+export interface HttpServer {
   /** `http://host:port` */
   readonly url: string;
-  /** Answers what was asked, and closes. */
+  /** Stops accepting connections. Resolves when the pending requests are answered. */
   close(): Promise<void>;
 }
 
@@ -37,24 +38,24 @@ const CORS = {
   "access-control-allow-methods": "GET, POST, PUT, DELETE, OPTIONS",
   "access-control-allow-headers": "X-Requested-With, Content-Type, Authorization",
 };
-/** How often it is looked for requests that take too long. */
+/** Expired requests are swept this many times per request timeout. */
 const CHECKS_PER_REQUEST_TIME = 6;
 const CLIENT_API = "/_matrix/client/";
-/** No parameter of a path is longer: an identifier of 255 bytes, percent-encoded. */
+/** The longest parameter of a path is an identifier of 255 bytes, percent-encoded. */
 const PARAM_CHARS_MAX = 3 * 255;
 
-export async function startGateway({
+export async function startHttpServer({
   host,
   port,
   ready,
   log,
   requestMs = HTTP_REQUEST_MS_MAX,
   routes = [],
-}: GatewayOptions): Promise<Gateway> {
+}: HttpServerOptions): Promise<HttpServer> {
   const sendError = (error: unknown, reply: FastifyReply) => {
     let answer = matrixErrorOf(error);
     if (answer === undefined) {
-      log.error({ err: error }, "a request failed in an unforeseen way");
+      log.error({ err: error }, "a request failed unexpectedly");
       answer = new MatrixError(500, "M_UNKNOWN", "Internal error");
     }
     if (answer.retryAfterMs !== undefined) reply.header("retry-after", Math.ceil(answer.retryAfterMs / 1_000));
@@ -71,16 +72,16 @@ export async function startGateway({
     clientErrorHandler: refuseBadRequest,
     routerOptions: { maxParamLength: PARAM_CHARS_MAX },
     return503OnClosing: false,
-    // Comes before any hook.
+    // Called before any hook, so the hook below has not added the CORS headers yet.
     frameworkErrors: (error: FastifyError, _request, reply) => void sendError(error, reply.headers(CORS)),
   });
   app.setErrorHandler((error, _request, reply) => sendError(error, reply));
   app.setNotFoundHandler((_request, reply) => sendError(unrecognized(), reply));
-  // Hooks call back: a promise for each of them is a good part of what a small request costs.
+  // Hooks use callbacks: one promise per hook is a large part of the cost of a small request.
   app.addHook("onRequest", (request, reply, done) => {
-    const isClients = request.url.startsWith(CLIENT_API);
-    if (isClients) reply.headers(CORS);
-    if (isClients && request.method === "OPTIONS") reply.code(204).send();
+    const isClientApi = request.url.startsWith(CLIENT_API);
+    if (isClientApi) reply.headers(CORS);
+    if (isClientApi && request.method === "OPTIONS") reply.code(204).send();
     else done();
   });
   let closing = false;
@@ -88,7 +89,7 @@ export async function startGateway({
     if (closing) reply.header("connection", "close");
     done();
   });
-  cutOffSlowReaders(app, SLOW_READER_MS);
+  disconnectSlowReaders(app, SLOW_READER_MS);
 
   app.get("/healthz", async () => ({ ok: true }));
   app.get("/readyz", async (_, reply) => {
@@ -111,15 +112,15 @@ export async function startGateway({
   }
 }
 
-/** What is no request, or doesn't come to its end, has no route and no reply: its connection is told, and closed. */
+/** Requests that Node's HTTP parser rejects never reach Fastify: the answer is written to the socket, which is then closed. */
 const BAD_REQUESTS: Readonly<Record<string, MatrixError>> = {
   ERR_HTTP_REQUEST_TIMEOUT: new MatrixError(408, "M_UNKNOWN", "The request took too long to arrive"),
   HPE_HEADER_OVERFLOW: new MatrixError(431, "M_TOO_LARGE", "The request's headers are too large"),
 };
-const NO_REQUEST = new MatrixError(400, "M_UNRECOGNIZED", "This is no HTTP request");
+const NOT_HTTP = new MatrixError(400, "M_UNRECOGNIZED", "This is not an HTTP request");
 
 function refuseBadRequest(error: NodeJS.ErrnoException, socket: Socket): void {
-  const answer = BAD_REQUESTS[error.code ?? ""] ?? NO_REQUEST;
+  const answer = BAD_REQUESTS[error.code ?? ""] ?? NOT_HTTP;
   const body = JSON.stringify(errorBody(answer));
   if (socket.writable && error.code !== "ECONNRESET") {
     const head = { ...CORS, "content-type": "application/json; charset=utf-8", connection: "close" };

@@ -1,19 +1,20 @@
 /**
- * Cuts off clients that take nothing of their answers, and nobody else: a long poll may be silent for as long as it likes.
+ * Disconnects clients that do not read their responses. A long poll without a response is never disconnected: it may
+ * stay silent for as long as it needs.
  *
- *     nothing to send ──looked at while an answer is on its way──▶ sending ──nothing moves for slowMs──▶ cut off
- *                     ◀──looked at when it is out────────────────
+ *     idle ──checked while bytes are buffered──▶ sending ──no progress for slowMs──▶ disconnected
+ *          ◀──checked when the buffer is empty──
  *
- * A socket's own timer notices when nothing moves. It is started from time to time, for those that have something to send:
- * nearly all answers are out at once, and should not pay for it.
+ * The socket's own timeout detects missing progress. It is armed by a periodic check, and only for sockets that have
+ * buffered bytes: nearly every response is sent at once, and should not pay for a timer.
  */
 import type { Socket } from "node:net";
 import type { FastifyInstance } from "fastify";
 
-/** Who sends is looked for so often, in the time that is slow: twice, so that no timer outlives its answer. */
+/** Sockets are checked twice per `slowMs`: a timeout that is no longer needed is cleared before it can fire. */
 const CHECKS_PER_SLOW_TIME = 2;
 
-export function cutOffSlowReaders(app: FastifyInstance, slowMs: number): void {
+export function disconnectSlowReaders(app: FastifyInstance, slowMs: number): void {
   const sockets = new Set<Socket>();
   app.server.on("connection", (socket: Socket) => {
     sockets.add(socket);
@@ -22,8 +23,8 @@ export function cutOffSlowReaders(app: FastifyInstance, slowMs: number): void {
   const timer = setInterval(() => {
     for (const socket of sockets) {
       const isTimed = socket.timeout === slowMs;
-      const sends = socket.writableLength > 0;
-      if (sends !== isTimed) socket.setTimeout(sends ? slowMs : 0);
+      const isSending = socket.writableLength > 0;
+      if (isSending !== isTimed) socket.setTimeout(isSending ? slowMs : 0);
     }
   }, slowMs / CHECKS_PER_SLOW_TIME);
   timer.unref();

@@ -6,14 +6,14 @@ import Fastify from "fastify";
 import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { startGateway as serveHttp } from "../../src/http/server.ts";
-import { cutOffSlowReaders } from "../../src/http/slow-readers.ts";
+import { startHttpServer } from "../../src/http/server.ts";
+import { disconnectSlowReaders } from "../../src/http/slow-readers.ts";
 import { ALICE, BOB, enc, errorOf, httpClient, startGateway } from "../support/gateway.ts";
 import { type Body, eventually, LIMIT_MS } from "../support/harness.ts";
 
-/** A gateway with nothing behind it. */
+/** A server with routes of its own, without a gateway. */
 async function serve({ requestMs = 5_000 } = {}) {
-  const gateway = await serveHttp({
+  const server = await startHttpServer({
     host: "127.0.0.1",
     port: 0,
     ready: () => true,
@@ -30,7 +30,7 @@ async function serve({ requestMs = 5_000 } = {}) {
       },
     ],
   });
-  return { url: gateway.url, [Symbol.asyncDispose]: () => gateway.close() };
+  return { url: server.url, [Symbol.asyncDispose]: () => server.close() };
 }
 
 /** What a connection gets after these bytes, until it is closed. */
@@ -130,56 +130,59 @@ serving("a drain answers who waits, and takes no longer for it", async () => {
   assert.ok(performance.now() - began < 5_000);
 });
 
-serving("a client that takes nothing of its answer is cut off, and one that waits for an answer is not", async () => {
-  const slowMs = 200;
-  const app = Fastify();
-  cutOffSlowReaders(app, slowMs);
-  app.get("/big", async () => "x".repeat(64_000_000)); // more than the kernel takes for a reader that doesn't read
-  app.get("/quick", async () => "quick");
-  app.get("/late", async () => {
-    await new Promise((resolve) => setTimeout(resolve, 5 * slowMs));
-    return "late";
-  });
-  await app.listen({ host: "127.0.0.1", port: 0 });
-  try {
-    const { port } = app.server.address() as { port: number };
-    const accepted = once(app.server, "connection");
-    const socket = connect(port, "127.0.0.1").on("error", () => {});
-    const [served] = (await accepted) as [Socket];
-    const cutOff = once(served, "close");
-    socket.write("GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert.is(await fetch(`http://127.0.0.1:${port}/late`).then((response) => response.text()), "late");
-    await cutOff;
-    socket.destroy();
-    const kept = await answerTo(
-      `http://127.0.0.1:${port}`,
-      "GET /quick HTTP/1.1\r\nHost: x\r\n\r\nGET /late HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-    );
-    assert.match(kept, /quick.*late$/s, "nor one that had an answer before");
-  } finally {
-    await app.close();
-  }
-});
+serving(
+  "a client that does not read its response is disconnected, and one that waits for a response is not",
+  async () => {
+    const slowMs = 200;
+    const app = Fastify();
+    disconnectSlowReaders(app, slowMs);
+    app.get("/big", async () => "x".repeat(64_000_000)); // more than the kernel takes for a reader that doesn't read
+    app.get("/quick", async () => "quick");
+    app.get("/late", async () => {
+      await new Promise((resolve) => setTimeout(resolve, 5 * slowMs));
+      return "late";
+    });
+    await app.listen({ host: "127.0.0.1", port: 0 });
+    try {
+      const { port } = app.server.address() as { port: number };
+      const accepted = once(app.server, "connection");
+      const socket = connect(port, "127.0.0.1").on("error", () => {});
+      const [served] = (await accepted) as [Socket];
+      const cutOff = once(served, "close");
+      socket.write("GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+      assert.is(await fetch(`http://127.0.0.1:${port}/late`).then((response) => response.text()), "late");
+      await cutOff;
+      socket.destroy();
+      const kept = await answerTo(
+        `http://127.0.0.1:${port}`,
+        "GET /quick HTTP/1.1\r\nHost: x\r\n\r\nGET /late HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+      );
+      assert.match(kept, /quick.*late$/s, "nor one that had an answer before");
+    } finally {
+      await app.close();
+    }
+  },
+);
 
-serving("a request that does not come to its end is told so, and cut off", async () => {
-  await using gateway = await serve({ requestMs: 300 });
+serving("an incomplete request gets a timeout error and is disconnected", async () => {
+  await using server = await serve({ requestMs: 300 });
   const head = "POST /_matrix/client/v3/take HTTP/1.1\r\nHost: x\r\n";
   for (const half of [head, `${head}Content-Length: 20\r\n\r\n{"half":`]) {
-    const answer = await answerTo(gateway.url, half);
+    const answer = await answerTo(server.url, half);
     assert.match(answer, /^HTTP\/1.1 408 /, answer);
     assert.is(answer.split("HTTP/1.1").length, 2, "once");
     assert.match(answer, /access-control-allow-origin: \*/);
     assert.match(answer, /"errcode":"M_UNKNOWN"/);
   }
-  const whole = await fetch(`${gateway.url}/_matrix/client/v3/late`);
+  const whole = await fetch(`${server.url}/_matrix/client/v3/late`);
   assert.is(await whole.text(), "late", "an answer may take as long as it likes");
 });
 
-serving("what is no request is told so, in Matrix's words", async () => {
-  await using gateway = await serve();
-  assert.match(await answerTo(gateway.url, "nonsense\r\n\r\n"), /^HTTP\/1.1 400 .*"errcode":"M_UNRECOGNIZED"/s);
+serving("bytes that are not HTTP get an error in the Matrix format", async () => {
+  await using server = await serve();
+  assert.match(await answerTo(server.url, "nonsense\r\n\r\n"), /^HTTP\/1.1 400 .*"errcode":"M_UNRECOGNIZED"/s);
   const large = `GET / HTTP/1.1\r\nHost: x\r\nx-big: ${"x".repeat(40_000)}\r\n\r\n`;
-  assert.match(await answerTo(gateway.url, large), /^HTTP\/1.1 431 .*"errcode":"M_TOO_LARGE"/s);
+  assert.match(await answerTo(server.url, large), /^HTTP\/1.1 431 .*"errcode":"M_TOO_LARGE"/s);
 });
 
 serving.run();
