@@ -1,8 +1,8 @@
 /**
- * What the room log holds (docs/design.md#records) and where it stands there.
+ * The entries of the room log (docs/design.md#records), and their positions.
  *
- * An entry is a tuple, because decoding is what the hot path pays for. Its first item says what it is; the numbers are
- * stored, so they never change.
+ * An entry is a tuple, because decoding dominates the cost of the hot path. The first item is its kind. These numbers are
+ * stored in the log, so they never change.
  */
 import { ENTRIES_PER_RECORD_MAX } from "../src/limits.ts";
 import type { MatrixEvent } from "../src/matrix/event.ts";
@@ -17,42 +17,42 @@ export const STATE = 3;
 export type EventEntry = readonly [kind: typeof LIVE | typeof BACKFILLED | typeof STATE, event: MatrixEvent];
 
 /**
- * The thread of a receipt whose source doesn't say whether it has one: some homeservers leave `thread_id` out of what
- * they push to application services. It is no thread id, and never published; the fold says what it stands for.
+ * The thread of a receipt whose source doesn't say whether it was threaded: some homeservers leave out `thread_id` when
+ * they push receipts to application services. It is not a thread id and is never published. `room/fold.ts` interprets it.
  */
-export const UNTOLD = "?";
+export const UNKNOWN_THREAD = "?";
 
-/** `thread` is null for an unthreaded receipt, `origin` for one of a local user. */
+/** `thread` is null for an unthreaded receipt, `origin` is null for the receipt of a local user. */
 export type ReceiptEntry = readonly [
   kind: typeof RECEIPT,
   user: UserId,
   type: ReceiptType,
   event: EventId,
-  thread: ThreadId | typeof UNTOLD | null,
+  thread: ThreadId | typeof UNKNOWN_THREAD | null,
   ts: number,
   origin: ServerName | null,
 ];
 
 export type Entry = EventEntry | ReceiptEntry;
 
-/** One message of the log: entries of one room that were appended together at `at` (ingress clock, ms). */
+/** One message of the log: entries of one room, appended together. `at`: Unix time in ms, by the clock of ingress. */
 export interface LogRecord {
   readonly sequence: number;
   readonly at: number;
   readonly entries: readonly Entry[];
 }
 
-/** Where an entry stands in its partition: a total order (docs/design.md#words). */
+/** The place of an entry in the log of its partition, as a total order (docs/design.md#words). */
 export type Position = number;
 
-/** The order of an event (MSC4033): its position when it is live, the negative of it when it is backfilled (F1). */
+/** The order of an event (MSC4033): its position if it is live, the negated position if it is backfilled (F1). */
 export type Order = number;
 
 export function positionOf(sequence: number, index: number): Position {
   return sequence * ENTRIES_PER_RECORD_MAX + index;
 }
 
-/** The last position that a record can have, however many entries it has. */
+/** Returns the greatest position that an entry of this record can have. */
 export function lastPositionOf(sequence: number): Position {
   return positionOf(sequence, ENTRIES_PER_RECORD_MAX - 1);
 }
@@ -65,16 +65,16 @@ export function indexOf(position: Position): number {
   return position % ENTRIES_PER_RECORD_MAX;
 }
 
-/** What is kept of an event for ever. Its body stays in the log, at the position that its order tells. */
+/** What a room stores about an event, permanently. The body is in the log, at the position that the order gives. */
 export interface EventInfo {
-  /** Markers point at the event with this very string, so that a room has one copy of it and not one a marker. */
+  /** Markers share this string object, so that a room stores each event id once. */
   readonly id: EventId;
   readonly order: Order;
-  /** F3. Settled when the event was folded. */
+  /** F3. Decided when the event is folded, and fixed from then on. */
   readonly thread: ThreadId;
   readonly sender: UserId;
-  /** F13, until the event is redacted (F11). */
+  /** Whether the event counts as unread (F13). A redaction sets it to false (F11). */
   counts: boolean;
-  /** The redaction, once there was one. */
+  /** The id of the first event that redacted this one. */
   redaction?: EventId;
 }

@@ -10,7 +10,7 @@
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import type { RoomId, UserId } from "../../src/matrix/ids.ts";
 import { isPrivate, READ, type ReceiptContent, type ReceiptEvent } from "../../src/matrix/receipt.ts";
-import { type Entry, type Order, type Position, type ReceiptEntry, UNTOLD } from "../entry.ts";
+import { type Entry, type Order, type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../entry.ts";
 import type { Judgement, Outcome, Rejected } from "../room/fold.ts";
 import { type Marker, publishedOrder } from "../room/markers.ts";
 import type { Room } from "../room/room.ts";
@@ -190,7 +190,7 @@ export function rejectedEntry([, user, type, event, thread, ts, origin]: Receipt
     user_id: user,
     receipt_type: type,
     event_id: event,
-    ...(thread !== null && thread !== UNTOLD && { thread_id: thread }),
+    ...(thread !== null && thread !== UNKNOWN_THREAD && { thread_id: thread }),
     ts,
     ...(origin !== null && { origin }),
   };

@@ -11,10 +11,10 @@
  *     receipt ── F4 event unknown? ──▶ held            F9 origin, F6 thread, F7 order
  *       └──────────────────────────────────────────▶ advanced | released | stale | rejected
  *
- * A receipt whose thread was not told (`UNTOLD`) may have been unthreaded or not. It is taken for one in the thread of its
- * event: that much is read either way. To take it for an unthreaded one would call messages read that nobody has seen.
- * Its marker is kept apart from those whose thread was told, counts only for what none of them covers, and goes when
- * one of them comes to cover it. So wherever both arrive, in whatever order, the told ones are all that is left.
+ * A receipt of unknown thread (`UNKNOWN_THREAD`) may have been threaded or unthreaded. It is treated as a receipt in the
+ * thread of its event: that much is read in either case. Treating it as unthreaded would mark messages as read that nobody
+ * has seen. Its marker is an *inferred* one, stored apart from those of known thread. It has an effect only where none of
+ * them covers it, and is dropped when one does. So if both kinds arrive, in whatever order, only those of known thread stay.
  */
 import { countsAsUnread, type MatrixEvent, redactedBy, relationOf, threadRootOf } from "../../src/matrix/event.ts";
 import { type EventId, MAIN, type ServerName, type ThreadId, userId } from "../../src/matrix/ids.ts";
@@ -27,7 +27,7 @@ import {
   RECEIPT,
   type ReceiptEntry,
   STATE,
-  UNTOLD,
+  UNKNOWN_THREAD,
 } from "../entry.ts";
 import { ALL } from "./event-orders.ts";
 import type { HeldReceipt } from "./held.ts";
@@ -206,7 +206,7 @@ function judge(room: Room, position: Position, receipt: ReceiptEntry, info: Even
     if (aclDenies(room, origin)) return ACL_DENIED; // F9
     if (room.membershipKnown && room.members.get(user) !== "join") return NOT_JOINED; // F9
   }
-  if (thread === UNTOLD) return judgeUntold(room, position, receipt, info);
+  if (thread === UNKNOWN_THREAD) return judgeUnknownThread(room, position, receipt, info);
   if (thread !== null && thread !== info.thread) return WRONG_THREAD; // F6
 
   const own = room.markers.of(user);
@@ -216,8 +216,8 @@ function judge(room: Room, position: Position, receipt: ReceiptEntry, info: Even
   return advance(room.markers, own, { standing, to: { user, type, thread, event, order, ts, position } });
 }
 
-/** A receipt whose thread was not told, as one in the thread of its event. */
-function judgeUntold(room: Room, position: Position, receipt: ReceiptEntry, info: EventInfo): Judgement {
+/** A receipt of unknown thread, judged as one in the thread of its event. */
+function judgeUnknownThread(room: Room, position: Position, receipt: ReceiptEntry, info: EventInfo): Judgement {
   const [, user, type, , , ts] = receipt;
   const own = room.markers.of(user);
   const covering = coveringMarker(own, type, info);

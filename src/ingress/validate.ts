@@ -10,7 +10,7 @@ import {
   RECEIPT,
   type ReceiptEntry,
   STATE,
-  UNTOLD,
+  UNKNOWN_THREAD,
 } from "../../actors/entry.ts";
 import { TidemarkError } from "../errors.ts";
 import { ENTRIES_PER_RECORD_MAX, EVENT_BYTES_MAX, ID_BYTES_MAX } from "../limits.ts";
@@ -57,7 +57,7 @@ export function receiptEntries({ value, at: arrived }: Request): Entry[] {
       receipt.user_id,
       receipt.receipt_type,
       receipt.event_id,
-      receipt.thread_known === false ? UNTOLD : (receipt.thread_id ?? null),
+      receipt.thread_known === false ? UNKNOWN_THREAD : (receipt.thread_id ?? null),
       receipt.ts ?? arrived,
       null,
     ];

@@ -1,5 +1,13 @@
 /** Folds the recorded session without a bus: a room of its own for each room id, a position for each entry. */
-import { BACKFILLED, type Entry, LIVE, type Position, positionOf, RECEIPT, UNTOLD } from "../../actors/entry.ts";
+import {
+  BACKFILLED,
+  type Entry,
+  LIVE,
+  type Position,
+  positionOf,
+  RECEIPT,
+  UNKNOWN_THREAD,
+} from "../../actors/entry.ts";
 import { fold, type Outcome } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";
 import { type MatrixEvent, matrixEvent } from "../../src/matrix/event.ts";
@@ -33,7 +41,8 @@ export function receipt(eventId: string, fields: ReceiptFields = {}): Entry {
   return [RECEIPT, user as UserId, type as ReceiptType, eventId as EventId, thread as ThreadId, ts, origin as never];
 }
 
-export const untold = (eventId: string, fields: ReceiptFields = {}) => receipt(eventId, { ...fields, thread: UNTOLD });
+export const ofUnknownThread = (eventId: string, fields: ReceiptFields = {}) =>
+  receipt(eventId, { ...fields, thread: UNKNOWN_THREAD });
 
 export class FoldedRooms {
   readonly rooms = new Map<string, Room>();
@@ -60,12 +69,12 @@ export class FoldedRooms {
     return room;
   }
 
-  /** The markers that `told` says, of all rooms. */
-  markers(told: boolean): string[] {
+  /** The markers of all rooms: those of known thread, or the inferred ones. */
+  markers(ofKnownThread: boolean): string[] {
     const keys: string[] = [];
     for (const room of this.rooms.values()) {
       for (const { user, type, thread, event, inferred } of room.markers) {
-        if ((inferred === undefined) !== told) continue;
+        if ((inferred === undefined) !== ofKnownThread) continue;
         const marker = { room_id: room.id, user_id: user, receipt_type: type, event_id: event };
         keys.push(markerKey(thread === null ? marker : { ...marker, thread_id: thread }));
       }
@@ -74,7 +83,7 @@ export class FoldedRooms {
   }
 }
 
-/** Folds what the session says, pushed receipts included, as their thread is not told. */
+/** Folds a session. The receipts that were pushed are folded as receipts of unknown thread. */
 export function foldSession(lines: readonly SessionLine[]): FoldedRooms {
   const rooms = new FoldedRooms();
   for (const line of lines) {
@@ -97,7 +106,7 @@ function foldPushed(rooms: FoldedRooms, { type, room_id, content }: PushedReceip
   for (const [eventId, types] of Object.entries(content)) {
     for (const [receiptType, users] of Object.entries(types)) {
       for (const [user, { ts }] of Object.entries(users)) {
-        rooms.fold(room_id, untold(eventId, { user, type: receiptType, ts }));
+        rooms.fold(room_id, ofUnknownThread(eventId, { user, type: receiptType, ts }));
       }
     }
   }

@@ -1,5 +1,5 @@
 /** How the page writes ids, times and steps. */
-import { UNTOLD } from "../../../actors/entry.ts";
+import { UNKNOWN_THREAD } from "../../../actors/entry.ts";
 import type { Step } from "../../replay/history/step.ts";
 import { shortId, stepChanges, stepWhat, timeText } from "../../replay/history/text.ts";
 
@@ -17,6 +17,6 @@ export function number(value: number): string {
 
 export function markerName({ type, thread }: Pick<Step, "type" | "thread">): string {
   if (thread === null) return `${type}, unthreaded`;
-  if (thread === UNTOLD) return `${type}, thread not told`;
+  if (thread === UNKNOWN_THREAD) return `${type}, thread unknown`;
   return thread === "main" ? `${type}, main timeline` : `${type}, thread ${shortId(thread)}`;
 }

@@ -6,7 +6,7 @@
  *
  * Events, held receipts and the moves of markers stay for good. Of the steps the newest `stepsMax` are kept.
  */
-import { type Order, type Position, UNTOLD } from "../../../actors/entry.ts";
+import { type Order, type Position, UNKNOWN_THREAD } from "../../../actors/entry.ts";
 import { UNREAD_COUNT_MAX } from "../../limits.ts";
 import { MAIN } from "../../matrix/ids.ts";
 import { FULLY_READ } from "../../matrix/receipt.ts";
@@ -137,14 +137,14 @@ export class RoomHistory {
   /** A receipt whose thread was not told moves an inferred marker of its event's thread. */
   #move(receipt: Pick<Step, "user" | "type" | "thread">, eventThread: string, move: Move): void {
     const { user, type } = receipt;
-    const inferred = receipt.thread === UNTOLD;
+    const inferred = receipt.thread === UNKNOWN_THREAD;
     const thread = inferred ? eventThread : receipt.thread;
     let markers = this.#markers.get(user);
     if (markers === undefined) {
       markers = new Map();
       this.#markers.set(user, markers);
     }
-    const key = `${type} ${thread ?? ""} ${inferred ? UNTOLD : ""}`;
+    const key = `${type} ${thread ?? ""} ${inferred ? UNKNOWN_THREAD : ""}`;
     const marker = markers.get(key);
     if (marker === undefined || this.#options.endOnly)
       markers.set(key, { user, type, thread, inferred, moves: [move] });

@@ -1,5 +1,5 @@
 /** Steps and states as lines for a terminal. */
-import { type Order, type Position, UNTOLD } from "../../../actors/entry.ts";
+import { type Order, type Position, UNKNOWN_THREAD } from "../../../actors/entry.ts";
 import type { Room } from "../../../actors/room/room.ts";
 import type { UserId } from "../../matrix/ids.ts";
 import type { RoomHistory } from "./room-history.ts";
@@ -70,7 +70,7 @@ export function stepWhat(step: Step): string {
 
 function threadText(thread: string | null): string {
   if (thread === null) return "";
-  if (thread === UNTOLD) return " in a thread that was not told";
+  if (thread === UNKNOWN_THREAD) return " in an unknown thread";
   return thread === "main" ? " in main" : ` in thread ${shortId(thread)}`;
 }
 

@@ -4,7 +4,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { BACKFILLED, LIVE, STATE } from "../../../actors/entry.ts";
 import { FoldedOutbox } from "../../support/outbox.ts";
-import { event, receipt, untold } from "../../support/session-fold.ts";
+import { event, ofUnknownThread, receipt } from "../../support/session-fold.ts";
 
 const MINUTE_MS = 60_000;
 const A = "@a:here.example";
@@ -57,7 +57,7 @@ outbox("takes nothing private, of other servers, not told, stale, or published a
   folded.fold(receipt("$1", { user: A, type: "m.fully_read" }));
   folded.fold(receipt("$1", { user: "@u:s1.example", origin: "s1.example" }));
   folded.fold(receipt("$1", { user: "@u:s1.example" }));
-  folded.fold(untold("$1", { user: "@b:here.example" }));
+  folded.fold(ofUnknownThread("$1", { user: "@b:here.example" }));
   assert.is(folded.outbox.oldest(), undefined);
 });
 

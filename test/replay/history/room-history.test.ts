@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { LIVE, positionOf, RECEIPT, UNTOLD } from "../../../actors/entry.ts";
+import { LIVE, positionOf, RECEIPT, UNKNOWN_THREAD } from "../../../actors/entry.ts";
 import { fold, isRead } from "../../../actors/room/fold.ts";
 import { Room } from "../../../actors/room/room.ts";
 import { eventEntries, receiptEntries } from "../../../src/ingress/validate.ts";
@@ -23,7 +23,7 @@ const histories = withTold.map((positioned) =>
   positioned.map(({ position, entry }): Positioned => {
     if (entry[0] !== RECEIPT || entry[6] !== null || entry[5] % 3 !== 0) return { position, entry };
     const [kind, user, type, event, , ts, origin] = entry;
-    return { position, entry: [kind, user, type === FULLY_READ ? READ : type, event, UNTOLD, ts, origin] };
+    return { position, entry: [kind, user, type === FULLY_READ ? READ : type, event, UNKNOWN_THREAD, ts, origin] };
   }),
 );
 

@@ -1,10 +1,10 @@
-/** Receipts whose source doesn't tell whether they have a thread (`actors/room/fold.ts`). */
+/** Receipts whose source doesn't say whether they are threaded (`actors/room/fold.ts`). */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { receiptEvent } from "../../actors/partition/changes.ts";
 import { isRead } from "../../actors/room/fold.ts";
 import type { EventId, UserId } from "../../src/matrix/ids.ts";
-import { event, FoldedRooms, foldSession, receipt, untold } from "../support/session-fold.ts";
+import { event, FoldedRooms, foldSession, ofUnknownThread, receipt } from "../support/session-fold.ts";
 import { delayed, expectedMarkers, type SessionLine, session } from "../support/synapse-session.ts";
 
 const ROOM = "!room:here.example";
@@ -24,19 +24,19 @@ const read = (rooms: FoldedRooms, ...ids: string[]) => ids.map((id) => isRead(ro
 
 const shown = (rooms: FoldedRooms) => receiptEvent(rooms.room(ROOM).markers).content as Record<string, unknown>;
 
-const untoldThread = suite("a receipt whose thread is not told");
+const unknownThread = suite("a receipt of unknown thread");
 
-untoldThread("on a threaded event reads that thread and nothing else", () => {
+unknownThread("on a threaded event reads that thread and nothing else", () => {
   const rooms = threadedRoom();
-  assert.is(rooms.fold(ROOM, untold("$3")).outcome, "advanced");
+  assert.is(rooms.fold(ROOM, ofUnknownThread("$3")).outcome, "advanced");
   assert.equal(read(rooms, "$1", "$2", "$3", "$4"), [false, false, true, false]);
   assert.equal(Object.keys(shown(rooms)), ["$3"]);
   assert.equal(shown(rooms).$3, { "m.read": { [READER]: { ts: 1, order: 1026, thread_id: "$1" } } });
 });
 
-untoldThread("on an event of the main timeline reads that and no thread", () => {
+unknownThread("on an event of the main timeline reads the main timeline and no thread", () => {
   const rooms = threadedRoom();
-  rooms.fold(ROOM, untold("$4"));
+  rooms.fold(ROOM, ofUnknownThread("$4"));
   assert.equal(read(rooms, "$1", "$2", "$3", "$4"), [true, true, false, true]);
 });
 
@@ -44,27 +44,27 @@ for (const [what, thread] of [
   ["an unthreaded", null],
   ["a threaded", "main"],
 ] as const) {
-  untoldThread(`adds nothing to ${what} one of the same event that came before`, () => {
+  unknownThread(`changes nothing after ${what} one on the same event`, () => {
     const rooms = threadedRoom();
     rooms.fold(ROOM, receipt("$2", { thread, ts: 7 }));
     const before = structuredClone(shown(rooms));
-    assert.is(rooms.fold(ROOM, untold("$2", { ts: 8 })).outcome, "stale");
+    assert.is(rooms.fold(ROOM, ofUnknownThread("$2", { ts: 8 })).outcome, "stale");
     assert.equal(shown(rooms), before);
     assert.equal(rooms.markers(false), []);
   });
 
-  untoldThread(`gives way to ${what} one of the same event that comes later`, () => {
+  unknownThread(`is replaced by ${what} one on the same event that comes later`, () => {
     const rooms = threadedRoom();
-    rooms.fold(ROOM, untold("$2", { ts: 8 }));
+    rooms.fold(ROOM, ofUnknownThread("$2", { ts: 8 }));
     assert.is(rooms.fold(ROOM, receipt("$2", { thread, ts: 7 })).outcome, "advanced");
     assert.equal(rooms.markers(false), []);
     assert.is(rooms.markers(true).length, 1);
   });
 }
 
-untoldThread("is not published over one of the same event whose thread is told, in either order", () => {
+unknownThread("is not published if one of known thread is on the same event, in either order", () => {
   const rooms = threadedRoom();
-  const first = rooms.fold(ROOM, untold("$2", { ts: 8 }));
+  const first = rooms.fold(ROOM, ofUnknownThread("$2", { ts: 8 }));
   const second = rooms.fold(ROOM, receipt("$2", { ts: 7 }));
   assert.ok("marker" in first && "marker" in second);
   const unthreaded = { $2: { "m.read": { [READER]: { ts: 7, order: 1025 } } } };
@@ -76,10 +76,10 @@ untoldThread("is not published over one of the same event whose thread is told, 
   assert.equal(receiptEvent([first.marker, threaded]).content, main);
 });
 
-untoldThread("leaves a told one on an earlier event where it is", () => {
+unknownThread("leaves one of known thread on an earlier event unchanged", () => {
   const rooms = threadedRoom();
   rooms.fold(ROOM, receipt("$1", { thread: "main" }));
-  assert.is(rooms.fold(ROOM, untold("$4")).outcome, "advanced");
+  assert.is(rooms.fold(ROOM, ofUnknownThread("$4")).outcome, "advanced");
   assert.equal(rooms.markers(true), [`${ROOM} ${READER} m.read main → $1`]);
   assert.equal(rooms.markers(false), [`${ROOM} ${READER} m.read main → $4`]);
   assert.equal(read(rooms, "$2", "$4"), [true, true]);
@@ -87,16 +87,16 @@ untoldThread("leaves a told one on an earlier event where it is", () => {
   assert.equal(rooms.markers(false), []);
 });
 
-untoldThread("moves forward only", () => {
+unknownThread("moves its marker only forward", () => {
   const rooms = threadedRoom();
-  rooms.fold(ROOM, untold("$4"));
-  assert.is(rooms.fold(ROOM, untold("$2")).outcome, "stale");
+  rooms.fold(ROOM, ofUnknownThread("$4"));
+  assert.is(rooms.fold(ROOM, ofUnknownThread("$2")).outcome, "stale");
   assert.equal(rooms.markers(false), [`${ROOM} ${READER} m.read main → $4`]);
 });
 
-untoldThread("waits for its event like any other, and comes after what was told", () => {
+unknownThread("is held until its event comes, and then yields to one of known thread", () => {
   const rooms = threadedRoom();
-  assert.is(rooms.fold(ROOM, untold("$5")).outcome, "held");
+  assert.is(rooms.fold(ROOM, ofUnknownThread("$5")).outcome, "held");
   assert.is(rooms.fold(ROOM, receipt("$5")).outcome, "held");
   const outcome = rooms.live(ROOM, event("$5"));
   assert.ok(outcome.outcome === "ordered");
@@ -105,9 +105,9 @@ untoldThread("waits for its event like any other, and comes after what was told"
   assert.equal(rooms.markers(false), []);
 });
 
-untoldThread("of one type gives way to its own type only", () => {
+unknownThread("is replaced only by one of the same type", () => {
   const rooms = threadedRoom();
-  rooms.fold(ROOM, untold("$2", { type: "m.read.private" }));
+  rooms.fold(ROOM, ofUnknownThread("$2", { type: "m.read.private" }));
   rooms.fold(ROOM, receipt("$4"));
   assert.equal(rooms.markers(false), [`${ROOM} ${READER} m.read.private main → $2`]);
 });
@@ -122,14 +122,14 @@ const sessions: Record<string, readonly SessionLine[]> = {
   ),
 };
 for (const [how, lines] of Object.entries(sessions)) {
-  untoldThread(`changes none of Synapse's markers in the recorded session ${how}`, () => {
+  unknownThread(`changes none of Synapse's markers in the recorded session ${how}`, () => {
     const rooms = foldSession(lines);
     assert.equal(rooms.markers(true), expectedMarkers);
     assert.equal(rooms.markers(false), []);
   });
 }
 
-untoldThread("alone, in the recorded session, calls nothing read that Synapse's markers don't", () => {
+unknownThread("alone, in the recorded session, reads nothing that Synapse's markers leave unread", () => {
   const pushed = foldSession(session.filter((line) => "transaction" in line));
   const truth = foldSession(session);
   let both = 0;
@@ -149,4 +149,4 @@ untoldThread("alone, in the recorded session, calls nothing read that Synapse's 
   assert.ok(missed * 10 < both + missed, `${missed} of ${both + missed} read events are not known to be read`);
 });
 
-untoldThread.run();
+unknownThread.run();
