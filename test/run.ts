@@ -21,6 +21,7 @@ import { join, relative, resolve } from "node:path";
 import { parseArgs, stripVTControlCharacters } from "node:util";
 import { ensureBroker } from "../src/bus/broker/install.ts";
 import { ensureChromium } from "./support/chromium.ts";
+import { ensurePeers } from "./support/peers.ts";
 
 const FILE_LIMIT_MS = 180_000;
 const FILES_AT_ONCE = 2;
@@ -32,6 +33,7 @@ const DEFAULT_SUITE_IMPORT = /\bimport\s*\{[^}]*\btest\b[^}]*\}\s*from\s*["']uvu
 const HIDING = /\.(?:only|skip)\s*\(/;
 const HOOK = /\.(?:before|after)(?:\.each)?\s*\(/;
 const PAGE_TESTS = /-page\.test\.ts$/;
+const PEER_TESTS = /^peers\//;
 const CLOSING_LINES = /^ {2}Total: +(\d+)\n {2}Passed: +(\d+)\n {2}Skipped: +(\d+)$/m;
 
 interface FileResult {
@@ -60,6 +62,7 @@ async function main(): Promise<void> {
     if (files.length === 0) throw new Error(`no test file in ${root} matches ${positionals.join(" ") || "*.test.ts"}`);
     // Installed before the clock of a file that needs it runs.
     if (files.some((file) => PAGE_TESTS.test(file))) process.env.TIDEMARK_CHROMIUM = await ensureChromium();
+    if (files.some((file) => PEER_TESTS.test(file))) await ensurePeers();
 
     const queue = files.values();
     const work = async () => {
@@ -85,6 +88,7 @@ async function findFiles(root: string, patterns: readonly string[]): Promise<str
   return entries
     .filter((entry) => entry.isFile() && entry.name.endsWith(".test.ts"))
     .map((entry) => relative(root, join(entry.parentPath, entry.name)))
+    .filter((path) => !path.includes("node_modules"))
     .filter((path) => patterns.length === 0 || patterns.some((pattern) => path.includes(pattern)))
     .sort();
 }

@@ -9,8 +9,8 @@ import {
   SyncState,
 } from "matrix-js-sdk";
 import { logger } from "matrix-js-sdk/lib/logger.js";
-import type { Client } from "./gateway.ts";
-import { eventually } from "./harness.ts";
+import type { Client } from "../support/gateway.ts";
+import { eventually } from "../support/harness.ts";
 
 (logger as typeof logger & { setLevel(level: string): void }).setLevel("silent");
 

@@ -4,7 +4,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { ALICE, BOB, type GatewayHarness, startGateway } from "../support/gateway.ts";
 import { eventually } from "../support/harness.ts";
-import { type SdkClient, startSdk } from "../support/js-sdk.ts";
+import { type SdkClient, startSdk } from "./js-sdk.ts";
 
 interface Meeting extends AsyncDisposable {
   readonly tidemark: GatewayHarness;
