@@ -79,6 +79,7 @@ run("without --nats it runs a broker of its own, prints one line, and takes the 
   await client.close();
 });
 
+// E8
 run("the end of its own broker is its own end, as a failure", async () => {
   await using bus = await startBus();
   const data = join(bus.dir, "own");
@@ -245,6 +246,7 @@ run("TIDEMARK_DATA is where its own broker keeps its store", async () => {
   assert.ok((await readdir(join(bus.dir, "from-env", "nats"))).includes("jetstream"));
 });
 
+// E6
 run("it goes on by itself when its broker comes back", async () => {
   await using tidemark = await startTidemark();
   await tidemark.sent("event", ROOM, message("$before"));
@@ -279,6 +281,7 @@ run("a log at the level info names no user and no room", async () => {
   assert.not.match(tidemark.stderr.join("\n"), /secret|logged:a/);
 });
 
+// E12
 run("a record that it can't read stops its partition, and then every start, with a clear error", async () => {
   await using bus = await startBus();
   await using tidemark = runCli(startArgs(bus, "--partitions", "1"));

@@ -107,6 +107,7 @@ room("a delta that is there already is dropped", async () => {
   assert.is(changes.length, 1);
 });
 
+// E19
 room("after the broker was away, the deltas go on where they stopped", async () => {
   await using tidemark = await startTidemark();
   await using frontend = await connect({ nats: tidemark.url });

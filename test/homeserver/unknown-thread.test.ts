@@ -1,4 +1,4 @@
-/** Receipts whose source doesn't say whether they are threaded (`actors/room/fold.ts`). */
+/** Receipts whose sender doesn't know whether they have a thread (F6). */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { receiptEvent } from "../../actors/partition/changes.ts";

@@ -164,6 +164,7 @@ serving(
   },
 );
 
+// E20
 serving("an incomplete request gets a timeout error and is disconnected", async () => {
   await using server = await serve({ requestMs: 300 });
   const head = "POST /_matrix/client/v3/take HTTP/1.1\r\nHost: x\r\n";

@@ -277,6 +277,7 @@ ingress("what can't be decoded is M_BAD_JSON", async () => {
   }
 });
 
+// E10
 ingress("a saturated ingress says when to come again, and takes more once the log has caught up", async () => {
   await using tidemark = await startTidemark({ roles: ["ingress"] });
   const log = await slowLog(tidemark);
@@ -311,6 +312,7 @@ ingress("a log that is gone is M_UNKNOWN with the cause, also for an edu", async
   assert.is((await tidemark.send("edu", "far.org", edu)).errcode, "M_UNKNOWN");
 });
 
+// E9
 ingress("a full log refuses with M_UNKNOWN and the cause, and keeps what it has", async () => {
   await using bus = await startBus();
   await bus.jsm.streams.add({

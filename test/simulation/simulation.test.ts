@@ -213,6 +213,7 @@ function assertIsItsLog({ log, stream }: World): void {
 
 const simulation = suite("simulation");
 
+// E2
 simulation(
   `${RUNS} histories of crashes, pauses, stale leases and repeated reads lose and change nothing`,
   async () => {

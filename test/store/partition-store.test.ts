@@ -84,6 +84,7 @@ store("takes whatever events may name, of any length and with any characters", a
   await again.close();
 });
 
+// E15
 store("of another version is dropped, to be rebuilt from the log", async () => {
   using dir = temporaryDirectory();
   await stored(dir.path);

@@ -17,6 +17,7 @@ function startArgs(bus: BusHarness, ...more: string[]): string[] {
 
 const recovery = suite("recovery");
 
+// E1, E5: the process that is killed is both worker and ingress.
 for (const [cadence, ...options] of [
   ["checkpoints all the time and one active room", "--checkpoint-ms", "1", "--active-rooms", "1", "--idle-ms", "5"],
   ["checkpoints now and then", "--checkpoint-ms", "60"],
@@ -54,6 +55,7 @@ for (const [cadence, ...options] of [
   });
 }
 
+// E16
 recovery("a store of another broker's log stops the start, and says what to do", async () => {
   await using first = await startBus();
   {
@@ -92,6 +94,7 @@ recovery("a store of another broker's log stops the start, and says what to do",
   }
 });
 
+// E17
 recovery("a full disk stops a partition with the reason, and nothing is lost", async () => {
   await using bus = await startBus();
   const deltas = bus.subscribe("tidemark.client.>");

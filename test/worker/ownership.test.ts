@@ -147,6 +147,7 @@ ownership(
   },
 );
 
+// E1
 ownership("what a killed worker had is served by its standby within twenty seconds", async () => {
   await using bus = await startBus();
   await using _ingress = await startIngress(bus);
@@ -194,6 +195,7 @@ ownership("a worker alone that was killed has its partitions again without waiti
   assert.type(await ask(bus, ROOMS[0]!), "number");
 });
 
+// E3
 ownership("a worker that can't reach the broker gives its partitions up before others take them", async () => {
   await using bus = await startBus();
   const times = { renewMs: 300, holdMs: 900, ttlMs: 1_500 };
@@ -209,6 +211,7 @@ ownership("a worker that can't reach the broker gives its partitions up before o
   await eventually(() => owned(worker).length === PARTITIONS, "it claims them once they have run out");
 });
 
+// E4
 ownership(
   "a second process on the same data directory takes over for good, and the first says nothing more",
   async () => {
@@ -259,6 +262,7 @@ ownership(
   },
 );
 
+// E18
 ownership("a partition that fails at one worker is served by another", async () => {
   await using bus = await startBus();
   await using _ingress = await startIngress(bus);

@@ -27,6 +27,7 @@ const sorted = <T>(items: readonly T[]): string[] => items.map((item) => JSON.st
 
 const properties = suite("the fold of any history");
 
+// E14
 properties("is what the rules say, after every entry", () => {
   check(
     fc.property(history, (entries) => {

@@ -68,6 +68,7 @@ reader("begins with the newest of each subject where that is asked for", async (
   reader.close();
 });
 
+// E7
 reader("misses nothing that was on its way when the connection broke, though nothing follows", async () => {
   await using bus = await startBus();
   await stream(bus, 5);

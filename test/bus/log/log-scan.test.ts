@@ -85,6 +85,7 @@ scan("goes on with what comes, over a restart of the broker, until it is told to
   );
 });
 
+// E13
 scan("stops at a hole, and at a record that it can't read", async () => {
   await using bus = await startBus();
   await bus.jsm.streams.add({ name: "TIDEMARK_LOG_0", subjects: ["tidemark.log.0.*"] });

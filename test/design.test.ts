@@ -1,0 +1,155 @@
+/**
+ * The specification in `docs/design.md`: its rules name the tests that hold them, and whatever refers to it, or to another
+ * page of the project, refers to something that is there.
+ */
+import { existsSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { dirname, join, normalize } from "node:path";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { anchorsIn, codeSpansIn, linksIn, sectionOf, tableRowsIn } from "./support/markdown.ts";
+
+const ROOT = join(import.meta.dirname, "..");
+const DESIGN = "docs/design.md";
+const FOLDERS = ["src", "actors", "test", "bench", "examples", "docs", ".ci"];
+const TEXT = /\.(?:ts|tsx|js|md|css|html|json|ya?ml|conf|sh)$|^(?:Dockerfile|\.ci\/run)$/;
+
+/** All text of the project, by path. */
+const texts = await readTexts();
+const pages = new Map([...texts].filter(([path]) => path.endsWith(".md")));
+const design = pages.get(DESIGN)!;
+
+async function readTexts(): Promise<ReadonlyMap<string, string>> {
+  const paths = (await readdir(ROOT, { withFileTypes: true }))
+    .filter((entry) => entry.isFile())
+    .map(({ name }) => name);
+  for (const folder of FOLDERS) {
+    const names = await readdir(join(ROOT, folder), { recursive: true });
+    paths.push(...names.filter((name) => !name.includes("node_modules")).map((name) => join(folder, name)));
+  }
+  const read = paths.filter((path) => TEXT.test(path) && !path.startsWith("test/fixtures/"));
+  return new Map(
+    await Promise.all(read.map(async (path) => [path, await readFile(join(ROOT, path), "utf8")] as const)),
+  );
+}
+
+/** A rule, or a row of the failure table, and the tests that it names. */
+interface Rule {
+  readonly name: string;
+  readonly tests: readonly string[];
+}
+
+function rulesIn(section: string, name: RegExp): Rule[] {
+  const rows = tableRowsIn(sectionOf(design, section)).filter(([first]) => name.test(first!));
+  return rows.map((cells) => ({ name: cells[0]!, tests: codeSpansIn(cells.at(-1)!) }));
+}
+
+const foldRules = rulesIn("The fold", /^F\d+$/);
+const failures = rulesIn("When things fail", /^E\d+$/);
+
+const specification = suite("the specification");
+
+specification("has the sections that comments link to", () => {
+  assert.equal(
+    Array.from(design.matchAll(/^##+ (.*)$/gm), ([, heading]) => heading),
+    [
+      "Ideas",
+      "Words",
+      "How data flows",
+      "The bus contract",
+      "Subjects",
+      "Requests",
+      "Records",
+      "What is published",
+      "Queries",
+      "The command line",
+      "The fold",
+      "Workers",
+      "When things fail",
+      "Layout",
+      "Dependencies",
+    ],
+  );
+});
+
+specification("numbers its rules and failures without a gap", () => {
+  assert.equal(
+    foldRules.map(({ name }) => name),
+    Array.from({ length: 13 }, (_, i) => `F${i + 1}`),
+  );
+  assert.equal(
+    failures.map(({ name }) => name),
+    failures.map((_, i) => `E${i + 1}`),
+  );
+  assert.ok(failures.length > 10);
+});
+
+specification("names a test for each rule and failure, and that test names the rule", () => {
+  const wrong: string[] = [];
+  for (const { name, tests } of [...foldRules, ...failures]) {
+    if (tests.length === 0) wrong.push(`${name} names no test`);
+    for (const path of tests) {
+      const text = texts.get(path);
+      if (text === undefined || !path.endsWith(".test.ts")) wrong.push(`${name}: there is no test ${path}`);
+      else if (!new RegExp(`\\b${name}\\b`).test(text)) wrong.push(`${path} does not name ${name}`);
+    }
+  }
+  assert.equal(wrong, []);
+});
+
+specification("gives every package that ships a reason", async () => {
+  const { dependencies } = JSON.parse(texts.get("package.json")!) as { dependencies: Record<string, string> };
+  const rows = tableRowsIn(sectionOf(design, "Dependencies")).slice(1);
+  assert.equal(rows.flatMap((cells) => codeSpansIn(cells[1]!)).sort(), Object.keys(dependencies).sort());
+});
+
+const references = suite("references");
+
+references("to the specification name a section of it", () => {
+  const anchors = anchorsIn(design);
+  const found = [...texts].flatMap(([path, text]) =>
+    Array.from(text.matchAll(/docs\/design\.md(?:#([\w-]*))?/g), ([, anchor]) => ({ path, anchor })),
+  );
+  assert.ok(found.length > 50);
+  assert.equal(
+    found.filter(({ anchor }) => anchor !== undefined && !anchors.has(anchor)),
+    [],
+  );
+});
+
+references("to sections by number are gone", () => {
+  const numbered = /\bDESIGN[\s.§]*\d/;
+  assert.equal(
+    [...texts].filter(([, text]) => numbered.test(text)).map(([path]) => path),
+    [],
+  );
+});
+
+references("between pages lead to a file, and to a heading of it", () => {
+  const links = [...pages].flatMap(([page, text]) => linksIn(text).map((link) => ({ page, link })));
+  assert.ok(links.length > 50);
+  const broken = links.filter(({ page, link }) => {
+    if (/^[a-z]+:/.test(link)) return false;
+    const [path = "", anchor] = link.split("#");
+    const target = path === "" ? page : normalize(join(dirname(page), path));
+    if (!existsSync(join(ROOT, target))) return true;
+    return anchor !== undefined && !anchorsIn(pages.get(target) ?? "").has(anchor);
+  });
+  assert.equal(broken, []);
+});
+
+const paths = suite("paths");
+
+paths("that pages name in backticks are there", () => {
+  const isPath = /^(?:src|actors|test|bench|examples|docs|\.ci)\/[\w./-]*$/;
+  const missing = [...pages].flatMap(([page, text]) =>
+    codeSpansIn(text)
+      .filter((name) => isPath.test(name) && !existsSync(join(ROOT, name)))
+      .map((name) => `${page}: ${name}`),
+  );
+  assert.equal(missing, []);
+});
+
+specification.run();
+references.run();
+paths.run();
