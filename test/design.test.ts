@@ -7,7 +7,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { anchorsIn, codeSpansIn, linksIn, sectionOf, tableRowsIn } from "./support/markdown.ts";
+import { anchorsIn, codeSpansIn, linksIn, listItemsIn, sectionOf, tableRowsIn } from "./support/markdown.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const DESIGN = "docs/design.md";
@@ -33,19 +33,21 @@ async function readTexts(): Promise<ReadonlyMap<string, string>> {
   );
 }
 
-/** A rule, or a row of the failure table, and the tests that it names. */
+/** A rule, or a failure, and the tests that its item ends with. */
 interface Rule {
   readonly name: string;
   readonly tests: readonly string[];
 }
 
-function rulesIn(section: string, name: RegExp): Rule[] {
-  const rows = tableRowsIn(sectionOf(design, section)).filter(([first]) => name.test(first!));
-  return rows.map((cells) => ({ name: cells[0]!, tests: codeSpansIn(cells.at(-1)!) }));
+function rulesIn(section: string, letter: string): Rule[] {
+  return listItemsIn(sectionOf(design, section)).flatMap((item) => {
+    const name = new RegExp(String.raw`^\*\*(${letter}\d+)\.`).exec(item)?.[1];
+    return name === undefined ? [] : [{ name, tests: codeSpansIn(/Test: .*$/.exec(item)?.[0] ?? "") }];
+  });
 }
 
-const foldRules = rulesIn("The fold", /^F\d+$/);
-const failures = rulesIn("When things fail", /^E\d+$/);
+const foldRules = rulesIn("The fold", "F");
+const failures = rulesIn("When things fail", "E");
 
 const specification = suite("the specification");
 

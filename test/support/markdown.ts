@@ -48,6 +48,11 @@ export function sectionOf(page: string, heading: string): string {
   return lines.slice(from + 1, length < 0 ? undefined : from + 1 + length).join("\n");
 }
 
+/** The items of the lists in a text, each on one line. */
+export function listItemsIn(text: string): string[] {
+  return Array.from(text.matchAll(/^- (.*(?:\n {2}.*)*)$/gm), ([, item]) => item!.replace(/\n +/g, " "));
+}
+
 /** The rows of the tables in a text, heading rows included, each as its cells. */
 export function tableRowsIn(text: string): string[][] {
   return text
@@ -61,7 +66,7 @@ export function tableRowsIn(text: string): string[][] {
     );
 }
 
-export function codeBlocksIn(text: string): string[] {
+function codeBlocksIn(text: string): string[] {
   return Array.from(text.matchAll(FENCE), ([, code]) => code!);
 }
 
