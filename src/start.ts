@@ -16,7 +16,7 @@ import { lastSequence } from "./bus/log/log.ts";
 import { awaitPartitionCount, storedCount } from "./bus/partition-count.ts";
 import { TidemarkError } from "./errors.ts";
 import { openClientApi } from "./gateway/client-api.ts";
-import { accessTokens } from "./gateway/tokens.ts";
+import { openTokenLookup } from "./gateway/tokens.ts";
 import { appservice } from "./homeserver/appservice.ts";
 import { startHttpServer } from "./http/server.ts";
 import { Ingress } from "./ingress/ingress.ts";
@@ -78,7 +78,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
   };
 
   try {
-    const tokens = await accessTokens(options);
+    const lookupToken = await openTokenLookup(options);
     let broker: Broker | undefined;
     if (options.nats === undefined) {
       broker = await startBroker({
@@ -120,7 +120,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const { hsToken } = options;
     // Without a token that anybody could have, it would follow every delta for nobody.
     const hasClients = roles.has("gateway") && (options.users !== undefined || options.whoami !== undefined);
-    const api = hasClients ? await openClientApi({ ...options, nc, partitions, tokens }) : undefined;
+    const api = hasClients ? await openClientApi({ ...options, nc, partitions, lookupToken }) : undefined;
     if (api !== undefined) {
       closing.push(api.close);
       routes.push(api.routes);

@@ -1,4 +1,4 @@
-/** What clients ask before and beside everything else. */
+/** Versions, capabilities, the account of the user, and stored filters. */
 import type { FastifyInstance } from "fastify";
 import { forbidden } from "../http/matrix-error.ts";
 import type { Api } from "./api.ts";
@@ -44,6 +44,6 @@ export function accountRoutes(app: FastifyInstance, api: Api): void {
   );
 }
 
-function requireOwn(user: string, named: string): void {
-  if (named !== user) throw forbidden("Filters of other users are not yours to use");
+function requireOwn(user: string, requested: string): void {
+  if (requested !== user) throw forbidden("You can only use your own filters");
 }

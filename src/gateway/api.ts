@@ -1,4 +1,4 @@
-/** What the routes of the client-server API share. */
+/** What all routes of the client-server API share. */
 import type { FastifyRequest } from "fastify";
 import type { Frontend } from "../frontend/frontend.ts";
 import { badJson, notJson } from "../http/matrix-error.ts";
@@ -10,7 +10,7 @@ import type { Device } from "./tokens.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** Who asks. Only `Api.device` looks at it. */
+    /** Set by the authentication hook. Read it through `Api.device`. */
     device: Device | undefined;
   }
 }
@@ -20,13 +20,13 @@ export interface Api {
   readonly recent: RecentDeltas;
   readonly users: OnlineUsers;
   readonly sync: Sync;
-  /** Who asks. */
+  /** Returns the device that sent the request. */
   device(request: FastifyRequest): Device;
-  /** The room that the path names. Throws `M_FORBIDDEN` unless whoever asks is joined. */
+  /** Returns the room in the path. Throws `M_FORBIDDEN` unless the user is joined to it. */
   joinedRoom(request: FastifyRequest): Promise<RoomId>;
 }
 
-/** The body, which must be a JSON object. Throws `M_NOT_JSON` when there is none, `M_BAD_JSON` when it is something else. */
+/** Returns the body. Throws `M_NOT_JSON` if there is no body, `M_BAD_JSON` if it is not a JSON object. */
 export function bodyOf(request: FastifyRequest): Record<string, unknown> {
   const { body } = request;
   if (body === undefined) throw notJson("The request has no body");

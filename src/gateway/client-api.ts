@@ -1,8 +1,8 @@
 /**
- * The Matrix client-server API that Tidemark serves: who may ask, and what.
+ * The Matrix client-server API: authentication, rate limit and routes.
  *
- * What a client is told comes from the bus, by deltas and queries. All that is kept here is a cache, so several gateways
- * run side by side, and a client may go from one to another at any time.
+ * All data comes from the bus, by deltas and queries. The gateway itself has only caches, so any number of gateways can
+ * run side by side, and a client can switch between them at any time.
  */
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from "fastify";
 import type { Bus } from "../bus/client/connection.ts";
@@ -20,15 +20,15 @@ import { standaloneRoutes } from "./standalone-routes.ts";
 import { OnlineUsers } from "./sync/online-users.ts";
 import { RecentDeltas } from "./sync/recent-deltas.ts";
 import { Sync } from "./sync/sync.ts";
-import { SyncNews } from "./sync/sync-news.ts";
+import { SyncResponses } from "./sync/sync-response.ts";
 import { syncRoutes } from "./sync/sync-routes.ts";
-import type { Device, Tokens } from "./tokens.ts";
+import type { Device, TokenLookup } from "./tokens.ts";
 
 export interface ClientApiOptions {
   readonly nc: Bus;
   readonly partitions: number;
-  readonly tokens: Tokens;
-  /** Whether rooms can be made and written to here, without a homeserver. */
+  readonly lookupToken: TokenLookup;
+  /** Adds the routes that create rooms and send events, without a homeserver. Default: false. */
   readonly standalone?: boolean;
 }
 
@@ -40,13 +40,13 @@ export interface ClientApi {
 export async function openClientApi({
   nc,
   partitions,
-  tokens,
+  lookupToken,
   standalone = false,
 }: ClientApiOptions): Promise<ClientApi> {
   const frontend = new Frontend(nc, partitions, { back: RECENT_DELTAS_READ });
   const users = new OnlineUsers(frontend);
   const recent = await followAll(frontend, users);
-  const sync = new Sync(users, new SyncNews(frontend, recent));
+  const sync = new Sync(users, new SyncResponses(frontend, recent));
   const limit = new RequestLimit({ max: USER_REQUESTS_MAX, windowMs: USER_REQUESTS_WINDOW_MS });
   const device = (request: FastifyRequest) => request.device!;
   const api: Api = {
@@ -59,13 +59,13 @@ export async function openClientApi({
       const { room } = request.params as { room: string };
       const id = param(roomId, "room_id", room);
       const { user } = device(request);
-      if (users.ready(user)?.isJoined(id) || (await users.isJoined(user, id))) return id;
+      if (users.cached(user)?.isJoined(id) || (await users.isJoined(user, id))) return id;
       throw forbidden("You are not joined to this room");
     },
   };
 
   const routes: FastifyPluginAsync = async (app) => {
-    takeJson(app);
+    parseEveryBodyAsJson(app);
     app.addHook("preClose", async () => sync.close());
     publicRoutes(app);
     await app.register(async (scope) => {
@@ -80,7 +80,7 @@ export async function openClientApi({
           );
         };
         const token = tokenOf(request);
-        const found = token === undefined ? undefined : tokens(token);
+        const found = token === undefined ? undefined : lookupToken(token);
         if (token === undefined) done(new MatrixError(401, "M_MISSING_TOKEN", "Missing access token"));
         else if (found instanceof Promise) found.then(admit, done);
         else admit(found);
@@ -98,7 +98,7 @@ export async function openClientApi({
   };
 }
 
-/** Follows every partition: what comes is remembered, and wakes whom it concerns. */
+/** Follows every partition. Deltas are cached, and wake the users whom they concern. */
 async function followAll(frontend: Frontend, users: OnlineUsers): Promise<RecentDeltas> {
   const recent = new RecentDeltas(frontend.partitions);
   const follow = async (partition: number) => {
@@ -110,7 +110,7 @@ async function followAll(frontend: Frontend, users: OnlineUsers): Promise<Recent
       },
       lost: (mark) => {
         recent.begin(partition, { ...mark, sequence: mark.sequence - 1 });
-        users.wakeAll();
+        users.invalidateAll();
       },
     });
   };
@@ -128,8 +128,8 @@ function tokenOf({ headers, query }: FastifyRequest): string | undefined {
 
 const unknownToken = () => new MatrixError(401, "M_UNKNOWN_TOKEN", "Unrecognised access token");
 
-/** Bodies are JSON, whatever their type says. */
-function takeJson(app: FastifyInstance): void {
+/** Parses every body as JSON, whatever its content type. */
+function parseEveryBodyAsJson(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "string" }, (_, body, done) => {
     let value: unknown;

@@ -1,8 +1,8 @@
 /**
- * An event as a client gets it.
+ * Events in the format of the client-server API.
  *
- * A transaction id is for the device alone that sent the event (Matrix specification, "Transaction identifiers"). Events that
- * were sent through a gateway have both in `unsigned`, so every gateway can tell.
+ * Only the device that sent an event gets its transaction id (Matrix specification, "Transaction identifiers"). Events that
+ * were sent through a gateway have transaction id and device id in `unsigned`, so every gateway can decide this.
  */
 import type { MatrixEvent } from "../matrix/event.ts";
 import type { RoomId } from "../matrix/ids.ts";
@@ -13,7 +13,7 @@ export interface Transaction {
   readonly device_id: string | undefined;
 }
 
-/** With the room, but in `/sync`, where it stands outside of its events. */
+/** `room` becomes the `room_id`. Events in `/sync` have none: there, the room is the key of the section. */
 export function clientEvent(event: MatrixEvent, device: Device, room?: RoomId): MatrixEvent {
   const { room_id: _, ...rest } = event;
   const shown: MatrixEvent = room === undefined ? rest : { ...rest, room_id: room };

@@ -1,7 +1,7 @@
 /**
- * Filters of `/sync` and `/messages` (Matrix specification, "Filtering"); the parts that change what Tidemark serves.
+ * Filters of `/sync` and `/messages` (Matrix specification, "Filtering"): the fields that affect what Tidemark serves.
  *
- * The id of a filter is the filter itself, packed: so every gateway knows every filter, and none has to be kept.
+ * The id of a filter is the compressed filter itself. So every gateway knows every filter without storing any.
  */
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { LRUCache } from "lru-cache";
@@ -12,35 +12,35 @@ import { FILTER_BYTES_MAX, FILTERS_CACHED_MAX, TIMELINE_EVENTS_MAX } from "../li
 const names = z.array(z.string()).nullish();
 const limit = z.int().min(0).nullish();
 
-const eventFilter = z.object({ types: names, not_types: names, senders: names, not_senders: names, limit });
-const roomEventFilter = eventFilter.extend({
+const eventFilterSchema = z.object({ types: names, not_types: names, senders: names, not_senders: names, limit });
+const roomEventFilterSchema = eventFilterSchema.extend({
   rooms: names,
   not_rooms: names,
   unread_thread_notifications: z.boolean().nullish(),
 });
-const filter = z.object({
+const filterSchema = z.object({
   room: z
     .object({
       rooms: names,
       not_rooms: names,
       include_leave: z.boolean().nullish(),
-      timeline: roomEventFilter.nullish(),
-      state: roomEventFilter.nullish(),
-      ephemeral: roomEventFilter.nullish(),
-      account_data: roomEventFilter.nullish(),
+      timeline: roomEventFilterSchema.nullish(),
+      state: roomEventFilterSchema.nullish(),
+      ephemeral: roomEventFilterSchema.nullish(),
+      account_data: roomEventFilterSchema.nullish(),
     })
     .nullish(),
 });
 
-export type Filter = z.infer<typeof filter>;
-export type EventFilter = z.infer<typeof eventFilter> & {
+export type Filter = z.infer<typeof filterSchema>;
+export type EventFilter = z.infer<typeof eventFilterSchema> & {
   rooms?: string[] | null | undefined;
   not_rooms?: string[] | null | undefined;
 };
 
-/** A filter as a client sent it. Throws `M_BAD_JSON`. */
+/** Parses the filter that a client sent. Throws `M_BAD_JSON`. */
 export function parseFilter(value: unknown): Filter {
-  const result = filter.safeParse(value);
+  const result = filterSchema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   throw badJson(`filter: ${issue?.path.map(String).join(".")}: ${issue?.message}`);
@@ -52,11 +52,11 @@ export function filterId(value: Filter): string {
   return packed.toString("base64url");
 }
 
-/** Throws `M_NOT_FOUND` for what no gateway made. */
+/** Unpacks a filter from its id. Throws `M_NOT_FOUND` if the id is malformed. */
 export function filterOf(id: string): Filter {
   try {
     const json = inflateRawSync(Buffer.from(id, "base64url"), { maxOutputLength: FILTER_BYTES_MAX * 16 });
-    return filter.parse(JSON.parse(json.toString()));
+    return filterSchema.parse(JSON.parse(json.toString()));
   } catch {
     throw notFound("No such filter");
   }
@@ -65,15 +65,15 @@ export function filterOf(id: string): Filter {
 const NO_FILTER: Filter = {};
 const parsed = new LRUCache<string, Filter>({ max: FILTERS_CACHED_MAX });
 
-/** The `filter` parameter: a filter as JSON, or the id of one. The same text is the same object, so long as it is in use. */
+/** Parses the `filter` parameter: a filter as JSON, or the id of one. The same text returns the same cached object. */
 export function filterParam(text: string | undefined): Filter {
   if (text === undefined || text === "") return NO_FILTER;
-  let found = parsed.get(text);
-  if (found === undefined) {
-    found = readFilter(text);
-    parsed.set(text, found);
+  let cached = parsed.get(text);
+  if (cached === undefined) {
+    cached = readFilter(text);
+    parsed.set(text, cached);
   }
-  return found;
+  return cached;
 }
 
 function readFilter(text: string): Filter {
@@ -95,29 +95,29 @@ export function parseJson(text: string): unknown {
   }
 }
 
-/** How many events a timeline may have. */
-export function timelineLimit(wanted: EventFilter | null | undefined, usual: number): number {
-  return Math.min(wanted?.limit ?? usual, TIMELINE_EVENTS_MAX);
+/** Returns the maximum number of timeline events. */
+export function timelineLimit(filter: EventFilter | null | undefined, defaultLimit: number): number {
+  return Math.min(filter?.limit ?? defaultLimit, TIMELINE_EVENTS_MAX);
 }
 
-interface Filtered {
+interface FilteredEvent {
   readonly type: string;
   readonly sender?: string;
 }
 
-/** Whether an event passes. A type may have `*` for any run of characters. */
-export function passes(wanted: EventFilter | null | undefined, event: Filtered): boolean {
-  if (wanted == null) return true;
-  if (wanted.types != null && !wanted.types.some((type) => matches(type, event.type))) return false;
-  if (wanted.not_types?.some((type) => matches(type, event.type))) return false;
+/** Whether the filter lets an event pass. In types, `*` matches any number of characters. */
+export function passes(filter: EventFilter | null | undefined, event: FilteredEvent): boolean {
+  if (filter == null) return true;
+  if (filter.types != null && !filter.types.some((type) => matches(type, event.type))) return false;
+  if (filter.not_types?.some((type) => matches(type, event.type))) return false;
   if (event.sender === undefined) return true;
-  if (wanted.senders != null && !wanted.senders.includes(event.sender)) return false;
-  return !wanted.not_senders?.includes(event.sender);
+  if (filter.senders != null && !filter.senders.includes(event.sender)) return false;
+  return !filter.not_senders?.includes(event.sender);
 }
 
-export function roomPasses(wanted: Pick<EventFilter, "rooms" | "not_rooms"> | null | undefined, room: string): boolean {
-  if (wanted == null) return true;
-  return (wanted.rooms == null || wanted.rooms.includes(room)) && !wanted.not_rooms?.includes(room);
+export function roomPasses(filter: Pick<EventFilter, "rooms" | "not_rooms"> | null | undefined, room: string): boolean {
+  if (filter == null) return true;
+  return (filter.rooms == null || filter.rooms.includes(room)) && !filter.not_rooms?.includes(room);
 }
 
 function matches(pattern: string, type: string): boolean {

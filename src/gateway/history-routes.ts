@@ -1,8 +1,8 @@
 /**
- * A room's history: `/messages`, `/event`, `/relations`.
+ * The history of a room: `/messages`, `/event`, `/relations`.
  *
- * A page token is a place between events: `o<order>` is just before the event of that order, `o` the end of the room. So it
- * is good for both directions and for ever, on every gateway. A token of `/sync` is taken as well.
+ * A pagination token is a place between events: `o<order>` is just before the event with that order, `o` is the end of the
+ * room. It works in both directions, on every gateway, and never expires. Tokens of `/sync` are accepted too.
  */
 import type { FastifyInstance } from "fastify";
 import * as z from "zod";
@@ -34,7 +34,7 @@ interface Page {
 interface Paging {
   readonly dir: "b" | "f";
   readonly limit: number;
-  /** Orders, exclusive; as the `events` query takes them. */
+  /** Exclusive bounds in the direction of paging, as orders. */
   readonly from?: number;
   readonly to?: number;
 }
@@ -47,11 +47,11 @@ interface RelationQuery {
 
 export function historyRoutes(app: FastifyInstance, api: Api): void {
   const { frontend } = api;
-  const paging = (room: RoomId, query: Record<string, unknown>, dir: "b" | "f"): Paging => {
-    const place = (field: "from" | "to") =>
-      placeOf(param(text, field, query[field]), field, { room, partitions: frontend.partitions });
-    const from = place("from");
-    const to = place("to");
+  const pagingOf = (room: RoomId, query: Record<string, unknown>, dir: "b" | "f"): Paging => {
+    const orderAfter = (field: "from" | "to") =>
+      orderAfterToken(param(text, field, query[field]), field, { room, partitions: frontend.partitions });
+    const from = orderAfter("from");
+    const to = orderAfter("to");
     return {
       dir,
       limit: param(limit, "limit", query.limit ?? EVENTS_PAGE_DEFAULT),
@@ -67,7 +67,7 @@ export function historyRoutes(app: FastifyInstance, api: Api): void {
     const filter = param(text, "filter", query.filter);
     const wanted = filter === undefined ? undefined : eventFilter(filter);
     const room = await api.joinedRoom(request);
-    const { events, next } = await ask(room, paging(room, query, dir));
+    const { events, next } = await ask(room, pagingOf(room, query, dir));
     return {
       start: query.from ?? historyToken(dir === "f" ? Number.MIN_SAFE_INTEGER : undefined),
       ...endOf(next, dir, "end"),
@@ -100,7 +100,7 @@ export function historyRoutes(app: FastifyInstance, api: Api): void {
         });
         if (orders[target] === null) throw notFound("No such event in this room");
         const { events, next } = await ask(room, {
-          ...paging(room, query, dir),
+          ...pagingOf(room, query, dir),
           relates_to: target,
           ...(rel !== undefined && { rel_type: rel }),
           ...(type !== undefined && { event_type: type }),
@@ -116,8 +116,8 @@ export function historyRoutes(app: FastifyInstance, api: Api): void {
   }
 }
 
-/** The order just before which a token stands; undefined for the end of the room, or without one. */
-function placeOf(
+/** Returns the smallest order after the token; undefined if the token is the end of the room, or there is none. */
+function orderAfterToken(
   token: string | undefined,
   field: string,
   { room, partitions }: { readonly room: RoomId; readonly partitions: number },

@@ -1,6 +1,6 @@
 /**
- * Receipts on their way to the log: those of one room that come in the same turn of the event loop go as one request. So an
- * idle gateway waits for nothing, and a busy one pays for few requests.
+ * Batches receipts: those of one room that arrive in the same turn of the event loop are sent as one request. An idle
+ * gateway adds no delay, and a busy one sends few requests.
  */
 import type { Frontend } from "../frontend/frontend.ts";
 import { RECEIPTS_PER_REQUEST_MAX } from "../limits.ts";
@@ -22,14 +22,14 @@ interface Batch {
 export class ReceiptBatches {
   readonly #frontend: Frontend;
   readonly #open = new Map<RoomId, Batch>();
-  /** Batches that go at the end of this turn, all of them together. */
+  /** Senders of the batches, called at the end of this turn. */
   #due: (() => void)[] = [];
 
   constructor(frontend: Frontend) {
     this.#frontend = frontend;
   }
 
-  /** Resolves once the log has them. Throws when it has not, for all receipts of the request. */
+  /** Resolves once the receipts are in the log. If the request fails, it fails for every receipt of the batch. */
   async send(room: RoomId, receipts: readonly Receipt[]): Promise<void> {
     let batch = this.#open.get(room);
     if (batch === undefined || batch.receipts.length + receipts.length > RECEIPTS_PER_REQUEST_MAX) {

@@ -17,15 +17,15 @@ interface ReceiptParams {
 const MARKERS = [FULLY_READ, READ, READ_PRIVATE] as const;
 
 export function receiptRoutes(app: FastifyInstance, api: Api): void {
-  const threadOf = knownThreads(api);
+  const threadOf = cachedThreads(api);
   const batches = new ReceiptBatches(api.frontend);
 
   app.post<{ Params: ReceiptParams }>("/_matrix/client/v3/rooms/:room/receipt/:type/:event", async (request) => {
     const { user } = api.device(request);
     const type = param(receiptType, "receipt_type", request.params.type);
     const event = param(eventId, "event_id", request.params.event);
-    const { thread_id: named } = bodyOf(request);
-    const thread = named === undefined ? undefined : param(threadId, "thread_id", named);
+    const { thread_id: requested } = bodyOf(request);
+    const thread = requested === undefined ? undefined : param(threadId, "thread_id", requested);
     if (thread !== undefined && type === FULLY_READ) throw invalidParam(`thread_id: is not allowed with ${FULLY_READ}`);
     const room = await api.joinedRoom(request);
     if (thread !== undefined) {
@@ -53,8 +53,8 @@ export function receiptRoutes(app: FastifyInstance, api: Api): void {
   });
 }
 
-/** The thread of an event; undefined while the event is not known. Settled for ever once it is (F3). */
-function knownThreads({ frontend }: Api): (room: RoomId, event: EventId) => Promise<ThreadId | undefined> {
+/** Looks up the thread of an event; undefined while the event is unknown. A thread never changes (F3), so it is cached. */
+function cachedThreads({ frontend }: Api): (room: RoomId, event: EventId) => Promise<ThreadId | undefined> {
   const cache = new LRUCache<string, ThreadId>({ max: THREADS_CACHED_MAX });
   return async (room, event) => {
     const key = `${room} ${event}`;

@@ -1,10 +1,13 @@
-/** How many requests a user may make: so many in each window. One window for all, so nothing has to be kept beyond it. */
+/**
+ * Limits the requests of each user to a maximum per time window. All users share one window, so the counts are simply
+ * cleared when it ends.
+ */
 import type { UserId } from "../matrix/ids.ts";
 
 interface RequestLimitOptions {
   readonly max: number;
   readonly windowMs: number;
-  /** ms, of a clock that never goes back. */
+  /** A monotonic clock, ms. Default: `performance.now`. */
   readonly now?: () => number;
 }
 
@@ -21,7 +24,7 @@ export class RequestLimit {
     this.#now = now;
   }
 
-  /** Counts a request. Returns for how long the user has to wait, ms, when it is one too many. */
+  /** Counts a request. Returns undefined if it is allowed, otherwise how long the user has to wait, ms. */
   take(user: UserId): number | undefined {
     const now = this.#now();
     if (now >= this.#endsAt) {

@@ -1,10 +1,10 @@
 /**
- * Rooms without a homeserver (`--standalone`), to try Tidemark with clients and nothing else.
+ * Rooms without a homeserver (`--standalone`), to try Tidemark with nothing but clients.
  *
- * There are NO AUTH RULES: whoever has an access token may join any room, and whoever is joined may do everything in it.
+ * There are NO AUTH RULES: every user with an access token can join any room, and a joined user can do everything in it.
  *
- * The id of an event is made from its transaction, so one that is sent again is the same event, and the fold drops it (F2):
- * nothing has to be remembered.
+ * The id of an event is a hash of its transaction. So a repeated request creates the same event, which the fold drops (F2),
+ * and the gateway stores no transaction ids.
  */
 import { createHash, randomBytes } from "node:crypto";
 import type { FastifyInstance, FastifyRequest } from "fastify";
@@ -29,7 +29,7 @@ export function standaloneRoutes(app: FastifyInstance, api: Api): void {
   app.post("/_matrix/client/v3/createRoom", async (request) => {
     const { user } = api.device(request);
     const room = param(roomId, "room_id", `!${randomBytes(13).toString("base64url")}:${serverOf(user)}`);
-    await sendEvents(api, request, room, firstEvents(user, bodyOf(request)));
+    await sendEvents(api, request, room, initialEvents(user, bodyOf(request)));
     return { room_id: room };
   });
 
@@ -37,20 +37,20 @@ export function standaloneRoutes(app: FastifyInstance, api: Api): void {
     app.post<{ Params: { room: string } }>(path, async (request) => {
       const room = param(roomId, "room_id", request.params.room);
       const { user } = api.device(request);
-      if (!(await api.users.get(user)).isJoined(room)) await send(request, room, membership(user, "join"));
+      if (!(await api.users.get(user)).isJoined(room)) await send(request, room, membershipEvent(user, "join"));
       return { room_id: room };
     });
   }
 
   app.post(`${ROOM}/leave`, async (request) => {
     const room = await api.joinedRoom(request);
-    await send(request, room, membership(api.device(request).user, "leave"));
+    await send(request, room, membershipEvent(api.device(request).user, "leave"));
     return {};
   });
 
   app.post(`${ROOM}/invite`, async (request) => {
     const invited = param(userId, "user_id", bodyOf(request).user_id);
-    await send(request, await api.joinedRoom(request), membership(invited, "invite"));
+    await send(request, await api.joinedRoom(request), membershipEvent(invited, "invite"));
     return {};
   });
 
@@ -73,7 +73,7 @@ export function standaloneRoutes(app: FastifyInstance, api: Api): void {
     });
     app.get<{ Params: { type: string; key?: string } }>(path, async (request) => {
       const { type, key = "" } = request.params;
-      const state = await stateOf(api, await api.joinedRoom(request));
+      const state = await currentState(api, await api.joinedRoom(request));
       const found = state.find((event) => event.type === type && event.state_key === key);
       if (found === undefined) throw notFound("No such state in this room");
       return found.content;
@@ -82,11 +82,11 @@ export function standaloneRoutes(app: FastifyInstance, api: Api): void {
 
   app.get(`${ROOM}/state`, async (request) => {
     const room = await api.joinedRoom(request);
-    return (await stateOf(api, room)).map((event) => clientEvent(event, api.device(request), room));
+    return (await currentState(api, room)).map((event) => clientEvent(event, api.device(request), room));
   });
 }
 
-async function stateOf({ frontend }: Api, room: RoomId): Promise<MatrixEvent[]> {
+async function currentState({ frontend }: Api, room: RoomId): Promise<MatrixEvent[]> {
   const state: MatrixEvent[] = [];
   for (let since: number | undefined = 0; since !== undefined; ) {
     const page: { events: MatrixEvent[]; next?: number } = await frontend.query(room, { op: "state", since });
@@ -96,29 +96,29 @@ async function stateOf({ frontend }: Api, room: RoomId): Promise<MatrixEvent[]> 
   return state;
 }
 
-function membership(user: string, to: "join" | "leave" | "invite"): Draft {
-  return { type: "m.room.member", state_key: user, content: { membership: to } };
+function membershipEvent(user: string, membership: "join" | "leave" | "invite"): Draft {
+  return { type: "m.room.member", state_key: user, content: { membership } };
 }
 
-function firstEvents(creator: string, body: Content): Draft[] {
+function initialEvents(creator: string, body: Content): Draft[] {
   const state = (type: string, content: Content): Draft => ({ type, content, state_key: "" });
   const { name, topic, invite = [], initial_state: initial = [], creation_content: creation } = body;
   if (!Array.isArray(invite) || !Array.isArray(initial)) throw badJson("invite and initial_state must be arrays");
   const open = body.preset === "public_chat" || body.visibility === "public";
   return [
     state("m.room.create", { ...(creation as Content | undefined), room_version: "11" }),
-    membership(creator, "join"),
+    membershipEvent(creator, "join"),
     state("m.room.power_levels", { users: { [creator]: 100 } }),
     state("m.room.join_rules", { join_rule: open ? "public" : "invite" }),
     state("m.room.history_visibility", { history_visibility: "shared" }),
     ...initial.map((given: Partial<Draft>) => state(String(given?.type), given?.content ?? {})),
     ...(typeof name === "string" ? [state("m.room.name", { name })] : []),
     ...(typeof topic === "string" ? [state("m.room.topic", { topic })] : []),
-    ...invite.map((invited: unknown) => membership(param(userId, "invite", invited), "invite")),
+    ...invite.map((invited: unknown) => membershipEvent(param(userId, "invite", invited), "invite")),
   ];
 }
 
-/** Sends events; resolves once what was sent shows in what this gateway serves. */
+/** Sends events. Resolves once this gateway serves them, so that the client can read its own writes. */
 async function sendEvents(
   api: Api,
   request: FastifyRequest,
@@ -136,11 +136,11 @@ async function sendEvents(
   }));
   const positions = await api.frontend.events.send(room, events);
   const { event_id: id } = events.at(-1)!;
-  await shown(api, room, { id, position: positions.at(-1)! });
+  await untilServed(api, room, { id, position: positions.at(-1)! });
   return { event_id: id };
 }
 
-/** Of a transaction, always the same one. */
+/** Returns a hash of the transaction if there is one, else a random id. */
 function eventIdOf(api: Api, request: FastifyRequest, index: number): string {
   const { user, id } = api.device(request);
   const { txn } = request.params as { txn?: string };
@@ -150,7 +150,11 @@ function eventIdOf(api: Api, request: FastifyRequest, index: number): string {
   return `$${hash.update(String(index)).digest("base64url")}`;
 }
 
-async function shown(api: Api, room: RoomId, { id, position }: { id: string; position: number }): Promise<void> {
+/**
+ * Resolves when the delta of the event is cached, or after `SETTLE_MS_MAX`. A repeated event has no delta: its order is not
+ * the position of this entry, but that of the first one.
+ */
+async function untilServed(api: Api, room: RoomId, { id, position }: { id: string; position: number }): Promise<void> {
   const partition = partitionOf(room, api.frontend.partitions);
   const deadline = performance.now() + SETTLE_MS_MAX;
   for (let repeated = false; !repeated && performance.now() < deadline; ) {

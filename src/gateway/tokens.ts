@@ -1,4 +1,4 @@
-/** Who an access token belongs to: as a file says, or as a homeserver does. */
+/** Looks up the owner of an access token in a file, or asks a homeserver. */
 import { readFile } from "node:fs/promises";
 import { LRUCache } from "lru-cache";
 import * as z from "zod";
@@ -15,18 +15,18 @@ export interface Device {
   readonly id: string | undefined;
 }
 
-/** undefined for a token that nobody has. A promise only where somebody has to be asked. */
-export type Tokens = (token: string) => Device | undefined | Promise<Device | undefined>;
+/** Returns undefined for an unknown token. Returns a promise only if the homeserver has to be asked. */
+export type TokenLookup = (token: string) => Device | undefined | Promise<Device | undefined>;
 
 export interface TokenOptions {
-  /** A JSON file: `{ "<token>": { "user_id", "device_id" } }`. */
+  /** The path of a JSON file: `{ "<token>": { "user_id", "device_id" } }`. */
   readonly users?: string;
-  /** The base URL of a homeserver, which is asked about tokens that the file doesn't have. */
+  /** The base URL of a homeserver. Its `/account/whoami` is asked about tokens that are not in the file. */
   readonly whoami?: string;
 }
 
-/** Throws when the file can't be used. */
-export async function accessTokens({ users, whoami }: TokenOptions): Promise<Tokens> {
+/** Throws `M_INVALID_PARAM` if the file can't be read or parsed. */
+export async function openTokenLookup({ users, whoami }: TokenOptions): Promise<TokenLookup> {
   const known = users === undefined ? new Map<string, Device>() : await fromFile(users);
   const ask = whoami === undefined ? undefined : fromHomeserver(whoami);
   return (token) => known.get(token) ?? ask?.(token);
@@ -44,8 +44,8 @@ async function fromFile(path: string): Promise<Map<string, Device>> {
   return new Map(entries.map(([token, { user_id: user, device_id: id }]) => [token, { user, id }]));
 }
 
-/** Asks once for each token and `WHOAMI_CACHE_MS`, whether the token is known or not. */
-function fromHomeserver(base: string): Tokens {
+/** Answers are cached for `WHOAMI_CACHE_MS`, also those for unknown tokens. */
+function fromHomeserver(base: string): TokenLookup {
   const url = new URL("/_matrix/client/v3/account/whoami", base);
   const cache = new LRUCache<string, { readonly device: Device | undefined }>({
     max: ACCESS_TOKENS_CACHED_MAX,
@@ -64,7 +64,7 @@ function fromHomeserver(base: string): Tokens {
     try {
       return (await cache.fetch(token))?.device;
     } catch (error) {
-      throw new MatrixError(503, "M_UNKNOWN", `The homeserver did not say whose token this is: ${reasonOf(error)}`);
+      throw new MatrixError(503, "M_UNKNOWN", `The homeserver could not check the access token: ${reasonOf(error)}`);
     }
   };
 }

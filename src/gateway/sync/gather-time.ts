@@ -1,17 +1,16 @@
 /**
- * For how long what changes after an answer is gathered into the next one: `SYNC_GATHER_MS`, and longer while the process
- * is behind.
+ * How long changes are gathered into one `/sync` response per device: `SYNC_GATHER_MS`, and longer under overload.
  *
- * A gateway whose event loop takes long for a turn answers all who wait once a turn, they all ask again at once, and the
- * next turn is as long: it stays behind after what made it late is over, and new receipts wait for several such turns. When
- * devices are answered less often than that, there are fewer answers than the gateway can give, and it catches up.
+ * Without this, an overloaded gateway cannot recover: each long turn of the event loop answers every waiting device, they
+ * all sync again at once, and so the next turn is as long. Answering each device less often than once per turn leaves
+ * the gateway with spare time, and it catches up.
  */
 import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 import { GATHER_CHECK_MS, SYNC_GATHER_MS, SYNC_GATHER_MS_MAX } from "../../limits.ts";
 
-/** How often the event loop is timed, ms: no turn shorter than this is seen. */
+/** Sampling interval of the event loop delay, ms. Shorter turns are not measured. */
 const RESOLUTION_MS = 10;
-/** What changes is gathered for so many turns. */
+/** Changes are gathered for this many turns of the event loop. */
 const TURNS = 3;
 
 export class GatherTime {
@@ -38,7 +37,7 @@ export class GatherTime {
   }
 }
 
-/** `turnMs`: how long turns of the event loop last on average, timed every `RESOLUTION_MS`; NaN when none was. */
+/** `turnMs`: the mean interval between samples of the event loop, ms; `RESOLUTION_MS` when idle, NaN without samples. */
 export function gatherMs(turnMs: number): number {
   const wanted = TURNS * (turnMs - RESOLUTION_MS);
   return wanted > SYNC_GATHER_MS ? Math.min(wanted, SYNC_GATHER_MS_MAX) : SYNC_GATHER_MS;

@@ -1,25 +1,24 @@
 /**
- * Requests for `/sync` that wait.
+ * `/sync` requests that wait for a change (long polls).
  *
- *     waiting ──change, the device was answered long ago──▶ again
- *             ──change, it was answered just now──▶ gathering ──GatherTime after that answer──▶ again
- *             ──its time is over, or nobody may wait any more──▶ again
+ *     waiting ──change, last response is older than GatherTime──▶ resumed
+ *             ──change, last response is newer──▶ gathering ──GatherTime after that response──▶ resumed
+ *             ──timeout, or the gateway closes──▶ resumed
  *
- * A device that is answered asks again at once. In a busy room it would be answered for every single change; so what
- * comes so soon after an answer (`GatherTime`) is gathered into the next, which spares the gateway most answers, and a
- * phone its radio. Who has waited longer than that hears of a change at once.
+ * A client syncs again as soon as it has a response. In a busy room it would get one response per change. So changes that
+ * follow a response within `GatherTime` are gathered into the next one, which saves the gateway most of the responses, and
+ * a phone its radio. A device that has waited longer is answered at once.
  */
-
 import type { Device } from "../tokens.ts";
-import { Deadlines } from "./deadlines.ts";
 import { GatherTime } from "./gather-time.ts";
 import type { OnlineUser } from "./online-users.ts";
+import { TimerWheel } from "./timer-wheel.ts";
 
 export abstract class LongPoll {
   readonly device: Device;
-  /** When its time is over, `performance.now()`. */
+  /** When the request times out, as a `performance.now()` time. */
   readonly until: number;
-  /** Whose changes it waits for. */
+  /** The user whose changes it waits for. */
   user: OnlineUser | undefined;
   slot: number | undefined = undefined;
   readonly #polls: LongPolls;
@@ -30,80 +29,81 @@ export abstract class LongPoll {
     this.until = performance.now() + timeoutMs;
   }
 
-  /** Called once for each time that it waits, unless that is given up before. */
-  abstract again(): void;
+  /** Called once after each `wait` or `gather`, unless the poll is cancelled first. */
+  abstract resume(): void;
 
-  /** Something changed. */
+  /** Called when something changed for the user. */
   wake(): void {
     this.#polls.wake(this);
   }
 }
 
 export class LongPolls {
-  readonly #deadlines = new Deadlines<LongPoll>((poll) => this.#end(poll));
-  /** When a device was last answered, `performance.now()`. */
+  readonly #timeouts = new TimerWheel<LongPoll>((poll) => this.#resume(poll));
+  /** When each device was last answered, as a `performance.now()` time. */
   readonly #answeredAt = new WeakMap<Device, number>();
   readonly #gatherTime = new GatherTime();
   #closed = false;
 
-  /** Whether nobody may wait any more. */
+  /** Once closed, no request may wait. */
   get closed(): boolean {
     return this.#closed;
   }
 
+  /** Records that the device was answered now. */
   answered(device: Device): void {
     this.#answeredAt.set(device, performance.now());
   }
 
-  /** Whether a device was answered just now. */
-  gathers(device: Device): boolean {
-    return this.#ripeAt(device) > performance.now();
+  /** Whether the device was answered less than `GatherTime` ago. */
+  isGathering(device: Device): boolean {
+    return this.#gatherUntil(device) > performance.now();
   }
 
-  /** Waits for the first change after a version of the user. */
+  /** Waits for the first change after `version` of the user. */
   wait(poll: LongPoll, user: OnlineUser, version: number): void {
     poll.user = user;
     if (user.version === version) {
       user.waiting.add(poll);
-      this.#deadlines.set(poll, poll.until);
+      this.#timeouts.set(poll, poll.until);
     } else {
       this.wake(poll);
     }
   }
 
-  /** Waits until the device may be answered again, whatever happens. */
+  /** Waits until the gather time of the device is over. */
   gather(poll: LongPoll): void {
-    this.#deadlines.set(poll, Math.min(this.#ripeAt(poll.device), poll.until));
+    this.#timeouts.set(poll, Math.min(this.#gatherUntil(poll.device), poll.until));
   }
 
   wake(poll: LongPoll): void {
-    if (!this.gathers(poll.device)) {
-      this.#end(poll);
+    if (!this.isGathering(poll.device)) {
+      this.#resume(poll);
       return;
     }
     poll.user?.waiting.delete(poll);
     this.gather(poll);
   }
 
-  /** Gives up waiting. */
-  stop(poll: LongPoll): void {
-    this.#deadlines.delete(poll);
+  /** Stops waiting. The poll is not resumed. */
+  cancel(poll: LongPoll): void {
+    this.#timeouts.delete(poll);
     poll.user?.waiting.delete(poll);
   }
 
-  /** Calls everybody again, and lets nobody wait any more. */
+  /** Resumes all polls. */
   close(): void {
     this.#closed = true;
     this.#gatherTime.close();
-    for (const poll of this.#deadlines.all()) this.#end(poll);
+    for (const poll of this.#timeouts.all()) this.#resume(poll);
   }
 
-  #end(poll: LongPoll): void {
-    this.stop(poll);
-    poll.again();
+  #resume(poll: LongPoll): void {
+    this.cancel(poll);
+    poll.resume();
   }
 
-  #ripeAt(device: Device): number {
+  #gatherUntil(device: Device): number {
     return (this.#answeredAt.get(device) ?? Number.NEGATIVE_INFINITY) + this.#gatherTime.ms;
   }
 }

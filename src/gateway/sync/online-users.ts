@@ -1,8 +1,9 @@
 /**
- * The users that use this gateway: which rooms they are in, their unread counts, and who waits for news.
+ * A cache of the users that are active on this gateway: their rooms, their unread counts, and the requests that wait for
+ * changes.
  *
- * All of it is asked from the workers when it is missing, and follows the deltas from then on. A membership says at which
- * delta this gateway learned of it, so that a room which a user joined between two `/sync` requests is shown as a whole.
+ * Missing data is queried from the workers, and then kept up to date by the deltas. Each membership records the delta that
+ * brought it, so that a room that the user joined between two `/sync` requests is sent in full.
  */
 import type { Position } from "../../../actors/entry.ts";
 import { partitionOf } from "../../bus/contract/subjects.ts";
@@ -16,9 +17,9 @@ export interface Membership {
   readonly room: RoomId;
   readonly partition: number;
   readonly membership: string;
-  /** The entry that changed it. */
+  /** The position of the entry that set it. */
   readonly position: Position;
-  /** The delta that told it; undefined when a worker did. */
+  /** The delta that brought it; undefined if it was queried from a worker. */
   readonly sequence: number | undefined;
 }
 
@@ -33,18 +34,18 @@ type RoomsAnswer = { readonly rooms: Record<RoomId, { readonly membership: strin
 export class OnlineUser {
   readonly id: UserId;
   readonly rooms = new Map<RoomId, Membership>();
-  /** Of rooms where nothing changed them since they were asked for. */
+  /** Cached counts, by room. */
   readonly #unread = new Map<RoomId, UnreadCounts>();
   #countsVersion = 0;
-  /** Rises with every change that may concern the user. */
+  /** Incremented with every change that may concern the user. */
   version = 0;
   loading: Promise<void> | undefined;
-  /** `performance.now()` */
+  /** When the rooms were last queried, as a `performance.now()` time. */
   loadedAt = Number.NEGATIVE_INFINITY;
   usedAt = 0;
-  /** Who is to be told of the next change. */
+  /** Woken at the next change. */
   readonly waiting = new Set<{ wake(): void }>();
-  /** By partition: the position of the newest membership. */
+  /** The position of the newest membership, by partition. */
   newestMemberships: readonly Position[];
 
   constructor(id: UserId, partitions: number) {
@@ -56,23 +57,23 @@ export class OnlineUser {
     return this.rooms.get(room)?.membership === "join";
   }
 
-  /** Unread counts of a room; undefined when they may have changed since they were asked for. */
-  knownUnread(room: RoomId): UnreadCounts | undefined {
+  /** Returns the cached unread counts of a room, if there are any. */
+  cachedUnread(room: RoomId): UnreadCounts | undefined {
     return this.#unread.get(room);
   }
 
-  /** Unread counts of a room, asked for when they may have changed. */
+  /** Returns the cached unread counts of a room, or queries and caches them. */
   async unread(room: RoomId, ask: () => Promise<UnreadCounts>): Promise<UnreadCounts> {
-    const known = this.#unread.get(room);
-    if (known !== undefined) return known;
+    const cached = this.#unread.get(room);
+    if (cached !== undefined) return cached;
     const version = this.#countsVersion;
     const counts = await ask();
     if (version === this.#countsVersion) this.#unread.set(room, counts);
     return counts;
   }
 
-  /** Counts of a room, or of all, may be others from now on; answers that are on their way may be of before. */
-  countsChanged(room?: RoomId): void {
+  /** Invalidates the cached counts of one room, or of all. Answers to pending queries may be outdated: they are not cached. */
+  invalidateUnread(room?: RoomId): void {
     this.#countsVersion++;
     if (room === undefined) this.#unread.clear();
     else this.#unread.delete(room);
@@ -87,29 +88,29 @@ export class OnlineUser {
 export class OnlineUsers {
   readonly #frontend: Frontend;
   readonly #users = new Map<UserId, OnlineUser>();
-  /** Who of them is in a room. */
+  /** The cached users that are joined to a room. */
   readonly #inRoom = new Map<RoomId, Set<OnlineUser>>();
   readonly #toWake = new Set<OnlineUser>();
   readonly #timer: NodeJS.Timeout;
 
   constructor(frontend: Frontend) {
     this.#frontend = frontend;
-    this.#timer = setInterval(() => this.forgetIdle(), USER_IDLE_MS / 4);
+    this.#timer = setInterval(() => this.evictIdle(), USER_IDLE_MS / 4);
     this.#timer.unref();
   }
 
-  /** A user whose rooms are known well enough; undefined when they have to be asked for. */
-  ready(id: UserId): OnlineUser | undefined {
+  /** Returns a user if their rooms are cached, and not older than `USER_ROOMS_REFRESH_MS`. */
+  cached(id: UserId): OnlineUser | undefined {
     const user = this.#users.get(id);
     if (user === undefined) return undefined;
     user.usedAt = performance.now();
     return user.usedAt - user.loadedAt > USER_ROOMS_REFRESH_MS ? undefined : user;
   }
 
-  /** A user with their rooms. Throws when nobody can tell them. */
+  /** Returns a user, after querying their rooms if necessary. Throws if no worker answers. */
   async get(id: UserId): Promise<OnlineUser> {
-    const ready = this.ready(id);
-    if (ready !== undefined) return ready;
+    const cached = this.cached(id);
+    if (cached !== undefined) return cached;
     const user = this.#users.get(id) ?? new OnlineUser(id, this.#frontend.partitions);
     this.#users.set(id, user);
     user.usedAt = performance.now();
@@ -121,18 +122,18 @@ export class OnlineUsers {
   }
 
   /**
-   * Whether a user is joined to a room. Who seems not to be is asked about again, if that was not done just now: what a
-   * homeserver imports is told by no delta.
+   * Whether a user is joined to a room. If the cache says no, the rooms are queried again, at most once per
+   * `USER_ROOMS_REFRESH_MS_MIN`: state that is imported from a homeserver is not published as a delta.
    */
   async isJoined(id: UserId, room: RoomId): Promise<boolean> {
-    const user = this.ready(id) ?? (await this.get(id));
+    const user = this.cached(id) ?? (await this.get(id));
     if (user.isJoined(room)) return true;
     if (performance.now() - user.loadedAt < USER_ROOMS_REFRESH_MS_MIN) return false;
     user.loadedAt = Number.NEGATIVE_INFINITY;
     return (await this.get(id)).isJoined(room);
   }
 
-  /** Follows a delta, and wakes whom it concerns. */
+  /** Applies a delta to the cache, and wakes the users whom it concerns. */
   receive(delta: Delta, { sequence }: DeltaMark): void {
     if (delta.kind === "private") {
       this.#touch(this.#users.get(delta.user_id), delta.room_id, delta.event !== undefined);
@@ -140,7 +141,7 @@ export class OnlineUsers {
     }
     if (delta.kind === "receipts") {
       for (const user of this.#inRoom.get(delta.room_id) ?? []) this.#touch(user, delta.room_id, false);
-      for (const id of usersIn(delta.event.content)) this.#users.get(id)?.countsChanged(delta.room_id);
+      for (const id of usersIn(delta.event.content)) this.#users.get(id)?.invalidateUnread(delta.room_id);
       return;
     }
     for (const { type, state_key: member, content, unsigned } of delta.events) {
@@ -157,17 +158,17 @@ export class OnlineUsers {
     for (const user of this.#inRoom.get(delta.room_id) ?? []) this.#touch(user, delta.room_id, true);
   }
 
-  /** Wakes everybody: deltas were missed, or the gateway is about to close. */
-  wakeAll(): void {
+  /** Invalidates everything and wakes all users. Called after deltas were lost, and when the gateway closes. */
+  invalidateAll(): void {
     for (const user of this.#users.values()) {
       user.loadedAt = Number.NEGATIVE_INFINITY;
-      user.countsChanged();
+      user.invalidateUnread();
       user.wake();
     }
   }
 
-  /** Lets go of users who have not asked for anything for long. Called from time to time. */
-  forgetIdle(): void {
+  /** Evicts users without requests for `USER_IDLE_MS`. Called by a timer. */
+  evictIdle(): void {
     const idleSince = performance.now() - USER_IDLE_MS;
     for (const [id, user] of this.#users) {
       if (user.waiting.size > 0 || user.usedAt > idleSince) continue;
@@ -178,21 +179,21 @@ export class OnlineUsers {
 
   close(): void {
     clearInterval(this.#timer);
-    this.wakeAll();
+    this.invalidateAll();
   }
 
   async #load(user: OnlineUser): Promise<void> {
     const askedAt = performance.now();
     const { rooms } = await this.#frontend.query<RoomsAnswer>(user.id, { op: "rooms" });
-    let isNews = false;
+    let isChanged = false;
     for (const [room, found] of Object.entries(rooms) as [RoomId, RoomsAnswer["rooms"][RoomId]][]) {
-      if (this.#setMembership(user, room, { ...found, sequence: undefined })) isNews = true;
+      if (this.#setMembership(user, room, { ...found, sequence: undefined })) isChanged = true;
     }
     user.loadedAt = askedAt;
-    if (isNews) user.wake();
+    if (isChanged) user.wake();
   }
 
-  /** Returns whether it is one that was not known. */
+  /** Returns whether the membership changed. Older positions than the known one are ignored. */
   #setMembership(user: OnlineUser, room: RoomId, membership: Omit<Membership, "room" | "partition">): boolean {
     const known = user.rooms.get(room);
     if (known !== undefined && (known.position >= membership.position || known.membership === membership.membership)) {
@@ -214,10 +215,10 @@ export class OnlineUsers {
     if (present?.size === 0) this.#inRoom.delete(room);
   }
 
-  /** What came with the same read of the socket wakes a user once. */
-  #touch(user: OnlineUser | undefined, room: RoomId, counts: boolean): void {
+  /** Wakes the user at the end of this turn: once, however many deltas arrive in one read of the socket. */
+  #touch(user: OnlineUser | undefined, room: RoomId, changesCounts: boolean): void {
     if (user === undefined) return;
-    if (counts) user.countsChanged(room);
+    if (changesCounts) user.invalidateUnread(room);
     this.#toWake.add(user);
     if (this.#toWake.size > 1) return;
     setImmediate(() => {

@@ -1,21 +1,24 @@
-/** Several contents of `m.receipt` as one: the latest of each (user, type, thread). */
+/** Merges contents of `m.receipt` events: the last receipt of each (user, type, thread) is kept. */
 import type { EventId, UserId } from "../../matrix/ids.ts";
 import type { ReceiptContent, ReceiptData, ReceiptType } from "../../matrix/receipt.ts";
 
-interface Placed {
+interface Receipt {
   readonly event: EventId;
   readonly type: ReceiptType;
   readonly user: UserId;
   readonly data: ReceiptData;
 }
 
-/** Oldest first. Where an unthreaded and a threaded receipt meet on one event, the unthreaded one stays (MSC4102). */
+/**
+ * `contents`: oldest first. If a user has an unthreaded and a threaded receipt on the same event, the unthreaded one is
+ * kept (MSC4102).
+ */
 export function mergeReceipts(contents: readonly ReceiptContent[]): ReceiptContent {
   if (contents.length === 1) return contents[0]!;
-  const latest = new Map<string, Placed>();
+  const latest = new Map<string, Receipt>();
   for (const content of contents) {
-    for (const placed of receiptsIn(content)) {
-      latest.set(`${placed.user} ${placed.type} ${placed.data.thread_id ?? ""}`, placed);
+    for (const receipt of receiptsIn(content)) {
+      latest.set(`${receipt.user} ${receipt.type} ${receipt.data.thread_id ?? ""}`, receipt);
     }
   }
   const merged: ReceiptContent = {};
@@ -28,7 +31,7 @@ export function mergeReceipts(contents: readonly ReceiptContent[]): ReceiptConte
   return merged;
 }
 
-function* receiptsIn(content: ReceiptContent): Generator<Placed> {
+function* receiptsIn(content: ReceiptContent): Generator<Receipt> {
   for (const [event, types] of Object.entries(content) as [EventId, ReceiptContent[EventId]][]) {
     for (const [type, users] of Object.entries(types) as [ReceiptType, Record<UserId, ReceiptData>][]) {
       for (const [user, data] of Object.entries(users) as [UserId, ReceiptData][]) yield { event, type, user, data };

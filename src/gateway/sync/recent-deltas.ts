@@ -1,8 +1,7 @@
 /**
- * The deltas that a gateway got lately, by room and user, so that most `/sync` requests need not ask anyone.
+ * A cache of recent deltas by room, from which most `/sync` requests are answered without a query.
  *
- * A cache: bounded in bytes, empty after a start. Whoever comes with a token from before what is here is served from
- * snapshots.
+ * It is bounded by `RECENT_BYTES_MAX`. Clients whose token is older than the cache are served from snapshots.
  */
 import type { Position } from "../../../actors/entry.ts";
 import type { Delta, DeltaMark, EventsDelta, FullyRead } from "../../bus/deltas/delta-reader.ts";
@@ -10,19 +9,20 @@ import { GATEWAY_LAG_MAX, RECENT_BYTES_MAX } from "../../limits.ts";
 import { type OrderedEvent, redacted, redactedBy } from "../../matrix/event.ts";
 import type { RoomId, UserId } from "../../matrix/ids.ts";
 import type { ReceiptContent } from "../../matrix/receipt.ts";
+import type { Filter } from "../filter.ts";
 
-interface Item {
+interface CachedDelta {
   readonly sequence: number;
   readonly room: RoomId;
   readonly bytes: number;
-  /** Whose alone it is. */
+  /** The only user who may see it; undefined for public deltas. */
   readonly user?: UserId;
   readonly events?: OrderedEvent[];
   readonly receipts?: ReceiptContent;
   readonly fullyRead?: FullyRead;
 }
 
-/** What changed in a room for one user, oldest first. */
+/** The changes of a room that one user may see, oldest first. */
 export interface RoomChanges {
   /** Live events. */
   readonly events: readonly OrderedEvent[];
@@ -30,26 +30,28 @@ export interface RoomChanges {
   readonly fullyRead?: FullyRead | undefined;
 }
 
-/** Changes that several users may share; whoever makes something of them shares that as well. */
+/** Changes that several users may see. What is rendered from them is cached here, and shared in the same way. */
 export interface SharedChanges extends RoomChanges {
-  readonly made: Map<unknown, string | undefined>;
+  /** By filter; undefined where the filter leaves nothing to show. */
+  readonly rendered: Map<Filter, string | undefined>;
 }
 
 interface Room {
-  readonly items: Item[];
-  /** What everybody may see of the items from a sequence on, until something is added. */
+  readonly deltas: CachedDelta[];
+  /** The public changes from a sequence on. Cleared when deltas are added or evicted. */
   readonly shared: Map<number, SharedChanges>;
   /** Position of the newest events delta. */
   eventsAt: Position;
 }
 
 export class RecentDeltas {
-  /** By partition: how far it was read, and after which sequence everything is here. */
+  /** How far each partition is read. */
   #marks: readonly DeltaMark[];
+  /** By partition: every delta after this sequence is in the cache. */
   readonly #floors: number[];
   readonly #rooms = new Map<RoomId, Room>();
-  /** All items in order of arrival, with their partitions. */
-  readonly #arrivals = new Set<{ readonly partition: number; readonly item: Item }>();
+  /** All deltas in order of arrival. */
+  readonly #arrivals = new Set<{ readonly partition: number; readonly cached: CachedDelta }>();
   #bytes = 0;
 
   constructor(partitions: number) {
@@ -57,20 +59,20 @@ export class RecentDeltas {
     this.#floors = new Array(partitions).fill(0);
   }
 
-  /** What comes after this mark is all here; of what was before, something is missing. */
+  /** Declares that only deltas after this mark are complete. */
   begin(partition: number, mark: DeltaMark): void {
     this.#marks = this.#marks.with(partition, mark);
     this.#floors[partition] = mark.sequence;
   }
 
-  /** How far each partition was read by now. */
+  /** How far each partition is read. The array is never changed, but replaced. */
   get marks(): readonly DeltaMark[] {
     return this.#marks;
   }
 
   add(partition: number, delta: Delta, mark: DeltaMark, bytes: number): void {
     this.#marks = this.#marks.with(partition, mark);
-    const item: Item = {
+    const cached: CachedDelta = {
       sequence: mark.sequence,
       room: delta.room_id,
       bytes,
@@ -81,55 +83,55 @@ export class RecentDeltas {
     };
     let room = this.#rooms.get(delta.room_id);
     if (room === undefined) {
-      room = { items: [], shared: new Map(), eventsAt: 0 };
+      room = { deltas: [], shared: new Map(), eventsAt: 0 };
       this.#rooms.set(delta.room_id, room);
     }
-    room.items.push(item);
+    room.deltas.push(cached);
     room.shared.clear();
     if (delta.kind === "events") {
       room.eventsAt = Math.max(room.eventsAt, delta.position);
       redact(room, delta);
     }
-    this.#arrivals.add({ partition, item });
+    this.#arrivals.add({ partition, cached });
     this.#bytes += bytes;
     this.#evict();
   }
 
   /**
-   * Whether every change after a mark is here, or will come: another gateway may be a little faster. A mark far ahead is of
-   * another stream.
+   * Whether the cache has every delta after a mark. The mark may come from a gateway that has read a little further; one
+   * that is more than `GATEWAY_LAG_MAX` ahead is not a mark of this stream.
    */
   covers(partition: number, { sequence }: DeltaMark): boolean {
     return sequence >= this.#floors[partition]! && sequence <= this.#marks[partition]!.sequence + GATEWAY_LAG_MAX;
   }
 
-  /** Whether a room's live events through a position have come. */
+  /** Whether the deltas of the room's live events have been read through this position. */
   hasEvents(partition: number, id: RoomId, position: Position): boolean {
     const room = this.#rooms.get(id);
     return position <= this.#marks[partition]!.published || position <= (room?.eventsAt ?? 0);
   }
 
   /**
-   * What changed in a room after a sequence, as a user may see it; undefined when nothing did. Users who may see the same are
-   * given the same object, so that what is made of it can be shared as well.
+   * Returns the changes of a room after a sequence that the user may see; undefined if there are none. Users who may see
+   * the same changes get the same object, so that what is rendered from it can be shared.
    */
   changes(id: RoomId, user: UserId, after: number): SharedChanges | undefined {
     const room = this.#rooms.get(id);
-    if (room === undefined || room.items.at(-1)!.sequence <= after) return undefined;
-    const { items, shared } = room;
+    if (room === undefined || room.deltas.at(-1)!.sequence <= after) return undefined;
+    const { deltas, shared } = room;
     let hasOwn = false;
     let firstPublic: number | undefined;
-    let first = items.length;
-    for (; first > 0 && items[first - 1]!.sequence > after; first--) {
-      const item = items[first - 1]!;
-      if (item.user === undefined) firstPublic = item.sequence;
-      else if (item.user === user) hasOwn = true;
+    let first = deltas.length;
+    for (; first > 0 && deltas[first - 1]!.sequence > after; first--) {
+      const delta = deltas[first - 1]!;
+      if (delta.user === undefined) firstPublic = delta.sequence;
+      else if (delta.user === user) hasOwn = true;
     }
-    if (hasOwn) return changesOf(items.slice(first).filter((item) => item.user === undefined || item.user === user));
+    if (hasOwn) return changesOf(deltas.slice(first).filter((delta) => (delta.user ?? user) === user));
     if (firstPublic === undefined) return undefined;
     let changes = shared.get(firstPublic);
     if (changes === undefined) {
-      changes = changesOf(items.slice(first).filter((item) => item.user === undefined));
+      changes = changesOf(deltas.slice(first).filter((delta) => delta.user === undefined));
       shared.set(firstPublic, changes);
     }
     return changes;
@@ -138,38 +140,38 @@ export class RecentDeltas {
   #evict(): void {
     for (const arrival of this.#arrivals) {
       if (this.#bytes <= RECENT_BYTES_MAX) return;
-      const { partition, item } = arrival;
+      const { partition, cached } = arrival;
       this.#arrivals.delete(arrival);
-      this.#bytes -= item.bytes;
-      this.#floors[partition] = Math.max(this.#floors[partition]!, item.sequence);
-      const room = this.#rooms.get(item.room);
-      room?.items.shift();
+      this.#bytes -= cached.bytes;
+      this.#floors[partition] = Math.max(this.#floors[partition]!, cached.sequence);
+      const room = this.#rooms.get(cached.room);
+      room?.deltas.shift();
       room?.shared.clear();
-      if (room?.items.length === 0) this.#rooms.delete(item.room);
+      if (room?.deltas.length === 0) this.#rooms.delete(cached.room);
     }
   }
 }
 
-function changesOf(items: readonly Item[]): SharedChanges {
+function changesOf(deltas: readonly CachedDelta[]): SharedChanges {
   return {
-    events: items.flatMap(({ events }) => events ?? []),
-    receipts: items.flatMap(({ receipts }) => receipts ?? []),
-    fullyRead: items.findLast((item) => item.fullyRead !== undefined)?.fullyRead,
-    made: new Map(),
+    events: deltas.flatMap(({ events }) => events ?? []),
+    receipts: deltas.flatMap(({ receipts }) => receipts ?? []),
+    fullyRead: deltas.findLast((delta) => delta.fullyRead !== undefined)?.fullyRead,
+    rendered: new Map(),
   };
 }
 
-/** F11. Content that was taken back is not shown again. */
-function redact({ items }: Room, { events }: EventsDelta): void {
+/** F11. Removes the content of redacted events from the cache. */
+function redact({ deltas }: Room, { events }: EventsDelta): void {
   for (const because of events) {
     const target = redactedBy(because);
     if (target === undefined) continue;
-    for (const { events: held } of items) {
-      const at = held?.findIndex(({ event_id }) => event_id === target) ?? -1;
-      const event = held?.[at];
-      if (held === undefined || event === undefined) continue;
+    for (const { events: cached } of deltas) {
+      const at = cached?.findIndex(({ event_id }) => event_id === target) ?? -1;
+      const event = cached?.[at];
+      if (cached === undefined || event === undefined) continue;
       const { unsigned, ...rest } = redacted(event, because);
-      held[at] = { ...rest, unsigned: { ...unsigned, order: event.unsigned.order } };
+      cached[at] = { ...rest, unsigned: { ...unsigned, order: event.unsigned.order } };
     }
   }
 }

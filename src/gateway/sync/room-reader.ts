@@ -1,4 +1,4 @@
-/** What `/sync` asks the workers about rooms. */
+/** Queries of `/sync` to the workers. */
 import type { Position } from "../../../actors/entry.ts";
 import type { Frontend } from "../../frontend/frontend.ts";
 import type { RoomSnapshot } from "../../frontend/room-view.ts";
@@ -6,12 +6,12 @@ import { SNAPSHOT_MARKERS_MAX, SYNC_QUERIES_AT_ONCE, SYNC_TIMELINE_DEFAULT } fro
 import type { MatrixEvent } from "../../matrix/event.ts";
 import type { RoomId, UserId } from "../../matrix/ids.ts";
 import { type Filter, timelineLimit } from "../filter.ts";
-import { newsOf, type RoomNews } from "./room-section.ts";
+import { type RoomUpdate, updateFromSnapshot } from "./room-section.ts";
 
-/** A room that is read from a snapshot. */
-export interface Reading {
+/** A room to read from a snapshot. */
+export interface RoomRead {
   readonly room: RoomId;
-  /** undefined: the whole room. */
+  /** Reads only what changed after this position; undefined reads the whole room. */
   readonly since: Position | undefined;
   readonly fullState: boolean;
 }
@@ -43,17 +43,18 @@ export class RoomReader {
     this.#frontend = frontend;
   }
 
-  async news(readings: readonly Reading[], reader: Reader): Promise<Map<RoomId, RoomNews>> {
-    const news = new Map<RoomId, RoomNews>();
-    const queue = readings.values();
+  /** Reads rooms from snapshots, `SYNC_QUERIES_AT_ONCE` at a time. */
+  async read(reads: readonly RoomRead[], reader: Reader): Promise<Map<RoomId, RoomUpdate>> {
+    const updates = new Map<RoomId, RoomUpdate>();
+    const queue = reads.values();
     const work = async () => {
-      for (const reading of queue) news.set(reading.room, await this.#newsOf(reading, reader));
+      for (const read of queue) updates.set(read.room, await this.#read(read, reader));
     };
-    await Promise.all(Array.from({ length: Math.min(SYNC_QUERIES_AT_ONCE, readings.length) }, work));
-    return news;
+    await Promise.all(Array.from({ length: Math.min(SYNC_QUERIES_AT_ONCE, reads.length) }, work));
+    return updates;
   }
 
-  /** The current state that changed after a position. */
+  /** Returns the current state events that changed after a position. */
   async state(room: RoomId, since: Position): Promise<MatrixEvent[]> {
     const state: MatrixEvent[] = [];
     for (let from: Position | undefined = since; from !== undefined; ) {
@@ -64,7 +65,7 @@ export class RoomReader {
     return state;
   }
 
-  /** What rooms tell who is not in them yet (Matrix specification, "Stripped state"). */
+  /** Returns the `invite` section: stripped state by room (Matrix specification, "Stripped state"). */
   async invites(rooms: readonly RoomId[], user: UserId): Promise<Record<string, unknown>> {
     const invites = rooms.map(async (room) => [room, await this.#invite(room, user)] as const);
     return Object.fromEntries(await Promise.all(invites));
@@ -77,7 +78,7 @@ export class RoomReader {
     return { invite_state: { events } };
   }
 
-  async #newsOf({ room, since, fullState }: Reading, { user, filter }: Reader): Promise<RoomNews> {
+  async #read({ room, since, fullState }: RoomRead, { user, filter }: Reader): Promise<RoomUpdate> {
     const ask = { op: "snapshot", user_id: user, markers_limit: SNAPSHOT_MARKERS_MAX, members: false };
     const pages: RoomSnapshot[] = [];
     const limit = timelineLimit(filter.room?.timeline, SYNC_TIMELINE_DEFAULT);
@@ -92,6 +93,6 @@ export class RoomReader {
     }
     const withState = since === undefined || fullState || pages[0]!.limited;
     const state = withState ? await this.state(room, fullState ? 0 : (since ?? 0)) : [];
-    return newsOf(pages, state, since === undefined);
+    return updateFromSnapshot(pages, state, since === undefined);
   }
 }

@@ -1,4 +1,4 @@
-/** One room of a `/sync` response: what is known of it → what the client's filter lets it see. */
+/** The section of one room in a `/sync` response: an update of the room, reduced by the client's filter. */
 import type { RoomSnapshot } from "../../frontend/room-view.ts";
 import { SYNC_TIMELINE_DEFAULT } from "../../limits.ts";
 import type { MatrixEvent, OrderedEvent } from "../../matrix/event.ts";
@@ -9,24 +9,28 @@ import type { Device } from "../tokens.ts";
 import { mergeReceipts } from "./receipt-merge.ts";
 import type { RoomChanges } from "./recent-deltas.ts";
 
-/** Who looks, and what they want to see. */
+/** The device that syncs, and its filter. */
 export interface Viewer {
   readonly device: Device;
   readonly filter: Filter;
 }
 
-/** What a room is to show, before filters. */
-export interface RoomNews extends RoomChanges {
-  /** Whether events before these, since the client's token, are left out. */
+/** What a sync has to send about a room, before filters apply. */
+export interface RoomUpdate extends RoomChanges {
+  /** Whether older events since the client's token are left out. */
   readonly limited: boolean;
-  /** State that the timeline's events don't tell. */
+  /** State events that are not in the timeline. */
   readonly state: readonly MatrixEvent[];
-  /** The room is shown from its beginning, not from a token. */
+  /** Whether this is the whole room, not the changes since a token. */
   readonly whole: boolean;
 }
 
-/** Snapshot and state events → news. */
-export function newsOf(pages: readonly RoomSnapshot[], state: readonly MatrixEvent[], whole: boolean): RoomNews {
+/** `pages`: of one snapshot. The first one has the timeline and the private data. */
+export function updateFromSnapshot(
+  pages: readonly RoomSnapshot[],
+  state: readonly MatrixEvent[],
+  whole: boolean,
+): RoomUpdate {
   const { timeline, limited = false, private: own, fully_read: fullyRead } = pages[0]!;
   const inTimeline = new Set(timeline.map(({ event_id }) => event_id));
   return {
@@ -39,33 +43,36 @@ export function newsOf(pages: readonly RoomSnapshot[], state: readonly MatrixEve
   };
 }
 
-/** What changed, with all of the room's state. */
-export function wholeState(
+/** Returns the changes together with all of the room's state. */
+export function updateWithState(
   state: readonly MatrixEvent[],
   changes: RoomChanges = { events: [], receipts: [] },
-): RoomNews {
+): RoomUpdate {
   const inTimeline = new Set(changes.events.map(({ event_id }) => event_id));
   return { ...changes, limited: false, state: state.filter(({ event_id }) => !inTimeline.has(event_id)), whole: true };
 }
 
-/** The section; undefined when there is nothing to show. */
+/** Returns the section; undefined if there is nothing to send. */
 export function roomSection(
-  news: RoomNews,
+  update: RoomUpdate,
   room: string,
   { filter, device }: Viewer,
 ): Record<string, unknown> | undefined {
   const wanted = filter.room ?? {};
   const limit = timelineLimit(wanted.timeline, SYNC_TIMELINE_DEFAULT);
-  const inTimeline = roomPasses(wanted.timeline, room) ? news.events : [];
+  const inTimeline = roomPasses(wanted.timeline, room) ? update.events : [];
   const passing = inTimeline.filter((event) => passes(wanted.timeline, event));
   const events = limit === 0 ? [] : passing.slice(-limit);
   const shown = new Set(events);
-  const state = [...news.state, ...news.events.filter((event) => event.state_key !== undefined && !shown.has(event))];
+  const state = [
+    ...update.state,
+    ...update.events.filter((event) => event.state_key !== undefined && !shown.has(event)),
+  ];
   const shownState = roomPasses(wanted.state, room) ? state.filter((event) => passes(wanted.state, event)) : [];
-  const receipts = receiptsShown(news.receipts, room, filter);
-  const accountData = fullyReadShown(news, room, filter);
-  if (!news.whole && events.length + shownState.length + receipts.length + accountData.length === 0) return undefined;
-  const limited = news.limited || events.length < passing.length;
+  const receipts = receiptsShown(update.receipts, room, filter);
+  const accountData = fullyReadShown(update, room, filter);
+  if (!update.whole && events.length + shownState.length + receipts.length + accountData.length === 0) return undefined;
+  const limited = update.limited || events.length < passing.length;
   const first = events[0]?.unsigned.order;
   return {
     timeline: {
@@ -76,16 +83,16 @@ export function roomSection(
     state: { events: latestState(shownState).map((event) => clientEvent(event, device)) },
     ephemeral: { events: receipts },
     account_data: { events: accountData },
-    ...(news.whole && { summary: {} }),
+    ...(update.whole && { summary: {} }),
   };
 }
 
-/** A place in a room's history: before an order, or at its end. */
+/** Returns a pagination token (`history-routes.ts`): the place just before an order, or the end of the room. */
 export function historyToken(order: number | undefined): string {
   return order === undefined ? "o" : `o${order}`;
 }
 
-/** The last of each type and key. */
+/** Returns the last event of each (type, state key). */
 function latestState(events: readonly (MatrixEvent | OrderedEvent)[]): MatrixEvent[] {
   return [...new Map(events.map((event) => [JSON.stringify([event.type, event.state_key]), event])).values()];
 }
@@ -96,7 +103,7 @@ function receiptsShown(contents: readonly ReceiptContent[], room: string, { room
   return filled.length === 0 ? [] : [{ type: "m.receipt", content: mergeReceipts(filled) }];
 }
 
-function fullyReadShown({ fullyRead }: RoomNews, room: string, { room: wanted }: Filter): object[] {
+function fullyReadShown({ fullyRead }: RoomUpdate, room: string, { room: wanted }: Filter): object[] {
   if (fullyRead === undefined || !passes(wanted?.account_data, { type: "m.fully_read" })) return [];
   if (!roomPasses(wanted?.account_data, room)) return [];
   return [{ type: "m.fully_read", content: { event_id: fullyRead.event_id } }];

@@ -1,4 +1,4 @@
-/** `GET /sync`: its parameters. */
+/** `GET /sync`: parses the parameters. */
 import type { FastifyInstance } from "fastify";
 import * as z from "zod";
 import { invalidParam, param } from "../../http/matrix-error.ts";
@@ -24,15 +24,15 @@ export function syncRoutes(app: FastifyInstance, { frontend, device, sync }: Api
       filter: filterParam(once("filter", query.filter)),
       fullState: query.full_state !== undefined && param(flag, "full_state", query.full_state) === "true",
     };
-    const giveUp = sync.answer(wanted, {
+    const cancel = sync.answer(wanted, {
       answered: (body) => void reply.header("content-type", "application/json; charset=utf-8").send(body),
       failed: (error) => void reply.send(error),
     });
-    reply.raw.once("close", giveUp);
+    reply.raw.once("close", cancel);
   });
 }
 
-/** A parameter's text, without a schema's detour: /sync is asked more often than all else together. */
+/** Parsed without a schema, for speed: /sync is requested more often than everything else together. */
 function once(field: string, value: unknown): string | undefined {
   if (value === undefined || typeof value === "string") return value;
   throw invalidParam(`${field}: must be given once`);

@@ -1,64 +1,64 @@
 /**
- * `GET /sync` (Matrix specification, "Syncing"): when it is answered. `sync-news.ts` says with what.
+ * `GET /sync` (Matrix specification, "Syncing"): when a request is answered. `sync-response.ts` builds the content.
  *
- *     news since the token? ──yes──▶ answered
- *                           ──no───▶ wait for the first change, or the end of the time ──▶ again
+ *     changes since the token? ──yes──▶ answered
+ *                              ──no───▶ wait for the next change or the timeout ──▶ try again
  *
- * A first sync, and one for the full state, are answered at once.
+ * An initial sync, and one with `full_state`, never waits.
  */
 import { LongPoll, LongPolls } from "./long-polls.ts";
 import type { OnlineUser, OnlineUsers } from "./online-users.ts";
-import type { SyncNews, SyncRequest } from "./sync-news.ts";
+import type { SyncRequest, SyncResponses } from "./sync-response.ts";
 
-/** Where the answer goes: one of them is called, once. */
+/** Exactly one of the callbacks is called, once, unless the request is cancelled. */
 export interface SyncListener {
-  /** JSON */
+  /** `body`: JSON. */
   readonly answered: (body: string) => void;
   readonly failed: (error: unknown) => void;
 }
 
-export interface SyncWait extends SyncRequest {
+export interface TimedSyncRequest extends SyncRequest {
   readonly timeoutMs: number;
 }
 
 class Poll extends LongPoll {
-  readonly request: SyncWait;
+  readonly request: TimedSyncRequest;
   readonly listener: SyncListener;
-  readonly again: () => void;
-  /** Neither answered nor given up. */
+  readonly resume: () => void;
+  /** Neither answered nor cancelled. */
   isOpen = true;
 
-  constructor(polls: LongPolls, request: SyncWait, listener: SyncListener, again: () => void) {
+  constructor(polls: LongPolls, request: TimedSyncRequest, listener: SyncListener, resume: () => void) {
     super(polls, request.device, request.timeoutMs);
     this.request = request;
     this.listener = listener;
-    this.again = again;
+    this.resume = resume;
   }
 }
 
 export class Sync {
   readonly #users: OnlineUsers;
-  readonly #news: SyncNews;
+  readonly #responses: SyncResponses;
   readonly #polls = new LongPolls();
 
-  constructor(users: OnlineUsers, news: SyncNews) {
+  constructor(users: OnlineUsers, responses: SyncResponses) {
     this.#users = users;
-    this.#news = news;
+    this.#responses = responses;
   }
 
-  /** Tells what changed for who asks, now or later. Returns how to give it up. */
-  answer(request: SyncWait, listener: SyncListener): () => void {
+  /** Answers the request, now or when something changes. Returns a function that cancels it. */
+  answer(request: TimedSyncRequest, listener: SyncListener): () => void {
     const poll = new Poll(this.#polls, request, listener, () => this.#try(poll));
-    const mayGather = this.#mayWait(poll) && this.#users.ready(request.device.user) !== undefined;
-    if (mayGather && this.#polls.gathers(request.device)) this.#polls.gather(poll);
+    const mayGather = this.#mayWait(poll) && this.#users.cached(request.device.user) !== undefined;
+    if (mayGather && this.#polls.isGathering(request.device)) this.#polls.gather(poll);
     else this.#try(poll);
     return () => {
       poll.isOpen = false;
-      this.#polls.stop(poll);
+      this.#polls.cancel(poll);
     };
   }
 
-  /** Answers everybody who waits, and lets nobody wait any more. */
+  /** Answers all waiting requests. Later ones are answered without waiting. */
   close(): void {
     this.#polls.close();
   }
@@ -69,7 +69,7 @@ export class Sync {
   }
 
   #try(poll: Poll): void {
-    const user = this.#users.ready(poll.device.user);
+    const user = this.#users.cached(poll.device.user);
     if (user !== undefined) this.#tryFor(user, poll);
     else this.#users.get(poll.device.user).then((loaded) => this.#tryFor(loaded, poll), poll.listener.failed);
   }
@@ -77,18 +77,18 @@ export class Sync {
   #tryFor(user: OnlineUser, poll: Poll): void {
     const { version } = user;
     try {
-      const news = this.#news.since(user, poll.request);
-      if (news instanceof Promise) {
-        news.then((body) => this.#made(body, poll, { user, version })).catch(poll.listener.failed);
+      const body = this.#responses.changes(user, poll.request);
+      if (body instanceof Promise) {
+        body.then((text) => this.#answerOrWait(text, poll, { user, version })).catch(poll.listener.failed);
       } else {
-        this.#made(news, poll, { user, version });
+        this.#answerOrWait(body, poll, { user, version });
       }
     } catch (error) {
       poll.listener.failed(error);
     }
   }
 
-  #made(body: string | undefined, poll: Poll, { user, version }: { user: OnlineUser; version: number }): void {
+  #answerOrWait(body: string | undefined, poll: Poll, { user, version }: { user: OnlineUser; version: number }): void {
     if (!poll.isOpen) return;
     if (body === undefined && this.#mayWait(poll)) {
       this.#polls.wait(poll, user, version);
@@ -96,6 +96,6 @@ export class Sync {
     }
     poll.isOpen = false;
     this.#polls.answered(poll.device);
-    poll.listener.answered(body ?? this.#news.none(user, poll.request));
+    poll.listener.answered(body ?? this.#responses.empty(user, poll.request));
   }
 }

@@ -1,11 +1,11 @@
-/** Requests for `/sync` that wait: for what, and for how long. */
+/** Long polls, and when `/sync` requests are answered. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { Deadlines, type Timed } from "../../../src/gateway/sync/deadlines.ts";
 import { LongPoll, LongPolls } from "../../../src/gateway/sync/long-polls.ts";
 import { OnlineUser, type OnlineUsers } from "../../../src/gateway/sync/online-users.ts";
 import { Sync } from "../../../src/gateway/sync/sync.ts";
-import type { SyncNews } from "../../../src/gateway/sync/sync-news.ts";
+import type { SyncResponses } from "../../../src/gateway/sync/sync-response.ts";
+import { type Timed, TimerWheel } from "../../../src/gateway/sync/timer-wheel.ts";
 import type { Device } from "../../../src/gateway/tokens.ts";
 import { SYNC_GATHER_MS } from "../../../src/limits.ts";
 import type { UserId } from "../../../src/matrix/ids.ts";
@@ -14,7 +14,7 @@ const BOB = "@bob:a.org" as UserId;
 
 class Poll extends LongPoll {
   calls = 0;
-  /** Resolves at the first call, to when that was. */
+  /** Resolves at the first call, with its `performance.now()` time. */
   readonly called: Promise<number>;
   readonly #called: (at: number) => void;
 
@@ -27,7 +27,7 @@ class Poll extends LongPoll {
     this.#called = called;
   }
 
-  again(): void {
+  resume(): void {
     this.calls++;
     this.#called(performance.now());
   }
@@ -47,7 +47,7 @@ const situation = (): Situation => ({
 
 const waiting = suite("long polls");
 
-waiting("who has waited hears of a change at once, and once", () => {
+waiting("a waiting poll is resumed at once by a change, and only once", () => {
   const { polls, user, device } = situation();
   const poll = new Poll(polls, device);
   polls.wait(poll, user, user.version);
@@ -59,7 +59,7 @@ waiting("who has waited hears of a change at once, and once", () => {
   assert.is(user.waiting.size, 0);
 });
 
-waiting("a change that came before one waits is not missed", () => {
+waiting("a change just before the wait is not missed", () => {
   const { polls, user, device } = situation();
   const poll = new Poll(polls, device);
   const { version } = user;
@@ -68,7 +68,7 @@ waiting("a change that came before one waits is not missed", () => {
   assert.is(poll.calls, 1);
 });
 
-waiting("what comes just after an answer is gathered, and told together", async () => {
+waiting("changes just after a response are gathered", async () => {
   const { polls, user, device } = situation();
   polls.answered(device);
   const answeredAt = performance.now();
@@ -77,16 +77,16 @@ waiting("what comes just after an answer is gathered, and told together", async 
   user.wake();
   user.wake();
   assert.is(poll.calls, 0);
-  assert.ok((await poll.called) - answeredAt >= SYNC_GATHER_MS - 1, "not before the time is over");
+  assert.ok((await poll.called) - answeredAt >= SYNC_GATHER_MS - 1, "not before the gather time is over");
   user.wake();
   assert.is(poll.calls, 1);
   const other = new Poll(polls, { user: BOB, id: "another device" });
   polls.wait(other, user, user.version);
   user.wake();
-  assert.is(other.calls, 1, "another device of the user was not answered just now");
+  assert.is(other.calls, 1, "another device of the user has not been answered");
 });
 
-waiting("to gather lasts no longer than the request's time", async () => {
+waiting("gathering ends at the timeout of the request at the latest", async () => {
   const { polls, device } = situation();
   const [long, short] = [new Poll(polls, device), new Poll(polls, device, 5)];
   polls.answered(device);
@@ -95,7 +95,7 @@ waiting("to gather lasts no longer than the request's time", async () => {
   assert.ok((await short.called) < (await long.called));
 });
 
-waiting("one's time ends without a change", async () => {
+waiting("a poll without a change is resumed at its timeout", async () => {
   const { polls, user, device } = situation();
   const began = performance.now();
   const poll = new Poll(polls, device, 30);
@@ -104,19 +104,19 @@ waiting("one's time ends without a change", async () => {
   assert.is(user.waiting.size, 0);
 });
 
-waiting("who gives up is not called, neither at a change nor at the end", async () => {
+waiting("a cancelled poll is not resumed, neither by a change nor at the timeout", async () => {
   const { polls, user, device } = situation();
   const gone = new Poll(polls, device, 10);
   const stays = new Poll(polls, device, 40);
   polls.wait(gone, user, user.version);
   polls.wait(stays, user, user.version);
-  polls.stop(gone);
+  polls.cancel(gone);
   await stays.called;
   user.wake();
   assert.is(gone.calls, 0);
 });
 
-waiting("all are called when nobody may wait any more", () => {
+waiting("closing resumes all polls", () => {
   const { polls, user, device } = situation();
   polls.answered(device);
   const [waits, gathers] = [new Poll(polls, { user: BOB, id: "A" }), new Poll(polls, device)];
@@ -132,15 +132,15 @@ waiting.run();
 
 const answering = suite("answering");
 
-/** A `/sync` for which `made` is to be told, and what became of it. */
-function asking(
-  made: () => string | undefined | Promise<string | undefined>,
+/** A `/sync` request whose changes are `changes()`, and its answers. */
+function syncing(
+  changes: () => string | undefined | Promise<string | undefined>,
   { first = false, fullState = false } = {},
 ) {
   const { user, device } = situation();
-  const users = { ready: () => user, get: async () => user };
-  const news = { since: made, none: () => "none" };
-  const sync = new Sync(users as unknown as OnlineUsers, news as unknown as SyncNews);
+  const users = { cached: () => user, get: async () => user };
+  const responses = { changes, empty: () => "none" };
+  const sync = new Sync(users as unknown as OnlineUsers, responses as unknown as SyncResponses);
   const answers: unknown[] = [];
   const note = (answer: unknown) => void answers.push(answer);
   const request = {
@@ -150,19 +150,19 @@ function asking(
     fullState,
     timeoutMs: 10_000,
   };
-  const giveUp = sync.answer(request, { answered: note, failed: note });
-  return { user, sync, answers, giveUp };
+  const cancel = sync.answer(request, { answered: note, failed: note });
+  return { user, sync, answers, cancel };
 }
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
-answering("news are told at once, and without news one waits for them", async () => {
-  assert.equal(asking(() => "news").answers, ["news"]);
+answering("changes are sent at once, and without changes the request waits", async () => {
+  assert.equal(syncing(() => "news").answers, ["news"]);
   let news: string | undefined;
-  const waits = asking(() => news);
+  const waits = syncing(() => news);
   assert.equal(waits.answers, []);
   waits.user.wake();
-  assert.equal(waits.answers, [], "a change that is not shown to this client");
+  assert.equal(waits.answers, [], "a change that this client does not see");
   news = "news";
   waits.user.wake();
   assert.equal(waits.answers, ["news"]);
@@ -170,19 +170,19 @@ answering("news are told at once, and without news one waits for them", async ()
   assert.equal(waits.answers, ["news"], "once");
 });
 
-answering("a first sync doesn't wait, and neither does anybody once the gateway closes", () => {
-  const waits = asking(() => undefined);
+answering("an initial sync does not wait, and no request waits once the gateway closes", () => {
+  const waits = syncing(() => undefined);
   assert.equal(waits.answers, []);
   waits.sync.close();
   assert.equal(waits.answers, ["none"]);
-  assert.equal(asking(() => undefined, { first: true }).answers, ["none"]);
-  assert.equal(asking(() => undefined, { fullState: true }).answers, ["none"]);
+  assert.equal(syncing(() => undefined, { first: true }).answers, ["none"]);
+  assert.equal(syncing(() => undefined, { fullState: true }).answers, ["none"]);
 });
 
-answering("a change that comes while the answer is made is not missed", async () => {
+answering("a change while the response is built is not missed", async () => {
   let resolve = (_: string | undefined) => {};
   let asked = 0;
-  const slow = asking(() => {
+  const slow = syncing(() => {
     asked++;
     return new Promise((done) => (resolve = done));
   });
@@ -195,83 +195,83 @@ answering("a change that comes while the answer is made is not missed", async ()
   assert.equal(slow.answers, ["news"]);
 });
 
-answering("who has gone is neither answered nor waited for", async () => {
+answering("a cancelled request is not answered and does not wait", async () => {
   let resolve = (_: string | undefined) => {};
-  const gone = asking(() => new Promise((done) => (resolve = done)));
-  gone.giveUp();
+  const gone = syncing(() => new Promise((done) => (resolve = done)));
+  gone.cancel();
   resolve(undefined);
   await turn();
   assert.is(gone.user.waiting.size, 0);
-  const late = asking(() => new Promise((done) => (resolve = done)));
-  late.giveUp();
+  const late = syncing(() => new Promise((done) => (resolve = done)));
+  late.cancel();
   resolve("news");
   await turn();
   assert.equal([gone.answers, late.answers], [[], []]);
-  const waits = asking(() => undefined);
-  waits.giveUp();
+  const waits = syncing(() => undefined);
+  waits.cancel();
   waits.user.wake();
   assert.equal(waits.answers, []);
 });
 
-answering("what goes wrong is told", async () => {
+answering("errors reach the listener", async () => {
   const error = new Error("no worker");
   assert.equal(
-    asking(() => {
+    syncing(() => {
       throw error;
     }).answers,
     [error],
   );
-  const rejected = asking(() => Promise.reject(error));
+  const rejected = syncing(() => Promise.reject(error));
   await turn();
   assert.equal(rejected.answers, [error]);
 });
 
 answering.run();
 
-const deadlines = suite("deadlines");
+const wheel = suite("timer wheel");
 
-deadlines("each is due in turn, not early, and not once it was deleted or put off", async () => {
-  const due: string[] = [];
+wheel("items expire in order, never early, and not after they were deleted or postponed", async () => {
+  const expired: string[] = [];
   const began = performance.now();
   await new Promise<void>((resolve, reject) => {
-    const wheel = new Deadlines<Timed & { readonly name: string; readonly at: number }>(({ name, at }) => {
+    const timers = new TimerWheel<Timed & { readonly name: string; readonly at: number }>(({ name, at }) => {
       if (performance.now() < at) reject(new Error(`${name} is early`));
-      due.push(name);
+      expired.push(name);
       if (name === "last") resolve();
     });
     const item = (name: string, ms: number) => ({ name, at: began + ms, slot: undefined });
     const [first, second, put, gone, last] = [
       item("first", 15),
       item("second", 45),
-      item("put off", 75),
+      item("postponed", 75),
       item("gone", 30),
       item("last", 120),
     ] as const;
-    wheel.set(put, began + 15);
-    for (const each of [last, second, first, gone]) wheel.set(each, each.at);
-    wheel.set(put, put.at);
-    wheel.delete(gone);
+    timers.set(put, began + 15);
+    for (const each of [last, second, first, gone]) timers.set(each, each.at);
+    timers.set(put, put.at);
+    timers.delete(gone);
     assert.equal(
-      wheel
+      timers
         .all()
         .map(({ name }) => name)
         .sort(),
-      ["first", "last", "put off", "second"],
+      ["first", "last", "postponed", "second"],
     );
   });
-  assert.equal(due, ["first", "second", "put off", "last"]);
+  assert.equal(expired, ["first", "second", "postponed", "last"]);
 });
 
-deadlines("what is due may wait again, and what is long past is due at once", async () => {
+wheel("an item can be set again when it expires, and one in the past expires at once", async () => {
   let turns = 0;
   await new Promise<void>((resolve) => {
-    const wheel = new Deadlines<Timed>((item) => {
+    const timers = new TimerWheel<Timed>((item) => {
       if (++turns === 3) resolve();
-      else wheel.set(item, performance.now() - 1_000);
+      else timers.set(item, performance.now() - 1_000);
     });
-    wheel.set({ slot: undefined }, performance.now());
+    timers.set({ slot: undefined }, performance.now());
   });
   assert.is(turns, 3);
 });
 
-deadlines.run();
+wheel.run();

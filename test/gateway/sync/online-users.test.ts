@@ -1,4 +1,4 @@
-/** The users of a gateway: which rooms they are in, what they have to be told, and for how long they are known. */
+/** The cache of users: their rooms, whom a delta wakes, unread counts, and eviction. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Delta } from "../../../src/bus/deltas/delta-reader.ts";
@@ -13,7 +13,7 @@ const BOB = "@bob:a.org" as UserId;
 const ROOM = "!r:a.org" as RoomId;
 const OTHER = "!other:a.org" as RoomId;
 
-/** Users whom workers know to be in `rooms`. */
+/** The users of a gateway whose workers answer with `rooms`. */
 function usersIn(rooms: Body) {
   const asked: string[] = [];
   const frontend = {
@@ -47,7 +47,7 @@ const counts = (count: number): UnreadCounts => ({ unthreaded: { count }, main: 
 
 const users = suite("online users");
 
-users("a membership goes forward only, by live events alone", async () => {
+users("a membership changes only by newer live events", async () => {
   const { users: online } = usersIn(JOINED);
   const bob = await online.get(BOB);
   assert.ok(bob.isJoined(ROOM));
@@ -62,7 +62,7 @@ users("a membership goes forward only, by live events alone", async () => {
   online.close();
 });
 
-users("a backfilled membership says nothing about now", async () => {
+users("a backfilled membership does not change the current one", async () => {
   const { users: online } = usersIn({});
   const bob = await online.get(BOB);
   online.receive(member(BOB, "join", -11), MARK);
@@ -70,19 +70,19 @@ users("a backfilled membership says nothing about now", async () => {
   online.close();
 });
 
-users("who asks for nothing is forgotten, but not who waits", async () => {
+users("an idle user is evicted, but not while a request waits", async () => {
   const { users: online } = usersIn(JOINED);
   const bob = await online.get(BOB);
   const waiter = { wake: () => {} };
   bob.waiting.add(waiter);
   bob.usedAt -= USER_IDLE_MS;
-  online.forgetIdle();
+  online.evictIdle();
   assert.is(await online.get(BOB), bob);
   bob.waiting.delete(waiter);
-  online.forgetIdle();
-  assert.is(await online.get(BOB), bob, "asked just now");
+  online.evictIdle();
+  assert.is(await online.get(BOB), bob, "used just now");
   bob.usedAt -= USER_IDLE_MS;
-  online.forgetIdle();
+  online.evictIdle();
   const { version } = bob;
   online.receive(receipt(ALICE), MARK);
   await turn();
@@ -91,7 +91,7 @@ users("who asks for nothing is forgotten, but not who waits", async () => {
   online.close();
 });
 
-users("a change wakes whom it concerns, once a turn, and nobody else", async () => {
+users("a change wakes only the users whom it concerns, once per turn", async () => {
   const { users: online } = usersIn(JOINED);
   const [alice, bob] = [await online.get(ALICE), await online.get(BOB)];
   const version = () => [alice.version, bob.version];
@@ -110,34 +110,34 @@ users("a change wakes whom it concerns, once a turn, and nobody else", async () 
   await turn();
   online.receive(receipt(BOB), MARK);
   await turn();
-  assert.equal(version(), [a + 2, b + 4], "who has left is told that, and nothing more");
+  assert.equal(version(), [a + 2, b + 4], "a user who left is woken for the leave, and for nothing after it");
   online.close();
 });
 
-users("counts are asked for again when the user has read, or something was said", async () => {
+users("cached counts are invalidated by the user's own receipts and by new events", async () => {
   const { users: online } = usersIn(JOINED);
   const [alice, bob] = [await online.get(ALICE), await online.get(BOB)];
-  const known = () => [alice, bob].map((user) => user.knownUnread(ROOM)?.main.count);
+  const cached = () => [alice, bob].map((user) => user.cachedUnread(ROOM)?.main.count);
   const ask = async (count: number) => {
     for (const user of [alice, bob]) await user.unread(ROOM, async () => counts(count));
   };
   await ask(3);
-  assert.equal(known(), [3, 3]);
+  assert.equal(cached(), [3, 3]);
   online.receive(receipt(BOB), MARK);
-  assert.equal(known(), [3, undefined], "somebody else's receipt changes nothing");
+  assert.equal(cached(), [3, undefined], "somebody else's receipt changes nothing");
   await ask(4);
-  assert.equal(known(), [3, 4]);
+  assert.equal(cached(), [3, 4]);
   online.receive(receipt(BOB, "private"), MARK);
-  assert.equal(known(), [3, undefined]);
+  assert.equal(cached(), [3, undefined]);
   await ask(5);
   online.receive({ ...member(ALICE, "join", 12), events: [{ ...message(12) }] } as unknown as Delta, MARK);
-  assert.equal(known(), [undefined, undefined]);
+  assert.equal(cached(), [undefined, undefined]);
   online.close();
 });
 
 const message = (order: number) => ({ type: "m.room.message", sender: ALICE, content: {}, unsigned: { order } });
 
-users("counts that changed while they were asked for are not kept", async () => {
+users("counts that were invalidated during their query are not cached", async () => {
   const { users: online } = usersIn(JOINED);
   const bob = await online.get(BOB);
   const asked = await bob.unread(ROOM, async () => {
@@ -145,39 +145,39 @@ users("counts that changed while they were asked for are not kept", async () => 
     return counts(1);
   });
   assert.is(asked.main.count, 1);
-  assert.is(bob.knownUnread(ROOM), undefined);
+  assert.is(bob.cachedUnread(ROOM), undefined);
   online.close();
 });
 
-users("who seems not to be in a room is asked about again, but not all the time", async () => {
+users("the rooms of a user who seems not to be joined are queried again, at a limited rate", async () => {
   const { users: online, asked, rooms } = usersIn({});
   const bob = await online.get(BOB);
   assert.is(await online.isJoined(BOB, ROOM), false);
-  assert.is(asked.length, 1, "just asked");
+  assert.is(asked.length, 1, "queried just now");
   Object.assign(rooms, JOINED);
   bob.loadedAt -= 2_000;
   const { version } = bob;
   assert.is(await online.isJoined(BOB, ROOM), true);
   assert.is(asked.length, 2);
-  assert.ok(bob.version > version, "who waits is told");
+  assert.ok(bob.version > version, "waiting requests are woken");
   assert.is(await online.isJoined(BOB, ROOM), true);
   assert.is(asked.length, 2);
   online.close();
 });
 
-users("rooms are asked for once, however many want to know, and again after a while", async () => {
+users("concurrent callers share one query, and the rooms are queried again after a while", async () => {
   const { users: online, asked } = usersIn(JOINED);
   const [one, other] = await Promise.all([online.get(BOB), online.get(BOB)]);
   assert.is(one, other);
   assert.is(asked.length, 1);
-  assert.is(online.ready(BOB), one);
-  assert.is(online.ready(ALICE), undefined);
+  assert.is(online.cached(BOB), one);
+  assert.is(online.cached(ALICE), undefined);
   one.loadedAt -= 61_000;
-  assert.is(online.ready(BOB), undefined);
+  assert.is(online.cached(BOB), undefined);
   assert.is(await online.get(BOB), one);
   assert.is(asked.length, 2);
-  online.wakeAll();
-  assert.is(online.ready(BOB), undefined, "something was missed");
+  online.invalidateAll();
+  assert.is(online.cached(BOB), undefined, "deltas were lost");
   online.close();
 });
 

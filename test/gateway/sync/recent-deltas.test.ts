@@ -1,10 +1,10 @@
-/** What a gateway remembers of deltas: for whom, how much, and what is shared. */
+/** The cache of recent deltas: who sees what, what is shared, eviction. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Delta } from "../../../src/bus/deltas/delta-reader.ts";
 import { filterParam } from "../../../src/gateway/filter.ts";
 import { RecentDeltas } from "../../../src/gateway/sync/recent-deltas.ts";
-import { sectionOf, withCounts } from "../../../src/gateway/sync/shared-sections.ts";
+import { sharedSection, withCounts } from "../../../src/gateway/sync/shared-sections.ts";
 import { GATEWAY_LAG_MAX, RECENT_BYTES_MAX } from "../../../src/limits.ts";
 import type { RoomId, UserId } from "../../../src/matrix/ids.ts";
 
@@ -40,7 +40,7 @@ const message = (order: number, more: Body = {}, unsigned: Body = {}) => ({
 });
 
 /** Deltas of one partition, numbered from 1. */
-function remembering(...deltas: Delta[]): RecentDeltas {
+function cacheOf(...deltas: Delta[]): RecentDeltas {
   const recent = new RecentDeltas(1);
   recent.begin(0, { sequence: 0, published: 0 });
   for (const [i, delta] of deltas.entries()) recent.add(0, delta, { sequence: i + 1, published: i + 1 }, 100);
@@ -50,28 +50,28 @@ function remembering(...deltas: Delta[]): RecentDeltas {
 const ids = (recent: RecentDeltas, user: UserId, after: number) =>
   recent.changes(ROOM, user, after)?.receipts.flatMap((content) => Object.keys(content));
 
-const remembered = suite("recent deltas");
+const recentDeltas = suite("recent deltas");
 
-remembered("who may see the same is given the same, and what is private stays its user's", () => {
-  const recent = remembering(receipt(ALICE, "$1"), own(BOB, "$2"), receipt(CAROL, "$3"));
+recentDeltas("users who may see the same get the same object, and private receipts are only for their user", () => {
+  const recent = cacheOf(receipt(ALICE, "$1"), own(BOB, "$2"), receipt(CAROL, "$3"));
   assert.equal(ids(recent, BOB, 0), ["$1", "$2", "$3"]);
   assert.equal(ids(recent, ALICE, 0), ["$1", "$3"]);
   assert.is(recent.changes(ROOM, ALICE, 0), recent.changes(ROOM, CAROL, 0));
   assert.is.not(recent.changes(ROOM, ALICE, 0), recent.changes(ROOM, BOB, 0));
-  assert.is(recent.changes(ROOM, ALICE, 1), recent.changes(ROOM, BOB, 2), "beyond what is private, it is the same");
+  assert.is(recent.changes(ROOM, ALICE, 1), recent.changes(ROOM, BOB, 2), "after the private receipt, it is the same");
   assert.equal(ids(recent, BOB, 2), ["$3"]);
   assert.is(recent.changes(ROOM, ALICE, 3), undefined);
   assert.is(recent.changes(OTHER, ALICE, 0), undefined);
 });
 
-remembered("a change of somebody else's alone is none", () => {
-  const recent = remembering(receipt(ALICE, "$1"), own(BOB, "$2"));
+recentDeltas("the private receipt of another user is not a change", () => {
+  const recent = cacheOf(receipt(ALICE, "$1"), own(BOB, "$2"));
   assert.is(recent.changes(ROOM, ALICE, 1), undefined);
   assert.equal(ids(recent, BOB, 1), ["$2"]);
 });
 
-remembered("what is shared is made anew when something was added, or redacted", () => {
-  const recent = remembering(events(10, message(10)));
+recentDeltas("a new delta or a redaction invalidates what is shared", () => {
+  const recent = cacheOf(events(10, message(10)));
   const before = recent.changes(ROOM, BOB, 0);
   const redaction = message(11, { type: "m.room.redaction", redacts: "$10", content: {} });
   recent.add(0, events(11, redaction), { sequence: 2, published: 2 }, 100);
@@ -81,11 +81,11 @@ remembered("what is shared is made anew when something was added, or redacted", 
   assert.is(after!.events[0]!.unsigned.order, 10);
 });
 
-remembered("backfilled events are history, and no change", () => {
-  assert.equal(remembering(events(10, message(-10), message(9))).changes(ROOM, BOB, 0)!.events.length, 1);
+recentDeltas("backfilled events are not changes", () => {
+  assert.equal(cacheOf(events(10, message(-10), message(9))).changes(ROOM, BOB, 0)!.events.length, 1);
 });
 
-remembered("it covers what it has, and what another gateway may have had a little earlier", () => {
+recentDeltas("it covers its own deltas, and marks of gateways that are slightly ahead", () => {
   const recent = new RecentDeltas(1);
   recent.begin(0, { sequence: 10, published: 0 });
   recent.add(0, receipt(ALICE, "$1"), { sequence: 11, published: 0 }, 100);
@@ -93,7 +93,7 @@ remembered("it covers what it has, and what another gateway may have had a littl
   assert.equal([9, 10, 11, 11 + GATEWAY_LAG_MAX, 12 + GATEWAY_LAG_MAX].map(covers), [false, true, true, true, false]);
 });
 
-remembered("the oldest goes when there is too much, and is not covered any more", () => {
+recentDeltas("the oldest delta is evicted first, and is no longer covered", () => {
   const recent = new RecentDeltas(1);
   recent.begin(0, { sequence: 0, published: 0 });
   const big = RECENT_BYTES_MAX / 2;
@@ -107,7 +107,7 @@ remembered("the oldest goes when there is too much, and is not covered any more"
   assert.equal(ids(recent, ALICE, 1), ["$1", "$2"]);
 });
 
-remembered.run();
+recentDeltas.run();
 
 const sections = suite("shared sections");
 
@@ -116,30 +116,30 @@ const viewer = (user: UserId, device: string, filter = filterParam(undefined)) =
   filter,
 });
 
-sections("a section is made for each filter", () => {
-  const changes = remembering(events(10, message(10)), receipt(BOB, "$10")).changes(ROOM, ALICE, 0)!;
-  const all = JSON.parse(sectionOf(changes, ROOM, viewer(ALICE, "A"))!);
+sections("a section is rendered once per filter", () => {
+  const changes = cacheOf(events(10, message(10)), receipt(BOB, "$10")).changes(ROOM, ALICE, 0)!;
+  const all = JSON.parse(sharedSection(changes, ROOM, viewer(ALICE, "A"))!);
   assert.is(all.timeline.events.length, 1);
   assert.is(all.ephemeral.events.length, 1);
   const filter = filterParam('{"room":{"ephemeral":{"types":[]}}}');
-  assert.is(JSON.parse(sectionOf(changes, ROOM, viewer(BOB, "B", filter))!).ephemeral.events.length, 0);
-  assert.is(sectionOf(changes, ROOM, viewer(CAROL, "C")), JSON.stringify(all));
+  assert.is(JSON.parse(sharedSection(changes, ROOM, viewer(BOB, "B", filter))!).ephemeral.events.length, 0);
+  assert.is(sharedSection(changes, ROOM, viewer(CAROL, "C")), JSON.stringify(all));
   const nothing = filterParam('{"room":{"ephemeral":{"types":[]},"timeline":{"types":[]}}}');
-  assert.is(sectionOf(changes, ROOM, viewer(BOB, "B", nothing)), undefined);
-  assert.is(sectionOf(changes, ROOM, viewer(BOB, "B", nothing)), undefined);
+  assert.is(sharedSection(changes, ROOM, viewer(BOB, "B", nothing)), undefined);
+  assert.is(sharedSection(changes, ROOM, viewer(BOB, "B", nothing)), undefined);
 });
 
-sections("a transaction is shown to the device that sent it, whoever looks first", () => {
+sections("a transaction id is sent only to its device, whichever device syncs first", () => {
   const sent = message(10, {}, { transaction_id: "txn", device_id: "A" });
-  const changes = remembering(events(10, sent)).changes(ROOM, ALICE, 0)!;
+  const changes = cacheOf(events(10, sent)).changes(ROOM, ALICE, 0)!;
   const seen = (user: UserId, device: string) =>
-    JSON.parse(sectionOf(changes, ROOM, viewer(user, device))!).timeline.events[0].unsigned;
+    JSON.parse(sharedSection(changes, ROOM, viewer(user, device))!).timeline.events[0].unsigned;
   assert.equal(seen(ALICE, "A"), { order: 10, transaction_id: "txn" });
   assert.equal(seen(BOB, "A"), { order: 10 });
   assert.equal(seen(ALICE, "B"), { order: 10 });
 });
 
-sections("counts are added for each user, with threads apart where the filter asks for that", () => {
+sections("counts are added per user, with separate threads if the filter asks for them", () => {
   const counts = { unthreaded: { count: 3 }, main: { count: 1 }, threads: { $root: { count: 2 } } };
   const apart = filterParam('{"room":{"timeline":{"unread_thread_notifications":true}}}');
   const notifications = (count: number) => ({ notification_count: count, highlight_count: 0 });

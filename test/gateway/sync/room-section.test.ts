@@ -2,7 +2,12 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { parseFilter } from "../../../src/gateway/filter.ts";
-import { newsOf, type RoomNews, roomSection, wholeState } from "../../../src/gateway/sync/room-section.ts";
+import {
+  type RoomUpdate,
+  roomSection,
+  updateFromSnapshot,
+  updateWithState,
+} from "../../../src/gateway/sync/room-section.ts";
 import type { OrderedEvent } from "../../../src/matrix/event.ts";
 import type { UserId } from "../../../src/matrix/ids.ts";
 import type { Body } from "../../support/harness.ts";
@@ -20,24 +25,24 @@ const event = (order: number, more: Body = {}) =>
   }) as unknown as OrderedEvent;
 const topic = (order: number) => event(order, { type: "m.room.topic", state_key: "" });
 
-const NOTHING: RoomNews = { events: [], receipts: [], limited: false, state: [], whole: false };
+const NOTHING: RoomUpdate = { events: [], receipts: [], limited: false, state: [], whole: false };
 
-function shown(news: Partial<RoomNews>, filter: Body = {}): Body {
+function shown(update: Partial<RoomUpdate>, filter: Body = {}): Body {
   const viewer = { device: { user: ALICE, id: "A" }, filter: parseFilter({ room: filter }) };
-  return roomSection({ ...NOTHING, ...news }, "!r:a.org", viewer) as Body;
+  return roomSection({ ...NOTHING, ...update }, "!r:a.org", viewer) as Body;
 }
 
 const ids = (events: readonly Body[]) => events.map(({ event_id }) => event_id);
 
 const section = suite("room section");
 
-section("nothing to show is no section, unless the room is shown as a whole", () => {
+section("a room without changes has no section, unless the whole room is sent", () => {
   assert.is(shown({}), undefined);
   assert.is(shown({ events: [event(1)] }, { timeline: { types: [] } }), undefined);
   assert.equal(shown({ whole: true }).summary, {});
 });
 
-section("the newest events are shown, and what is left out makes it limited", () => {
+section("the newest events are sent, and the timeline is limited if events are left out", () => {
   const events = [event(1), event(2), event(3)];
   const { timeline } = shown({ events }, { timeline: { limit: 2 } });
   assert.equal([ids(timeline.events), timeline.limited, timeline.prev_batch], [["$2", "$3"], true, "o2"]);
@@ -49,7 +54,7 @@ section("the newest events are shown, and what is left out makes it limited", ()
   assert.is(shown({ events: many }, { timeline: { limit: 1_000 } }).timeline.events.length, 100, "at most");
 });
 
-section("state that the timeline doesn't show is told apart, the last of each", () => {
+section("state that is not in the timeline is sent separately, the last event of each key", () => {
   const events = [topic(1), topic(2), event(3), event(4)];
   const { state } = shown({ events }, { timeline: { limit: 2 } });
   assert.equal(ids(state.events), ["$2"]);
@@ -57,20 +62,20 @@ section("state that the timeline doesn't show is told apart, the last of each", 
   assert.equal(ids(shown({ events, state: [event(0, { type: "m.room.name", state_key: "" })] }).state.events), ["$0"]);
 });
 
-section("state that is in the timeline is not told twice", () => {
+section("state that is in the timeline is not sent twice", () => {
   const state = [topic(1), event(2, { type: "m.room.name", state_key: "" })];
-  assert.equal(ids(wholeState(state, { events: [topic(1)], receipts: [] }).state as Body[]), ["$2"]);
+  assert.equal(ids(updateWithState(state, { events: [topic(1)], receipts: [] }).state as Body[]), ["$2"]);
   const page = { position: 2, receipts: {}, timeline: [topic(1)] };
-  assert.equal(ids(newsOf([page], state, true).state as Body[]), ["$2"]);
+  assert.equal(ids(updateFromSnapshot([page], state, true).state as Body[]), ["$2"]);
 });
 
-section("the fully-read marker and receipts can be left out", () => {
-  const news = { fullyRead: { event_id: "$1", order: 1 }, receipts: [{ $1: { "m.read": {} } }] as never };
-  assert.equal(shown(news).account_data.events, [{ type: "m.fully_read", content: { event_id: "$1" } }]);
-  assert.is(shown(news).ephemeral.events.length, 1);
-  assert.equal(shown(news, { account_data: { not_types: ["m.fully_read"] } }).account_data.events, []);
-  assert.equal(shown(news, { account_data: { not_rooms: ["!r:a.org"] } }).account_data.events, []);
-  assert.equal(shown(news, { ephemeral: { rooms: [] } }).ephemeral.events, []);
+section("the fully-read marker and receipts can be filtered out", () => {
+  const update = { fullyRead: { event_id: "$1", order: 1 }, receipts: [{ $1: { "m.read": {} } }] as never };
+  assert.equal(shown(update).account_data.events, [{ type: "m.fully_read", content: { event_id: "$1" } }]);
+  assert.is(shown(update).ephemeral.events.length, 1);
+  assert.equal(shown(update, { account_data: { not_types: ["m.fully_read"] } }).account_data.events, []);
+  assert.equal(shown(update, { account_data: { not_rooms: ["!r:a.org"] } }).account_data.events, []);
+  assert.equal(shown(update, { ephemeral: { rooms: [] } }).ephemeral.events, []);
 });
 
 section.run();

@@ -1,11 +1,11 @@
-/** Tokens of `/sync`: what they say, and what is none. */
+/** Sync tokens: format, and what is refused. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { decodeSyncToken, encodeSyncToken } from "../../../src/gateway/sync/sync-token.ts";
 
 const token = suite("sync token");
 
-token("says of each partition what it was made of", () => {
+token("contains the marks and memberships of every partition", () => {
   const marks = [
     { sequence: 0, published: 0 },
     { sequence: 1_234_567, published: 9_007_199_254_740_991 },
@@ -16,7 +16,7 @@ token("says of each partition what it was made of", () => {
   assert.equal(decodeSyncToken(text, 3, "since"), { marks, memberships: [7, 0, 1_295] });
 });
 
-token("says the same where another gateway wrote it", () => {
+token("is parsed by a gateway that did not write it", () => {
   assert.equal(decodeSyncToken("t1.2_zz.10~3_6", 2, "since"), {
     marks: [
       { sequence: 1, published: 2 },
@@ -26,7 +26,7 @@ token("says the same where another gateway wrote it", () => {
   });
 });
 
-token("is refused when no Tidemark of these partitions made it", () => {
+token("is refused if it is malformed or has another partition count", () => {
   const good = "t1.2_4.5~3_6";
   assert.is(decodeSyncToken(good, 2, "since").marks.length, 2);
   for (const bad of [
@@ -49,7 +49,7 @@ token("is refused when no Tidemark of these partitions made it", () => {
     "t1.2_4.zzzzzzzzzzzzz~3_6",
     `${good}\n`,
   ]) {
-    assert.throws(() => decodeSyncToken(bad, 2, "from"), /from: is no token of this server/, bad);
+    assert.throws(() => decodeSyncToken(bad, 2, "from"), /from: is not a token of this server/, bad);
   }
 });
 

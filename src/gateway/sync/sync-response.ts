@@ -1,15 +1,15 @@
 /**
- * What `GET /sync` tells a user (Matrix specification, "Syncing").
+ * The content of `GET /sync` responses (Matrix specification, "Syncing").
  *
- *     token ──▶ each room: joined since?  ──▶ whole, from a snapshot
- *                          deltas here?   ──▶ what they say
- *                          otherwise      ──▶ what changed since the token's position, from a snapshot
+ *     token ──▶ for each room: joined since the token?   ──▶ the whole room, from a snapshot
+ *                              deltas still cached?      ──▶ the changes, from the cache
+ *                              otherwise                 ──▶ the changes since the token's position, from a snapshot
  *
- * Where deltas say everything, which is nearly always, the answer is made in one go and without a promise: a change in
- * a room is told to all who wait for it.
+ * Nearly every response comes from the cache alone. It is built synchronously, because one change in a large room means a
+ * response to every client that waits for it.
  *
- * A snapshot may be ahead of the deltas. So the answer waits until the deltas of its events have come, and takes what else
- * they brought: the new token then says exactly what was shown, and no event is shown twice.
+ * A snapshot may be ahead of the cached deltas. So the response waits until the deltas of all its events are cached, and
+ * includes what else they brought. The new token then matches exactly what was sent, and no event is sent twice.
  */
 import type { Position } from "../../../actors/entry.ts";
 import { partitionOf } from "../../bus/contract/subjects.ts";
@@ -21,9 +21,9 @@ import type { RoomId } from "../../matrix/ids.ts";
 import { roomPasses } from "../filter.ts";
 import type { Membership, OnlineUser, UnreadCounts } from "./online-users.ts";
 import type { RecentDeltas, RoomChanges } from "./recent-deltas.ts";
-import { type Reading, RoomReader } from "./room-reader.ts";
-import { type RoomNews, roomSection, type Viewer, wholeState } from "./room-section.ts";
-import { sectionOf, withCounts } from "./shared-sections.ts";
+import { type RoomRead, RoomReader } from "./room-reader.ts";
+import { type RoomUpdate, roomSection, updateWithState, type Viewer } from "./room-section.ts";
+import { sharedSection, withCounts } from "./shared-sections.ts";
 import { encodeSyncToken, type SyncToken } from "./sync-token.ts";
 
 export interface SyncRequest extends Viewer {
@@ -31,27 +31,26 @@ export interface SyncRequest extends Viewer {
   readonly fullState: boolean;
 }
 
-/** What there is to tell. */
 interface Response {
-  /** A token. */
+  /** The sync token for the next request. */
   readonly next: string;
-  /** Members of an object, as JSON text. */
+  /** Sections by room, each rendered as the JSON text of an object member. */
   readonly join: readonly string[];
-  /** By room; undefined for none. */
+  /** Sections by room. */
   readonly invite?: Record<string, unknown> | undefined;
   readonly leave?: Record<string, unknown> | undefined;
 }
 
-/** The user's rooms by what has to be done to show them. */
-interface Sorted {
-  /** Joined, and the deltas since the token are here. */
+/** The user's rooms, by how their sections are built. */
+interface SortedRooms {
+  /** Joined, and the cache has the deltas since the token. */
   readonly covered: Membership[];
-  readonly readings: Reading[];
+  readonly reads: RoomRead[];
   readonly left: RoomId[];
   readonly invited: RoomId[];
 }
 
-/** A room's section, which lacks the unread counts. */
+/** A room's section as JSON text, still without unread counts. */
 interface Section {
   readonly room: RoomId;
   readonly text: string;
@@ -59,7 +58,7 @@ interface Section {
 
 const LEFT = new Set(["leave", "ban"]);
 
-export class SyncNews {
+export class SyncResponses {
   readonly #frontend: Frontend;
   readonly #recent: RecentDeltas;
   readonly #reader: RoomReader;
@@ -70,15 +69,15 @@ export class SyncNews {
     this.#reader = new RoomReader(frontend);
   }
 
-  /** The answer when nothing changed. */
-  none(user: OnlineUser, { since }: SyncRequest): string {
+  /** Returns a response without changes, as JSON. */
+  empty(user: OnlineUser, { since }: SyncRequest): string {
     return bodyOf({ next: this.#next(user, since), join: [] });
   }
 
-  /** The answer as JSON; undefined when nothing changed. A promise only where somebody has to be asked. */
-  since(user: OnlineUser, request: SyncRequest): string | undefined | Promise<string | undefined> {
+  /** Returns the response as JSON; undefined if nothing changed. Returns a promise only if workers have to be queried. */
+  changes(user: OnlineUser, request: SyncRequest): string | undefined | Promise<string | undefined> {
     const sorted = this.#sort(user, request);
-    if (sorted.readings.length + sorted.invited.length > 0 || request.fullState) {
+    if (sorted.reads.length + sorted.invited.length > 0 || request.fullState) {
       return this.#fromWorkers(user, request, sorted);
     }
     const { since } = request;
@@ -86,59 +85,59 @@ export class SyncNews {
     const sections: Section[] = [];
     for (const { room, partition } of sorted.covered) {
       const changes = this.#recent.changes(room, user.id, since!.marks[partition]!.sequence);
-      const text = changes && sectionOf(changes, room, request);
+      const text = changes && sharedSection(changes, room, request);
       if (text !== undefined) sections.push({ room, text });
     }
     if (sections.length + left.length === 0) return undefined;
     const next = this.#next(user, since);
     const leave = left.length === 0 ? undefined : this.#leave(user, left, request);
-    const join = this.#counted(user, sections, request);
+    const join = this.#withCounts(user, sections, request);
     return join instanceof Promise
       ? join.then((texts) => bodyOf({ next, join: texts, leave }))
       : bodyOf({ next, join, leave });
   }
 
-  async #fromWorkers(user: OnlineUser, request: SyncRequest, sorted: Sorted): Promise<string | undefined> {
+  async #fromWorkers(user: OnlineUser, request: SyncRequest, sorted: SortedRooms): Promise<string | undefined> {
     const { since, filter } = request;
-    const began = this.#recent.marks;
-    const { covered, readings, left, invited } = sorted;
-    const news = await this.#reader.news(readings, { user: user.id, filter });
+    const startMarks = this.#recent.marks;
+    const { covered, reads, left, invited } = sorted;
+    const updates = await this.#reader.read(reads, { user: user.id, filter });
     const invite = await this.#reader.invites(invited, user.id);
     const states = new Map<RoomId, MatrixEvent[]>();
     if (request.fullState) for (const { room } of covered) states.set(room, await this.#reader.state(room, 0));
-    await this.#settled(news);
+    await this.#untilCached(updates);
     const next = this.#next(user, since);
-    for (const [room, found] of news) {
-      const changes = this.#recent.changes(room, user.id, began[this.#partitionOf(room)]!.sequence);
-      if (changes !== undefined) news.set(room, withChanges(found, changes));
+    for (const [room, update] of updates) {
+      const changes = this.#recent.changes(room, user.id, startMarks[this.#partitionOf(room)]!.sequence);
+      if (changes !== undefined) updates.set(room, withChanges(update, changes));
     }
     for (const { room, partition } of covered) {
       const changes = this.#recent.changes(room, user.id, since!.marks[partition]!.sequence);
       const state = states.get(room);
-      if (state !== undefined) news.set(room, wholeState(state, changes));
-      else if (changes !== undefined) news.set(room, { ...changes, limited: false, state: [], whole: false });
+      if (state !== undefined) updates.set(room, updateWithState(state, changes));
+      else if (changes !== undefined) updates.set(room, { ...changes, limited: false, state: [], whole: false });
     }
     const sections: Section[] = [];
-    for (const [room, found] of news) {
-      const section = roomSection(found, room, request);
+    for (const [room, update] of updates) {
+      const section = roomSection(update, room, request);
       if (section !== undefined) sections.push({ room, text: JSON.stringify(section) });
     }
     if (sections.length + left.length + invited.length === 0) return undefined;
     const leave = this.#leave(user, left, request);
-    return bodyOf({ next, join: await this.#counted(user, sections, request), invite, leave });
+    return bodyOf({ next, join: await this.#withCounts(user, sections, request), invite, leave });
   }
 
-  #sort(user: OnlineUser, { since, filter, fullState }: SyncRequest): Sorted {
-    const sorted: Sorted = { covered: [], readings: [], left: [], invited: [] };
+  #sort(user: OnlineUser, { since, filter, fullState }: SyncRequest): SortedRooms {
+    const sorted: SortedRooms = { covered: [], reads: [], left: [], invited: [] };
     for (const [room, membership] of user.rooms) {
       if (!roomPasses(filter.room, room)) continue;
       const { partition } = membership;
       const from = since?.marks[partition];
       const isNew = from === undefined || isAfter(membership, from, since!.memberships[partition]!);
       if (membership.membership === "join") {
-        if (isNew) sorted.readings.push({ room, since: undefined, fullState: true });
+        if (isNew) sorted.reads.push({ room, since: undefined, fullState: true });
         else if (this.#recent.covers(partition, from)) sorted.covered.push(membership);
-        else sorted.readings.push({ room, since: from.published, fullState });
+        else sorted.reads.push({ room, since: from.published, fullState });
       } else if (membership.membership === "invite" && isNew) {
         sorted.invited.push(room);
       } else if (LEFT.has(membership.membership) && isNew) {
@@ -148,7 +147,7 @@ export class SyncNews {
     return sorted;
   }
 
-  /** Where the client is to go on. A gateway that lags behind another doesn't take it back. */
+  /** Returns the next token. It is never behind `since`, even if this gateway lags behind the one that wrote it. */
   #next({ newestMemberships }: OnlineUser, since: SyncToken | undefined): string {
     const { marks } = this.#recent;
     if (since === undefined || !isAhead(since, marks, newestMemberships)) {
@@ -163,24 +162,24 @@ export class SyncNews {
     );
   }
 
-  /** Rooms that the user has left: what happened until then, and nothing later. */
+  /** Sections of rooms that the user has left, with events until the leave and none after it. */
   #leave(user: OnlineUser, left: readonly RoomId[], request: SyncRequest): Record<string, unknown> {
     const sections = left.map((room) => {
       const { partition, position: until } = user.rooms.get(room)!;
       const from = request.since?.marks[partition];
       const changes = from === undefined ? undefined : this.#recent.changes(room, user.id, from.sequence);
       const events = (changes?.events ?? []).filter(({ unsigned }) => unsigned.order <= until);
-      const news = { events, receipts: [], limited: false, state: [], whole: true };
-      return [room, roomSection(news, room, request)!];
+      const update = { events, receipts: [], limited: false, state: [], whole: true };
+      return [room, roomSection(update, room, request)!];
     });
     return Object.fromEntries(sections);
   }
 
-  /** Sections with their unread counts, as members of an object. A promise only when counts have to be asked for. */
-  #counted(user: OnlineUser, sections: readonly Section[], { filter }: Viewer): string[] | Promise<string[]> {
+  /** Adds the unread counts to each section. Returns a promise only if counts have to be queried. */
+  #withCounts(user: OnlineUser, sections: readonly Section[], { filter }: Viewer): string[] | Promise<string[]> {
     const texts: string[] = [];
     for (const { room, text } of sections) {
-      const counts = user.knownUnread(room);
+      const counts = user.cachedUnread(room);
       if (counts !== undefined) texts.push(member(room, withCounts(text, counts, filter)));
     }
     if (texts.length === sections.length) return texts;
@@ -192,10 +191,10 @@ export class SyncNews {
     );
   }
 
-  /** Resolves when the deltas of all events that are shown have come. */
-  async #settled(news: ReadonlyMap<RoomId, RoomNews>): Promise<void> {
+  /** Resolves when the deltas of all events in the updates are cached, or after `SETTLE_MS_MAX`. */
+  async #untilCached(updates: ReadonlyMap<RoomId, RoomUpdate>): Promise<void> {
     const deadline = performance.now() + SETTLE_MS_MAX;
-    for (const [room, { events }] of news) {
+    for (const [room, { events }] of updates) {
       const newest = events.at(-1)?.unsigned.order;
       if (newest === undefined) continue;
       while (!this.#recent.hasEvents(this.#partitionOf(room), room, newest) && performance.now() < deadline) {
@@ -213,7 +212,7 @@ function member(room: RoomId, section: string): string {
   return `${JSON.stringify(room)}:${section}`;
 }
 
-/** Whether a token knows of more, in any partition. */
+/** Whether the token is ahead of this gateway, in any partition. */
 function isAhead(since: SyncToken, marks: readonly DeltaMark[], memberships: readonly Position[]): boolean {
   for (let partition = 0; partition < marks.length; partition++) {
     if (since.marks[partition]!.sequence > marks[partition]!.sequence) return true;
@@ -222,19 +221,19 @@ function isAhead(since: SyncToken, marks: readonly DeltaMark[], memberships: rea
   return false;
 }
 
-/** Whether a membership is newer than what a token knows. */
+/** Whether the membership is newer than the token. */
 function isAfter({ sequence, position }: Membership, from: DeltaMark, memberships: Position): boolean {
   return sequence === undefined ? position > memberships : sequence > from.sequence;
 }
 
-/** News, and what came while they were read. */
-function withChanges(news: RoomNews, { events, receipts, fullyRead }: RoomChanges): RoomNews {
-  const newest = news.events.at(-1)?.unsigned.order ?? Number.NEGATIVE_INFINITY;
+/** Adds the changes that arrived while the snapshot was read. */
+function withChanges(update: RoomUpdate, { events, receipts, fullyRead }: RoomChanges): RoomUpdate {
+  const newest = update.events.at(-1)?.unsigned.order ?? Number.NEGATIVE_INFINITY;
   return {
-    ...news,
-    events: [...news.events, ...events.filter(({ unsigned }) => unsigned.order > newest)],
-    receipts: [...news.receipts, ...receipts],
-    fullyRead: fullyRead ?? news.fullyRead,
+    ...update,
+    events: [...update.events, ...events.filter(({ unsigned }) => unsigned.order > newest)],
+    receipts: [...update.receipts, ...receipts],
+    fullyRead: fullyRead ?? update.fullyRead,
   };
 }
 

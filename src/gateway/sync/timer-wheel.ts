@@ -1,28 +1,29 @@
 /**
- * A timer for thousands that wait: a wheel of slots, of which one timer visits those whose time has come. It runs only
- * while somebody waits. Nothing is due early; it may be late by a slot.
+ * A timer wheel: timeouts for thousands of items, driven by one interval timer. The timer runs only while there are items.
+ *
+ * An item never expires early; it may expire up to one slot late.
  */
 const SLOT_MS = 10;
 
-/** What waits; at most in one slot. */
+/** An item is in at most one slot. */
 export interface Timed {
-  /** Only `Deadlines` looks at it. */
+  /** Managed by the wheel. */
   slot: number | undefined;
 }
 
-export class Deadlines<T extends Timed> {
-  readonly #due: (item: T) => void;
+export class TimerWheel<T extends Timed> {
+  readonly #onExpired: (item: T) => void;
   readonly #slots = new Map<number, Set<T>>();
   #timer: NodeJS.Timeout | undefined;
   /** The last slot that was visited. */
   #visited = 0;
 
-  /** `due` is called once for each item, unless it is deleted before. */
-  constructor(due: (item: T) => void) {
-    this.#due = due;
+  /** `onExpired`: called once per item that was set, unless it is deleted first. */
+  constructor(onExpired: (item: T) => void) {
+    this.#onExpired = onExpired;
   }
 
-  /** At a time as `performance.now()` tells it. Replaces the item's time before. */
+  /** Sets when the item expires, as a `performance.now()` time. Replaces an earlier timeout of the item. */
   set(item: T, at: number): void {
     this.delete(item);
     if (this.#timer === undefined) {
@@ -44,7 +45,7 @@ export class Deadlines<T extends Timed> {
     item.slot = undefined;
   }
 
-  /** Everything that waits. */
+  /** Returns all items that have not expired. */
   all(): T[] {
     return [...this.#slots.values()].flatMap((items) => [...items]);
   }
@@ -55,7 +56,7 @@ export class Deadlines<T extends Timed> {
       this.#visited = slot;
       for (const item of this.#slots.get(slot) ?? []) {
         this.delete(item);
-        this.#due(item);
+        this.#onExpired(item);
       }
     }
     if (this.#slots.size > 0) return;

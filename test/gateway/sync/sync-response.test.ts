@@ -1,4 +1,4 @@
-/** What `/sync` tells, where workers and deltas say different things at different times. */
+/** The content of `/sync` responses where workers, deltas and tokens are ahead of each other. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Delta } from "../../../src/bus/deltas/delta-reader.ts";
@@ -6,7 +6,7 @@ import type { Frontend } from "../../../src/frontend/frontend.ts";
 import { parseFilter } from "../../../src/gateway/filter.ts";
 import { OnlineUser } from "../../../src/gateway/sync/online-users.ts";
 import { RecentDeltas } from "../../../src/gateway/sync/recent-deltas.ts";
-import { SyncNews } from "../../../src/gateway/sync/sync-news.ts";
+import { SyncResponses } from "../../../src/gateway/sync/sync-response.ts";
 import { decodeSyncToken, type SyncToken } from "../../../src/gateway/sync/sync-token.ts";
 import { GATEWAY_LAG_MAX } from "../../../src/limits.ts";
 import type { RoomId, UserId } from "../../../src/matrix/ids.ts";
@@ -32,7 +32,7 @@ const receipt = (id: string) =>
     event: { type: "m.receipt", content: { [id]: { "m.read": { [BOB]: { ts: 1, order: 1 } } } } },
   }) as unknown as Delta;
 
-/** A gateway that has read its one partition through sequence 5, and a user with that membership. */
+/** A gateway that has read its only partition through sequence 5, and a user with this membership. */
 function situation(membership: string, snapshot: () => Body = () => ({}), state: readonly Body[] = []) {
   const recent = new RecentDeltas(1);
   recent.begin(0, { sequence: 5, published: 5 });
@@ -45,22 +45,22 @@ function situation(membership: string, snapshot: () => Body = () => ({}), state:
   const frontend = { partitions: 1, query: async (_: RoomId, { op }: { op: string }) => answers[op]!() };
   const user = new OnlineUser(BOB, 1);
   user.rooms.set(ROOM, { room: ROOM, partition: 0, membership, position: 3, sequence: undefined });
-  const news = new SyncNews(frontend as unknown as Frontend, recent);
+  const responses = new SyncResponses(frontend as unknown as Frontend, recent);
   const ask = async (since: SyncToken | undefined, filter: Body = {}): Promise<Body | undefined> => {
     const request = { device: { user: BOB, id: "B" }, filter: parseFilter(filter), since, fullState: false };
-    const body = await news.since(user, request);
+    const body = await responses.changes(user, request);
     return body === undefined ? undefined : JSON.parse(body);
   };
-  const none = (since: SyncToken) =>
-    JSON.parse(news.none(user, { device: { user: BOB, id: "B" }, filter: {}, since, fullState: false }));
-  return { recent, ask, none };
+  const empty = (since: SyncToken) =>
+    JSON.parse(responses.empty(user, { device: { user: BOB, id: "B" }, filter: {}, since, fullState: false }));
+  return { recent, ask, empty };
 }
 
 const sequenceOf = (body: Body) => decodeSyncToken(body.next_batch, 1, "since").marks[0]!.sequence;
 
-const news = suite("sync news");
+const response = suite("sync response");
 
-news("what comes while a room is read is told with it, and once", async () => {
+response("changes that arrive while a room is read are sent with it, once", async () => {
   const { recent, ask } = situation("join", () => {
     recent.add(0, events(15, 20), { sequence: 6, published: 20 }, 1);
     recent.add(0, receipt("$15"), { sequence: 7, published: 20 }, 1);
@@ -76,7 +76,7 @@ news("what comes while a room is read is told with it, and once", async () => {
   assert.is(sequenceOf(body), 7);
 });
 
-news("a snapshot that is ahead of the deltas waits for them, so that its events don't come twice", async () => {
+response("a snapshot that is ahead of the deltas waits for them, so that no event is sent twice", async () => {
   const { recent, ask } = situation("join", () => ({ timeline: [event(30)] }));
   let isAnswered = false;
   const asked = ask(undefined).finally(() => {
@@ -90,22 +90,22 @@ news("a snapshot that is ahead of the deltas waits for them, so that its events 
   assert.is(body.rooms.join[ROOM].timeline.events.length, 1);
 });
 
-news("a gateway that is behind another doesn't take its client back", () => {
-  const { none } = situation("join");
+response("a gateway that lags behind another never returns an older token", () => {
+  const { empty } = situation("join");
   const mark = (sequence: number) => ({ marks: [{ sequence, published: sequence }], memberships: [9] });
-  assert.is(sequenceOf(none(mark(8))), 8);
-  assert.is(decodeSyncToken(none(mark(8)).next_batch, 1, "since").memberships[0], 9);
-  assert.is(sequenceOf(none(mark(4))), 5);
-  assert.is(sequenceOf(none(mark(6 + GATEWAY_LAG_MAX))), 5, "that is no gateway of this bus");
+  assert.is(sequenceOf(empty(mark(8))), 8);
+  assert.is(decodeSyncToken(empty(mark(8)).next_batch, 1, "since").memberships[0], 9);
+  assert.is(sequenceOf(empty(mark(4))), 5);
+  assert.is(sequenceOf(empty(mark(6 + GATEWAY_LAG_MAX))), 5, "not a mark of this stream");
 });
 
-news("a room that was left before is told only to who asks for such rooms", async () => {
+response("a room that was left before the first sync is sent only with include_leave", async () => {
   const { ask } = situation("leave");
   assert.is(await ask(undefined), undefined);
   assert.equal(Object.keys((await ask(undefined, { room: { include_leave: true } }))!.rooms.leave), [ROOM]);
 });
 
-news("an invitation is told once, and no more than strangers may know", async () => {
+response("an invite is sent once, with stripped state only", async () => {
   const state = [
     { type: "m.room.name", state_key: "", sender: BOB, content: { name: "tides" }, event_id: "$n", unsigned: {} },
     { type: "m.room.member", state_key: BOB, sender: BOB, content: { membership: "invite" }, event_id: "$b" },
@@ -113,16 +113,16 @@ news("an invitation is told once, and no more than strangers may know", async ()
     { type: "m.room.power_levels", state_key: "", sender: BOB, content: {}, event_id: "$p" },
   ];
   const { ask } = situation("invite", () => ({}), state);
-  const told = (await ask(undefined))!.rooms.invite[ROOM].invite_state.events;
+  const stripped = (await ask(undefined))!.rooms.invite[ROOM].invite_state.events;
   assert.equal(
-    told.map(({ type, state_key: key }: Body) => [type, key]),
+    stripped.map(({ type, state_key: key }: Body) => [type, key]),
     [
       ["m.room.name", ""],
       ["m.room.member", BOB],
     ],
   );
-  assert.equal(Object.keys(told[0]).sort(), ["content", "sender", "state_key", "type"]);
+  assert.equal(Object.keys(stripped[0]).sort(), ["content", "sender", "state_key", "type"]);
   assert.is(await ask({ marks: [{ sequence: 5, published: 5 }], memberships: [3] }), undefined);
 });
 
-news.run();
+response.run();
