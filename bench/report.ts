@@ -1,4 +1,4 @@
-/** The report: for a terminal, and as the table of docs/performance.md. */
+/** The report: for a terminal, and as the full table of bench/NOTES.md. */
 import type { Machine } from "./machine.ts";
 import type { Result } from "./results.ts";
 import type { Scale } from "./trial.ts";
