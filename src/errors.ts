@@ -29,6 +29,8 @@ const CODES = {
 
 export type ErrorCode = keyof typeof CODES;
 
+export const ERROR_CODES = Object.keys(CODES) as ErrorCode[];
+
 interface ErrorContext {
   /** Which item of a request's array. */
   readonly index?: number;

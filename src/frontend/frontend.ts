@@ -9,13 +9,14 @@
  */
 import { type Bus, connectBus } from "../bus/client/connection.ts";
 import { closeBus } from "../bus/client/gathered-writes.ts";
-import { request } from "../bus/client/request.ts";
+import { ask, send } from "../bus/client/request.ts";
 import { partitionCount } from "../bus/client/streams.ts";
-import { type Inlet, inSubject, partitionOf, querySubject } from "../bus/contract/subjects.ts";
+import type { Answer, Asked, Op } from "../bus/contract/questions.ts";
+import { type Inlet, partitionOf } from "../bus/contract/subjects.ts";
 import { type Delta, type DeltaMark, DeltaReader } from "../bus/deltas/delta-reader.ts";
 import { TidemarkError } from "../errors.ts";
-import { type RoomId, roomId, type UserId, userId } from "../matrix/ids.ts";
-import { type RoomSnapshot, RoomView } from "./room-view.ts";
+import { type RoomId, roomId, userId } from "../matrix/ids.ts";
+import { RoomView } from "./room-view.ts";
 
 export interface ConnectOptions {
   /** `nats://host:port`, several separated by commas. */
@@ -127,7 +128,7 @@ export class Frontend implements AsyncDisposable {
     const view = new RoomView({
       room: id,
       user: user === undefined ? undefined : parse(userId, "user_id", user),
-      query: (query) => this.query<RoomSnapshot>(id, query),
+      snapshot: (question) => ask(this.#nc, id, { op: "snapshot", ...question }),
       closed: (closed) => {
         const left = feed.views.get(id);
         left?.delete(closed);
@@ -146,14 +147,17 @@ export class Frontend implements AsyncDisposable {
     }
   }
 
-  /** Asks about a room, or a user (docs/design.md#queries). */
-  query<T>(about: RoomId | UserId, query: Record<string, unknown>): Promise<T> {
-    return request<T>(this.#nc, querySubject(about), query);
+  /**
+   * Asks about a room, or, with `rooms`, about a user (docs/design.md#queries). Throws `M_INVALID_PARAM` for what is no id,
+   * `BUS_UNAVAILABLE` when nobody answers.
+   */
+  async query<O extends Op>(about: string, question: Asked<O>): Promise<Answer<O>> {
+    return ask(this.#nc, about.startsWith("@") ? parse(userId, "user_id", about) : parseRoom(about), question);
   }
 
-  /** Sends to an inlet; resolves to the entries' positions once the log has them. */
-  async send(inlet: Inlet, room: RoomId, body: unknown): Promise<number[]> {
-    return (await request<{ positions: number[] }>(this.#nc, inSubject(inlet, room), body)).positions;
+  /** Sends items of a room; resolves to their positions once the log has them. */
+  send(inlet: Exclude<Inlet, "edu">, room: RoomId, items: unknown): Promise<number[]> {
+    return send(this.#nc, { inlet, room }, items);
   }
 
   /** All deltas of a partition. `begin` is told first, behind which they begin; resolves once what was there has come. */

@@ -1,5 +1,6 @@
 /** `tidemark/frontend`: what a sync front-end, or any other reader of Tidemark, builds on. */
-export type { FullyRead } from "../bus/deltas/delta-reader.ts";
+export type { FullyRead } from "../bus/contract/fields.ts";
+export type { Answer, Asked, Membership, Op } from "../bus/contract/questions.ts";
 export { type ErrorCode, TidemarkError } from "../errors.ts";
 export type { OrderedEvent } from "../matrix/event.ts";
 export type { ReceiptContent, ReceiptData, ReceiptEvent } from "../matrix/receipt.ts";

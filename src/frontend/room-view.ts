@@ -6,7 +6,9 @@
  * While a snapshot is under way deltas wait. One that the snapshot has already is dropped by its position; one whose
  * `previous` was never here means that something is missing, and leads to a new snapshot.
  */
-import type { Delta, EventsDelta, FullyRead, ReceiptsDelta } from "../bus/deltas/delta-reader.ts";
+import type { FullyRead } from "../bus/contract/fields.ts";
+import type { Answer, Asked } from "../bus/contract/questions.ts";
+import type { Delta, EventsDelta, ReceiptsDelta } from "../bus/deltas/delta-reader.ts";
 import { ROOM_CHANGES_MAX, ROOM_EVENTS_HELD_MAX, SNAPSHOT_MARKERS_MAX, TIMELINE_EVENTS_MAX } from "../limits.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
@@ -22,21 +24,10 @@ export type RoomChange =
   /** Of the view's own user. */
   | { readonly kind: "private"; readonly content?: ReceiptContent; readonly fullyRead?: FullyRead };
 
-export interface RoomSnapshot {
-  readonly position: number;
-  readonly receipts: ReceiptContent;
-  readonly private?: ReceiptContent;
-  readonly fully_read?: FullyRead;
-  readonly timeline: readonly OrderedEvent[];
-  readonly limited?: boolean;
-  readonly members?: Record<UserId, string>;
-  readonly markers_more?: number;
-}
-
 interface RoomViewOptions {
   readonly room: RoomId;
   readonly user: UserId | undefined;
-  readonly query: (query: Record<string, unknown>) => Promise<RoomSnapshot>;
+  readonly snapshot: (question: Omit<Asked<"snapshot">, "op">) => Promise<Answer<"snapshot">>;
   readonly closed: (view: RoomView) => void;
 }
 
@@ -142,13 +133,13 @@ export class RoomView extends ReadState implements AsyncDisposable, AsyncIterabl
   }
 
   async #fill(): Promise<void> {
-    const { user, query } = this.#options;
-    const ask = { op: "snapshot", markers_limit: SNAPSHOT_MARKERS_MAX, ...(user !== undefined && { user_id: user }) };
-    const first = await query({ ...ask, timeline_limit: TIMELINE_EVENTS_MAX });
+    const { user, snapshot } = this.#options;
+    const ask = { markers_limit: SNAPSHOT_MARKERS_MAX, ...(user !== undefined && { user_id: user }) };
+    const first = await snapshot({ ...ask, timeline_limit: TIMELINE_EVENTS_MAX });
     let page = first;
     while (page.markers_more !== undefined) {
       this.apply(page.receipts);
-      page = await query({ ...ask, timeline_limit: 0, members: false, since: page.markers_more });
+      page = await snapshot({ ...ask, timeline_limit: 0, members: false, since: page.markers_more });
     }
     this.apply(page.receipts);
     this.apply(first.private ?? {});

@@ -6,10 +6,10 @@
  */
 import type { FastifyInstance } from "fastify";
 import * as z from "zod";
+import type { Asked } from "../bus/contract/questions.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
 import { notFound, param } from "../http/matrix-error.ts";
 import { EVENTS_PAGE_DEFAULT, EVENTS_PAGE_MAX } from "../limits.ts";
-import type { OrderedEvent } from "../matrix/event.ts";
 import { eventId, type RoomId } from "../matrix/ids.ts";
 import type { Api } from "./api.ts";
 import { clientEvent } from "./client-event.ts";
@@ -26,28 +26,11 @@ const limit = z.coerce
   .min(0, { error: "must not be negative" })
   .transform((wanted) => Math.min(Math.max(wanted, 1), EVENTS_PAGE_MAX));
 
-interface Page {
-  readonly events: readonly OrderedEvent[];
-  readonly next?: number;
-}
-
-interface Paging {
-  readonly dir: "b" | "f";
-  readonly limit: number;
-  /** Exclusive bounds in the direction of paging, as orders. */
-  readonly from?: number;
-  readonly to?: number;
-}
-
-interface RelationQuery {
-  readonly relates_to?: string;
-  readonly rel_type?: string;
-  readonly event_type?: string;
-}
+type EventsQuestion = Omit<Asked<"events">, "op">;
 
 export function historyRoutes(app: FastifyInstance, api: Api): void {
   const { frontend } = api;
-  const pagingOf = (room: RoomId, query: Record<string, unknown>, dir: "b" | "f"): Paging => {
+  const pagingOf = (room: RoomId, query: Record<string, unknown>, dir: "b" | "f"): EventsQuestion => {
     const orderAfter = (field: "from" | "to") =>
       orderAfterToken(param(text, field, query[field]), field, { room, partitions: frontend.partitions });
     const from = orderAfter("from");
@@ -59,7 +42,7 @@ export function historyRoutes(app: FastifyInstance, api: Api): void {
       ...(to !== undefined && { to: dir === "b" ? to - 1 : to }),
     };
   };
-  const ask = (room: RoomId, query: Paging & RelationQuery) => frontend.query<Page>(room, { op: "events", ...query });
+  const ask = (room: RoomId, question: EventsQuestion) => frontend.query(room, { op: "events", ...question });
 
   app.get("/_matrix/client/v3/rooms/:room/messages", async (request) => {
     const query = request.query as Record<string, unknown>;
@@ -80,7 +63,7 @@ export function historyRoutes(app: FastifyInstance, api: Api): void {
   app.get<{ Params: { event: string } }>("/_matrix/client/v3/rooms/:room/event/:event", async (request) => {
     const id = param(eventId, "event_id", request.params.event);
     const room = await api.joinedRoom(request);
-    const { event } = await frontend.query<{ event: OrderedEvent | null }>(room, { op: "event", event_id: id });
+    const { event } = await frontend.query(room, { op: "event", event_id: id });
     if (event === null) throw notFound("No such event in this room");
     return clientEvent(event, api.device(request), room);
   });
@@ -94,10 +77,7 @@ export function historyRoutes(app: FastifyInstance, api: Api): void {
         const target = param(eventId, "event_id", event);
         const dir = param(direction, "dir", query.dir ?? "b");
         const room = await api.joinedRoom(request);
-        const { orders } = await frontend.query<{ orders: Record<string, number | null> }>(room, {
-          op: "orders",
-          event_ids: [target],
-        });
+        const { orders } = await frontend.query(room, { op: "orders", event_ids: [target] });
         if (orders[target] === null) throw notFound("No such event in this room");
         const { events, next } = await ask(room, {
           ...pagingOf(room, query, dir),

@@ -60,10 +60,7 @@ function cachedThreads({ frontend }: Api): (room: RoomId, event: EventId) => Pro
     const key = `${room} ${event}`;
     const cached = cache.get(key);
     if (cached !== undefined) return cached;
-    const answer = await frontend.query<{ threads: Record<EventId, ThreadId | null> }>(room, {
-      op: "threads",
-      event_ids: [event],
-    });
+    const answer = await frontend.query(room, { op: "threads", event_ids: [event] });
     const thread = answer.threads[event] ?? undefined;
     if (thread !== undefined) cache.set(key, thread);
     return thread;

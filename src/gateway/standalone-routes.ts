@@ -8,6 +8,7 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { Answer } from "../bus/contract/questions.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
 import type { RoomEvent } from "../frontend/frontend.ts";
 import { badJson, notFound, param } from "../http/matrix-error.ts";
@@ -89,7 +90,7 @@ export function standaloneRoutes(app: FastifyInstance, api: Api): void {
 async function currentState({ frontend }: Api, room: RoomId): Promise<MatrixEvent[]> {
   const state: MatrixEvent[] = [];
   for (let since: number | undefined = 0; since !== undefined; ) {
-    const page: { events: MatrixEvent[]; next?: number } = await frontend.query(room, { op: "state", since });
+    const page: Answer<"state"> = await frontend.query(room, { op: "state", since });
     state.push(...page.events);
     since = page.next;
   }
@@ -160,8 +161,7 @@ async function untilServed(api: Api, room: RoomId, { id, position }: { id: strin
   for (let repeated = false; !repeated && performance.now() < deadline; ) {
     if (api.recent.hasEvents(partition, room, position)) return;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    type Orders = { readonly orders: Record<string, number | null> };
-    const { orders } = await api.frontend.query<Orders>(room, { op: "orders", event_ids: [id] });
+    const { orders } = await api.frontend.query(room, { op: "orders", event_ids: [id] });
     repeated = orders[id] != null && orders[id] !== position;
   }
 }

@@ -1,8 +1,8 @@
 /** Hands over to ingress what a homeserver told, in requests of a size that it takes. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Bus } from "../bus/client/connection.ts";
-import { request } from "../bus/client/request.ts";
-import { type Inlet, inSubject } from "../bus/contract/subjects.ts";
+import { send } from "../bus/client/request.ts";
+import type { Inlet } from "../bus/contract/subjects.ts";
 import { TidemarkError } from "../errors.ts";
 import { DELIVERY_ATTEMPTS_MAX, DELIVERY_BYTES_MAX, ENTRIES_PER_RECORD_MAX, RETRY_AFTER_MS } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
@@ -17,10 +17,10 @@ export async function deliverRoom(nc: Bus, room: RoomId, { events, receipts }: R
 /** Sends items to an inlet of a room, one request after the other. Resolves once the log has all of them. */
 export async function deliver(
   nc: Bus,
-  { inlet, room }: { readonly inlet: Inlet; readonly room: RoomId },
+  { inlet, room }: { readonly inlet: Exclude<Inlet, "edu">; readonly room: RoomId },
   items: readonly unknown[],
 ): Promise<void> {
-  for (const part of parts(items)) await insist(() => request(nc, inSubject(inlet, room), part));
+  for (const part of parts(items)) await insist(() => send(nc, { inlet, room }, part));
 }
 
 /** Asks again, after the time that it names, while ingress is saturated. */

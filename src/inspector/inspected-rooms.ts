@@ -6,6 +6,7 @@
  */
 import { sequenceOf } from "../../actors/entry.ts";
 import type { Bus } from "../bus/client/connection.ts";
+import { ask } from "../bus/client/request.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
 import { logEnd, roomsOf, scanLog } from "../bus/log/log-scan.ts";
 import {
@@ -16,7 +17,6 @@ import {
   INSPECT_SUMMARY_RECORDS_MAX,
 } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
-import { askRoom } from "../replay/ask.ts";
 import { inspect, type Summary } from "../replay/history/inspect.ts";
 import { RoomHistory } from "../replay/history/room-history.ts";
 import { countThrough, positionIn } from "../replay/history/tracks.ts";
@@ -171,12 +171,12 @@ export class InspectedRooms {
   }
 
   async #lag(history: RoomHistory): Promise<Lag> {
-    const answer = await askRoom(this.#options.nc, history.room as RoomId, { op: "orders", event_ids: [] }).catch(
+    const answer = await ask(this.#options.nc, history.room as RoomId, { op: "orders", event_ids: [] }).catch(
       () => undefined,
     );
     if (answer === undefined) return { lag: null };
-    const folded = countThrough(history.steps, Number(answer.position), positionIn);
-    return { lag: sequenceOf(Number(answer.position)) === 0 ? history.entries : history.steps.length - folded };
+    const folded = countThrough(history.steps, answer.position, positionIn);
+    return { lag: sequenceOf(answer.position) === 0 ? history.entries : history.steps.length - folded };
   }
 
   #leastUsed(): RoomId {

@@ -37,7 +37,9 @@ export const matrixEvent = z.object(
 export type MatrixEvent = z.infer<typeof matrixEvent>;
 
 /** An event as Tidemark publishes it: with its order (MSC4033). */
-export type OrderedEvent = MatrixEvent & { readonly unsigned: Json & { readonly order: number } };
+export const orderedEvent = matrixEvent.extend({ unsigned: z.looseObject({ order: z.int() }) });
+
+export type OrderedEvent = z.infer<typeof orderedEvent>;
 
 export function withOrder(event: MatrixEvent, order: number): OrderedEvent {
   return { ...event, unsigned: { ...event.unsigned, order } };

@@ -1,7 +1,7 @@
 /** Receipts as clients and other servers send them (Matrix specification, "Receipts"). */
 import * as z from "zod";
 import { timestamp } from "./event.ts";
-import { type EventId, eventId, threadId, type UserId, userId } from "./ids.ts";
+import { eventId, threadId, userId } from "./ids.ts";
 
 export const READ = "m.read";
 export const READ_PRIVATE = "m.read.private";
@@ -52,16 +52,15 @@ export const eduItem = z.object(
 );
 
 /** What a receipt says in an `m.receipt` event. `order` is MSC4033's, at least 0 (F8). */
-export interface ReceiptData {
-  readonly ts: number;
-  readonly order: number;
-  readonly thread_id?: string;
-}
+const receiptData = z.object({ ts: timestamp, order: z.int().min(0), thread_id: threadId.exactOptional() });
+
+export type ReceiptData = z.infer<typeof receiptData>;
 
 /** The content of an `m.receipt` event: event → type → user → data. */
-export type ReceiptContent = Record<EventId, Partial<Record<ReceiptType, Record<UserId, ReceiptData>>>>;
+export const receiptContent = z.record(z.string(), z.partialRecord(receiptType, z.record(z.string(), receiptData)));
 
-export interface ReceiptEvent {
-  readonly type: "m.receipt";
-  readonly content: ReceiptContent;
-}
+export type ReceiptContent = z.infer<typeof receiptContent>;
+
+const receiptEvent = z.object({ type: z.literal("m.receipt"), content: receiptContent });
+
+export type ReceiptEvent = z.infer<typeof receiptEvent>;

@@ -1,11 +1,11 @@
 /** How far every partition is, as its log, its owner's answers and its delta stream tell. */
 import { type Position, sequenceOf } from "../../actors/entry.ts";
 import type { Bus } from "../bus/client/connection.ts";
+import { ask } from "../bus/client/request.ts";
 import { partitionCount } from "../bus/client/streams.ts";
 import { publishedThrough } from "../bus/deltas/published-header.ts";
 import { type Ownership, ownerships } from "../bus/leases/lease-report.ts";
 import { logEnd, newestRecord } from "../bus/log/log-scan.ts";
-import { askRoom } from "./ask.ts";
 
 export interface PartitionStatus extends Ownership {
   readonly partition: number;
@@ -35,8 +35,8 @@ export async function partitionStatuses(nc: Bus): Promise<PartitionStatus[]> {
       const answer =
         newest === undefined
           ? undefined
-          : await askRoom(nc, newest.room, { op: "orders", event_ids: [] }).catch(() => undefined);
-      const folded = answer === undefined ? null : sequenceOf(Number(answer.position));
+          : await ask(nc, newest.room, { op: "orders", event_ids: [] }).catch(() => undefined);
+      const folded = answer === undefined ? null : sequenceOf(answer.position);
       return {
         partition,
         ...ownership,

@@ -15,13 +15,14 @@ import { receiptEvent } from "../../actors/partition/changes.ts";
 import { type Marker, publishedOrder } from "../../actors/room/markers.ts";
 import type { Room } from "../../actors/room/room.ts";
 import type { Bus } from "../bus/client/connection.ts";
+import { ask } from "../bus/client/request.ts";
 import { partitionCount } from "../bus/client/streams.ts";
+import type { Answer, Asked } from "../bus/contract/questions.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
 import { logEnd, scanDeltas, scanLog } from "../bus/log/log-scan.ts";
 import { QUERY_EVENT_IDS_MAX, VERIFY_WAIT_MS } from "../limits.ts";
 import type { EventId, RoomId, UserId } from "../matrix/ids.ts";
 import { FULLY_READ, READ, READ_PRIVATE, type ReceiptContent } from "../matrix/receipt.ts";
-import { askRoom } from "./ask.ts";
 import { Difference, PublishedDeltas } from "./published-deltas.ts";
 import { FoldedRooms } from "./refold.ts";
 
@@ -109,10 +110,10 @@ class Verification {
   }
 
   async #compareOrders(room: Room, ids: readonly EventId[]): Promise<void> {
-    const { orders } = await this.#answerAt(room, { op: "orders", event_ids: ids });
+    const { orders } = await this.#answerAt(room, { op: "orders", event_ids: [...ids] });
     for (const id of ids) {
       const expected = room.events.get(id)!.order;
-      const answered = (orders as Record<string, unknown>)[id];
+      const answered = orders[id];
       this.orders++;
       if (answered !== expected) {
         throw new Difference(room.id, `${id} has order ${expected} in the log, the owner answers ${String(answered)}`);
@@ -135,9 +136,9 @@ class Verification {
     }
   }
 
-  #compareMarkers(room: Room, kind: string, markers: readonly Marker[], answered: unknown): void {
+  #compareMarkers(room: Room, kind: string, markers: readonly Marker[], answered: ReceiptContent = {}): void {
     const expected = placesIn(receiptEvent(markers).content);
-    const found = placesIn((answered ?? {}) as ReceiptContent);
+    const found = placesIn(answered);
     for (const key of new Set([...expected.keys(), ...found.keys()])) {
       this.markers++;
       if (expected.get(key) === found.get(key)) continue;
@@ -149,11 +150,11 @@ class Verification {
   }
 
   /** An answer at the very position through which the room is folded here. */
-  async #answerAt(room: Room, query: object): Promise<Record<string, unknown>> {
+  async #answerAt<O extends "orders" | "snapshot">(room: Room, question: Asked<O>): Promise<Answer<O>> {
     const deadline = performance.now() + this.#waitMs;
     for (;;) {
-      const answer = await askRoom(this.#nc, room.id, query);
-      const position = Number(answer.position);
+      const answer = await ask(this.#nc, room.id, question);
+      const { position } = answer;
       if (position === room.position) return answer;
       if (position > room.position) {
         await this.#foldOn(room, position);

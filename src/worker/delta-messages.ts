@@ -4,6 +4,7 @@ import type { Consignment } from "../../actors/federation/lane.ts";
 import { type EventChange, type RoomDelta, receiptEvent, rejectedEntry } from "../../actors/partition/changes.ts";
 import { type Marker, publishedOrder } from "../../actors/room/markers.ts";
 import { encode } from "../bus/contract/codec.ts";
+import type { FullyRead } from "../bus/contract/fields.ts";
 import {
   clientEvents,
   clientReceipts,
@@ -77,7 +78,7 @@ function byPosition(markers: Iterable<Marker>): Marker[] {
   return [...markers].sort((a, b) => a.position - b.position);
 }
 
-export function fullyReadOf(marker: Marker): { event_id: string; order: number } {
+export function fullyReadOf(marker: Marker): FullyRead {
   return { event_id: marker.event, order: publishedOrder(marker) };
 }
 

@@ -5,14 +5,8 @@
  */
 import { type Entry, type Position, RECEIPT } from "../../actors/entry.ts";
 import type { Room } from "../../actors/room/room.ts";
+import type { Membership } from "../bus/contract/questions.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
-
-export interface Membership {
-  /** `join`, `leave`, `invite` …, as the member event says. */
-  readonly membership: string;
-  /** The entry that changed it; one that only changed a display name is none. */
-  readonly position: Position;
-}
 
 /** Those that a store has. */
 export interface StoredMemberships {

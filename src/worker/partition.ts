@@ -15,6 +15,7 @@ import { type RoomRecord, Rooms } from "../../actors/room/rooms.ts";
 import type { AckedPublisher } from "../bus/client/acked-publisher.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { untilReached } from "../bus/client/retry.ts";
+import type { Membership } from "../bus/contract/questions.ts";
 import { PublishedTeller } from "../bus/deltas/published-announcement.ts";
 import { publishedThrough } from "../bus/deltas/published-header.ts";
 import { LogReader, lastSequence, readRecord } from "../bus/log/log.ts";
@@ -25,7 +26,7 @@ import { PartitionStore } from "../store/partition-store.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { type FederationOptions, FederationPublisher } from "./federation-publisher.ts";
 import { Follower } from "./follower.ts";
-import { type Membership, Memberships } from "./memberships.ts";
+import { Memberships } from "./memberships.ts";
 import { Publisher } from "./publisher.ts";
 
 /** The owner lease of a partition. */

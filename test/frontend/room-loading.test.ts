@@ -2,9 +2,10 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Bus } from "../../src/bus/client/connection.ts";
+import type { Answer } from "../../src/bus/contract/questions.ts";
 import type { Delta } from "../../src/bus/deltas/delta-reader.ts";
 import { Frontend } from "../../src/frontend/frontend.ts";
-import { type RoomSnapshot, RoomView } from "../../src/frontend/room-view.ts";
+import { RoomView } from "../../src/frontend/room-view.ts";
 import { ROOM_EVENTS_HELD_MAX } from "../../src/limits.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";
 import { eventually, rejects } from "../support/harness.ts";
@@ -27,15 +28,20 @@ const events = (previous: number, ...orders: number[]) =>
     })),
   }) as unknown as Delta;
 
-const snapshotAt = (position: number): RoomSnapshot => ({ position, receipts: {}, timeline: [] });
+const snapshotAt = (position: number): Answer<"snapshot"> => ({
+  room_id: ROOM,
+  position,
+  receipts: {},
+  timeline: [],
+});
 
 /** A view whose snapshots are given by hand. */
 function loading() {
-  const asked: ((snapshot: RoomSnapshot) => void)[] = [];
+  const asked: ((snapshot: Answer<"snapshot">) => void)[] = [];
   const view = new RoomView({
     room: ROOM,
     user: undefined,
-    query: () => new Promise((resolve) => asked.push(resolve)),
+    snapshot: () => new Promise((resolve) => asked.push(resolve)),
     closed: () => {},
   });
   return { view, asked };

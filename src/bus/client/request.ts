@@ -1,46 +1,50 @@
 /** Requests to Tidemark over the bus: what is sent to it, and questions (docs/design.md#requests, docs/design.md#queries). */
 import type { Msg, NatsConnection } from "nats";
-import { type ErrorCode, reasonOf, TidemarkError } from "../../errors.ts";
+import type { Position } from "../../../actors/entry.ts";
+import { reasonOf, TidemarkError } from "../../errors.ts";
 import { REQUEST_TIMEOUT_MS } from "../../limits.ts";
-import { decode, encode } from "../contract/codec.ts";
-import type { Subject } from "../contract/subjects.ts";
+import type { RoomId, UserId } from "../../matrix/ids.ts";
+import { encode } from "../contract/codec.ts";
+import type { Answer, Asked, Op } from "../contract/questions.ts";
+import { decodeAnswer, decodePositions } from "../contract/replies.ts";
+import { type Inlet, inSubject, querySubject, type Subject } from "../contract/subjects.ts";
 import { Replies, type Unanswered } from "./pending-replies.ts";
-
-interface Refusal {
-  readonly ok: false;
-  readonly errcode: ErrorCode;
-  readonly error: string;
-  readonly index?: number;
-  readonly retry_after_ms?: number;
-}
 
 /** The broker's own reply when nobody listens. */
 const NO_RESPONDERS = 503;
 
-const repliesByConnection = new WeakMap<NatsConnection, Replies<unknown>>();
+const repliesByConnection = new WeakMap<NatsConnection, Replies<Uint8Array>>();
 
-/** Resolves to the reply. Throws the refusal's code, or `BUS_UNAVAILABLE` when nobody answers in time. */
-export function request<T>(nc: NatsConnection, subject: Subject, body: unknown): Promise<T> {
-  return repliesOf(nc).ask(subject, encode(body)) as Promise<T>;
+/** Asks about a room or a user. Throws the refusal's code, or `BUS_UNAVAILABLE` when nobody answers in time. */
+export async function ask<O extends Op>(
+  nc: NatsConnection,
+  about: RoomId | UserId,
+  question: Asked<O>,
+): Promise<Answer<O>> {
+  return decodeAnswer(question.op, await repliesOf(nc).ask(querySubject(about), encode(question)));
 }
 
-function repliesOf(nc: NatsConnection): Replies<unknown> {
+/** Sends items of a room; resolves to their positions once the log has them. Throws like `ask`. */
+export async function send(
+  nc: NatsConnection,
+  { inlet, room }: { readonly inlet: Exclude<Inlet, "edu">; readonly room: RoomId },
+  items: unknown,
+): Promise<Position[]> {
+  return decodePositions(await repliesOf(nc).ask(inSubject(inlet, room), encode(items)));
+}
+
+function repliesOf(nc: NatsConnection): Replies<Uint8Array> {
   const known = repliesByConnection.get(nc);
   if (known !== undefined) return known;
-  const replies = new Replies<unknown>(nc, { timeoutMs: REQUEST_TIMEOUT_MS, read, unanswered });
+  const replies = new Replies<Uint8Array>(nc, { timeoutMs: REQUEST_TIMEOUT_MS, read, unanswered });
   repliesByConnection.set(nc, replies);
   void nc.closed().then(() => replies.close());
   return replies;
 }
 
-function read({ headers, data }: Msg, subject: Subject): unknown {
+function read({ headers, data }: Msg, subject: Subject): Uint8Array {
   if (headers?.code === NO_RESPONDERS) throw unanswered({ subject, why: "timeout" });
-  const reply = decode(data) as Refusal | { readonly ok: true };
-  if (reply.ok) return reply;
-  throw new TidemarkError(reply.errcode, reply.error, {
-    ...(reply.index !== undefined && { index: reply.index }),
-    ...(reply.retry_after_ms !== undefined && { retryAfterMs: reply.retry_after_ms }),
-  });
+  return data;
 }
 
 function unanswered({ subject, why, cause }: Unanswered): TidemarkError {

@@ -14,6 +14,7 @@ import { translate } from "../client/connection.ts";
 import type { Delivered } from "../client/delivered.ts";
 import { StreamReader } from "../client/stream-reader.ts";
 import { decode } from "../contract/codec.ts";
+import type { FullyRead } from "../contract/fields.ts";
 import { deltaStream } from "../contract/subjects.ts";
 import { publishedAt, publishedOf } from "./published-header.ts";
 
@@ -33,11 +34,6 @@ export interface ReceiptsDelta extends Published {
   readonly kind: "receipts";
   readonly previous: Position;
   readonly event: ReceiptEvent;
-}
-
-export interface FullyRead {
-  readonly event_id: string;
-  readonly order: number;
 }
 
 /** What only its user may see. */

@@ -6,6 +6,7 @@
  * brought it, so that a room that the user joined between two `/sync` requests is sent in full.
  */
 import type { Position } from "../../../actors/entry.ts";
+import { type Answer, roomsIn } from "../../bus/contract/questions.ts";
 import { partitionOf } from "../../bus/contract/subjects.ts";
 import type { Delta, DeltaMark } from "../../bus/deltas/delta-reader.ts";
 import type { Frontend } from "../../frontend/frontend.ts";
@@ -23,19 +24,11 @@ export interface Membership {
   readonly sequence: number | undefined;
 }
 
-export interface UnreadCounts {
-  readonly unthreaded: { readonly count: number };
-  readonly main: { readonly count: number };
-  readonly threads: Record<string, { readonly count: number }>;
-}
-
-type RoomsAnswer = { readonly rooms: Record<RoomId, { readonly membership: string; readonly position: Position }> };
-
 export class OnlineUser {
   readonly id: UserId;
   readonly rooms = new Map<RoomId, Membership>();
   /** Cached counts, by room. */
-  readonly #unread = new Map<RoomId, UnreadCounts>();
+  readonly #unread = new Map<RoomId, Answer<"unread">>();
   #countsVersion = 0;
   /** Incremented with every change that may concern the user. */
   version = 0;
@@ -58,12 +51,12 @@ export class OnlineUser {
   }
 
   /** Returns the cached unread counts of a room, if there are any. */
-  cachedUnread(room: RoomId): UnreadCounts | undefined {
+  cachedUnread(room: RoomId): Answer<"unread"> | undefined {
     return this.#unread.get(room);
   }
 
   /** Returns the cached unread counts of a room, or queries and caches them. */
-  async unread(room: RoomId, ask: () => Promise<UnreadCounts>): Promise<UnreadCounts> {
+  async unread(room: RoomId, ask: () => Promise<Answer<"unread">>): Promise<Answer<"unread">> {
     const cached = this.#unread.get(room);
     if (cached !== undefined) return cached;
     const version = this.#countsVersion;
@@ -184,9 +177,9 @@ export class OnlineUsers {
 
   async #load(user: OnlineUser): Promise<void> {
     const askedAt = performance.now();
-    const { rooms } = await this.#frontend.query<RoomsAnswer>(user.id, { op: "rooms" });
+    const answer = await this.#frontend.query(user.id, { op: "rooms" });
     let isChanged = false;
-    for (const [room, found] of Object.entries(rooms) as [RoomId, RoomsAnswer["rooms"][RoomId]][]) {
+    for (const [room, found] of roomsIn(answer)) {
       if (this.#setMembership(user, room, { ...found, sequence: undefined })) isChanged = true;
     }
     user.loadedAt = askedAt;

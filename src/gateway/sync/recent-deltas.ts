@@ -4,7 +4,8 @@
  * It is bounded by `RECENT_BYTES_MAX`. Clients whose token is older than the cache are served from snapshots.
  */
 import type { Position } from "../../../actors/entry.ts";
-import type { Delta, DeltaMark, EventsDelta, FullyRead } from "../../bus/deltas/delta-reader.ts";
+import type { FullyRead } from "../../bus/contract/fields.ts";
+import type { Delta, DeltaMark, EventsDelta } from "../../bus/deltas/delta-reader.ts";
 import { GATEWAY_LAG_MAX, RECENT_BYTES_MAX } from "../../limits.ts";
 import { type OrderedEvent, redacted, redactedBy } from "../../matrix/event.ts";
 import type { RoomId, UserId } from "../../matrix/ids.ts";

@@ -1,7 +1,7 @@
 /** Queries of `/sync` to the workers. */
 import type { Position } from "../../../actors/entry.ts";
+import type { Answer } from "../../bus/contract/questions.ts";
 import type { Frontend } from "../../frontend/frontend.ts";
-import type { RoomSnapshot } from "../../frontend/room-view.ts";
 import { SNAPSHOT_MARKERS_MAX, SYNC_QUERIES_AT_ONCE, SYNC_TIMELINE_DEFAULT } from "../../limits.ts";
 import type { MatrixEvent } from "../../matrix/event.ts";
 import type { RoomId, UserId } from "../../matrix/ids.ts";
@@ -19,11 +19,6 @@ export interface RoomRead {
 interface Reader {
   readonly user: UserId;
   readonly filter: Filter;
-}
-
-interface StatePage {
-  readonly events: readonly MatrixEvent[];
-  readonly next?: Position;
 }
 
 const STRIPPED = new Set([
@@ -58,7 +53,7 @@ export class RoomReader {
   async state(room: RoomId, since: Position): Promise<MatrixEvent[]> {
     const state: MatrixEvent[] = [];
     for (let from: Position | undefined = since; from !== undefined; ) {
-      const page: StatePage = await this.#frontend.query(room, { op: "state", since: from });
+      const page: Answer<"state"> = await this.#frontend.query(room, { op: "state", since: from });
       state.push(...page.events);
       from = page.next;
     }
@@ -79,11 +74,11 @@ export class RoomReader {
   }
 
   async #read({ room, since, fullState }: RoomRead, { user, filter }: Reader): Promise<RoomUpdate> {
-    const ask = { op: "snapshot", user_id: user, markers_limit: SNAPSHOT_MARKERS_MAX, members: false };
-    const pages: RoomSnapshot[] = [];
+    const ask = { op: "snapshot" as const, user_id: user, markers_limit: SNAPSHOT_MARKERS_MAX, members: false };
+    const pages: Answer<"snapshot">[] = [];
     const limit = timelineLimit(filter.room?.timeline, SYNC_TIMELINE_DEFAULT);
     for (let from = since; ; from = pages.at(-1)!.markers_more) {
-      const page = await this.#frontend.query<RoomSnapshot>(room, {
+      const page = await this.#frontend.query(room, {
         ...ask,
         timeline_limit: pages.length === 0 ? limit : 0,
         ...(from !== undefined && { since: from }),

@@ -1,5 +1,5 @@
 /** The section of one room in a `/sync` response: an update of the room, reduced by the client's filter. */
-import type { RoomSnapshot } from "../../frontend/room-view.ts";
+import type { Answer } from "../../bus/contract/questions.ts";
 import { SYNC_TIMELINE_DEFAULT } from "../../limits.ts";
 import type { MatrixEvent, OrderedEvent } from "../../matrix/event.ts";
 import type { ReceiptContent } from "../../matrix/receipt.ts";
@@ -27,7 +27,7 @@ export interface RoomUpdate extends RoomChanges {
 
 /** `pages`: of one snapshot. The first one has the timeline and the private data. */
 export function updateFromSnapshot(
-  pages: readonly RoomSnapshot[],
+  pages: readonly Answer<"snapshot">[],
   state: readonly MatrixEvent[],
   whole: boolean,
 ): RoomUpdate {

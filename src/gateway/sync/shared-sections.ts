@@ -5,9 +5,9 @@
  * receipts lead to separate `SharedChanges` (`RecentDeltas`), sections with transaction ids are not cached, and unread
  * counts are added to the text per user.
  */
+import type { Answer } from "../../bus/contract/questions.ts";
 import type { RoomId } from "../../matrix/ids.ts";
 import type { Filter } from "../filter.ts";
-import type { UnreadCounts } from "./online-users.ts";
 import type { SharedChanges } from "./recent-deltas.ts";
 import { roomSection, type Viewer } from "./room-section.ts";
 
@@ -24,7 +24,7 @@ export function sharedSection(changes: SharedChanges, room: RoomId, viewer: View
 }
 
 /** Adds the unread counts of the user to a section. */
-export function withCounts(section: string, { unthreaded, main, threads }: UnreadCounts, filter: Filter): string {
+export function withCounts(section: string, { unthreaded, main, threads }: Answer<"unread">, filter: Filter): string {
   const open = section.slice(0, -1);
   if (filter.room?.timeline?.unread_thread_notifications !== true) {
     return `${open},"unread_notifications":${notifications(unthreaded)}}`;

@@ -19,7 +19,7 @@ import { SETTLE_MS_MAX } from "../../limits.ts";
 import type { MatrixEvent } from "../../matrix/event.ts";
 import type { RoomId } from "../../matrix/ids.ts";
 import { roomPasses } from "../filter.ts";
-import type { Membership, OnlineUser, UnreadCounts } from "./online-users.ts";
+import type { Membership, OnlineUser } from "./online-users.ts";
 import type { RecentDeltas, RoomChanges } from "./recent-deltas.ts";
 import { type RoomRead, RoomReader } from "./room-reader.ts";
 import { type RoomUpdate, roomSection, updateWithState, type Viewer } from "./room-section.ts";
@@ -185,7 +185,7 @@ export class SyncResponses {
     if (texts.length === sections.length) return texts;
     return Promise.all(
       sections.map(async ({ room, text }) => {
-        const ask = () => this.#frontend.query<UnreadCounts>(room, { op: "unread", user_id: user.id });
+        const ask = () => this.#frontend.query(room, { op: "unread", user_id: user.id });
         return member(room, withCounts(text, await user.unread(room, ask), filter));
       }),
     );

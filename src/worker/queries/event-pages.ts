@@ -5,35 +5,16 @@
  * ends at its limit, at `ANSWER_BYTES_MAX`, or after `EVENTS_SCAN_MAX` events that were looked at; the number it
  * returns besides is where to go on, and absent at the end.
  */
-import type { Order, Position } from "../../../actors/entry.ts";
+import type { Position } from "../../../actors/entry.ts";
 import { ALL } from "../../../actors/room/event-orders.ts";
 import type { Room } from "../../../actors/room/room.ts";
+import type { Page, Question } from "../../bus/contract/questions.ts";
 import { ANSWER_BYTES_MAX, BODIES_AT_ONCE, EVENTS_PAGE_DEFAULT, EVENTS_SCAN_MAX } from "../../limits.ts";
 import { type MatrixEvent, type OrderedEvent, relationOf } from "../../matrix/event.ts";
-import type { EventId } from "../../matrix/ids.ts";
 import type { Bodies } from "./bodies.ts";
 
-interface EventsQuery {
-  /** b: towards older events. */
-  readonly dir: "b" | "f";
-  /** The page begins beyond this order, exclusive; at the newest or the oldest event without it. */
-  readonly from?: Order | undefined;
-  /** It ends before this order, exclusive. */
-  readonly to?: Order | undefined;
-  readonly limit?: number | undefined;
-  readonly relates_to?: EventId | undefined;
-  readonly rel_type?: string | undefined;
-  readonly event_type?: string | undefined;
-}
-
-interface Page<T> {
-  readonly events: readonly T[];
-  /** The last event that was looked at, when there are more. A page may be shorter than its limit, even empty. */
-  readonly next?: number;
-}
-
 /** History. `next` is the `from` to go on with. */
-export function eventPage(bodies: Bodies, room: Room, query: EventsQuery): Promise<Page<OrderedEvent>> {
+export function eventPage(bodies: Bodies, room: Room, query: Question<"events">): Promise<Page<OrderedEvent>> {
   const limit = query.limit ?? EVENTS_PAGE_DEFAULT;
   const { dir, from, to, relates_to: target } = query;
   const [above, below] = dir === "f" ? [from, to] : [to, from];
@@ -96,7 +77,7 @@ async function pageOf<T>(places: readonly number[], { limit, scan, read, wanted 
   return looked === places.length ? { events } : { events, next: places[looked - 1]! };
 }
 
-function relates(event: MatrixEvent, query: EventsQuery): boolean {
+function relates(event: MatrixEvent, query: Question<"events">): boolean {
   if (query.relates_to === undefined) return true;
   const relation = relationOf(event);
   if (relation?.eventId !== query.relates_to) return false;

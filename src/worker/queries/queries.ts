@@ -3,16 +3,12 @@
  *
  * A room that nobody has heard of answers like an empty one. Nothing is activated or kept for a question.
  */
-
-import { LRUCache } from "lru-cache";
 import type { Logger } from "pino";
-import * as z from "zod";
-import { isRead } from "../../../actors/room/fold.ts";
-import type { Room } from "../../../actors/room/room.ts";
-import { type Counting, summed } from "../../../actors/room/unread.ts";
 import type { Bus, BusMessage, BusSubscription } from "../../bus/client/connection.ts";
 import { publish } from "../../bus/client/gathered-writes.ts";
 import { decodeUntrusted, encodeAs, encodingOf } from "../../bus/contract/codec.ts";
+import { type Answer, type Op, question } from "../../bus/contract/questions.ts";
+import { decodeAnswer, type Refusal, refusalOf } from "../../bus/contract/replies.ts";
 import {
   decodeToken,
   isInbox,
@@ -22,78 +18,14 @@ import {
   partitionOf,
   queryWildcard,
 } from "../../bus/contract/subjects.ts";
-import { reasonOf, TidemarkError } from "../../errors.ts";
-import {
-  EVENTS_PAGE_MAX,
-  OWNER_ANSWER_MS,
-  QUERY_EVENT_IDS_MAX,
-  REQUEST_BYTES_MAX,
-  UNREAD_THREADS_CACHED_MAX,
-} from "../../limits.ts";
-import { type EventId, eventId, type RoomId, roomId, type UserId, userId } from "../../matrix/ids.ts";
-import type { Membership } from "../memberships.ts";
+import { TidemarkError } from "../../errors.ts";
+import { OWNER_ANSWER_MS, REQUEST_BYTES_MAX } from "../../limits.ts";
+import { type RoomId, roomId, type UserId, userId } from "../../matrix/ids.ts";
 import type { Partition } from "../partition.ts";
+import { answer, UnreadCache } from "./answers.ts";
 import { Bodies } from "./bodies.ts";
-import { eventPage, statePage } from "./event-pages.ts";
-import { snapshot } from "./snapshot.ts";
 
 const QUEUE = "tidemark-query";
-
-const eventIds = z
-  .array(eventId, { error: "must be an array of event ids" })
-  .max(QUERY_EVENT_IDS_MAX, { error: `must have at most ${QUERY_EVENT_IDS_MAX} items` });
-
-const count = z.int({ error: "must be an integer" }).min(0, { error: "must not be negative" });
-
-const query = z.discriminatedUnion(
-  "op",
-  [
-    z.object({
-      op: z.literal("snapshot"),
-      user_id: userId.optional(),
-      since: count.optional(),
-      markers_limit: count.optional(),
-      members: z.boolean({ error: "must be a boolean" }).optional(),
-      timeline_limit: z.int({ error: "must be an integer" }).min(0, { error: "must not be negative" }).optional(),
-    }),
-    z.object({ op: z.literal("orders"), event_ids: eventIds }),
-    z.object({ op: z.literal("event"), event_id: eventId }),
-    z.object({ op: z.literal("read"), user_id: userId, event_ids: eventIds }),
-    z.object({ op: z.literal("unread"), user_id: userId }),
-    z.object({ op: z.literal("threads"), event_ids: eventIds }),
-    z.object({ op: z.literal("state"), since: count.optional() }),
-    z.object({
-      op: z.literal("events"),
-      dir: z.enum(["b", "f"], { error: "must be b or f" }),
-      from: z.int({ error: "must be an order" }).optional(),
-      to: z.int({ error: "must be an order" }).optional(),
-      limit: z
-        .int({ error: "must be an integer" })
-        .min(1, { error: "must be at least 1" })
-        .max(EVENTS_PAGE_MAX, { error: `must be at most ${EVENTS_PAGE_MAX}` })
-        .optional(),
-      relates_to: eventId.optional(),
-      rel_type: z.string({ error: "must be a string" }).optional(),
-      event_type: z.string({ error: "must be a string" }).optional(),
-    }),
-    z.object({ op: z.literal("rooms") }),
-  ],
-  {
-    error: ({ input }) =>
-      typeof input === "object" && input !== null && !Array.isArray(input)
-        ? "must be snapshot, orders, event, read, unread, threads, state, events or rooms"
-        : "must be a query (an object)",
-  },
-);
-
-type Query = z.infer<typeof query>;
-type RoomQuery = Exclude<Query, { op: "rooms" }>;
-type Answer = Record<string, unknown>;
-
-interface RoomsAnswer {
-  /** Missing in a refusal. */
-  readonly rooms?: Record<RoomId, Membership>;
-}
 
 /** Which token of `tidemark.owner.<partition>.<room or user>` is the partition. */
 const OWNER_PARTITION_TOKEN = 2;
@@ -109,11 +41,7 @@ interface QueriesOptions {
 export class Queries {
   readonly #nc: Bus;
   readonly #bodies: readonly Bodies[];
-  /** By room and user. Who is far behind asks at every new event, and counting from the start again is dear. */
-  readonly #counts = new LRUCache<string, Counting>({
-    maxSize: UNREAD_THREADS_CACHED_MAX,
-    sizeCalculation: ({ threads }) => threads.size + 1,
-  });
+  readonly #counts = new UnreadCache();
   readonly #partitions: number;
   readonly #served: (partition: number) => Partition | undefined;
   readonly #log: Logger;
@@ -168,19 +96,19 @@ export class Queries {
     const to = message.reply;
     if (!isInbox(to)) return;
     const encoding = encodingOf(message.data);
-    let answer: Answer;
+    let reply: ({ readonly ok: true } & Answer<Op>) | Refusal;
     try {
       const own = await this.#answer(message, mayForward);
       if (own instanceof Uint8Array) {
         publish(this.#nc, to, own);
         return;
       }
-      answer = { ok: true, ...own };
+      reply = { ok: true, ...own };
     } catch (error) {
-      answer = refusal(error);
+      reply = refusal(error);
       if (!(error instanceof TidemarkError)) this.#log.error({ err: error }, "a query failed in an unforeseen way");
     }
-    let bytes = encodeAs(answer, encoding);
+    let bytes = encodeAs(reply, encoding);
     const payloadMax = this.#nc.info?.max_payload ?? Number.POSITIVE_INFINITY;
     if (bytes.length > payloadMax) {
       const error = `the answer has ${bytes.length} bytes, the broker takes ${payloadMax}: raise its max_payload`;
@@ -190,7 +118,7 @@ export class Queries {
   }
 
   /** The answer, or what the partition's owner has answered. */
-  async #answer({ data, subject }: BusMessage, mayForward: boolean): Promise<Answer | Uint8Array> {
+  async #answer({ data, subject }: BusMessage, mayForward: boolean): Promise<Answer<Op> | Uint8Array> {
     if (data.length > REQUEST_BYTES_MAX) {
       throw new TidemarkError(
         "M_TOO_LARGE",
@@ -198,7 +126,7 @@ export class Queries {
       );
     }
     const about = aboutOf(lastToken(subject));
-    const parsed = query.safeParse(decodeUntrusted(data, encodingOf(data)));
+    const parsed = question.safeParse(decodeUntrusted(data, encodingOf(data)));
     if (!parsed.success) {
       const issue = parsed.error.issues[0];
       const field = issue?.path.map(String).join(".") ?? "";
@@ -214,7 +142,10 @@ export class Queries {
     if (room === undefined) throw new TidemarkError("M_INVALID_PARAM", `op: ${parsed.data.op} is asked about a room`);
     const partition = partitionOf(room, this.#partitions);
     const served = this.#served(partition);
-    if (served !== undefined) return this.#ask(parsed.data, partition, served.room(room));
+    if (served !== undefined) {
+      const asking = { room: served.room(room), bodies: this.#bodies[partition]!, counts: this.#counts };
+      return answer(parsed.data.op, asking, parsed.data);
+    }
     if (mayForward) return this.#forward(partition, lastToken(subject), data);
     throw notServed(partition);
   }
@@ -228,55 +159,25 @@ export class Queries {
   }
 
   /** All rooms that a user has a membership in. Each partition must answer: part of the rooms would look like all. */
-  async #roomsOf(user: UserId, target: string, data: Uint8Array): Promise<Answer> {
+  async #roomsOf(user: UserId, target: string, data: Uint8Array): Promise<Answer<"rooms">> {
     const parts = await Promise.all(
       Array.from({ length: this.#partitions }, async (_, partition) => {
         if (this.#served(partition) !== undefined) return this.#roomsIn(user, partition).rooms;
-        const reply = decodeUntrusted(await this.#forward(partition, target, data), encodingOf(data)) as RoomsAnswer;
-        if (reply.rooms === undefined) throw notServed(partition);
-        return reply.rooms;
+        const reply = await this.#forward(partition, target, data);
+        try {
+          return decodeAnswer("rooms", reply, encodingOf(data)).rooms;
+        } catch (error) {
+          throw notServed(partition, error);
+        }
       }),
     );
     return { rooms: Object.assign({}, ...parts) };
   }
 
-  #roomsIn(user: UserId, partition: number): { rooms: Record<RoomId, Membership> } {
+  #roomsIn(user: UserId, partition: number): Answer<"rooms"> {
     const served = this.#served(partition);
     if (served === undefined) throw notServed(partition);
     return { rooms: Object.fromEntries(served.roomsOf(user)) };
-  }
-
-  async #ask(query: RoomQuery, partition: number, room: Room): Promise<Answer> {
-    switch (query.op) {
-      case "snapshot":
-        return snapshot(this.#bodies[partition]!, room, query);
-      case "threads":
-        return { threads: byEvent(query.event_ids, (id) => room.events.get(id)?.thread ?? null) };
-      case "state":
-        return { ...(await statePage(this.#bodies[partition]!, room, query.since ?? 0)) };
-      case "events":
-        return { ...(await eventPage(this.#bodies[partition]!, room, query)) };
-      case "orders":
-        return {
-          position: room.position,
-          orders: byEvent(query.event_ids, (id) => room.events.get(id)?.order ?? null),
-        };
-      case "event":
-        return { event: await this.#bodies[partition]!.one(room, query.event_id) };
-      case "read":
-        return { read: byEvent(query.event_ids, (id) => isRead(room, query.user_id, id)) };
-      case "unread": {
-        const key = `${room.id} ${query.user_id}`;
-        const counting = room.unread.counting(query.user_id, room.markers, this.#counts.get(key));
-        this.#counts.set(key, counting);
-        const { unthreaded, main, threads } = summed(counting);
-        return {
-          unthreaded: { count: unthreaded },
-          main: { count: main },
-          threads: Object.fromEntries([...threads].map(([root, count]) => [root, { count }])),
-        };
-      }
-    }
   }
 }
 
@@ -296,11 +197,6 @@ function notServed(partition: number, cause?: unknown): TidemarkError {
   return new TidemarkError("M_UNKNOWN", `partition ${partition} is not served at the moment`, { cause });
 }
 
-function byEvent<T>(ids: readonly EventId[], value: (id: EventId) => T): Record<string, T> {
-  return Object.fromEntries(ids.map((id) => [id, value(id)]));
-}
-
-function refusal(error: unknown): Answer {
-  if (!(error instanceof TidemarkError)) return { ok: false, errcode: "M_UNKNOWN", error: "internal error" };
-  return { ok: false, errcode: error.code, error: reasonOf(error) };
+function refusal(error: unknown): Refusal {
+  return refusalOf(error instanceof TidemarkError ? error : new TidemarkError("M_UNKNOWN", "internal error"));
 }

@@ -10,24 +10,15 @@ import type { Position } from "../../../actors/entry.ts";
 import { receiptEvent } from "../../../actors/partition/changes.ts";
 import type { Marker } from "../../../actors/room/markers.ts";
 import type { Room } from "../../../actors/room/room.ts";
+import type { Answer, Question } from "../../bus/contract/questions.ts";
 import { ANSWER_BYTES_MAX, TIMELINE_EVENTS_DEFAULT, TIMELINE_EVENTS_MAX } from "../../limits.ts";
 import type { OrderedEvent } from "../../matrix/event.ts";
-import type { UserId } from "../../matrix/ids.ts";
 import { FULLY_READ, READ, READ_PRIVATE } from "../../matrix/receipt.ts";
 import { fullyReadOf } from "../delta-messages.ts";
 import type { Bodies } from "./bodies.ts";
 
-interface SnapshotQuery {
-  readonly user_id?: UserId | undefined;
-  readonly timeline_limit?: number | undefined;
-  readonly since?: Position | undefined;
-  readonly markers_limit?: number | undefined;
-  /** false: without them. */
-  readonly members?: boolean | undefined;
-}
-
 /** The markers are those of this moment; the timeline's bodies come from the log. */
-export async function snapshot(bodies: Bodies, room: Room, query: SnapshotQuery): Promise<Record<string, unknown>> {
+export async function snapshot(bodies: Bodies, room: Room, query: Question<"snapshot">): Promise<Answer<"snapshot">> {
   const { user_id: user, since = Number.NEGATIVE_INFINITY, members = true } = query;
   const shown: Marker[] = [];
   for (const marker of room.markers) if (marker.type === READ && marker.position > since) shown.push(marker);

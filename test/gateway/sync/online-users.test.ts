@@ -1,9 +1,10 @@
 /** The cache of users: their rooms, whom a delta wakes, unread counts, and eviction. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import type { Answer } from "../../../src/bus/contract/questions.ts";
 import type { Delta } from "../../../src/bus/deltas/delta-reader.ts";
 import type { Frontend } from "../../../src/frontend/frontend.ts";
-import { OnlineUsers, type UnreadCounts } from "../../../src/gateway/sync/online-users.ts";
+import { OnlineUsers } from "../../../src/gateway/sync/online-users.ts";
 import { USER_IDLE_MS } from "../../../src/limits.ts";
 import type { RoomId, UserId } from "../../../src/matrix/ids.ts";
 import type { Body } from "../../support/harness.ts";
@@ -43,7 +44,7 @@ const receipt = (user: UserId, kind = "receipts") =>
   }) as unknown as Delta;
 const MARK = { sequence: 5, published: 5 };
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
-const counts = (count: number): UnreadCounts => ({ unthreaded: { count }, main: { count }, threads: {} });
+const counts = (count: number): Answer<"unread"> => ({ unthreaded: { count }, main: { count }, threads: {} });
 
 const users = suite("online users");
 

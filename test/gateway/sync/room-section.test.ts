@@ -9,7 +9,7 @@ import {
   updateWithState,
 } from "../../../src/gateway/sync/room-section.ts";
 import type { OrderedEvent } from "../../../src/matrix/event.ts";
-import type { UserId } from "../../../src/matrix/ids.ts";
+import type { EventId, RoomId, UserId } from "../../../src/matrix/ids.ts";
 import type { Body } from "../../support/harness.ts";
 
 const ALICE = "@alice:a.org" as UserId;
@@ -65,12 +65,12 @@ section("state that is not in the timeline is sent separately, the last event of
 section("state that is in the timeline is not sent twice", () => {
   const state = [topic(1), event(2, { type: "m.room.name", state_key: "" })];
   assert.equal(ids(updateWithState(state, { events: [topic(1)], receipts: [] }).state as Body[]), ["$2"]);
-  const page = { position: 2, receipts: {}, timeline: [topic(1)] };
+  const page = { room_id: "!r:a.org" as RoomId, position: 2, receipts: {}, timeline: [topic(1)] };
   assert.equal(ids(updateFromSnapshot([page], state, true).state as Body[]), ["$2"]);
 });
 
 section("the fully-read marker and receipts can be filtered out", () => {
-  const update = { fullyRead: { event_id: "$1", order: 1 }, receipts: [{ $1: { "m.read": {} } }] as never };
+  const update = { fullyRead: { event_id: "$1" as EventId, order: 1 }, receipts: [{ $1: { "m.read": {} } }] as never };
   assert.equal(shown(update).account_data.events, [{ type: "m.fully_read", content: { event_id: "$1" } }]);
   assert.is(shown(update).ephemeral.events.length, 1);
   assert.equal(shown(update, { account_data: { not_types: ["m.fully_read"] } }).account_data.events, []);

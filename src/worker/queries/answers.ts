@@ -1,0 +1,63 @@
+/** The answer to each question about a room (docs/design.md#queries), from what is folded here. */
+import { LRUCache } from "lru-cache";
+import { isRead } from "../../../actors/room/fold.ts";
+import type { Room } from "../../../actors/room/room.ts";
+import { type Counting, summed } from "../../../actors/room/unread.ts";
+import type { Answer, Op, Question } from "../../bus/contract/questions.ts";
+import { UNREAD_THREADS_CACHED_MAX } from "../../limits.ts";
+import type { EventId } from "../../matrix/ids.ts";
+import type { Bodies } from "./bodies.ts";
+import { eventPage, statePage } from "./event-pages.ts";
+import { snapshot } from "./snapshot.ts";
+
+export type RoomOp = Exclude<Op, "rooms">;
+
+/** The room that a question is about, and what its answer may need besides. */
+export interface Asking {
+  readonly room: Room;
+  readonly bodies: Bodies;
+  readonly counts: UnreadCache;
+}
+
+type Answers = {
+  readonly [O in RoomOp]: (asking: Asking, question: Question<O>) => Answer<O> | Promise<Answer<O>>;
+};
+
+const ANSWERS: Answers = {
+  snapshot: ({ bodies, room }, question) => snapshot(bodies, room, question),
+  state: ({ bodies, room }, { since }) => statePage(bodies, room, since ?? 0),
+  events: ({ bodies, room }, question) => eventPage(bodies, room, question),
+  orders: ({ room }, { event_ids: ids }) => ({
+    position: room.position,
+    orders: byEvent(ids, (id) => room.events.get(id)?.order ?? null),
+  }),
+  threads: ({ room }, { event_ids: ids }) => ({ threads: byEvent(ids, (id) => room.events.get(id)?.thread ?? null) }),
+  event: async ({ bodies, room }, { event_id: id }) => ({ event: await bodies.one(room, id) }),
+  read: ({ room }, { user_id: user, event_ids: ids }) => ({ read: byEvent(ids, (id) => isRead(room, user, id)) }),
+  unread: ({ room, counts }, { user_id: user }) => {
+    const key = `${room.id} ${user}`;
+    const counting = room.unread.counting(user, room.markers, counts.get(key));
+    counts.set(key, counting);
+    const { unthreaded, main, threads } = summed(counting);
+    return {
+      unthreaded: { count: unthreaded },
+      main: { count: main },
+      threads: Object.fromEntries([...threads].map(([root, count]) => [root, { count }])),
+    };
+  },
+};
+
+export function answer<O extends RoomOp>(op: O, asking: Asking, question: Question<O>) {
+  return ANSWERS[op](asking, question);
+}
+
+/** By room and user. Whoever is far behind asks at every new event, and counting from the start again is dear. */
+export class UnreadCache extends LRUCache<string, Counting> {
+  constructor() {
+    super({ maxSize: UNREAD_THREADS_CACHED_MAX, sizeCalculation: ({ threads }) => threads.size + 1 });
+  }
+}
+
+function byEvent<T>(ids: readonly EventId[], value: (id: EventId) => T): Record<string, T> {
+  return Object.fromEntries(ids.map((id) => [id, value(id)]));
+}
