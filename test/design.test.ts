@@ -4,7 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
-import { dirname, join, normalize } from "node:path";
+import { basename, dirname, join, normalize } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { anchorsIn, codeSpansIn, linksIn, listItemsIn, sectionOf, tableRowsIn } from "./support/markdown.ts";
@@ -152,6 +152,21 @@ paths("that pages name in backticks are there", () => {
   assert.equal(missing, []);
 });
 
+const decisions = suite("decisions");
+
+decisions("have one format, and are all listed", () => {
+  const records = [...pages].filter(([path]) => /^docs\/adr\/\d{4}-/.test(path));
+  assert.ok(records.length >= 12);
+  for (const [path, text] of records) {
+    const sections = Array.from(text.matchAll(/^## (.*)$/gm), ([, heading]) => heading);
+    assert.equal(sections, ["Status", "Context", "Decision", "Consequences"], path);
+    assert.is(/^# (\d{4}): \S/.exec(text)?.[1], basename(path).slice(0, 4), path);
+  }
+  const list = pages.get("docs/adr/README.md")!;
+  assert.equal(linksIn(list).sort(), records.map(([path]) => basename(path)).sort());
+});
+
 specification.run();
 references.run();
 paths.run();
+decisions.run();
