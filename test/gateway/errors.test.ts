@@ -1,9 +1,9 @@
-/** Every error that a client can get, and what is accepted beside it. */
-import { connect } from "node:net";
+/** Every error that a client can get, next to similar requests that are accepted. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { USER_REQUESTS_MAX, USER_REQUESTS_WINDOW_MS } from "../../src/limits.ts";
 import { ALICE, BOB, enc, errorOf, type GatewayHarness, httpClient, startGateway } from "../support/gateway.ts";
+import { responseTo } from "../support/raw-http.ts";
 
 interface Case {
   readonly title: string;
@@ -27,7 +27,7 @@ const posts: Case[] = [
   { title: "no body", path: RECEIPT, expect: NOT_JSON },
   { title: "an empty body", path: RECEIPT, body: "", expect: NOT_JSON },
   { title: "a body that isn't JSON", path: RECEIPT, body: "{nonsense", expect: NOT_JSON },
-  { title: "a body that is no object", path: RECEIPT, body: "[]", expect: BAD_JSON },
+  { title: "a body that is not an object", path: RECEIPT, body: "[]", expect: BAD_JSON },
   { title: "a body that is null", path: RECEIPT, body: "null", expect: BAD_JSON },
   { title: "a body with a key named __proto__", path: RECEIPT, body: '{"__proto__":{}}', expect: BAD_JSON },
   { title: "thread_id main", path: RECEIPT, body: { thread_id: "main" }, expect: 200 },
@@ -63,7 +63,7 @@ const posts: Case[] = [
     body: { thread_id: "$root" },
     expect: 200,
   },
-  { title: "what is no event id", path: "/v3/rooms/:room/receipt/m.read/event", body: {}, expect: PARAM },
+  { title: "an event id without a sigil", path: "/v3/rooms/:room/receipt/m.read/event", body: {}, expect: PARAM },
   {
     title: "an event id that is too long",
     path: `/v3/rooms/:room/receipt/m.read/${enc(LONG_ID)}`,
@@ -72,7 +72,7 @@ const posts: Case[] = [
   },
   { title: "an event id with a space", path: "/v3/rooms/:room/receipt/m.read/%24a%20b", body: {}, expect: PARAM },
   { title: "an event id that is badly encoded", path: "/v3/rooms/:room/receipt/m.read/%zz", body: {}, expect: PARAM },
-  { title: "what is no room id", path: "/v3/rooms/room/receipt/m.read/:event", body: {}, expect: PARAM },
+  { title: "a room id without a sigil", path: "/v3/rooms/room/receipt/m.read/:event", body: {}, expect: PARAM },
   {
     title: "a room that the user is not in",
     path: `/v3/rooms/${enc("!nowhere:a.org")}/receipt/m.read/:event`,
@@ -87,20 +87,25 @@ const posts: Case[] = [
   },
   { title: "one read marker", path: MARKERS, body: { "m.read.private": ":event" }, expect: 200 },
   { title: "no read marker", path: MARKERS, body: {}, expect: 200 },
-  { title: "unknown read markers beside", path: MARKERS, body: { "m.seen": 1, "m.read": ":event" }, expect: 200 },
-  { title: "a read marker that is no event id", path: MARKERS, body: { "m.read": 1 }, expect: PARAM },
-  { title: "no body of read markers", path: MARKERS, expect: NOT_JSON },
+  {
+    title: "an unknown read marker next to a known one",
+    path: MARKERS,
+    body: { "m.seen": 1, "m.read": ":event" },
+    expect: 200,
+  },
+  { title: "a read marker that is not an event id", path: MARKERS, body: { "m.read": 1 }, expect: PARAM },
+  { title: "read markers without a body", path: MARKERS, expect: NOT_JSON },
   { title: "a filter", path: "/v3/user/:me/filter", body: { room: { timeline: { limit: 1 } } }, expect: 200 },
   { title: "a filter of the wrong shape", path: "/v3/user/:me/filter", body: { room: 5 }, expect: BAD_JSON },
-  { title: "somebody else's filter", path: `/v3/user/${enc(ALICE)}/filter`, body: {}, expect: [403, "M_FORBIDDEN"] },
+  { title: "another user's filter", path: `/v3/user/${enc(ALICE)}/filter`, body: {}, expect: [403, "M_FORBIDDEN"] },
 ];
 
 const gets: Case[] = [
-  { title: "a token that is none", path: "/v3/sync?since=nonsense", expect: PARAM },
+  { title: "a malformed token", path: "/v3/sync?since=nonsense", expect: PARAM },
   { title: "a token of other partitions", path: "/v3/sync?since=t1.1.1", expect: PARAM },
   { title: "an empty token", path: "/v3/sync?since=", expect: PARAM },
   { title: "two tokens", path: "/v3/sync?since=t1.1.1&since=t1.1.1", expect: PARAM },
-  { title: "a timeout that is no number", path: "/v3/sync?timeout=soon", expect: PARAM },
+  { title: "a timeout that is not a number", path: "/v3/sync?timeout=soon", expect: PARAM },
   { title: "a negative timeout", path: "/v3/sync?timeout=-1", expect: PARAM },
   { title: "full_state that is neither true nor false", path: "/v3/sync?full_state=1", expect: PARAM },
   { title: "a filter that is neither JSON nor known", path: "/v3/sync?filter=12", expect: PARAM },
@@ -108,25 +113,29 @@ const gets: Case[] = [
   { title: "an inline filter of the wrong shape", path: `/v3/sync?filter=${enc('{"room":[]}')}`, expect: BAD_JSON },
   { title: "an unknown filter", path: "/v3/user/:me/filter/12", expect: [404, "M_NOT_FOUND"] },
   { title: "messages without a direction", path: "/v3/rooms/:room/messages", expect: PARAM },
-  { title: "messages in no direction", path: "/v3/rooms/:room/messages?dir=up", expect: PARAM },
-  { title: "messages from a token that is none", path: "/v3/rooms/:room/messages?dir=b&from=x", expect: PARAM },
-  { title: "messages with a limit that is no number", path: "/v3/rooms/:room/messages?dir=b&limit=x", expect: PARAM },
+  { title: "messages with an unknown direction", path: "/v3/rooms/:room/messages?dir=up", expect: PARAM },
+  { title: "messages from a malformed token", path: "/v3/rooms/:room/messages?dir=b&from=x", expect: PARAM },
+  {
+    title: "messages with a limit that is not a number",
+    path: "/v3/rooms/:room/messages?dir=b&limit=x",
+    expect: PARAM,
+  },
   {
     title: "messages of a room that the user is not in",
     path: `/v3/rooms/${enc("!nowhere:a.org")}/messages?dir=b`,
     expect: [403, "M_FORBIDDEN"],
   },
-  { title: "an event that there isn't", path: `/v3/rooms/:room/event/${enc("$x")}`, expect: [404, "M_NOT_FOUND"] },
+  { title: "an unknown event", path: `/v3/rooms/:room/event/${enc("$x")}`, expect: [404, "M_NOT_FOUND"] },
   {
-    title: "relations of an event that there isn't",
+    title: "relations of an unknown event",
     path: `/v1/rooms/:room/relations/${enc("$x")}`,
     expect: [404, "M_NOT_FOUND"],
   },
-  { title: "what there isn't", path: "/v3/nothing", expect: [404, "M_UNRECOGNIZED"] },
+  { title: "an unknown path", path: "/v3/nothing", expect: [404, "M_UNRECOGNIZED"] },
   { title: "another method", method: "DELETE", path: "/v3/sync", expect: [404, "M_UNRECOGNIZED"] },
 ];
 
-async function answers(tidemark: GatewayHarness, cases: readonly Case[], usual: string): Promise<void> {
+async function answers(tidemark: GatewayHarness, cases: readonly Case[], defaultMethod: string): Promise<void> {
   const room = await tidemark.room(tidemark.alice, tidemark.bob);
   const event = await tidemark.alice.say(room, "hello");
   const reply = await tidemark.alice.say(room, "in a thread", event);
@@ -136,7 +145,7 @@ async function answers(tidemark: GatewayHarness, cases: readonly Case[], usual: 
       .replace(":reply", as(reply))
       .replaceAll(":event", as(event))
       .replace(":me", as(BOB));
-  for (const { title, method = usual, path, body, expect } of cases) {
+  for (const { title, method = defaultMethod, path, body, expect } of cases) {
     const json = body === undefined || typeof body === "string" ? body : fill(JSON.stringify(body), (id) => id);
     const answer = await tidemark.bob.ask(method, fill(path, enc), json);
     if (expect === 200) assert.is(answer.status, 200, `${title}: ${answer.text}`);
@@ -148,17 +157,17 @@ async function answers(tidemark: GatewayHarness, cases: readonly Case[], usual: 
 
 const errors = suite("errors");
 
-errors("what is posted", async () => {
+errors("POST requests are answered as specified", async () => {
   await using tidemark = await startGateway();
   await answers(tidemark, posts, "POST");
 });
 
-errors("what is asked", async () => {
+errors("GET requests are answered as specified", async () => {
   await using tidemark = await startGateway();
   await answers(tidemark, gets, "GET");
 });
 
-errors("a missing or unknown token is refused before anything else, and may stand in the query", async () => {
+errors("a missing or unknown token is refused first, and the token may be in the query", async () => {
   await using tidemark = await startGateway();
   const nobody = httpClient(tidemark.url, "", "");
   const unknown = httpClient(tidemark.url, "unknown", "");
@@ -172,7 +181,7 @@ errors("a missing or unknown token is refused before anything else, and may stan
   assert.equal(own.body, { user_id: BOB, device_id: "B1", is_guest: false });
 });
 
-errors("without --standalone no room can be made or written to", async () => {
+errors("without --standalone no room can be created or written to", async () => {
   await using tidemark = await startGateway({ standalone: false });
   const room = enc("!r:a.org");
   for (const [method, path] of [
@@ -188,7 +197,7 @@ errors("without --standalone no room can be made or written to", async () => {
   }
 });
 
-errors("too large a body or header is refused", async () => {
+errors("a body or header that is too large is refused", async () => {
   await using tidemark = await startGateway();
   const big = { thread_id: "x".repeat(300_000) };
   assert.equal(errorOf(await tidemark.bob.ask("POST", "/v3/rooms/x/read_markers", big)), [413, "M_TOO_LARGE"]);
@@ -198,20 +207,17 @@ errors("too large a body or header is refused", async () => {
   assert.is(status, 431);
 });
 
-errors("too many requests of one user are refused, and say for how long", async () => {
+errors("too many requests of one user are refused, with the time to wait", async () => {
   await using tidemark = await startGateway();
-  const { hostname, port } = new URL(tidemark.url);
-  const socket = connect(Number(port), hostname);
   const head = `GET /_matrix/client/v3/account/whoami HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${tidemark.bob.token}\r\n`;
-  socket.write(`${`${head}\r\n`.repeat(USER_REQUESTS_MAX)}${head}Connection: close\r\n\r\n`);
-  let text = "";
-  for await (const chunk of socket) text += chunk;
+  const requests = `${`${head}\r\n`.repeat(USER_REQUESTS_MAX)}${head}Connection: close\r\n\r\n`;
+  const text = await responseTo(tidemark.url, requests);
   const [answer, body] = text.slice(text.lastIndexOf("HTTP/1.1 ")).split("\r\n\r\n") as [string, string];
   assert.match(answer, /^HTTP\/1.1 429 /);
   const { retry_after_ms: retryAfterMs } = JSON.parse(body);
   assert.ok(retryAfterMs > 0 && retryAfterMs <= USER_REQUESTS_WINDOW_MS);
   assert.is(Number(/retry-after: (\d+)/.exec(answer)![1]), Math.ceil(retryAfterMs / 1_000));
-  assert.is((await tidemark.alice.ask("GET", "/v3/account/whoami")).status, 200, "others are not concerned");
+  assert.is((await tidemark.alice.ask("GET", "/v3/account/whoami")).status, 200, "other users are not affected");
 });
 
 errors.run();

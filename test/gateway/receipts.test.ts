@@ -1,4 +1,4 @@
-/** Receipts on their way in, as few requests, and on their way out, as one content. */
+/** Receipts: batched into requests on the way in, merged into one content on the way out. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Frontend } from "../../src/frontend/frontend.ts";
@@ -16,7 +16,7 @@ const merged = suite("merged receipts");
 const content = (event: string, order: number, more: { thread_id?: string } = {}, user = ALICE, type = "m.read") =>
   ({ [event]: { [type]: { [user]: { ts: 1, order, ...more } } } }) as unknown as ReceiptContent;
 
-merged("the latest of each user, type and thread stands", () => {
+merged("the last receipt of each user, type and thread is kept", () => {
   const all = mergeReceipts([
     content("$1", 1),
     content("$1", 1, { thread_id: "main" }),
@@ -33,7 +33,7 @@ merged("the latest of each user, type and thread stands", () => {
   });
 });
 
-merged("where an unthreaded and a threaded one meet, the unthreaded one stays, whichever came first", () => {
+merged("of an unthreaded and a threaded receipt on one event, the unthreaded one is kept, in either order", () => {
   const unthreaded = content("$1", 1);
   const threaded = content("$1", 1, { thread_id: "main" });
   assert.equal(mergeReceipts([unthreaded, threaded]), unthreaded);
@@ -46,7 +46,7 @@ const batches = suite("receipt batches");
 
 const receipt = (n: number) => ({ user_id: ALICE, receipt_type: "m.read" as const, event_id: `$${n}` as EventId });
 
-batches("receipts of one turn go as one request a room, and never as more than it may have", async () => {
+batches("receipts of one turn are sent as one request per room, up to the maximum", async () => {
   const sent: [room: string, count: number][] = [];
   const frontend = {
     send: async (_: string, room: RoomId, receipts: unknown[]) => void sent.push([room, receipts.length]),
@@ -64,7 +64,7 @@ batches("receipts of one turn go as one request a room, and never as more than i
   assert.is(sent.length, 4);
 });
 
-batches("a request that fails, fails all of its receipts", async () => {
+batches("a failed request fails all of its receipts", async () => {
   const failing = { send: () => Promise.reject(new Error("not stored")) };
   const outgoing = new ReceiptBatches(failing as unknown as Frontend);
   const results = await Promise.allSettled([outgoing.send(ROOM, [receipt(0)]), outgoing.send(ROOM, [receipt(1)])]);

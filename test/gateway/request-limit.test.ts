@@ -1,4 +1,4 @@
-/** How many requests a user may make. */
+/** The request limit per user. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { RequestLimit } from "../../src/gateway/request-limit.ts";
@@ -9,7 +9,7 @@ const BOB = "@bob:a.org" as UserId;
 
 const limit = suite("request limit");
 
-limit("so many requests a window, each user's own, and then as many again", () => {
+limit("each user has a maximum per window, and the full maximum again in the next one", () => {
   let now = 5_000;
   const requests = new RequestLimit({ max: 2, windowMs: 1_000, now: () => now });
   assert.is(requests.take(ALICE), undefined);

@@ -1,4 +1,4 @@
-/** A session recorded from a real homeserver, served through `/sync`, and compared with that homeserver's database. */
+/** A session that was recorded on a real homeserver, served through `/sync`, and compared with the homeserver's database. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { suite } from "uvu";
@@ -9,8 +9,8 @@ import type { Body } from "../support/harness.ts";
 const SESSION = join(import.meta.dirname, "../fixtures/synapse-session");
 const LINES_AT_ONCE = 100;
 
-/** What a client holds of a room after applying answers: markers by `type user thread`, and the fully-read marker. */
-class Held {
+/** The state of a client: markers by `room type user thread`, and fully-read markers by room. */
+class ClientState {
   readonly markers = new Map<string, { readonly event: string; readonly order: number }>();
   readonly fullyRead = new Map<string, string>();
 
@@ -31,19 +31,19 @@ class Held {
 
 const session = suite("recorded session");
 
-session("/sync ends in the receipts and markers that the homeserver had, at once and by increments", async () => {
+session("/sync gives the receipts and markers of the homeserver, in one response and incrementally", async () => {
   const lines = (await readFile(join(SESSION, "session.ndjson"), "utf8")).trim().split("\n");
   const expected: Body = JSON.parse(await readFile(join(SESSION, "expected.json"), "utf8"));
   const users: readonly string[] = expected.users;
   await using tidemark = await startGateway({ standalone: false, users });
   const clients = new Map<string, Client>(users.map((user) => [user, httpClient(tidemark.url, user, user)]));
-  const increments = new Map(users.map((user) => [user, { held: new Held(), since: "" }]));
+  const increments = new Map(users.map((user) => [user, { client: new ClientState(), since: "" }]));
   const syncAll = async () => {
     for (const [user, client] of clients) {
       const state = increments.get(user)!;
       const body = await client.sync(state.since === "" ? {} : { since: state.since });
       state.since = body.next_batch;
-      state.held.apply(body);
+      state.client.apply(body);
     }
   };
 
@@ -59,7 +59,7 @@ session("/sync ends in the receipts and markers that the homeserver had, at once
     await Promise.all(sent);
     if (at % (5 * LINES_AT_ONCE) === 0) await syncAll();
   }
-  // The last deltas are a flush away.
+  // The last deltas are published with the next flush.
   for (let quiet = 0; quiet < 3; quiet++) {
     await syncAll();
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -68,12 +68,12 @@ session("/sync ends in the receipts and markers that the homeserver had, at once
   let compared = 0;
   let exact = 0;
   for (const [user, client] of clients) {
-    const whole = new Held();
+    const whole = new ClientState();
     const body = await client.sync();
     whole.apply(body);
-    for (const [way, held] of [
-      ["at once", whole],
-      ["by increments", increments.get(user)!.held],
+    for (const [way, state] of [
+      ["in one response", whole],
+      ["incrementally", increments.get(user)!.client],
     ] as const) {
       for (const {
         room_id: room,
@@ -84,26 +84,26 @@ session("/sync ends in the receipts and markers that the homeserver had, at once
       } of expected.receipts) {
         if (!(room in body.rooms.join) || (type === "m.read.private" && owner !== user)) continue;
         const key = `${room} ${type} ${owner} `;
-        const unthreaded = held.markers.get(key);
-        const shown = held.markers.get(key + (thread ?? ""));
+        const unthreaded = state.markers.get(key);
+        const shown = state.markers.get(key + (thread ?? ""));
         const order = whole.markers.get(key + (thread ?? ""))?.order ?? 0;
-        // A threaded receipt has no place beside an unthreaded one on its event, and is covered by that for ever (MSC4102).
+        // A threaded receipt is left out if an unthreaded one is on the same event (MSC4102), and stays covered by it.
         const covered = thread !== null && (unthreaded?.event === event || (unthreaded?.order ?? 0) > order);
         assert.ok(shown?.event === event || covered, `${way}, ${user}: ${key} ${thread}`);
         if (shown?.event === event) exact++;
         compared++;
       }
-      const others = [...held.markers.keys()].filter((key) => key.includes(" m.read.private ") && !key.includes(user));
-      assert.equal(others, [], "no private receipt of others");
+      const others = [...state.markers.keys()].filter((key) => key.includes(" m.read.private ") && !key.includes(user));
+      assert.equal(others, [], "no private receipts of other users");
       for (const { room_id: room, user_id: owner, content } of expected.fully_read) {
         if (owner !== user || !(room in body.rooms.join)) continue;
-        assert.is(held.fullyRead.get(room), content.event_id, `${way}, ${user}: fully read in ${room}`);
+        assert.is(state.fullyRead.get(room), content.event_id, `${way}, ${user}: fully read in ${room}`);
         compared++;
       }
     }
   }
   assert.ok(compared > 1_000, `${compared} were compared`);
-  assert.ok(exact > compared * 0.9, `${exact} of them are shown as themselves`);
+  assert.ok(exact > compared * 0.9, `${exact} of them are sent exactly`);
 });
 
 session.run();

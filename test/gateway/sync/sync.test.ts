@@ -1,4 +1,4 @@
-/** `GET /sync`: what is shown, to whom, when, and how one goes on from a token. */
+/** `GET /sync` over HTTP: content, visibility, long polls, and continuing from a token. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { ALICE, BOB, CAROL, type Client, enc, startGateway, syncUntil } from "../../support/gateway.ts";
@@ -10,7 +10,7 @@ const receiptsOf = (body: Body, room: string): Body => body.rooms.join[room]?.ep
 const textsOf = (body: Body, room: string): string[] =>
   (body.rooms.join[room]?.timeline.events ?? []).flatMap((event: Body) => event.content.body ?? []);
 
-/** What a client that applies every answer holds in the end. */
+/** The state of a client that has applied every response. */
 function applied(bodies: readonly Body[], room: string) {
   const markers = new Map<string, unknown>();
   let fullyRead: unknown;
@@ -33,7 +33,7 @@ function applied(bodies: readonly Body[], room: string) {
 
 const sync = suite("sync");
 
-sync("an increment has what changed, once, and nothing else", async () => {
+sync("an incremental sync has only what changed, once", async () => {
   await using tidemark = await startGateway();
   const { alice, bob } = tidemark;
   const room = await tidemark.room(alice, bob);
@@ -56,7 +56,7 @@ sync("an increment has what changed, once, and nothing else", async () => {
   assert.equal((await alice.sync({ since: after })).rooms, NOTHING);
 });
 
-sync("a long poll wakes at the first change, and ends empty when its time is over", async () => {
+sync("a long poll returns at the first change, and empty at its timeout", async () => {
   await using tidemark = await startGateway();
   const { alice, bob } = tidemark;
   const room = await tidemark.room(alice, bob);
@@ -66,14 +66,14 @@ sync("a long poll wakes at the first change, and ends empty when its time is ove
   const waiting = alice.sync({ since, timeout: 9_000 });
   await bob.read(room, event);
   const woken = await waiting;
-  assert.ok(performance.now() - began < 5_000, "it did not wait for its end");
+  assert.ok(performance.now() - began < 5_000, "it returned before its timeout");
   assert.equal(Object.keys(receiptsOf(woken, room)[event]["m.read"]), [BOB]);
   assert.type(receiptsOf(woken, room)[event]["m.read"][BOB].order, "number");
   const idle = await alice.sync({ since: woken.next_batch, timeout: 50 });
   assert.equal(idle.rooms, NOTHING);
 });
 
-sync("a first sync answers at once, whatever its timeout, and so does one for the full state", async () => {
+sync("an initial sync and a full_state sync ignore the timeout", async () => {
   await using tidemark = await startGateway();
   const { next_batch: since } = await tidemark.carol.sync({ timeout: 60_000 });
   const room = await tidemark.room(tidemark.carol);
@@ -83,7 +83,7 @@ sync("a first sync answers at once, whatever its timeout, and so does one for th
   assert.ok(types.includes("m.room.create") && types.includes("m.room.member"));
 });
 
-sync("receipts are one event a room, without a room id, and each marker stands where it is now", async () => {
+sync("receipts are one event per room, without a room id, with the current position of each marker", async () => {
   await using tidemark = await startGateway();
   const { alice, bob } = tidemark;
   const room = await tidemark.room(alice, bob);
@@ -103,7 +103,7 @@ sync("receipts are one event a room, without a room id, and each marker stands w
   assert.is(ephemeral[0].content[events[0]!]["m.read"][ALICE].thread_id, "main");
 });
 
-sync("what the increments showed, a first sync shows too", async () => {
+sync("an initial sync has the same state as the incremental ones together", async () => {
   await using tidemark = await startGateway();
   const { alice, bob } = tidemark;
   const room = await tidemark.room(alice, bob);
@@ -127,7 +127,7 @@ sync("what the increments showed, a first sync shows too", async () => {
   const whole = await bob.sync({ filter: JSON.stringify({ room: { timeline: { limit: 100 } } }) });
   const increments = applied(all, room);
   const atOnce = applied([whole], room);
-  // A threaded receipt at the event of an unthreaded one is covered by it, and has no place beside it (MSC4102).
+  // A threaded receipt on the same event as an unthreaded one is left out of the content (MSC4102).
   const threads = new Map(increments.markers as [string, Body][]);
   const covered = increments.markers.filter(
     ([key, { event }]: [string, Body]) =>
@@ -142,7 +142,7 @@ sync("what the increments showed, a first sync shows too", async () => {
   assert.is(new Set(increments.events).size, increments.events.length, "no event came twice");
 });
 
-sync("a private receipt and the fully-read marker are in no byte that somebody else gets", async () => {
+sync("private receipts and the fully-read marker never reach another user", async () => {
   await using tidemark = await startGateway();
   const { alice, bob, bob2 } = tidemark;
   const room = await tidemark.room(alice, bob);
@@ -158,7 +158,7 @@ sync("a private receipt and the fully-read marker are in no byte that somebody e
   assert.match(JSON.stringify(await bob2.sync()), /m\.read\.private.*m\.fully_read/);
 });
 
-sync("a gap is limited, and its prev_batch leads to what was left out", async () => {
+sync("a gap is limited, and its prev_batch leads to the missing events", async () => {
   await using tidemark = await startGateway();
   const { alice, bob } = tidemark;
   const room = await tidemark.room(alice, bob);
@@ -173,7 +173,7 @@ sync("a gap is limited, and its prev_batch leads to what was left out", async ()
   assert.equal(textsOf(body, room), ["15", "16", "17", "18", "19"]);
   assert.ok(
     state.events.some(({ type }: Body) => type === "m.room.topic"),
-    "state of the gap is told",
+    "the state changes of the gap are sent",
   );
   const path = `/v3/rooms/${enc(room)}/messages?dir=b&limit=100&from=${timeline.prev_batch}`;
   const { chunk } = await bob.get(`${path}&to=${since}`);
@@ -183,13 +183,13 @@ sync("a gap is limited, and its prev_batch leads to what was left out", async ()
   );
 });
 
-sync("unread counts are those of F13, by thread when asked for", async () => {
+sync("unread counts follow F13, by thread if requested", async () => {
   await using tidemark = await startGateway();
   const { alice, bob } = tidemark;
   const room = await tidemark.room(alice, bob);
   const root = await alice.say(room, "root");
   const reply = await alice.say(room, "reply", root);
-  await bob.say(room, "one's own");
+  await bob.say(room, "his own");
   const filter = JSON.stringify({ room: { timeline: { unread_thread_notifications: true } } });
   const counts = async (client: Client, more: Record<string, string> = {}) => {
     const { unread_notifications: main, unread_thread_notifications: threads } = (await client.sync(more)).rooms.join[
@@ -209,7 +209,7 @@ sync("unread counts are those of F13, by thread when asked for", async () => {
   await eventually(async () => (await counts(bob))[0] === 0, "a redacted event counts no more");
 });
 
-sync("filters choose rooms, types, and whether there are receipts", async () => {
+sync("filters select rooms, types, senders and receipts", async () => {
   await using tidemark = await startGateway();
   const { alice, bob } = tidemark;
   const room = await tidemark.room(alice, bob);
@@ -238,7 +238,7 @@ sync("filters choose rooms, types, and whether there are receipts", async () => 
   assert.equal(await bob.get(`/v3/user/${enc(BOB)}/filter/${id}`), { room: { rooms: [other] } });
 });
 
-sync("a room that is joined comes whole, one that is left goes, and nothing later of it is shown", async () => {
+sync("a joined room is sent in full, and a left room is sent as left, without later events", async () => {
   await using tidemark = await startGateway();
   const { alice, bob } = tidemark;
   const room = await tidemark.room(alice);
@@ -261,7 +261,7 @@ sync("a room that is joined comes whole, one that is left goes, and nothing late
   assert.not.match(JSON.stringify([left.all, after, await bob.sync()]), /after Bob/);
 });
 
-sync("an invitation tells what the room is called, and a non-member sees nothing", async () => {
+sync("an invite has the name of the room, and a user who is not a member sees nothing", async () => {
   await using tidemark = await startGateway();
   const { alice, bob, carol } = tidemark;
   const { room_id: room } = await alice.post("/v3/createRoom", { name: "secrets", invite: [BOB] });
@@ -281,9 +281,9 @@ sync("an invitation tells what the room is called, and a non-member sees nothing
   assert.is((await carol.ask("GET", `/v1/rooms/${enc(room)}/relations/${enc(event)}`)).status, 403);
 });
 
-sync("a room that its homeserver tells Tidemark about is there once it is asked for", async () => {
+sync("a room that a homeserver pushes is served", async () => {
   await using tidemark = await startGateway({ standalone: false });
-  const room = "!told:a.org";
+  const room = "!pushed:a.org";
   const member = (user: string) =>
     message(`$${user}`, { type: "m.room.member", state_key: user, sender: user, content: { membership: "join" } });
   await tidemark.bus.sent("state", room, [member(ALICE), member(CAROL)]);
@@ -302,29 +302,26 @@ sync("a room that its homeserver tells Tidemark about is there once it is asked 
   );
 });
 
-sync(
-  "a room that is imported while its members are online comes as soon as one of their clients asks for it",
-  async () => {
-    await using tidemark = await startGateway({ standalone: false });
-    const { alice } = tidemark;
-    const room = "!imported:a.org";
-    const { next_batch: since } = await alice.sync();
-    const waiting = alice.sync({ since, timeout: 9_000 });
-    const content = { membership: "join" };
-    await tidemark.bus.sent("state", room, [
-      message("$a", { type: "m.room.member", state_key: ALICE, sender: ALICE, content }),
-    ]);
-    const asked = () => alice.ask("GET", `/v3/rooms/${enc(room)}/messages?dir=b`);
-    await eventually(async () => (await asked()).status === 200, "the room");
-    assert.equal(Object.keys((await waiting).rooms.join), [room]);
-  },
-);
+sync("a room that is imported while its members are online is served at their next request for it", async () => {
+  await using tidemark = await startGateway({ standalone: false });
+  const { alice } = tidemark;
+  const room = "!imported:a.org";
+  const { next_batch: since } = await alice.sync();
+  const waiting = alice.sync({ since, timeout: 9_000 });
+  const content = { membership: "join" };
+  await tidemark.bus.sent("state", room, [
+    message("$a", { type: "m.room.member", state_key: ALICE, sender: ALICE, content }),
+  ]);
+  const asked = () => alice.ask("GET", `/v3/rooms/${enc(room)}/messages?dir=b`);
+  await eventually(async () => (await asked()).status === 200, "the room");
+  assert.equal(Object.keys((await waiting).rooms.join), [room]);
+});
 
 sync.run();
 
 const gateways = suite("several gateways");
 
-gateways("a client goes on from any of them, and from one that was started later", async () => {
+gateways("a client continues on any of them, also on one that was started later", async () => {
   await using tidemark = await startGateway();
   const { alice, bob } = tidemark;
   const room = await tidemark.room(alice, bob);
@@ -345,35 +342,32 @@ gateways("a client goes on from any of them, and from one that was started later
     assert.is(body.rooms.join[room].timeline.limited, false);
   }
   const onFirst = await bob.sync({ since: later.next_batch, timeout: 50 });
-  assert.equal(onFirst.rooms, NOTHING, "what the third has shown, the first does not show again");
+  assert.equal(onFirst.rooms, NOTHING, "what the third gateway has sent, the first does not send again");
   const waiting = tidemark.client("bob-1", third).sync({ since: onFirst.next_batch, timeout: 9_000 });
   await alice.say(room, "three");
   assert.equal(textsOf(await waiting, room), ["three"]);
 });
 
-gateways(
-  "a token from before every delta that is left is good: what changed since is told by the workers",
-  async () => {
-    await using tidemark = await startGateway();
-    const { alice, bob } = tidemark;
-    const room = await tidemark.room(alice, bob);
-    const { next_batch: since } = await bob.sync();
-    for (let i = 0; i < 30; i++) await alice.say(room, `${i}`);
-    const event = await alice.say(room, "30");
-    await alice.read(room, event);
-    await eventually(async () => event in receiptsOf(await bob.sync({ since }), room), "it is read");
-    for (const partition of [0, 1]) await tidemark.bus.jsm.streams.purge(`TIDEMARK_DELTAS_${partition}`);
-    const { httpUrl } = await tidemark.another();
-    const elsewhere = tidemark.client("bob-1", httpUrl);
-    const body = await elsewhere.sync({ since });
-    assert.is(body.rooms.join[room].timeline.limited, true);
-    assert.equal(
-      textsOf(body, room),
-      Array.from({ length: 10 }, (_, i) => `${21 + i}`),
-    );
-    assert.equal(Object.keys(receiptsOf(body, room)), [event]);
-    assert.equal((await elsewhere.sync({ since: body.next_batch })).rooms, NOTHING);
-  },
-);
+gateways("a token older than all stored deltas works: the workers answer what changed since", async () => {
+  await using tidemark = await startGateway();
+  const { alice, bob } = tidemark;
+  const room = await tidemark.room(alice, bob);
+  const { next_batch: since } = await bob.sync();
+  for (let i = 0; i < 30; i++) await alice.say(room, `${i}`);
+  const event = await alice.say(room, "30");
+  await alice.read(room, event);
+  await eventually(async () => event in receiptsOf(await bob.sync({ since }), room), "it is read");
+  for (const partition of [0, 1]) await tidemark.bus.jsm.streams.purge(`TIDEMARK_DELTAS_${partition}`);
+  const { httpUrl } = await tidemark.another();
+  const elsewhere = tidemark.client("bob-1", httpUrl);
+  const body = await elsewhere.sync({ since });
+  assert.is(body.rooms.join[room].timeline.limited, true);
+  assert.equal(
+    textsOf(body, room),
+    Array.from({ length: 10 }, (_, i) => `${21 + i}`),
+  );
+  assert.equal(Object.keys(receiptsOf(body, room)), [event]);
+  assert.equal((await elsewhere.sync({ since: body.next_batch })).rooms, NOTHING);
+});
 
 gateways.run();
