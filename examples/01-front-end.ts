@@ -11,7 +11,7 @@ for await (const { data } of nc.subscribe("tidemark.client.*.*.receipts")) {
     for (const [type, users] of Object.entries(types)) {
       for (const [user, { order, thread_id }] of Object.entries<{ order: number; thread_id?: string }>({ ...users })) {
         const key = [room_id, user, type, thread_id].join(" ");
-        if (order < (markers.get(key) ?? 0)) continue; // told late: nothing changes
+        if (order < (markers.get(key) ?? 0)) continue; // an old delta: nothing changes
         markers.set(key, order);
         process.stdout.write(`${user} has read ${room_id} up to ${eventId}, order ${order}\n`);
       }
