@@ -19,7 +19,7 @@ RUN npm ci
 COPY tsconfig.json tsconfig.build.json ./
 COPY actors actors
 COPY src src
-RUN npm run build && npm prune --omit=dev
+RUN npm run build:program && npm prune --omit=dev
 
 FROM node:22-bookworm-slim AS tidemark
 ENV NODE_ENV=production TIDEMARK_DATA=/data TIDEMARK_HTTP=0.0.0.0:8080

@@ -1,13 +1,13 @@
 /**
- * A durable reader of what goes to one server.
+ * A durable reader of the receipts for one server.
  *
  *     stream ──▶ pending, coalesced ──next()──▶ transaction ──▶ the sender ──acknowledge()──▶ cursor
  *                    ▲                                             │
- *                    └──────── next() again, with what came since ◀┘ it failed: after whatever pause the sender takes
+ *                    └── next() again, with receipts since then ◀──┘ sending failed; the sender chooses the backoff
  *
- * It reads all there is before it hands anything out, as long as that fits into memory (`pendingMax` receipts): beyond
- * that it stops reading until something is acknowledged. A transaction that is not acknowledged is
- * not lost, whether the sender asks again, or ends and another takes over.
+ * It reads to the end of the stream before it returns the first transaction, so that receipts coalesce. With `pendingMax`
+ * receipts in memory it stops reading until some are acknowledged. Unacknowledged receipts are never lost: the next call
+ * returns them again, and so does the next process.
  */
 import { createHash } from "node:crypto";
 import { type Bus, translate } from "../bus/client/connection.ts";
@@ -17,13 +17,13 @@ import type { ServerName } from "../matrix/ids.ts";
 import type { ReceiptEdu } from "../matrix/receipt-edu.ts";
 import { type Load, PendingReceipts } from "./pending.ts";
 
-/** What goes to a server in one `PUT /_matrix/federation/v1/send/{txnId}`. */
+/** The content of one `PUT /_matrix/federation/v1/send/{txnId}`. */
 export interface Transaction {
-  /** The same for the same content. */
+  /** A digest of the EDUs: a repeated transaction has the same id. */
   readonly id: string;
   /** At most 100 EDUs (Matrix specification, server-server API, "Transactions"). */
   readonly edus: readonly ReceiptEdu[];
-  /** To be called when the server has taken it. Resolves when it will not come again. */
+  /** Call it once the server has accepted the transaction. After it resolves, these receipts are not returned again. */
   acknowledge(): Promise<void>;
 }
 
@@ -31,33 +31,39 @@ interface DestinationOptions {
   readonly nc: Bus;
   readonly cursors: FederationCursors;
   readonly server: ServerName;
-  /** Receipts that are kept in memory; then reading pauses. */
+  /** The most receipts in memory; reading pauses there. */
   readonly pendingMax: number;
+  readonly closed: (destination: Destination) => void;
 }
 
-export class Destination {
+export class Destination implements Disposable {
   readonly server: ServerName;
   readonly #nc: Bus;
   readonly #cursors: FederationCursors;
   readonly #pendingMax: number;
+  readonly #onClosed: (destination: Destination) => void;
   readonly #pending = new PendingReceipts();
   #reader: FederationReader | undefined;
-  /** The sequence through which the stream is read. */
+  /** The last stream sequence that was read. */
   #read = 0;
   #cursor = 0;
-  /** Whether everything that the stream has is read. */
+  /** Whether the stream has been read to its end. */
   #caughtUp = false;
   #closed = false;
   #changed: (() => void) | undefined;
 
-  private constructor({ nc, cursors, server, pendingMax }: DestinationOptions) {
+  private constructor({ nc, cursors, server, pendingMax, closed }: DestinationOptions) {
     this.#nc = nc;
     this.#cursors = cursors;
     this.server = server;
     this.#pendingMax = pendingMax;
+    this.#onClosed = closed;
   }
 
-  /** Goes on where the last reader of this destination was. One at a time: two would send everything twice. */
+  /**
+   * Starts where the last reader of this destination stopped.
+   * @internal
+   */
   static async open(options: DestinationOptions): Promise<Destination> {
     const destination = new Destination(options);
     try {
@@ -70,8 +76,8 @@ export class Destination {
   }
 
   /**
-   * What there is to send; resolves as soon as there is anything, to undefined when the reader is closed or `signal`
-   * aborts. Without an acknowledgement, the next call brings the same again, with what came since.
+   * Resolves to a transaction as soon as there is something to send; to undefined once the reader is closed or `signal`
+   * aborts. Without an acknowledgement, the next call returns those receipts again, or later ones that replaced them.
    */
   async next(signal?: AbortSignal): Promise<Transaction | undefined> {
     for (;;) {
@@ -81,10 +87,16 @@ export class Destination {
     }
   }
 
+  /** Stops reading. A pending `next` resolves to undefined. */
   close(): void {
     this.#closed = true;
     this.#reader?.close();
     this.#changed?.();
+    this.#onClosed(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
   }
 
   get #full(): boolean {
@@ -116,7 +128,7 @@ export class Destination {
     }
   }
 
-  /** Reads from where it stopped, in the background. */
+  /** Reads on, in the background. */
   async #resume(): Promise<void> {
     const reader = await FederationReader.open(this.#nc, {
       destination: this.server,

@@ -1,14 +1,13 @@
 /**
- * `tidemark/federation`: what a federation sender uses (docs/design.md#what-is-published).
+ * `tidemark/federation`: the library of a federation sender (docs/design.md#what-is-published).
  *
  *     const federation = await openFederation({ nats: "nats://127.0.0.1:4222" });
  *     for await (const server of federation.destinations()) void serve(await federation.destination(server));
  *
  *     async function serve(destination) {
- *       for (;;) {
- *         const transaction = await destination.next();
- *         if (await send(destination.server, transaction.id, transaction.edus)) await transaction.acknowledge();
- *         else await pause(); // as long as you see fit
+ *       for (let transaction; (transaction = await destination.next()); ) {
+ *         if (await put(destination.server, transaction.id, transaction.edus)) await transaction.acknowledge();
+ *         else await backoff(); // the next transaction repeats what failed
  *       }
  *     }
  */
@@ -25,14 +24,14 @@ import { Destination } from "./destination.ts";
 export type { ReceiptEdu } from "../matrix/receipt-edu.ts";
 export type { Destination, Transaction } from "./destination.ts";
 
-interface FederationOptions {
-  /** `nats://host:port`, several separated by commas. */
+export interface FederationOptions {
+  /** `nats://user:password@host:port`; several, separated by commas, for a cluster. */
   readonly nats: string;
-  /** Receipts that are kept in memory for a destination; what is beyond stays in the stream. */
+  /** The most receipts in memory per destination; the rest stays in the stream. Default: 50,000. */
   readonly pendingMax?: number;
 }
 
-/** Connects. Tidemark must have run on this broker before: it makes the stream. */
+/** Connects. Throws `BUS_UNAVAILABLE` when there is no broker, or when Tidemark never ran on it. */
 export async function openFederation({
   nats,
   pendingMax = FEDERATION_PENDING_MAX,
@@ -52,13 +51,17 @@ export class Federation implements AsyncDisposable {
   readonly #pendingMax: number;
   readonly #open = new Set<Destination>();
 
+  /** @internal */
   constructor(nc: Bus, cursors: FederationCursors, pendingMax: number) {
     this.#nc = nc;
     this.#cursors = cursors;
     this.#pendingMax = pendingMax;
   }
 
-  /** A reader of what goes to one server. Throws `M_INVALID_PARAM` for what is no server name. */
+  /**
+   * The queue of one server, from where its last reader stopped. Read each server's queue in one process only: two readers
+   * would both send everything. Throws `M_INVALID_PARAM` for a malformed server name.
+   */
   async destination(name: string): Promise<Destination> {
     const parsed = serverName.safeParse(name);
     if (!parsed.success) throw new TidemarkError("M_INVALID_PARAM", `server: ${parsed.error.issues[0]?.message}`);
@@ -67,12 +70,13 @@ export class Federation implements AsyncDisposable {
       cursors: this.#cursors,
       server: parsed.data,
       pendingMax: this.#pendingMax,
+      closed: (closed) => this.#open.delete(closed),
     });
     this.#open.add(destination);
     return destination;
   }
 
-  /** Every server that something was published for: first those of before, then each new one. Ends with `close`. */
+  /** Every server that receipts were published for: those in the stream, then each new one. Ends with `close`. */
   async *destinations(): AsyncGenerator<ServerName> {
     const seen = new Set<ServerName>();
     const unseen = (subject: string): ServerName | undefined => {
@@ -96,9 +100,10 @@ export class Federation implements AsyncDisposable {
     }
   }
 
+  /** Closes all destinations and the connection. */
   async close(): Promise<void> {
-    for (const destination of this.#open) destination.close();
-    await this.#nc.drain();
+    for (const destination of [...this.#open]) destination.close();
+    await closeBus(this.#nc);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,19 +1,19 @@
 /**
- * What waits to be sent to one server: the last receipt of each (room, user, thread), the longest waiting first.
+ * The receipts that wait to be sent to one server: the last one of each (room, user, thread), longest waiting first.
  *
- * A later receipt takes the place of an earlier one, so a server that was away for a day gets where everybody is, not
- * how they came there. What was handed out stays until it is settled, and what has changed meanwhile stays for the next time.
+ * A later receipt replaces an earlier one, so a server that was down for a day gets everybody's current position, not the
+ * history. A receipt stays pending until its load is settled; one that was replaced after it was loaded stays pending after that.
  */
 import { EDUS_PER_TRANSACTION_MAX } from "../limits.ts";
 import { type FederatedReceipt, packEdus, type ReceiptEdu, receiptKey, receiptsIn } from "../matrix/receipt-edu.ts";
 
 interface Waiting {
   readonly receipt: FederatedReceipt;
-  /** Of the message that brought it. */
+  /** Stream sequence of its message. */
   readonly sequence: number;
 }
 
-/** Part of what waits: at most `EDUS_PER_TRANSACTION_MAX` EDUs. */
+/** The content of one transaction: at most `EDUS_PER_TRANSACTION_MAX` EDUs. */
 export interface Load {
   readonly edus: readonly ReceiptEdu[];
   readonly waiting: readonly Waiting[];
@@ -26,11 +26,11 @@ export class PendingReceipts {
     return this.#waiting.size;
   }
 
-  /** Takes in the EDU that the message with this sequence brought. */
+  /** Adds the receipts of an EDU. `sequence` is that of its message in the stream. */
   add(edu: ReceiptEdu, sequence: number): void {
     for (const receipt of receiptsIn(edu)) {
       const key = receiptKey(receipt);
-      this.#waiting.delete(key); // so that it waits from now on: the oldest come first
+      this.#waiting.delete(key); // Moves it to the end: insertion order is waiting order.
       this.#waiting.set(key, { receipt, sequence });
     }
   }
@@ -45,7 +45,7 @@ export class PendingReceipts {
     };
   }
 
-  /** Forgets what was sent, unless something later has taken its place. */
+  /** Removes the receipts of a load that was sent, except those that were replaced since. */
   settle({ waiting }: Load): void {
     for (const sent of waiting) {
       const key = receiptKey(sent.receipt);
@@ -53,7 +53,7 @@ export class PendingReceipts {
     }
   }
 
-  /** The sequence of the oldest message that something still waits of; undefined when nothing does. */
+  /** The smallest sequence among the pending receipts; undefined when there are none. */
   oldest(): number | undefined {
     for (const { sequence } of this.#waiting.values()) return sequence;
     return undefined;

@@ -1,11 +1,12 @@
 /**
- * What a sync front-end builds on: rooms that stay up to date, and a way to send events and receipts.
+ * The library of a sync front-end: rooms that stay up to date, questions, and a way to send events and receipts.
  *
- *     await using tidemark = await connect({ nats: "nats://127.0.0.1:4222" });
- *     await using room = await tidemark.room("!a:example.org", { userId: "@me:example.org" });
+ *     const tidemark = await connect({ nats: "nats://127.0.0.1:4222" });
+ *     const room = await tidemark.room("!a:example.org", { userId: "@me:example.org" });
  *     for await (const change of room) show(room.unread("@me:example.org"));
+ *     await tidemark.close();
  *
- * All rooms of a partition share one subscription, which is opened when the first of them is asked for.
+ * All rooms of a partition share one subscription, opened with the first of them.
  */
 import { type Bus, connectBus } from "../bus/client/connection.ts";
 import { closeBus } from "../bus/client/gathered-writes.ts";
@@ -19,30 +20,30 @@ import { type RoomId, roomId, userId } from "../matrix/ids.ts";
 import { RoomView } from "./room-view.ts";
 
 export interface ConnectOptions {
-  /** `nats://host:port`, several separated by commas. */
+  /** `nats://user:password@host:port`; several, separated by commas, for a cluster. */
   readonly nats: string;
-  /** Shown by the broker's monitoring. */
+  /** The connection's name in the broker's monitoring. Default: `tidemark front-end`. */
   readonly name?: string;
 }
 
-/** A receipt of a local user (docs/design.md#requests). Without a thread it is unthreaded. */
+/** A receipt of a local user (docs/design.md#requests). */
 export interface Receipt {
   readonly room_id: string;
   readonly user_id: string;
   readonly receipt_type: "m.read" | "m.read.private" | "m.fully_read";
   readonly event_id: string;
-  /** `main`, or a thread root's id. */
+  /** `main`, or a thread root's id. Default: an unthreaded receipt. Not allowed with `m.fully_read`. */
   readonly thread_id?: string;
-  /** ms since 1970; when it arrives, without. */
+  /** Unix time in ms. Default: the time of arrival. */
   readonly ts?: number;
 }
 
-/** A room event, as a homeserver made it. */
+/** A room event as homeservers exchange it (docs/design.md#requests). */
 export interface RoomEvent {
   readonly event_id: string;
   readonly type: string;
   readonly sender: string;
-  /** ms since 1970 */
+  /** Unix time in ms. */
   readonly origin_server_ts: number;
   readonly content: Record<string, unknown>;
   readonly state_key?: string;
@@ -51,20 +52,27 @@ export interface RoomEvent {
 }
 
 export interface RoomOptions {
-  /** Whose private receipts and fully-read marker the view shows too. */
+  /** Includes this user's private receipts and fully-read marker. Default: public receipts only. */
   readonly userId?: string;
 }
 
-/** Who hears of a partition's deltas. */
+/**
+ * Callbacks for all deltas of a partition.
+ * @internal
+ */
 export interface DeltaListener {
+  /** Called once, before the first delta, with the place in the stream where reading starts. */
   readonly begin: (mark: DeltaMark) => void;
+  /** Called for each delta, in stream order. `bytes` is the size of its message. */
   readonly delta: (delta: Delta, mark: DeltaMark, bytes: number) => void;
+  /** Called when deltas before `mark` were evicted from the stream unread. */
   readonly lost: (mark: DeltaMark) => void;
 }
 
 interface FrontendOptions {
-  /** How many deltas of each partition from before now are read too. */
+  /** How many of each partition's past deltas are read first. Default: 0. */
   readonly back?: number;
+  /** Called by `close`. Default: the connection stays open. */
   readonly disconnect?: () => Promise<void>;
 }
 
@@ -74,9 +82,7 @@ interface Feed {
   readonly views: Map<RoomId, Set<RoomView>>;
 }
 
-/**
- * Connects. Throws `BUS_UNAVAILABLE` when there is no broker, or no Tidemark has run on it.
- */
+/** Connects. Throws `BUS_UNAVAILABLE` when there is no broker, or when Tidemark never ran on it. */
 export async function connect({ nats, name = "tidemark front-end" }: ConnectOptions): Promise<Frontend> {
   const nc = await connectBus({ url: nats, name });
   try {
@@ -88,12 +94,14 @@ export async function connect({ nats, name = "tidemark front-end" }: ConnectOpti
 }
 
 export class Frontend implements AsyncDisposable {
+  /** @internal */
   readonly partitions: number;
   readonly #nc: Bus;
   readonly #back: number;
   readonly #disconnect: () => Promise<void>;
   readonly #feeds = new Map<number, Feed>();
 
+  /** @internal */
   constructor(nc: Bus, partitions: number, { back = 0, disconnect = async () => {} }: FrontendOptions = {}) {
     this.#nc = nc;
     this.partitions = partitions;
@@ -103,8 +111,8 @@ export class Frontend implements AsyncDisposable {
 
   readonly receipts = {
     /**
-     * Sends a receipt; resolves to its position once the log has it. A receipt on an event that isn't known is held until it
-     * is. Throws `TidemarkError`: its `code` says what is wrong, `shouldRetry()` whether to send it again.
+     * Sends a receipt. Resolves to its position once the log has stored it; a receipt for an unknown event is held until the
+     * event arrives. Throws `TidemarkError`: `code` says what is wrong, `shouldRetry()` whether it may succeed later.
      */
     send: async ({ room_id: room, ...receipt }: Receipt): Promise<number> => {
       const [position] = await this.send("receipt", parseRoom(room), receipt);
@@ -113,15 +121,18 @@ export class Frontend implements AsyncDisposable {
   };
 
   readonly events = {
-    /** Sends live events of a room, oldest first; resolves to their positions once the log has them. Throws like receipts. */
+    /** Sends new events of a room, oldest first. Resolves to their positions once the log has stored them. Throws as receipts do. */
     send: async (room: string, events: RoomEvent | readonly RoomEvent[]): Promise<number[]> =>
       this.send("event", parseRoom(room), events),
-    /** The same for historical events, newest first. */
+    /** Sends older events of a room, newest first: they count as read by everybody. Otherwise as `send`. */
     backfill: async (room: string, events: RoomEvent | readonly RoomEvent[]): Promise<number[]> =>
       this.send("backfill", parseRoom(room), events),
   };
 
-  /** A room from now on, filled. Throws `M_INVALID_PARAM` for what is no id, `BUS_UNAVAILABLE` when nobody answers. */
+  /**
+   * A view of a room, filled, that stays up to date until it is closed. Throws `M_INVALID_PARAM` for a malformed id,
+   * `BUS_UNAVAILABLE` when no worker answers.
+   */
   async room(room: string, { userId: user }: RoomOptions = {}): Promise<RoomView> {
     const id = parseRoom(room);
     const feed = this.#feed(partitionOf(id, this.partitions));
@@ -148,19 +159,25 @@ export class Frontend implements AsyncDisposable {
   }
 
   /**
-   * Asks about a room, or, with `rooms`, about a user (docs/design.md#queries). Throws `M_INVALID_PARAM` for what is no id,
-   * `BUS_UNAVAILABLE` when nobody answers.
+   * Asks the workers about a room or, with `rooms`, about a user (docs/design.md#queries). The answer's type follows from the
+   * question's `op`. Throws `M_INVALID_PARAM` for a malformed id or question, `BUS_UNAVAILABLE` when no worker answers.
    */
   async query<O extends Op>(about: string, question: Asked<O>): Promise<Answer<O>> {
     return ask(this.#nc, about.startsWith("@") ? parse(userId, "user_id", about) : parseRoom(about), question);
   }
 
-  /** Sends items of a room; resolves to their positions once the log has them. */
+  /**
+   * Sends items to `tidemark.in.<inlet>.<room>`. Resolves to their positions once the log has stored them.
+   * @internal
+   */
   send(inlet: Exclude<Inlet, "edu">, room: RoomId, items: unknown): Promise<number[]> {
     return send(this.#nc, { inlet, room }, items);
   }
 
-  /** All deltas of a partition. `begin` is told first, behind which they begin; resolves once what was there has come. */
+  /**
+   * Subscribes to all deltas of a partition. Resolves once those that were there at the start have been delivered.
+   * @internal
+   */
   async follow(partition: number, listener: DeltaListener): Promise<void> {
     const feed = this.#feed(partition);
     const { mark, caughtUp } = await feed.reader;
@@ -169,13 +186,18 @@ export class Frontend implements AsyncDisposable {
     await caughtUp;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Closes all room views and the connection. */
+  async close(): Promise<void> {
     for (const { reader, views } of this.#feeds.values()) {
       for (const room of [...views.values()]) for (const view of [...room]) view.close();
       await reader.then((open) => open.close()).catch(() => {});
     }
     this.#feeds.clear();
     await this.#disconnect();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   #feed(partition: number): Feed {
@@ -187,7 +209,7 @@ export class Frontend implements AsyncDisposable {
         partition,
         back: this.#back,
         onDelta: (delta, mark, bytes) => {
-          for (const view of views.get(delta.room_id) ?? []) if (concerns(view, delta)) view.receive(delta);
+          for (const view of views.get(delta.room_id) ?? []) if (mayShow(view, delta)) view.receive(delta);
           for (const listener of listeners) listener.delta(delta, mark, bytes);
         },
         onLost: (mark) => {
@@ -197,14 +219,14 @@ export class Frontend implements AsyncDisposable {
       });
       feed = { reader, listeners, views };
       this.#feeds.set(partition, feed);
-      reader.catch(() => this.#feeds.delete(partition)); // whoever asks next tries again
+      reader.catch(() => this.#feeds.delete(partition)); // The next call opens another.
     }
     return feed;
   }
 }
 
-/** Whether a view may see a delta: a private one is its user's alone. */
-function concerns(view: RoomView, delta: Delta): boolean {
+/** A private delta is for its own user's views only. */
+function mayShow(view: RoomView, delta: Delta): boolean {
   return delta.kind !== "private" || delta.user_id === view.user;
 }
 

@@ -1,4 +1,4 @@
-/** `tidemark/frontend`: what a sync front-end, or any other reader of Tidemark, builds on. */
+/** `tidemark/frontend`: the library of a sync front-end, or of any other reader (docs/frontend.md). */
 export type { FullyRead } from "../bus/contract/fields.ts";
 export type { Answer, Asked, Membership, Op } from "../bus/contract/questions.ts";
 export { type ErrorCode, TidemarkError } from "../errors.ts";
@@ -12,5 +12,12 @@ export {
   type RoomEvent,
   type RoomOptions,
 } from "./frontend.ts";
-export { type HeldEvent, ReadState, type ReceiptsByEvent, type Unread } from "./read-state.ts";
+export {
+  type ClientEvent,
+  type ReadMarker,
+  type ReadMarkers,
+  ReadState,
+  type ReceiptsByEvent,
+  type Unread,
+} from "./read-state.ts";
 export type { RoomChange, RoomView } from "./room-view.ts";

@@ -1,13 +1,15 @@
 /**
  * What is read and unread in one room, from orders alone (MSC4033).
  *
- * A receipt brings the order of its event with it, and an event brings its own. So nothing here asks when an event came,
- * what its timestamp says, or whether the event that a receipt points at was ever seen: events and receipts may be handed
- * over in any sequence, from `/sync`, `/messages`, `/relations` or the bus, and any number of times.
+ * A receipt carries the order of its event, and an event carries its own. So arrival time and timestamps don't matter, nor
+ * whether the event that a receipt points at was ever seen: add events and receipts in any sequence, from `/sync`,
+ * `/messages`, `/relations` or the bus, any number of times.
  *
- * What decides is F12 and F13 of the design. The thread of an event is settled by the server when it is stored (F3); a
- * client works it out the same way, from the event's relation and those of the events that it knows. An event that
- * relates to one which isn't known here counts as one of the main timeline until that one is.
+ * Rules F12 and F13 of docs/design.md#the-fold decide what is read and what counts. The server settles an event's thread
+ * when it stores the event (F3); a client works it out in the same way, from the relations of the events that it has. An
+ * event whose relation points at an unknown event is in the main timeline until that event is added.
+ *
+ * This module and all that it imports run in a browser: no Node built-ins, no packages.
  */
 import { type Marker, Markers, toldMarker } from "../../actors/room/markers.ts";
 import { UNREAD_COUNT_MAX } from "../limits.ts";
@@ -15,8 +17,8 @@ import { countsAsUnread, type MatrixEvent, redactedBy, relationOf, threadRootOf 
 import { type EventId, MAIN, type ThreadId, type UserId } from "../matrix/ids.ts";
 import type { ReceiptType } from "../matrix/receipt.ts";
 
-/** A room event as clients hold it; those of its fields that reading depends on. */
-export interface HeldEvent {
+/** A room event in the client-server format: the fields that decide what is read. */
+export interface ClientEvent {
   readonly event_id: string;
   readonly type: string;
   readonly sender: string;
@@ -30,14 +32,14 @@ interface KnownEvent {
   readonly id: EventId;
   readonly order: number;
   readonly sender: UserId;
-  /** The root that the event itself names. */
+  /** The thread root that the event itself names. */
   readonly root: EventId | undefined;
-  /** The event whose thread it shares. */
+  /** The event that it edits, reacts to or redacts: they share a thread. */
   readonly target: EventId | undefined;
   readonly counts: boolean;
 }
 
-/** The content of an `m.receipt` event, as `/sync` and client subjects have it. */
+/** The content of an `m.receipt` event, from `/sync` or a client subject: event → receipt type → user → receipt. */
 export type ReceiptsByEvent = Record<
   string,
   Partial<
@@ -45,32 +47,52 @@ export type ReceiptsByEvent = Record<
   >
 >;
 
-/** Unread message-like events of others, each figure at most 1000 (F13). */
+/** Unread messages by other users, as F13 counts them. No figure exceeds 1000. */
 export interface Unread {
   /** In the whole room. */
   readonly total: number;
   readonly main: number;
-  /** By thread root; threads with nothing unread are absent. */
+  /** By thread root. Threads without unread messages are absent. */
   readonly threads: ReadonlyMap<string, number>;
 }
 
-/** Relations go from an edit or reaction to its event, and from there to a root. Longer chains only confuse. */
+/** One user's position in a room, or in one of its threads. */
+export interface ReadMarker {
+  readonly user: string;
+  readonly type: "m.read" | "m.read.private" | "m.fully_read";
+  /** `main`, or a thread root's id; null for an unthreaded receipt. */
+  readonly thread: string | null;
+  readonly event: string;
+  readonly order: number;
+  /** The receipt's timestamp: Unix time in ms, 0 if it has none. */
+  readonly ts: number;
+}
+
+export interface ReadMarkers extends Iterable<ReadMarker> {
+  of(user: string): readonly ReadMarker[];
+}
+
+/** An edit or reaction points at its event, and that one at its root. Longer chains are not followed. */
 const RELATION_HOPS_MAX = 8;
 
 export class ReadState {
-  /** All markers that are known, `m.fully_read` included if it was told. */
-  readonly markers = new Markers();
+  readonly #markers = new Markers();
   readonly #events = new Map<EventId, KnownEvent>();
   readonly #redacted = new Set<string>();
 
-  /** How many events are held. */
+  /** Every marker that was added, fully-read markers included. */
+  get markers(): ReadMarkers {
+    return this.#markers;
+  }
+
+  /** The number of events. */
   get size(): number {
     return this.#events.size;
   }
 
-  /** Takes in an event with its `unsigned.order`. One without can't be placed, and is left out. */
-  note(held: HeldEvent): void {
-    const event = held as MatrixEvent;
+  /** Adds an event. One without `unsigned.order` has no place, and is ignored. */
+  note(clientEvent: ClientEvent): void {
+    const event = clientEvent as MatrixEvent;
     const order = event.unsigned?.order;
     if (typeof order !== "number") return;
     const relation = relationOf(event);
@@ -90,7 +112,7 @@ export class ReadState {
     });
   }
 
-  /** Takes in the content of an `m.receipt` event. A receipt without an order says nothing here. */
+  /** Adds the content of an `m.receipt` event. Receipts without an order are ignored. */
   apply(content: ReceiptsByEvent): void {
     for (const [event, types] of Object.entries(content)) {
       for (const [type, users] of Object.entries(types)) {
@@ -102,33 +124,33 @@ export class ReadState {
     }
   }
 
-  /** Takes in the user's `m.fully_read` marker. */
+  /** Adds a user's `m.fully_read` marker. */
   fullyRead(user: string, { event_id: event, order }: { readonly event_id: string; readonly order: number }): void {
     this.#move({ user, type: "m.fully_read", thread: null, event, order, ts: 0, position: 0 } as Marker);
   }
 
-  /** MSC4033's order of an event that is held; undefined when it isn't. */
+  /** MSC4033's order of an event that was added; undefined for any other. */
   order(event: string): number | undefined {
     return this.#events.get(event as EventId)?.order;
   }
 
-  /** F3. The thread of an event that is held: `main`, or its root. */
+  /** F3. The thread of an event: its root's id, or `main`. Unknown events are in `main`. */
   thread(event: string): string {
     return this.#threadOf(this.#events.get(event as EventId));
   }
 
   /**
-   * F12. Whether a user has read an event: one that is held, by its id, or any event with an order. null when the
-   * event is not held.
+   * F12. Whether a user has read an event, given by its id or as a whole; the latter adds it. Returns null for an id that
+   * was not added, and for an event without an order.
    */
-  isRead(event: string | HeldEvent, user: string): boolean | null {
+  isRead(event: string | ClientEvent, user: string): boolean | null {
     if (typeof event !== "string") this.note(event);
     const known = this.#events.get((typeof event === "string" ? event : event.event_id) as EventId);
     if (known === undefined) return null;
     return this.#isRead(known, this.#threadOf(known), user as UserId);
   }
 
-  /** F13, over the events that are held. */
+  /** F13, over the events that were added. */
   unread(user: string): Unread {
     let total = 0;
     let main = 0;
@@ -145,25 +167,28 @@ export class ReadState {
   }
 
   /**
-   * The order up to which a user has read a thread (`main`, or a root), by receipts for it and by unthreaded ones; without a
-   * thread, by unthreaded ones alone. undefined when there is no receipt.
+   * The order up to which a user has read a thread (`main`, or a root's id), by its own receipts and by unthreaded ones.
+   * Without a thread: by unthreaded receipts alone. Returns undefined when there is no such receipt.
    */
   readUpTo(user: string, thread?: string): number | undefined {
-    const upTo = this.markers.readUpTo(user as UserId, (thread ?? null) as ThreadId | null);
+    const upTo = this.#markers.readUpTo(user as UserId, (thread ?? null) as ThreadId | null);
     return upTo === Number.NEGATIVE_INFINITY ? undefined : upTo;
   }
 
-  /** Who has a receipt at or after an event that is held. Its sender needs none, and is there only with one. */
+  /** The users with a receipt at or after an event; empty for an unknown event. Its sender is listed only with a receipt. */
   readers(event: string): string[] {
     const known = this.#events.get(event as EventId);
     if (known === undefined) return [];
     const thread = this.#threadOf(known) as ThreadId;
     const users = new Set<UserId>();
-    for (const { user } of this.markers) users.add(user);
-    return [...users].filter((user) => this.markers.cover(user, thread, known.order));
+    for (const { user } of this.#markers) users.add(user);
+    return [...users].filter((user) => this.#markers.cover(user, thread, known.order));
   }
 
-  /** Lets go of the events with the smallest orders, until `max` are left. */
+  /**
+   * Evicts the events with the smallest orders, until `max` are left.
+   * @internal
+   */
   protected trim(max: number): void {
     if (this.#events.size <= max) return;
     const oldest = [...this.#events.values()].sort((a, b) => a.order - b.order).slice(0, this.#events.size - max);
@@ -174,7 +199,7 @@ export class ReadState {
   }
 
   #isRead(event: KnownEvent, thread: string, user: UserId): boolean {
-    return event.order < 0 || event.sender === user || this.markers.cover(user, thread as ThreadId, event.order);
+    return event.order < 0 || event.sender === user || this.#markers.cover(user, thread as ThreadId, event.order);
   }
 
   #threadOf(event: KnownEvent | undefined): string {
@@ -186,12 +211,12 @@ export class ReadState {
     return MAIN;
   }
 
-  /** F7. A marker goes forward only. Those at events before the room's history all have order 0: the latest told stands. */
+  /** F7. A marker only moves forward. At equal orders the later call wins: all events before the room's history have order 0. */
   #move(to: Marker): void {
-    const own = this.markers.of(to.user);
+    const own = this.#markers.of(to.user);
     const marker = toldMarker(own, to.type as ReceiptType, to.thread);
     if (marker === undefined) {
-      this.markers.put(own, to);
+      this.#markers.put(own, to);
     } else if (to.order >= marker.order) {
       marker.event = to.event;
       marker.order = to.order;

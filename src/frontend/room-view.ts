@@ -3,8 +3,8 @@
  *
  *     loading ──snapshot──▶ following ──gap in `previous`, or deltas lost──▶ loading
  *
- * While a snapshot is under way deltas wait. One that the snapshot has already is dropped by its position; one whose
- * `previous` was never here means that something is missing, and leads to a new snapshot.
+ * Deltas that arrive during a load wait for its end. A delta at or before the view's position is a repetition and is dropped.
+ * One whose `previous` is after that position shows that a delta is missing, and starts a new load.
  */
 import type { FullyRead } from "../bus/contract/fields.ts";
 import type { Answer, Asked } from "../bus/contract/questions.ts";
@@ -15,13 +15,18 @@ import type { RoomId, UserId } from "../matrix/ids.ts";
 import type { ReceiptContent } from "../matrix/receipt.ts";
 import { ReadState } from "./read-state.ts";
 
-/** What happened in a room. */
+/** One change of a room view. The view already includes it. */
 export type RoomChange =
-  /** The view was filled, or filled again after deltas were missed: whatever was derived from it is to be derived anew. */
+  /**
+   * The view holds a new snapshot. Recompute whatever was derived from the view. The first change of every iterator, and
+   * the one that follows missed deltas.
+   */
   | { readonly kind: "snapshot" }
+  /** New events, oldest first. */
   | { readonly kind: "events"; readonly events: readonly OrderedEvent[] }
+  /** Public receipts, any user's. */
   | { readonly kind: "receipts"; readonly content: ReceiptContent }
-  /** Of the view's own user. */
+  /** Private receipts and the fully-read marker of the view's own user. */
   | { readonly kind: "private"; readonly content?: ReceiptContent; readonly fullyRead?: FullyRead };
 
 interface RoomViewOptions {
@@ -31,12 +36,11 @@ interface RoomViewOptions {
   readonly closed: (view: RoomView) => void;
 }
 
-export class RoomView extends ReadState implements AsyncDisposable, AsyncIterable<RoomChange> {
+export class RoomView extends ReadState implements AsyncDisposable, Disposable, AsyncIterable<RoomChange> {
   readonly room: RoomId;
-  /** Whose private receipts it shows. */
+  /** The user whose private receipts the view includes. */
   readonly user: UserId | undefined;
-  /** Membership by user, as of the last snapshot and the member events since. */
-  readonly members = new Map<string, string>();
+  readonly #members = new Map<string, string>();
   readonly #options: RoomViewOptions;
   readonly #listeners = new Set<(change: RoomChange) => void>();
   readonly #closings = new Set<() => void>();
@@ -45,6 +49,7 @@ export class RoomView extends ReadState implements AsyncDisposable, AsyncIterabl
   #again = false;
   #closed = false;
 
+  /** @internal */
   constructor(options: RoomViewOptions) {
     super();
     this.#options = options;
@@ -52,15 +57,23 @@ export class RoomView extends ReadState implements AsyncDisposable, AsyncIterabl
     this.user = options.user;
   }
 
-  /** Calls back after each change, with the view up to date. Returns how to stop it. */
+  /** Membership (`join`, `leave`, `invite` …) by user. */
+  get members(): ReadonlyMap<string, string> {
+    return this.#members;
+  }
+
+  /** Calls `listener` after each change from now on. Returns a function that unsubscribes it. */
   subscribe(listener: (change: RoomChange) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Changes from now on, until the view is closed. A reader that lags far behind gets one `snapshot` for what it missed. */
+  /**
+   * A `snapshot` at once, for the state as it is; then every change, until the view is closed. A reader that falls far
+   * behind (about 1,000 changes) gets one `snapshot` in their place.
+   */
   async *[Symbol.asyncIterator](): AsyncGenerator<RoomChange, void, undefined> {
-    let changes: RoomChange[] = [];
+    let changes: RoomChange[] = this.#closed ? [] : [{ kind: "snapshot" }];
     let wake = () => {};
     const unsubscribe = this.subscribe((change) => {
       if (changes.length < ROOM_CHANGES_MAX) changes.push(change);
@@ -81,7 +94,10 @@ export class RoomView extends ReadState implements AsyncDisposable, AsyncIterabl
     }
   }
 
-  /** Fills the view from a snapshot; deltas that come meanwhile follow. Throws when nobody answers. */
+  /**
+   * Fills the view from a snapshot, then applies the deltas that arrived meanwhile. Throws when nobody answers.
+   * @internal
+   */
   async load(): Promise<void> {
     if (this.#waiting !== undefined) {
       this.#again = true;
@@ -97,10 +113,11 @@ export class RoomView extends ReadState implements AsyncDisposable, AsyncIterabl
     } finally {
       this.#waiting = undefined;
     }
-    this.#tell({ kind: "snapshot" });
+    this.#notify({ kind: "snapshot" });
     for (const delta of waiting) this.receive(delta);
   }
 
+  /** @internal */
   receive(delta: Delta): void {
     if (this.#waiting !== undefined) this.#waiting.push(delta);
     else if (delta.kind === "private") this.#receivePrivate(delta);
@@ -110,7 +127,10 @@ export class RoomView extends ReadState implements AsyncDisposable, AsyncIterabl
     }
   }
 
-  /** Fills the view again, for as long as it takes. */
+  /**
+   * Loads, and retries until it succeeds or the view is closed.
+   * @internal
+   */
   async reload(): Promise<void> {
     for (let pauseMs = 50; !this.#closed; pauseMs = Math.min(pauseMs * 2, 5_000)) {
       try {
@@ -121,14 +141,19 @@ export class RoomView extends ReadState implements AsyncDisposable, AsyncIterabl
     }
   }
 
-  /** Ends its iterators. */
+  /** Stops following the room, and ends the view's iterators. What the view holds can still be read. */
   close(): void {
+    if (this.#closed) return;
     this.#closed = true;
     this.#options.closed(this);
     for (const closing of this.#closings) closing();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+
+  [Symbol.dispose](): void {
     this.close();
   }
 
@@ -145,7 +170,7 @@ export class RoomView extends ReadState implements AsyncDisposable, AsyncIterabl
     this.apply(first.private ?? {});
     if (first.fully_read !== undefined) this.fullyRead(user!, first.fully_read);
     for (const event of first.timeline) this.note(event);
-    for (const [member, membership] of Object.entries(first.members ?? {})) this.members.set(member, membership);
+    for (const [member, membership] of Object.entries(first.members ?? {})) this.#members.set(member, membership);
     this.#at.events = first.position;
     this.#at.receipts = first.position;
   }
@@ -154,26 +179,26 @@ export class RoomView extends ReadState implements AsyncDisposable, AsyncIterabl
     this.#at[delta.kind] = delta.position;
     if (delta.kind === "receipts") {
       this.apply(delta.event.content);
-      this.#tell({ kind: "receipts", content: delta.event.content });
+      this.#notify({ kind: "receipts", content: delta.event.content });
       return;
     }
     for (const event of delta.events) {
       this.note(event);
       const { membership } = event.content;
       if (event.type !== "m.room.member" || event.state_key === undefined || event.unsigned.order < 0) continue;
-      if (typeof membership === "string") this.members.set(event.state_key, membership);
+      if (typeof membership === "string") this.#members.set(event.state_key, membership);
     }
     this.trim(ROOM_EVENTS_HELD_MAX);
-    this.#tell({ kind: "events", events: delta.events });
+    this.#notify({ kind: "events", events: delta.events });
   }
 
   #receivePrivate({ event, fully_read: fullyRead }: Extract<Delta, { kind: "private" }>): void {
     if (event !== undefined) this.apply(event.content);
     if (fullyRead !== undefined) this.fullyRead(this.#options.user!, fullyRead);
-    this.#tell({ kind: "private", ...(event && { content: event.content }), ...(fullyRead && { fullyRead }) });
+    this.#notify({ kind: "private", ...(event && { content: event.content }), ...(fullyRead && { fullyRead }) });
   }
 
-  #tell(change: RoomChange): void {
+  #notify(change: RoomChange): void {
     for (const listener of this.#listeners) listener(change);
   }
 }

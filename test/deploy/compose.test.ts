@@ -164,7 +164,8 @@ deployment("the images are built from what is there, and run as nobody special",
   }
   assert.match(read("Dockerfile"), /^FROM nats:2\.1[2-9]/m);
   const { scripts, bin } = JSON.parse(read("package.json"));
-  assert.match(scripts.build, /^tsc -p tsconfig\.build\.json\b/);
+  assert.match(targets.get("build")!, "npm run build:program");
+  assert.match(scripts["build:program"], /\btsc -p tsconfig\.build\.json\b/);
   assert.match(targets.get("tidemark")!, bin.tidemark);
 });
 

@@ -1,31 +1,204 @@
-/** The library as its users get it: built, and imported by its name. */
-import { execFile } from "node:child_process";
-import { resolve } from "node:path";
-import { promisify } from "node:util";
+/** The packages as their users get them: packed, installed into an empty folder, and used from JavaScript and TypeScript. */
+import { readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import root from "../../package.json" with { type: "json" };
+import { message, startTidemark } from "../support/harness.ts";
+import { installed, type Packages, packPackages, run, typeCheck, unpacked } from "../support/packages.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
 
-const ROOT = resolve(import.meta.dirname, "../..");
-const run = promisify(execFile);
+const ROOM = "!room:a.org";
+/** Those of `nats`, `msgpackr` and `zod`, the optional ones included. */
+const PACKAGES = [
+  "@msgpackr-extract/",
+  "detect-libc",
+  "msgpackr",
+  "msgpackr-extract",
+  "nats",
+  "nkeys.js",
+  "node-gyp-build-optional-packages",
+  "tidemark-frontend",
+  "tweetnacl",
+  "zod",
+];
+const BYTES_MAX = 16 * 1_048_576;
 
-const built = suite("tidemark/frontend");
+const program = (name: string) => `
+  import { connect, TidemarkError } from "${name === "tidemark" ? "tidemark/frontend" : name}";
+  import { ReadState } from "${name}/read-state";
+  import { openFederation } from "${name}/federation";
 
-built("is there after a build, with plain JavaScript and types", async () => {
-  await run(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.build.json"], { cwd: ROOT });
-  const script = `
-    import { connect, ReadState, TidemarkError } from "tidemark/frontend";
-    const room = new ReadState();
-    room.note({ event_id: "$1", type: "m.room.message", sender: "@a:a.org", content: {}, unsigned: { order: 7 } });
-    const refused = await connect({ nats: "nats://127.0.0.1:1" }).catch((error) => error);
-    process.stdout.write(JSON.stringify([room.unread("@b:a.org").total, refused instanceof TidemarkError, refused.code]));
-  `;
-  const { stdout } = await run(process.execPath, ["--input-type=module", "--eval", script], { cwd: ROOT });
-  assert.equal(JSON.parse(stdout), [1, true, "BUS_UNAVAILABLE"]);
-  const { exports } = await import("../../package.json", { with: { type: "json" } }).then(({ default: json }) => json);
-  const types = await import("node:fs/promises").then(({ readFile }) =>
-    readFile(resolve(ROOT, exports["./frontend"].types), "utf8"),
+  const nats = process.argv[1];
+  const room = new ReadState();
+  room.note({ event_id: "$1", type: "m.room.message", sender: "@a:a.org", content: {}, unsigned: { order: 7 } });
+  const refused = await connect({ nats: "nats://127.0.0.1:1" }).catch((error) => error);
+
+  const tidemark = await connect({ nats });
+  const view = await tidemark.room("${ROOM}", { userId: "@b:a.org" });
+  await tidemark.receipts.send({ room_id: "${ROOM}", user_id: "@b:a.org", receipt_type: "m.read", event_id: "$1" });
+  const kinds = [];
+  for await (const { kind } of view) {
+    kinds.push(kind);
+    if (view.isRead("$1", "@b:a.org")) break;
+  }
+  const federation = await openFederation({ nats });
+  const noServer = await federation.destination("no server").catch((error) => error);
+  await federation.close();
+  await tidemark.close();
+  const errors = [refused, noServer].map((error) => error instanceof TidemarkError && error.code);
+  process.stdout.write(JSON.stringify([room.unread("@b:a.org").total, kinds[0], view.unread("@b:a.org").total, errors]));
+`;
+
+const application = (name: string) => `
+  import { type ClientEvent, connect, type RoomChange, type TidemarkError } from "${name === "tidemark" ? "tidemark/frontend" : name}";
+  import { ReadState, type Unread } from "${name}/read-state";
+  import { type FederationOptions, openFederation, type Transaction } from "${name}/federation";
+
+  export async function unread(room: string, user: string): Promise<number> {
+    const tidemark = await connect({ nats: "nats://127.0.0.1:4222", name: "a test" });
+    const view = await tidemark.room(room, { userId: user });
+    const changes: RoomChange[] = [];
+    view.subscribe((change) => changes.push(change));
+    const { total }: Unread = view.unread(user);
+    await tidemark.close();
+    return total;
+  }
+
+  export function read(event: ClientEvent, user: string): boolean | null {
+    return new ReadState().isRead(event, user);
+  }
+
+  export async function* transactions(options: FederationOptions): AsyncGenerator<Transaction> {
+    const federation = await openFederation(options);
+    for await (const server of federation.destinations()) {
+      const transaction = await (await federation.destination(server)).next();
+      if (transaction !== undefined) yield transaction;
+    }
+  }
+
+  export const isTransient = (error: TidemarkError): boolean => error.code === "BUS_UNAVAILABLE" && error.shouldRetry();
+
+  // @ts-expect-error: the types are there, and are no \`any\`
+  connect({ nats: 4222 });
+`;
+
+/** Runs the program above in a folder, beside a Tidemark with one unread message. */
+async function runIn(folder: string, name: string): Promise<unknown> {
+  await using tidemark = await startTidemark();
+  await tidemark.sent("event", ROOM, message("$1"));
+  const args = ["--input-type=module", "--eval", program(name), tidemark.url];
+  const { stdout } = await run(process.execPath, args, { cwd: folder });
+  return JSON.parse(stdout);
+}
+
+async function sizeOf(folder: string): Promise<number> {
+  let bytes = 0;
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    if (entry.isFile()) bytes += (await stat(join(entry.parentPath, entry.name))).size;
+  }
+  return bytes;
+}
+
+/** Files of a package, from its top. */
+async function filesOf(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile() && !entry.parentPath.slice(folder.length).includes("node_modules"))
+    .map((entry) => join(entry.parentPath, entry.name));
+}
+
+/** Whatever a manifest, or a line for tools, points at and isn't in the package. */
+async function danglingIn(folder: string): Promise<string[]> {
+  const manifest = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
+  const targets: string[] = [];
+  const collect = (value: unknown) => {
+    if (typeof value === "string") targets.push(value);
+    else for (const inner of Object.values(value ?? {})) collect(inner);
+  };
+  collect([manifest.exports, manifest.bin]);
+  const files = await filesOf(folder);
+  const dangling = targets.filter((target) => !files.includes(join(folder, target)));
+  for (const path of files) {
+    if (path.endsWith(".map")) dangling.push(path);
+    else if (path.endsWith(".js") && (await readFile(path, "utf8")).includes("sourceMappingURL")) dangling.push(path);
+  }
+  return dangling;
+}
+
+const EXPECTED = [1, "snapshot", 0, ["BUS_UNAVAILABLE", "M_INVALID_PARAM"]];
+
+const directory = temporaryDirectory();
+process.once("exit", () => directory[Symbol.dispose]());
+let packed: Promise<Packages> | undefined;
+const packages = () => (packed ??= packPackages(directory.path));
+
+const light = suite("tidemark-frontend");
+let frontendFolder: Promise<string> | undefined;
+const frontendApp = () =>
+  (frontendFolder ??= packages().then(({ frontend }) => installed(frontend, join(directory.path, "app"))));
+
+light("brings few packages, and few bytes", async () => {
+  const folder = await frontendApp();
+  const lock = JSON.parse(await readFile(join(folder, "node_modules/.package-lock.json"), "utf8"));
+  // Of the natives of `msgpackr-extract`, those of this platform.
+  const names = Object.keys(lock.packages).map((path) => path.replace("node_modules/", "").replace(/(@.*\/).*/, "$1"));
+  assert.equal(
+    names.filter((name) => !PACKAGES.includes(name)),
+    [],
   );
-  assert.match(types, /export \{.*connect/);
+  assert.ok(names.includes("tidemark-frontend"));
+  const bytes = await sizeOf(join(folder, "node_modules"));
+  assert.ok(bytes < BYTES_MAX, `${bytes} bytes`);
 });
 
-built.run();
+light("has what its manifest names, and the root's versions", async () => {
+  const folder = join(await frontendApp(), "node_modules/tidemark-frontend");
+  assert.equal(await danglingIn(folder), []);
+  const manifest = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
+  assert.is(manifest.version, root.version);
+  const { msgpackr, nats, zod } = root.dependencies;
+  assert.equal(manifest.dependencies, { msgpackr, nats, zod });
+  for (const key of ["repository", "bugs", "homepage", "keywords", "license"]) assert.ok(manifest[key], key);
+});
+
+light("runs from plain JavaScript", async () => {
+  assert.equal(await runIn(await frontendApp(), "tidemark-frontend"), EXPECTED);
+});
+
+light("has types for a strict TypeScript", async () => {
+  await typeCheck(await frontendApp(), application("tidemark-frontend"));
+});
+
+light.run();
+
+const whole = suite("tidemark");
+let wholeFolder: Promise<string> | undefined;
+const wholeApp = () =>
+  (wholeFolder ??= packages().then(({ tidemark }) => unpacked(tidemark, join(directory.path, "whole"))));
+
+whole("has what its manifest names, and not the other package", async () => {
+  const folder = join(await wholeApp(), "node_modules/tidemark");
+  assert.equal(await danglingIn(folder), []);
+  assert.equal(
+    (await filesOf(folder)).filter((path) => path.includes("frontend-package")),
+    [],
+  );
+  for (const key of ["repository", "bugs", "homepage", "keywords", "license"]) assert.ok(key in root, key);
+});
+
+whole("has the same libraries, from plain JavaScript", async () => {
+  assert.equal(await runIn(await wholeApp(), "tidemark"), EXPECTED);
+});
+
+whole("has the same types for a strict TypeScript", async () => {
+  await typeCheck(await wholeApp(), application("tidemark"));
+});
+
+whole("has a command that says what it can do", async () => {
+  const cli = join(await wholeApp(), "node_modules/tidemark", root.bin.tidemark);
+  const { stdout } = await run(process.execPath, [cli, "--help"]);
+  assert.match(stdout, /Usage: tidemark/);
+});
+
+whole.run();

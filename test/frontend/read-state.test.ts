@@ -5,13 +5,13 @@
  */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type HeldEvent, ReadState } from "../../src/frontend/index.ts";
+import { type ClientEvent, ReadState } from "../../src/frontend/index.ts";
 
 const ME = "@me:a.org";
 const OTHER = "@other:a.org";
 
 /** An event; the larger its order, the older its timestamp says it is. */
-function event(id: string, order: number, more: Partial<HeldEvent> = {}): HeldEvent {
+function event(id: string, order: number, more: Partial<ClientEvent> = {}): ClientEvent {
   const timestamps = { origin_server_ts: 1_000_000 - order };
   const content = { msgtype: "m.text", body: id };
   return { event_id: id, type: "m.room.message", sender: OTHER, content, ...timestamps, ...more, unsigned: { order } };
@@ -40,7 +40,7 @@ function content({ on, order, thread, type = "m.read", user = ME }: Receipt) {
 interface Case {
   readonly title: string;
   /** In the sequence of their arrival. */
-  readonly events: readonly HeldEvent[];
+  readonly events: readonly ClientEvent[];
   readonly receipts: readonly Receipt[];
   readonly read: readonly string[];
   readonly unread: readonly string[];

@@ -75,11 +75,12 @@ room("private receipts and the fully-read marker are in the view of their user, 
     receipt(CAROL, "$2", { receipt_type: "m.fully_read" }),
   ]);
   await live(own, () => own.isRead("$2", CAROL));
-  assert.is(own.markers.get(CAROL as never, "m.fully_read", null)?.event, "$2");
+  const fullyRead = own.markers.of(CAROL).find(({ type }) => type === "m.fully_read");
+  assert.is(fullyRead?.event, "$2");
   await tidemark.sent("receipt", ROOM, receipt(BOB, "$2"));
   await live(others, () => others.isRead("$2", BOB));
   assert.is(others.isRead("$2", CAROL), false);
-  assert.equal(others.markers.of(CAROL as never), []);
+  assert.equal(others.markers.of(CAROL), []);
 });
 
 room("a gap in `previous` leads to a snapshot", async () => {
@@ -141,7 +142,7 @@ room("past the deltas' retention there is a snapshot", async () => {
   assert.ok(changes.some(({ kind }) => kind === "snapshot"));
 });
 
-room("iteration gives every change, and ends when the view is closed", async () => {
+room("iteration begins with the state, gives every change, and ends when the view is closed", async () => {
   await using tidemark = await startTidemark();
   await using frontend = await connect({ nats: tidemark.url });
   const view = await frontend.room(ROOM);
@@ -149,12 +150,30 @@ room("iteration gives every change, and ends when the view is closed", async () 
   const reading = (async () => {
     for await (const { kind } of view) kinds.push(kind);
   })();
+  await live(view, () => kinds.length === 1);
   await tidemark.sent("event", ROOM, message("$1"));
   await tidemark.sent("receipt", ROOM, receipt(BOB, "$1"));
-  await live(view, () => kinds.length === 2);
-  await view[Symbol.asyncDispose]();
+  await live(view, () => kinds.length === 3);
+  view.close();
   await reading;
-  assert.equal(kinds, ["events", "receipts"]);
+  assert.equal(kinds, ["snapshot", "events", "receipts"]);
+  for await (const change of view) assert.unreachable(`a closed view has no ${change.kind}`);
+});
+
+room("closing the library ends its views, and may be repeated", async () => {
+  await using tidemark = await startTidemark();
+  const frontend = await connect({ nats: tidemark.url });
+  const view = await frontend.room(ROOM);
+  const kinds: string[] = [];
+  const reading = (async () => {
+    for await (const { kind } of view) kinds.push(kind);
+  })();
+  await live(view, () => kinds.length === 1);
+  await frontend.close();
+  await reading;
+  await frontend.close();
+  view.close();
+  assert.equal(kinds, ["snapshot"]);
 });
 
 room("membership is that of the snapshot, and follows member events", async () => {

@@ -1,0 +1,87 @@
+/** Tidemark's two packages as npm publishes them, built into a folder of the test's own. */
+import { execFile } from "node:child_process";
+import { cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { promisify } from "node:util";
+import { buildFrontendPackage } from "../../packages/frontend/build.ts";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+const TSC = join(ROOT, "node_modules/typescript/bin/tsc");
+export const run = promisify(execFile);
+
+export interface Packages {
+  /** Tarballs. */
+  readonly tidemark: string;
+  readonly frontend: string;
+}
+
+/** Compiles, without the inspector's page, and packs. Takes some seconds. */
+export async function packPackages(folder: string): Promise<Packages> {
+  const program = join(folder, "program");
+  const compiled = join(program, "dist");
+  const { files } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8")) as { readonly files: string[] };
+  await mkdir(program, { recursive: true });
+  await Promise.all([
+    run(process.execPath, [TSC, "-p", join(ROOT, "tsconfig.build.json"), "--outDir", compiled]),
+    ...["package.json", ...files.filter((name) => !name.startsWith("dist"))].map((name) =>
+      cp(join(ROOT, name), join(program, name)),
+    ),
+  ]);
+  const frontend = await buildFrontendPackage({ compiled, out: join(compiled, "frontend-package") });
+  return { tidemark: await pack(program, folder), frontend: await pack(frontend, folder) };
+}
+
+async function pack(source: string, folder: string): Promise<string> {
+  const args = ["pack", "--ignore-scripts", "--json", "--pack-destination", folder];
+  const { stdout } = await run("npm", args, { cwd: source });
+  const [{ filename }] = JSON.parse(stdout) as [{ readonly filename: string }];
+  return join(folder, filename);
+}
+
+/** An empty folder with a tarball installed in it. The registry is asked only for what npm's cache lacks. */
+export async function installed(tarball: string, folder: string): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, "package.json"), '{ "private": true, "type": "module" }');
+  await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error", tarball], {
+    cwd: folder,
+  });
+  return folder;
+}
+
+/** The same for a package whose dependencies are many: they are the checkout's own. */
+export async function unpacked(tarball: string, folder: string): Promise<string> {
+  const modules = join(folder, "node_modules");
+  await mkdir(join(modules, "tidemark"), { recursive: true });
+  await writeFile(join(folder, "package.json"), '{ "private": true, "type": "module" }');
+  await run("tar", ["-xzf", tarball, "-C", join(modules, "tidemark"), "--strip-components=1"]);
+  const manifest = await readFile(join(modules, "tidemark/package.json"), "utf8");
+  const { dependencies } = JSON.parse(manifest) as { readonly dependencies: Readonly<Record<string, string>> };
+  for (const name of Object.keys(dependencies)) {
+    await mkdir(dirname(join(modules, name)), { recursive: true });
+    await symlink(join(ROOT, "node_modules", name), join(modules, name));
+  }
+  return folder;
+}
+
+/** Type-checks a TypeScript file in a folder, with the strictest settings that users have. Throws what the compiler prints. */
+export async function typeCheck(folder: string, source: string): Promise<void> {
+  const compilerOptions = {
+    target: "es2022",
+    lib: ["es2022", "esnext.disposable"],
+    module: "nodenext",
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    // The types of `nats` need those of Node.
+    skipLibCheck: true,
+    types: [],
+    noEmit: true,
+  };
+  await writeFile(join(folder, "app.ts"), source);
+  await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["app.ts"] }));
+  try {
+    await run(process.execPath, [TSC, "-p", folder]);
+  } catch (error) {
+    throw new Error((error as { stdout: string }).stdout, { cause: error });
+  }
+}
