@@ -152,6 +152,34 @@ paths("that pages name in backticks are there", () => {
   assert.equal(missing, []);
 });
 
+const operations = suite("docs/operations.md");
+const handbook = pages.get("docs/operations.md")!;
+const code = [...texts].filter(([path]) => /^(?:src|actors)\//.test(path)).map(([, text]) => text);
+
+operations("quotes messages that the code has", () => {
+  const rows = tableRowsIn(sectionOf(handbook, "Messages")).slice(1);
+  const causes = listItemsIn(sectionOf(handbook, "When a partition has failed"));
+  const quoted = [
+    ...rows.map(([message]) => codeSpansIn(message!)[0]!),
+    ...causes.flatMap((cause) => codeSpansIn(/^\*\*.*?\*\*/.exec(cause)?.[0] ?? "")),
+  ];
+  assert.ok(quoted.length > 10);
+  // What differs from one message to the next is a placeholder here, and an expression in the code.
+  const parts = quoted.flatMap((message) => message.split(/ ?(?:<\w+>|…|\d+) ?/)).filter((part) => part.length > 2);
+  assert.equal(
+    parts.filter((part) => !code.some((text) => text.includes(part))),
+    [],
+  );
+});
+
+operations("has a row for each metric, and for no other", () => {
+  const rows = tableRowsIn(sectionOf(handbook, "Metrics")).slice(1);
+  const described = rows.flatMap(([name]) => codeSpansIn(name!)).map((name) => name.replace(/\{.*/, ""));
+  const metrics = new Set(Array.from(texts.get("src/metrics.ts")!.matchAll(/"(tidemark_\w+)"/g), ([, name]) => name));
+  assert.ok(metrics.size > 5);
+  assert.equal(described.filter((name) => name.startsWith("tidemark_")).sort(), [...metrics].sort());
+});
+
 const decisions = suite("decisions");
 
 decisions("have one format, and are all listed", () => {
@@ -169,4 +197,5 @@ decisions("have one format, and are all listed", () => {
 specification.run();
 references.run();
 paths.run();
+operations.run();
 decisions.run();
