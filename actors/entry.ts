@@ -6,7 +6,7 @@
  */
 import { ENTRIES_PER_RECORD_MAX } from "../src/limits.ts";
 import type { MatrixEvent } from "../src/matrix/event.ts";
-import type { EventId, ServerName, ThreadId, UserId } from "../src/matrix/ids.ts";
+import type { EventId, RoomId, ServerName, ThreadId, UserId } from "../src/matrix/ids.ts";
 import type { ReceiptType } from "../src/matrix/receipt.ts";
 
 export const LIVE = 0;
@@ -40,6 +40,13 @@ export interface LogRecord {
   readonly sequence: number;
   readonly at: number;
   readonly entries: readonly Entry[];
+}
+
+/** A record and its place: the partition whose log it is in, and the room that its subject names. */
+export interface PlacedRecord {
+  readonly partition: number;
+  readonly room: RoomId;
+  readonly record: LogRecord;
 }
 
 /** The place of an entry in the log of its partition, as a total order (docs/design.md#words). */

@@ -2,9 +2,9 @@
 import type { NatsConnection } from "nats";
 import { type Entry, LIVE, RECEIPT } from "../actors/entry.ts";
 import { AckedPublisher } from "../src/bus/client/acked-publisher.ts";
-import { prepareBus } from "../src/bus/client/streams.ts";
 import { encodeRecord } from "../src/bus/contract/record.ts";
 import { logSubject, partitionOf } from "../src/bus/contract/subjects.ts";
+import { prepareBus } from "../src/bus/streams.ts";
 import type { MatrixEvent } from "../src/matrix/event.ts";
 import type { EventId, RoomId, UserId } from "../src/matrix/ids.ts";
 import { READ } from "../src/matrix/receipt.ts";

@@ -359,8 +359,8 @@ export const LEASE_TTL_MS = 15_000;
 /** How often leases are looked at for what time alone has changed. */
 export const LEASE_TICK_MS = 250;
 
-/** How often at most an owner tells its standby how far it has published, and how often at least. */
-export const PUBLISHED_TELL_MS = 100;
+/** How often an owner announces to its standby how far it has published: at most, and at least. */
+export const PUBLISHED_ANNOUNCE_MS = 100;
 export const PUBLISHED_REPEAT_MS = 1_000;
 
 /** Records that a standby has read, and may not fold yet. */

@@ -11,17 +11,17 @@ import type { Logger } from "pino";
 import { type Broker, startBroker } from "./bus/broker/process.ts";
 import { type Bus, connectBus, isForbidden } from "./bus/client/connection.ts";
 import { closeBus } from "./bus/client/gathered-writes.ts";
-import { prepareBus } from "./bus/client/streams.ts";
-import { lastSequence } from "./bus/log/log.ts";
-import { awaitPartitionCount, storedCount } from "./bus/partition-count.ts";
-import { TidemarkError } from "./errors.ts";
+import { untilReached } from "./bus/client/retry.ts";
+import { logEnd } from "./bus/log/log.ts";
+import { awaitPartitionCount, storedPartitionCount } from "./bus/partition-count.ts";
+import { prepareBus } from "./bus/streams.ts";
 import { openClientApi } from "./gateway/client-api.ts";
 import { openTokenLookup } from "./gateway/tokens.ts";
 import { appservice } from "./homeserver/appservice.ts";
 import { startHttpServer } from "./http/server.ts";
 import { Ingress } from "./ingress/ingress.ts";
 import { type InspectorOptions, inspectorRoutes } from "./inspector/routes.ts";
-import { FEDERATION_WINDOW_MS } from "./limits.ts";
+import { CLUSTER_READY_MS_MAX, FEDERATION_WINDOW_MS } from "./limits.ts";
 import type { ServerName } from "./matrix/ids.ts";
 import { Metrics } from "./metrics.ts";
 import { type MemoryOptions, Worker } from "./worker/worker.ts";
@@ -108,7 +108,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
         ...options.memory,
       });
       closing.push(() => worker!.drain());
-      metrics.watch(worker, (partition) => lastSequence(nc, partition));
+      metrics.watch(worker, async (partition) => (await logEnd(nc, partition)).sequence);
     }
     if (roles.has("ingress")) {
       const ingress = new Ingress({ nc, partitions, log, ...metrics.ingress });
@@ -145,11 +145,13 @@ export async function start(options: StartOptions): Promise<Tidemark> {
 /** The partition count. A worker makes what is missing, an ingress as well where it may, others wait for it. */
 async function partitionsFor(nc: Bus, options: StartOptions): Promise<number> {
   if (options.roles.has("worker")) return prepareBus(nc, options);
-  if (options.roles.has("ingress") && (await storedCount(nc)) === undefined) {
+  if (options.roles.has("ingress")) {
+    const limit = AbortSignal.timeout(CLUSTER_READY_MS_MAX);
+    const stored = await untilReached(limit, () => storedPartitionCount(nc));
     try {
-      return await prepareBus(nc, options);
+      if (stored === undefined) return await prepareBus(nc, options);
     } catch (error) {
-      if (!(error instanceof TidemarkError) || !isForbidden(error.cause)) throw error;
+      if (!isForbidden(error)) throw error;
     }
   }
   return awaitPartitionCount(nc, options.partitions);

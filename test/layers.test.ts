@@ -16,6 +16,7 @@ const IMPORT = /\bfrom\s*"([^"]+)"|\bimport\s*\(?\s*"([^"]+)"/g;
 interface Source {
   /** From the top of the project. */
   readonly path: string;
+  readonly text: string;
   /** Files of the project. */
   readonly files: readonly string[];
   /** Packages, and modules of Node. */
@@ -28,6 +29,7 @@ async function read(path: string): Promise<Source> {
   const isFile = (name: string) => name.startsWith(".");
   return {
     path,
+    text,
     files: imports.filter(isFile).map((name) => relative(ROOT, join(ROOT, dirname(path), name))),
     packages: imports.filter((name) => !isFile(name)),
   };
@@ -107,13 +109,34 @@ layers("import only what stands before them", () => {
   assert.equal(wrong, []);
 });
 
-layers("have one that knows NATS: the bus", () => {
+/** All files that another client library for NATS would change. */
+const KNOWING_NATS = [
+  "src/bus/client/connection.ts",
+  "src/bus/client/jetstream.ts",
+  "src/bus/client/stream-reader.ts",
+  "src/bus/client/stream-scan.ts",
+];
+
+layers("know NATS in few files", () => {
   const knowing = sources.filter(({ packages }) => packages.some((name) => /^(?:nats|@nats-io\/.*)$/.test(name)));
-  assert.ok(knowing.length > 0);
   assert.equal(
-    knowing.map(({ path }) => path).filter((path) => !path.startsWith("src/bus/")),
+    knowing.map(({ path }) => path),
+    KNOWING_NATS,
+  );
+});
+
+layers("use the API of JetStream in one folder only", () => {
+  const using = sources.filter(({ text }) => /\.jetstream(?:Manager)?\(/.test(text)).map(({ path }) => path);
+  assert.ok(using.length > 0);
+  assert.equal(
+    using.filter((path) => !path.startsWith("src/bus/client/")),
     [],
   );
+});
+
+layers("know one place that tells what is not found", () => {
+  const knowing = sources.filter(({ text }) => /\bisNotFound\b/.test(text)).map(({ path }) => path);
+  assert.equal(knowing, ["src/bus/client/connection.ts", "src/bus/client/jetstream.ts"]);
 });
 
 layers("have two that do no I/O: actors import xstate alone, what is Matrix zod alone", () => {
@@ -147,7 +170,7 @@ layers("have no imports that go round in a circle", () => {
 });
 
 layers("are searched for circles that would be found", () => {
-  const file = (path: string, ...files: string[]) => ({ path, files, packages: [] });
+  const file = (path: string, ...files: string[]) => ({ path, text: "", files, packages: [] });
   assert.is(cycleIn([file("a", "b", "c"), file("b", "c"), file("c")]), undefined);
   assert.equal(cycleIn([file("x", "a"), file("a", "b"), file("b", "c"), file("c", "a")]), ["a", "b", "c", "a"]);
 });

@@ -15,12 +15,12 @@
  * publish or to save that the next owner does not do as well. `failed` is for what a person must see.
  */
 import { fromCallback, fromPromise, setup } from "xstate";
-import type { RoomRecord } from "../room/rooms.ts";
+import type { PlacedRecord } from "../entry.ts";
 
 export type PartitionEvent =
   | { readonly type: "START" }
   | { readonly type: "CLAIM" }
-  | { readonly type: "RECORDS"; readonly fetch: readonly RoomRecord[] }
+  | { readonly type: "RECORDS"; readonly fetch: readonly PlacedRecord[] }
   | { readonly type: "CAUGHT_UP" }
   | { readonly type: "DRAIN" }
   | { readonly type: "LOSE" }
@@ -36,7 +36,7 @@ export interface PartitionInput {
   readonly claim: (signal: AbortSignal) => Promise<boolean>;
   /** Reads the log from what is folded on, until the returned function is called. */
   readonly read: (send: Send) => () => void;
-  readonly fold: (fetch: readonly RoomRecord[]) => void;
+  readonly fold: (fetch: readonly PlacedRecord[]) => void;
   /** Publishes what waits, gives the partition up, saves. */
   readonly drain: () => Promise<void>;
   /** Gives everything up that is not stored. */
@@ -52,7 +52,7 @@ const report = {
 
 const fold = {
   type: "fold",
-  params: ({ event }: { event: { readonly fetch: readonly RoomRecord[] } }) => ({ fetch: event.fetch }),
+  params: ({ event }: { event: { readonly fetch: readonly PlacedRecord[] } }) => ({ fetch: event.fetch }),
 } as const;
 
 export const partitionMachine = setup({
@@ -66,7 +66,7 @@ export const partitionMachine = setup({
     drain: fromPromise<void, PartitionInput>(({ input }) => input.drain()),
   },
   actions: {
-    fold: ({ context }, { fetch }: { fetch: readonly RoomRecord[] }) => context.fold(fetch),
+    fold: ({ context }, { fetch }: { fetch: readonly PlacedRecord[] }) => context.fold(fetch),
     abandon: ({ context }) => context.abandon(),
     report: ({ context }, { error }: { error: unknown }) => context.failed(error),
   },

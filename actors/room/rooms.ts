@@ -6,15 +6,9 @@
  */
 import { type ActorRefFrom, createActor, createEmptyActor } from "xstate";
 import type { RoomId } from "../../src/matrix/ids.ts";
-import type { LogRecord } from "../entry.ts";
+import type { LogRecord, PlacedRecord } from "../entry.ts";
 import { type Folded, roomMachine } from "./machine.ts";
 import { Room, type RoomStore } from "./room.ts";
-
-/** A record, and the room that its subject names. */
-export interface RoomRecord {
-  readonly room: RoomId;
-  readonly record: LogRecord;
-}
 
 interface RoomsOptions {
   readonly store: RoomStore;
@@ -70,7 +64,7 @@ export class Rooms {
   }
 
   /** Hands a fetch to its rooms: one input each, records in log order. */
-  deliver(fetch: readonly RoomRecord[]): void {
+  deliver(fetch: readonly PlacedRecord[]): void {
     const batches = new Map<RoomId, LogRecord[]>();
     for (const { room, record } of fetch) {
       const batch = batches.get(room);

@@ -60,7 +60,7 @@ async function withMarkers(markers: number, count: number, dir: string): Promise
     const room = roomOf(n);
     const entries = [receipt(n % markers, EVENTS - 1)];
     const started = performance.now();
-    rooms.deliver([{ room, record: { sequence: sequence++, at: LONG_AGO, entries } }]);
+    rooms.deliver([{ partition: 0, room, record: { sequence: sequence++, at: LONG_AGO, entries } }]);
     first.push(performance.now() - started);
     const active = rooms.get(room);
     const shown = receiptEvent(active.markers).content;

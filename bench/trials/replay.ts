@@ -9,7 +9,7 @@ import { startBroker } from "../../src/bus/broker/process.ts";
 import { connectBus } from "../../src/bus/client/connection.ts";
 import { StreamReader } from "../../src/bus/client/stream-reader.ts";
 import { logStream } from "../../src/bus/contract/subjects.ts";
-import { lastSequence } from "../../src/bus/log/log.ts";
+import { logEnd } from "../../src/bus/log/log.ts";
 import { FEDERATION_WINDOW_MS, FETCH_RECORDS_MAX } from "../../src/limits.ts";
 import { Worker } from "../../src/worker/worker.ts";
 import { entriesOf, type LogShape, makeLog } from "../entries.ts";
@@ -79,7 +79,7 @@ async function consumeOne(
   nc: NatsConnection,
   { partition, ahead }: { readonly partition: number; readonly ahead: number },
 ): Promise<void> {
-  const last = await lastSequence(nc, partition);
+  const { sequence: last } = await logEnd(nc, partition);
   let reader: StreamReader | undefined;
   await new Promise<void>((resolve, reject) => {
     reader = new StreamReader(nc, {

@@ -2,12 +2,19 @@
  * Folds the logs again, after the fact, with the same fold as the worker: what it finds is what the worker must have
  * found. It also counts outcomes, which are not on the bus: deltas tell only what changed.
  */
-import { type Entry, type Position, positionOf, RECEIPT, type ReceiptEntry } from "../../actors/entry.ts";
+import {
+  type Entry,
+  type PlacedRecord,
+  type Position,
+  positionOf,
+  RECEIPT,
+  type ReceiptEntry,
+} from "../../actors/entry.ts";
 import { fold, type Judgement, type Outcome } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";
-import type { RoomRecord } from "../../actors/room/rooms.ts";
 import type { Bus } from "../../src/bus/client/connection.ts";
-import { LogReader, lastSequence } from "../../src/bus/log/log.ts";
+import { logEnd } from "../../src/bus/log/log.ts";
+import { LogReader } from "../../src/bus/log/log-reader.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";
 import { inThread, localpart, short } from "./words.ts";
 
@@ -52,14 +59,14 @@ export async function foldLogs(nc: Bus, partitions: number): Promise<Refold> {
 }
 
 /** A partition's log as it is now. */
-async function readLog(nc: Bus, partition: number): Promise<RoomRecord[]> {
-  const last = await lastSequence(nc, partition);
+async function readLog(nc: Bus, partition: number): Promise<PlacedRecord[]> {
+  const { sequence: last } = await logEnd(nc, partition);
   if (last === 0) return [];
-  const records: RoomRecord[] = [];
+  const records: PlacedRecord[] = [];
   let reader: LogReader | undefined;
   try {
     await new Promise<void>((resolve, reject) => {
-      const onFetch = (fetch: readonly RoomRecord[]) => {
+      const onFetch = (fetch: readonly PlacedRecord[]) => {
         for (const record of fetch) records.push(record);
         if (records.at(-1)!.record.sequence >= last) resolve();
       };

@@ -1,48 +1,36 @@
 /**
- * Which transactions were taken, for all gateways and across restarts.
+ * Which transactions of homeservers were stored, for all gateways and across restarts.
  *
- * A transaction that is not here is delivered (again), which changes nothing: so a gateway that dies between storing and
- * remembering does no harm. What stands here is its content's fingerprint: a homeserver that was set up anew counts its
- * transactions from 1 again, and those are others.
+ * A transaction that is not in here is delivered again, which changes nothing. So a gateway may die between storing a
+ * transaction and adding it here. The row of a transaction is the fingerprint of its content: a homeserver that was set up
+ * again counts its transactions from 1 again, with other contents.
  */
 import { createHash } from "node:crypto";
-import type { KV } from "nats";
-import { type Bus, translate } from "./client/connection.ts";
-import { bindBucket } from "./client/streams.ts";
+import type { Bus } from "./client/connection.ts";
+import { type Bucket, openBucket } from "./client/kv.ts";
 import { TRANSACTIONS_BUCKET } from "./contract/subjects.ts";
 
 export class DeliveredTransactions {
-  readonly #bucket: KV;
-  /** Tells the transactions of this homeserver from others'. */
+  readonly #bucket: Bucket;
+  /** Part of each key, so that homeservers share the bucket. */
   readonly #homeserver: string;
 
-  private constructor(bucket: KV, homeserver: string) {
+  private constructor(bucket: Bucket, homeserver: string) {
     this.#bucket = bucket;
     this.#homeserver = homeserver;
   }
 
+  /** Throws `BUS_UNAVAILABLE` when no Tidemark has run on this broker yet. */
   static async open(nc: Bus, hsToken: string): Promise<DeliveredTransactions> {
-    try {
-      return new DeliveredTransactions(await bindBucket(nc, TRANSACTIONS_BUCKET), digest(hsToken));
-    } catch (error) {
-      throw translate(error, "remember transactions");
-    }
+    return new DeliveredTransactions(await openBucket(nc, TRANSACTIONS_BUCKET), digest(hsToken));
   }
 
   async has(transaction: string, fingerprint: string): Promise<boolean> {
-    try {
-      return (await this.#bucket.get(this.#key(transaction)))?.string() === fingerprint;
-    } catch (error) {
-      throw translate(error, "look a transaction up");
-    }
+    return (await this.#bucket.get(this.#key(transaction))) === fingerprint;
   }
 
   async add(transaction: string, fingerprint: string): Promise<void> {
-    try {
-      await this.#bucket.put(this.#key(transaction), fingerprint);
-    } catch (error) {
-      throw translate(error, "remember a transaction");
-    }
+    await this.#bucket.put(this.#key(transaction), fingerprint);
   }
 
   #key(transaction: string): string {

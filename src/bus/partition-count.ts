@@ -1,39 +1,63 @@
-/** The partition count, for whoever does not make the logs. */
+/**
+ * The partition count of a broker's logs: the row `partitions` of the bucket `tidemark`. It is written once, before the logs
+ * are made, and never changes.
+ */
 import { setTimeout as delay } from "node:timers/promises";
 import { TidemarkError } from "../errors.ts";
-import { CLUSTER_READY_MS_MAX, CLUSTER_READY_POLL_MS } from "../limits.ts";
-import { type Bus, isNotFound, isTransient, translate } from "./client/connection.ts";
+import { CLUSTER_READY_MS_MAX, CLUSTER_READY_POLL_MS, PARTITIONS_DEFAULT, PARTITIONS_MAX } from "../limits.ts";
+import type { Bus } from "./client/connection.ts";
+import { Bucket, ensureBucket } from "./client/kv.ts";
+import { untilReached } from "./client/retry.ts";
 import { PARTITIONS_BUCKET } from "./contract/subjects.ts";
 
-const PARTITIONS_KEY = "partitions";
+const KEY = "partitions";
+
+/** Returns undefined when no worker has made the logs yet. Throws `BUS_UNAVAILABLE`, `BUS_MISMATCH` for a row that is no count. */
+export async function storedPartitionCount(nc: Bus): Promise<number | undefined> {
+  const text = await new Bucket(nc, PARTITIONS_BUCKET).get(KEY);
+  if (text === undefined) return undefined;
+  const count = Number(text);
+  if (Number.isInteger(count) && count >= 1 && count <= PARTITIONS_MAX) return count;
+  throw new TidemarkError("BUS_MISMATCH", `the key ${KEY} of the bucket ${PARTITIONS_BUCKET} is no partition count`);
+}
+
+/** Throws `BUS_UNAVAILABLE` when no worker has made the logs yet. */
+export async function partitionCount(nc: Bus): Promise<number> {
+  const count = await storedPartitionCount(nc);
+  if (count === undefined) throw noLogs();
+  return count;
+}
 
 /**
- * Waits for the worker that makes the logs, if need be. Throws `BUS_UNAVAILABLE` when none comes within a minute,
- * `BUS_MISMATCH` when the count is not the one that is `wanted`.
+ * Waits up to `CLUSTER_READY_MS_MAX` for a worker to make the logs, and for a cluster to become readable.
+ * Throws `BUS_UNAVAILABLE` after that, `BUS_MISMATCH` when the count is not `wanted`.
  */
 export async function awaitPartitionCount(nc: Bus, wanted?: number): Promise<number> {
-  const deadline = performance.now() + CLUSTER_READY_MS_MAX;
+  const limit = AbortSignal.timeout(CLUSTER_READY_MS_MAX);
   for (;;) {
-    const count = await storedCount(nc);
-    if (count !== undefined) {
-      if (wanted === undefined || wanted === count) return count;
-      throw new TidemarkError("BUS_MISMATCH", `the logs were made with ${count} partitions, not ${wanted}`);
-    }
-    if (performance.now() > deadline) {
-      throw new TidemarkError("BUS_UNAVAILABLE", "no worker has made the logs on this broker: start one first");
-    }
+    const count = await untilReached(limit, () => storedPartitionCount(nc));
+    if (count !== undefined) return agreed(count, wanted);
+    if (limit.aborted) throw noLogs();
     await delay(CLUSTER_READY_POLL_MS);
   }
 }
 
-/** undefined when there is none, or it can't be read at the moment. */
-export async function storedCount(nc: Bus): Promise<number | undefined> {
-  try {
-    const bucket = await nc.jetstream({ checkAPI: false }).views.kv(PARTITIONS_BUCKET, { bindOnly: true });
-    const count = Number((await bucket.get(PARTITIONS_KEY))?.string());
-    return Number.isInteger(count) && count > 0 ? count : undefined;
-  } catch (error) {
-    if (isNotFound(error) || isTransient(error)) return undefined;
-    throw translate(error, "read the partition count");
-  }
+/** Writes the count unless there is one. Throws `BUS_MISMATCH` when there is one that is not `wanted`. */
+export async function agreeOnPartitionCount(nc: Bus, wanted: number | undefined, replicas: number): Promise<number> {
+  const bucket = await ensureBucket(nc, PARTITIONS_BUCKET, { replicas });
+  // Of several processes that start at once, one writes the row, and all of them read it.
+  if ((await bucket.get(KEY)) === undefined) await bucket.putAfter(KEY, 0, String(wanted ?? PARTITIONS_DEFAULT));
+  return agreed(await partitionCount(nc), wanted);
+}
+
+function agreed(count: number, wanted: number | undefined): number {
+  if (wanted === undefined || wanted === count) return count;
+  throw new TidemarkError(
+    "BUS_MISMATCH",
+    `the logs were made with ${count} partitions, not ${wanted}: the count can't change. Leave --partitions out, or use another broker.`,
+  );
+}
+
+function noLogs(): TidemarkError {
+  return new TidemarkError("BUS_UNAVAILABLE", "no Tidemark has made its logs on this broker yet: start a worker first");
 }

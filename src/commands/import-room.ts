@@ -3,7 +3,7 @@ import { SingleBar } from "cli-progress";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { connectBus } from "../bus/client/connection.ts";
 import { closeBus } from "../bus/client/gathered-writes.ts";
-import { prepareBus } from "../bus/client/streams.ts";
+import { partitionCount } from "../bus/partition-count.ts";
 import { Homeserver } from "../homeserver/homeserver-client.ts";
 import { importRoom } from "../homeserver/room-import.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
@@ -35,7 +35,7 @@ export function importRoomCommand(): Command {
       });
       const nc = await connectBus({ url: nats, name: "tidemark import-room" });
       try {
-        const partitions = await prepareBus(nc, undefined);
+        const partitions = await partitionCount(nc);
         bar.start(1, 0, { events: 0, pause: "" });
         const homeserver = new Homeserver({
           url,

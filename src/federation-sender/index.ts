@@ -12,8 +12,9 @@
  *     }
  */
 
-import { type Bus, connectBus, translate } from "../bus/client/connection.ts";
+import { type Bus, connectBus } from "../bus/client/connection.ts";
 import { closeBus } from "../bus/client/gathered-writes.ts";
+import { messagesBySubject } from "../bus/client/jetstream.ts";
 import { decodeToken, FEDERATION_STREAM, FEDERATION_SUBJECTS, lastToken } from "../bus/contract/subjects.ts";
 import { FederationCursors } from "../bus/deltas/federation-cursors.ts";
 import { TidemarkError } from "../errors.ts";
@@ -111,12 +112,7 @@ export class Federation implements AsyncDisposable {
   }
 
   async #storedSubjects(): Promise<string[]> {
-    try {
-      const jsm = await this.#nc.jetstreamManager({ checkAPI: false });
-      const { state } = await jsm.streams.info(FEDERATION_STREAM, { subjects_filter: FEDERATION_SUBJECTS[0]! });
-      return Object.keys(state.subjects ?? {});
-    } catch (error) {
-      throw translate(error, "list the destinations");
-    }
+    const subjects = await messagesBySubject(this.#nc, FEDERATION_STREAM, FEDERATION_SUBJECTS[0]!);
+    return [...(subjects?.keys() ?? [])];
   }
 }

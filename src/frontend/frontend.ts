@@ -11,10 +11,10 @@
 import { type Bus, connectBus } from "../bus/client/connection.ts";
 import { closeBus } from "../bus/client/gathered-writes.ts";
 import { ask, send } from "../bus/client/request.ts";
-import { partitionCount } from "../bus/client/streams.ts";
 import type { Answer, Asked, Op } from "../bus/contract/questions.ts";
 import { type Inlet, partitionOf } from "../bus/contract/subjects.ts";
 import { type Delta, type DeltaMark, DeltaReader } from "../bus/deltas/delta-reader.ts";
+import { partitionCount } from "../bus/partition-count.ts";
 import { TidemarkError } from "../errors.ts";
 import { type RoomId, roomId, userId } from "../matrix/ids.ts";
 import { RoomView } from "./room-view.ts";

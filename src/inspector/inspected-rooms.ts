@@ -8,7 +8,8 @@ import { sequenceOf } from "../../actors/entry.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { ask } from "../bus/client/request.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
-import { logEnd, roomsOf, scanLog } from "../bus/log/log-scan.ts";
+import { logEnd, roomsOf } from "../bus/log/log.ts";
+import { scanLog } from "../bus/log/log-scan.ts";
 import {
   INSPECT_IDLE_MS,
   INSPECT_LISTED_ROOMS_MAX,

@@ -1,7 +1,7 @@
 /** Copies logs out of a broker into a file. */
 import type { Bus } from "../bus/client/connection.ts";
-import { partitionCount } from "../bus/client/streams.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
+import { partitionCount } from "../bus/partition-count.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { LogFileWriter } from "./log-file.ts";
 import { LogLineWriter, type Scope } from "./log-lines.ts";

@@ -6,15 +6,16 @@
  * same records up to some point (an import that was interrupted), from where this one goes on. Every append names the
  * sequence that it expects before it, so that nobody else can append in between.
  */
+import type { PlacedRecord } from "../../actors/entry.ts";
 import type { Bus } from "../bus/client/connection.ts";
-import { prepareBus } from "../bus/client/streams.ts";
 import { encodeRecord } from "../bus/contract/record.ts";
-import { appendAt } from "../bus/log/log.ts";
-import { logEnd, scanLog } from "../bus/log/log-scan.ts";
+import { appendAt, logEnd } from "../bus/log/log.ts";
+import { scanLog } from "../bus/log/log-scan.ts";
+import { prepareBus } from "../bus/streams.ts";
 import { TidemarkError } from "../errors.ts";
 import { IMPORT_RECORDS_MAX } from "../limits.ts";
 import { fileBytes, readLogFile } from "./log-file.ts";
-import type { LogHeader, LogLine } from "./log-lines.ts";
+import type { LogHeader } from "./log-lines.ts";
 
 export interface ImportOptions {
   readonly path: string;
@@ -94,7 +95,7 @@ async function presentRecords(nc: Bus, path: string, last: ReadonlyMap<number, n
   }
   if ([...present.values()].every((sequence) => sequence === 0)) return present;
 
-  const compare = async (wanted: readonly LogLine[]) => {
+  const compare = async (wanted: readonly PlacedRecord[]) => {
     const { partition, record } = wanted[0]!;
     let index = 0;
     await scanLog(nc, { partition, from: record.sequence, until: wanted.at(-1)!.record.sequence }, (found) => {
@@ -103,7 +104,7 @@ async function presentRecords(nc: Bus, path: string, last: ReadonlyMap<number, n
       }
     });
   };
-  let chunk: LogLine[] = [];
+  let chunk: PlacedRecord[] = [];
   const flush = async () => {
     const wanted = chunk;
     chunk = [];
@@ -122,8 +123,8 @@ async function presentRecords(nc: Bus, path: string, last: ReadonlyMap<number, n
   return present;
 }
 
-function sameRecord(a: LogLine, b: LogLine): boolean {
-  const bytes = ({ record: { at, entries } }: LogLine) => encodeRecord(at, entries);
+function sameRecord(a: PlacedRecord, b: PlacedRecord): boolean {
+  const bytes = ({ record: { at, entries } }: PlacedRecord) => encodeRecord(at, entries);
   return a.room === b.room && a.record.sequence === b.record.sequence && Buffer.compare(bytes(a), bytes(b)) === 0;
 }
 

@@ -5,16 +5,17 @@ import { rename, rm, stat } from "node:fs/promises";
 import type { Readable, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { createGunzip, createGzip } from "node:zlib";
+import type { PlacedRecord } from "../../actors/entry.ts";
 import { reasonOf } from "../errors.ts";
 import { LOG_LINE_CHARS_MAX } from "../limits.ts";
 import { linesOf } from "./lines.ts";
-import { DamagedLogError, type LogHeader, type LogLine, LogLineReader } from "./log-lines.ts";
+import { DamagedLogError, type LogHeader, LogLineReader } from "./log-lines.ts";
 
 const isCompressed = (path: string) => path.endsWith(".gz");
 
 export interface LogFileRead {
   readonly onHeader?: (header: LogHeader) => void | Promise<void>;
-  readonly onRecord: (line: LogLine) => void | Promise<void>;
+  readonly onRecord: (record: PlacedRecord) => void | Promise<void>;
   /** Bytes of the file that were read. */
   readonly onBytes?: (bytes: number) => void;
 }

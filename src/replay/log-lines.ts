@@ -11,11 +11,19 @@
  *
  * Nothing here does I/O, so that the inspector's page reads files too.
  */
-import { BACKFILLED, type Entry, type EventEntry, LIVE, type LogRecord, RECEIPT, STATE } from "../../actors/entry.ts";
+import {
+  BACKFILLED,
+  type Entry,
+  type EventEntry,
+  LIVE,
+  type PlacedRecord,
+  RECEIPT,
+  STATE,
+} from "../../actors/entry.ts";
 import { reasonOf } from "../errors.ts";
 import { ENTRIES_PER_RECORD_MAX } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
-import { type RoomId, roomId } from "../matrix/ids.ts";
+import { roomId } from "../matrix/ids.ts";
 import { crc32 } from "./crc32.ts";
 
 /** Versions of the file: 1, the first. */
@@ -30,12 +38,6 @@ export interface LogHeader {
   readonly scope: Scope;
   /** Whether message content was left out. */
   readonly redacted: boolean;
-}
-
-export interface LogLine {
-  readonly partition: number;
-  readonly room: RoomId;
-  readonly record: LogRecord;
 }
 
 /** A file that isn't what `export` wrote: which line, and why. */
@@ -64,7 +66,7 @@ export class LogLineWriter {
     return this.#line({ tidemark: "log", v: VERSION, partitions, scope, redacted });
   }
 
-  record({ partition, room, record: { sequence, at, entries } }: LogLine): string {
+  record({ partition, room, record: { sequence, at, entries } }: PlacedRecord): string {
     this.#records++;
     this.#entries += entries.length;
     const shown = this.#redact ? entries.map(withoutContent) : entries;
@@ -93,7 +95,7 @@ export class LogLineReader {
   readonly #sequences = new Map<number, number>();
 
   /** The record on this line; undefined for the first and last line. Throws `DamagedLogError`. */
-  read(line: string): LogLine | undefined {
+  read(line: string): PlacedRecord | undefined {
     this.#line++;
     if (this.#ended) throw this.#damaged("something follows the last line");
     const value = this.#parse(line);
@@ -145,7 +147,7 @@ export class LogLineReader {
     return { partitions, scope: scope as Scope, redacted: redacted === true };
   }
 
-  #record(value: Record<string, unknown>): LogLine {
+  #record(value: Record<string, unknown>): PlacedRecord {
     const { partition, sequence, at, entries } = value;
     const room = roomId.safeParse(value.room);
     if (!room.success) throw this.#damaged("it is of no room");

@@ -8,7 +8,7 @@
 import type { Position } from "../../actors/entry.ts";
 import { type Marker, publishedOrder } from "../../actors/room/markers.ts";
 import type { Room } from "../../actors/room/room.ts";
-import type { ScannedDelta } from "../bus/log/log-scan.ts";
+import type { ScannedDelta } from "../bus/deltas/delta-scan.ts";
 import { DELTAS_AGE_MS } from "../limits.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
 import type { EventId, RoomId } from "../matrix/ids.ts";

@@ -1,16 +1,17 @@
 /** Where a replay reads from: the logs of a broker, or a file. Both hand out records in log order. */
 import type { Bus } from "../bus/client/connection.ts";
-import { partitionCount } from "../bus/client/streams.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
-import { logEnd, type Scan, scanLog, type Take } from "../bus/log/log-scan.ts";
+import { logEnd } from "../bus/log/log.ts";
+import { type LogScan, type OnRecord, scanLog } from "../bus/log/log-scan.ts";
+import { partitionCount } from "../bus/partition-count.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { fileBytes, readLogFile } from "./log-file.ts";
 
 export interface Source {
   /** How much there is, in the unit of `onProgress`. */
   readonly total: number;
-  /** Resolves when everything is taken; `signal` ends it sooner. */
-  read(take: Take, options?: ReadOptions): Promise<void>;
+  /** Resolves when every record is handled; `signal` ends it sooner. */
+  read(onRecord: OnRecord, options?: ReadOptions): Promise<void>;
 }
 
 interface ReadOptions {
@@ -36,7 +37,7 @@ export async function busSource(nc: Bus, selection: BusSelection): Promise<Sourc
   const partition = room === undefined ? selection.partition : partitionOf(room, partitions);
   const chosen = partition === undefined ? Array.from({ length: partitions }, (_, i) => i) : [partition];
 
-  const scans: Scan[] = [];
+  const scans: LogScan[] = [];
   let total = 0;
   for (const partition of chosen) {
     const { sequence, records } = await logEnd(nc, partition, room);
@@ -50,13 +51,13 @@ export async function busSource(nc: Bus, selection: BusSelection): Promise<Sourc
   }
   return {
     total,
-    async read(take, { signal, onProgress } = {}) {
+    async read(onRecord, { signal, onProgress } = {}) {
       let done = 0;
-      const counted: Take = (scanned) => {
+      const counted: OnRecord = (record) => {
         onProgress?.(++done);
-        return take(scanned);
+        return onRecord(record);
       };
-      const read = (scan: Scan) => scanLog(nc, signal === undefined ? scan : { ...scan, signal }, counted);
+      const read = (scan: LogScan) => scanLog(nc, signal === undefined ? scan : { ...scan, signal }, counted);
       if (follow) await Promise.all(scans.map(read));
       else for (const scan of scans) await read(scan);
     },
@@ -66,11 +67,11 @@ export async function busSource(nc: Bus, selection: BusSelection): Promise<Sourc
 export async function fileSource(path: string, room?: RoomId): Promise<Source> {
   return {
     total: await fileBytes(path),
-    async read(take, { signal, onProgress } = {}) {
+    async read(onRecord, { signal, onProgress } = {}) {
       await readLogFile(path, {
-        onRecord: (line) => {
-          if (signal?.aborted || (room !== undefined && line.room !== room)) return;
-          return take(line);
+        onRecord: (record) => {
+          if (signal?.aborted || (room !== undefined && record.room !== room)) return;
+          return onRecord(record);
         },
         ...(onProgress !== undefined && { onBytes: onProgress }),
       });

@@ -2,10 +2,10 @@
 import { type Position, sequenceOf } from "../../actors/entry.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { ask } from "../bus/client/request.ts";
-import { partitionCount } from "../bus/client/streams.ts";
 import { publishedThrough } from "../bus/deltas/published-header.ts";
 import { type Ownership, ownerships } from "../bus/leases/lease-report.ts";
-import { logEnd, newestRecord } from "../bus/log/log-scan.ts";
+import { logEnd, recordAt } from "../bus/log/log.ts";
+import { partitionCount } from "../bus/partition-count.ts";
 
 export interface PartitionStatus extends Ownership {
   readonly partition: number;
@@ -31,7 +31,7 @@ export async function partitionStatuses(nc: Bus): Promise<PartitionStatus[]> {
   return await Promise.all(
     owners.map(async (ownership, partition) => {
       const { records, sequence } = await logEnd(nc, partition);
-      const newest = sequence === 0 ? undefined : await newestRecord(nc, partition, sequence);
+      const newest = sequence === 0 ? undefined : await recordAt(nc, partition, sequence);
       const answer =
         newest === undefined
           ? undefined

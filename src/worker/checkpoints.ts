@@ -9,8 +9,8 @@
  * everything that comes after it, and nothing else. One checkpoint is under way at a time; while it is, the next one's
  * changes gather, up to as many as a checkpoint takes.
  */
-import { lastPositionOf, type Position } from "../../actors/entry.ts";
-import type { RoomRecord, Rooms } from "../../actors/room/rooms.ts";
+import { lastPositionOf, type PlacedRecord, type Position } from "../../actors/entry.ts";
+import type { Rooms } from "../../actors/room/rooms.ts";
 import type { Checkpoint, Mark, PartitionStore } from "../store/partition-store.ts";
 
 interface CheckpointsOptions {
@@ -29,7 +29,7 @@ interface CheckpointsOptions {
 export class Checkpoints {
   readonly #options: CheckpointsOptions;
   #timer: NodeJS.Timeout;
-  #last: RoomRecord | undefined;
+  #last: PlacedRecord | undefined;
   #entries = 0;
   #writing: Promise<void> | undefined;
 
@@ -54,7 +54,7 @@ export class Checkpoints {
   }
 
   /** These records are folded. */
-  folded(fetch: readonly RoomRecord[]): void {
+  folded(fetch: readonly PlacedRecord[]): void {
     for (const { record } of fetch) this.#entries += record.entries.length;
     this.#last = fetch.at(-1);
     const { rooms, everyEntries } = this.#options;
@@ -116,6 +116,6 @@ export class Checkpoints {
   }
 }
 
-function markOf({ room, record }: RoomRecord): Mark {
+function markOf({ room, record }: PlacedRecord): Mark {
   return { sequence: record.sequence, room, at: record.at, entries: record.entries.length };
 }

@@ -6,11 +6,10 @@
  * So a standby has nothing to publish and nothing to forget: everything that it has folded, the world was told. When it
  * takes over, it folds what is left, which is what the owner read in its last moments, and publishes that.
  */
-import { lastPositionOf, type Position } from "../../actors/entry.ts";
-import type { RoomRecord } from "../../actors/room/rooms.ts";
+import { lastPositionOf, type PlacedRecord, type Position } from "../../actors/entry.ts";
 import type { Bus, BusSubscription } from "../bus/client/connection.ts";
 import { onPublished } from "../bus/deltas/published-announcement.ts";
-import { LogReader } from "../bus/log/log.ts";
+import { LogReader } from "../bus/log/log-reader.ts";
 import { STANDBY_RECORDS_MAX } from "../limits.ts";
 
 interface FollowerOptions {
@@ -22,7 +21,7 @@ interface FollowerOptions {
   readonly published: Position;
   /** Records that it asks the log for ahead. */
   readonly ahead: number;
-  readonly fold: (fetch: readonly RoomRecord[]) => void;
+  readonly fold: (fetch: readonly PlacedRecord[]) => void;
   /** Everything that the owner has published when it was first heard is folded. */
   readonly caughtUp: () => void;
   readonly failed: (error: unknown) => void;
@@ -34,7 +33,7 @@ export class Follower {
   readonly #stopped = new AbortController();
   #published: Position;
   #folded: number;
-  #waiting: RoomRecord[] = [];
+  #waiting: PlacedRecord[] = [];
   #reader: LogReader | undefined;
   #goal: Position | undefined;
 
@@ -83,7 +82,7 @@ export class Follower {
   #open(): void {
     if (this.#stopped.signal.aborted) return;
     const { nc, partition, ahead, failed } = this.#options;
-    const onFetch = (fetch: RoomRecord[]) => {
+    const onFetch = (fetch: PlacedRecord[]) => {
       this.#waiting = this.#waiting.length === 0 ? fetch : this.#waiting.concat(fetch);
       this.#fold();
       this.#arrived();

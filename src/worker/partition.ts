@@ -7,18 +7,19 @@
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { type ActorRefFrom, createActor, type SnapshotFrom, waitFor } from "xstate";
-import { lastPositionOf, type Position } from "../../actors/entry.ts";
+import { lastPositionOf, type PlacedRecord, type Position } from "../../actors/entry.ts";
 import { type PartitionEvent, partitionMachine } from "../../actors/partition/machine.ts";
 import type { Outcome } from "../../actors/room/fold.ts";
 import type { Room } from "../../actors/room/room.ts";
-import { type RoomRecord, Rooms } from "../../actors/room/rooms.ts";
+import { Rooms } from "../../actors/room/rooms.ts";
 import type { AckedPublisher } from "../bus/client/acked-publisher.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { untilReached } from "../bus/client/retry.ts";
 import type { Membership } from "../bus/contract/questions.ts";
-import { PublishedTeller } from "../bus/deltas/published-announcement.ts";
+import { PublishedAnnouncer } from "../bus/deltas/published-announcement.ts";
 import { publishedThrough } from "../bus/deltas/published-header.ts";
-import { LogReader, lastSequence, readRecord } from "../bus/log/log.ts";
+import { logEnd, recordAt } from "../bus/log/log.ts";
+import { LogReader } from "../bus/log/log-reader.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { DRAIN_FOLD_MS_MAX, DRAIN_FOLD_POLL_MS } from "../limits.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
@@ -80,7 +81,7 @@ export class Partition {
   #claiming: Promise<boolean> | undefined;
   /** Of a standby one that has nothing to say. */
   #publisher: Publisher;
-  #teller: PublishedTeller | undefined;
+  #announcer: PublishedAnnouncer | undefined;
   #folded = 0;
   #end = 0;
   #isWarm = false;
@@ -272,7 +273,7 @@ export class Partition {
     const published = Math.max(this.#lastFolded, stored, left);
     if (signal.aborted) return false;
     this.#publisher = this.#publisherFrom(published);
-    this.#teller = new PublishedTeller(nc, partition, () => this.#publishedThrough);
+    this.#announcer = new PublishedAnnouncer(nc, partition, () => this.#publishedThrough);
     return true;
   }
 
@@ -288,7 +289,7 @@ export class Partition {
   async #checkMark({ mark }: PartitionStore): Promise<void> {
     if (mark === undefined) return;
     const { nc, partition, data } = this.#options;
-    const found = await readRecord(nc, partition, mark.sequence);
+    const found = await recordAt(nc, partition, mark.sequence);
     const same =
       found !== undefined &&
       found.room === mark.room &&
@@ -319,7 +320,7 @@ export class Partition {
       send({ type: "CAUGHT_UP" });
     };
     const open = () => {
-      const onFetch = (fetch: RoomRecord[]) => {
+      const onFetch = (fetch: PlacedRecord[]) => {
         send({ type: "RECORDS", fetch });
         caughtUp();
         if (publisher.overloaded || checkpoints.overloaded) void pause().catch(fail);
@@ -332,9 +333,9 @@ export class Partition {
       if (!stopped) open();
     };
 
-    untilReached(this.#ended.signal, () => lastSequence(nc, partition))
-      .then((last) => {
-        this.#end = last;
+    untilReached(this.#ended.signal, () => logEnd(nc, partition))
+      .then(({ sequence }) => {
+        this.#end = sequence;
         isBehind = true;
         caughtUp();
         if (!stopped) open();
@@ -346,7 +347,7 @@ export class Partition {
     };
   }
 
-  #fold(fetch: readonly RoomRecord[]): void {
+  #fold(fetch: readonly PlacedRecord[]): void {
     const { rooms, checkpoints } = this.#opened!;
     rooms.deliver(fetch);
     this.#folded = fetch.at(-1)!.record.sequence;
@@ -358,7 +359,7 @@ export class Partition {
     const { nc, partition, log } = this.#options;
     const deadline = AbortSignal.timeout(DRAIN_FOLD_MS_MAX);
     try {
-      const last = await lastSequence(nc, partition);
+      const { sequence: last } = await logEnd(nc, partition);
       while (this.#folded < last && this.live && !deadline.aborted) {
         await new Promise((resolve) => setTimeout(resolve, DRAIN_FOLD_POLL_MS));
       }
@@ -372,7 +373,7 @@ export class Partition {
     await this.#opening;
     await this.#claiming?.catch(() => {}); // What it got is given up below.
     await this.#publisher.drain();
-    this.#teller?.tell();
+    this.#announcer?.announce();
     await lease.release(partition, this.#publishedThrough).catch((error) => {
       log.warn({ partition, reason: reasonOf(error) }, "a lease could not be given up: it runs out");
     });
@@ -381,7 +382,7 @@ export class Partition {
 
   #close(): void {
     this.#ended.abort();
-    this.#teller?.close();
+    this.#announcer?.close();
     this.#publisher.close();
     this.#opened?.checkpoints.close();
   }

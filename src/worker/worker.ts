@@ -10,7 +10,8 @@ import { type Duty, dutyOf, ranking } from "../../actors/partition/placement.ts"
 import type { Outcome } from "../../actors/room/fold.ts";
 import { AckedPublisher } from "../bus/client/acked-publisher.ts";
 import type { Bus } from "../bus/client/connection.ts";
-import { LEASE_TIMES, Leases, type LeaseTimes, type StoredWorker } from "../bus/leases/leases.ts";
+import type { WorkerRow } from "../bus/leases/lease-rows.ts";
+import { LEASE_TIMES, Leases, type LeaseTimes } from "../bus/leases/leases.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import {
   ACTIVE_ROOMS_MAX,
@@ -218,12 +219,12 @@ export class Worker {
     }
   }
 
-  #dutyOf(partition: number, workers: ReadonlyMap<string, StoredWorker>): Duty {
+  #dutyOf(partition: number, workers: ReadonlyMap<string, WorkerRow>): Duty {
     const able = [...workers].filter(([, { failed }]) => !failed.includes(partition)).map(([id]) => id);
     return dutyOf({
       me: this.id,
       ranking: ranking(partition, able),
-      holder: this.#leases!.holder(partition),
+      holder: this.#leases!.owner(partition),
       freeMs: this.#leases!.freeMs(partition),
       isWarm: (worker) => workers.get(worker)?.warm.includes(partition) ?? false,
     });
@@ -328,7 +329,7 @@ export class Worker {
     if (leases === undefined) return false;
     const workers = leases.workers();
     for (let partition = 0; partition < this.#options.partitions; partition++) {
-      const holder = leases.holder(partition);
+      const holder = leases.owner(partition);
       if (holder === undefined) return false;
       const tenancy = this.#partitions.get(partition);
       if (holder === this.id && !tenancy?.live) return false;

@@ -2,10 +2,10 @@ import { crc32 as zlibCrc32 } from "node:zlib";
 import * as fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import type { Entry, LogRecord } from "../../actors/entry.ts";
+import type { Entry, LogRecord, PlacedRecord } from "../../actors/entry.ts";
 import { decodeRecord, encodeRecord } from "../../src/bus/contract/record.ts";
 import { crc32 } from "../../src/replay/crc32.ts";
-import { DamagedLogError, type LogLine, LogLineReader, LogLineWriter } from "../../src/replay/log-lines.ts";
+import { DamagedLogError, LogLineReader, LogLineWriter } from "../../src/replay/log-lines.ts";
 import { Refold } from "../../src/replay/refold.ts";
 import { history as histories, USERS } from "../support/arbitraries.ts";
 import { acl, BOB, inThread, live, member, ROOM, receipt, state } from "../support/given.ts";
@@ -23,7 +23,7 @@ function written(records: readonly LogRecord[], redact = false): string[] {
   return text.join("").split("\n").slice(0, -1);
 }
 
-function read(lines: readonly string[]): LogLine[] {
+function read(lines: readonly string[]): PlacedRecord[] {
   const reader = new LogLineReader();
   const records = lines.flatMap((line) => reader.read(line) ?? []);
   reader.finish();

@@ -8,10 +8,10 @@ import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { createActor } from "xstate";
-import { type Entry, positionOf } from "../../actors/entry.ts";
+import { type Entry, type PlacedRecord, positionOf } from "../../actors/entry.ts";
 import { partitionMachine } from "../../actors/partition/machine.ts";
 import { Room } from "../../actors/room/room.ts";
-import { type RoomRecord, Rooms } from "../../actors/room/rooms.ts";
+import { Rooms } from "../../actors/room/rooms.ts";
 import { decode } from "../../src/bus/contract/codec.ts";
 import type { RoomId, UserId } from "../../src/matrix/ids.ts";
 import { Publisher } from "../../src/worker/publisher.ts";
@@ -28,7 +28,7 @@ const log = pino({ level: "silent" });
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 interface World {
-  readonly log: RoomRecord[];
+  readonly log: PlacedRecord[];
   readonly stream: { subject: string; body: unknown; published: number }[];
   /** Who holds the lease. Others may believe that they do. */
   holder: number;
@@ -43,7 +43,7 @@ class Owner {
   #folded: number;
   /** Messages that were sent, and not stored yet. */
   #sent: (() => void)[] = [];
-  #send: ((event: { type: "RECORDS"; fetch: readonly RoomRecord[] }) => void) | undefined;
+  #send: ((event: { type: "RECORDS"; fetch: readonly PlacedRecord[] }) => void) | undefined;
 
   /** Begins from a checkpoint: everything through that sequence, which was published. */
   constructor(world: World, checkpoint: number) {
@@ -162,7 +162,7 @@ async function run(seed: number): Promise<void> {
     if (chance < 0.3) {
       const sequence = world.log.length + 1;
       const room = ROOMS[Math.floor(next() * ROOMS.length)]!;
-      world.log.push({ room, record: { sequence, at: 1, entries: someEntries(next, step) } });
+      world.log.push({ partition: 0, room, record: { sequence, at: 1, entries: someEntries(next, step) } });
     } else if (chance < 0.55) anyone.read(1 + Math.floor(next() * 4), Math.floor(next() * 3));
     else if (chance < 0.75) await anyone.deliver();
     else if (chance < 0.85) {

@@ -1,14 +1,14 @@
 /**
- * Publishes to streams, and tells when the stream has acknowledged.
+ * Publishes to streams, and waits for the stream's acknowledgement.
  *
- * What is not acknowledged within `ACK_TIMEOUT_MS` has failed as far as the caller may know: it may be stored all the
- * same. Both callers can live with that: a sender repeats its request, and a repeated delta changes nothing.
+ * A message that is not acknowledged within `ACK_TIMEOUT_MS` has failed for the caller, but the stream may have stored it:
+ * publish only what may be stored twice. Events, receipts and deltas may: the second copy changes nothing.
  */
-import type { Msg, MsgHdrs, NatsConnection } from "nats";
 import { reasonOf, TidemarkError } from "../../errors.ts";
 import { ACK_TIMEOUT_MS, PUBLISH_RETRY_MS_MAX, PUBLISH_RETRY_MS_MIN } from "../../limits.ts";
 import type { Subject } from "../contract/subjects.ts";
-import { Replies, type Unanswered } from "./pending-replies.ts";
+import type { Bus, BusMessage, Headers } from "./connection.ts";
+import { PendingReplies, type Unanswered } from "./pending-replies.ts";
 
 interface PubAck {
   readonly seq?: number;
@@ -18,37 +18,42 @@ interface PubAck {
 const utf8 = new TextDecoder();
 
 export class AckedPublisher {
-  readonly #replies: Replies<number>;
+  readonly #replies: PendingReplies<number>;
 
-  constructor(nc: NatsConnection) {
-    this.#replies = new Replies(nc, { timeoutMs: ACK_TIMEOUT_MS, read: sequenceOf, unanswered: refusal });
+  constructor(nc: Bus) {
+    this.#replies = new PendingReplies(nc, { timeoutMs: ACK_TIMEOUT_MS, read: sequenceOf, unanswered: refusal });
   }
 
-  /** Publishes; resolves to the stream sequence. Rejects with `M_UNKNOWN` and the cause. */
-  publish(subject: Subject, payload: Uint8Array, headers?: MsgHdrs): Promise<number> {
+  /** Publishes a message. Resolves to its sequence in the stream. Rejects with `M_UNKNOWN` and the reason. */
+  publish(subject: Subject, payload: Uint8Array, headers?: Headers): Promise<number> {
     return this.#replies.ask(subject, payload, headers);
   }
 
-  /** Fails what still waits. */
+  /** Rejects every message that is not acknowledged yet. */
   close(): void {
     this.#replies.close();
   }
 }
 
-function sequenceOf({ data }: Msg): number {
+function sequenceOf({ data }: BusMessage, subject: Subject): number {
   const ack = data.length === 0 ? undefined : (JSON.parse(utf8.decode(data)) as PubAck);
   if (ack?.seq !== undefined && ack.error === undefined) return ack.seq;
   const why = ack?.error?.description ?? "no stream takes it";
-  throw new TidemarkError("M_UNKNOWN", `the log did not acknowledge: ${why}`);
+  throw new TidemarkError("M_UNKNOWN", `${kindOf(subject)} was not acknowledged: ${why}`);
 }
 
-function refusal({ why, cause }: Unanswered): TidemarkError {
+function refusal({ subject, why, cause }: Unanswered): TidemarkError {
   const messages = {
-    timeout: `the log did not acknowledge within ${ACK_TIMEOUT_MS} ms`,
+    timeout: `${kindOf(subject)} was not acknowledged within ${ACK_TIMEOUT_MS} ms`,
     closed: "Tidemark is stopping",
     "not sent": `not published: ${reasonOf(cause)}`,
   };
   return new TidemarkError("M_UNKNOWN", messages[why], { cause });
+}
+
+/** The tokens of a subject that say which stream it belongs to: `tidemark.log.3`. Rooms and users stay out of errors. */
+function kindOf(subject: Subject): string {
+  return subject.split(".", 3).join(".");
 }
 
 interface Outgoing {
@@ -57,14 +62,14 @@ interface Outgoing {
 }
 
 interface SendOptions {
-  readonly headers?: MsgHdrs;
-  /** Whether it is to be given up. */
+  readonly headers?: Headers;
+  /** Returns true when the caller no longer wants the messages sent. */
   readonly closed: () => boolean;
-  /** Told of how many messages are about to be sent again, and why. */
+  /** Called before each retry, with the number of messages and why they failed. */
   readonly again: (messages: number, reason: string) => void;
 }
 
-/** Sends messages again and again, the pause doubling, until the streams have acknowledged all of them. */
+/** Sends messages until their streams have acknowledged all of them. Retries with exponential backoff. */
 export async function sendAll(
   acked: Pick<AckedPublisher, "publish">,
   messages: readonly Outgoing[],

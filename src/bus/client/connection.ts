@@ -1,32 +1,39 @@
-/** The connection to the broker, and what its errors mean in Tidemark's words. */
+/**
+ * The connection to the broker, and the broker's errors, translated by number.
+ *
+ * Only the files of this folder know the client library, and only a few of them import it (`test/layers.test.ts` lists
+ * them). The types below are what everybody else sees of it.
+ */
 import {
+  type NatsConnection as Bus,
   type ConnectionOptions,
   connect,
   createInbox,
+  type MsgHdrs as Headers,
+  headers,
   ErrorCode as NatsCode,
-  type NatsConnection,
   NatsError,
 } from "nats";
 import { reasonOf, TidemarkError } from "../../errors.ts";
 
-/** What the rest of Tidemark sees of the client library. */
-export type { Msg as BusMessage, NatsConnection as Bus, Subscription as BusSubscription } from "nats";
+export type { Msg as BusMessage, Subscription as BusSubscription } from "nats";
+export type { Bus, Headers };
 
 export interface ConnectOptions {
-  /** `nats://user:password@host:port`, several separated by commas; `tls://` insists on TLS. */
+  /** `nats://user:password@host:port`, several separated by commas. `tls://` requires TLS. */
   readonly url: string;
   /** Shown by the broker's monitoring. */
   readonly name: string;
 }
 
-/** Short: a broker that is gone is found before its owners' leases run out. */
+/** Short, so that a lost broker is noticed before leases expire. */
 const PING_INTERVAL_MS = 2_000;
 const RECONNECT_WAIT_MS = 250;
 
-const inboxPrefixes = new WeakMap<NatsConnection, string>();
+const inboxPrefixes = new WeakMap<Bus, string>();
 
-/** Connects, and reconnects for as long as it takes. Throws `BUS_UNAVAILABLE` when the first attempt fails. */
-export async function connectBus({ url, name }: ConnectOptions): Promise<NatsConnection> {
+/** Connects. A connection that is lost later is made again, without end. Throws `BUS_UNAVAILABLE` when the first attempt fails. */
+export async function connectBus({ url, name }: ConnectOptions): Promise<Bus> {
   try {
     const options = fromUrl(url);
     const nc = await connect({
@@ -46,14 +53,22 @@ export async function connectBus({ url, name }: ConnectOptions): Promise<NatsCon
   }
 }
 
-/** A new inbox that this connection's user may subscribe to. */
-export function inboxOf(nc: NatsConnection): string {
+/** Returns a new inbox that this connection's user may subscribe to. */
+export function inboxOf(nc: Bus): string {
   return createInbox(inboxPrefixes.get(nc));
 }
 
+/** The headers of a message. */
+export function headersOf(fields: Readonly<Record<string, string>>): Headers {
+  const made = headers();
+  for (const [name, value] of Object.entries(fields)) made.set(name, value);
+  return made;
+}
+
 /**
- * The client reads no credentials from a URL, so they are taken out of it. All servers of a cluster have the same users:
- * the first credentials count. A user has inboxes of its own, so that users can be kept from each other's (`nats.conf`).
+ * The client library reads no credentials from a URL, so they are parsed here. All servers of a cluster have the same users,
+ * so the first credentials are used for all. Each user has an inbox prefix of its own, so that permissions can keep users
+ * away from each other's replies (`nats.conf`).
  */
 function fromUrl(url: string): ConnectionOptions {
   const servers: string[] = [];
@@ -85,27 +100,34 @@ function withoutPassword(url: string): string {
 const API_ERROR = {
   STREAM_NOT_FOUND: 10_059,
   MESSAGE_NOT_FOUND: 10_037,
-  /** JetStream can't be reached at the moment: no leader, or no majority. */
+  /** JetStream has no leader or no majority at the moment. */
   UNAVAILABLE: 10_008,
-  /** Not enough servers for the replicas, yet. */
+  /** Fewer servers are up than there are replicas. */
   NO_SUITABLE_PEERS: 10_005,
   WRONG_LAST_SEQUENCE: 10_071,
   NOT_ENABLED: 10_039,
   NOT_ENABLED_ACCOUNT: 10_076,
 };
 
+/** The client library's error: the one itself, or the one that was translated. */
+function natsError(error: unknown): NatsError | undefined {
+  const original = error instanceof TidemarkError ? error.cause : error;
+  return original instanceof NatsError ? original : undefined;
+}
+
+/** Whether the stream or message doesn't exist. For `jetstream.ts`, which returns undefined then. */
 export function isNotFound(error: unknown): boolean {
-  if (!(error instanceof NatsError)) return false;
-  const code = error.api_error?.err_code;
+  const code = natsError(error)?.api_error?.err_code;
   return code === API_ERROR.STREAM_NOT_FOUND || code === API_ERROR.MESSAGE_NOT_FOUND;
 }
 
-/** Whether it may go by itself: a cluster without a leader for the moment, a lost connection, no answer in time. */
+/** Whether a retry may succeed: a cluster without a leader for the moment, a lost connection, a timeout. */
 export function isTransient(error: unknown): boolean {
-  if (!(error instanceof NatsError)) return false;
-  const apiCode = error.api_error?.err_code;
+  const original = natsError(error);
+  if (original === undefined) return false;
+  const apiCode = original.api_error?.err_code;
   if (apiCode !== undefined) return apiCode === API_ERROR.UNAVAILABLE || apiCode === API_ERROR.NO_SUITABLE_PEERS;
-  return TRANSIENT.has(error.code);
+  return TRANSIENT.has(original.code);
 }
 
 const TRANSIENT: ReadonlySet<string> = new Set([
@@ -116,17 +138,17 @@ const TRANSIENT: ReadonlySet<string> = new Set([
   NatsCode.JetStream408RequestTimeout,
 ]);
 
-/** Whether this connection's user may not do that. */
+/** Whether this connection's user lacks the permission. */
 export function isForbidden(error: unknown): boolean {
-  return error instanceof NatsError && error.code === NatsCode.PermissionsViolation;
+  return natsError(error)?.code === NatsCode.PermissionsViolation;
 }
 
-/** Whether somebody else wrote in between: a compare-and-set that lost. */
+/** Whether another writer came first: a lost compare-and-set. For `jetstream.ts`, which returns undefined then. */
 export function isWrongLastSequence(error: unknown): boolean {
-  return error instanceof NatsError && error.api_error?.err_code === API_ERROR.WRONG_LAST_SEQUENCE;
+  return natsError(error)?.api_error?.err_code === API_ERROR.WRONG_LAST_SEQUENCE;
 }
 
-/** What the broker refused, as an error of Tidemark's. `doing` completes "could not …". */
+/** The client library's error as a `TidemarkError`. `doing` completes "could not …". */
 export function translate(error: unknown, doing: string): TidemarkError {
   if (error instanceof TidemarkError) return error;
   const apiCode = error instanceof NatsError ? error.api_error?.err_code : undefined;

@@ -1,24 +1,28 @@
 /**
- * A message as a consumer delivers it: what its acknowledgement subject says of it, in Tidemark's words.
+ * A message as a consumer delivers it, with what its acknowledgement subject says about it.
  *
- * Between two servers a delivered message travels as `<reply>@<subject>`, and servers before 2.10.28 take that apart at
- * the last `@`. The subjects of users have one of their own: what was before it arrives at the end of the reply. Here it
- * is put together again; who reads streams over an older cluster by other means has to do that as well.
+ * Between two servers a delivered message travels as `<reply>@<subject>`, and servers before 2.10.28 split that at the last
+ * `@`. Subjects of users contain an `@` of their own, so the part before it arrives at the end of the reply. Here the subject
+ * is put together again. Programs that read streams over an older cluster by other means must do the same.
  */
-import type { JsMsg, MsgHdrs } from "nats";
+import type { Headers } from "./connection.ts";
 
-export interface Delivered {
+/** A message of a stream. */
+export interface StoredMessage {
   readonly subject: string;
   /** In the stream. */
   readonly sequence: number;
-  /** Since the consumer began: 1, 2, 3 … without a hole when none was lost. */
-  readonly deliverySequence: number;
-  /** Messages that the stream has beyond this one. */
-  readonly pending: number;
-  /** When the stream took it: the broker's clock, ms since 1970. */
+  /** When the broker stored it, on the broker's clock: Unix time in ms. */
   readonly at: number;
   readonly data: Uint8Array;
-  readonly headers: MsgHdrs | undefined;
+  readonly headers: Headers | undefined;
+}
+
+export interface Delivered extends StoredMessage {
+  /** Counts the consumer's deliveries: 1, 2, 3 … A hole means that a message was lost. */
+  readonly deliverySequence: number;
+  /** How many messages of the stream the consumer has yet to deliver. */
+  readonly pending: number;
 }
 
 const NANOS_PER_MS = 1_000_000;
@@ -26,8 +30,13 @@ const NANOS_PER_MS = 1_000_000;
 const SHORT_TOKENS = 9;
 const FIRST_NUMBER = { short: 4, long: 6 };
 
-/** `reply` is there, if not in the client's type. */
-export type ConsumerMessage = Pick<JsMsg, "subject" | "data" | "headers"> & { readonly reply?: string };
+/** What is used of the client library's message. `reply` exists, though its type doesn't say so. */
+export interface ConsumerMessage {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly headers?: Headers | undefined;
+  readonly reply?: string;
+}
 
 export function delivered({ subject, data, headers, reply = "" }: ConsumerMessage): Delivered {
   const cut = reply.indexOf("@");

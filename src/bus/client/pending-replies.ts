@@ -1,29 +1,29 @@
 /**
- * Messages that are answered: all replies come to one inbox, told apart by its last token. The client library's own
- * requests make a promise, a timer and an error with its stack for each; here each is one entry of a map.
+ * Requests that wait for a reply. All replies arrive at one inbox; the last token of their subject says which request each
+ * one answers. The client library's own `request` makes a promise, a timer and an error with its stack per request; here a
+ * request is one entry of a map.
  */
-import type { Msg, MsgHdrs, NatsConnection, Subscription } from "nats";
 import type { Subject } from "../contract/subjects.ts";
-import { inboxOf } from "./connection.ts";
+import { type Bus, type BusMessage, type BusSubscription, type Headers, inboxOf } from "./connection.ts";
 import { publish } from "./gathered-writes.ts";
 
-/** What was not answered, and why. */
+/** A request without a reply, and why. */
 export interface Unanswered {
   readonly subject: Subject;
   readonly why: "timeout" | "not sent" | "closed";
   readonly cause?: unknown;
 }
 
-interface RepliesOptions<T> {
-  /** What isn't answered within so long, or a tenth more, has failed. */
+interface PendingRepliesOptions<T> {
+  /** How long a request may wait. It fails at most a tenth of this later. */
   readonly timeoutMs: number;
-  /** What a reply says. Throws when it refuses. */
-  readonly read: (reply: Msg, subject: Subject) => T;
-  /** What is thrown when there is none. */
+  /** Parses a reply. Throws when the reply is a refusal. */
+  readonly read: (reply: BusMessage, subject: Subject) => T;
+  /** Makes the error for a request without a reply. */
   readonly unanswered: (what: Unanswered) => Error;
 }
 
-interface Waiting<T> {
+interface PendingRequest<T> {
   readonly subject: Subject;
   readonly resolve: (reply: T) => void;
   readonly reject: (error: unknown) => void;
@@ -31,20 +31,20 @@ interface Waiting<T> {
   readonly deadline: number;
 }
 
-/** Deadlines are looked at so often, in each time that they give. */
-const CHECKS_PER_TIMEOUT = 10;
+/** Expired requests are swept this many times per timeout. */
+const SWEEPS_PER_TIMEOUT = 10;
 
-export class Replies<T> {
-  readonly #nc: NatsConnection;
-  readonly #options: RepliesOptions<T>;
+export class PendingReplies<T> {
+  readonly #nc: Bus;
+  readonly #options: PendingRepliesOptions<T>;
   readonly #inbox: string;
-  readonly #subscription: Subscription;
+  readonly #subscription: BusSubscription;
   readonly #timer: NodeJS.Timeout;
-  /** In the order of their deadlines: all wait equally long. */
-  readonly #waiting = new Map<string, Waiting<T>>();
+  /** By the token of their reply, sorted by deadline: all requests have the same timeout. */
+  readonly #pending = new Map<string, PendingRequest<T>>();
   #count = 0;
 
-  constructor(nc: NatsConnection, options: RepliesOptions<T>) {
+  constructor(nc: Bus, options: PendingRepliesOptions<T>) {
     this.#nc = nc;
     this.#options = options;
     this.#inbox = `${inboxOf(nc)}.`;
@@ -53,57 +53,57 @@ export class Replies<T> {
         if (error === null) this.#received(reply);
       },
     });
-    this.#timer = setInterval(() => this.#expire(), options.timeoutMs / CHECKS_PER_TIMEOUT);
+    this.#timer = setInterval(() => this.#sweep(), options.timeoutMs / SWEEPS_PER_TIMEOUT);
     this.#timer.unref();
   }
 
-  /** Resolves to what the reply says. Rejects when it refuses, or doesn't come. */
-  ask(subject: Subject, payload: Uint8Array, headers?: MsgHdrs): Promise<T> {
+  /** Sends a request. Resolves to the parsed reply. Rejects when the reply is a refusal, or doesn't come. */
+  ask(subject: Subject, payload: Uint8Array, headers?: Headers): Promise<T> {
     const token = (this.#count++).toString(36);
     return new Promise((resolve, reject) => {
       const deadline = performance.now() + this.#options.timeoutMs;
-      this.#waiting.set(token, { subject, resolve, reject, deadline });
+      this.#pending.set(token, { subject, resolve, reject, deadline });
       publish(this.#nc, subject, payload, {
         reply: this.#inbox + token,
         ...(headers !== undefined && { headers }),
-        failed: (cause) => this.#giveUp(token, "not sent", cause),
+        failed: (cause) => this.#fail(token, "not sent", cause),
       });
     });
   }
 
-  /** Fails what still waits. */
+  /** Rejects every request that still waits. */
   close(): void {
     clearInterval(this.#timer);
     this.#subscription.unsubscribe();
-    for (const token of this.#waiting.keys()) this.#giveUp(token, "closed");
+    for (const token of this.#pending.keys()) this.#fail(token, "closed");
   }
 
-  #received(reply: Msg): void {
-    const waiting = this.#take(reply.subject.slice(this.#inbox.length));
-    if (waiting === undefined) return;
+  #received(reply: BusMessage): void {
+    const pending = this.#remove(reply.subject.slice(this.#inbox.length));
+    if (pending === undefined) return;
     try {
-      waiting.resolve(this.#options.read(reply, waiting.subject));
+      pending.resolve(this.#options.read(reply, pending.subject));
     } catch (error) {
-      waiting.reject(error);
+      pending.reject(error);
     }
   }
 
-  #take(token: string): Waiting<T> | undefined {
-    const waiting = this.#waiting.get(token);
-    this.#waiting.delete(token);
-    return waiting;
+  #remove(token: string): PendingRequest<T> | undefined {
+    const pending = this.#pending.get(token);
+    this.#pending.delete(token);
+    return pending;
   }
 
-  #giveUp(token: string, why: Unanswered["why"], cause?: unknown): void {
-    const waiting = this.#take(token);
-    waiting?.reject(this.#options.unanswered({ subject: waiting.subject, why, cause }));
+  #fail(token: string, why: Unanswered["why"], cause?: unknown): void {
+    const pending = this.#remove(token);
+    pending?.reject(this.#options.unanswered({ subject: pending.subject, why, cause }));
   }
 
-  #expire(): void {
+  #sweep(): void {
     const now = performance.now();
-    for (const [token, { deadline }] of this.#waiting) {
+    for (const [token, { deadline }] of this.#pending) {
       if (deadline > now) return;
-      this.#giveUp(token, "timeout");
+      this.#fail(token, "timeout");
     }
   }
 }

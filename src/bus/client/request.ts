@@ -1,5 +1,4 @@
 /** Requests to Tidemark over the bus: what is sent to it, and questions (docs/design.md#requests, docs/design.md#queries). */
-import type { Msg, NatsConnection } from "nats";
 import type { Position } from "../../../actors/entry.ts";
 import { reasonOf, TidemarkError } from "../../errors.ts";
 import { REQUEST_TIMEOUT_MS } from "../../limits.ts";
@@ -8,41 +7,38 @@ import { encode } from "../contract/codec.ts";
 import type { Answer, Asked, Op } from "../contract/questions.ts";
 import { decodeAnswer, decodePositions } from "../contract/replies.ts";
 import { type Inlet, inSubject, querySubject, type Subject } from "../contract/subjects.ts";
-import { Replies, type Unanswered } from "./pending-replies.ts";
+import type { Bus, BusMessage } from "./connection.ts";
+import { PendingReplies, type Unanswered } from "./pending-replies.ts";
 
-/** The broker's own reply when nobody listens. */
+/** The status of the broker's own reply when a subject has no subscriber. */
 const NO_RESPONDERS = 503;
 
-const repliesByConnection = new WeakMap<NatsConnection, Replies<Uint8Array>>();
+const repliesByConnection = new WeakMap<Bus, PendingReplies<Uint8Array>>();
 
-/** Asks about a room or a user. Throws the refusal's code, or `BUS_UNAVAILABLE` when nobody answers in time. */
-export async function ask<O extends Op>(
-  nc: NatsConnection,
-  about: RoomId | UserId,
-  question: Asked<O>,
-): Promise<Answer<O>> {
+/** Asks about a room or a user. Throws with the code of a refusal, or `BUS_UNAVAILABLE` when nobody answers in time. */
+export async function ask<O extends Op>(nc: Bus, about: RoomId | UserId, question: Asked<O>): Promise<Answer<O>> {
   return decodeAnswer(question.op, await repliesOf(nc).ask(querySubject(about), encode(question)));
 }
 
-/** Sends items of a room; resolves to their positions once the log has them. Throws like `ask`. */
+/** Sends items of a room. Returns their positions once the log has them. Throws like `ask`. */
 export async function send(
-  nc: NatsConnection,
+  nc: Bus,
   { inlet, room }: { readonly inlet: Exclude<Inlet, "edu">; readonly room: RoomId },
   items: unknown,
 ): Promise<Position[]> {
   return decodePositions(await repliesOf(nc).ask(inSubject(inlet, room), encode(items)));
 }
 
-function repliesOf(nc: NatsConnection): Replies<Uint8Array> {
+function repliesOf(nc: Bus): PendingReplies<Uint8Array> {
   const known = repliesByConnection.get(nc);
   if (known !== undefined) return known;
-  const replies = new Replies<Uint8Array>(nc, { timeoutMs: REQUEST_TIMEOUT_MS, read, unanswered });
+  const replies = new PendingReplies<Uint8Array>(nc, { timeoutMs: REQUEST_TIMEOUT_MS, read, unanswered });
   repliesByConnection.set(nc, replies);
   void nc.closed().then(() => replies.close());
   return replies;
 }
 
-function read({ headers, data }: Msg, subject: Subject): Uint8Array {
+function read({ headers, data }: BusMessage, subject: Subject): Uint8Array {
   if (headers?.code === NO_RESPONDERS) throw unanswered({ subject, why: "timeout" });
   return data;
 }

@@ -1,25 +1,17 @@
 /**
- * Reads a stream in order and without holes, from a sequence on, and goes on with what comes, until it is closed.
+ * Reads a stream in order and without holes, from a sequence on, and goes on with new messages until it is closed.
  *
  *     opening ──▶ reading ──(a hole, a reconnect, heartbeats missed, the consumer gone)──▶ opening, where it stopped
  *
- * The consumer acknowledges nothing and lives in the broker's memory; another one goes on wherever one is lost. The client's
- * own ordered consumer does that too, but finds a loss only by the message after it: what was on its way when the
- * connection broke has been delivered for all that the broker knows, and where nothing follows, nothing is missed. So
- * every reconnect begins anew here.
+ * The consumer acknowledges nothing and lives in the broker's memory. When it is lost, another one goes on. The client
+ * library's ordered consumer does that, too, but notices a loss only by the next message: messages that were on their way when
+ * the connection broke are delivered as far as the broker knows, and when no other follows, nobody misses them. So this reader
+ * makes another consumer after every reconnect.
  *
- * A consumer that was given up is not removed: the broker does that by itself, and not every role may.
+ * A consumer that is no longer used is not deleted here: the broker removes it after a while, and not every user may.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import {
-  AckPolicy,
-  ConsumerEvents,
-  type ConsumerMessages,
-  DeliverPolicy,
-  type NatsConnection,
-  nanos,
-  nuid,
-} from "nats";
+import { AckPolicy, ConsumerEvents, type ConsumerMessages, DeliverPolicy, nanos, nuid } from "nats";
 import {
   BUS_RETRY_MS_MAX,
   CONSUMER_EXPIRES_MS,
@@ -27,18 +19,20 @@ import {
   CONSUMER_IDLE_MS,
   FETCH_MESSAGES_DEFAULT,
 } from "../../limits.ts";
+import type { Bus } from "./connection.ts";
 import { type ConsumerMessage, type Delivered, delivered } from "./delivered.ts";
+import { manager } from "./jetstream.ts";
 import { untilReached } from "./retry.ts";
 
 interface StreamReaderOptions {
   readonly stream: string;
-  /** The first sequence; `latest`: the newest message of each subject first. */
+  /** The first sequence. `latest`: begins with the newest message of each subject. */
   readonly from: number | "latest";
   /** Only messages of this subject. */
   readonly subject?: string;
-  /** Messages that are asked for ahead. */
+  /** How many messages are requested ahead. Default: `FETCH_MESSAGES_DEFAULT`. */
   readonly ahead?: number;
-  /** Must not throw. */
+  /** Called for each message, in order. Must not throw. */
   readonly onMessage: (message: Delivered) => void;
 }
 
@@ -51,29 +45,29 @@ const LOST: ReadonlySet<unknown> = new Set([
 ]);
 
 export class StreamReader {
-  /** How many messages waited when it began. Rejects when there is no such stream, or it may not be read. */
+  /** Resolves to the number of messages that were there at the start. Rejects when the stream doesn't exist or may not be read. */
   readonly opened: Promise<number>;
-  readonly #nc: NatsConnection;
+  readonly #nc: Bus;
   readonly #options: StreamReaderOptions;
   readonly #ended = new AbortController();
   readonly #unlisten: () => void;
   #next: number | "latest";
   #messages: ConsumerMessages | undefined;
-  /** Of consumers: what an earlier one still brings doesn't count. */
+  /** Counts consumers: what an earlier one still delivers is ignored. */
   #generation = 0;
   #delivered = 0;
 
-  /** Transient failures at the beginning are waited for, later ones of any kind. */
-  constructor(nc: NatsConnection, options: StreamReaderOptions) {
+  /** Retries transient failures while it opens, and failures of any kind later. */
+  constructor(nc: Bus, options: StreamReaderOptions) {
     this.#nc = nc;
     this.#options = options;
     this.#next = options.from;
     this.#unlisten = onReconnect(nc, () => this.#lost(this.#generation));
     this.opened = this.#open();
-    this.opened.catch(() => {}); // Whoever wants to know waits for it.
+    this.opened.catch(() => {}); // The caller may ignore it.
   }
 
-  /** Hands out nothing more from now on. */
+  /** No callback is called after this. */
   close(): void {
     this.#ended.abort();
     this.#unlisten();
@@ -84,7 +78,7 @@ export class StreamReader {
     return this.#ended.signal.aborted;
   }
 
-  /** Makes consumers until one stands. */
+  /** Makes consumers until one is not lost before it is ready. */
   async #open(): Promise<number> {
     for (;;) {
       const generation = ++this.#generation;
@@ -103,7 +97,7 @@ export class StreamReader {
 
   async #consume(generation: number) {
     const { stream, ahead = FETCH_MESSAGES_DEFAULT } = this.#options;
-    const jsm = await this.#nc.jetstreamManager({ checkAPI: false });
+    const jsm = await manager(this.#nc);
     const info = await jsm.consumers.add(stream, this.#config());
     const messages = await this.#nc
       .jetstream()
@@ -150,7 +144,7 @@ export class StreamReader {
   #lost(generation: number): void {
     if (this.#closed || generation !== this.#generation) return;
     this.#generation++;
-    if (this.#messages === undefined) return; // It is being opened, and sees that it has to be again.
+    if (this.#messages === undefined) return; // `#open` is running, and notices the new generation.
     this.#messages.stop();
     this.#messages = undefined;
     void this.#reopen();
@@ -162,18 +156,18 @@ export class StreamReader {
         await this.#open();
         return;
       } catch {
-        // The stream may be there again later. Whoever needs it to be notices by other means.
+        // The stream may exist again later. A caller that needs it notices by other means.
         await delay(BUS_RETRY_MS_MAX, undefined, { ref: false });
       }
     }
   }
 }
 
-/** What wants to know that a connection was lost and is there again: one listener for each connection. */
-const listeners = new WeakMap<NatsConnection, Set<() => void>>();
+/** Called after a reconnect. There is one status listener per connection, not one per reader. */
+const listeners = new WeakMap<Bus, Set<() => void>>();
 
 /** Calls back after every reconnect, until the returned function is called. */
-function onReconnect(nc: NatsConnection, callback: () => void): () => void {
+function onReconnect(nc: Bus, callback: () => void): () => void {
   let callbacks = listeners.get(nc);
   if (callbacks === undefined) {
     callbacks = new Set();
@@ -184,7 +178,7 @@ function onReconnect(nc: NatsConnection, callback: () => void): () => void {
   return () => callbacks.delete(callback);
 }
 
-async function listen(nc: NatsConnection, callbacks: ReadonlySet<() => void>): Promise<void> {
+async function listen(nc: Bus, callbacks: ReadonlySet<() => void>): Promise<void> {
   for await (const { type } of nc.status()) {
     if (type === "reconnect") for (const callback of [...callbacks]) callback();
   }

@@ -1,17 +1,17 @@
 /**
- * Reads the deltas of a partition as they are published (docs/design.md#what-is-published): every room and user of it over one subscription.
+ * Reads the deltas of a partition as they are published (docs/design.md#what-is-published), those of all its rooms and users.
  *
- * The stream numbers its messages without holes, and all of them are read, so what comes after a lost connection goes on
- * where it stopped, and a hole means one thing only: what was there is past the stream's retention. Whoever needs it
- * asks for a snapshot then.
+ * The stream numbers its messages without holes, and all of them are read. So reading goes on where it stopped after a lost
+ * connection, and a hole has one meaning only: the missing deltas are past the stream's retention. The caller then asks for a
+ * snapshot.
  */
-import type { NatsConnection } from "nats";
 import type { Position } from "../../../actors/entry.ts";
 import type { OrderedEvent } from "../../matrix/event.ts";
 import type { RoomId, UserId } from "../../matrix/ids.ts";
 import type { ReceiptEvent } from "../../matrix/receipt.ts";
-import { translate } from "../client/connection.ts";
+import { type Bus, translate } from "../client/connection.ts";
 import type { Delivered } from "../client/delivered.ts";
+import { existingStream } from "../client/jetstream.ts";
 import { StreamReader } from "../client/stream-reader.ts";
 import { decode } from "../contract/codec.ts";
 import type { FullyRead } from "../contract/fields.ts";
@@ -36,7 +36,7 @@ export interface ReceiptsDelta extends Published {
   readonly event: ReceiptEvent;
 }
 
-/** What only its user may see. */
+/** Only its user may see this. */
 interface PrivateDelta extends Published {
   readonly kind: "private";
   readonly user_id: UserId;
@@ -46,21 +46,21 @@ interface PrivateDelta extends Published {
 
 export type Delta = EventsDelta | ReceiptsDelta | PrivateDelta;
 
-/** How far a partition's deltas were read. */
+/** How far a partition's deltas are read. */
 export interface DeltaMark {
-  /** Of the delta stream. */
+  /** In the delta stream. */
   readonly sequence: number;
-  /** Every change of the partition through here was published at or before that sequence. */
+  /** Every change of the partition through this position was published at or before that sequence. */
   readonly published: Position;
 }
 
 interface DeltaReaderOptions {
   readonly partition: number;
-  /** How many of the deltas that are there already are read too. */
+  /** How many of the newest deltas that are already there are read too. Default: 0. */
   readonly back?: number;
-  /** `bytes` is the size of the message. */
+  /** Called for each delta, in order. `bytes` is the size of its message. */
   readonly onDelta: (delta: Delta, mark: DeltaMark, bytes: number) => void;
-  /** Deltas between the mark before and this one are gone. */
+  /** Called when deltas between the previous mark and this one are gone from the stream. */
   readonly onLost: (mark: DeltaMark) => void;
 }
 
@@ -68,11 +68,11 @@ export class DeltaReader {
   readonly #options: DeltaReaderOptions;
   readonly #reader: StreamReader;
   #mark: DeltaMark;
-  /** What was there at the start has been read. */
+  /** Resolves when every delta that was there at the start has been read. */
   readonly caughtUp: Promise<void>;
   readonly #reached: { readonly sequence: number; readonly resolve: () => void };
 
-  private constructor(nc: NatsConnection, options: DeltaReaderOptions, from: DeltaMark, last: number) {
+  private constructor(nc: Bus, options: DeltaReaderOptions, from: DeltaMark, last: number) {
     this.#options = options;
     this.#mark = from;
     let resolve = () => {};
@@ -86,22 +86,18 @@ export class DeltaReader {
     });
   }
 
-  /** Begins behind what is published now, or a little earlier. Throws `BUS_UNAVAILABLE` when the partition has no delta stream. */
-  static async open(nc: NatsConnection, options: DeltaReaderOptions): Promise<DeltaReader> {
+  /** Starts after the newest delta, or `back` deltas earlier. Throws `BUS_UNAVAILABLE`, also when there is no delta stream. */
+  static async open(nc: Bus, options: DeltaReaderOptions): Promise<DeltaReader> {
     const { partition, back = 0 } = options;
+    const { first, last } = await existingStream(nc, deltaStream(partition));
+    const sequence = Math.min(last, Math.max(0, first - 1, last - back));
+    const published = await publishedAt(nc, partition, sequence);
+    const reader = new DeltaReader(nc, options, { sequence, published }, last);
     try {
-      const jsm = await nc.jetstreamManager({ checkAPI: false });
-      const { first_seq: first, last_seq: last } = (await jsm.streams.info(deltaStream(partition))).state;
-      const sequence = Math.min(last, Math.max(0, first - 1, last - back));
-      const reader = new DeltaReader(
-        nc,
-        options,
-        { sequence, published: await publishedAt(jsm, partition, sequence) },
-        last,
-      );
       await reader.#reader.opened;
       return reader;
     } catch (error) {
+      reader.close();
       throw translate(error, `read the deltas of partition ${partition}`);
     }
   }

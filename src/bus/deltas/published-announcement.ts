@@ -1,6 +1,6 @@
-/** How an owner tells its standby through which position it has published: `tidemark.published.<partition>`. */
+/** How an owner announces to its standby how far it has published: `tidemark.published.<partition>`. */
 import type { Position } from "../../../actors/entry.ts";
-import { PUBLISHED_REPEAT_MS, PUBLISHED_TELL_MS } from "../../limits.ts";
+import { PUBLISHED_ANNOUNCE_MS, PUBLISHED_REPEAT_MS } from "../../limits.ts";
 import type { Bus, BusSubscription } from "../client/connection.ts";
 import { publish } from "../client/gathered-writes.ts";
 import { decode, encode } from "../contract/codec.ts";
@@ -8,29 +8,30 @@ import { publishedSubject } from "../contract/subjects.ts";
 
 const V = 1;
 
-/** Tells it while it changes, and now and then anyway, for who has just come. */
-export class PublishedTeller {
+/** Announces every change of the position, and repeats it now and then for standbys that have just started. */
+export class PublishedAnnouncer {
   readonly #nc: Bus;
   readonly #partition: number;
   readonly #through: () => Position;
   readonly #timer: NodeJS.Timeout;
-  #told = -1;
-  #toldAt = 0;
+  #announced = -1;
+  /** `performance.now()` */
+  #announcedAt = 0;
 
   constructor(nc: Bus, partition: number, through: () => Position) {
     this.#nc = nc;
     this.#partition = partition;
     this.#through = through;
-    this.#timer = setInterval(() => this.tell(), PUBLISHED_TELL_MS);
+    this.#timer = setInterval(() => this.announce(), PUBLISHED_ANNOUNCE_MS);
   }
 
-  tell(): void {
+  announce(): void {
     const position = this.#through();
     const now = performance.now();
-    if (position === this.#told && now - this.#toldAt < PUBLISHED_REPEAT_MS) return;
+    if (position === this.#announced && now - this.#announcedAt < PUBLISHED_REPEAT_MS) return;
     publish(this.#nc, publishedSubject(this.#partition), encode({ v: V, position }));
-    this.#told = position;
-    this.#toldAt = now;
+    this.#announced = position;
+    this.#announcedAt = now;
   }
 
   close(): void {
@@ -38,12 +39,13 @@ export class PublishedTeller {
   }
 }
 
-export function onPublished(nc: Bus, partition: number, heard: (through: Position) => void): BusSubscription {
+/** Calls back with every announced position of a partition, until it is unsubscribed. */
+export function onPublished(nc: Bus, partition: number, callback: (through: Position) => void): BusSubscription {
   return nc.subscribe(publishedSubject(partition), {
     callback: (error, message) => {
       if (error !== null) return;
       const { v, position } = decode(message.data) as { v: number; position: unknown };
-      if (v === V && Number.isSafeInteger(position)) heard(position as Position);
+      if (v === V && Number.isSafeInteger(position)) callback(position as Position);
     },
   });
 }

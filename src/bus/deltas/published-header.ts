@@ -1,42 +1,30 @@
-/** The delta stream of a partition: what its messages say about how far the partition was published. */
-import { headers, type JetStreamManager, type MsgHdrs } from "nats";
+/** The header of a delta that says how far its partition was published when it was sent. */
 import type { Position } from "../../../actors/entry.ts";
-import { type Bus, isNotFound, translate } from "../client/connection.ts";
+import { type Bus, type Headers, headersOf } from "../client/connection.ts";
+import { messageAt, streamState } from "../client/jetstream.ts";
 import { deltaStream } from "../contract/subjects.ts";
 
 const PUBLISHED = "Tidemark-Published";
 
-/** Marks a message: when it was sent, every change of the partition through this position had been published. */
-export function publishedHeader(position: Position): MsgHdrs {
-  const marked = headers();
-  marked.set(PUBLISHED, String(position));
-  return marked;
+/** Says that every change of the partition through `position` had been published when the message was sent. */
+export function publishedHeader(position: Position): Headers {
+  return headersOf({ [PUBLISHED]: String(position) });
 }
 
-/** What such a header says; 0 when there is none. */
-export function publishedOf(marked: MsgHdrs | undefined): Position {
-  const position = Number(marked?.get(PUBLISHED));
+/** The position in such a header; 0 without one. */
+export function publishedOf(headers: Headers | undefined): Position {
+  const position = Number(headers?.get(PUBLISHED));
   return Number.isSafeInteger(position) && position > 0 ? position : 0;
 }
 
-/** Through which position a partition is known to be published: as its newest delta says; 0 when there is none. */
+/** The position through which a partition is known to be published, by its newest delta; 0 when there is none. */
 export async function publishedThrough(nc: Bus, partition: number): Promise<Position> {
-  try {
-    const jsm = await nc.jetstreamManager({ checkAPI: false });
-    return await publishedAt(jsm, partition, (await jsm.streams.info(deltaStream(partition))).state.last_seq);
-  } catch (error) {
-    if (isNotFound(error)) return 0;
-    throw translate(error, `read what partition ${partition} published`);
-  }
+  const state = await streamState(nc, deltaStream(partition));
+  return state === undefined ? 0 : publishedAt(nc, partition, state.last);
 }
 
-/** The same, as the delta of a sequence says. */
-export async function publishedAt(jsm: JetStreamManager, partition: number, sequence: number): Promise<Position> {
+/** The same, by the delta with a sequence; 0 when there is none. */
+export async function publishedAt(nc: Bus, partition: number, sequence: number): Promise<Position> {
   if (sequence === 0) return 0;
-  try {
-    return publishedOf((await jsm.streams.getMessage(deltaStream(partition), { seq: sequence })).header);
-  } catch (error) {
-    if (isNotFound(error)) return 0;
-    throw error;
-  }
+  return publishedOf((await messageAt(nc, deltaStream(partition), sequence))?.headers);
 }

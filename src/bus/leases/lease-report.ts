@@ -1,57 +1,36 @@
-/** Who owns and stands by for which partition, for whoever only looks: `tidemark status`. */
+/** Who owns each partition, and who stands by for it, without taking part: for `tidemark status`. */
 import { LEASE_TTL_MS } from "../../limits.ts";
-import { type Bus, isNotFound, translate } from "../client/connection.ts";
+import type { Bus } from "../client/connection.ts";
+import { Bucket } from "../client/kv.ts";
 import { LEASES_BUCKET } from "../contract/subjects.ts";
-import type { StoredWorker } from "./leases.ts";
+import { type LeaseRow, parseRow, type WorkerRow } from "./lease-rows.ts";
 
 export interface Ownership {
-  /** The worker that holds the lease; null when nobody does. */
+  /** The worker that owns the lease; null when nobody does. */
   readonly owner: string | null;
-  /** Workers that could go on at once. */
+  /** Workers that could take over at once. */
   readonly standbys: readonly string[];
   /** Workers that can't serve it. */
   readonly failed: readonly string[];
 }
 
-interface Entry {
-  readonly value: unknown;
-  /** When the broker stored it, ms since 1970. */
-  readonly at: number;
-}
-
-/** By partition. What was not renewed within a lease's time of the newest entry is over: only the broker's clock counts. */
+/** By partition. A row that is `LEASE_TTL_MS` older than the newest one is expired: only the broker's clock counts. */
 export async function ownerships(nc: Bus, partitions: number): Promise<Ownership[]> {
-  const entries = await leaseEntries(nc);
-  const newest = Math.max(...Array.from(entries.values(), ({ at }) => at), 0);
-  const live = new Map([...entries].filter(([, { at }]) => newest - at < LEASE_TTL_MS));
-  const workers = Array.from(live, ([key, { value }]) => ({ key, said: value as StoredWorker }))
-    .filter(({ key }) => key.startsWith("worker."))
-    .map(({ key, said }) => ({ id: key.slice("worker.".length), said }))
-    .sort((a, b) => (a.id < b.id ? -1 : 1));
-  return Array.from({ length: partitions }, (_, partition) => {
-    const lease = live.get(`partition.${partition}`)?.value as { worker: string } | undefined;
-    const owner = lease?.worker ?? null;
-    const those = (list: "warm" | "failed") =>
-      workers.filter(({ id, said }) => id !== owner && said[list].includes(partition)).map(({ id }) => id);
-    return { owner, standbys: those("warm"), failed: those("failed") };
-  });
-}
-
-async function leaseEntries(nc: Bus): Promise<Map<string, Entry>> {
-  const entries = new Map<string, Entry>();
-  try {
-    const jsm = await nc.jetstreamManager({ checkAPI: false });
-    const { state } = await jsm.streams.info(`KV_${LEASES_BUCKET}`, { subjects_filter: ">" });
-    const bucket = await nc.jetstream().views.kv(LEASES_BUCKET, { bindOnly: true });
-    await Promise.all(
-      Object.keys(state.subjects ?? {}).map(async (subject) => {
-        const key = subject.slice(`$KV.${LEASES_BUCKET}.`.length);
-        const entry = await bucket.get(key);
-        if (entry?.operation === "PUT") entries.set(key, { value: entry.json(), at: entry.created.getTime() });
-      }),
-    );
-  } catch (error) {
-    if (!isNotFound(error)) throw translate(error, "read the owner leases");
+  const rows = await new Bucket(nc, LEASES_BUCKET).rows();
+  const newest = Math.max(...rows.map(({ at }) => at), 0);
+  const leases = new Map<number, LeaseRow>();
+  const workers: { readonly id: string; readonly report: WorkerRow }[] = [];
+  for (const row of rows) {
+    const parsed = newest - row.at < LEASE_TTL_MS ? parseRow(row) : undefined;
+    if (parsed?.content === undefined) continue;
+    if (parsed.kind === "worker") workers.push({ id: parsed.worker, report: parsed.content });
+    else leases.set(parsed.partition, parsed.content);
   }
-  return entries;
+  workers.sort((a, b) => (a.id < b.id ? -1 : 1));
+  return Array.from({ length: partitions }, (_, partition) => {
+    const owner = leases.get(partition)?.worker ?? null;
+    const idsOf = (list: "warm" | "failed") =>
+      workers.filter(({ id, report }) => id !== owner && report[list].includes(partition)).map(({ id }) => id);
+    return { owner, standbys: idsOf("warm"), failed: idsOf("failed") };
+  });
 }

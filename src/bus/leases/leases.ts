@@ -1,80 +1,57 @@
 /**
- * Who owns which partition, and which workers there are (docs/design.md#workers): the KV bucket `tidemark_leases`.
+ * Who owns which partition, and which workers there are (docs/design.md#workers): the bucket `tidemark_leases`.
  *
- *     partition.<n>   { v, worker, session }                   held while it is renewed, free when it is deleted or runs out;
- *                                                              deleted with { v, published }: what its holder has published
- *     worker.<id>     { v, session, warm, failed, folded }     a worker's heartbeat, and what it says of itself
+ *     partition.<n>   { v, worker, session }                   owned while it is renewed; free when it is deleted or expires;
+ *                                                              deleted with { v, published }: what its owner has published
+ *     worker.<id>     { v, session, warm, failed, folded }     a worker's heartbeat, with its report about itself
  *
- * - **Compare and set.** A key is written with the revision that was last seen of it, so of two workers that claim one wins.
- * - **No shared clock.** Others let a lease run out `LEASE_TTL_MS` after they saw it renewed, on their own monotonic clock.
- *   The holder stops itself `LEASE_HOLD_MS` after it asked for the renewal, which is earlier, whatever was lost in between.
- *   Only for what was there before this worker came does the broker's time of writing count: what had run out by then has.
- * - **Sessions.** A worker's id lives as long as its data directory, a session as long as its process. A process that finds
- *   leases of its own id and another session takes them at once: the process before it is gone, or superseded. Who is
- *   superseded writes nothing more: only a process's first heartbeat replaces what another session wrote.
+ * - **Compare and set.** A row is written with the revision that was last seen, so of two workers that claim one wins.
+ * - **No shared clock.** For other workers, a lease expires `LEASE_TTL_MS` after they saw its last renewal, on their own
+ *   monotonic clock. Its owner stops `LEASE_HOLD_MS` after it requested its last successful renewal. That is earlier, no
+ *   matter which messages were lost in between. The broker's time of writing counts only for rows that are older than this
+ *   worker: those that had expired by then are expired.
+ * - **Sessions.** A worker's id lives as long as its data directory, a session as long as its process. A process takes leases
+ *   of its own id and another session at once: the earlier process is gone, or superseded. A superseded process writes nothing
+ *   more: only a process's first heartbeat replaces what another session wrote.
  *
- * A lease spares work. If two workers believe that they hold one, both publish the same deltas, and nothing else happens.
+ * A lease only spares work. If two workers believe that they own one, both publish the same deltas, and nothing else happens.
  */
-import { headers, type JetStreamPublishOptions, type MsgHdrs } from "nats";
 import type { Position } from "../../../actors/entry.ts";
-import {
-  ACK_TIMEOUT_MS,
-  CLUSTER_READY_MS_MAX,
-  LEASE_HOLD_MS,
-  LEASE_RENEW_MS,
-  LEASE_TICK_MS,
-  LEASE_TTL_MS,
-} from "../../limits.ts";
-import { type Bus, isWrongLastSequence, translate } from "../client/connection.ts";
-import type { Delivered } from "../client/delivered.ts";
+import { CLUSTER_READY_MS_MAX, LEASE_HOLD_MS, LEASE_RENEW_MS, LEASE_TICK_MS, LEASE_TTL_MS } from "../../limits.ts";
+import { type Bus, translate } from "../client/connection.ts";
+import { Bucket, type Row } from "../client/kv.ts";
 import { untilReached } from "../client/retry.ts";
-import { StreamReader } from "../client/stream-reader.ts";
+import type { StreamReader } from "../client/stream-reader.ts";
 import { LEASES_BUCKET } from "../contract/subjects.ts";
+import {
+  type LeaseRow,
+  parseRow,
+  partitionKey,
+  type ReleaseRow,
+  V,
+  type WorkerReport,
+  type WorkerRow,
+  workerKey,
+} from "./lease-rows.ts";
 
-const V = 1;
-const STREAM = `KV_${LEASES_BUCKET}`;
-const SUBJECTS = `$KV.${LEASES_BUCKET}.`;
-const OPERATION = "KV-Operation";
-
-/** What a worker says of itself. */
-interface WorkerReport {
-  /** Partitions that it owns or could own at once. */
-  readonly warm: readonly number[];
-  /** Partitions that it can't serve. */
-  readonly failed: readonly number[];
-  /** Sequence through which it has folded, by partition. */
-  readonly folded: Readonly<Record<number, number>>;
-}
-
-interface Stored {
-  readonly v: typeof V;
-  readonly worker?: string;
-  readonly session: string;
-}
-
-export type StoredWorker = Stored & WorkerReport;
-
-/** What a holder leaves behind for who comes next: no other message is sure to come before the end of its lease. */
-interface Released {
-  readonly v: typeof V;
-  readonly published: Position;
-}
-
-interface Entry {
+interface Known<T> {
   readonly revision: number;
   /** undefined: deleted. */
-  readonly value: Stored | undefined;
-  /** Of a partition that was given up: the position through which it had been published. */
-  readonly published: Position | undefined;
-  /** When it is as old as a renewal that was seen now, `performance.now()`. */
+  readonly content: T | undefined;
+  /** When the row was written, as far as this worker can tell: `performance.now()`. */
   readonly since: number;
-  /** Whether it was there when this worker came. */
+  /** Whether the row is older than this worker. */
   readonly early: boolean;
 }
 
-interface Held {
+interface KnownLease extends Known<LeaseRow> {
+  /** Of a released partition: the position through which it had been published. */
+  readonly published: Position | undefined;
+}
+
+interface OwnedLease {
   revision: number;
-  /** The renewal under way. */
+  /** The renewal that is being written. */
   renewing?: Promise<void>;
   /** `performance.now()` */
   deadline: number;
@@ -93,34 +70,40 @@ interface LeasesOptions {
   readonly worker: string;
   readonly session: string;
   readonly times: LeaseTimes;
+  /** Called for each heartbeat. */
   readonly report: () => WorkerReport;
-  /** Something may be otherwise than before. */
+  /** Called after any change to leases or workers, and at every tick. */
   readonly changed: () => void;
+  /** Called when this worker no longer owns a partition, but not after `release`. */
   readonly lost: (partition: number) => void;
-  /** Another process runs with this worker's id. From now on this one holds nothing, and says nothing. */
+  /** Called when another process runs with this worker's id. From then on this one owns nothing and writes nothing. */
   readonly superseded: () => void;
 }
 
 export class Leases {
   readonly #options: LeasesOptions;
-  readonly #entries = new Map<string, Entry>();
-  readonly #held = new Map<number, Held>();
+  readonly #bucket: Bucket;
+  readonly #workers = new Map<string, Known<WorkerRow>>();
+  readonly #leases = new Map<number, KnownLease>();
+  readonly #owned = new Map<number, OwnedLease>();
   #reader: StreamReader | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** `performance.now()` */
   #renewedAt = 0;
   #beating: Promise<void> | undefined;
-  /** Of this worker's heartbeat. */
+  /** The newest known revision of this worker's heartbeat. */
   #beatRevision = 0;
   #closed = false;
   #leaving = false;
-  /** The broker's time of this worker's first heartbeat, ms. Before it is known, what comes is early. */
-  #cameAt: number | undefined;
+  /** The broker's time of this worker's first heartbeat, Unix time in ms. Until it is known, rows are only collected. */
+  #startedAt: number | undefined;
 
   private constructor(options: LeasesOptions) {
     this.#options = options;
+    this.#bucket = new Bucket(options.nc, LEASES_BUCKET);
   }
 
-  /** Announces this worker, and resolves once all that is in the bucket is known. */
+  /** Writes the first heartbeat, and resolves when the whole bucket is read. Throws `BUS_UNAVAILABLE`. */
   static async open(options: LeasesOptions): Promise<Leases> {
     const leases = new Leases(options);
     try {
@@ -132,104 +115,98 @@ export class Leases {
   }
 
   async #open(): Promise<void> {
-    const { nc } = this.#options;
+    const { worker } = this.#options;
     // A bucket that was made a moment ago may have no leader yet.
     const limit = AbortSignal.timeout(CLUSTER_READY_MS_MAX);
-    const own = await untilReached(limit, () => this.#put(this.#workerKey, this.#heartbeat()));
+    const heartbeat = JSON.stringify(this.#heartbeat());
+    const own = await untilReached(limit, () => this.#bucket.put(workerKey(worker), heartbeat));
     this.#beatRevision = own;
     this.#renewedAt = performance.now();
-    const early: Delivered[] = [];
+    const early: Row[] = [];
     await new Promise<void>((resolve, reject) => {
-      const onMessage = (message: Delivered) => {
-        if (this.#cameAt !== undefined) {
-          this.#received(message);
+      this.#reader = this.#bucket.watch((row) => {
+        if (this.#startedAt !== undefined) {
+          this.#learn(row, false);
           return;
         }
-        early.push(message);
-        if (message.sequence < own) return;
-        this.#cameAt = message.at;
-        for (const each of early) this.#received(each, each.sequence <= own);
+        early.push(row);
+        if (row.revision < own) return;
+        this.#startedAt = row.at;
+        for (const each of early) this.#learn(each, each.revision <= own);
         resolve();
-      };
-      this.#reader = new StreamReader(nc, { stream: STREAM, subject: `${SUBJECTS}>`, from: "latest", onMessage });
+      });
       this.#reader.opened.catch(reject);
     });
     if (!this.#closed) this.#timer = setInterval(() => this.#tick(), LEASE_TICK_MS);
   }
 
-  /** Workers that are there, this one included, with what they say of themselves. */
-  workers(): Map<string, StoredWorker> {
-    const live = new Map<string, StoredWorker>();
-    for (const [key, { value, since }] of this.#entries) {
-      if (!key.startsWith("worker.") || value === undefined || this.#isOver(since)) continue;
-      live.set(key.slice("worker.".length), value as StoredWorker);
+  /** All live workers with their reports, this one included. */
+  workers(): Map<string, WorkerRow> {
+    const live = new Map<string, WorkerRow>();
+    for (const [id, { content, since }] of this.#workers) {
+      if (content !== undefined && !this.#isExpired(since)) live.set(id, content);
     }
-    const { worker, report, session } = this.#options;
-    if (this.#leaving) live.delete(worker);
-    else live.set(worker, { v: V, session, ...report() });
+    if (this.#leaving) live.delete(this.#options.worker);
+    else live.set(this.#options.worker, this.#heartbeat());
     return live;
   }
 
-  /** Who holds a partition; undefined when nobody does. */
-  holder(partition: number): string | undefined {
-    if (this.#held.has(partition)) return this.#options.worker;
-    const entry = this.#entries.get(partitionKey(partition));
-    if (entry?.value === undefined || this.#isOver(entry.since)) return undefined;
+  /** The worker that owns a partition; undefined when nobody does. */
+  owner(partition: number): string | undefined {
     const { worker, session } = this.#options;
-    if (entry.value.worker === worker && entry.value.session !== session && entry.early) return undefined;
-    return entry.value.worker === worker ? undefined : entry.value.worker;
+    if (this.#owned.has(partition)) return worker;
+    const lease = this.#leases.get(partition);
+    if (lease?.content === undefined || this.#isExpired(lease.since)) return undefined;
+    const { content, early } = lease;
+    if (content.worker === worker && content.session !== session && early) return undefined;
+    return content.worker === worker ? undefined : content.worker;
   }
 
-  /** How long nobody has held a partition, ms. A lease of this worker's data directory was never in the way. */
+  /** For how long nobody has owned a partition, in ms. A lease of this worker's own data directory counts as free. */
   freeMs(partition: number): number {
-    if (this.holder(partition) !== undefined) return 0;
-    const entry = this.#entries.get(partitionKey(partition));
-    if (entry === undefined) return Number.POSITIVE_INFINITY;
-    const past = performance.now() - entry.since;
-    return Math.max(0, entry.value === undefined ? past : past - this.#options.times.ttlMs);
+    if (this.owner(partition) !== undefined) return 0;
+    const lease = this.#leases.get(partition);
+    if (lease === undefined) return Number.POSITIVE_INFINITY;
+    const past = performance.now() - lease.since;
+    return Math.max(0, lease.content === undefined ? past : past - this.#options.times.ttlMs);
   }
 
-  /** Whether this worker holds a partition now. */
-  holds(partition: number): boolean {
-    return this.#held.has(partition);
+  /** Whether this worker owns a partition now. */
+  owns(partition: number): boolean {
+    return this.#owned.has(partition);
   }
 
   /**
-   * Claims a partition. Resolves to undefined when this worker does not hold it; otherwise to the position through which the
-   * holder before had published it, 0 when it did not say. Throws `BUS_UNAVAILABLE`.
+   * Claims a partition. Returns undefined when this worker doesn't get it; otherwise the position through which the previous
+   * owner had published it, 0 when unknown. Throws `BUS_UNAVAILABLE`.
    */
   async claim(partition: number): Promise<Position | undefined> {
-    if (this.#held.has(partition)) return 0;
-    if (this.#closed || this.#leaving || this.holder(partition) !== undefined) return undefined;
+    if (this.#owned.has(partition)) return 0;
+    if (this.#closed || this.#leaving || this.owner(partition) !== undefined) return undefined;
     const key = partitionKey(partition);
-    const before = this.#entries.get(key);
+    const before = this.#leases.get(partition);
     const sentAt = performance.now();
-    try {
-      const revision = await this.#put(key, this.#lease(), { expected: before?.revision ?? 0 });
-      this.#held.set(partition, { revision, deadline: sentAt + this.#options.times.holdMs });
-      return before?.published ?? 0;
-    } catch (error) {
-      if (!isWrongLastSequence(error)) throw translate(error, `claim partition ${partition}`);
+    const revision = await this.#bucket.putAfter(key, before?.revision ?? 0, this.#lease());
+    if (revision === undefined) {
       await this.#refresh(key);
       return undefined;
     }
+    this.#owned.set(partition, { revision, deadline: sentAt + this.#options.times.holdMs });
+    return before?.published ?? 0;
   }
 
-  /** Gives a partition up, published through a position, so that another worker can have it and go on at once. */
+  /** Gives up a partition that is published through a position, so that another worker can take over at once. */
   async release(partition: number, published: Position): Promise<void> {
-    const held = this.#held.get(partition);
-    this.#held.delete(partition);
-    if (held === undefined) return;
-    await held.renewing; // Its revision would be another one.
-    try {
-      await this.#put(partitionKey(partition), { v: V, published }, { expected: held.revision, deletes: true });
-    } catch (error) {
-      // It runs out by itself, or somebody has it already.
-      if (!isWrongLastSequence(error)) throw translate(error, `release partition ${partition}`);
-    }
+    const lease = this.#owned.get(partition);
+    this.#owned.delete(partition);
+    if (lease === undefined) return;
+    await lease.renewing; // It changes the revision.
+    // Another revision means that the lease expired and another worker has claimed it: nothing is left to release.
+    const row: ReleaseRow = { v: V, published };
+    await this.#bucket.deleteAfter(partitionKey(partition), lease.revision, JSON.stringify(row));
   }
 
-  /** Writes this worker's heartbeat now, because what it says of itself has changed. */
+  /** Writes this worker's heartbeat now, because its report has changed. */
   beat(): void {
     if (this.#closed || this.#leaving || this.#beating !== undefined) return;
     this.#beating = this.#writeHeartbeat().finally(() => {
@@ -237,13 +214,13 @@ export class Leases {
     });
   }
 
-  /** From here on, nobody reckons with this worker. It may still hold partitions. */
+  /** Deletes this worker's heartbeat: other workers no longer count on it. It may still own partitions. */
   async leave(): Promise<void> {
     this.#leaving = true;
     await this.#beating;
     if (this.#closed) return;
-    // It runs out by itself.
-    await this.#put(this.#workerKey, undefined, { expected: this.#beatRevision, deletes: true }).catch(() => {});
+    // A heartbeat that can't be deleted expires.
+    await this.#bucket.deleteAfter(workerKey(this.#options.worker), this.#beatRevision).catch(() => {});
   }
 
   close(): void {
@@ -252,144 +229,104 @@ export class Leases {
     this.#reader?.close();
   }
 
-  get #workerKey(): string {
-    return `worker.${this.#options.worker}`;
-  }
-
-  #lease(): Stored {
+  #lease(): string {
     const { worker, session } = this.#options;
-    return { v: V, worker, session };
+    const row: LeaseRow = { v: V, worker, session };
+    return JSON.stringify(row);
   }
 
-  #heartbeat(): StoredWorker {
+  #heartbeat(): WorkerRow {
     const { session, report } = this.#options;
     return { v: V, session, ...report() };
   }
 
   async #writeHeartbeat(): Promise<void> {
+    const key = workerKey(this.#options.worker);
     try {
-      const revision = await this.#put(this.#workerKey, this.#heartbeat(), { expected: this.#beatRevision });
-      this.#beatRevision = Math.max(this.#beatRevision, revision);
-    } catch (error) {
-      // It is another process's, or ours, whose acknowledgement was lost: `learn` tells. The next one is never far.
-      if (isWrongLastSequence(error)) await this.#refresh(this.#workerKey);
-    }
-  }
-
-  /** Writes a key, or deletes it, and resolves to its revision. With `expected`, only when that is the one before. */
-  async #put(
-    key: string,
-    value: Stored | Released | undefined,
-    { expected, deletes = false }: { readonly expected?: number; readonly deletes?: boolean } = {},
-  ): Promise<number> {
-    const options: Partial<JetStreamPublishOptions> = {
-      timeout: ACK_TIMEOUT_MS,
-      ...(expected !== undefined && { expect: { lastSubjectSequence: expected } }),
-    };
-    if (deletes) {
-      options.headers = headers();
-      options.headers.set(OPERATION, "DEL");
-    }
-    const payload = value === undefined ? undefined : JSON.stringify(value);
-    return (await this.#options.nc.jetstream().publish(SUBJECTS + key, payload, options)).seq;
-  }
-
-  #received(message: Delivered, early = false): void {
-    const key = message.subject.slice(SUBJECTS.length);
-    const known = this.#entries.get(key);
-    if (known !== undefined && known.revision >= message.sequence) return;
-    const ageMs = early ? Math.max(0, this.#cameAt! - message.at) : 0;
-    this.#learn(key, {
-      revision: message.sequence,
-      ...contentOf(message.headers, message.data),
-      since: performance.now() - ageMs,
-      early,
-    });
-  }
-
-  #learn(key: string, entry: Entry): void {
-    if (this.#closed) return;
-    this.#entries.set(key, entry);
-    const { session, superseded } = this.#options;
-    if (key === this.#workerKey) {
-      if (!entry.early && entry.value !== undefined && entry.value.session !== session) {
-        this.close();
-        this.#held.clear();
-        superseded();
-        return;
-      }
-      this.#beatRevision = Math.max(this.#beatRevision, entry.revision);
-    }
-    const partition = partitionOfKey(key);
-    const held = partition === undefined ? undefined : this.#held.get(partition);
-    if (held !== undefined && entry.revision > held.revision) {
-      if (entry.value?.session === session) held.revision = entry.revision;
-      else this.#lose(partition!);
-    }
-    this.#options.changed();
-  }
-
-  /** What a key has now, when somebody else wrote it and the news has not come yet. */
-  async #refresh(key: string): Promise<void> {
-    try {
-      const jsm = await this.#options.nc.jetstreamManager({ checkAPI: false });
-      const stored = await jsm.streams.getMessage(STREAM, { last_by_subj: SUBJECTS + key });
-      const known = this.#entries.get(key);
-      if (known !== undefined && known.revision >= stored.seq) return;
-      const content = contentOf(stored.header, stored.data);
-      this.#learn(key, { revision: stored.seq, ...content, since: performance.now(), early: false });
+      const revision = await this.#bucket.putAfter(key, this.#beatRevision, JSON.stringify(this.#heartbeat()));
+      if (revision !== undefined) this.#beatRevision = Math.max(this.#beatRevision, revision);
+      // Another process wrote it, or this one did and the acknowledgement was lost: `#learn` finds out.
+      else await this.#refresh(key);
     } catch {
-      // The watch brings it as well.
+      // The next heartbeat follows soon.
     }
   }
 
-  #isOver(since: number): boolean {
+  #learn(row: Row, early: boolean): void {
+    const parsed = parseRow(row);
+    if (parsed === undefined || this.#closed) return;
+    const known = parsed.kind === "worker" ? this.#workers.get(parsed.worker) : this.#leases.get(parsed.partition);
+    if (known !== undefined && known.revision >= row.revision) return;
+    const ageMs = early ? Math.max(0, this.#startedAt! - row.at) : 0;
+    const seen = { revision: row.revision, since: performance.now() - ageMs, early };
+    if (parsed.kind === "worker") this.#learnWorker(parsed.worker, { ...seen, content: parsed.content });
+    else this.#learnLease(parsed.partition, { ...seen, content: parsed.content, published: parsed.published });
+    if (!this.#closed) this.#options.changed();
+  }
+
+  #learnWorker(id: string, row: Known<WorkerRow>): void {
+    this.#workers.set(id, row);
+    const { worker, session, superseded } = this.#options;
+    if (id !== worker) return;
+    if (row.early || row.content === undefined || row.content.session === session) {
+      this.#beatRevision = Math.max(this.#beatRevision, row.revision);
+      return;
+    }
+    this.close();
+    this.#owned.clear();
+    superseded();
+  }
+
+  #learnLease(partition: number, row: KnownLease): void {
+    this.#leases.set(partition, row);
+    const owned = this.#owned.get(partition);
+    if (owned === undefined || row.revision <= owned.revision) return;
+    if (row.content?.session === this.#options.session) owned.revision = row.revision;
+    else this.#lose(partition);
+  }
+
+  /** Reads a row that somebody else has written before the watch delivers it. */
+  async #refresh(key: string): Promise<void> {
+    const row = await this.#bucket.row(key).catch(() => undefined); // The watch delivers it, too.
+    if (row !== undefined) this.#learn(row, false);
+  }
+
+  #isExpired(since: number): boolean {
     return performance.now() - since >= this.#options.times.ttlMs;
   }
 
   #tick(): void {
     const now = performance.now();
-    for (const [partition, { deadline }] of this.#held) if (now >= deadline) this.#lose(partition);
+    for (const [partition, { deadline }] of this.#owned) if (now >= deadline) this.#lose(partition);
     if (now - this.#renewedAt >= this.#options.times.renewMs) {
       this.#renewedAt = now;
       this.beat();
-      for (const [partition, held] of this.#held) held.renewing = this.#renew(partition, held);
+      for (const [partition, lease] of this.#owned) lease.renewing = this.#renew(partition, lease);
     }
     this.#options.changed();
   }
 
-  async #renew(partition: number, held: Held): Promise<void> {
+  async #renew(partition: number, lease: OwnedLease): Promise<void> {
     const key = partitionKey(partition);
+    const { renewMs, holdMs } = this.#options.times;
     const sentAt = performance.now();
     try {
-      const revision = await this.#put(key, this.#lease(), { expected: held.revision });
-      held.revision = Math.max(held.revision, revision);
-      held.deadline = sentAt + this.#options.times.holdMs;
-    } catch (error) {
-      // After a renewal whose acknowledgement was lost, the revision is another, and ours: `learn` tells.
-      if (isWrongLastSequence(error)) await this.#refresh(key);
-      else this.#renewedAt = Math.min(this.#renewedAt, performance.now() - this.#options.times.renewMs * (4 / 5));
+      const revision = await this.#bucket.putAfter(key, lease.revision, this.#lease());
+      if (revision === undefined) {
+        // Another worker claimed it, or an earlier renewal was stored and its acknowledgement lost: `#learn` finds out.
+        await this.#refresh(key);
+        return;
+      }
+      lease.revision = Math.max(lease.revision, revision);
+      lease.deadline = sentAt + holdMs;
+    } catch {
+      // Tries again after a fifth of the usual time.
+      this.#renewedAt = Math.min(this.#renewedAt, performance.now() - renewMs * (4 / 5));
     }
   }
 
   #lose(partition: number): void {
-    this.#held.delete(partition);
+    this.#owned.delete(partition);
     this.#options.lost(partition);
   }
-}
-
-function partitionKey(partition: number): string {
-  return `partition.${partition}`;
-}
-
-function partitionOfKey(key: string): number | undefined {
-  const match = /^partition\.(\d+)$/.exec(key);
-  return match === null ? undefined : Number(match[1]);
-}
-
-/** What a message of the bucket says. */
-function contentOf(header: MsgHdrs | undefined, data: Uint8Array): Pick<Entry, "value" | "published"> {
-  const content = data.length === 0 ? undefined : JSON.parse(Buffer.from(data).toString());
-  if (!header?.get(OPERATION)) return { value: content as Stored, published: undefined };
-  return { value: undefined, published: (content as Released | undefined)?.published };
 }

@@ -1,133 +1,82 @@
 /**
- * The room log: one append-only stream a partition (docs/design.md#subjects, docs/design.md#records).
+ * The room log: one append-only stream per partition (docs/design.md#subjects, docs/design.md#records).
  *
- * Appending goes through the shared acknowledgement inbox; the stream's sequence is the record's place for ever.
- * The log denies deletion, so sequences have no holes: one that does is a damaged log, and reading stops there.
+ * A record's sequence in the stream is its place for ever. The stream denies deletion, so sequences have no holes: a hole
+ * means a damaged log, and readers stop there (`LOG_BROKEN`). Ingress appends through its own publisher, at whatever sequence
+ * comes next; `appendAt` is for an import, which keeps the sequences of the log that it copies.
  */
-import type { NatsConnection } from "nats";
-import type { LogRecord } from "../../../actors/entry.ts";
-import type { RoomRecord } from "../../../actors/room/rooms.ts";
+import type { PlacedRecord } from "../../../actors/entry.ts";
 import { TidemarkError } from "../../errors.ts";
 import { type RoomId, roomId } from "../../matrix/ids.ts";
-import { isNotFound, translate } from "../client/connection.ts";
-import type { Delivered } from "../client/delivered.ts";
-import { StreamReader } from "../client/stream-reader.ts";
+import type { Bus } from "../client/connection.ts";
+import type { StoredMessage } from "../client/delivered.ts";
+import { append, messageAt, messagesBySubject, newestMessage, streamState } from "../client/jetstream.ts";
 import { decodeRecord, encodeRecord } from "../contract/record.ts";
 import { decodeToken, lastToken, logStream, logSubject } from "../contract/subjects.ts";
 
-export interface LogReaderOptions {
-  readonly partition: number;
-  /** The first sequence to read. */
-  readonly from: number;
-  /** Records that are asked for ahead. */
-  readonly ahead: number;
-  /** What arrived together, in log order. Never empty. */
-  readonly onFetch: (fetch: RoomRecord[]) => void;
-  /** The log can't be read any further. */
-  readonly onError: (error: unknown) => void;
+/** Where a log, or a room in it, ends now. */
+export interface LogEnd {
+  /** Of the newest record; 0 when there is none. */
+  readonly sequence: number;
+  readonly records: number;
 }
 
-/** The sequence of the log's newest record; 0 when it is empty. */
-export async function lastSequence(nc: NatsConnection, partition: number): Promise<number> {
-  const jsm = await nc.jetstreamManager({ checkAPI: false });
-  return (await jsm.streams.info(logStream(partition))).state.last_seq;
+const EMPTY: LogEnd = { sequence: 0, records: 0 };
+
+/** The end of a partition's log, or of one room in it. A log that was never made is empty. */
+export async function logEnd(nc: Bus, partition: number, room?: RoomId): Promise<LogEnd> {
+  const stream = logStream(partition);
+  if (room === undefined) {
+    const state = await streamState(nc, stream);
+    return state === undefined ? EMPTY : { sequence: state.last, records: state.messages };
+  }
+  const subject = logSubject(partition, room);
+  const records = (await messagesBySubject(nc, stream, subject))?.get(subject);
+  const newest = records === undefined ? undefined : await newestMessage(nc, stream, subject);
+  return records === undefined || newest === undefined ? EMPTY : { sequence: newest.sequence, records };
 }
 
-/** Reads a partition's log from a sequence on, and goes on with what is appended, until it is closed. */
-export class LogReader {
-  readonly #options: LogReaderOptions;
-  readonly #reader: StreamReader;
-  #fetch: RoomRecord[] = [];
-  #next: number;
-  #closed = false;
-
-  constructor(nc: NatsConnection, options: LogReaderOptions) {
-    const { partition, from, ahead } = options;
-    this.#options = options;
-    this.#next = from;
-    const onMessage = (message: Delivered) => this.#received(message);
-    this.#reader = new StreamReader(nc, { stream: logStream(partition), from, ahead, onMessage });
-    this.#reader.opened.catch((error) => this.#fail(translate(error, `read the log of partition ${partition}`)));
-  }
-
-  /** Hands out nothing more from now on. */
-  close(): void {
-    this.#closed = true;
-    this.#fetch = [];
-    this.#reader.close();
-  }
-
-  #received(message: Delivered): void {
-    try {
-      this.#fetch.push(this.#read(message));
-    } catch (error) {
-      this.#fail(error);
-      return;
-    }
-    this.#next = message.sequence + 1;
-    // Whatever else came with the same read of the socket joins this fetch.
-    if (this.#fetch.length === 1) setImmediate(() => this.#deliver());
-  }
-
-  #fail(error: unknown): void {
-    if (this.#closed) return;
-    this.close();
-    this.#options.onError(error);
-  }
-
-  #deliver(): void {
-    const fetch = this.#fetch;
-    this.#fetch = [];
-    if (!this.#closed && fetch.length > 0) this.#options.onFetch(fetch);
-  }
-
-  #read(message: Delivered): RoomRecord {
-    if (message.sequence !== this.#next) {
-      throw new TidemarkError(
-        "LOG_BROKEN",
-        `the log of partition ${this.#options.partition} has no record ${this.#next}, and goes on at ${message.sequence}: restore it from a backup`,
-      );
-    }
-    return { room: roomOf(message.subject, message.sequence), record: decodeRecord(message.sequence, message.data) };
-  }
+/** The rooms of a partition, and how many records each of them has. */
+export async function roomsOf(nc: Bus, partition: number): Promise<Map<RoomId, number>> {
+  const subjects = await messagesBySubject(nc, logStream(partition), ">");
+  return new Map(Array.from(subjects ?? [], ([subject, records]) => [roomOf(subject), records]));
 }
 
-/** A record, and its room; undefined when the log has none of that sequence. */
-export async function readRecord(
-  nc: NatsConnection,
-  partition: number,
-  sequence: number,
-): Promise<RoomRecord | undefined> {
-  try {
-    const jsm = await nc.jetstreamManager({ checkAPI: false });
-    const message = await jsm.streams.getMessage(logStream(partition), { seq: sequence });
-    return { room: roomOf(message.subject, sequence), record: decodeRecord(sequence, message.data) };
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw translate(error, `read record ${sequence} of partition ${partition}`);
-  }
+/** The record with a sequence; undefined when the log has none. Throws `RECORD_UNREADABLE`. */
+export async function recordAt(nc: Bus, partition: number, sequence: number): Promise<PlacedRecord | undefined> {
+  const message = await messageAt(nc, logStream(partition), sequence);
+  return message && recordIn(partition, message);
 }
 
-function roomOf(subject: string, sequence: number): RoomId {
+/** The record that a message of the log carries. Throws `RECORD_UNREADABLE`. */
+export function recordIn(partition: number, { subject, sequence, data }: StoredMessage): PlacedRecord {
+  return { partition, room: roomOf(subject), record: decodeRecord(sequence, data) };
+}
+
+function roomOf(subject: string): RoomId {
   const room = roomId.safeParse(decodeToken(lastToken(subject)));
-  if (!room.success) throw new TidemarkError("RECORD_UNREADABLE", `record ${sequence} is of no room: ${subject}`);
+  if (!room.success) throw new TidemarkError("RECORD_UNREADABLE", `the log has a record of no room: ${subject}`);
   return room.data;
 }
 
-/** Appends a record at a sequence that is known beforehand, for an import. */
-interface PlacedRecord {
-  readonly partition: number;
-  readonly room: RoomId;
-  readonly record: LogRecord;
+/** Throws `LOG_BROKEN` when the record that was read next is not the one that must come next. */
+export function assertNoHole(partition: number, expected: number, found: number): void {
+  if (found === expected) return;
+  throw new TidemarkError(
+    "LOG_BROKEN",
+    `the log of partition ${partition} has no record ${expected}, and goes on at ${found}: restore it from a backup`,
+  );
 }
 
-/** Throws when the log does not end right before the record's sequence: somebody else has appended. */
-export async function appendAt(nc: NatsConnection, { partition, room, record }: PlacedRecord): Promise<void> {
-  try {
-    await nc.jetstream().publish(logSubject(partition, room), encodeRecord(record.at, record.entries), {
-      expect: { lastSequence: record.sequence - 1 },
-    });
-  } catch (error) {
-    throw translate(error, `append record ${record.sequence} of partition ${partition}`);
+/** Appends a record at its own sequence. Throws `BUS_MISMATCH` when the log doesn't end right before it. */
+export async function appendAt(nc: Bus, { partition, room, record }: PlacedRecord): Promise<void> {
+  const sequence = await append(nc, logSubject(partition, room), encodeRecord(record.at, record.entries), {
+    after: { sequence: record.sequence - 1 },
+  });
+  if (sequence === undefined) {
+    throw new TidemarkError(
+      "BUS_MISMATCH",
+      `record ${record.sequence} of partition ${partition} was not appended: the log does not end right before it, so something else appended to it`,
+    );
   }
 }

@@ -1,9 +1,16 @@
 /** Bodies of events, from where they are: the log. */
-import { type EventInfo, indexOf, type Order, type Position, RECEIPT, sequenceOf } from "../../../actors/entry.ts";
+import {
+  type EventInfo,
+  indexOf,
+  type Order,
+  type PlacedRecord,
+  type Position,
+  RECEIPT,
+  sequenceOf,
+} from "../../../actors/entry.ts";
 import type { Room } from "../../../actors/room/room.ts";
-import type { RoomRecord } from "../../../actors/room/rooms.ts";
 import type { Bus } from "../../bus/client/connection.ts";
-import { readRecord } from "../../bus/log/log.ts";
+import { recordAt } from "../../bus/log/log.ts";
 import { TidemarkError } from "../../errors.ts";
 import { type MatrixEvent, type OrderedEvent, redacted, withOrder } from "../../matrix/event.ts";
 import type { EventId } from "../../matrix/ids.ts";
@@ -12,7 +19,7 @@ export class Bodies {
   readonly #nc: Bus;
   readonly #partition: number;
   /** Records that are being read, so that many who ask at once, after a start say, share what they have in common. */
-  readonly #reading = new Map<number, Promise<RoomRecord | undefined>>();
+  readonly #reading = new Map<number, Promise<PlacedRecord | undefined>>();
 
   constructor(nc: Bus, partition: number) {
     this.#nc = nc;
@@ -80,10 +87,10 @@ export class Bodies {
     return events;
   }
 
-  #record(sequence: number): Promise<RoomRecord | undefined> {
+  #record(sequence: number): Promise<PlacedRecord | undefined> {
     let reading = this.#reading.get(sequence);
     if (reading === undefined) {
-      reading = readRecord(this.#nc, this.#partition, sequence).finally(() => this.#reading.delete(sequence));
+      reading = recordAt(this.#nc, this.#partition, sequence).finally(() => this.#reading.delete(sequence));
       this.#reading.set(sequence, reading);
     }
     return reading;

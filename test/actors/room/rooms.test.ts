@@ -38,7 +38,7 @@ function rooms({ max = 2, idleMs = 1_000 } = {}) {
     loaded,
     failures,
     clock,
-    deliver: (...ids: RoomId[]) => actors.deliver(ids.map((room) => ({ room, record: record() }))),
+    deliver: (...ids: RoomId[]) => actors.deliver(ids.map((room) => ({ partition: 0, room, record: record() }))),
     checkpoint: () => {
       for (const room of actors.takeChanged()) stored.set(room.id, room);
     },

@@ -56,7 +56,7 @@ leases("a heartbeat on its way doesn't replace that of a process that came later
     first.leases.beat();
     await later;
     await eventually(() => first.superseded() === 1, "it has learned of the later one");
-    assert.not.ok(first.leases.holds(round), "it holds nothing any more");
+    assert.not.ok(first.leases.owns(round), "it holds nothing any more");
     first.leases.beat();
     await first.leases.leave();
     const left = (await bucket.get(`worker.${worker}`))!;

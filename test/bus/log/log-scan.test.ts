@@ -1,7 +1,9 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import type { PlacedRecord } from "../../../actors/entry.ts";
 import { encodeRecord } from "../../../src/bus/contract/record.ts";
-import { logEnd, roomsOf, type ScannedRecord, scanLog } from "../../../src/bus/log/log-scan.ts";
+import { logEnd, roomsOf } from "../../../src/bus/log/log.ts";
+import { scanLog } from "../../../src/bus/log/log-scan.ts";
 import type { RoomId } from "../../../src/matrix/ids.ts";
 import { live } from "../../support/given.ts";
 import { eventually, message, rejects, startBus, startTidemark, token } from "../../support/harness.ts";
@@ -64,7 +66,7 @@ scan("goes on with what comes, over a restart of the broker, until it is told to
         () => true,
         () => false,
       );
-  const taken: ScannedRecord[] = [];
+  const taken: PlacedRecord[] = [];
   const stopping = new AbortController();
   const done = scanLog(bus.nc, { partition: 0, room: A, signal: stopping.signal }, (record) => void taken.push(record));
   try {

@@ -1,0 +1,110 @@
+/**
+ * Reads a part of a stream at the pace of the caller: for replay, export, verify and the inspector.
+ *
+ * A `StreamReader` delivers messages as fast as they come. A scan asks the broker for more only after the caller has handled
+ * what came, so memory stays bounded however long the stream is. The consumer is an ephemeral one that acknowledges nothing.
+ * When it is lost (a broker restart) or skips a message, another one goes on where it stopped.
+ */
+import { AckPolicy, DeliverPolicy, NatsError, nanos } from "nats";
+import { TidemarkError } from "../../errors.ts";
+import { SCAN_IDLE_MS, SCAN_RECORDS_MAX, SCAN_RETRIES_MAX, SCAN_RETRY_MS, SCAN_STEADY_MS } from "../../limits.ts";
+import type { Subject } from "../contract/subjects.ts";
+import { type Bus, translate } from "./connection.ts";
+import { type Delivered, delivered, type StoredMessage } from "./delivered.ts";
+import { manager } from "./jetstream.ts";
+
+export interface StreamScan {
+  readonly stream: string;
+  /** Only messages of this subject. */
+  readonly subject?: Subject;
+  /** The first sequence. Default: 1. */
+  readonly from?: number;
+  /** The last sequence. Default: the scan goes on with new messages until `signal` is aborted. */
+  readonly until?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Called for each message, in order. The scan pauses until a returned promise settles, and fails when it rejects. */
+type OnMessage = (message: StoredMessage) => void | Promise<void>;
+
+/** Resolves after the last message is handled. Throws `BUS_UNAVAILABLE`, and whatever `onMessage` throws. */
+export async function scanStream(nc: Bus, scan: StreamScan, onMessage: OnMessage): Promise<void> {
+  const { stream, until = Number.POSITIVE_INFINITY, signal } = scan;
+  let next = scan.from ?? 1;
+  for (let fruitless = 0; next <= until && !signal?.aborted; ) {
+    const before = next;
+    const startedAt = performance.now();
+    let reason: unknown;
+    try {
+      next = await scanOnce(nc, { ...scan, from: next }, onMessage);
+    } catch (error) {
+      if (!(error instanceof TidemarkError && error.shouldRetry())) throw error;
+      reason = error;
+    }
+    fruitless = next > before || performance.now() - startedAt > SCAN_STEADY_MS ? 0 : fruitless + 1;
+    if (fruitless > SCAN_RETRIES_MAX) {
+      throw new TidemarkError(
+        "BUS_UNAVAILABLE",
+        `reading ${stream} stopped at ${next}: the broker gives nothing more`,
+        {
+          cause: reason,
+        },
+      );
+    }
+    // The broker may be restarting.
+    if (fruitless > 0) await new Promise((resolve) => setTimeout(resolve, SCAN_RETRY_MS * fruitless));
+  }
+}
+
+type Part = StreamScan & { readonly from: number };
+
+/** Reads until the consumer ends or the scan does. Returns the sequence to go on from. */
+async function scanOnce(nc: Bus, scan: Part, onMessage: OnMessage): Promise<number> {
+  const { stream, until = Number.POSITIVE_INFINITY, signal } = scan;
+  const { jsm, name, messages, waiting } = await consume(nc, scan).catch((error) => {
+    throw translate(error, `read ${stream}`);
+  });
+  const stop = () => messages.stop();
+  signal?.addEventListener("abort", stop, { once: true });
+  let next = scan.from;
+  let count = 0;
+  const ends = Number.isFinite(until);
+  try {
+    // A stream with a maximum age may have dropped the last message. Then the scan ends where nothing is pending any more.
+    if (ends && waiting === 0) return until + 1;
+    for await (const raw of messages) {
+      const message: Delivered = delivered(raw);
+      // A message was lost on its way. The next consumer delivers it.
+      if (signal?.aborted || message.deliverySequence !== ++count) break;
+      if (message.sequence > until) return message.sequence;
+      const handled = onMessage(message);
+      if (handled !== undefined) await handled;
+      next = message.sequence + 1;
+      if (ends && message.pending === 0) next = until + 1;
+      if (next > until) break;
+    }
+  } catch (error) {
+    if (!(error instanceof NatsError)) throw error; // From `onMessage`. A lost consumer is replaced by the caller.
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    messages.stop();
+    await jsm.consumers.delete(stream, name).catch(() => {}); // The broker removes it later.
+  }
+  return next;
+}
+
+async function consume(nc: Bus, { stream, subject, from }: Part) {
+  const jsm = await manager(nc);
+  const { name, num_pending: waiting } = await jsm.consumers.add(stream, {
+    ack_policy: AckPolicy.None,
+    mem_storage: true,
+    num_replicas: 1,
+    inactive_threshold: nanos(SCAN_IDLE_MS),
+    deliver_policy: DeliverPolicy.StartSequence,
+    opt_start_seq: from,
+    ...(subject !== undefined && { filter_subject: subject }),
+  });
+  const consumer = await nc.jetstream().consumers.get(stream, name);
+  const messages = await consumer.consume({ max_messages: SCAN_RECORDS_MAX, abort_on_missing_resource: true });
+  return { jsm, name, messages, waiting };
+}

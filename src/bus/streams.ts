@@ -1,0 +1,88 @@
+/**
+ * The streams and buckets of Tidemark, made when they are missing.
+ *
+ * Only `tidemark start` with the role of a worker (or an ingress that may), and `tidemark import`, make them. Every other
+ * command, and every library, only reads: it fails when they don't exist.
+ */
+import { setTimeout as delay } from "node:timers/promises";
+import { TidemarkError } from "../errors.ts";
+import {
+  BROKER_PAYLOAD_BYTES_MIN,
+  CLUSTER_READY_MS_MAX,
+  CLUSTER_READY_POLL_MS,
+  CLUSTER_REPLICAS,
+  DELTAS_AGE_MS,
+  FEDERATION_AGE_MS,
+  REJECTED_AGE_MS,
+  TRANSACTIONS_AGE_MS,
+} from "../limits.ts";
+import { type Bus, isTransient } from "./client/connection.ts";
+import { ensureStream, type StreamSettings } from "./client/jetstream.ts";
+import { ensureBucket } from "./client/kv.ts";
+import {
+  deltaStream,
+  deltaStreamSubjects,
+  FEDERATION_CURSORS_BUCKET,
+  FEDERATION_STREAM,
+  FEDERATION_SUBJECTS,
+  LEASES_BUCKET,
+  logStream,
+  logStreamSubjects,
+  REJECTED_STREAM,
+  REJECTED_SUBJECTS,
+  TRANSACTIONS_BUCKET,
+} from "./contract/subjects.ts";
+import { agreeOnPartitionCount } from "./partition-count.ts";
+
+export interface PrepareOptions {
+  /** The partition count, if the logs don't exist yet. Default: `PARTITIONS_DEFAULT`. */
+  readonly partitions?: number | undefined;
+  /** Of every stream and bucket that is made. Default: 3 on a cluster, 1 on a single server. */
+  readonly replicas?: number | undefined;
+}
+
+/**
+ * Prepares the broker. Returns the partition count, which is fixed when the logs are first made. Waits up to
+ * `CLUSTER_READY_MS_MAX` for a cluster that is just starting.
+ * Throws `BUS_MISMATCH` when the logs have another partition count than `partitions`, `BUS_UNAVAILABLE` when the broker can't
+ * do it.
+ */
+export async function prepareBus(nc: Bus, options: PrepareOptions = {}): Promise<number> {
+  const payloadMax = nc.info?.max_payload ?? 0;
+  if (payloadMax < BROKER_PAYLOAD_BYTES_MIN) {
+    throw new TidemarkError(
+      "BUS_MISMATCH",
+      `the broker takes messages of ${payloadMax} bytes: set max_payload to ${BROKER_PAYLOAD_BYTES_MIN} or more`,
+    );
+  }
+  const clustered = nc.info?.cluster !== undefined;
+  const replicas = options.replicas ?? (clustered ? CLUSTER_REPLICAS : 1);
+  const deadline = performance.now() + (clustered ? CLUSTER_READY_MS_MAX : 0);
+  for (;;) {
+    try {
+      return await prepare(nc, options.partitions, replicas);
+    } catch (error) {
+      if (!isTransient(error) || performance.now() > deadline) throw error;
+      await delay(CLUSTER_READY_POLL_MS);
+    }
+  }
+}
+
+async function prepare(nc: Bus, wanted: number | undefined, replicas: number): Promise<number> {
+  // Before the partition count: a process that finds the count relies on these.
+  await ensureBucket(nc, TRANSACTIONS_BUCKET, { replicas, ttlMs: TRANSACTIONS_AGE_MS });
+  await ensureBucket(nc, FEDERATION_CURSORS_BUCKET, { replicas });
+  const partitions = await agreeOnPartitionCount(nc, wanted, replicas);
+  for (const stream of streamsOf(partitions, replicas)) await ensureStream(nc, stream);
+  await ensureBucket(nc, LEASES_BUCKET, { replicas });
+  return partitions;
+}
+
+function* streamsOf(partitions: number, replicas: number): Generator<StreamSettings> {
+  yield { name: FEDERATION_STREAM, subjects: FEDERATION_SUBJECTS, keep: FEDERATION_AGE_MS, replicas };
+  yield { name: REJECTED_STREAM, subjects: REJECTED_SUBJECTS, keep: REJECTED_AGE_MS, replicas };
+  for (let partition = 0; partition < partitions; partition++) {
+    yield { name: logStream(partition), subjects: logStreamSubjects(partition), keep: "forever", replicas };
+    yield { name: deltaStream(partition), subjects: deltaStreamSubjects(partition), keep: DELTAS_AGE_MS, replicas };
+  }
+}
