@@ -8,7 +8,9 @@
  */
 import { lastPositionOf, type PlacedRecord, type Position } from "../../actors/entry.ts";
 import type { Bus, BusSubscription } from "../bus/client/connection.ts";
+import { untilReached } from "../bus/client/retry.ts";
 import { onPublished } from "../bus/deltas/published-announcement.ts";
+import { publishedThrough } from "../bus/deltas/published-header.ts";
 import { LogReader } from "../bus/log/log-reader.ts";
 import { STANDBY_RECORDS_MAX } from "../limits.ts";
 
@@ -17,12 +19,10 @@ interface FollowerOptions {
   readonly partition: number;
   /** The sequence through which everything is folded. */
   readonly folded: number;
-  /** Through which position the partition is published at least. */
-  readonly published: Position;
-  /** Records that it asks the log for ahead. */
+  /** Records that the broker may send ahead. */
   readonly ahead: number;
   readonly fold: (fetch: readonly PlacedRecord[]) => void;
-  /** Everything that the owner has published when it was first heard is folded. */
+  /** Called once, when everything is folded that the owner had published when it was first heard. */
   readonly caughtUp: () => void;
   readonly failed: (error: unknown) => void;
 }
@@ -30,8 +30,8 @@ interface FollowerOptions {
 export class Follower {
   readonly #options: FollowerOptions;
   readonly #subscription: BusSubscription;
-  readonly #stopped = new AbortController();
-  #published: Position;
+  readonly #closed = new AbortController();
+  #published: Position = 0;
   #folded: number;
   #waiting: PlacedRecord[] = [];
   #reader: LogReader | undefined;
@@ -39,20 +39,29 @@ export class Follower {
 
   constructor(options: FollowerOptions) {
     this.#options = options;
-    this.#published = options.published;
     this.#folded = options.folded;
     this.#subscription = onPublished(options.nc, options.partition, (through) => this.#heard(through));
-    this.#open();
+    this.#begin().catch((error) => {
+      if (!this.#closed.signal.aborted) options.failed(error);
+    });
   }
 
   close(): void {
-    this.#stopped.abort();
+    this.#closed.abort();
     this.#subscription.unsubscribe();
     this.#reader?.close();
   }
 
+  /** An owner that is gone is not heard, so what it has published is read as well. */
+  async #begin(): Promise<void> {
+    const { nc, partition } = this.#options;
+    const published = await untilReached(this.#closed.signal, () => publishedThrough(nc, partition));
+    this.#published = Math.max(this.#published, published);
+    this.#fold();
+  }
+
   #heard(through: Position): void {
-    if (this.#stopped.signal.aborted) return;
+    if (this.#closed.signal.aborted) return;
     this.#published = Math.max(this.#published, through);
     if (this.#goal === undefined) this.#goal = through;
     this.#fold();
@@ -80,7 +89,7 @@ export class Follower {
   }
 
   #open(): void {
-    if (this.#stopped.signal.aborted) return;
+    if (this.#closed.signal.aborted) return;
     const { nc, partition, ahead, failed } = this.#options;
     const onFetch = (fetch: PlacedRecord[]) => {
       this.#waiting = this.#waiting.length === 0 ? fetch : this.#waiting.concat(fetch);

@@ -208,7 +208,7 @@ export class Worker {
       if (this.#failed.has(partition) || this.#closing.has(partition)) continue;
       const duty = this.#dutyOf(partition, workers);
       const tenancy = this.#partitions.get(partition);
-      if (duty === "none" && tenancy?.state === "standby") void this.#giveUp(partition);
+      if (duty === "none" && tenancy?.standsBy) void this.#giveUp(partition);
       if (duty === "handOver" && tenancy?.live) {
         this.#options.log.info({ partition }, "a partition is handed over");
         this.counts.leaseChanges++;
@@ -244,17 +244,19 @@ export class Worker {
           },
         },
         counted: (outcome) => this.#count(outcome),
-        lease: leases,
+        leases,
         partition,
         data,
         federation,
         log,
         now,
-        activeRoomsMax: Math.ceil((this.#options.activeRoomsMax ?? ACTIVE_ROOMS_MAX) / count),
+        memory: {
+          activeRoomsMax: Math.ceil((this.#options.activeRoomsMax ?? ACTIVE_ROOMS_MAX) / count),
+          idleMs: this.#options.idleMs ?? IDLE_MS,
+          checkpointMs: this.#options.checkpointMs ?? CHECKPOINT_MS,
+          checkpointEntries: this.#options.checkpointEntries ?? CHECKPOINT_ENTRIES,
+        },
         ahead: Math.max(FETCH_RECORDS_MIN, Math.floor(FETCH_RECORDS_MAX / count)),
-        idleMs: this.#options.idleMs ?? IDLE_MS,
-        checkpointMs: this.#options.checkpointMs ?? CHECKPOINT_MS,
-        checkpointEntries: this.#options.checkpointEntries ?? CHECKPOINT_ENTRIES,
         changed: () => this.#changed(),
       }),
     );
@@ -273,7 +275,7 @@ export class Worker {
 
   #claim(partition: number): void {
     const tenancy = this.#partitions.get(partition);
-    if (tenancy?.state !== "standby") return;
+    if (!tenancy?.standsBy) return;
     this.counts.leaseChanges++;
     tenancy.claim();
   }

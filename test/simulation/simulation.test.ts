@@ -7,9 +7,9 @@
 import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { createActor } from "xstate";
+import { createActor, fromCallback, fromPromise } from "xstate";
 import { type Entry, type PlacedRecord, positionOf } from "../../actors/entry.ts";
-import { partitionMachine } from "../../actors/partition/machine.ts";
+import { type PartitionInput, partitionMachine } from "../../actors/partition/machine.ts";
 import { Room } from "../../actors/room/room.ts";
 import { Rooms } from "../../actors/room/rooms.ts";
 import { decode } from "../../src/bus/contract/codec.ts";
@@ -43,7 +43,7 @@ class Owner {
   #folded: number;
   /** Messages that were sent, and not stored yet. */
   #sent: (() => void)[] = [];
-  #send: ((event: { type: "RECORDS"; fetch: readonly PlacedRecord[] }) => void) | undefined;
+  #send: ((input: PartitionInput) => void) | undefined;
 
   /** Begins from a checkpoint: everything through that sequence, which was published. */
   constructor(world: World, checkpoint: number) {
@@ -75,30 +75,34 @@ class Owner {
       idleMs: 1_000,
       now: () => 0,
     });
-    this.#actor = createActor(partitionMachine, {
-      input: {
-        follow: () => () => {},
-        claim: async () => true,
-        read: (send) => {
-          this.#send = send;
-          return () => {
-            this.#send = undefined;
-          };
+    this.#actor = createActor(
+      partitionMachine.provide({
+        actors: {
+          open: fromPromise(async () => {}),
+          follow: fromCallback<PartitionInput, undefined, PartitionInput>(({ sendBack }) =>
+            sendBack({ type: "CLAIM" }),
+          ),
+          claim: fromPromise(async () => true),
+          read: fromCallback<PartitionInput, undefined, PartitionInput>(({ sendBack }) => {
+            this.#send = sendBack;
+            return () => {
+              this.#send = undefined;
+            };
+          }),
         },
-        fold: (fetch) => {
-          this.#rooms.deliver(fetch);
-          this.#folded = fetch.at(-1)!.record.sequence;
+        actions: {
+          fold: (_, { fetch }) => {
+            this.#rooms.deliver(fetch);
+            this.#folded = fetch.at(-1)!.record.sequence;
+          },
+          abandon: () => this.#publisher.close(),
+          report: ({ context }) => {
+            throw context.failure;
+          },
         },
-        drain: async () => {},
-        abandon: () => this.#publisher.close(),
-        failed: (error) => {
-          throw error;
-        },
-      },
-    });
+      }),
+    );
     this.#actor.start();
-    this.#actor.send({ type: "START" });
-    this.#actor.send({ type: "CLAIM" });
   }
 
   get folded(): number {
