@@ -6,8 +6,8 @@ import { connect } from "nats";
 const nc = await connect({ servers: process.argv[2] ?? "nats://127.0.0.1:4222" });
 const room = "!loop:example.org";
 const token = room.replaceAll(".", "%2E"); // how a name stands in a subject, see docs/bus.md
-const send = async (inlet: string, body: unknown) => {
-  const { data } = await nc.request(`tidemark.in.${inlet}.${token}`, pack(body));
+const send = async (kind: string, body: unknown) => {
+  const { data } = await nc.request(`tidemark.in.${kind}.${token}`, pack(body));
   const reply = unpack(data);
   if (!reply.ok) throw new Error(`${reply.errcode}: ${reply.error}`); // with M_UNKNOWN: send it again
 };

@@ -153,9 +153,7 @@ lateness("moves every transaction behind as many lines, and no receipt", async (
   await writeFile(join(folder.path, "session.ndjson"), lines.map((line) => JSON.stringify(line)).join("\n"));
   const arrivals = async (late: number) => {
     const { deliveries } = await readSession(folder.path, late);
-    return deliveries
-      .map(({ inlet, items }) => `${inlet[0]}${items.map(({ event_id }) => event_id).join("")}`)
-      .join(" ");
+    return deliveries.map(({ kind, items }) => `${kind[0]}${items.map(({ event_id }) => event_id).join("")}`).join(" ");
   };
   assert.is(await arrivals(0), "e$1$3 e$2 r$1 e$4 r$4 e$5");
   assert.is(await arrivals(1), "r$1 e$1$3 e$2 r$4 e$4 e$5");

@@ -39,8 +39,8 @@ export async function deliver(
   }
   const last = new Map<RoomId, Position>();
   const send = async (lane: readonly Delivery[]) => {
-    for (const { inlet, room, items } of lane) {
-      const { positions } = await request<{ positions: Position[] }>(nc, inSubject(inlet, room), items);
+    for (const { kind, room, items } of lane) {
+      const { positions } = await request<{ positions: Position[] }>(nc, inSubject(kind, room), items);
       last.set(room, positions.at(-1)!);
       onReply();
     }

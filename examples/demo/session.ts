@@ -38,7 +38,7 @@ export type Expected = z.infer<typeof expected>;
 
 /** One request to Tidemark: a transaction's events of one room, or a receipt. */
 export interface Delivery {
-  readonly inlet: "event" | "receipt";
+  readonly kind: "event" | "receipt";
   readonly room: RoomId;
   readonly items: readonly Record<string, unknown>[];
 }
@@ -99,7 +99,7 @@ function delayed(lines: readonly Line[], late: number): Line[] {
 function deliveriesOf(line: Line): Delivery[] {
   if ("receipt" in line) {
     const { room_id: room, ...receipt } = line.receipt;
-    return [{ inlet: "receipt", room, items: [receipt] }];
+    return [{ kind: "receipt", room, items: [receipt] }];
   }
   const rooms = new Map<RoomId, Record<string, unknown>[]>();
   for (const event of line.transaction.body.events) {
@@ -107,5 +107,5 @@ function deliveriesOf(line: Line): Delivery[] {
     if (items === undefined) rooms.set(event.room_id, [event]);
     else items.push(event);
   }
-  return [...rooms].map(([room, items]) => ({ inlet: "event", room, items }));
+  return [...rooms].map(([room, items]) => ({ kind: "event", room, items }));
 }

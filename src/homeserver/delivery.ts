@@ -2,7 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Bus } from "../bus/client/connection.ts";
 import { send } from "../bus/client/request.ts";
-import type { Inlet } from "../bus/contract/subjects.ts";
+import type { RequestKind } from "../bus/contract/subjects.ts";
 import { TidemarkError } from "../errors.ts";
 import { DELIVERY_ATTEMPTS_MAX, DELIVERY_BYTES_MAX, ENTRIES_PER_RECORD_MAX, RETRY_AFTER_MS } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
@@ -10,17 +10,17 @@ import type { RoomIntake } from "./transaction.ts";
 
 /** Resolves once all of it is stored: events first, so that receipts find theirs. */
 export async function deliverRoom(nc: Bus, room: RoomId, { events, receipts }: RoomIntake): Promise<void> {
-  await deliver(nc, { inlet: "event", room }, events);
-  await deliver(nc, { inlet: "receipt", room }, receipts);
+  await deliver(nc, { kind: "event", room }, events);
+  await deliver(nc, { kind: "receipt", room }, receipts);
 }
 
-/** Sends items to an inlet of a room, one request after the other. Resolves once the log has all of them. */
+/** Sends items of one kind, in as many requests as needed. Resolves once all of them are in the log. */
 export async function deliver(
   nc: Bus,
-  { inlet, room }: { readonly inlet: Exclude<Inlet, "edu">; readonly room: RoomId },
+  { kind, room }: { readonly kind: Exclude<RequestKind, "edu">; readonly room: RoomId },
   items: readonly unknown[],
 ): Promise<void> {
-  for (const part of parts(items)) await insist(() => send(nc, { inlet, room }, part));
+  for (const part of parts(items)) await insist(() => send(nc, { kind, room }, part));
 }
 
 /** Asks again, after the time that it names, while ingress is saturated. */

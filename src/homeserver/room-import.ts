@@ -46,7 +46,7 @@ export async function importRoom(options: ImportOptions): Promise<ImportProgress
   for (;;) {
     const { chunk, end } = await homeserver.messages(room, from);
     const history = eventsOf(room, chunk);
-    await deliver(nc, { inlet: "backfill", room }, history);
+    await deliver(nc, { kind: "backfill", room }, history);
     events += history.length;
     newestTs ??= history[0]?.origin_server_ts;
     const ts = history.at(-1)?.origin_server_ts;
@@ -65,7 +65,7 @@ async function importState({ nc, homeserver, room }: ImportOptions): Promise<rea
     const state = eventsOf(room, await homeserver.state(room)).filter(({ state_key }) => state_key !== undefined);
     const changed = state.filter(({ event_id: id }) => !stored.has(id));
     if (changed.length === 0 || read > STATE_READS_MAX) return state;
-    await deliver(nc, { inlet: "state", room }, changed);
+    await deliver(nc, { kind: "state", room }, changed);
     stored = new Set(state.map(({ event_id: id }) => id));
   }
 }

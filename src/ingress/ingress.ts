@@ -11,12 +11,12 @@ import { decodeUntrusted, type Encoding, encodeAs, encodingOf } from "../bus/con
 import { encodeRecord } from "../bus/contract/record.ts";
 import {
   decodeToken,
-  type Inlet,
   inWildcard,
   isInbox,
   lastToken,
   logSubject,
   partitionOf,
+  type RequestKind,
 } from "../bus/contract/subjects.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { REQUEST_BYTES_MAX, ROOM_TOKENS_MAX } from "../limits.ts";
@@ -25,7 +25,7 @@ import { Appender } from "./appender.ts";
 import { eduRecords, eventEntries, type Request, receiptEntries } from "./validate.ts";
 
 const QUEUE = "tidemark-ingress";
-const INLETS: readonly Inlet[] = ["event", "backfill", "state", "receipt", "edu"];
+const REQUEST_KINDS: readonly RequestKind[] = ["event", "backfill", "state", "receipt", "edu"];
 const EVENT_KINDS = { event: LIVE, backfill: BACKFILLED, state: STATE } as const;
 
 /** Positions of what was appended, or a whole reply. */
@@ -75,11 +75,11 @@ export class Ingress {
       appended?.(entries.length, performance.now() - sentAt);
       return sequence;
     });
-    this.#subscriptions = INLETS.map((inlet) =>
-      nc.subscribe(inWildcard(inlet), {
+    this.#subscriptions = REQUEST_KINDS.map((kind) =>
+      nc.subscribe(inWildcard(kind), {
         queue: QUEUE,
         callback: (error, message) => {
-          if (error === null) this.#receive(inlet, message);
+          if (error === null) this.#receive(kind, message);
         },
       }),
     );
@@ -96,11 +96,11 @@ export class Ingress {
    * A request that waits for the log is one promise and the subject of its reply. At tens of thousands a second, what
    * waits is what the collector has to copy: so neither a promise for each step, nor the message.
    */
-  #receive(inlet: Inlet, message: BusMessage): void {
+  #receive(kind: RequestKind, message: BusMessage): void {
     const encoding = encodingOf(message.data);
     const to = message.reply;
     try {
-      this.#handle(inlet, message, encoding).then(
+      this.#handle(kind, message, encoding).then(
         (reply) => this.#answer(to, reply, encoding),
         (error) => this.#answer(to, this.#refusal(error), encoding),
       );
@@ -116,7 +116,7 @@ export class Ingress {
     });
   }
 
-  #handle(inlet: Inlet, { data, subject }: BusMessage, encoding: Encoding): Promise<Reply> {
+  #handle(kind: RequestKind, { data, subject }: BusMessage, encoding: Encoding): Promise<Reply> {
     if (data.length > REQUEST_BYTES_MAX) {
       throw new TidemarkError(
         "M_TOO_LARGE",
@@ -124,10 +124,10 @@ export class Ingress {
       );
     }
     const request = { bytes: data.length, at: this.#now(), value: decodeUntrusted(data, encoding) };
-    if (inlet === "edu") return this.#edu(decodeToken(lastToken(subject)), request);
+    if (kind === "edu") return this.#edu(decodeToken(lastToken(subject)), request);
 
     const room = this.#room(lastToken(subject));
-    const entries = inlet === "receipt" ? receiptEntries(request) : eventEntries(EVENT_KINDS[inlet], room, request);
+    const entries = kind === "receipt" ? receiptEntries(request) : eventEntries(EVENT_KINDS[kind], room, request);
     return this.#appender.add({ room, entries, bytes: data.length });
   }
 

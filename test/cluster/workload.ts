@@ -38,11 +38,11 @@ export function startWorkload(
   const pick = (count: number) => Math.floor(next() * count);
   let sending = true;
   let requests = 0;
-  const untilTaken = async (nc: NatsConnection, inlet: string, room: string, body: unknown): Promise<number> => {
+  const untilTaken = async (nc: NatsConnection, kind: string, room: string, body: unknown): Promise<number> => {
     for (;;) {
       requests++;
       const reply: Body = await nc
-        .request(`tidemark.in.${inlet}.${token(room)}`, pack(body), { timeout: REQUEST_LIMIT_MS })
+        .request(`tidemark.in.${kind}.${token(room)}`, pack(body), { timeout: REQUEST_LIMIT_MS })
         .then(({ data }) => decoded(data))
         .catch(() => undefined);
       if (reply?.ok) return reply.positions[0];
@@ -57,9 +57,9 @@ export function startWorkload(
       const room = rooms[pick(rooms.length)]!;
       const id = acknowledged.length + pick(3);
       if (next() < 0.4) {
-        const inlet = next() < 0.9 ? "event" : "backfill";
+        const kind = next() < 0.9 ? "event" : "backfill";
         const event = `$${room.slice(1)}-${id}`;
-        acknowledged.push({ room, what: event, position: await untilTaken(homeserver, inlet, room, message(event)) });
+        acknowledged.push({ room, what: event, position: await untilTaken(homeserver, kind, room, message(event)) });
       } else {
         const type = ["m.read", "m.read", "m.read.private", "m.fully_read"][pick(4)]!;
         const event = `$${room.slice(1)}-${Math.max(0, id - pick(30) + 3)}`;

@@ -18,7 +18,7 @@ import {
 } from "../support/harness.ts";
 
 const ROOM = "!hostile:a.org";
-const ROOM_INLETS = ["event", "backfill", "state", "receipt"] as const;
+const ROOM_REQUESTS = ["event", "backfill", "state", "receipt"] as const;
 const SEED = 20_260_731;
 
 interface Attack {
@@ -53,19 +53,19 @@ const BAD_IDS: Readonly<Record<string, (sigil: string) => unknown>> = {
 const state = (more: Record<string, unknown>) => message("$1", { state_key: "", ...more });
 const eduOf = (user: string, item: unknown) => ({ [ROOM]: { "m.read": { [user]: item } } });
 
-/** Every field of every inlet that holds an id, and a request with a value in it. */
-const ID_FIELDS: readonly { inlet: string; field: string; sigil: string; body: (id: unknown) => unknown }[] = [
-  ...(["event", "backfill", "state"] as const).flatMap((inlet) => [
-    { inlet, field: "event_id", sigil: "$", body: (id: unknown) => state({ event_id: id }) },
-    { inlet, field: "sender", sigil: "@", body: (id: unknown) => state({ sender: id }) },
-    { inlet, field: "redacts", sigil: "$", body: (id: unknown) => state({ redacts: id }) },
-    { inlet, field: "room_id", sigil: "!", body: (id: unknown) => state({ room_id: id }) },
+/** Every field that contains an id, by kind of request, and a request with a value in that field. */
+const ID_FIELDS: readonly { kind: string; field: string; sigil: string; body: (id: unknown) => unknown }[] = [
+  ...(["event", "backfill", "state"] as const).flatMap((kind) => [
+    { kind, field: "event_id", sigil: "$", body: (id: unknown) => state({ event_id: id }) },
+    { kind, field: "sender", sigil: "@", body: (id: unknown) => state({ sender: id }) },
+    { kind, field: "redacts", sigil: "$", body: (id: unknown) => state({ redacts: id }) },
+    { kind, field: "room_id", sigil: "!", body: (id: unknown) => state({ room_id: id }) },
   ]),
-  { inlet: "receipt", field: "user_id", sigil: "@", body: (id) => receipt("", "$1", { user_id: id }) },
-  { inlet: "receipt", field: "event_id", sigil: "$", body: (id) => receipt("@b:a.org", "", { event_id: id }) },
-  { inlet: "receipt", field: "thread_id", sigil: "$", body: (id) => receipt("@b:a.org", "$1", { thread_id: id }) },
+  { kind: "receipt", field: "user_id", sigil: "@", body: (id) => receipt("", "$1", { user_id: id }) },
+  { kind: "receipt", field: "event_id", sigil: "$", body: (id) => receipt("@b:a.org", "", { event_id: id }) },
+  { kind: "receipt", field: "thread_id", sigil: "$", body: (id) => receipt("@b:a.org", "$1", { thread_id: id }) },
   {
-    inlet: "receipt",
+    kind: "receipt",
     field: "receipt_type",
     sigil: "m",
     body: (id) => receipt("@b:a.org", "$1", { receipt_type: id }),
@@ -84,8 +84,8 @@ const EDU_FIELDS: readonly { field: string; sigil: string; body: (id: string) =>
   },
 ];
 
-function subjectOf(inlet: string): string {
-  return `tidemark.in.${inlet}.${token(inlet === "edu" ? "a.org" : ROOM)}`;
+function subjectOf(kind: string): string {
+  return `tidemark.in.${kind}.${token(kind === "edu" ? "a.org" : ROOM)}`;
 }
 
 function json(value: unknown): Uint8Array {
@@ -138,9 +138,9 @@ const hostile = suite("hostile input");
 for (const [name, badId] of Object.entries(BAD_IDS)) {
   hostile(`${name} is refused in every field that holds an id, by the field's name`, async () => {
     await using tidemark = await startTidemark();
-    const attacks = ID_FIELDS.flatMap(({ inlet, field, sigil, body }) => {
+    const attacks = ID_FIELDS.flatMap(({ kind, field, sigil, body }) => {
       const value = body(badId(sigil));
-      const about = { name: `${inlet} ${field}`, subject: subjectOf(inlet), says: new RegExp(`^${field}: `) };
+      const about = { name: `${kind} ${field}`, subject: subjectOf(kind), says: new RegExp(`^${field}: `) };
       return [
         { ...about, bytes: json(value) },
         { ...about, bytes: pack(value) },
@@ -180,14 +180,14 @@ hostile("a room or origin in the subject that is none is refused by name", async
   await using tidemark = await startTidemark();
   const rooms = ["room", "#room:a%2Eorg", "!", "!a%20b", "!a%2A", "!a%3E", "!a%0D%0Ab", "!a%00", `!${"x".repeat(300)}`];
   const origins = ["%20", "a%20b", "%2A", "a%0D%0Ab", "@u:a%2Eorg", "a_b", "x".repeat(300), "a%2Eorg:999999"];
-  const attack = (inlet: string, target: string): Attack => ({
-    name: `${inlet} ${target}`,
-    subject: `tidemark.in.${inlet}.${target}`,
-    bytes: json(inlet === "receipt" ? receipt("@b:a.org", "$1") : inlet === "edu" ? {} : state({})),
-    says: inlet === "edu" ? /^origin: / : /^room_id: /,
+  const attack = (kind: string, target: string): Attack => ({
+    name: `${kind} ${target}`,
+    subject: `tidemark.in.${kind}.${target}`,
+    bytes: json(kind === "receipt" ? receipt("@b:a.org", "$1") : kind === "edu" ? {} : state({})),
+    says: kind === "edu" ? /^origin: / : /^room_id: /,
   });
   await withstood(tidemark, [
-    ...ROOM_INLETS.flatMap((inlet) => rooms.map((room) => attack(inlet, room))),
+    ...ROOM_REQUESTS.flatMap((kind) => rooms.map((room) => attack(kind, room))),
     ...origins.map((origin) => attack("edu", origin)),
   ]);
 });
@@ -209,10 +209,10 @@ hostile("a token that isn't the canonical one of its room is refused, so a room 
   await withstood(
     tidemark,
     tokens.flatMap((target) => [
-      ...ROOM_INLETS.map((inlet) => ({
-        name: `${inlet} ${target}`,
-        subject: `tidemark.in.${inlet}.${target}`,
-        bytes: json(inlet === "receipt" ? receipt("@b:a.org", "$1") : state({})),
+      ...ROOM_REQUESTS.map((kind) => ({
+        name: `${kind} ${target}`,
+        subject: `tidemark.in.${kind}.${target}`,
+        bytes: json(kind === "receipt" ? receipt("@b:a.org", "$1") : state({})),
         says: /^room_id: /,
       })),
       {
@@ -230,9 +230,9 @@ hostile("a request of more than half a MiB is refused, before it is decoded", as
   const size = 524_288 + 1;
   await withstood(
     tidemark,
-    [...ROOM_INLETS, "edu"].flatMap((inlet) => [
-      { name: inlet, subject: subjectOf(inlet), bytes: Buffer.alloc(size, "["), errcode: "M_TOO_LARGE" },
-      { name: inlet, subject: subjectOf(inlet), bytes: Buffer.alloc(size, 0x91), errcode: "M_TOO_LARGE" },
+    [...ROOM_REQUESTS, "edu"].flatMap((kind) => [
+      { name: kind, subject: subjectOf(kind), bytes: Buffer.alloc(size, "["), errcode: "M_TOO_LARGE" },
+      { name: kind, subject: subjectOf(kind), bytes: Buffer.alloc(size, 0x91), errcode: "M_TOO_LARGE" },
     ]),
   );
 });
@@ -246,11 +246,11 @@ hostile("an event of 65 537 bytes as JSON is refused, and one of 65 536 is taken
   };
   await withstood(
     tidemark,
-    (["event", "backfill", "state"] as const).flatMap((inlet) => [
-      { name: inlet, subject: subjectOf(inlet), bytes: json(sized(65_537)), errcode: "M_TOO_LARGE", says: /65537/ },
-      { name: inlet, subject: subjectOf(inlet), bytes: pack(sized(65_537)), errcode: "M_TOO_LARGE", says: /65537/ },
+    (["event", "backfill", "state"] as const).flatMap((kind) => [
+      { name: kind, subject: subjectOf(kind), bytes: json(sized(65_537)), errcode: "M_TOO_LARGE", says: /65537/ },
+      { name: kind, subject: subjectOf(kind), bytes: pack(sized(65_537)), errcode: "M_TOO_LARGE", says: /65537/ },
       // As MessagePack a control character is one byte, as JSON six.
-      { name: inlet, subject: subjectOf(inlet), bytes: pack(sized(65_600, "\u0001")), errcode: "M_TOO_LARGE" },
+      { name: kind, subject: subjectOf(kind), bytes: pack(sized(65_600, "\u0001")), errcode: "M_TOO_LARGE" },
     ]),
   );
   await tidemark.sent("event", ROOM, sized(65_536));
@@ -269,8 +269,8 @@ hostile("nesting beyond 64 is refused in both encodings, however deep", async ()
   ];
   await withstood(
     tidemark,
-    [...ROOM_INLETS, "edu"].flatMap((inlet) =>
-      bodies.map((bytes, i) => ({ name: `${inlet} ${i}`, subject: subjectOf(inlet), bytes, errcode: "M_BAD_JSON" })),
+    [...ROOM_REQUESTS, "edu"].flatMap((kind) =>
+      bodies.map((bytes, i) => ({ name: `${kind} ${i}`, subject: subjectOf(kind), bytes, errcode: "M_BAD_JSON" })),
     ),
   );
 });
@@ -306,9 +306,9 @@ hostile("what MessagePack has beyond JSON is refused", async () => {
     tidemark,
     Object.entries(values).flatMap(([name, value]) => [
       { name: `${name} inside`, subject: subjectOf("event"), bytes: eventWith(value), errcode: "M_BAD_JSON" },
-      ...[...ROOM_INLETS, "edu"].map((inlet) => ({
-        name: `${name} alone on ${inlet}`,
-        subject: subjectOf(inlet),
+      ...[...ROOM_REQUESTS, "edu"].map((kind) => ({
+        name: `${name} alone on ${kind}`,
+        subject: subjectOf(kind),
         bytes: value,
         errcode: "M_BAD_JSON",
       })),
@@ -366,9 +366,9 @@ hostile("an empty message, and values of the wrong kind, are refused", async () 
   const values = [null, true, 5, "text", [[]], [null], [5]];
   await withstood(
     tidemark,
-    [...ROOM_INLETS, "edu"].flatMap((inlet): Attack[] => [
-      { name: `${inlet} empty`, subject: subjectOf(inlet), bytes: new Uint8Array(), errcode: "M_BAD_JSON" },
-      ...values.map((value) => ({ name: `${inlet} ${value}`, subject: subjectOf(inlet), bytes: pack(value) })),
+    [...ROOM_REQUESTS, "edu"].flatMap((kind): Attack[] => [
+      { name: `${kind} empty`, subject: subjectOf(kind), bytes: new Uint8Array(), errcode: "M_BAD_JSON" },
+      ...values.map((value) => ({ name: `${kind} ${value}`, subject: subjectOf(kind), bytes: pack(value) })),
     ]),
   );
 });
@@ -408,7 +408,7 @@ hostile("random bytes on every subject get an error, or mean something", async (
   await using tidemark = await startTidemark();
   process.stdout.write(`seed ${SEED}\n`);
   const event = pack(message("$1", { state_key: "" }));
-  const subjects = [...[...ROOM_INLETS, "edu"].map(subjectOf), `tidemark.query.${token(ROOM)}`];
+  const subjects = [...[...ROOM_REQUESTS, "edu"].map(subjectOf), `tidemark.query.${token(ROOM)}`];
   const damaged = fc
     .array(fc.tuple(fc.nat(event.length - 1), fc.nat(255)), { minLength: 1, maxLength: 4 })
     .map((changes) => {

@@ -21,17 +21,17 @@ const ROOM = "!ingress:a.org";
 const BOB = "@bob:a.org";
 const text = StringCodec();
 
-/** What a request of one item must have put into the log, by inlet. */
-const INLETS: readonly { inlet: string; item: Record<string, unknown>; entry: (item: Body) => unknown[] }[] = [
-  { inlet: "event", item: message("$live"), entry: (item) => [0, item] },
-  { inlet: "backfill", item: message("$old"), entry: (item) => [1, item] },
+/** The entry that one item becomes in the log, by kind of request. */
+const REQUEST_KINDS: readonly { kind: string; item: Record<string, unknown>; entry: (item: Body) => unknown[] }[] = [
+  { kind: "event", item: message("$live"), entry: (item) => [0, item] },
+  { kind: "backfill", item: message("$old"), entry: (item) => [1, item] },
   {
-    inlet: "state",
+    kind: "state",
     item: message("$member", { type: "m.room.member", state_key: BOB, content: { membership: "join" } }),
     entry: (item) => [3, item],
   },
   {
-    inlet: "receipt",
+    kind: "receipt",
     item: receipt(BOB, "$live", { thread_id: "main" }),
     entry: () => [2, BOB, "m.read", "$live", "main", 5_000, null],
   },
@@ -83,13 +83,13 @@ async function slowLog(tidemark: TidemarkHarness) {
 
 const ingress = suite("ingress");
 
-for (const { inlet, item, entry } of INLETS) {
+for (const { kind, item, entry } of REQUEST_KINDS) {
   for (const encoding of ["msgpack", "json"] as const) {
-    ingress(`${inlet} as ${encoding} is stored where the reply says`, async () => {
+    ingress(`${kind} as ${encoding} is stored where the reply says`, async () => {
       await using tidemark = await startTidemark();
-      const one = await tidemark.send(inlet, ROOM, item, { encoding });
+      const one = await tidemark.send(kind, ROOM, item, { encoding });
       assert.equal(one, { ok: true, positions: [positionOf(1, 0)] });
-      const several = await tidemark.send(inlet, ROOM, [item, item, item], { encoding });
+      const several = await tidemark.send(kind, ROOM, [item, item, item], { encoding });
       assert.equal(several, { ok: true, positions: [0, 1, 2].map((index) => positionOf(2, index)) });
       for (const position of [...one.positions, ...several.positions]) {
         assert.equal(await entryAt(tidemark, ROOM, position), entry(item));
@@ -215,12 +215,12 @@ ingress("a request without a reply subject is stored alike", async () => {
 
 ingress("a faulty item of an array is named by its index, and nothing of the array is stored", async () => {
   await using tidemark = await startTidemark();
-  for (const { inlet, item } of INLETS) {
-    const reply = await refused(tidemark, () => tidemark.send(inlet, ROOM, [item, item, { ...item, event_id: 5 }]));
-    assert.is(reply.errcode, "M_INVALID_PARAM", inlet);
-    assert.is(reply.index, 2, inlet);
+  for (const { kind, item } of REQUEST_KINDS) {
+    const reply = await refused(tidemark, () => tidemark.send(kind, ROOM, [item, item, { ...item, event_id: 5 }]));
+    assert.is(reply.errcode, "M_INVALID_PARAM", kind);
+    assert.is(reply.index, 2, kind);
     assert.match(reply.error, /^event_id: /);
-    const single = await refused(tidemark, () => tidemark.send(inlet, ROOM, { ...item, event_id: 5 }));
+    const single = await refused(tidemark, () => tidemark.send(kind, ROOM, { ...item, event_id: 5 }));
     assert.not.ok("index" in single, "a single item has no index");
   }
 });

@@ -67,10 +67,10 @@ export interface BusHarness extends AsyncDisposable {
   restartBroker(): Promise<void>;
   /** Lets the broker answer nothing any more, without an end of its connections. */
   pauseBroker(): void;
-  /** A request to `tidemark.in.<inlet>.<target>`; resolves to the decoded reply, which must be in the same encoding. */
-  send(inlet: string, target: string, body: unknown, options?: SendOptions): Promise<Body>;
+  /** A request to `tidemark.in.<kind>.<target>`; resolves to the decoded reply, which must be in the same encoding. */
+  send(kind: string, target: string, body: unknown, options?: SendOptions): Promise<Body>;
   /** The same, and the request must be taken. */
-  sent(inlet: string, target: string, body: unknown): Promise<number[]>;
+  sent(kind: string, target: string, body: unknown): Promise<number[]>;
   query(room: string, op: Record<string, unknown>, options?: SendOptions): Promise<Body>;
   /** A request as it stands. */
   request(subject: string, bytes: Uint8Array): Promise<Uint8Array>;
@@ -112,8 +112,8 @@ export async function startBus(limits: Pick<BrokerOptions, "payloadBytesMax"> = 
     assert.is(reply[0] === 0x7b, encoding === "json", "the reply has the encoding of the request");
     return decoded(reply);
   };
-  const send: BusHarness["send"] = (inlet, target, body, { encoding = "msgpack" } = {}) =>
-    ask(`tidemark.in.${inlet}.${token(target)}`, body, encoding);
+  const send: BusHarness["send"] = (kind, target, body, { encoding = "msgpack" } = {}) =>
+    ask(`tidemark.in.${kind}.${token(target)}`, body, encoding);
 
   return {
     url,
@@ -122,8 +122,8 @@ export async function startBus(limits: Pick<BrokerOptions, "payloadBytesMax"> = 
     jsm,
     request,
     send,
-    sent: async (inlet, target, body) => {
-      const reply = await send(inlet, target, body);
+    sent: async (kind, target, body) => {
+      const reply = await send(kind, target, body);
       assert.is(reply.ok, true, JSON.stringify(reply));
       return reply.positions;
     },

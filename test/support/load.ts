@@ -22,12 +22,12 @@ export function random(seed: number): () => number {
 }
 
 /** Sends until it is taken: a sender's part when there is no answer. */
-export async function sentAtLast(bus: BusHarness, inlet: string, room: string, body: unknown): Promise<number> {
+export async function sentAtLast(bus: BusHarness, kind: string, room: string, body: unknown): Promise<number> {
   let position = 0;
   await eventually(
     async () => {
       const reply = await bus.nc
-        .request(`tidemark.in.${inlet}.${token(room)}`, JSON.stringify(body), { timeout: 500 })
+        .request(`tidemark.in.${kind}.${token(room)}`, JSON.stringify(body), { timeout: 500 })
         .catch(() => undefined);
       const { ok, positions } = reply?.json<Body>() ?? { ok: false };
       if (ok) [position] = positions;

@@ -20,7 +20,7 @@ export async function playSession(tidemark: Pick<TidemarkHarness, "send">): Prom
   for (let from = 0; from < requests.length; from += ON_THE_WAY_MAX) {
     const replies = requests
       .slice(from, from + ON_THE_WAY_MAX)
-      .map(({ inlet, room, body }) => tidemark.send(inlet, room, body));
+      .map(({ kind, room, body }) => tidemark.send(kind, room, body));
     for (const reply of await Promise.all(replies)) assert.is(reply.ok, true, JSON.stringify(reply));
   }
 }

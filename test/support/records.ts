@@ -16,7 +16,7 @@ export function recordsOf(history: readonly Positioned[]): LogRecord[] {
 }
 
 export interface SessionRequest {
-  readonly inlet: "event" | "receipt";
+  readonly kind: "event" | "receipt";
   readonly room: string;
   readonly body: Record<string, unknown>;
 }
@@ -32,10 +32,10 @@ export function session(): SessionRequest[] {
       const { transaction, receipt } = JSON.parse(line);
       if (receipt !== undefined) {
         const { room_id: room, ...body } = receipt;
-        return [{ inlet: "receipt", room, body }];
+        return [{ kind: "receipt", room, body }];
       }
       return transaction.body.events.map((body: Record<string, unknown>) => ({
-        inlet: "event",
+        kind: "event",
         room: body.room_id,
         body,
       }));

@@ -28,7 +28,7 @@ const SEED = Number(process.env.SEED ?? 20_261_122);
 const RUNS = 15;
 const SENDERS = 4;
 
-type Sending = readonly [inlet: "event" | "backfill" | "receipt", body: Record<string, unknown>];
+type Sending = readonly [kind: "event" | "backfill" | "receipt", body: Record<string, unknown>];
 
 const eventIds = Array.from({ length: 8 }, (_, i) => `$${i}`);
 const users = ["@a:a.org", "@b:a.org", "@c:a.org"];
@@ -110,7 +110,7 @@ interleavings("of several senders and their repetitions give one order, one mark
         plans.map(async (plan) => {
           // Two at a time, so that one sender's own messages meet in a record as well.
           for (let at = 0; at < plan.length; at += 2) {
-            await Promise.all(plan.slice(at, at + 2).map(([inlet, body]) => tidemark.sent(inlet, room, body)));
+            await Promise.all(plan.slice(at, at + 2).map(([kind, body]) => tidemark.sent(kind, room, body)));
           }
         }),
       );

@@ -39,9 +39,9 @@ function subjects(tidemark: TidemarkHarness, room = ROOM) {
 }
 
 /** Sends an event and waits until it is published, so that what comes next is published by itself. */
-async function settled(tidemark: TidemarkHarness, event: Record<string, unknown>, inlet = "event"): Promise<number> {
+async function settled(tidemark: TidemarkHarness, event: Record<string, unknown>, kind = "event"): Promise<number> {
   const events = tidemark.subscribe(subjects(tidemark).events);
-  const [position] = await tidemark.sent(inlet, ROOM, event);
+  const [position] = await tidemark.sent(kind, ROOM, event);
   await events.next(({ events }) => events.some((other: Body) => other.event_id === event.event_id));
   return position!;
 }

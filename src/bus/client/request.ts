@@ -6,7 +6,7 @@ import type { RoomId, UserId } from "../../matrix/ids.ts";
 import { encode } from "../contract/codec.ts";
 import type { Answer, Asked, Op } from "../contract/questions.ts";
 import { decodeAnswer, decodePositions } from "../contract/replies.ts";
-import { type Inlet, inSubject, querySubject, type Subject } from "../contract/subjects.ts";
+import { inSubject, querySubject, type RequestKind, type Subject } from "../contract/subjects.ts";
 import type { Bus, BusMessage } from "./connection.ts";
 import { PendingReplies, type Unanswered } from "./pending-replies.ts";
 
@@ -23,10 +23,10 @@ export async function ask<O extends Op>(nc: Bus, about: RoomId | UserId, questio
 /** Sends items of a room. Returns their positions once the log has them. Throws like `ask`. */
 export async function send(
   nc: Bus,
-  { inlet, room }: { readonly inlet: Exclude<Inlet, "edu">; readonly room: RoomId },
+  { kind, room }: { readonly kind: Exclude<RequestKind, "edu">; readonly room: RoomId },
   items: unknown,
 ): Promise<Position[]> {
-  return decodePositions(await repliesOf(nc).ask(inSubject(inlet, room), encode(items)));
+  return decodePositions(await repliesOf(nc).ask(inSubject(kind, room), encode(items)));
 }
 
 function repliesOf(nc: Bus): PendingReplies<Uint8Array> {

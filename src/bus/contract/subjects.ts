@@ -42,12 +42,13 @@ export function lastToken(subject: string): string {
 
 const subject = (text: string) => text as Subject;
 
-export type Inlet = "event" | "backfill" | "state" | "receipt" | "edu";
+/** The kinds of requests, as in the subject `tidemark.in.<kind>.<target>`. */
+export type RequestKind = "event" | "backfill" | "state" | "receipt" | "edu";
 
-/** What may be sent to Tidemark. `target` is a room, or the origin of an EDU. */
-export const inSubject = (inlet: Inlet, target: RoomId | ServerName) =>
-  subject(`tidemark.in.${inlet}.${encodeToken(target)}`);
-export const inWildcard = (inlet: Inlet) => subject(`tidemark.in.${inlet}.*`);
+/** Where requests are sent. `target`: the room, or the origin of an EDU. */
+export const inSubject = (kind: RequestKind, target: RoomId | ServerName) =>
+  subject(`tidemark.in.${kind}.${encodeToken(target)}`);
+export const inWildcard = (kind: RequestKind) => subject(`tidemark.in.${kind}.*`);
 
 export const logSubject = (partition: number, room: RoomId) =>
   subject(`tidemark.log.${partition}.${encodeToken(room)}`);

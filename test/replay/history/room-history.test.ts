@@ -123,7 +123,7 @@ replay("equals live at every position of the recorded session", () => {
   const views: { history: RoomHistory; position: number; live: string }[] = [];
   const rooms = new Map<string, { readonly room: Room; readonly history: RoomHistory; readonly refold: Refold }>();
   let sequence = 0;
-  for (const { inlet, room: id, body } of requests) {
+  for (const { kind, room: id, body } of requests) {
     sequence++;
     let known = rooms.get(id);
     if (known === undefined) {
@@ -132,7 +132,7 @@ replay("equals live at every position of the recorded session", () => {
     }
     const { room, history, refold } = known;
     const request = { value: body, bytes: 0, at: sequence };
-    const entries = inlet === "receipt" ? receiptEntries(request) : eventEntries(LIVE, room.id, request);
+    const entries = kind === "receipt" ? receiptEntries(request) : eventEntries(LIVE, room.id, request);
     refold.fold(room.id, { sequence, at: sequence, entries }, (step) => history.add(step));
     fold(room, positionOf(sequence, 0), entries[0]!);
     views.push({ history, position: history.position, live: JSON.stringify(liveView(room, subjects)) });
