@@ -7,7 +7,7 @@
 import { ENTRIES_PER_RECORD_MAX } from "../src/limits.ts";
 import type { MatrixEvent } from "../src/matrix/event.ts";
 import type { EventId, RoomId, ServerName, ThreadId, UserId } from "../src/matrix/ids.ts";
-import type { ReceiptType } from "../src/matrix/receipt.ts";
+import type { ReceiptType } from "../src/matrix/receipt-types.ts";
 
 export const LIVE = 0;
 export const BACKFILLED = 1;

@@ -7,7 +7,7 @@ import { logSubject, partitionOf } from "../src/bus/contract/subjects.ts";
 import { prepareBus } from "../src/bus/streams.ts";
 import type { MatrixEvent } from "../src/matrix/event.ts";
 import type { EventId, RoomId, UserId } from "../src/matrix/ids.ts";
-import { READ } from "../src/matrix/receipt.ts";
+import { READ } from "../src/matrix/receipt-types.ts";
 import { eventId, eventOf, SERVER, userId } from "./rooms.ts";
 
 /** Older than the streams keep: a fold of it publishes nothing, like that of a log whose deltas are all published. */

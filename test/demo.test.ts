@@ -12,7 +12,7 @@ import { readSession } from "../examples/demo/session.ts";
 import type { Bus } from "../src/bus/client/connection.ts";
 import { encode } from "../src/bus/contract/codec.ts";
 import { eventId, roomId, type ThreadId, userId } from "../src/matrix/ids.ts";
-import type { ReceiptType } from "../src/matrix/receipt.ts";
+import type { ReceiptType } from "../src/matrix/receipt-types.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const RECORDING = join(import.meta.dirname, "fixtures/synapse-session");

@@ -13,8 +13,8 @@
  */
 import { FEDERATION_SMALL_ROOM_SERVERS, FEDERATION_YOUNG_EVENT_MS } from "../../src/limits.ts";
 import { type ServerName, serverOf } from "../../src/matrix/ids.ts";
-import { READ } from "../../src/matrix/receipt.ts";
 import type { FederatedReceipt } from "../../src/matrix/receipt-edu.ts";
+import { READ } from "../../src/matrix/receipt-types.ts";
 import { type Entry, type Order, type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../entry.ts";
 import type { Outcome } from "../room/fold.ts";
 import type { Marker } from "../room/markers.ts";

@@ -9,7 +9,8 @@
  */
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import type { RoomId, UserId } from "../../src/matrix/ids.ts";
-import { isPrivate, READ, type ReceiptContent, type ReceiptEvent } from "../../src/matrix/receipt.ts";
+import type { ReceiptContent, ReceiptEvent } from "../../src/matrix/receipt.ts";
+import { isPrivate, READ } from "../../src/matrix/receipt-types.ts";
 import { type Entry, type Order, type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../entry.ts";
 import type { Judgement, Outcome, Rejected } from "../room/fold.ts";
 import { type Marker, publishedOrder } from "../room/markers.ts";

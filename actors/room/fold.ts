@@ -16,8 +16,10 @@
  * has seen. Its marker is an *inferred* one, stored apart from those of known thread. It has an effect only where none of
  * them covers it, and is dropped when one does. So if both kinds arrive, in whatever order, only those of known thread stay.
  */
-import { countsAsUnread, type MatrixEvent, redactedBy, relationOf, threadRootOf } from "../../src/matrix/event.ts";
-import { type EventId, MAIN, type ServerName, type ThreadId, userId } from "../../src/matrix/ids.ts";
+import type { MatrixEvent } from "../../src/matrix/event.ts";
+import { MAIN } from "../../src/matrix/id-grammar.ts";
+import { type EventId, type ServerName, type ThreadId, userId } from "../../src/matrix/ids.ts";
+import { countsAsUnread, redactedBy, relationOf, threadRootOf } from "../../src/matrix/relations.ts";
 import {
   BACKFILLED,
   type Entry,

@@ -8,7 +8,7 @@
  * keys, and every question about a user needs them together.
  */
 import type { EventId, ThreadId, UserId } from "../../src/matrix/ids.ts";
-import { FULLY_READ, type ReceiptType } from "../../src/matrix/receipt.ts";
+import { FULLY_READ, type ReceiptType } from "../../src/matrix/receipt-types.ts";
 import type { Order, Position } from "../entry.ts";
 import { type Rows, Table } from "./table.ts";
 

@@ -8,7 +8,8 @@
  * not, and asks at every new event, goes on from the count before.
  */
 import { UNREAD_COUNT_MAX } from "../../src/limits.ts";
-import { MAIN, type ThreadId, type UserId } from "../../src/matrix/ids.ts";
+import { MAIN } from "../../src/matrix/id-grammar.ts";
+import type { ThreadId, UserId } from "../../src/matrix/ids.ts";
 import type { EventInfo, Order, Position } from "../entry.ts";
 import type { Markers } from "./markers.ts";
 

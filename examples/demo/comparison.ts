@@ -8,7 +8,8 @@
 import type { Position } from "../../actors/entry.ts";
 import type { Marker } from "../../actors/room/markers.ts";
 import type { EventId, RoomId, ThreadId, UserId } from "../../src/matrix/ids.ts";
-import { FULLY_READ, READ_PRIVATE, type ReceiptContent, type ReceiptType } from "../../src/matrix/receipt.ts";
+import type { ReceiptContent } from "../../src/matrix/receipt.ts";
+import { FULLY_READ, READ_PRIVATE, type ReceiptType } from "../../src/matrix/receipt-types.ts";
 import type { Snapshot } from "./homeserver.ts";
 import type { Expected } from "./session.ts";
 import { inThread, localpart } from "./words.ts";

@@ -15,7 +15,8 @@ import {
 } from "../../src/bus/contract/subjects.ts";
 import type { OrderedEvent } from "../../src/matrix/event.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";
-import { isPrivate, READ, type ReceiptEvent, type ReceiptType } from "../../src/matrix/receipt.ts";
+import type { ReceiptEvent } from "../../src/matrix/receipt.ts";
+import { isPrivate, READ, type ReceiptType } from "../../src/matrix/receipt-types.ts";
 import { until } from "./until.ts";
 
 export type DeltaKind = "events" | "receipts" | "private" | "rejected";

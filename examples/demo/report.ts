@@ -1,5 +1,5 @@
 /** What the demo says in the end: what became of everything, and whether all agree. */
-import { FULLY_READ } from "../../src/matrix/receipt.ts";
+import { FULLY_READ } from "../../src/matrix/receipt-types.ts";
 import { named, type Placed } from "./comparison.ts";
 import type { Deltas } from "./deltas.ts";
 import type { Refold } from "./refold.ts";

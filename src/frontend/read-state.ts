@@ -13,9 +13,11 @@
  */
 import { type Marker, Markers, toldMarker } from "../../actors/room/markers.ts";
 import { UNREAD_COUNT_MAX } from "../limits.ts";
-import { countsAsUnread, type MatrixEvent, redactedBy, relationOf, threadRootOf } from "../matrix/event.ts";
-import { type EventId, MAIN, type ThreadId, type UserId } from "../matrix/ids.ts";
-import type { ReceiptType } from "../matrix/receipt.ts";
+import type { MatrixEvent } from "../matrix/event.ts";
+import { MAIN } from "../matrix/id-grammar.ts";
+import type { EventId, ThreadId, UserId } from "../matrix/ids.ts";
+import type { ReceiptType } from "../matrix/receipt-types.ts";
+import { countsAsUnread, redactedBy, relationOf, threadRootOf } from "../matrix/relations.ts";
 
 /** A room event in the client-server format: the fields that decide what is read. */
 export interface ClientEvent {

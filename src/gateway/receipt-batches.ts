@@ -5,7 +5,7 @@
 import type { Frontend } from "../frontend/frontend.ts";
 import { RECEIPTS_PER_REQUEST_MAX } from "../limits.ts";
 import type { EventId, RoomId, ThreadId, UserId } from "../matrix/ids.ts";
-import type { ReceiptType } from "../matrix/receipt.ts";
+import type { ReceiptType } from "../matrix/receipt-types.ts";
 
 interface Receipt {
   readonly user_id: UserId;

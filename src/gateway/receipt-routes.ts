@@ -4,7 +4,8 @@ import { LRUCache } from "lru-cache";
 import { invalidParam, param } from "../http/matrix-error.ts";
 import { THREADS_CACHED_MAX } from "../limits.ts";
 import { type EventId, eventId, type RoomId, type ThreadId, threadId } from "../matrix/ids.ts";
-import { FULLY_READ, READ, READ_PRIVATE, receiptType } from "../matrix/receipt.ts";
+import { receiptType } from "../matrix/receipt.ts";
+import { FULLY_READ, READ, READ_PRIVATE } from "../matrix/receipt-types.ts";
 import { type Api, bodyOf } from "./api.ts";
 import { ReceiptBatches } from "./receipt-batches.ts";
 

@@ -11,7 +11,8 @@ import { jsonFault } from "../bus/contract/untrusted.ts";
 import { EVENT_BYTES_MAX } from "../limits.ts";
 import { type MatrixEvent, matrixEvent } from "../matrix/event.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
-import { READ, READ_PRIVATE, receiptRequest } from "../matrix/receipt.ts";
+import { receiptRequest } from "../matrix/receipt.ts";
+import { READ, READ_PRIVATE } from "../matrix/receipt-types.ts";
 
 type PushedReceipt = z.infer<typeof receiptRequest>;
 

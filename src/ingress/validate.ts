@@ -16,7 +16,8 @@ import { TidemarkError } from "../errors.ts";
 import { ENTRIES_PER_RECORD_MAX, EVENT_BYTES_MAX, ID_BYTES_MAX } from "../limits.ts";
 import { type MatrixEvent, matrixEvent } from "../matrix/event.ts";
 import { type RoomId, roomId, type ServerName, serverOf, userId } from "../matrix/ids.ts";
-import { eduItem, READ, receiptRequest } from "../matrix/receipt.ts";
+import { eduItem, receiptRequest } from "../matrix/receipt.ts";
+import { READ } from "../matrix/receipt-types.ts";
 
 /** No encoding makes an event's JSON longer than this many times the request that held it (a control character). */
 const JSON_GROWTH_MAX = 6;

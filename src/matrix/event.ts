@@ -1,7 +1,8 @@
 /** Room events as a homeserver hands them over, and what Tidemark reads in them. */
 import * as z from "zod";
 import { ID_BYTES_MAX } from "../limits.ts";
-import { type EventId, eventId, roomId, userId, utf8Bytes } from "./ids.ts";
+import { utf8Bytes } from "./id-grammar.ts";
+import { eventId, roomId, userId } from "./ids.ts";
 
 type Json = Record<string, unknown>;
 
@@ -43,45 +44,6 @@ export type OrderedEvent = z.infer<typeof orderedEvent>;
 
 export function withOrder(event: MatrixEvent, order: number): OrderedEvent {
   return { ...event, unsigned: { ...event.unsigned, order } };
-}
-
-interface Relation {
-  readonly relType: string;
-  /** undefined for what is no event id. */
-  readonly eventId: EventId | undefined;
-}
-
-/** The event that a content names. That may be any string, and of any length. */
-function named(text: string): EventId | undefined {
-  return eventId.safeParse(text).data;
-}
-
-/** The event's relation, if it has a well-formed one. A plain reply (`m.in_reply_to` alone) is none. */
-export function relationOf(event: MatrixEvent): Relation | undefined {
-  const relation = event.content["m.relates_to"];
-  if (typeof relation !== "object" || relation === null) return undefined;
-  const { rel_type: relType, event_id: target } = relation as Json;
-  return typeof relType === "string" && typeof target === "string" ? { relType, eventId: named(target) } : undefined;
-}
-
-/** F3. The root of the thread that an event says it is in. */
-export function threadRootOf(event: MatrixEvent): EventId | undefined {
-  const relation = relationOf(event);
-  return relation?.relType === "m.thread" && relation.eventId !== event.event_id ? relation.eventId : undefined;
-}
-
-/** The event that this one redacts. Since room version 11 it is named in `content`. */
-export function redactedBy(event: MatrixEvent): EventId | undefined {
-  if (event.type !== "m.room.redaction") return undefined;
-  if (event.redacts !== undefined) return event.redacts;
-  return typeof event.content.redacts === "string" ? named(event.content.redacts) : undefined;
-}
-
-/** F13. Whether the event can make a room unread for others: not state, an edit, a reaction or a redaction. */
-export function countsAsUnread(event: MatrixEvent): boolean {
-  if (event.state_key !== undefined || event.type === "m.reaction" || event.type === "m.room.redaction") return false;
-  const relType = relationOf(event)?.relType;
-  return relType !== "m.replace" && relType !== "m.annotation";
 }
 
 /** What survives a redaction, by type (Matrix specification, room version 11, "Redactions"). */

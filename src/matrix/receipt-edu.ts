@@ -8,7 +8,7 @@
  */
 import { EDU_BYTES_MAX } from "../limits.ts";
 import type { EventId, RoomId, ThreadId, UserId } from "./ids.ts";
-import { READ } from "./receipt.ts";
+import { READ } from "./receipt-types.ts";
 
 /** A public receipt, as other servers learn of it: without an order, which is this server's own (MSC4033). */
 export interface FederatedReceipt {

@@ -2,20 +2,11 @@
 import * as z from "zod";
 import { timestamp } from "./event.ts";
 import { eventId, threadId, userId } from "./ids.ts";
-
-export const READ = "m.read";
-export const READ_PRIVATE = "m.read.private";
-export const FULLY_READ = "m.fully_read";
+import { FULLY_READ, READ, READ_PRIVATE } from "./receipt-types.ts";
 
 export const receiptType = z.enum([READ, READ_PRIVATE, FULLY_READ], {
   error: `must be ${READ}, ${READ_PRIVATE} or ${FULLY_READ}`,
 });
-export type ReceiptType = z.infer<typeof receiptType>;
-
-/** Whether nobody but the user may learn of receipts of this type. */
-export function isPrivate(type: ReceiptType): boolean {
-  return type !== READ;
-}
 
 /**
  * One receipt of a request to `tidemark.in.receipt` (docs/design.md#requests). Other keys are dropped. A `thread_id` of null says

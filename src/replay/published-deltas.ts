@@ -12,7 +12,8 @@ import type { ScannedDelta } from "../bus/deltas/delta-scan.ts";
 import { DELTAS_AGE_MS } from "../limits.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
 import type { EventId, RoomId } from "../matrix/ids.ts";
-import { FULLY_READ, READ, type ReceiptEvent } from "../matrix/receipt.ts";
+import type { ReceiptEvent } from "../matrix/receipt.ts";
+import { FULLY_READ, READ } from "../matrix/receipt-types.ts";
 import type { FoldedRooms } from "./refold.ts";
 
 /** What is nearly as old as the stream keeps may be gone already. */

@@ -4,7 +4,7 @@ import { fold, type Outcome } from "../../actors/room/fold.ts";
 import type { Marker } from "../../actors/room/markers.ts";
 import { Room } from "../../actors/room/room.ts";
 import type { RoomId } from "../matrix/ids.ts";
-import { READ } from "../matrix/receipt.ts";
+import { READ } from "../matrix/receipt-types.ts";
 import { type Step, stepOf } from "./history/step.ts";
 
 /** How far a replay goes. */

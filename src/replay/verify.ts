@@ -24,7 +24,8 @@ import { scanLog } from "../bus/log/log-scan.ts";
 import { partitionCount } from "../bus/partition-count.ts";
 import { QUERY_EVENT_IDS_MAX, VERIFY_WAIT_MS } from "../limits.ts";
 import type { EventId, RoomId, UserId } from "../matrix/ids.ts";
-import { FULLY_READ, READ, READ_PRIVATE, type ReceiptContent } from "../matrix/receipt.ts";
+import type { ReceiptContent } from "../matrix/receipt.ts";
+import { FULLY_READ, READ, READ_PRIVATE } from "../matrix/receipt-types.ts";
 import { Difference, PublishedDeltas } from "./published-deltas.ts";
 import { FoldedRooms } from "./refold.ts";
 

@@ -7,8 +7,9 @@
 import type { EventInfo, Order, Position } from "../../actors/entry.ts";
 import type { Marker } from "../../actors/room/markers.ts";
 import type { RoomFacts } from "../../actors/room/room.ts";
-import { type EventId, MAIN, type ThreadId, type UserId } from "../matrix/ids.ts";
-import type { ReceiptType } from "../matrix/receipt.ts";
+import { MAIN } from "../matrix/id-grammar.ts";
+import type { EventId, ThreadId, UserId } from "../matrix/ids.ts";
+import type { ReceiptType } from "../matrix/receipt-types.ts";
 
 /** Raised with every change of a row's shape. */
 export const ROWS_VERSION = 3;

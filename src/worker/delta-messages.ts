@@ -16,8 +16,8 @@ import {
 import { PUBLISH_BYTES_MAX } from "../limits.ts";
 import { withOrder } from "../matrix/event.ts";
 import type { UserId } from "../matrix/ids.ts";
-import { FULLY_READ } from "../matrix/receipt.ts";
 import { packEdus } from "../matrix/receipt-edu.ts";
+import { FULLY_READ } from "../matrix/receipt-types.ts";
 
 const V = 1;
 

@@ -1,7 +1,8 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type * as z from "zod";
-import { eduItem, isPrivate, receiptRequest } from "../../src/matrix/receipt.ts";
+import { eduItem, receiptRequest } from "../../src/matrix/receipt.ts";
+import { isPrivate } from "../../src/matrix/receipt-types.ts";
 
 const RECEIPT = { user_id: "@a:example.org", receipt_type: "m.read", event_id: "$a" };
 const ITEM = { event_ids: ["$a"], data: { ts: 5 } };

@@ -5,7 +5,7 @@
 import * as fc from "fast-check";
 import { type Entry, positionOf } from "../../actors/entry.ts";
 import type { ServerName, UserId } from "../../src/matrix/ids.ts";
-import { FULLY_READ, READ, READ_PRIVATE, type ReceiptType } from "../../src/matrix/receipt.ts";
+import { FULLY_READ, READ, READ_PRIVATE, type ReceiptType } from "../../src/matrix/receipt-types.ts";
 import { ALICE, acl, BOB, backfilled, CARA, live, member, receipt, relates, state, TWO } from "./given.ts";
 
 const DAN = "@dan:[2001:db8::1]:8448" as UserId;

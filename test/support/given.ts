@@ -25,7 +25,7 @@ import type { Marker } from "../../actors/room/markers.ts";
 import { Room } from "../../actors/room/room.ts";
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import type { EventId, RoomId, ServerName, ThreadId, UserId } from "../../src/matrix/ids.ts";
-import { READ, type ReceiptType } from "../../src/matrix/receipt.ts";
+import { READ, type ReceiptType } from "../../src/matrix/receipt-types.ts";
 
 export const ROOM = "!room:one.example" as RoomId;
 export const ALICE = "@alice:one.example" as UserId;

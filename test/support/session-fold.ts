@@ -12,7 +12,7 @@ import { fold, type Outcome } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";
 import { type MatrixEvent, matrixEvent } from "../../src/matrix/event.ts";
 import type { EventId, RoomId, ThreadId, UserId } from "../../src/matrix/ids.ts";
-import type { ReceiptType } from "../../src/matrix/receipt.ts";
+import type { ReceiptType } from "../../src/matrix/receipt-types.ts";
 import { type ClientReceipt, markerKey, type PushedReceipts, type SessionLine } from "./synapse-session.ts";
 
 /** An event of a room, as a homeserver hands it over. */

@@ -6,7 +6,7 @@ import { fold } from "../../actors/room/fold.ts";
 import { decode } from "../../src/bus/contract/codec.ts";
 import { PUBLISH_BYTES_MAX } from "../../src/limits.ts";
 import type { UserId } from "../../src/matrix/ids.ts";
-import { FULLY_READ, READ_PRIVATE } from "../../src/matrix/receipt.ts";
+import { FULLY_READ, READ_PRIVATE } from "../../src/matrix/receipt-types.ts";
 import { eventMessages, type Message, markerMessages } from "../../src/worker/delta-messages.ts";
 import { acl, at, BOB, backfilled, CARA, inThread, live, ROOM, receipt, Story, TWO } from "../support/given.ts";
 

@@ -1,6 +1,7 @@
 /** Merges contents of `m.receipt` events: the last receipt of each (user, type, thread) is kept. */
 import type { EventId, UserId } from "../../matrix/ids.ts";
-import type { ReceiptContent, ReceiptData, ReceiptType } from "../../matrix/receipt.ts";
+import type { ReceiptContent, ReceiptData } from "../../matrix/receipt.ts";
+import type { ReceiptType } from "../../matrix/receipt-types.ts";
 
 interface Receipt {
   readonly event: EventId;

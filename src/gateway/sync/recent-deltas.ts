@@ -7,9 +7,10 @@ import type { Position } from "../../../actors/entry.ts";
 import type { FullyRead } from "../../bus/contract/fields.ts";
 import type { Delta, DeltaMark, EventsDelta } from "../../bus/deltas/delta-reader.ts";
 import { GATEWAY_LAG_MAX, RECENT_BYTES_MAX } from "../../limits.ts";
-import { type OrderedEvent, redacted, redactedBy } from "../../matrix/event.ts";
+import { type OrderedEvent, redacted } from "../../matrix/event.ts";
 import type { RoomId, UserId } from "../../matrix/ids.ts";
 import type { ReceiptContent } from "../../matrix/receipt.ts";
+import { redactedBy } from "../../matrix/relations.ts";
 import type { Filter } from "../filter.ts";
 
 interface CachedDelta {

@@ -8,8 +8,8 @@
  */
 import { type Order, type Position, UNKNOWN_THREAD } from "../../../actors/entry.ts";
 import { UNREAD_COUNT_MAX } from "../../limits.ts";
-import { MAIN } from "../../matrix/ids.ts";
-import { FULLY_READ } from "../../matrix/receipt.ts";
+import { MAIN } from "../../matrix/id-grammar.ts";
+import { FULLY_READ } from "../../matrix/receipt-types.ts";
 import type { SettledReceipt, Step } from "./step.ts";
 import {
   countThrough,

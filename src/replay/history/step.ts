@@ -9,8 +9,9 @@ import { BACKFILLED, type Entry, type Order, type Position, RECEIPT, STATE } fro
 import type { Judgement, Outcome, RejectReason, Settled } from "../../../actors/room/fold.ts";
 import type { HeldReceipt } from "../../../actors/room/held.ts";
 import type { Room } from "../../../actors/room/room.ts";
-import { type MatrixEvent, redactedBy, relationOf } from "../../matrix/event.ts";
+import type { MatrixEvent } from "../../matrix/event.ts";
 import type { EventId } from "../../matrix/ids.ts";
+import { redactedBy, relationOf } from "../../matrix/relations.ts";
 
 export const OUTCOMES = [
   "ordered",

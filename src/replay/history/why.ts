@@ -3,7 +3,7 @@
  * which entries led there, and which receipts did not help, and why.
  */
 import type { Position } from "../../../actors/entry.ts";
-import { FULLY_READ } from "../../matrix/receipt.ts";
+import { FULLY_READ } from "../../matrix/receipt-types.ts";
 import type { RoomHistory } from "./room-history.ts";
 import type { Step } from "./step.ts";
 import { type EventTrack, type HeldTrack, isOpenAt, type MarkerTrack, type Move, placeAt } from "./tracks.ts";

@@ -10,7 +10,8 @@ import { ALL } from "../../../actors/room/event-orders.ts";
 import type { Room } from "../../../actors/room/room.ts";
 import type { Page, Question } from "../../bus/contract/questions.ts";
 import { ANSWER_BYTES_MAX, BODIES_AT_ONCE, EVENTS_PAGE_DEFAULT, EVENTS_SCAN_MAX } from "../../limits.ts";
-import { type MatrixEvent, type OrderedEvent, relationOf } from "../../matrix/event.ts";
+import type { MatrixEvent, OrderedEvent } from "../../matrix/event.ts";
+import { relationOf } from "../../matrix/relations.ts";
 import type { Bodies } from "./bodies.ts";
 
 /** History. `next` is the `from` to go on with. */

@@ -13,7 +13,7 @@ import type { Room } from "../../../actors/room/room.ts";
 import type { Answer, Question } from "../../bus/contract/questions.ts";
 import { ANSWER_BYTES_MAX, TIMELINE_EVENTS_DEFAULT, TIMELINE_EVENTS_MAX } from "../../limits.ts";
 import type { OrderedEvent } from "../../matrix/event.ts";
-import { FULLY_READ, READ, READ_PRIVATE } from "../../matrix/receipt.ts";
+import { FULLY_READ, READ, READ_PRIVATE } from "../../matrix/receipt-types.ts";
 import { fullyReadOf } from "../delta-messages.ts";
 import type { Bodies } from "./bodies.ts";
 

@@ -1,7 +1,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { UserId } from "../../../src/matrix/ids.ts";
-import { FULLY_READ, READ_PRIVATE } from "../../../src/matrix/receipt.ts";
+import { FULLY_READ, READ_PRIVATE } from "../../../src/matrix/receipt-types.ts";
 import { BOB, backfilled, CARA, given, live, receipt, Story, state } from "../../support/given.ts";
 
 const f4 = suite("F4: a receipt on an unknown event");

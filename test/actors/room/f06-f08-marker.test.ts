@@ -1,7 +1,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { publishedOrder } from "../../../actors/room/markers.ts";
-import { FULLY_READ, READ_PRIVATE } from "../../../src/matrix/receipt.ts";
+import { FULLY_READ, READ_PRIVATE } from "../../../src/matrix/receipt-types.ts";
 import { at, BOB, backfilled, CARA, given, inThread, live, receipt } from "../../support/given.ts";
 
 const f6 = suite("F6: a threaded receipt");

@@ -1,6 +1,6 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { FULLY_READ, READ, READ_PRIVATE } from "../../../src/matrix/receipt.ts";
+import { FULLY_READ, READ, READ_PRIVATE } from "../../../src/matrix/receipt-types.ts";
 import { ALICE, BOB, backfilled, CARA, given, inThread, live, receipt } from "../../support/given.ts";
 
 const f12 = suite("F12: an event");

@@ -1,6 +1,6 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { READ_PRIVATE } from "../../../src/matrix/receipt.ts";
+import { READ_PRIVATE } from "../../../src/matrix/receipt-types.ts";
 import { ALICE, BOB, backfilled, given, inThread, live, member, receipt, relates, Story } from "../../support/given.ts";
 
 const f13 = suite("F13: unread counts");

@@ -6,7 +6,7 @@ import { fold, isRead } from "../../../actors/room/fold.ts";
 import { Room } from "../../../actors/room/room.ts";
 import { eventEntries, receiptEntries } from "../../../src/ingress/validate.ts";
 import type { EventId, RoomId, UserId } from "../../../src/matrix/ids.ts";
-import { FULLY_READ, READ } from "../../../src/matrix/receipt.ts";
+import { FULLY_READ, READ } from "../../../src/matrix/receipt-types.ts";
 import { RoomHistory } from "../../../src/replay/history/room-history.ts";
 import type { Step } from "../../../src/replay/history/step.ts";
 import { placeAt } from "../../../src/replay/history/tracks.ts";
