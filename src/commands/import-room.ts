@@ -4,7 +4,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { connectBus } from "../bus/client/connection.ts";
 import { closeBus } from "../bus/client/gathered-writes.ts";
 import { partitionCount } from "../bus/partition-count.ts";
-import { Homeserver } from "../homeserver/homeserver-client.ts";
+import { HomeserverClient } from "../homeserver/homeserver-client.ts";
 import { importRoom } from "../homeserver/room-import.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
 import { httpUrl, natsOption } from "./options.ts";
@@ -37,7 +37,7 @@ export function importRoomCommand(): Command {
       try {
         const partitions = await partitionCount(nc);
         bar.start(1, 0, { events: 0, pause: "" });
-        const homeserver = new Homeserver({
+        const homeserver = new HomeserverClient({
           url,
           token,
           user,
@@ -48,7 +48,7 @@ export function importRoomCommand(): Command {
           partitions,
           homeserver,
           room: id,
-          progress: ({ events, done }) => bar.update(done, { events, pause: "" }),
+          onProgress: ({ events, done }) => bar.update(done, { events, pause: "" }),
         });
         bar.stop();
         process.stdout.write(`imported ${id}: ${state} state events, ${events} events of its history\n`);

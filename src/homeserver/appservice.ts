@@ -1,9 +1,9 @@
 /**
- * The application service side of a gateway (Matrix specification, application service API): a homeserver that knows
- * nothing of Tidemark pushes its events and receipts here.
+ * The application service API (Matrix specification) of the gateway: an unmodified homeserver pushes its events and receipts
+ * here.
  *
- * A transaction is answered with 200 once all of it is stored. It is remembered by its id, so a repetition, here or at
- * another gateway, is answered without storing it again.
+ * A transaction is answered with 200 once all of it is stored. Its id is stored too, so that a retry, here or at another
+ * gateway, is answered without storing the events again.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
@@ -17,7 +17,7 @@ import { readTransaction } from "./transaction.ts";
 
 interface AppserviceOptions {
   readonly nc: Bus;
-  /** The token by which the homeserver shows that it is the one. */
+  /** The token with which the homeserver authenticates itself. */
   readonly hsToken: string;
   readonly log: Logger;
 }
@@ -29,7 +29,7 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   M_LIMIT_EXCEEDED: 429,
 };
 
-/** The routes, as a plugin of the gateway. */
+/** Returns the routes, as a Fastify plugin. */
 export async function appservice({ nc, hsToken, log }: AppserviceOptions): Promise<FastifyPluginAsync> {
   const delivered = await DeliveredTransactions.open(nc, hsToken);
   const expected = digest(hsToken);
@@ -41,15 +41,14 @@ export async function appservice({ nc, hsToken, log }: AppserviceOptions): Promi
     return reply.code(403).send(failure("M_FORBIDDEN", "This is not the hs_token of the registration"));
   };
 
-  const take = async (id: string, body: unknown): Promise<void> => {
-    const intake = readTransaction(body);
-    if (intake === undefined) throw new TidemarkError("M_BAD_JSON", "a transaction is an object");
-    if (intake.dropped > 0) {
-      log.warn({ transaction: id, dropped: intake.dropped }, "malformed parts of a transaction are left out");
-    }
-    if (intake.rooms.size === 0 || (await delivered.has(id, intake.fingerprint))) return;
-    await Promise.all([...intake.rooms].map(([room, told]) => deliverRoom(nc, room, told)));
-    await delivered.add(id, intake.fingerprint);
+  const store = async (id: string, body: unknown): Promise<void> => {
+    const transaction = readTransaction(body);
+    if (transaction === undefined) throw new TidemarkError("M_BAD_JSON", "the transaction must be an object");
+    const { rooms, dropped, fingerprint } = transaction;
+    if (dropped > 0) log.warn({ transaction: id, dropped }, "dropped malformed parts of a transaction");
+    if (rooms.size === 0 || (await delivered.has(id, fingerprint))) return;
+    await Promise.all([...rooms].map(([room, content]) => deliverRoom(nc, room, content)));
+    await delivered.add(id, fingerprint);
   };
 
   return async (app: FastifyInstance) => {
@@ -61,11 +60,11 @@ export async function appservice({ nc, hsToken, log }: AppserviceOptions): Promi
     app.setErrorHandler((error, _, reply) => refuse(error, reply, log));
 
     app.put<{ Params: { txnId: string } }>("/_matrix/app/v1/transactions/:txnId", async ({ params, body }) => {
-      await take(params.txnId, parseJson(body));
+      await store(params.txnId, parseJson(body));
       return {};
     });
     app.post("/_matrix/app/v1/ping", async () => ({}));
-    // Tidemark has no users and no rooms of its own to make on demand.
+    // The homeserver asks whether to create a user or a room on demand. Tidemark has none of its own.
     app.get("/_matrix/app/v1/users/:userId", (_, reply) =>
       reply.code(404).send(failure("M_NOT_FOUND", "No such user")),
     );
@@ -75,7 +74,7 @@ export async function appservice({ nc, hsToken, log }: AppserviceOptions): Promi
   };
 }
 
-/** Everything in it is looked at on its own: nothing that a user wrote may make a transaction untakeable. */
+/** Checks only that the body is JSON. `readTransaction` checks each part, so that no part can block the transaction. */
 function parseJson(body: unknown): unknown {
   try {
     return JSON.parse(String(body));
@@ -84,7 +83,7 @@ function parseJson(body: unknown): unknown {
   }
 }
 
-/** From the header, as since v1.4 of the specification, or from the query, as before. */
+/** The token is in the header since v1.4 of the specification, and in the query before. */
 function tokenOf({ headers, query }: FastifyRequest): string | undefined {
   const header = /^Bearer +(\S+)$/i.exec(headers.authorization ?? "")?.[1];
   if (header !== undefined) return header;
@@ -92,15 +91,15 @@ function tokenOf({ headers, query }: FastifyRequest): string | undefined {
   return typeof token === "string" ? token : undefined;
 }
 
-/** 5xx and 429 make the homeserver push the same transaction again later. */
+/** After a 5xx or 429, the homeserver retries the transaction later. */
 function refuse(error: unknown, reply: FastifyReply, log: Logger): FastifyReply {
   if (error instanceof TidemarkError) {
     const status = STATUS[error.code] ?? 503;
-    log.warn({ status, reason: error.message }, "a transaction was not taken");
+    log.warn({ status, reason: error.message }, "a transaction was refused");
     return reply.code(status).send(failure(status === 503 ? "M_UNKNOWN" : error.code, error.message));
   }
   const { statusCode: status = 500 } = error as { readonly statusCode?: number };
-  if (status >= 500) log.error({ err: error }, "a transaction failed in an unforeseen way");
+  if (status >= 500) log.error({ err: error }, "a transaction failed unexpectedly");
   const [code, text] = status === 413 ? ["M_TOO_LARGE", reasonOf(error)] : ["M_UNKNOWN", "The request failed"];
   return reply.code(status).send(failure(code, text));
 }

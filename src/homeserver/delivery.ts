@@ -1,4 +1,4 @@
-/** Hands over to ingress what a homeserver told, in requests of a size that it takes. */
+/** Sends events and receipts of a homeserver to ingress, in requests of limited size. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Bus } from "../bus/client/connection.ts";
 import { send } from "../bus/client/request.ts";
@@ -6,10 +6,10 @@ import type { RequestKind } from "../bus/contract/subjects.ts";
 import { TidemarkError } from "../errors.ts";
 import { DELIVERY_ATTEMPTS_MAX, DELIVERY_BYTES_MAX, ENTRIES_PER_RECORD_MAX, RETRY_AFTER_MS } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
-import type { RoomIntake } from "./transaction.ts";
+import type { PushedRoom } from "./transaction.ts";
 
-/** Resolves once all of it is stored: events first, so that receipts find theirs. */
-export async function deliverRoom(nc: Bus, room: RoomId, { events, receipts }: RoomIntake): Promise<void> {
+/** Resolves once everything is stored. Events are sent first, so that receipts do not have to wait for them. */
+export async function deliverRoom(nc: Bus, room: RoomId, { events, receipts }: PushedRoom): Promise<void> {
   await deliver(nc, { kind: "event", room }, events);
   await deliver(nc, { kind: "receipt", room }, receipts);
 }
@@ -20,11 +20,11 @@ export async function deliver(
   { kind, room }: { readonly kind: Exclude<RequestKind, "edu">; readonly room: RoomId },
   items: readonly unknown[],
 ): Promise<void> {
-  for (const part of parts(items)) await insist(() => send(nc, { kind, room }, part));
+  for (const batch of batches(items)) await sendWithRetry(() => send(nc, { kind, room }, batch));
 }
 
-/** Asks again, after the time that it names, while ingress is saturated. */
-async function insist(send: () => Promise<unknown>): Promise<void> {
+/** Retries while ingress is saturated, after the delay that it asks for. */
+async function sendWithRetry(send: () => Promise<unknown>): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
       await send();
@@ -37,18 +37,18 @@ async function insist(send: () => Promise<unknown>): Promise<void> {
   }
 }
 
-function* parts(items: readonly unknown[]): Generator<readonly unknown[]> {
-  let part: unknown[] = [];
+function* batches(items: readonly unknown[]): Generator<readonly unknown[]> {
+  let batch: unknown[] = [];
   let bytes = 0;
   for (const item of items) {
     const size = Buffer.byteLength(JSON.stringify(item));
-    if (part.length > 0 && (part.length === ENTRIES_PER_RECORD_MAX || bytes + size > DELIVERY_BYTES_MAX)) {
-      yield part;
-      part = [];
+    if (batch.length > 0 && (batch.length === ENTRIES_PER_RECORD_MAX || bytes + size > DELIVERY_BYTES_MAX)) {
+      yield batch;
+      batch = [];
       bytes = 0;
     }
-    part.push(item);
+    batch.push(item);
     bytes += size;
   }
-  if (part.length > 0) yield part;
+  if (batch.length > 0) yield batch;
 }

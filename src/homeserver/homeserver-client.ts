@@ -1,4 +1,4 @@
-/** The client-server API of a homeserver, as far as importing a room needs it. */
+/** A client of the client-server API of a homeserver, with the requests that the import of a room needs. */
 import { setTimeout as delay } from "node:timers/promises";
 import * as z from "zod";
 import { reasonOf, TidemarkError } from "../errors.ts";
@@ -11,20 +11,20 @@ import {
 } from "../limits.ts";
 import type { EventId, RoomId } from "../matrix/ids.ts";
 
-interface HomeserverOptions {
+interface HomeserverClientOptions {
   readonly url: string;
   readonly token: string;
-  /** With the token of an application service: the user as whom it asks. */
+  /** The user on whose behalf the requests are sent. Requires the `as_token` of an application service. */
   readonly user?: string;
-  /** Told before a pause of so many ms, and why there is one. */
-  readonly onPause?: (pauseMs: number, why: string) => void;
+  /** Called before each pause, with its length and the reason. */
+  readonly onPause?: (pauseMs: number, reason: string) => void;
 }
 
 const state = z.array(z.unknown());
 const context = z.object({ start: z.string() });
 const page = z.object({ chunk: z.array(z.unknown()), end: z.string().optional() });
 
-/** Events of a room from newer to older, and where it goes on; without `end` there are no more. */
+/** Events of a room, newest first. `end` is the token of the next page; without it, there are no older events. */
 export type Page = z.infer<typeof page>;
 
 const failure = z.object({
@@ -33,25 +33,25 @@ const failure = z.object({
   retry_after_ms: z.number().min(0).optional().catch(undefined),
 });
 
-export class Homeserver {
-  readonly #options: HomeserverOptions;
+export class HomeserverClient {
+  readonly #options: HomeserverClientOptions;
 
-  constructor(options: HomeserverOptions) {
+  constructor(options: HomeserverClientOptions) {
     this.#options = options;
   }
 
-  /** The room's current state events. */
+  /** Returns the current state events of the room. */
   state(room: RoomId): Promise<unknown[]> {
     return this.#get(state, `rooms/${encodeURIComponent(room)}/state`);
   }
 
-  /** From where one reads backwards what came before an event. */
-  async before(room: RoomId, event: EventId): Promise<string> {
+  /** Returns the token of the page that ends just before an event. */
+  async tokenBefore(room: RoomId, event: EventId): Promise<string> {
     const path = `rooms/${encodeURIComponent(room)}/context/${encodeURIComponent(event)}`;
     return (await this.#get(context, path, { limit: "0" })).start;
   }
 
-  /** Backwards from a place, or from the newest event. */
+  /** Returns the page before a token, or before the end of the room. */
   messages(room: RoomId, from: string | undefined): Promise<Page> {
     return this.#get(page, `rooms/${encodeURIComponent(room)}/messages`, {
       dir: "b",
@@ -60,7 +60,7 @@ export class Homeserver {
     });
   }
 
-  /** Asks until there is an answer. Throws `HOMESERVER_REFUSED` when it is a refusal, or none comes. */
+  /** Retries failed requests, with backoff. Throws `HOMESERVER_REFUSED` on a 4xx, or when the last attempt fails. */
   async #get<T>(schema: z.ZodType<T>, path: string, query: Record<string, string> = {}): Promise<T> {
     const { url, token, user } = this.#options;
     const search = new URLSearchParams({ ...query, ...(user !== undefined && { user_id: user }) });
@@ -70,10 +70,13 @@ export class Homeserver {
       if (why === undefined) {
         const parsed = schema.safeParse(answer);
         if (parsed.success) return parsed.data;
-        throw new TidemarkError("HOMESERVER_REFUSED", `GET ${path}: the answer is none of Matrix's`);
+        throw new TidemarkError(
+          "HOMESERVER_REFUSED",
+          `GET ${path}: the response does not have the format of the Matrix specification`,
+        );
       }
       if (retryMs !== undefined) {
-        await this.#pause(retryMs, why); // being told to wait is no failure, however often
+        await this.#pause(retryMs, why); // a rate limit does not count as a failure
         continue;
       }
       failures++;
@@ -85,12 +88,12 @@ export class Homeserver {
     }
   }
 
-  async #pause(ms: number, why: string): Promise<void> {
-    this.#options.onPause?.(ms, why);
+  async #pause(ms: number, reason: string): Promise<void> {
+    this.#options.onPause?.(ms, reason);
     await delay(ms);
   }
 
-  /** The answer, or why to ask again. */
+  /** Returns the response body, or the reason for a retry. Throws if a retry cannot help. */
   async #attempt(url: string, token: string): Promise<{ answer?: unknown; retryMs?: number; why?: string }> {
     let response: Response;
     let body: unknown;
@@ -114,7 +117,7 @@ export class Homeserver {
   }
 }
 
-/** How long a rate limit asks to wait: in the body (ms), and since v1.10 in the header (s). */
+/** The delay that a rate limit asks for: in the body (ms), or since v1.10 of the specification in the header (s). */
 function retryOf(inBody: number | undefined, header: string | null): { retryMs?: number } {
   if (inBody !== undefined) return { retryMs: inBody };
   const seconds = Number(header);

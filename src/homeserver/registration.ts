@@ -1,4 +1,4 @@
-/** The registration that makes a homeserver push to Tidemark (Matrix specification, application service API). */
+/** The registration with which a homeserver pushes to Tidemark (Matrix specification, application service API). */
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { parse, stringify } from "yaml";
@@ -8,7 +8,7 @@ import type { ServerName } from "../matrix/ids.ts";
 
 interface RegistrationOptions {
   readonly id: string;
-  /** Where the homeserver reaches the gateway. */
+  /** The URL of the gateway, as the homeserver reaches it. */
   readonly url: string;
   readonly serverNames: readonly ServerName[];
   readonly senderLocalpart: string;
@@ -16,7 +16,7 @@ interface RegistrationOptions {
 
 const TOKEN_BYTES = 32;
 
-/** A new registration, with tokens of its own, as YAML. */
+/** Returns a new registration with random tokens, as YAML. */
 export function newRegistration({ id, url, serverNames, senderLocalpart }: RegistrationOptions): string {
   const token = () => randomBytes(TOKEN_BYTES).toString("hex");
   return stringify({
@@ -26,11 +26,11 @@ export function newRegistration({ id, url, serverNames, senderLocalpart }: Regis
     hs_token: token(),
     sender_localpart: senderLocalpart,
     rate_limited: false,
-    // Receipts. The first is the specification's, the second what homeservers read before.
+    // Pushes receipts too. The first key is the specification's, the second its unstable predecessor.
     receive_ephemeral: true,
     "de.sorunome.msc2409.push_ephemeral": true,
     namespaces: {
-      // Everything, and nothing of it for itself.
+      // Tidemark is interested in all users and rooms, and claims none of them.
       users: serverNames.map((name) => ({ exclusive: false, regex: `@.*:${name.replace(/[.[\]]/g, "\\$&")}` })),
       rooms: [{ exclusive: false, regex: "!.*" }],
       aliases: [],
@@ -40,7 +40,7 @@ export function newRegistration({ id, url, serverNames, senderLocalpart }: Regis
 
 const registration = z.object({ hs_token: z.string().min(1) });
 
-/** The token by which the homeserver of a registration shows itself. Throws `M_INVALID_PARAM` with the reason. */
+/** Reads the token with which the homeserver authenticates itself. Throws `M_INVALID_PARAM` with the reason. */
 export async function readHsToken(path: string): Promise<string> {
   try {
     return registration.parse(parse(await readFile(path, "utf8"))).hs_token;

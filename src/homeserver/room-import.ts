@@ -1,10 +1,10 @@
 /**
- * Brings a room that is already going on to Tidemark: who is in it, and what was said before.
+ * Imports an existing room from a homeserver: its current state, then its history.
  *
- *     current state ──▶ state entries          history, from before the oldest event that the log has ──▶ backfill
+ *     current state ──▶ state entries          history before the oldest event in the log ──▶ backfilled entries
  *
- * Nothing is remembered but what is in the log: an import that was interrupted goes on from the oldest event that got
- * there. Everything may be sent twice, which changes nothing (F2).
+ * The log itself is the only progress that is stored: an interrupted import continues from the oldest event in the log.
+ * Sending an event twice changes nothing (F2).
  */
 import type { Bus } from "../bus/client/connection.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
@@ -13,34 +13,34 @@ import { STATE_READS_MAX } from "../limits.ts";
 import { type MatrixEvent, matrixEvent } from "../matrix/event.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { deliver } from "./delivery.ts";
-import type { Homeserver } from "./homeserver-client.ts";
+import type { HomeserverClient } from "./homeserver-client.ts";
 import { pushedEvent } from "./transaction.ts";
 
 interface ImportOptions {
   readonly nc: Bus;
   readonly partitions: number;
-  readonly homeserver: Homeserver;
+  readonly homeserver: HomeserverClient;
   readonly room: RoomId;
-  /** Told whenever a part is stored. */
-  readonly progress?: (progress: ImportProgress) => void;
+  /** Called whenever a page of history is stored. */
+  readonly onProgress?: (progress: ImportProgress) => void;
 }
 
 export interface ImportProgress {
-  /** State events and historical events that are stored, by this import. */
+  /** The numbers of state events and historical events that this import has stored. */
   readonly state: number;
   readonly events: number;
-  /** How much of the time since the room was made is imported, 0 to 1. */
+  /** The imported share of the time since the room was created, 0 to 1. */
   readonly done: number;
 }
 
-/** Resolves when the log has the room's state and its history, as far back as the homeserver shows it. */
+/** Resolves once the state and the history, as far back as the homeserver serves it, are in the log. */
 export async function importRoom(options: ImportOptions): Promise<ImportProgress> {
-  const { nc, partitions, homeserver, room, progress = () => {} } = options;
+  const { nc, partitions, homeserver, room, onProgress = () => {} } = options;
   const state = await importState(options);
   const created = state.find(({ type }) => type === "m.room.create")?.origin_server_ts ?? 0;
   const oldest = await oldestKnownEvent(nc, partitionOf(room, partitions), room);
 
-  let from = oldest === undefined ? undefined : await homeserver.before(room, oldest);
+  let from = oldest === undefined ? undefined : await homeserver.tokenBefore(room, oldest);
   let newestTs: number | undefined;
   let events = 0;
   for (;;) {
@@ -51,14 +51,14 @@ export async function importRoom(options: ImportOptions): Promise<ImportProgress
     newestTs ??= history[0]?.origin_server_ts;
     const ts = history.at(-1)?.origin_server_ts;
     if (newestTs !== undefined && ts !== undefined) {
-      progress({ state: state.length, events, done: share(newestTs - ts, newestTs - created) });
+      onProgress({ state: state.length, events, done: share(newestTs - ts, newestTs - created) });
     }
     if (end === undefined || end === from) return { state: state.length, events, done: 1 };
     from = end;
   }
 }
 
-/** State may change between reading and storing it; so it is read again until it is what was stored. */
+/** State may change between reading and storing it. So it is read again, until nothing is new (`STATE_READS_MAX`). */
 async function importState({ nc, homeserver, room }: ImportOptions): Promise<readonly MatrixEvent[]> {
   let stored = new Set<string>();
   for (let read = 1; ; read++) {
@@ -70,7 +70,7 @@ async function importState({ nc, homeserver, room }: ImportOptions): Promise<rea
   }
 }
 
-/** What is well-formed, fit for all. */
+/** Returns the well-formed events of the room, as stored. */
 function eventsOf(room: RoomId, values: readonly unknown[]): MatrixEvent[] {
   return values.flatMap((value) => {
     const { success, data: event } = matrixEvent.safeParse(value);

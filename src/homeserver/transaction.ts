@@ -1,9 +1,9 @@
 /**
- * What a homeserver pushes to an application service (Matrix specification, application service API, "Pushing
- * events"; MSC2409 for `ephemeral`), as requests to ingress.
+ * Converts a transaction that a homeserver pushes (Matrix specification, application service API, "Pushing events"; MSC2409
+ * for `ephemeral`) into requests to ingress.
  *
- * A homeserver repeats a transaction until it is taken, so nothing in it may make it untakeable: what is not well-formed,
- * or of no interest, is left out and counted.
+ * A homeserver retries a transaction until it is accepted, so no content may cause a refusal. Malformed parts are dropped
+ * and counted; other types of ephemeral data are ignored.
  */
 import { createHash } from "node:crypto";
 import * as z from "zod";
@@ -16,47 +16,47 @@ import { READ, READ_PRIVATE } from "../matrix/receipt-types.ts";
 
 type PushedReceipt = z.infer<typeof receiptRequest>;
 
-/** What a transaction says of one room. */
-export interface RoomIntake {
-  /** In the homeserver's order. */
+/** The events and receipts of one room. */
+export interface PushedRoom {
+  /** In the order of the homeserver. */
   readonly events: MatrixEvent[];
   readonly receipts: PushedReceipt[];
 }
 
-interface Intake {
-  readonly rooms: ReadonlyMap<RoomId, RoomIntake>;
-  /** Events and receipts that are not well-formed. */
+interface Transaction {
+  readonly rooms: ReadonlyMap<RoomId, PushedRoom>;
+  /** The number of malformed events and receipts. */
   readonly dropped: number;
-  /** The same for the same events and receipts, whatever else a repetition has changed (`age`, for one). */
+  /** A hash of the events and receipts. A retry has the same one, although it may differ elsewhere (such as in `age`). */
   readonly fingerprint: string;
 }
 
-const anything = z.array(z.unknown()).optional().catch(undefined);
+const anyItems = z.array(z.unknown()).optional().catch(undefined);
 
-const transaction = z.object({
-  events: anything,
-  ephemeral: anything,
-  /** Before MSC2409 was accepted. Synapse fills both keys with the same. */
-  "de.sorunome.msc2409.ephemeral": anything,
+const transactionSchema = z.object({
+  events: anyItems,
+  ephemeral: anyItems,
+  /** The unstable name of `ephemeral`. Synapse sends both keys, with the same content. */
+  "de.sorunome.msc2409.ephemeral": anyItems,
 });
 
-/** Undefined for what is no transaction at all. */
-export function readTransaction(body: unknown): Intake | undefined {
-  const parsed = transaction.safeParse(body);
+/** Returns undefined if the body is not an object. */
+export function readTransaction(body: unknown): Transaction | undefined {
+  const parsed = transactionSchema.safeParse(body);
   if (!parsed.success) return undefined;
-  const reading = new Reading();
-  for (const event of parsed.data.events ?? []) reading.event(event);
+  const reader = new TransactionReader();
+  for (const event of parsed.data.events ?? []) reader.event(event);
   for (const key of ["ephemeral", "de.sorunome.msc2409.ephemeral"] as const) {
-    for (const ephemeral of parsed.data[key] ?? []) reading.ephemeral(ephemeral);
+    for (const ephemeral of parsed.data[key] ?? []) reader.ephemeral(ephemeral);
   }
-  return { rooms: reading.rooms, dropped: reading.dropped, fingerprint: reading.hash.digest("base64url") };
+  return { rooms: reader.rooms, dropped: reader.dropped, fingerprint: reader.hash.digest("base64url") };
 }
 
-class Reading {
-  readonly rooms = new Map<RoomId, RoomIntake>();
+class TransactionReader {
+  readonly rooms = new Map<RoomId, PushedRoom>();
   readonly hash = createHash("sha256");
   dropped = 0;
-  /** Receipts that are here already: an item that stands under both keys is taken once. */
+  /** Receipts that were read already: an item may be under both keys. */
   readonly #seen = new Set<string>();
 
   event(value: unknown): void {
@@ -104,7 +104,7 @@ class Reading {
     }
   }
 
-  #room(id: RoomId): RoomIntake {
+  #room(id: RoomId): PushedRoom {
     let room = this.rooms.get(id);
     if (room === undefined) {
       room = { events: [], receipts: [] };
@@ -114,22 +114,23 @@ class Reading {
   }
 }
 
-/** What belongs to one reader or one moment, and would be wrong for others and later. */
-const PASSING = ["age", "transaction_id", "m.relations"];
+/** Keys of `unsigned` that are only valid for one reader, or at one time. */
+const TRANSIENT_KEYS = ["age", "transaction_id", "m.relations"];
 
 /**
- * An event as a homeserver hands it to one reader, fit for all. What Tidemark can't carry (too large, too deep, numbers out
- * of range) is left out, `unsigned` first, then the content: the event keeps its place in the order all the same.
+ * Returns an event as it is stored: without the keys of `unsigned` that only concern one reader. If the event can't be
+ * stored (too large, nested too deeply, numbers out of range), `unsigned` is dropped, and if that is not enough, the content.
+ * It always gets its place in the order.
  */
 export function pushedEvent(event: MatrixEvent): MatrixEvent {
   const { unsigned, ...bare } = event;
-  const kept = Object.entries(unsigned ?? {}).filter(([key]) => !PASSING.includes(key));
-  const whole = kept.length === 0 ? bare : { ...bare, unsigned: Object.fromEntries(kept) };
-  return [whole, bare].find(isCarried) ?? { ...bare, content: {} };
+  const lasting = Object.entries(unsigned ?? {}).filter(([key]) => !TRANSIENT_KEYS.includes(key));
+  const whole = lasting.length === 0 ? bare : { ...bare, unsigned: Object.fromEntries(lasting) };
+  return [whole, bare].find(canBeStored) ?? { ...bare, content: {} };
 }
 
-/** It stands in an array when it goes to ingress, one level down. */
-function isCarried(event: MatrixEvent): boolean {
+/** The depth begins at 1, because a request to ingress is an array of events. */
+function canBeStored(event: MatrixEvent): boolean {
   return jsonFault(event, 1) === undefined && Buffer.byteLength(JSON.stringify(event)) <= EVENT_BYTES_MAX;
 }
 

@@ -1,7 +1,7 @@
-/** Rooms that are already going on: `tidemark import-room`. */
+/** The import of existing rooms (`tidemark import-room`). */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { Homeserver } from "../../src/homeserver/homeserver-client.ts";
+import { HomeserverClient } from "../../src/homeserver/homeserver-client.ts";
 import { type ImportProgress, importRoom } from "../../src/homeserver/room-import.ts";
 import { roomId } from "../../src/matrix/ids.ts";
 import { runCli } from "../support/cli-process.ts";
@@ -17,7 +17,7 @@ type Tidemark = Awaited<ReturnType<typeof startFederation>>;
 
 const idOf = (i: number) => `$${String(i).padStart(3, "0")}`;
 
-/** `$000` … oldest first, an hour apart; the first makes the room. */
+/** `$000` …, oldest first, one hour apart. The first one creates the room. */
 function history(count: number): Record<string, unknown>[] {
   return Array.from({ length: count }, (_, i) => ({
     ...message(idOf(i)),
@@ -37,9 +37,9 @@ async function importFrom(tidemark: Tidemark, homeserver: FakeHomeserver, onPaus
   const result = await importRoom({
     nc: tidemark.nc,
     partitions: 2,
-    homeserver: new Homeserver({ url: homeserver.url, token: TOKEN, ...(onPause !== undefined && { onPause }) }),
+    homeserver: new HomeserverClient({ url: homeserver.url, token: TOKEN, ...(onPause !== undefined && { onPause }) }),
     room: roomId.parse(ROOM),
-    progress: (progress) => seen.push(progress),
+    onProgress: (progress) => seen.push(progress),
   });
   return { ...result, seen };
 }
@@ -50,7 +50,7 @@ async function ordersOf(tidemark: Tidemark, count: number): Promise<(number | nu
   return ids.map((id) => orders[id]);
 }
 
-/** Every event has an order, all of them grow from the oldest on. */
+/** Every event has an order, and the orders grow from the oldest event to the newest. */
 async function isOrdered(tidemark: Tidemark, count: number, live: number): Promise<void> {
   let orders: (number | null)[] = [];
   await eventually(async () => {
@@ -64,9 +64,9 @@ async function isOrdered(tidemark: Tidemark, count: number, live: number): Promi
   assert.is(orders.filter((order) => order! > 0).length, live);
 }
 
-const roomImport = suite("a room import");
+const roomImport = suite("room import");
 
-roomImport("brings members and other state, and all of the history, older than what is known", async () => {
+roomImport("imports members, other state, and all history before the oldest known event", async () => {
   await using tidemark = await startFederation();
   const events = history(47);
   await using homeserver = await startHomeserver({ room: ROOM, token: TOKEN, events, state: stateOf(events) });
@@ -79,7 +79,7 @@ roomImport("brings members and other state, and all of the history, older than w
   assert.is(
     homeserver.requests.filter((path) => path.includes("from=t45")).length,
     1,
-    "begins before the oldest known",
+    "begins before the oldest known event",
   );
   assert.not.ok(homeserver.requests.some((path) => path.includes("/messages") && !path.includes("from=")));
   assert.equal(
@@ -88,17 +88,17 @@ roomImport("brings members and other state, and all of the history, older than w
   );
   assert.ok(seen.every(({ done }, i) => done <= 1 && done > (seen[i - 1]?.done ?? 0)));
   const { event } = await tidemark.query(ROOM, { op: "event", event_id: idOf(44) });
-  assert.equal(Object.keys(event.unsigned), ["order"], "what is one reader's stays with it");
+  assert.equal(Object.keys(event.unsigned), ["order"], "keys for one reader are removed");
 });
 
-roomImport("of a room that is not known begins at its newest event", async () => {
+roomImport("begins at the newest event of an unknown room", async () => {
   await using tidemark = await startFederation();
   await using homeserver = await startHomeserver({ room: ROOM, token: TOKEN, events: history(25) });
   assert.is((await importFrom(tidemark, homeserver)).events, 25);
   await isOrdered(tidemark, 25, 0);
 });
 
-roomImport("that was interrupted goes on where it was, and one that was done has nothing to do", async () => {
+roomImport("continues after an interruption, and does nothing when it is complete", async () => {
   await using tidemark = await startFederation();
   await using homeserver = await startHomeserver({ room: ROOM, token: TOKEN, events: history(95) });
   await tidemark.sent("event", ROOM, message(idOf(94)));
@@ -117,7 +117,7 @@ roomImport("that was interrupted goes on where it was, and one that was done has
   await isOrdered(tidemark, 95, 1);
 });
 
-roomImport("begins before the oldest event, not before one that was repeated", async () => {
+roomImport("begins before the oldest event, not before a repeated one", async () => {
   await using tidemark = await startFederation();
   await using homeserver = await startHomeserver({ room: ROOM, token: TOKEN, events: history(20) });
   await tidemark.sent("event", ROOM, message(idOf(19)));
@@ -127,7 +127,7 @@ roomImport("begins before the oldest event, not before one that was repeated", a
   await isOrdered(tidemark, 20, 1);
 });
 
-roomImport("waits as long as it is told to, however often, and asks again after a failure", async () => {
+roomImport("waits as long as a rate limit asks, any number of times, and retries after a failure", async () => {
   await using tidemark = await startFederation();
   await using homeserver = await startHomeserver({ room: ROOM, token: TOKEN, events: history(5) });
   let asked = 0;
@@ -145,7 +145,7 @@ roomImport("waits as long as it is told to, however often, and asks again after 
   await isOrdered(tidemark, 5, 0);
 });
 
-roomImport("reads the state again when it changed meanwhile", async () => {
+roomImport("reads the state again if it has changed", async () => {
   await using tidemark = await startFederation();
   const events = history(1);
   await using homeserver = await startHomeserver({ room: ROOM, token: TOKEN, events, state: stateOf(events) });
@@ -164,7 +164,7 @@ roomImport("reads the state again when it changed meanwhile", async () => {
   }, "the later state");
 });
 
-roomImport("leaves out what is no event, and says why it was refused", async () => {
+roomImport("drops malformed events, and reports why a request was refused", async () => {
   await using tidemark = await startFederation();
   const events = [...history(3), { type: "m.broken" }, { ...message("$other"), room_id: "!other:here.example" }];
   await using homeserver = await startHomeserver({ room: ROOM, token: TOKEN, events });
@@ -176,7 +176,7 @@ roomImport("leaves out what is no event, and says why it was refused", async () 
   await rejects(importFrom(tidemark, homeserver), "HOMESERVER_REFUSED");
 });
 
-roomImport("from the command line says what it brought", async () => {
+roomImport("reports what it imported on the command line", async () => {
   await using tidemark = await startFederation();
   const events = history(12);
   await using homeserver = await startHomeserver({ room: ROOM, token: TOKEN, events, state: stateOf(events) });

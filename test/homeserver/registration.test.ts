@@ -1,3 +1,4 @@
+/** `tidemark registration`, and a gateway that uses the file. */
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { suite } from "uvu";
@@ -9,9 +10,9 @@ import { BASE, call } from "../support/pushing-homeserver.ts";
 
 const URL_OPTIONS = ["--url", "http://tidemark.example:8008/"];
 
-const registration = suite("the registration");
+const registration = suite("registration");
 
-registration("asks for everything, has tokens of its own, and is its owner's alone", async () => {
+registration("covers all users and rooms, has random tokens, and is readable by its owner only", async () => {
   await using bus = await startBus();
   const out = join(bus.dir, "tidemark.yaml");
   const args = ["registration", ...URL_OPTIONS, "--server-name", "here.example", "--out", out];
@@ -36,10 +37,10 @@ registration("asks for everything, has tokens of its own, and is its owner's alo
   });
   assert.is((await stat(out)).mode & 0o777, 0o600);
   await using again = runCli(args);
-  assert.is(await again.ended, 1, "a registration that is in use is not written over");
+  assert.is(await again.ended, 1, "an existing file is not overwritten");
 });
 
-registration("opens the gateway to the homeserver that has it, and to no other", async () => {
+registration("admits the homeserver that has it, and no other", async () => {
   await using bus = await startBus();
   const file = join(bus.dir, "tidemark.yaml");
   await using written = runCli(["registration", ...URL_OPTIONS, "--server-name", "here.example", "--out", file]);
@@ -55,7 +56,7 @@ registration("opens the gateway to the homeserver that has it, and to no other",
   assert.is((await call(`${http}${BASE}/transactions/1`, "PUT", { events: [] }, "no")).status, 403);
 });
 
-registration("that can't be read stops the start, and says why", async () => {
+registration("stops the start with a reason if it can't be read", async () => {
   await using bus = await startBus();
   const file = join(bus.dir, "none.yaml");
   const options = ["--nats", bus.url, "--data", bus.dir, "--server-name", "here.example"];

@@ -1,4 +1,4 @@
-/** The session recorded from Synapse, pushed as Synapse pushed it, with what its clients sent beside it. */
+/** The session that was recorded on Synapse: its transactions, together with the receipts of its clients. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { serverName } from "../../src/matrix/ids.ts";
@@ -17,13 +17,13 @@ import {
 
 type Tidemark = Awaited<ReturnType<typeof startFederation>>;
 
-/** Sends a session as a homeserver and its clients would. */
+/** Sends the transactions and receipts of a session, in order. */
 async function play(tidemark: Tidemark, lines: readonly SessionLine[]): Promise<void> {
   const sending: Promise<unknown>[] = [];
   for (const line of lines) {
     if ("receipt" in line) {
       const { room_id, ...receipt } = line.receipt;
-      sending.push(tidemark.sent("receipt", room_id, receipt)); // one connection: they stay in order
+      sending.push(tidemark.sent("receipt", room_id, receipt)); // one connection, so the order is kept
     } else {
       const { path, body } = line.transaction;
       const answer = await call(`${tidemark.httpUrl}${path}`, "PUT", body);
@@ -33,7 +33,7 @@ async function play(tidemark: Tidemark, lines: readonly SessionLine[]): Promise<
   await Promise.all(sending);
 }
 
-/** Which markers every room's users have, as a snapshot shows them to them. */
+/** All markers that the users of all rooms see in a snapshot. */
 async function markersOf(tidemark: Tidemark): Promise<string[]> {
   const markers = new Set<string>();
   for (const room_id of expected.rooms) {
@@ -59,7 +59,7 @@ async function markersOf(tidemark: Tidemark): Promise<string[]> {
   return [...markers].sort();
 }
 
-/** Threaded markers on the event of their user's unthreaded one: there is room for one in a content (MSC4102). */
+/** Removes threaded markers on the same event as an unthreaded one: a content has only one of them (MSC4102). */
 function shown(markers: readonly string[]): string[] {
   return markers.filter((line) => {
     const [key, event] = line.split(" → ") as [string, string];
@@ -68,7 +68,7 @@ function shown(markers: readonly string[]): string[] {
   });
 }
 
-/** Every third transaction again, some lines later; every fourth before the one that it came after. */
+/** Repeats every third transaction some lines later, and every fourth some lines earlier if it has no events. */
 function disturbed(lines: readonly SessionLine[]): SessionLine[] {
   const out: { readonly line: SessionLine; readonly at: number }[] = [];
   let count = 0;
@@ -82,7 +82,7 @@ function disturbed(lines: readonly SessionLine[]): SessionLine[] {
   return out.sort((a, b) => a.at - b.at).map(({ line }) => line);
 }
 
-/** From some line on, this many transactions in one, as of a homeserver that catches up. */
+/** From line `from` on, merges `size` transactions into one, like a homeserver that catches up. */
 function batched(lines: readonly SessionLine[], from: number, size: number): SessionLine[] {
   const out = lines.slice(0, from);
   let batch: Transaction[] = [];
@@ -108,30 +108,27 @@ function bodyOf(transactions: readonly Transaction[]): Transaction["body"] {
   };
 }
 
-const recorded = suite("the recorded session");
+const recorded = suite("recorded session");
 
-recorded(
-  "of the recorded session, late, repeated and reordered, gives Synapse's event order and its markers",
-  async () => {
-    await using tidemark = await startFederation({ hsToken: HS_TOKEN, serverNames: [serverName.parse("bench.test")] });
-    await play(tidemark, disturbed(batched(delayed(session, 40), 1_000, 5)));
-    for (const room of expected.rooms) {
-      const ids = expected.events_in_stream_order
-        .filter(({ room_id }) => room_id === room)
-        .map(({ event_id }) => event_id);
-      let orders: number[] = [];
-      await eventually(async () => {
-        const reply = await tidemark.query(room, { op: "orders", event_ids: ids });
-        orders = ids.map((id) => reply.orders[id]);
-        return orders.every((order) => order > 0);
-      }, "every event");
-      assert.equal(
-        orders,
-        orders.toSorted((a, b) => a - b),
-      );
-    }
-    assert.equal(await markersOf(tidemark), shown(expectedMarkers));
-  },
-);
+recorded("with late, repeated and reordered transactions gives Synapse's event order and markers", async () => {
+  await using tidemark = await startFederation({ hsToken: HS_TOKEN, serverNames: [serverName.parse("bench.test")] });
+  await play(tidemark, disturbed(batched(delayed(session, 40), 1_000, 5)));
+  for (const room of expected.rooms) {
+    const ids = expected.events_in_stream_order
+      .filter(({ room_id }) => room_id === room)
+      .map(({ event_id }) => event_id);
+    let orders: number[] = [];
+    await eventually(async () => {
+      const reply = await tidemark.query(room, { op: "orders", event_ids: ids });
+      orders = ids.map((id) => reply.orders[id]);
+      return orders.every((order) => order > 0);
+    }, "every event");
+    assert.equal(
+      orders,
+      orders.toSorted((a, b) => a - b),
+    );
+  }
+  assert.equal(await markersOf(tidemark), shown(expectedMarkers));
+});
 
 recorded.run();

@@ -1,4 +1,4 @@
-/** A homeserver that pushes to the gateway as to an application service. */
+/** Transactions that a homeserver pushes to the gateway. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { member, message, read, startFederation } from "../support/federation.ts";
@@ -10,7 +10,7 @@ const ROOM = "!room:here.example";
 type Tidemark = Awaited<ReturnType<typeof startFederation>>;
 const startGateway = () => startFederation({ hsToken: HS_TOKEN });
 
-/** An event as it is pushed: with its room, and with what passes. */
+/** An event as a homeserver pushes it: with the room id, and with transient keys. */
 const pushed = (event: Record<string, unknown>, room = ROOM) => ({
   ...event,
   room_id: room,
@@ -32,7 +32,7 @@ const entriesOf = async (tidemark: Tidemark): Promise<Body[]> =>
 
 const transactions = suite("pushed transactions");
 
-transactions("need the homeserver's token, in the header or in the query", async () => {
+transactions("need the token of the homeserver, in the header or in the query", async () => {
   await using tidemark = await startGateway();
   const url = `${tidemark.httpUrl}${BASE}/transactions/1`;
   for (const [path, token, status, errcode] of [
@@ -54,12 +54,12 @@ transactions("need the homeserver's token, in the header or in the query", async
   }
 });
 
-transactions("are refused everywhere while no homeserver is registered", async () => {
+transactions("are refused if no homeserver is registered", async () => {
   await using tidemark = await startFederation();
   assert.is((await push(tidemark, 1, { events: [] })).status, 404);
 });
 
-transactions("are answered once their events and receipts are stored, events first and in their order", async () => {
+transactions("are answered once their events and receipts are stored, events first, in order", async () => {
   await using tidemark = await startGateway();
   const ids = ["$1", "$2", "$3"];
   const answer = await push(tidemark, 1, {
@@ -75,7 +75,7 @@ transactions("are answered once their events and receipts are stored, events fir
     entries.slice(0, 3).map(([kind, { event_id }]) => [kind, event_id]),
     ids.map((id) => [0, id]),
   );
-  assert.equal(entries[0][1].unsigned, undefined, "an age is true for a moment");
+  assert.equal(entries[0][1].unsigned, undefined, "transient keys are removed");
   assert.equal(entries.slice(3), [
     [2, "@a:here.example", "m.read", "$3", "?", 7, null],
     [2, "@b:there.example", "m.read", "$3", "main", 8, null],
@@ -83,7 +83,7 @@ transactions("are answered once their events and receipts are stored, events fir
   ]);
 });
 
-transactions("that name a receipt under both keys store it once, and unknown kinds never", async () => {
+transactions("with a receipt under both keys store it once, and ignore unknown types", async () => {
   await using tidemark = await startGateway();
   const ephemeral = [
     receipts("$1", { "@a:here.example": { ts: 7 } }),
@@ -104,7 +104,7 @@ transactions("that name a receipt under both keys store it once, and unknown kin
   );
 });
 
-transactions("leave out what is malformed, and take the rest", async () => {
+transactions("with malformed parts store the rest", async () => {
   await using tidemark = await startGateway();
   const deep = JSON.parse(`${'{"a":'.repeat(100)}1${"}".repeat(100)}`);
   const answer = await push(tidemark, 1, {
@@ -130,12 +130,12 @@ transactions("leave out what is malformed, and take the rest", async () => {
     entries.map(([, item, , event]) => item.event_id ?? `${item} ${event}`),
     ["$deep", "$large", "$added", "$2", "@b:here.example $2"],
   );
-  assert.equal(entries[0][1].content, {}, "the event has its place, its content is not carried");
+  assert.equal(entries[0][1].content, {}, "the event has its order, without content");
   assert.equal(entries[1][1].content, {});
   assert.equal(entries[2][1].content, message("$added").content);
 });
 
-transactions("that are no JSON object, or too large, are refused in Matrix's words", async () => {
+transactions("are refused with a Matrix error if they are not a JSON object, or too large", async () => {
   await using tidemark = await startGateway();
   for (const [body, status, errcode] of [
     ["{", 400, "M_BAD_JSON"],
@@ -147,7 +147,7 @@ transactions("that are no JSON object, or too large, are refused in Matrix's wor
   }
 });
 
-transactions("are stored once, whichever gateway gets them, also after a restart", async () => {
+transactions("are stored once, on any gateway, also after a restart", async () => {
   await using tidemark = await startGateway();
   await using other = await tidemark.another({ roles: new Set(["gateway"]) });
   const body = { events: [pushed(message("$1"))], ephemeral: [receipts("$1", { "@a:here.example": { ts: 1 } })] };
@@ -161,11 +161,11 @@ transactions("are stored once, whichever gateway gets them, also after a restart
   assert.is((await entriesOf(tidemark)).length, stored);
 
   const another = { events: [pushed(message("$2"))] };
-  assert.is((await push(tidemark, "txn-1", another)).status, 200, "a homeserver that counts from 1 again");
+  assert.is((await push(tidemark, "txn-1", another)).status, 200, "a homeserver that restarts its transaction ids");
   assert.is((await entriesOf(tidemark)).length, stored + 1);
 });
 
-transactions("are not answered with 200 while nothing can be stored", async () => {
+transactions("are not answered with 200 while the log is not reachable", async () => {
   await using tidemark = await startFederation({ hsToken: HS_TOKEN, roles: new Set(["gateway", "worker"]) });
   const { status, body } = await push(tidemark, 1, { events: [pushed(message("$1"))] });
   assert.equal([status, body.errcode], [503, "M_UNKNOWN"]);
@@ -174,7 +174,7 @@ transactions("are not answered with 200 while nothing can be stored", async () =
   assert.is((await entriesOf(tidemark)).length, 1);
 });
 
-transactions("leave markers that are known for what they are after a restart", async () => {
+transactions("leave inferred markers, which are still inferred after a restart", async () => {
   await using tidemark = await startGateway();
   const user = "@a:here.example";
   const client = tidemark.subscribe("tidemark.client.*.*.receipts");
@@ -188,7 +188,7 @@ transactions("leave markers that are known for what they are after a restart", a
   await client.next((body) => body.event.content.$1?.["m.read"][user].thread_id === "main");
 });
 
-transactions("send no receipt to other servers: the homeserver has done so itself", async () => {
+transactions("send no receipts to other servers, because the homeserver does", async () => {
   await using tidemark = await startGateway();
   const federation = tidemark.subscribe("tidemark.federation.>");
   const client = tidemark.subscribe("tidemark.client.*.*.receipts");

@@ -1,4 +1,4 @@
-/** The little of a homeserver's client-server API that importing a room asks for, with one room of message events. */
+/** A homeserver with one room, and the part of the client-server API that `import-room` uses. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Body } from "./harness.ts";
@@ -9,12 +9,12 @@ interface FakeOptions {
   readonly state?: readonly Record<string, unknown>[];
   /** Oldest first. */
   readonly events: readonly Record<string, unknown>[];
-  /** Events a page. */
+  /** Events per page. Default: 10. */
   readonly page?: number;
 }
 
-/** What it answers instead. */
-interface Instead {
+/** A response that replaces the normal one. */
+interface Override {
   readonly status: number;
   readonly body: Record<string, unknown>;
   readonly headers?: Record<string, string>;
@@ -22,11 +22,11 @@ interface Instead {
 
 export interface FakeHomeserver extends AsyncDisposable {
   readonly url: string;
-  /** Paths that were asked for, with their queries. */
+  /** All requests so far, as path and query. */
   readonly requests: readonly string[];
   state: readonly Record<string, unknown>[];
-  /** Called with each path, before it is answered. */
-  onRequest: (path: string) => Instead | undefined;
+  /** Called with the path of each request. Its result replaces the normal response. */
+  onRequest: (path: string) => Override | undefined;
 }
 
 export async function startHomeserver(options: FakeOptions): Promise<FakeHomeserver> {
@@ -50,11 +50,11 @@ export async function startHomeserver(options: FakeOptions): Promise<FakeHomeser
   const server = createServer((request, response) => {
     const url = new URL(request.url!, "http://localhost");
     requests.push(request.url!);
-    const reply = ({ status, body, headers = {} }: Instead) => {
+    const reply = ({ status, body, headers = {} }: Override) => {
       response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
     };
-    const instead = homeserver.onRequest(url.pathname);
-    if (instead !== undefined) return reply(instead);
+    const override = homeserver.onRequest(url.pathname);
+    if (override !== undefined) return reply(override);
     if (request.headers.authorization !== `Bearer ${token}`) {
       return reply({ status: 401, body: { errcode: "M_UNKNOWN_TOKEN", error: "Unknown token" } });
     }

@@ -1,4 +1,4 @@
-/** Tidemark with servers beside it: a broker of the test's own, and what goes to other servers. */
+/** A Tidemark with local server names, on a broker of its own, for tests of federation and homeservers. */
 import { pino } from "pino";
 import { serverName } from "../../src/matrix/ids.ts";
 import { ROLES, type Role, type StartOptions, start, type Tidemark } from "../../src/start.ts";
@@ -73,7 +73,7 @@ export const read = (user: string, event: string, extra: Record<string, unknown>
   ...extra,
 });
 
-/** What EDUs say, a line each: `room user thread → event`. */
+/** The receipts of EDUs as lines: `room user thread → event`. */
 export function linesOf(edus: Iterable<Body>): string[] {
   const lines: string[] = [];
   for (const { content } of edus) {

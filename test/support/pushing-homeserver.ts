@@ -1,4 +1,4 @@
-/** A homeserver that pushes, as far as HTTP shows it. */
+/** The HTTP requests of a homeserver that pushes to the gateway. */
 import type { Body } from "./harness.ts";
 
 export const HS_TOKEN = "the-hs-token";

@@ -1,4 +1,4 @@
-/** Folds the recorded session without a bus: a room of its own for each room id, a position for each entry. */
+/** Folds the recorded session without a bus. */
 import {
   BACKFILLED,
   type Entry,
@@ -15,7 +15,7 @@ import type { EventId, RoomId, ThreadId, UserId } from "../../src/matrix/ids.ts"
 import type { ReceiptType } from "../../src/matrix/receipt-types.ts";
 import { type ClientReceipt, markerKey, type PushedReceipts, type SessionLine } from "./synapse-session.ts";
 
-/** An event of a room, as a homeserver hands it over. */
+/** An event as a homeserver sends it. */
 export function event(id: string, extra: Partial<Record<string, unknown>> = {}): MatrixEvent {
   return matrixEvent.parse({
     event_id: id,

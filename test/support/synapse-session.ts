@@ -1,4 +1,4 @@
-/** The session recorded from Synapse 1.160 in `test/fixtures/synapse-session`: what happened, and what Synapse had at the end. */
+/** The session that was recorded on Synapse 1.160 (`test/fixtures/synapse-session`), and the state of its database at the end. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -19,7 +19,7 @@ export interface Transaction {
   };
 }
 
-/** A `POST …/receipt/…` that Synapse answered with 200: here the thread is told. */
+/** A `POST …/receipt/…` that Synapse answered with 200. Unlike pushed receipts, it has the thread. */
 export interface ClientReceipt {
   readonly room_id: string;
   readonly user_id: string;
@@ -46,7 +46,7 @@ export const session: readonly SessionLine[] = readFileSync(join(DIR, "session.n
 
 export const expected = JSON.parse(readFileSync(join(DIR, "expected.json"), "utf8")) as Expected;
 
-/** A marker, for comparison. */
+/** A marker as text, for comparison. */
 export function markerKey(marker: Omit<ClientReceipt, "ts">): string {
   const { room_id, user_id, receipt_type, thread_id, event_id } = marker;
   return `${room_id} ${user_id} ${receipt_type} ${thread_id ?? "-"} → ${event_id}`;
@@ -60,7 +60,7 @@ export const expectedMarkers: readonly string[] = [
   ),
 ].sort();
 
-/** Every transaction comes so many lines later than it was recorded: homeservers push late under load. */
+/** Moves every transaction `by` lines later: homeservers push late under load. */
 export function delayed(lines: readonly SessionLine[], by: number): SessionLine[] {
   return lines
     .map((line, i) => ({ line, at: "transaction" in line ? i + by + 0.5 : i }))
