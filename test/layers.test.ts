@@ -3,6 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { type Imports, importsIn } from "./support/imports.ts";
 import { floorsIn } from "./support/markdown.ts";
 
 const ROOT = join(import.meta.dirname, "..");
@@ -10,29 +11,16 @@ const ROOT = join(import.meta.dirname, "..");
 /** The floors that `docs/design.md` lists: a line imports only itself and the lines above it. A folder's name ends in a slash. */
 const LAYERS = floorsIn(await readFile(join(ROOT, "docs/design.md"), "utf8"));
 
-/** `import … from "x"`, `export … from "x"`, `import "x"`, `import("x")`; types too. */
-const IMPORT = /\bfrom\s*"([^"]+)"|\bimport\s*\(?\s*"([^"]+)"/g;
-
-interface Source {
-  /** From the top of the project. */
+/** All paths are from the top of the project. */
+interface Source extends Imports {
   readonly path: string;
   readonly text: string;
-  /** Files of the project. */
-  readonly files: readonly string[];
-  /** Packages, and modules of Node. */
-  readonly packages: readonly string[];
 }
 
 async function read(path: string): Promise<Source> {
   const text = await readFile(join(ROOT, path), "utf8");
-  const imports = Array.from(text.matchAll(IMPORT), (match) => (match[1] ?? match[2])!);
-  const isFile = (name: string) => name.startsWith(".");
-  return {
-    path,
-    text,
-    files: imports.filter(isFile).map((name) => relative(ROOT, join(ROOT, dirname(path), name))),
-    packages: imports.filter((name) => !isFile(name)),
-  };
+  const { files, packages } = importsIn(text, join(ROOT, path));
+  return { path, text, files: files.map((file) => relative(ROOT, file)), packages };
 }
 
 async function readAll(): Promise<readonly Source[]> {

@@ -4,11 +4,12 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { text } from "node:stream/consumers";
-import { fileURLToPath } from "node:url";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 
 const repository = dirname(import.meta.dirname);
+const RUN_COMMAND = join(import.meta.dirname, "run.ts");
+const TIER = join(import.meta.dirname, "support/tier.ts");
 
 interface Outcome {
   status: number;
@@ -21,7 +22,10 @@ interface Outcome {
  * Runs the test command on a folder of these test files. A `§` before a parenthesis is left out of them: it hides the call
  * from the test command when that reads this very file.
  */
-async function runTests(files: Record<string, string>, ...patterns: string[]): Promise<Outcome> {
+async function runTests(
+  files: Record<string, string>,
+  { args = [], env = {} }: { readonly args?: readonly string[]; readonly env?: NodeJS.ProcessEnv } = {},
+): Promise<Outcome> {
   const dir = await mkdtemp(join(tmpdir(), "tidemark-test-"));
   try {
     await writeFile(join(dir, "package.json"), '{ "type": "module" }');
@@ -30,8 +34,11 @@ async function runTests(files: Record<string, string>, ...patterns: string[]): P
       await mkdir(dirname(join(dir, name)), { recursive: true });
       await writeFile(join(dir, name), source.replaceAll("§", ""));
     }
-    const args = ["--import", "tsx", fileURLToPath(import.meta.resolve("./run.ts")), "--dir", dir, ...patterns];
-    const child = spawn(process.execPath, args, { cwd: repository, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(process.execPath, ["--import", "tsx", RUN_COMMAND, "--dir", dir, ...args], {
+      cwd: repository,
+      env: { ...process.env, SEED: "", TIDEMARK_TIER: "", ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     const [stdout, stderr, [status]] = await Promise.all([
       text(child.stdout),
       text(child.stderr),
@@ -43,12 +50,6 @@ async function runTests(files: Record<string, string>, ...patterns: string[]): P
   }
 }
 
-function assertFailed(outcome: Outcome, problem: string, lastLine: string): void {
-  assert.match(outcome.stdout, `      ${problem}\n`);
-  assert.is(outcome.lastLine, lastLine);
-  assert.is(outcome.status, 1);
-}
-
 const HEAD = `
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -57,21 +58,15 @@ const planted = suite§("planted");
 const PASSING = 'planted§("passes", () => {});\n';
 const FAILING = 'planted§("fails", () => assert.is(1, 2, "one is two"));\n';
 const RUN = "planted.run§();\n";
+const GOOD = HEAD + PASSING + RUN;
+/** Gives the file a process to itself. */
+const ALONE = 'import "node:child_process";\n';
 
-const testCommand = suite("test command");
-
-testCommand("passes when every test of every file passes, in folders too", async () => {
-  const outcome = await runTests({
-    "a.test.ts": HEAD + PASSING + RUN,
-    "deep/er/b.test.ts": `${HEAD}for (const n of [1, 2, 3]) planted§(\`passes \${n}\`, () => {});\n${RUN}`,
-    "c.ts": "throw new Error('this is no test file');",
-  });
-  assert.is(outcome.lastLine, "4 passed, 0 failed");
-  assert.is(outcome.status, 0);
-});
-
-testCommand("counts the tests of several suites, and of uvu's own", async () => {
-  const source = `
+/** Files that pass, and how many tests they have. */
+const passing: Record<string, [source: string, passed: number]> = {
+  "with a test in a loop": [`${HEAD}for (const n of [1, 2, 3]) planted§(\`passes \${n}\`, () => {});\n${RUN}`, 3],
+  "with several suites, and uvu's own": [
+    `
 import { suite, test } from "uvu";
 const first = suite<{ n: number }>§("first");
 const second = suite§("second");
@@ -79,30 +74,12 @@ first§("passes", () => {});
 second§("passes", () => {});
 test§("passes", () => {});
 first.run(); second.run(); test.run();
-`;
-  const outcome = await runTests({ "a.test.ts": source });
-  assert.is(outcome.lastLine, "3 passed, 0 failed");
-});
+`,
+    3,
+  ],
+};
 
-testCommand("runs only the files that match a pattern", async () => {
-  const files = { "log.test.ts": HEAD + PASSING + RUN, "lease.test.ts": HEAD + FAILING + RUN };
-  assert.is((await runTests(files, "log")).lastLine, "1 passed, 0 failed");
-  assert.is((await runTests(files, "log", "lease")).lastLine, "1 passed, 1 failed");
-});
-
-testCommand("fails when no file matches", async () => {
-  const outcome = await runTests({ "log.test.ts": HEAD + PASSING + RUN }, "lgo");
-  assert.match(outcome.stderr, "no test file in");
-  assert.is(outcome.lastLine, "0 passed, 1 failed");
-  assert.is(outcome.status, 1);
-});
-
-testCommand("counts failing tests one by one, and shows what they said", async () => {
-  const outcome = await runTests({ "a.test.ts": HEAD + PASSING + FAILING + FAILING + RUN });
-  assertFailed(outcome, "1 of 3 tests passed", "1 passed, 2 failed");
-  assert.match(outcome.stdout, "one is two");
-});
-
+/** Files that must not run, and why. */
 const refused: Record<string, [source: string, problem: string]> = {
   "whose suite is never run": [HEAD + PASSING, "the suite planted is never run"],
   "that never runs uvu's own suite": [
@@ -127,63 +104,164 @@ for (const hook of ["before", "before.each", "after", "after.each"]) {
     "hooks are not for us: uvu exits with 0 when one throws",
   ];
 }
-for (const [what, [source, problem]] of Object.entries(refused)) {
-  testCommand(`refuses a file ${what}`, async () => {
-    const outcome = await runTests({ "a.test.ts": source, "b.test.ts": HEAD + PASSING + RUN });
-    assertFailed(outcome, problem, "1 passed, 1 failed");
-  });
-}
 
-const failing: Record<string, [source: string, problem: string, lastLine: string]> = {
-  "crashes as it is loaded": [
-    `${HEAD}${PASSING}${RUN}throw new Error("early");\n`,
-    "exit code 1",
-    "0 passed, 1 failed",
-  ],
+/** Files that must fail, with what problem, and how many of their tests pass and fail. */
+const failing: Record<string, [source: string, problem: string, passed: number, failed: number]> = {
+  "has two failing tests": [HEAD + PASSING + FAILING + FAILING + RUN, "1 of 3 tests passed", 1, 2],
+  "crashes as it is loaded": [`${HEAD}${PASSING}${RUN}throw new Error("early");\n`, "exit code 1", 0, 1],
   "exits with 0 before the end": [
     `${HEAD}${PASSING}planted§("leaves", () => process.exit(0));\n${RUN}`,
     "ended before uvu printed its closing lines",
-    "0 passed, 1 failed",
+    0,
+    1,
   ],
   "waits for what never comes": [
     `${HEAD}planted§("hangs", () => new Promise(() => {}));\n${RUN}`,
     "ended before uvu printed its closing lines",
-    "0 passed, 1 failed",
+    0,
+    1,
   ],
   "crashes after its last test": [
     `${HEAD}planted§("leaves a timer", () => void setTimeout(() => { throw new Error("late"); }, 20));\n${RUN}`,
     "exit code 1",
-    "1 passed, 1 failed",
+    1,
+    1,
   ],
-  "is killed": [
-    `${HEAD}planted§("dies", () => void process.kill(process.pid, "SIGKILL"));\n${RUN}`,
-    "SIGKILL",
-    "0 passed, 1 failed",
+  "sets an exit code": [
+    `${HEAD}planted§("leaves a timer", () => void setTimeout(() => { process.exitCode = 3; }, 20));\n${RUN}`,
+    "exit code 3",
+    1,
+    1,
   ],
+  "is killed": [`${HEAD}planted§("dies", () => void process.kill(process.pid, "SIGKILL"));\n${RUN}`, "SIGKILL", 0, 1],
   "runs fewer tests than it defines": [
-    `${HEAD}${PASSING}${RUN}if (process.argv.length > 9) planted§("unseen", () => {});\n`,
+    `${HEAD}${PASSING}${RUN}if (Date.now() < 0) planted§("unseen", () => {});\n`,
     "1 tests ran, 2 are defined",
-    "1 passed, 1 failed",
+    1,
+    1,
   ],
 };
-for (const [what, [source, problem, lastLine]] of Object.entries(failing)) {
-  testCommand(`fails a file that ${what}`, async () => {
-    assertFailed(await runTests({ "a.test.ts": source }), problem, lastLine);
+
+const fileOf = (what: string) => `${what.replaceAll(/\W/g, "-")}.test.ts`;
+
+/** Everything at once: a run costs a second, a file of it next to nothing. */
+async function runAll(): Promise<Outcome> {
+  const files: Record<string, string> = { "no-test.ts": "throw new Error('this is no test file');" };
+  for (const [what, [source]] of Object.entries({ ...passing, ...refused })) files[fileOf(what)] = source;
+  for (const [what, [source]] of Object.entries(failing)) {
+    files[`shared/${fileOf(what)}`] = source;
+    files[`alone/${fileOf(what)}`] = ALONE + source;
+  }
+  // The first and the last of those that share a process.
+  return await runTests({ ...files, "a.test.ts": GOOD, "zz/z.test.ts": GOOD });
+}
+
+let all: Promise<Outcome> | undefined;
+async function outcomeOfAll(): Promise<Outcome> {
+  all ??= runAll();
+  return await all;
+}
+
+/** The line of a file, and what is printed below it. */
+async function reportOn(file: string): Promise<string> {
+  const { stdout } = await outcomeOfAll();
+  const report = stdout.split(/^(?=ok {4}|FAIL {2})/m).find((part) => part.slice(6).startsWith(`${file}  `));
+  assert.ok(report, `${file} is reported`);
+  return report!;
+}
+
+const testCommand = suite("test command");
+
+for (const [what, [, passed]] of Object.entries(passing)) {
+  testCommand(`counts the tests of a file ${what}`, async () => {
+    assert.match(await reportOn(fileOf(what)), new RegExp(`^ok .*  ${passed} passed, [\\d.]+ s\n`));
   });
 }
 
-testCommand("fails when there is no usable nats-server", async () => {
-  const named = process.env.TIDEMARK_NATS_SERVER;
-  process.env.TIDEMARK_NATS_SERVER = join(tmpdir(), "there", "is", "none");
-  try {
-    const outcome = await runTests({ "a.test.ts": HEAD + PASSING + RUN });
-    assert.match(outcome.stderr, "which is not an executable nats-server");
-    assert.is(outcome.lastLine, "0 passed, 1 failed");
-    assert.is(outcome.status, 1);
-  } finally {
-    if (named === undefined) delete process.env.TIDEMARK_NATS_SERVER;
-    else process.env.TIDEMARK_NATS_SERVER = named;
+for (const [what, [, problem]] of Object.entries(refused)) {
+  testCommand(`refuses a file ${what}`, async () => {
+    const report = await reportOn(fileOf(what));
+    assert.match(report, /^FAIL .* {2}0 passed, 1 failed, 0\.0 s\n/);
+    assert.match(report, `      ${problem}\n`);
+  });
+}
+
+for (const [what, [, problem, passed, failed]] of Object.entries(failing)) {
+  for (const folder of ["shared", "alone"]) {
+    testCommand(`fails a file that ${what}, ${folder}`, async () => {
+      const report = await reportOn(`${folder}/${fileOf(what)}`);
+      assert.match(report, new RegExp(`^FAIL .*  ${passed} passed, ${failed} failed, [\\d.]+ s\n`));
+      assert.match(report, `      ${problem}\n`);
+    });
   }
+}
+
+testCommand("shows what a file printed below its problems, and below no other file", async () => {
+  for (const folder of ["shared", "alone"]) {
+    assert.match(await reportOn(`${folder}/${fileOf("has two failing tests")}`), "one is two");
+    assert.match(await reportOn(`${folder}/${fileOf("crashes as it is loaded")}`), "Error: early");
+    assert.match(await reportOn(`${folder}/${fileOf("crashes after its last test")}`), "Error: late");
+  }
+  const { stdout } = await outcomeOfAll();
+  assert.is(stdout.split("Error: early").length, 3);
+});
+
+testCommand("goes on with the other files of a process that one of them ended", async () => {
+  assert.match(await reportOn("a.test.ts"), /^ok .* {2}1 passed/);
+  assert.match(await reportOn("zz/z.test.ts"), /^ok .* {2}1 passed/);
+});
+
+testCommand("sums up in its last line, and in its exit status", async () => {
+  const { lastLine, status } = await outcomeOfAll();
+  const sum = (of: readonly number[]) => of.reduce((total, each) => total + each, 0);
+  const passed = sum(Object.values(passing).map(([, passed]) => passed)) + 2;
+  const failed = Object.keys(refused).length;
+  const [ofFailing, failures] = [2, 3].map((at) => 2 * sum(Object.values(failing).map((one) => one[at] as number)));
+  assert.is(lastLine, `${passed + ofFailing!} passed, ${failed + failures!} failed`);
+  assert.is(status, 1);
+});
+
+testCommand("runs only the files that match a pattern, and passes when all of their tests do", async () => {
+  const files = { "log.test.ts": GOOD, "sub/lease.test.ts": GOOD, "other.test.ts": HEAD + FAILING + RUN };
+  const outcome = await runTests(files, { args: ["log", "lease"] });
+  assert.is(outcome.lastLine, "2 passed, 0 failed");
+  assert.is(outcome.status, 0);
+});
+
+testCommand("fails when no file matches", async () => {
+  const outcome = await runTests({ "log.test.ts": GOOD }, { args: ["lgo"] });
+  assert.match(outcome.stderr, "no test file in");
+  assert.is(outcome.lastLine, "0 passed, 1 failed");
+  assert.is(outcome.status, 1);
+});
+
+testCommand("fails when there is no usable nats-server", async () => {
+  const env = { TIDEMARK_NATS_SERVER: join(tmpdir(), "there", "is", "none") };
+  const outcome = await runTests({ "a.test.ts": GOOD }, { env });
+  assert.match(outcome.stderr, "which is not an executable nats-server");
+  assert.is(outcome.lastLine, "0 passed, 1 failed");
+  assert.is(outcome.status, 1);
+});
+
+const TRYING = `${HEAD}
+import { cases, SEED } from "${TIER}";
+planted§("tries", () => assert.is(1, 2, \`\${cases(10)} cases from \${SEED}\`));
+${RUN}`;
+
+testCommand("prints its seed, which is the same each time", async () => {
+  const { stdout } = await runTests({ "a.test.ts": TRYING });
+  const [, seed] = /^seed (\d+)\n/.exec(stdout)!;
+  assert.match(stdout, `10 cases from ${seed}`);
+  assert.match((await runTests({ "a.test.ts": GOOD })).stdout, new RegExp(`^seed ${seed}\n`));
+});
+
+testCommand("takes many cases and any seed in the long tier, which leaves files without cases out", async () => {
+  const files = { "trying.test.ts": TRYING, "plain.test.ts": GOOD };
+  const { stdout, lastLine } = await runTests(files, { args: ["--long"] });
+  const [, seed] = /^seed (\d+)\n/.exec(stdout)!;
+  assert.match(stdout, `200 cases from ${seed}`);
+  assert.is(lastLine, "0 passed, 1 failed");
+  assert.match((await runTests(files, { args: ["--long"], env: { SEED: "7" } })).stdout, "200 cases from 7");
 });
 
 testCommand.run();

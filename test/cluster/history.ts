@@ -5,8 +5,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { NatsConnection } from "nats";
 import { decoded, pack, token } from "../support/harness.ts";
-import { random } from "../support/load.ts";
 import { type NatsCluster, startNatsCluster } from "../support/nats-cluster.ts";
+import { random } from "../support/random.ts";
 import { Arrivals } from "./arrivals.ts";
 import { type Connections, check, query } from "./checker.ts";
 import { FAULTS, type Stage } from "./faults.ts";

@@ -5,7 +5,7 @@
 import { parseArgs } from "node:util";
 import * as assert from "uvu/assert";
 import { ensureBroker } from "../../src/bus/broker/install.ts";
-import { random } from "../support/load.ts";
+import { random } from "../support/random.ts";
 import { FAULTS } from "./faults.ts";
 import { type HistoryResult, runHistory, startTestedCluster } from "./history.ts";
 

@@ -4,7 +4,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { build } from "vite";
 import { type ClientEvent, ReadState } from "../../src/frontend/read-state.ts";
-import { launchChromium } from "../support/chromium.ts";
+import { launchChromium } from "../support/browser.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const BYTES_MAX = 8_192;

@@ -7,6 +7,7 @@ import { Room } from "../../actors/room/room.ts";
 import { type Mark, PartitionStore } from "../../src/store/partition-store.ts";
 import { history, USERS } from "../support/arbitraries.ts";
 import { ROOM } from "../support/given.ts";
+import { checkAsync } from "../support/property.ts";
 import { stateOf } from "../support/room-state.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
@@ -20,7 +21,7 @@ const interruption = fc.constantFrom("none", "none", "take", "commit", "cool", "
 const checkpoints = suite("checkpoints");
 
 checkpoints("passivation and restarts at any moment change no outcome and no state", async () => {
-  await fc.assert(
+  await checkAsync(
     fc.asyncProperty(history, fc.array(interruption, { minLength: 1, maxLength: 60 }), async (entries, moments) => {
       using dir = temporaryDirectory();
       let store = await PartitionStore.open(dir.path, log);

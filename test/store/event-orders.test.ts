@@ -10,6 +10,7 @@ import type { Room } from "../../actors/room/room.ts";
 import type { EventId } from "../../src/matrix/ids.ts";
 import { PartitionStore } from "../../src/store/partition-store.ts";
 import { backfilled, live, ROOM, relates } from "../support/given.ts";
+import { checkAsync } from "../support/property.ts";
 import { roomOver } from "../support/stored-room.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
@@ -75,7 +76,7 @@ orders("a range is the same, in memory and in the store, at any time of a checkp
       below: fc.oneof(bound, fc.constant(Number.POSITIVE_INFINITY)),
     }),
   );
-  await fc.assert(
+  await checkAsync(
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
       using dir = temporaryDirectory();
       const store = await PartitionStore.open(dir.path, pino({ level: "silent" }));
@@ -85,17 +86,17 @@ orders("a range is the same, in memory and in the store, at any time of a checkp
         const fields = target === undefined ? {} : { content: relates("m.annotation", target) };
         story.fold((isLive ? live : backfilled)(`$${made++}`, fields), target);
       };
-      const check = (of: Related, range: OrderRange) =>
+      const checkRange = (of: Related, range: OrderRange) =>
         assert.equal([...story.room.orders.range(of, range)], story.expected(of, range));
       for (const step of steps) {
         if (step === "reload") story.reload();
         else if ("isLive" in step) add(step);
         else if ("meanwhile" in step) story.checkpoint(() => step.meanwhile.forEach(add));
-        else check(step.of, step);
+        else checkRange(step.of, step);
       }
       for (const of of [ALL, ...TARGETS] as Related[]) {
         for (const dir of ["b", "f"] as const) {
-          check(of, { dir, above: Number.NEGATIVE_INFINITY, below: Number.POSITIVE_INFINITY });
+          checkRange(of, { dir, above: Number.NEGATIVE_INFINITY, below: Number.POSITIVE_INFINITY });
         }
       }
       await store.close();

@@ -4,9 +4,10 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { runCli, runCliWithoutSpace } from "../support/cli-process.ts";
 import { type BusHarness, eventually, message, sequenceOf, startBus } from "../support/harness.ts";
-import { assertIsItsLog, load, random, sentAtLast } from "../support/load.ts";
+import { assertIsItsLog, load, sentAtLast } from "../support/load.ts";
+import { random } from "../support/random.ts";
+import { SEED } from "../support/tier.ts";
 
-const SEED = Number(process.env.SEED ?? 20_261_122);
 const KILLS = 3;
 const ROOMS = Array.from({ length: 6 }, (_, i) => `!r${i}:a.org`);
 const USERS = Array.from({ length: 5 }, (_, i) => `@u${i}:a.org`);
@@ -25,7 +26,6 @@ for (const [cadence, ...options] of [
   ["no checkpoint before the drain", "--checkpoint-ms", "3600000"],
 ] as const) {
   recovery(`a kill at any moment loses and changes nothing, with ${cadence}`, async () => {
-    process.stdout.write(`seed ${SEED}\n`);
     const next = random(SEED);
     await using bus = await startBus();
     const deltas = bus.subscribe("tidemark.client.>");

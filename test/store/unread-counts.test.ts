@@ -9,6 +9,7 @@ import type { UserId } from "../../src/matrix/ids.ts";
 import { PartitionStore } from "../../src/store/partition-store.ts";
 import { history, USERS } from "../support/arbitraries.ts";
 import { BOB, inThread, live, member, ROOM, receipt } from "../support/given.ts";
+import { checkAsync } from "../support/property.ts";
 import { roomOver } from "../support/stored-room.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
@@ -16,7 +17,7 @@ const counts = suite("unread counts");
 
 counts("are the same when they go on from the ones before, through any history and checkpoints", async () => {
   const meanwhile = fc.constantFrom("asked", "asked", "not asked", "stored", "left memory", "loaded again");
-  await fc.assert(
+  await checkAsync(
     fc.asyncProperty(history, fc.array(meanwhile, { minLength: 20, maxLength: 20 }), async (entries, steps) => {
       using dir = temporaryDirectory();
       const store = await PartitionStore.open(dir.path, pino({ level: "silent" }));

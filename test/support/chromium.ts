@@ -9,7 +9,6 @@ import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { promisify } from "node:util";
-import { type Browser, chromium } from "playwright-core";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 const INSTALL_LIMIT_MS = 150_000;
@@ -56,12 +55,6 @@ export async function ensureChromium(): Promise<string> {
   const installed = await findChromium();
   if (installed === undefined) throw new Error(`there is no Chromium: ${WHAT_TO_DO}`);
   return installed;
-}
-
-/** Headless. Without its sandbox where it runs as root, as in containers, where it would refuse to start. */
-export async function launchChromium(): Promise<Browser> {
-  const args = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
-  return await chromium.launch({ executablePath: await ensureChromium(), args });
 }
 
 if (import.meta.filename === process.argv[1]) process.stdout.write(`${await ensureChromium()}\n`);

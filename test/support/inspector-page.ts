@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import type { Browser, BrowserContextOptions, Locator, Page } from "playwright-core";
 import * as assert from "uvu/assert";
-import { launchChromium } from "./chromium.ts";
+import { launchChromium } from "./browser.ts";
 import { ADMIN_TOKEN, type InspectedHarness, startInspected } from "./inspector.ts";
 
 const AXE = fileURLToPath(import.meta.resolve("axe-core/axe.min.js"));

@@ -4,6 +4,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { BACKFILLED, LIVE, STATE } from "../../../actors/entry.ts";
 import { FoldedOutbox } from "../../support/outbox.ts";
+import { check } from "../../support/property.ts";
 import { event, ofUnknownThread, receipt } from "../../support/session-fold.ts";
 
 const MINUTE_MS = 60_000;
@@ -181,7 +182,7 @@ const step = fc.oneof(
 );
 
 outbox("in any order of arrival leaves every server with the room's own markers in the end", () => {
-  fc.assert(
+  check(
     fc.property(fc.constantFrom(3, 12), fc.array(step, { maxLength: 60 }), (servers, steps) => {
       const folded = roomOf(servers);
       let events = 1;

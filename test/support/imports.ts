@@ -1,0 +1,55 @@
+/** What source files import, read as text. */
+import { readFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+
+/** `import … from "x"`, `export … from "x"`, `import "x"`, `import("x")`; types too. */
+const IMPORT = /\bfrom\s*"([^"]+)"|\bimport\s*\(?\s*"([^"]+)"/g;
+const TYPE_IMPORT = /\b(?:import|export)\s+type\b[^;"]*"[^"]+"/g;
+
+export interface Imports {
+  /** Files of the project, by path. */
+  readonly files: readonly string[];
+  /** Packages, and modules of Node. */
+  readonly packages: readonly string[];
+}
+
+/** What a file itself imports. Its path is absolute, and so are those of the result. */
+export function importsIn(text: string, path: string): Imports {
+  const names = Array.from(text.matchAll(IMPORT), (match) => (match[1] ?? match[2])!);
+  const isFile = (name: string) => /^[./]/.test(name);
+  return {
+    files: names.filter(isFile).map((name) => resolve(dirname(path), name)),
+    packages: names.filter((name) => !isFile(name)),
+  };
+}
+
+/** Answers what files load as they run, directly or through others, and reads each file once. Types are not loaded. */
+export class ImportGraph {
+  readonly #read = new Map<string, Promise<Imports>>();
+
+  async reachedFrom(path: string): Promise<{ files: ReadonlySet<string>; packages: ReadonlySet<string> }> {
+    const files = new Set<string>();
+    const packages = new Set<string>();
+    for (const next = [path]; next.length > 0; ) {
+      const { files: imported, packages: named } = await this.#importsOf(next.pop()!);
+      for (const name of named) packages.add(name);
+      for (const file of imported) {
+        if (files.has(file)) continue;
+        files.add(file);
+        next.push(file);
+      }
+    }
+    return { files, packages };
+  }
+
+  #importsOf(path: string): Promise<Imports> {
+    let imports = this.#read.get(path);
+    if (imports === undefined) {
+      // A file that isn't there is one that a text only mentions, or one that the build makes.
+      const reading = readFile(path, "utf8").catch(() => "");
+      imports = reading.then((text) => importsIn(text.replaceAll(TYPE_IMPORT, ""), path));
+      this.#read.set(path, imports);
+    }
+    return imports;
+  }
+}
