@@ -8,6 +8,7 @@ import { message, startTidemark } from "../support/harness.ts";
 import { installed, type Packages, packPackages, run, typeCheck, unpacked } from "../support/packages.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
+const ROOT = join(import.meta.dirname, "../..");
 const ROOM = "!room:a.org";
 /** Those of `nats`, `msgpackr` and `zod`, the optional ones included. */
 const PACKAGES = [
@@ -193,6 +194,20 @@ whole("has the same libraries, from plain JavaScript", async () => {
 
 whole("has the same types for a strict TypeScript", async () => {
   await typeCheck(await wholeApp(), application("tidemark"));
+});
+
+whole("names what is bundled into the inspector's page, with its licence", async () => {
+  const path = join(await wholeApp(), "node_modules/tidemark/dist/inspector/THIRD-PARTY-NOTICES.txt");
+  const notices = (await readFile(path, "utf8")).split(/^-{80}$/m).map((notice) => notice.trim());
+  const bundled = ["preact", "uplot", "zod"];
+  assert.equal(
+    notices.map((notice) => notice.slice(0, notice.indexOf(" "))),
+    bundled,
+  );
+  for (const [i, name] of bundled.entries()) {
+    const licence = await readFile(join(ROOT, "node_modules", name, "LICENSE"), "utf8");
+    assert.ok(notices[i]!.endsWith(licence.trim()), name);
+  }
 });
 
 whole("has a command that says what it can do", async () => {

@@ -18,21 +18,24 @@ export interface InspectedHarness extends BusHarness {
 
 let page: Promise<string> | undefined;
 
-/** Once a process. */
-async function buildPage(): Promise<string> {
-  const out = await mkdtemp(join(tmpdir(), "tidemark-page-"));
-  process.once("exit", () => rmSync(out, { recursive: true, force: true }));
+export async function buildPage(outDir: string): Promise<void> {
   await build({
     root: PAGE,
     configFile: join(PAGE, "vite.config.ts"),
     logLevel: "error",
-    build: { outDir: out, emptyOutDir: true },
+    build: { outDir, emptyOutDir: true },
   });
+}
+
+async function temporaryPage(): Promise<string> {
+  const out = await mkdtemp(join(tmpdir(), "tidemark-page-"));
+  process.once("exit", () => rmSync(out, { recursive: true, force: true }));
+  await buildPage(out);
   return out;
 }
 
 export async function startInspected(access: InspectAccess = { adminToken: ADMIN_TOKEN }): Promise<InspectedHarness> {
-  page ??= buildPage();
+  page ??= temporaryPage();
   const inspect = { access, page: await page };
   const bus = await startBus();
   try {

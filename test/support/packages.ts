@@ -4,6 +4,7 @@ import { cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { buildFrontendPackage } from "../../packages/frontend/build.ts";
+import { buildPage } from "./inspector.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const TSC = join(ROOT, "node_modules/typescript/bin/tsc");
@@ -15,13 +16,14 @@ export interface Packages {
   readonly frontend: string;
 }
 
-/** Compiles, without the inspector's page, and packs. Takes some seconds. */
+/** What `npm run build` and `npm pack` make. Takes some seconds. */
 export async function packPackages(folder: string): Promise<Packages> {
   const program = join(folder, "program");
   const compiled = join(program, "dist");
   const { files } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8")) as { readonly files: string[] };
   await mkdir(program, { recursive: true });
   await Promise.all([
+    buildPage(join(compiled, "inspector")),
     run(process.execPath, [TSC, "-p", join(ROOT, "tsconfig.build.json"), "--outDir", compiled]),
     ...["package.json", ...files.filter((name) => !name.startsWith("dist"))].map((name) =>
       cp(join(ROOT, name), join(program, name)),

@@ -3,6 +3,7 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
+import { thirdPartyNotices } from "./third-party-notices.ts";
 
 const COMPRESSIBLE = /\.(?:html|js|css|svg)$/;
 
@@ -26,12 +27,14 @@ function compressed(): Plugin {
   };
 }
 
+const notices = thirdPartyNotices();
+
 export default defineConfig({
   root: import.meta.dirname,
   base: "./",
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
-  plugins: [compressed()],
-  worker: { format: "es" },
+  plugins: [notices.page, compressed()],
+  worker: { format: "es", plugins: () => [notices.worker] },
   build: {
     outDir: join(import.meta.dirname, "../../../dist/inspector"),
     emptyOutDir: true,
