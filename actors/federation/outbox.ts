@@ -14,7 +14,7 @@
 import { FEDERATION_SMALL_ROOM_SERVERS, FEDERATION_YOUNG_EVENT_MS } from "../../src/limits.ts";
 import { type ServerName, serverOf } from "../../src/matrix/ids.ts";
 import type { FederatedReceipt } from "../../src/matrix/receipt-edu.ts";
-import { READ } from "../../src/matrix/receipt-types.ts";
+import { isFederated } from "../../src/matrix/receipt-types.ts";
 import { type Entry, type Order, type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../entry.ts";
 import type { Outcome } from "../room/fold.ts";
 import type { Marker } from "../room/markers.ts";
@@ -62,7 +62,7 @@ export class FederationOutbox {
   }
 
   #moved(room: Room, position: Position, [, user, type, , told, , origin]: ReceiptEntry, marker: Marker): void {
-    if (type !== READ || origin !== null || told === UNKNOWN_THREAD) return;
+    if (!isFederated(type) || origin !== null || told === UNKNOWN_THREAD) return;
     if (this.#destinations.of(room).servers.size === 0 || !this.#destinations.isOwn(user)) return;
     const destinations = this.#destinations.of(room);
     if (destinations.servers.size === 0) return; // the user has shown which server is ours

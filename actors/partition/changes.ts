@@ -10,7 +10,7 @@
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import type { RoomId, UserId } from "../../src/matrix/ids.ts";
 import type { ReceiptContent, ReceiptEvent } from "../../src/matrix/receipt.ts";
-import { isPrivate, READ } from "../../src/matrix/receipt-types.ts";
+import { isPrivate } from "../../src/matrix/receipt-types.ts";
 import { type Entry, type Order, type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../entry.ts";
 import type { Judgement, Outcome, Rejected } from "../room/fold.ts";
 import { type Marker, publishedOrder } from "../room/markers.ts";
@@ -186,7 +186,7 @@ function show(content: ReceiptContent, marker: Marker): void {
 
 /** A rejected receipt as others see it: fields by name, or nothing of a private one (it is its user's alone). */
 export function rejectedEntry([, user, type, event, thread, ts, origin]: ReceiptEntry): Record<string, unknown> | null {
-  if (type !== READ) return null;
+  if (isPrivate(type)) return null;
   return {
     user_id: user,
     receipt_type: type,

@@ -8,7 +8,7 @@
  * keys, and every question about a user needs them together.
  */
 import type { EventId, ThreadId, UserId } from "../../src/matrix/ids.ts";
-import { FULLY_READ, type ReceiptType } from "../../src/matrix/receipt-types.ts";
+import { countsAsRead, type ReceiptType } from "../../src/matrix/receipt-types.ts";
 import type { Order, Position } from "../entry.ts";
 import { type Rows, Table } from "./table.ts";
 
@@ -109,7 +109,7 @@ export class Markers {
 
   /**
    * F12, the half that markers decide. An event is covered by an unthreaded marker or by one for its thread, of
-   * `m.read` or `m.read.private`, whose order is the same or larger. "The same" holds for both kinds: MSC4033 says
+   * a type that counts as read, whose order is the same or larger. "The same" holds for both kinds: MSC4033 says
    * "after" for unthreaded receipts and "after or the same as" for threaded ones, and its section on equal orders
    * takes "or the same" for granted in both.
    */
@@ -121,7 +121,7 @@ export class Markers {
   readUpTo(user: UserId, thread: ThreadId | null): Order {
     let upTo = Number.NEGATIVE_INFINITY;
     for (const marker of this.of(user)) {
-      if (marker.type === FULLY_READ || marker.order <= upTo) continue;
+      if (!countsAsRead(marker.type) || marker.order <= upTo) continue;
       if (marker.thread === null || marker.thread === thread) upTo = marker.order;
     }
     return upTo;

@@ -17,6 +17,7 @@ import { type Delta, type DeltaMark, DeltaReader } from "../bus/deltas/delta-rea
 import { partitionCount } from "../bus/partition-count.ts";
 import { TidemarkError } from "../errors.ts";
 import { type RoomId, roomId, userId } from "../matrix/ids.ts";
+import type { ReceiptType } from "../matrix/receipt-types.ts";
 import { RoomView } from "./room-view.ts";
 
 export interface ConnectOptions {
@@ -30,7 +31,7 @@ export interface ConnectOptions {
 export interface Receipt {
   readonly room_id: string;
   readonly user_id: string;
-  readonly receipt_type: "m.read" | "m.read.private" | "m.fully_read";
+  readonly receipt_type: ReceiptType;
   readonly event_id: string;
   /** `main`, or a thread root's id. Default: an unthreaded receipt. Not allowed with `m.fully_read`. */
   readonly thread_id?: string;

@@ -16,7 +16,7 @@ import { UNREAD_COUNT_MAX } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
 import { MAIN } from "../matrix/id-grammar.ts";
 import type { EventId, ThreadId, UserId } from "../matrix/ids.ts";
-import type { ReceiptType } from "../matrix/receipt-types.ts";
+import { FULLY_READ, type ReceiptType } from "../matrix/receipt-types.ts";
 import { countsAsUnread, redactedBy, relationOf, threadRootOf } from "../matrix/relations.ts";
 
 /** A room event in the client-server format: the fields that decide what is read. */
@@ -61,7 +61,7 @@ export interface Unread {
 /** One user's position in a room, or in one of its threads. */
 export interface ReadMarker {
   readonly user: string;
-  readonly type: "m.read" | "m.read.private" | "m.fully_read";
+  readonly type: ReceiptType;
   /** `main`, or a thread root's id; null for an unthreaded receipt. */
   readonly thread: string | null;
   readonly event: string;
@@ -128,7 +128,7 @@ export class ReadState {
 
   /** Adds a user's `m.fully_read` marker. */
   fullyRead(user: string, { event_id: event, order }: { readonly event_id: string; readonly order: number }): void {
-    this.#move({ user, type: "m.fully_read", thread: null, event, order, ts: 0, position: 0 } as Marker);
+    this.#move({ user, type: FULLY_READ, thread: null, event, order, ts: 0, position: 0 } as Marker);
   }
 
   /** MSC4033's order of an event that was added; undefined for any other. */

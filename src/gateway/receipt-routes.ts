@@ -4,8 +4,8 @@ import { LRUCache } from "lru-cache";
 import { invalidParam, param } from "../http/matrix-error.ts";
 import { THREADS_CACHED_MAX } from "../limits.ts";
 import { type EventId, eventId, type RoomId, type ThreadId, threadId } from "../matrix/ids.ts";
-import { receiptType } from "../matrix/receipt.ts";
-import { FULLY_READ, READ, READ_PRIVATE } from "../matrix/receipt-types.ts";
+import { NOT_THREADED, receiptType } from "../matrix/receipt.ts";
+import { isThreaded, RECEIPT_TYPES } from "../matrix/receipt-types.ts";
 import { type Api, bodyOf } from "./api.ts";
 import { ReceiptBatches } from "./receipt-batches.ts";
 
@@ -14,8 +14,6 @@ interface ReceiptParams {
   readonly type: string;
   readonly event: string;
 }
-
-const MARKERS = [FULLY_READ, READ, READ_PRIVATE] as const;
 
 export function receiptRoutes(app: FastifyInstance, api: Api): void {
   const threadOf = cachedThreads(api);
@@ -27,7 +25,7 @@ export function receiptRoutes(app: FastifyInstance, api: Api): void {
     const event = param(eventId, "event_id", request.params.event);
     const { thread_id: requested } = bodyOf(request);
     const thread = requested === undefined ? undefined : param(threadId, "thread_id", requested);
-    if (thread !== undefined && type === FULLY_READ) throw invalidParam(`thread_id: is not allowed with ${FULLY_READ}`);
+    if (thread !== undefined && !isThreaded(type)) throw invalidParam(`thread_id: ${NOT_THREADED}`);
     const room = await api.joinedRoom(request);
     if (thread !== undefined) {
       const actual = await threadOf(room, event);
@@ -43,7 +41,7 @@ export function receiptRoutes(app: FastifyInstance, api: Api): void {
   app.post<{ Params: { room: string } }>("/_matrix/client/v3/rooms/:room/read_markers", async (request) => {
     const { user } = api.device(request);
     const body = bodyOf(request);
-    const receipts = MARKERS.filter((type) => body[type] !== undefined).map((type) => ({
+    const receipts = RECEIPT_TYPES.filter((type) => body[type] !== undefined).map((type) => ({
       user_id: user,
       receipt_type: type,
       event_id: param(eventId, type, body[type]),

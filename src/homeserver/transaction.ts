@@ -12,7 +12,7 @@ import { EVENT_BYTES_MAX } from "../limits.ts";
 import { type MatrixEvent, matrixEvent } from "../matrix/event.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
 import { receiptRequest } from "../matrix/receipt.ts";
-import { READ, READ_PRIVATE } from "../matrix/receipt-types.ts";
+import { RECEIPT_TYPES, shownAs } from "../matrix/receipt-types.ts";
 
 type PushedReceipt = z.infer<typeof receiptRequest>;
 
@@ -30,6 +30,9 @@ interface Transaction {
   /** A hash of the events and receipts. A retry has the same one, although it may differ elsewhere (such as in `age`). */
   readonly fingerprint: string;
 }
+
+/** The types that `m.receipt` may contain. */
+const IN_RECEIPT_EVENTS = RECEIPT_TYPES.filter((type) => shownAs(type) === "m.receipt");
 
 const anyItems = z.array(z.unknown()).optional().catch(undefined);
 
@@ -78,7 +81,7 @@ class TransactionReader {
     }
     for (const [event, types] of Object.entries(value.content)) {
       if (!isObject(types)) this.dropped++;
-      else for (const type of [READ, READ_PRIVATE]) this.#receipts(room.data, event, type, types[type]);
+      else for (const type of IN_RECEIPT_EVENTS) this.#receipts(room.data, event, type, types[type]);
     }
   }
 

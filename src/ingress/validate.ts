@@ -17,7 +17,7 @@ import { ENTRIES_PER_RECORD_MAX, EVENT_BYTES_MAX, ID_BYTES_MAX } from "../limits
 import { type MatrixEvent, matrixEvent } from "../matrix/event.ts";
 import { type RoomId, roomId, type ServerName, serverOf, userId } from "../matrix/ids.ts";
 import { eduItem, receiptRequest } from "../matrix/receipt.ts";
-import { READ } from "../matrix/receipt-types.ts";
+import { isFederated, READ, typesOf } from "../matrix/receipt-types.ts";
 
 /** No encoding makes an event's JSON longer than this many times the request that held it (a control character). */
 const JSON_GROWTH_MAX = 6;
@@ -131,14 +131,14 @@ function* eduItems(content: Record<string, unknown>): Generator<readonly [string
 function eduEntry(origin: ServerName, room: string, type: string, user: string, item: unknown): ReceiptEntry | string {
   const roomResult = roomId.safeParse(room);
   if (!roomResult.success) return `room_id: ${reasonIn(roomResult.error)}`;
-  if (type !== READ) return `receipt_type: only ${READ} crosses federation`;
+  if (!isFederated(type)) return `receipt_type: only ${typesOf(isFederated)} crosses federation`;
   const userResult = userId.safeParse(user);
   if (!userResult.success) return `user_id: ${reasonIn(userResult.error)}`;
   if (serverOf(userResult.data) !== origin) return `user_id: is not a user of ${origin}`;
   const receipt = eduItem.safeParse(item);
   if (!receipt.success) return reasonIn(receipt.error);
   const { event_ids, data } = receipt.data;
-  return [RECEIPT, userResult.data, READ, event_ids[0], data.thread_id ?? null, data.ts, origin];
+  return [RECEIPT, userResult.data, type, event_ids[0], data.thread_id ?? null, data.ts, origin];
 }
 
 /** A foreign string in a reply, no longer than an id may be. */

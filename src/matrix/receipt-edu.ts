@@ -3,21 +3,21 @@
  *
  *     { "<room>": { "m.read": { "<user>": { event_ids: ["<event>"], data: { ts, thread_id? } } } } }
  *
- * An EDU has one place for a (room, user), so a user's receipts in further threads go into further EDUs. Receipts are put
- * into the first EDU that has a place for them and stays below `EDU_BYTES_MAX` as JSON, which is how it crosses federation.
+ * An EDU has one place for each (room, user), so a user's receipts in further threads go into further EDUs. A receipt is put
+ * into the first EDU that has its place free and stays within `EDU_BYTES_MAX` as JSON, which is how it crosses federation.
  */
 import { EDU_BYTES_MAX } from "../limits.ts";
 import type { EventId, RoomId, ThreadId, UserId } from "./ids.ts";
-import { READ } from "./receipt-types.ts";
+import { type FederatedType, READ } from "./receipt-types.ts";
 
-/** A public receipt, as other servers learn of it: without an order, which is this server's own (MSC4033). */
+/** A receipt for other servers, of the one type that federates. It has no order: orders are local to a server (MSC4033). */
 export interface FederatedReceipt {
   readonly room: RoomId;
   readonly user: UserId;
   /** null: unthreaded. */
   readonly thread: ThreadId | null;
   readonly event: EventId;
-  /** ms */
+  /** Unix time in ms, as the receipt says. */
   readonly ts: number;
 }
 
@@ -28,21 +28,21 @@ interface EduItem {
 
 export interface ReceiptEdu {
   readonly edu_type: "m.receipt";
-  readonly content: Readonly<Record<RoomId, { readonly [READ]: Readonly<Record<UserId, EduItem>> }>>;
+  readonly content: Readonly<Record<RoomId, Readonly<Record<FederatedType, Readonly<Record<UserId, EduItem>>>>>>;
 }
 
-/** An EDU, and what it says. */
+/** An EDU, and the receipts in it. */
 export interface PackedEdu {
   readonly edu: ReceiptEdu;
   readonly receipts: readonly FederatedReceipt[];
 }
 
-/** What a later receipt replaces an earlier one of. */
+/** A later receipt replaces an earlier one with the same key. */
 export function receiptKey({ room, user, thread }: FederatedReceipt): string {
   return `${room} ${user} ${thread ?? ""}`;
 }
 
-/** As few EDUs as hold these receipts, which have a key each. */
+/** Packs receipts into as few EDUs as possible. No two receipts may have the same key. */
 export function packEdus(receipts: Iterable<FederatedReceipt>): PackedEdu[] {
   const edus: OpenEdu[] = [];
   const places = new Map<string, number>();
@@ -63,7 +63,7 @@ export function packEdus(receipts: Iterable<FederatedReceipt>): PackedEdu[] {
   return edus.map(({ content, receipts }) => ({ edu: { edu_type: "m.receipt", content }, receipts }));
 }
 
-/** What an EDU of Tidemark's own says. */
+/** The receipts in an EDU that Tidemark made. */
 export function* receiptsIn({ content }: ReceiptEdu): Generator<FederatedReceipt> {
   for (const [room, types] of Object.entries(content)) {
     for (const [user, { event_ids, data }] of Object.entries(types[READ])) {
@@ -79,7 +79,7 @@ const ROOM_BYTES = jsonBytes({ [READ]: {} });
 const PUNCTUATION_BYTES = 2;
 
 class OpenEdu {
-  readonly content: Record<RoomId, { readonly [READ]: Record<UserId, EduItem> }> = {};
+  readonly content: Record<RoomId, Readonly<Record<FederatedType, Record<UserId, EduItem>>>> = {};
   readonly receipts: FederatedReceipt[] = [];
   #bytes = ENVELOPE_BYTES;
 

@@ -2,15 +2,16 @@
 import * as z from "zod";
 import { timestamp } from "./event.ts";
 import { eventId, threadId, userId } from "./ids.ts";
-import { FULLY_READ, READ, READ_PRIVATE } from "./receipt-types.ts";
+import { isThreaded, RECEIPT_TYPES, typesOf } from "./receipt-types.ts";
 
-export const receiptType = z.enum([READ, READ_PRIVATE, FULLY_READ], {
-  error: `must be ${READ}, ${READ_PRIVATE} or ${FULLY_READ}`,
-});
+export const receiptType = z.enum(RECEIPT_TYPES, { error: `must be ${typesOf(() => true)}` });
+
+/** Why a `thread_id` is refused. */
+export const NOT_THREADED = `is not allowed with ${typesOf((type) => !isThreaded(type))}`;
 
 /**
- * One receipt of a request to `tidemark.in.receipt` (docs/design.md#requests). Other keys are dropped. A `thread_id` of null says
- * that the sender doesn't know whether the receipt has a thread; without the key it is unthreaded.
+ * One receipt of a request to `tidemark.in.receipt` (docs/design.md#requests). Other keys are dropped. Without a `thread_id` the
+ * receipt is unthreaded, unless `thread_known` is false: then the sender doesn't know whether it has a thread.
  */
 export const receiptRequest = z
   .object(
@@ -24,9 +25,9 @@ export const receiptRequest = z
     },
     { error: "must be a receipt (an object)" },
   )
-  .refine((receipt) => receipt.receipt_type !== FULLY_READ || receipt.thread_id === undefined, {
+  .refine((receipt) => isThreaded(receipt.receipt_type) || receipt.thread_id === undefined, {
     path: ["thread_id"],
-    error: `is not allowed with ${FULLY_READ}`,
+    error: NOT_THREADED,
   })
   .refine((receipt) => receipt.thread_known === undefined || receipt.thread_id === undefined, {
     path: ["thread_known"],

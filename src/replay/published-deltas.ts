@@ -13,7 +13,7 @@ import { DELTAS_AGE_MS } from "../limits.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
 import type { EventId, RoomId } from "../matrix/ids.ts";
 import type { ReceiptEvent } from "../matrix/receipt.ts";
-import { FULLY_READ, READ } from "../matrix/receipt-types.ts";
+import { FULLY_READ, isPrivate } from "../matrix/receipt-types.ts";
 import type { FoldedRooms } from "./refold.ts";
 
 /** What is nearly as old as the stream keeps may be gone already. */
@@ -115,7 +115,7 @@ export class PublishedDeltas {
 
   #lackingMarker(room: Room, marker: Marker, now: number): Difference | undefined {
     const { user, type, thread, event, position } = marker;
-    const chain = this.#chains.get(chainKey(room.id, type === READ ? "receipts" : user));
+    const chain = this.#chains.get(chainKey(room.id, isPrivate(type) ? user : "receipts"));
     const recent = this.#folded.movedAt(marker) >= now - AGE_SAFE_MS;
     if (!recent && (chain === undefined || chain.since >= position)) return undefined;
     const shown = this.#shown.get(markerKey(room.id, user, type, thread));

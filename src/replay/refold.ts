@@ -4,7 +4,7 @@ import { fold, type Outcome } from "../../actors/room/fold.ts";
 import type { Marker } from "../../actors/room/markers.ts";
 import { Room } from "../../actors/room/room.ts";
 import type { RoomId } from "../matrix/ids.ts";
-import { READ } from "../matrix/receipt-types.ts";
+import { isPrivate } from "../matrix/receipt-types.ts";
 import { type Step, stepOf } from "./history/step.ts";
 
 /** How far a replay goes. */
@@ -113,7 +113,7 @@ export class FoldedRooms {
     for (const judgement of judgements) {
       if (judgement.outcome !== "advanced" && judgement.outcome !== "released") continue;
       this.#movedAt.set(judgement.marker, change.at);
-      if (judgement.marker.type === READ) this.#changes(room).receipts = change;
+      if (!isPrivate(judgement.marker.type)) this.#changes(room).receipts = change;
     }
   }
 

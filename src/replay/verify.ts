@@ -25,7 +25,7 @@ import { partitionCount } from "../bus/partition-count.ts";
 import { QUERY_EVENT_IDS_MAX, VERIFY_WAIT_MS } from "../limits.ts";
 import type { EventId, RoomId, UserId } from "../matrix/ids.ts";
 import type { ReceiptContent } from "../matrix/receipt.ts";
-import { FULLY_READ, READ, READ_PRIVATE } from "../matrix/receipt-types.ts";
+import { FULLY_READ, isPrivate, type ReceiptType, shownAs } from "../matrix/receipt-types.ts";
 import { Difference, PublishedDeltas } from "./published-deltas.ts";
 import { FoldedRooms } from "./refold.ts";
 
@@ -105,9 +105,14 @@ class Verification {
         await this.#compareOrders(room, ids.slice(from, from + QUERY_EVENT_IDS_MAX));
       }
       const answer = await this.#answerAt(room, { op: "snapshot", timeline_limit: 0 });
-      this.#compareMarkers(room, "", markersOf(room, [READ]), answer.receipts);
+      this.#compareMarkers(
+        room,
+        "",
+        markersOf(room, (type) => !isPrivate(type)),
+        answer.receipts,
+      );
       const users = new Set<UserId>();
-      for (const { user, type } of room.markers) if (type !== READ) users.add(user);
+      for (const { user, type } of room.markers) if (isPrivate(type)) users.add(user);
       for (const user of users) await this.#comparePrivate(room, user);
     }
   }
@@ -126,7 +131,7 @@ class Verification {
 
   async #comparePrivate(room: Room, user: UserId): Promise<void> {
     const answer = await this.#answerAt(room, { op: "snapshot", user_id: user, timeline_limit: 0 });
-    const own = markersOf(room, [READ_PRIVATE]).filter((marker) => marker.user === user);
+    const own = markersOf(room, isPrivateReceipt).filter((marker) => marker.user === user);
     this.#compareMarkers(room, "private ", own, answer.private);
     const fullyRead = room.markers.get(user, FULLY_READ, null);
     const expected = fullyRead && { event_id: fullyRead.event, order: publishedOrder(fullyRead) };
@@ -215,8 +220,12 @@ class Verification {
   }
 }
 
-function markersOf(room: Room, types: readonly string[]): Marker[] {
-  return [...room.markers].filter(({ type }) => types.includes(type));
+function isPrivateReceipt(type: ReceiptType): boolean {
+  return isPrivate(type) && shownAs(type) === "m.receipt";
+}
+
+function markersOf(room: Room, wanted: (type: ReceiptType) => boolean): Marker[] {
+  return [...room.markers].filter(({ type }) => wanted(type));
 }
 
 /** `user type thread` → where the marker is shown. */

@@ -17,7 +17,7 @@ import { PUBLISH_BYTES_MAX } from "../limits.ts";
 import { withOrder } from "../matrix/event.ts";
 import type { UserId } from "../matrix/ids.ts";
 import { packEdus } from "../matrix/receipt-edu.ts";
-import { FULLY_READ } from "../matrix/receipt-types.ts";
+import { isPrivate, type ShownAs, shownAs } from "../matrix/receipt-types.ts";
 
 const V = 1;
 
@@ -61,8 +61,10 @@ export function markerMessages(partition: number, delta: RoomDelta): Message[] {
 function privateMessages(partition: number, { room }: RoomDelta, user: UserId, markers: Iterable<Marker>): Message[] {
   const subject = userReceipts(partition, user);
   return split(byPosition(markers), 0, (part, position) => {
-    const shown = part.filter(({ type }) => type !== FULLY_READ);
-    const fullyRead = part.find(({ type }) => type === FULLY_READ);
+    const {
+      "m.receipt": shown,
+      "m.fully_read": [fullyRead],
+    } = privateMarkers(part);
     return encode({
       v: V,
       user_id: user,
@@ -72,6 +74,13 @@ function privateMessages(partition: number, { room }: RoomDelta, user: UserId, m
       ...(fullyRead !== undefined && { fully_read: fullyReadOf(fullyRead) }),
     });
   }).map((payload) => ({ subject, payload }));
+}
+
+/** The private ones of a user's markers, by how clients get them. There is at most one `m.fully_read` marker. */
+export function privateMarkers(own: readonly Marker[]): Record<ShownAs, Marker[]> {
+  const byShowing: Record<ShownAs, Marker[]> = { "m.receipt": [], "m.fully_read": [] };
+  for (const marker of own) if (isPrivate(marker.type)) byShowing[shownAs(marker.type)].push(marker);
+  return byShowing;
 }
 
 function byPosition(markers: Iterable<Marker>): Marker[] {

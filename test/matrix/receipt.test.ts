@@ -2,7 +2,6 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type * as z from "zod";
 import { eduItem, receiptRequest } from "../../src/matrix/receipt.ts";
-import { isPrivate } from "../../src/matrix/receipt-types.ts";
 
 const RECEIPT = { user_id: "@a:example.org", receipt_type: "m.read", event_id: "$a" };
 const ITEM = { event_ids: ["$a"], data: { ts: 5 } };
@@ -83,12 +82,5 @@ edu("names the field and the reason", () => {
   ]);
 });
 
-const privacy = suite("receipt types");
-
-privacy("are their user's alone, but for m.read", () => {
-  assert.equal((["m.read", "m.read.private", "m.fully_read"] as const).map(isPrivate), [false, true, true]);
-});
-
 request.run();
 edu.run();
-privacy.run();

@@ -3,6 +3,7 @@ import type { Answer } from "../../bus/contract/questions.ts";
 import { SYNC_TIMELINE_DEFAULT } from "../../limits.ts";
 import type { MatrixEvent, OrderedEvent } from "../../matrix/event.ts";
 import type { ReceiptContent } from "../../matrix/receipt.ts";
+import { FULLY_READ } from "../../matrix/receipt-types.ts";
 import { clientEvent } from "../client-event.ts";
 import { type Filter, passes, roomPasses, timelineLimit } from "../filter.ts";
 import type { Device } from "../tokens.ts";
@@ -104,7 +105,7 @@ function receiptsShown(contents: readonly ReceiptContent[], room: string, { room
 }
 
 function fullyReadShown({ fullyRead }: RoomUpdate, room: string, { room: wanted }: Filter): object[] {
-  if (fullyRead === undefined || !passes(wanted?.account_data, { type: "m.fully_read" })) return [];
+  if (fullyRead === undefined || !passes(wanted?.account_data, { type: FULLY_READ })) return [];
   if (!roomPasses(wanted?.account_data, room)) return [];
-  return [{ type: "m.fully_read", content: { event_id: fullyRead.event_id } }];
+  return [{ type: FULLY_READ, content: { event_id: fullyRead.event_id } }];
 }

@@ -1,6 +1,7 @@
 /** One lane of the tide chart, drawn by uPlot. It is made anew for new data, and only drawn again for another point. */
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
+import { countsAsRead, isPrivate, type ReceiptType } from "../../matrix/receipt-types.ts";
 import type { Chart, HeldMark, Lane } from "../../replay/history/chart.ts";
 import { colour, colourOf } from "./colours.ts";
 import { alignedSeries, type SeriesLine } from "./series.ts";
@@ -26,7 +27,11 @@ interface LanePlotProps {
 const LABELS_HEIGHT = 34;
 
 const HELD_RADIUS = 4;
-const DASHES: Readonly<Record<string, number[]>> = { "m.read.private": [6, 4], "m.fully_read": [2, 4] };
+const DASHES: Readonly<Record<ReceiptType, number[]>> = {
+  "m.read": [],
+  "m.read.private": [6, 4],
+  "m.fully_read": [2, 4],
+};
 
 export function LanePlot(props: LanePlotProps) {
   const { lane, chart, height, now, user, isLabelled } = props;
@@ -76,7 +81,7 @@ function fullHeight(height: number, isLabelled: boolean): number {
 
 function plotOf(element: HTMLElement, latest: { readonly current: LanePlotProps }): uPlot {
   const { lane, chart, height, users, user, isLabelled } = latest.current;
-  const markers = lane.markers.filter((marker) => marker.type === "m.read" || marker.user === user);
+  const markers = lane.markers.filter((marker) => !isPrivate(marker.type) || marker.user === user);
   const lines: SeriesLine[] = [
     { ...lane.events, until: chart.until },
     { ...lane.backfilled, until: undefined },
@@ -91,13 +96,13 @@ function plotOf(element: HTMLElement, latest: { readonly current: LanePlotProps 
       label: `${marker.user} ${marker.type}`,
       stroke: colour(colourOf(users.indexOf(marker.user))),
       width: marker.user === user ? 3 : user === null ? 1.5 : 0.75,
-      dash: DASHES[marker.type] ?? [],
+      dash: DASHES[marker.type],
       paths: stepped,
       points: { show: false },
       spanGaps: true,
     })),
   ];
-  const chosen = markers.findIndex((marker) => marker.user === user && marker.type !== "m.fully_read");
+  const chosen = markers.findIndex((marker) => marker.user === user && countsAsRead(marker.type));
   const axis: uPlot.Axis = {
     stroke: colour("--text"),
     grid: { stroke: colour("--grid"), width: 1 },

@@ -6,6 +6,7 @@
  */
 import type { Order, Position } from "../../../actors/entry.ts";
 import { CHART_HELD_MAX, CHART_LANES_MAX, CHART_LINES_MAX } from "../../limits.ts";
+import { isPrivate, type ReceiptType } from "../../matrix/receipt-types.ts";
 import type { RoomHistory } from "./room-history.ts";
 import { type HeldTrack, lastAt, type MarkerTrack } from "./tracks.ts";
 
@@ -30,7 +31,7 @@ export interface Line {
 
 interface MarkerLine extends Line {
   readonly user: string;
-  readonly type: string;
+  readonly type: ReceiptType;
 }
 
 export interface Lane {
@@ -127,7 +128,7 @@ export function chartOf(history: RoomHistory, request: ChartRequest): Chart {
 
 /** The wanted user's lines first, then public ones, then whoever moved most. */
 function rank(marker: MarkerTrack, user: string | undefined): number {
-  return (marker.user === user ? 1e12 : 0) + (marker.type === "m.read" ? 1e9 : 0) + marker.moves.length;
+  return (marker.user === user ? 1e12 : 0) + (isPrivate(marker.type) ? 0 : 1e9) + marker.moves.length;
 }
 
 function heldMark(

@@ -9,7 +9,7 @@
 import { type Order, type Position, UNKNOWN_THREAD } from "../../../actors/entry.ts";
 import { UNREAD_COUNT_MAX } from "../../limits.ts";
 import { MAIN } from "../../matrix/id-grammar.ts";
-import { FULLY_READ } from "../../matrix/receipt-types.ts";
+import { countsAsRead, type ReceiptType } from "../../matrix/receipt-types.ts";
 import type { SettledReceipt, Step } from "./step.ts";
 import {
   countThrough,
@@ -111,7 +111,8 @@ export class RoomHistory {
   }
 
   #receipt(step: Step): void {
-    const { position, at, user, type, thread, event } = step;
+    const { position, at, user, thread, event } = step;
+    const type = step.type as ReceiptType; // The type of a receipt's step.
     this.#seen(user, position);
     if (step.dropped !== undefined) this.#settle(step.dropped, { position, at, thread: MAIN });
     if (step.outcome === "held") {
@@ -119,7 +120,7 @@ export class RoomHistory {
       this.held.push(held);
       this.#waiting.set(position, held);
     } else if (step.to !== undefined) {
-      this.#move(step, step.eventThread ?? MAIN, { position, at, ...step.to, receipt: position });
+      this.#move({ user, type, thread }, step.eventThread ?? MAIN, { position, at, ...step.to, receipt: position });
     }
   }
 
@@ -135,7 +136,7 @@ export class RoomHistory {
   }
 
   /** A receipt whose thread was not told moves an inferred marker of its event's thread. */
-  #move(receipt: Pick<Step, "user" | "type" | "thread">, eventThread: string, move: Move): void {
+  #move(receipt: Pick<SettledReceipt, "user" | "type" | "thread">, eventThread: string, move: Move): void {
     const { user, type } = receipt;
     const inferred = receipt.thread === UNKNOWN_THREAD;
     const thread = inferred ? eventThread : receipt.thread;
@@ -195,7 +196,7 @@ export class RoomHistory {
   readUpTo(user: string, thread: string, position: Position): Order {
     let upTo = Number.NEGATIVE_INFINITY;
     for (const marker of this.markersOf(user)) {
-      if (marker.type === FULLY_READ || (marker.thread !== null && marker.thread !== thread)) continue;
+      if (!countsAsRead(marker.type) || (marker.thread !== null && marker.thread !== thread)) continue;
       upTo = Math.max(upTo, placeAt(marker, position)?.order ?? upTo);
     }
     return upTo;

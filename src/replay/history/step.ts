@@ -11,6 +11,7 @@ import type { HeldReceipt } from "../../../actors/room/held.ts";
 import type { Room } from "../../../actors/room/room.ts";
 import type { MatrixEvent } from "../../matrix/event.ts";
 import type { EventId } from "../../matrix/ids.ts";
+import type { ReceiptType } from "../../matrix/receipt-types.ts";
 import { redactedBy, relationOf } from "../../matrix/relations.ts";
 
 export const OUTCOMES = [
@@ -51,7 +52,7 @@ export interface SettledReceipt extends Judged {
   /** Of the receipt itself. */
   readonly position: Position;
   readonly user: string;
-  readonly type: string;
+  readonly type: ReceiptType;
   readonly thread: string | null;
   readonly event: string;
 }

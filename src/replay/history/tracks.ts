@@ -1,6 +1,7 @@
 /** What is followed through a room's log: each event, each marker, each held receipt, each membership. */
 import type { Order, Position } from "../../../actors/entry.ts";
 import type { RejectReason } from "../../../actors/room/fold.ts";
+import type { ReceiptType } from "../../matrix/receipt-types.ts";
 
 export interface EventTrack {
   readonly id: string;
@@ -32,7 +33,7 @@ export interface Move {
 
 export interface MarkerTrack {
   readonly user: string;
-  readonly type: string;
+  readonly type: ReceiptType;
   /** null: unthreaded */
   readonly thread: string | null;
   /** Of receipts whose thread was not told. */

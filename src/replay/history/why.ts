@@ -3,7 +3,7 @@
  * which entries led there, and which receipts did not help, and why.
  */
 import type { Position } from "../../../actors/entry.ts";
-import { FULLY_READ } from "../../matrix/receipt-types.ts";
+import { countsAsRead } from "../../matrix/receipt-types.ts";
 import type { RoomHistory } from "./room-history.ts";
 import type { Step } from "./step.ts";
 import { type EventTrack, type HeldTrack, isOpenAt, type MarkerTrack, type Move, placeAt } from "./tracks.ts";
@@ -53,7 +53,7 @@ export function why(history: RoomHistory, question: WhyQuestion): Why {
   if (event.user === user) return conclude("read", `Read: ${user} sent it (F12).`);
 
   const applying = [...history.markersOf(user)].filter(
-    ({ type, thread }) => type !== FULLY_READ && (thread === null || thread === event.thread),
+    ({ type, thread }) => countsAsRead(type) && (thread === null || thread === event.thread),
   );
   const covering = coveringMarker(applying, event, position);
   if (covering !== undefined) {
@@ -149,9 +149,9 @@ function nearMisses(history: RoomHistory, { user, position }: WhyQuestion, event
   for (const marker of history.markersOf(user)) {
     const now = placeAt(marker, position);
     if (now === undefined || now.order < event.order) continue;
-    if (marker.type === FULLY_READ) {
+    if (!countsAsRead(marker.type)) {
       because.push(
-        `${capital(markerName(marker))} stands at order ${now.order}, but m.fully_read marks nothing as read (F12).`,
+        `${capital(markerName(marker))} stands at order ${now.order}, but ${marker.type} marks nothing as read (F12).`,
       );
     } else if (marker.thread !== null && marker.thread !== event.thread) {
       because.push(
@@ -210,7 +210,7 @@ function ineffective(
   }
 }
 
-function markerName({ type, thread }: Pick<MarkerTrack, "type" | "thread">): string {
+function markerName({ type, thread }: Pick<Step, "type" | "thread">): string {
   return thread === null ? `the unthreaded ${type} marker` : `the ${type} marker of ${threadName(thread)}`;
 }
 

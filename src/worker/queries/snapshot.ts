@@ -13,24 +13,27 @@ import type { Room } from "../../../actors/room/room.ts";
 import type { Answer, Question } from "../../bus/contract/questions.ts";
 import { ANSWER_BYTES_MAX, TIMELINE_EVENTS_DEFAULT, TIMELINE_EVENTS_MAX } from "../../limits.ts";
 import type { OrderedEvent } from "../../matrix/event.ts";
-import { FULLY_READ, READ, READ_PRIVATE } from "../../matrix/receipt-types.ts";
-import { fullyReadOf } from "../delta-messages.ts";
+import { isPrivate } from "../../matrix/receipt-types.ts";
+import { fullyReadOf, privateMarkers } from "../delta-messages.ts";
 import type { Bodies } from "./bodies.ts";
 
 /** The markers are those of this moment; the timeline's bodies come from the log. */
 export async function snapshot(bodies: Bodies, room: Room, query: Question<"snapshot">): Promise<Answer<"snapshot">> {
   const { user_id: user, since = Number.NEGATIVE_INFINITY, members = true } = query;
   const shown: Marker[] = [];
-  for (const marker of room.markers) if (marker.type === READ && marker.position > since) shown.push(marker);
+  for (const marker of room.markers) if (!isPrivate(marker.type) && marker.position > since) shown.push(marker);
   const more = query.markers_limit === undefined ? undefined : cut(shown, query.markers_limit);
   const own = user === undefined ? [] : room.markers.of(user).filter(({ position }) => position > since);
-  const fullyRead = own.find(({ type }) => type === FULLY_READ);
+  const {
+    "m.receipt": ownReceipts,
+    "m.fully_read": [fullyRead],
+  } = privateMarkers(own);
   const answer = {
     room_id: room.id,
     position: room.position,
     receipts: receiptEvent(shown).content,
     ...(more !== undefined && { markers_more: more }),
-    ...(user !== undefined && { private: receiptEvent(own.filter(({ type }) => type === READ_PRIVATE)).content }),
+    ...(user !== undefined && { private: receiptEvent(ownReceipts).content }),
     ...(fullyRead !== undefined && { fully_read: fullyReadOf(fullyRead) }),
     ...(members && { members: Object.fromEntries(room.members) }),
   };
