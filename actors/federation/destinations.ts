@@ -51,8 +51,8 @@ export class DestinationsOfRooms {
     return destinations;
   }
 
-  /** To be told of every entry: F10 says which change membership. */
-  note(room: Room, entry: Entry): void {
+  /** Called once per entry, after it is folded: forgets a room's servers when its membership may have changed (F10). */
+  update(room: Room, entry: Entry): void {
     if (entry[0] === RECEIPT || entry[0] === BACKFILLED) return;
     const event: MatrixEvent = entry[1];
     if (event.type === "m.room.member" && event.state_key !== undefined) this.#known.delete(room);

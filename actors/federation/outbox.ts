@@ -15,19 +15,12 @@ import { FEDERATION_SMALL_ROOM_SERVERS, FEDERATION_YOUNG_EVENT_MS } from "../../
 import { type ServerName, serverOf } from "../../src/matrix/ids.ts";
 import type { FederatedReceipt } from "../../src/matrix/receipt-edu.ts";
 import { isFederated } from "../../src/matrix/receipt-types.ts";
-import { type Entry, type Order, type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../entry.ts";
-import type { Outcome } from "../room/fold.ts";
+import { type Order, type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../entry.ts";
+import type { FoldedEntry } from "../room/fold.ts";
 import type { Marker } from "../room/markers.ts";
 import type { Room } from "../room/room.ts";
 import { DestinationsOfRooms } from "./destinations.ts";
 import { Lane } from "./lane.ts";
-
-interface NotedEntry {
-  readonly position: Position;
-  /** The record's clock, ms. */
-  readonly at: number;
-  readonly entry: Entry;
-}
 
 export class FederationOutbox {
   readonly #destinations: DestinationsOfRooms;
@@ -47,10 +40,10 @@ export class FederationOutbox {
     return urgent.since === undefined ? waiting.since : Math.min(urgent.since, waiting.since ?? urgent.since);
   }
 
-  /** To be told of every entry. `published`: other servers were told already. */
-  note(room: Room, { position, at, entry }: NotedEntry, outcome: Outcome, published: boolean): void {
-    this.#ages.note(position, at);
-    this.#destinations.note(room, entry);
+  /** Called once per entry, in log order. With `published` its receipt is in the stream already. */
+  add(room: Room, { position, at, entry, outcome }: FoldedEntry, published: boolean): void {
+    this.#ages.mark(position, at);
+    this.#destinations.update(room, entry);
     if (published) return;
     if (outcome.outcome === "advanced") {
       this.#moved(room, position, entry as ReceiptEntry, outcome.marker);
@@ -94,7 +87,7 @@ const MARK_MS = 1_000;
 class EventAges {
   readonly #marks: { readonly position: Position; readonly at: number }[] = [];
 
-  note(position: Position, at: number): void {
+  mark(position: Position, at: number): void {
     const newest = this.#marks.at(-1);
     if (newest !== undefined && at < newest.at + MARK_MS) return;
     this.#marks.push({ position, at });

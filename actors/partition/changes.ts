@@ -12,7 +12,7 @@ import type { RoomId, UserId } from "../../src/matrix/ids.ts";
 import type { ReceiptContent, ReceiptEvent } from "../../src/matrix/receipt.ts";
 import { isPrivate } from "../../src/matrix/receipt-types.ts";
 import { type Entry, type Order, type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../entry.ts";
-import type { Judgement, Outcome, Rejected } from "../room/fold.ts";
+import type { FoldedEntry, Judgement, Rejected } from "../room/fold.ts";
 import { type Marker, publishedOrder } from "../room/markers.ts";
 import type { Room } from "../room/room.ts";
 
@@ -84,10 +84,10 @@ export class Changes {
   }
 
   /**
-   * Gathers what an entry changed. `published` says that the world was told already: then only `Room.changed` follows.
-   * Returns whether there is something to publish now.
+   * Adds what an entry changed to its room's delta. With `published` its delta is in the streams already, and only
+   * `Room.changed` is brought up to date. Returns whether there is something to publish.
    */
-  note(room: Room, position: Position, entry: Entry, outcome: Outcome, published: boolean): boolean {
+  add(room: Room, { position, entry, outcome }: FoldedEntry, published: boolean): boolean {
     switch (outcome.outcome) {
       case "ordered": {
         const [, event] = entry as Exclude<Entry, ReceiptEntry>;

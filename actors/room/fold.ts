@@ -24,8 +24,10 @@ import {
   BACKFILLED,
   type Entry,
   type EventInfo,
+  type LogRecord,
   type Order,
   type Position,
+  positionOf,
   RECEIPT,
   type ReceiptEntry,
   STATE,
@@ -97,6 +99,27 @@ const HELD_OVERFLOW: Rejected = {
   detail: "newer receipts for events that are not known took its place",
 };
 
+/** An entry that was folded: its place, the clock of its record in Unix ms, and what became of it. */
+export interface FoldedEntry {
+  readonly position: Position;
+  readonly at: number;
+  readonly entry: Entry;
+  readonly outcome: Outcome;
+}
+
+/** Called once per entry, after it is folded, in log order; the room is as the entry left it. */
+export type Folded = (room: Room, folded: FoldedEntry) => void;
+
+/** Folds a record into its room, entry by entry. */
+export function foldRecord(room: Room, { sequence, at, entries }: LogRecord, folded: Folded): void {
+  let position = positionOf(sequence, 0);
+  for (const entry of entries) {
+    folded(room, { position, at, entry, outcome: fold(room, position, entry) });
+    position++;
+  }
+}
+
+/** Folds one entry into its room. */
 export function fold(room: Room, position: Position, entry: Entry): Outcome {
   room.position = position;
   if (entry[0] === RECEIPT) return foldReceipt(room, position, entry);

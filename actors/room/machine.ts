@@ -10,12 +10,9 @@
  */
 import { setup } from "xstate";
 import type { RoomId } from "../../src/matrix/ids.ts";
-import { type Entry, type LogRecord, type Position, positionOf } from "../entry.ts";
-import { fold, type Outcome } from "./fold.ts";
+import type { LogRecord } from "../entry.ts";
+import { type Folded, foldRecord } from "./fold.ts";
 import { Room, type RoomStore } from "./room.ts";
-
-/** Told of every entry, in log order. `at` is the record's clock, ms. */
-export type Folded = (room: Room, position: Position, at: number, entry: Entry, outcome: Outcome) => void;
 
 interface RoomInput {
   readonly id: RoomId;
@@ -45,7 +42,7 @@ export const roomMachine = setup({
     },
     fold: ({ context, self }, { records }: { records: readonly LogRecord[] }) => {
       try {
-        for (const record of records) foldRecord(context, record);
+        for (const record of records) foldRecord(context.room, record, context.folded);
       } catch (error) {
         self.send({ type: "FAIL", error });
       }
@@ -69,12 +66,3 @@ export const roomMachine = setup({
     failed: {},
   },
 });
-
-function foldRecord({ room, folded }: RoomContext, record: LogRecord): void {
-  const { at, entries } = record;
-  let position = positionOf(record.sequence, 0);
-  for (const entry of entries) {
-    folded(room, position, at, entry, fold(room, position, entry));
-    position++;
-  }
-}

@@ -7,7 +7,8 @@
 import { type ActorRefFrom, createActor, createEmptyActor } from "xstate";
 import type { RoomId } from "../../src/matrix/ids.ts";
 import type { LogRecord, PlacedRecord } from "../entry.ts";
-import { type Folded, roomMachine } from "./machine.ts";
+import type { Folded } from "./fold.ts";
+import { roomMachine } from "./machine.ts";
 import { Room, type RoomStore } from "./room.ts";
 
 interface RoomsOptions {

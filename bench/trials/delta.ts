@@ -1,5 +1,5 @@
 /**
- * One delta: a receipt of a random member is folded, its change noted, taken, and encoded as the message that tells it.
+ * One delta: a receipt of a random member is folded, its change added, taken, and encoded as the message that tells it.
  * All members have a marker. Once with the room in memory as the fold keeps it, so that the cost of size alone shows;
  * once over a store that has all markers, of which memory keeps 1,024, so that reading them shows as well.
  */
@@ -125,6 +125,7 @@ function batch(bench: Bench): number {
 }
 
 function tell(room: Room, changes: Changes, position: number, entry: Entry): void {
-  if (!changes.note(room, position, entry, fold(room, position, entry), false)) throw new Error("nothing to tell");
+  const outcome = fold(room, position, entry);
+  if (!changes.add(room, { position, at: LONG_AGO, entry, outcome }, false)) throw new Error("nothing to tell");
   if (markerMessages(0, changes.take(room.id)!).length !== 1) throw new Error("not one message");
 }

@@ -1,6 +1,6 @@
 /** The fold alone, in memory: entries that are decoded already, of rooms that are in memory, each advancing a marker. */
-import { type LogRecord, positionOf } from "../../actors/entry.ts";
-import { fold } from "../../actors/room/fold.ts";
+import { positionOf } from "../../actors/entry.ts";
+import { type Folded, fold, foldRecord } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";
 import { decodeRecord, encodeRecord } from "../../src/bus/contract/record.ts";
 import { LONG_AGO, liveEvent, receipt, roomOf } from "../entries.ts";
@@ -35,6 +35,11 @@ function repetition(events: number): { readonly fold: number; readonly decodeAnd
   for (const room of rooms) for (let n = 0; n < events; n++) fold(room, positionOf(1, n), liveEvent(n));
   let sequence = 2;
   let count = 0;
+  // All receipts advance a marker, or the figure is of something else.
+  const advanced: Folded = (_, { outcome: { outcome } }) => {
+    if (outcome !== "advanced") throw new Error(`a receipt was ${outcome}`);
+    count++;
+  };
   let foldMs = 0;
   let decodeMs = 0;
   for (let event = 0; event < events; event++) {
@@ -47,20 +52,10 @@ function repetition(events: number): { readonly fold: number; readonly decodeAnd
       // Every room gets strings of its own, as it does from the log.
       const records = rooms.map(() => decodeRecord(sequence++, bytes));
       const decoded = performance.now();
-      for (const [i, room] of rooms.entries()) count += foldRecord(room, records[i]!);
+      for (const [i, room] of rooms.entries()) foldRecord(room, records[i]!, advanced);
       foldMs += performance.now() - decoded;
       decodeMs += decoded - started;
     }
   }
   return { fold: (count * 1_000) / foldMs, decodeAndFold: (count * 1_000) / (foldMs + decodeMs) };
-}
-
-/** Returns how many receipts advanced a marker: all of them, or the figure is of something else. */
-function foldRecord(room: Room, { sequence, entries }: LogRecord): number {
-  let position = positionOf(sequence, 0);
-  for (const entry of entries) {
-    const { outcome } = fold(room, position++, entry);
-    if (outcome !== "advanced") throw new Error(`a receipt was ${outcome}`);
-  }
-  return entries.length;
 }

@@ -2,15 +2,8 @@
  * Folds the logs again, after the fact, with the same fold as the worker: what it finds is what the worker must have
  * found. It also counts outcomes, which are not on the bus: deltas tell only what changed.
  */
-import {
-  type Entry,
-  type PlacedRecord,
-  type Position,
-  positionOf,
-  RECEIPT,
-  type ReceiptEntry,
-} from "../../actors/entry.ts";
-import { fold, type Judgement, type Outcome } from "../../actors/room/fold.ts";
+import { type PlacedRecord, RECEIPT, type ReceiptEntry } from "../../actors/entry.ts";
+import { type FoldedEntry, foldRecord, type Judgement } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";
 import type { Bus } from "../../src/bus/client/connection.ts";
 import { logEnd } from "../../src/bus/log/log.ts";
@@ -46,12 +39,10 @@ export async function foldLogs(nc: Bus, partitions: number): Promise<Refold> {
     for (const { room: id, record } of await readLog(nc, partition)) {
       const room = rooms.get(id) ?? new Room(id);
       rooms.set(id, room);
-      for (const [index, entry] of record.entries.entries()) {
-        const position = positionOf(record.sequence, index);
-        const outcome = fold(room, position, entry);
-        if (outcome.outcome === "held") waited++;
-        for (const [name, example] of settledBy(room, position, { entry, outcome })) count(name, example);
-      }
+      foldRecord(room, record, (_, folded) => {
+        if (folded.outcome.outcome === "held") waited++;
+        for (const [name, example] of settledBy(room, folded)) count(name, example);
+      });
     }
   }
   for (const room of rooms.values()) for (const { receipt } of room.held) count("held", () => heldExample(receipt));
@@ -81,7 +72,7 @@ async function readLog(nc: Bus, partition: number): Promise<PlacedRecord[]> {
 type Settled = readonly [outcome: string, example: () => string];
 
 /** What an entry settled: its own outcome, and those of the receipts that had waited for it. */
-function settledBy(room: Room, position: Position, { entry, outcome }: { entry: Entry; outcome: Outcome }): Settled[] {
+function settledBy(room: Room, { position, entry, outcome }: FoldedEntry): Settled[] {
   if (entry[0] === RECEIPT) {
     if (outcome.outcome === "held") {
       const { overflow } = outcome;

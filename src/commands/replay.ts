@@ -4,7 +4,7 @@ import picocolors from "picocolors";
 import { sequenceOf } from "../../actors/entry.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { RoomHistory } from "../replay/history/room-history.ts";
-import { OUTCOMES, type OutcomeName, type Step } from "../replay/history/step.ts";
+import { OUTCOMES, type OutcomeName, type Step, stepOf } from "../replay/history/step.ts";
 import { resolveId, type StepFilter, shows } from "../replay/history/step-filter.ts";
 import { type Paints, plain, stateLines, stateReport, stepLine, whyLines } from "../replay/history/text.ts";
 import { why } from "../replay/history/why.ts";
@@ -83,11 +83,11 @@ async function replay(source: Source, room: RoomId | undefined, options: ReplayO
   const ended = new AbortController();
   if (follow) process.once("SIGINT", () => ended.abort()).once("SIGTERM", () => ended.abort());
   const out = new Output();
-  const views = viewOf(out, options);
+  const { step, end } = viewOf(out, options);
   const progress = new Progress("replaying");
   await source.read(
     (scanned) => {
-      refold.fold(scanned.room, scanned.record, views.step && ((step) => views.step?.(step, scanned.room)));
+      refold.fold(scanned.room, scanned.record, step && ((room, folded) => step(stepOf(room, folded), room.id)));
       if (refold.over) ended.abort();
       const written = follow ? out.flush() : out.relieve();
       return written === undefined ? undefined : written.then(() => {});
@@ -101,7 +101,7 @@ async function replay(source: Source, room: RoomId | undefined, options: ReplayO
   progress.stop();
   if (room !== undefined && refold.entries === 0 && !refold.over && options.file !== undefined)
     throw new Error(`the log has no room ${room}`);
-  views.end(refold);
+  end(refold);
   await out.flush();
 }
 
@@ -149,7 +149,7 @@ function stateView(out: Output, paints: Paints, { json }: ReplayOptions): View {
       history.add(step);
     },
     end: (refold) => {
-      for (const room of refold.rooms()) {
+      for (const room of refold.rooms.values()) {
         const state = stateReport(room, histories.get(room.id) ?? new RoomHistory(room.id));
         if (json) out.line(JSON.stringify(state));
         else for (const line of stateLines(state, paints)) out.line(line);

@@ -20,6 +20,7 @@ import {
 import type { RoomId } from "../matrix/ids.ts";
 import { inspect, type Summary } from "../replay/history/inspect.ts";
 import { RoomHistory } from "../replay/history/room-history.ts";
+import { stepOf } from "../replay/history/step.ts";
 import { countThrough, positionIn } from "../replay/history/tracks.ts";
 import { Refold } from "../replay/refold.ts";
 
@@ -113,7 +114,7 @@ export class InspectedRooms {
     // One after the other: a list of many rooms is no reason to fold them all at once.
     const summed = this.#summing.then(() =>
       scanLog(nc, { partition, room, until: sequence }, ({ record }) =>
-        refold.fold(room, record, (step) => history.add(step)),
+        refold.fold(room, record, (room, folded) => history.add(stepOf(room, folded))),
       ),
     );
     this.#summing = summed.catch(() => {});
@@ -153,7 +154,7 @@ export class InspectedRooms {
     const listeners = new Set<RoomListener>();
     const ready = new Promise<void>((resolve, reject) => {
       scanLog(nc, { partition, room, signal: closing.signal }, ({ record }) => {
-        refold.fold(room, record, (step) => history.add(step));
+        refold.fold(room, record, (room, folded) => history.add(stepOf(room, folded)));
         for (const listener of listeners) listener.grown();
         if (record.sequence >= sequence) resolve();
       }).then(

@@ -14,7 +14,7 @@ import type { OrderedEvent } from "../matrix/event.ts";
 import type { EventId, RoomId } from "../matrix/ids.ts";
 import type { ReceiptEvent } from "../matrix/receipt.ts";
 import { FULLY_READ, isPrivate } from "../matrix/receipt-types.ts";
-import type { FoldedRooms } from "./refold.ts";
+import type { LastChanges } from "./last-changes.ts";
 
 /** What is nearly as old as the stream keeps may be gone already. */
 const AGE_SAFE_MS = DELTAS_AGE_MS - 60_000;
@@ -46,20 +46,23 @@ interface Shown {
 }
 
 export class PublishedDeltas {
-  readonly #folded: FoldedRooms;
+  readonly #rooms: ReadonlyMap<RoomId, Room>;
+  readonly #changes: LastChanges;
   readonly #chains = new Map<string, Chain>();
   /** By `room user type thread`. */
   readonly #shown = new Map<string, Shown>();
   deltas = 0;
 
-  constructor(folded: FoldedRooms) {
-    this.#folded = folded;
+  /** `rooms` and `changes`: what the log says, folded. */
+  constructor(rooms: ReadonlyMap<RoomId, Room>, changes: LastChanges) {
+    this.#rooms = rooms;
+    this.#changes = changes;
   }
 
   /** Throws a `Difference` for what contradicts the log, or the messages before. */
   read({ sequence, subject, body }: ScannedDelta): void {
     const delta = body as Delta;
-    const room = this.#folded.rooms.get(delta.room_id);
+    const room = this.#rooms.get(delta.room_id);
     if (room === undefined) return; // Not asked for.
     this.deltas++;
     const where = `delta ${sequence} (${subject.slice(subject.lastIndexOf(".") + 1)})`;
@@ -86,16 +89,16 @@ export class PublishedDeltas {
   beyond(): Map<RoomId, Position> {
     const beyond = new Map<RoomId, Position>();
     for (const { room, through } of this.#chains.values()) {
-      if (through > Math.max(beyond.get(room) ?? 0, this.#folded.rooms.get(room)!.position)) beyond.set(room, through);
+      if (through > Math.max(beyond.get(room) ?? 0, this.#rooms.get(room)!.position)) beyond.set(room, through);
     }
     return beyond;
   }
 
   /** What the log has and the stream lacks, or tells differently in its newest word; undefined when all is there. */
   lacking(now: number): Difference | undefined {
-    for (const room of this.#folded.rooms.values()) {
+    for (const room of this.#rooms.values()) {
       for (const kind of ["events", "receipts"] as const) {
-        const { position, at } = this.#folded.changed(room.id)[kind];
+        const { position, at } = this.#changes.of(room.id)[kind];
         if (at < now - AGE_SAFE_MS) continue;
         const through = this.#chains.get(chainKey(room.id, kind))?.through ?? 0;
         if (through < position) {
@@ -116,7 +119,7 @@ export class PublishedDeltas {
   #lackingMarker(room: Room, marker: Marker, now: number): Difference | undefined {
     const { user, type, thread, event, position } = marker;
     const chain = this.#chains.get(chainKey(room.id, isPrivate(type) ? user : "receipts"));
-    const recent = this.#folded.movedAt(marker) >= now - AGE_SAFE_MS;
+    const recent = this.#changes.movedAt(marker) >= now - AGE_SAFE_MS;
     if (!recent && (chain === undefined || chain.since >= position)) return undefined;
     const shown = this.#shown.get(markerKey(room.id, user, type, thread));
     const order = publishedOrder(marker);

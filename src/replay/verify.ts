@@ -26,8 +26,9 @@ import { QUERY_EVENT_IDS_MAX, VERIFY_WAIT_MS } from "../limits.ts";
 import type { EventId, RoomId, UserId } from "../matrix/ids.ts";
 import type { ReceiptContent } from "../matrix/receipt.ts";
 import { FULLY_READ, isPrivate, type ReceiptType, shownAs } from "../matrix/receipt-types.ts";
+import { LastChanges } from "./last-changes.ts";
 import { Difference, PublishedDeltas } from "./published-deltas.ts";
-import { FoldedRooms } from "./refold.ts";
+import { Refold } from "./refold.ts";
 
 /** Pause between two looks at something that is behind. */
 const LOOK_AGAIN_MS = 100;
@@ -66,9 +67,8 @@ export async function verify(nc: Bus, options: VerifyOptions): Promise<Verified>
     await verification.foldThrough(ends[i]!.sequence, room, counted);
     await verification.compareAnswers();
     await verification.compareDeltas();
-    const { rooms, entries } = verification.folded;
-    sum.rooms += rooms.size;
-    sum.entries += entries;
+    sum.rooms += verification.refold.rooms.size;
+    sum.entries += verification.refold.entries;
     sum.orders += verification.orders;
     sum.markers += verification.markers;
     sum.deltas += verification.deltas;
@@ -80,7 +80,8 @@ class Verification {
   readonly #nc: Bus;
   readonly #partition: number;
   readonly #waitMs: number;
-  readonly folded = new FoldedRooms();
+  readonly refold = new Refold();
+  readonly #changes = new LastChanges();
   orders = 0;
   markers = 0;
   deltas = 0;
@@ -93,13 +94,13 @@ class Verification {
 
   async foldThrough(until: number, room: RoomId | undefined, folded: () => void): Promise<void> {
     await scanLog(this.#nc, { partition: this.#partition, until, ...(room !== undefined && { room }) }, (scanned) => {
-      this.folded.fold(scanned.room, scanned.record);
+      this.refold.fold(scanned.room, scanned.record, this.#changes.add);
       folded();
     });
   }
 
   async compareAnswers(): Promise<void> {
-    for (const room of this.folded.rooms.values()) {
+    for (const room of this.refold.rooms.values()) {
       const ids = Array.from(room.events, ([id]) => id);
       for (let from = 0; from < ids.length; from += QUERY_EVENT_IDS_MAX) {
         await this.#compareOrders(room, ids.slice(from, from + QUERY_EVENT_IDS_MAX));
@@ -189,12 +190,12 @@ class Verification {
         from: sequenceOf(room.position) + 1,
         until: Math.min(sequenceOf(position), sequence),
       },
-      (scanned) => this.folded.fold(scanned.room, scanned.record),
+      (scanned) => this.refold.fold(scanned.room, scanned.record, this.#changes.add),
     );
   }
 
   async compareDeltas(): Promise<void> {
-    const published = new PublishedDeltas(this.folded);
+    const published = new PublishedDeltas(this.refold.rooms, this.#changes);
     const deadline = performance.now() + this.#waitMs;
     let next = 1;
     for (;;) {

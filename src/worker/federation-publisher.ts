@@ -1,7 +1,7 @@
 /**
  * Publishes local users' receipts for other servers (docs/design.md#what-is-published), at least once.
  *
- *     note ──▶ outbox ──(urgent: at once, but not twice within FLUSH_WINDOW_MS; else: the window is over)──▶ EDUs ──▶ acks
+ *     add ──▶ outbox ──(urgent: at once, but not twice within FLUSH_WINDOW_MS; else: the window is over)──▶ EDUs ──▶ acks
  *
  * One dispatch at a time, urgent receipts first, so that a server gets a user's receipts in the order in which they came.
  * What is not acknowledged is sent again, and until then counts as not published: `oldest` holds back what the
@@ -11,6 +11,8 @@ import type { Logger } from "pino";
 import type { Position } from "../../actors/entry.ts";
 import type { Dispatch } from "../../actors/federation/lane.ts";
 import { FederationOutbox } from "../../actors/federation/outbox.ts";
+import type { FoldedEntry } from "../../actors/room/fold.ts";
+import type { Room } from "../../actors/room/room.ts";
 import { type AckedPublisher, sendAll } from "../bus/client/acked-publisher.ts";
 import { FLUSH_WINDOW_MS } from "../limits.ts";
 import type { ServerName } from "../matrix/ids.ts";
@@ -53,9 +55,9 @@ export class FederationPublisher {
     this.#outbox = new FederationOutbox(options.serverNames);
   }
 
-  /** To be told of every entry, in log order. */
-  note(...noted: Parameters<FederationOutbox["note"]>): void {
-    this.#outbox.note(...noted);
+  /** Called once per entry, in log order. With `published` its receipt is in the stream already. */
+  add(room: Room, folded: FoldedEntry, published: boolean): void {
+    this.#outbox.add(room, folded, published);
     if (this.#outbox.oldest() !== undefined) this.#arm();
   }
 

@@ -3,7 +3,8 @@
  *
  * It follows the rooms' own membership (F10), so it says nothing that the fold does not.
  */
-import { type Entry, type Position, RECEIPT } from "../../actors/entry.ts";
+import { type Position, RECEIPT } from "../../actors/entry.ts";
+import type { FoldedEntry } from "../../actors/room/fold.ts";
 import type { Room } from "../../actors/room/room.ts";
 import type { Membership } from "../bus/contract/questions.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
@@ -37,8 +38,8 @@ export class Memberships {
     }
   }
 
-  /** Follows an entry that was just folded. */
-  note(room: Room, position: Position, entry: Entry): void {
+  /** Called once per entry, after it is folded, in log order. */
+  update(room: Room, { position, entry }: FoldedEntry): void {
     if (entry[0] === RECEIPT) return;
     const [, event] = entry;
     if (event.type !== "m.room.member" || event.state_key === undefined) return;

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { Logger } from "pino";
 import type { Position } from "../../actors/entry.ts";
-import type { Folded } from "../../actors/room/machine.ts";
+import type { Folded } from "../../actors/room/fold.ts";
 import { Rooms } from "../../actors/room/rooms.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { untilReached } from "../bus/client/retry.ts";
@@ -56,9 +56,9 @@ export async function openPartition(options: OpenOptions, signal: AbortSignal): 
   const memberships = new Memberships(store);
   const rooms = new Rooms({
     store,
-    folded: (room, position, at, entry, outcome) => {
-      memberships.note(room, position, entry);
-      folded(room, position, at, entry, outcome);
+    folded: (room, entry) => {
+      memberships.update(room, entry);
+      folded(room, entry);
     },
     failed,
     max: memory.activeRoomsMax,

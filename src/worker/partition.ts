@@ -172,9 +172,9 @@ export class Partition {
     this.#opening = openPartition(
       {
         ...this.#options,
-        folded: (room, position, at, entry, outcome) => {
-          counted(outcome);
-          this.#publisher.note(room, position, at, entry, outcome);
+        folded: (room, entry) => {
+          counted(entry.outcome);
+          this.#publisher.add(room, entry);
         },
         published: (through) => this.#publisher.published(through),
         catchingUp: () => this.#actor.getSnapshot().matches({ owner: "catchingUp" }),

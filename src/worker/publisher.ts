@@ -1,7 +1,7 @@
 /**
  * Publishes a partition's deltas (docs/design.md#what-is-published), at least once.
  *
- *     note ──▶ changes ──(the room's window is over, no flush is under way)──▶ events ──acks──▶ markers ──acks
+ *     add ──▶ changes ──(the room's window is over, no flush is under way)──▶ events ──acks──▶ markers ──acks
  *
  * - A room that was quiet for `FLUSH_WINDOW_MS` is flushed at once, another when that time has gone by. Until then,
  *   later markers replace earlier ones.
@@ -17,7 +17,7 @@
 import type { Logger } from "pino";
 import type { Position } from "../../actors/entry.ts";
 import { Changes, type RoomDelta } from "../../actors/partition/changes.ts";
-import type { Folded } from "../../actors/room/machine.ts";
+import type { Folded } from "../../actors/room/fold.ts";
 import { type AckedPublisher, sendAll } from "../bus/client/acked-publisher.ts";
 import { publishedHeader } from "../bus/deltas/published-header.ts";
 import {
@@ -63,11 +63,12 @@ export class Publisher {
     this.#options = options;
   }
 
-  readonly note: Folded = (room, position, at, entry, outcome) => {
-    const { published, startedAt } = this.#options;
-    const told = position <= published || at < startedAt - DELTAS_AGE_MS;
-    this.#options.federation?.note(room, { position, at, entry }, outcome, told);
-    if (!this.#changes.note(room, position, entry, outcome, told)) return;
+  /** Adds what an entry changed to what waits. */
+  readonly add: Folded = (room, folded) => {
+    const { published, startedAt, federation } = this.#options;
+    const isPublished = folded.position <= published || folded.at < startedAt - DELTAS_AGE_MS;
+    federation?.add(room, folded, isPublished);
+    if (!this.#changes.add(room, folded, isPublished)) return;
     if (this.#cooling.has(room.id)) return;
     this.#due.add(room.id);
     this.#schedule();

@@ -68,7 +68,7 @@ class Owner {
     });
     this.#rooms = new Rooms({
       store: { load: (id) => new Room(id), has: () => false },
-      folded: this.#publisher.note,
+      folded: this.#publisher.add,
       failed: (error) => {
         throw error;
       },

@@ -21,7 +21,7 @@ export class FoldedOutbox {
   fold(entry: Entry, published = false): Outcome {
     const position = positionOf(++this.#sequence, 0);
     const outcome = fold(this.room, position, entry);
-    this.outbox.note(this.room, { position, at: this.now, entry }, outcome, published);
+    this.outbox.add(this.room, { position, at: this.now, entry, outcome }, published);
     return outcome;
   }
 

@@ -1,7 +1,7 @@
 /** A room's history from a few entries, each in a record of its own: the nth at position `at(n)`, n seconds after the start. */
 import type { Entry } from "../../actors/entry.ts";
 import { RoomHistory } from "../../src/replay/history/room-history.ts";
-import type { Step } from "../../src/replay/history/step.ts";
+import { type Step, stepOf } from "../../src/replay/history/step.ts";
 import { Refold } from "../../src/replay/refold.ts";
 import { ROOM } from "./given.ts";
 
@@ -15,7 +15,9 @@ export function replayed(...entries: readonly Entry[]): Replayed {
   const history = new RoomHistory(ROOM);
   entries.forEach((entry, index) => {
     const sequence = index + 1;
-    refold.fold(ROOM, { sequence, at: sequence * 1_000, entries: [entry] }, (step) => history.add(step));
+    refold.fold(ROOM, { sequence, at: sequence * 1_000, entries: [entry] }, (room, folded) =>
+      history.add(stepOf(room, folded)),
+    );
   });
   return { steps: history.steps, history };
 }

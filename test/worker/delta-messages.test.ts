@@ -15,7 +15,8 @@ function deltaOf(...entries: readonly Entry[]): RoomDelta {
   const story = new Story();
   const changes = new Changes();
   entries.forEach((entry, i) => {
-    changes.note(story.room, at(i + 1), entry, fold(story.room, at(i + 1), entry), false);
+    const position = at(i + 1);
+    changes.add(story.room, { position, at: 0, entry, outcome: fold(story.room, position, entry) }, false);
   });
   const delta = changes.take(ROOM);
   if (delta === undefined) throw new Error("these entries changed nothing");

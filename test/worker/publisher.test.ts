@@ -35,7 +35,8 @@ class Harness {
     this.#count = Math.max(this.#count, n);
     const room = this.#rooms.get(id) ?? new Room(id);
     this.#rooms.set(id, room);
-    this.publisher.note(room, at(n), clock, entry, fold(room, at(n), entry));
+    const outcome = fold(room, at(n), entry);
+    this.publisher.add(room, { position: at(n), at: clock, entry, outcome });
   }
 
   /** Takes the next message, and acknowledges it. */

@@ -308,8 +308,10 @@ publishing("a marker that moves while its delta is on its way is told with its e
       }),
   };
   const publisher = new Publisher({ partition: 0, acked, published: 0, log: pino({ level: "silent" }), startedAt: 0 });
-  const feed = (position: number, entry: unknown) =>
-    publisher.note(room, position, 0, entry as Entry, fold(room, position, entry as Entry));
+  const feed = (position: number, entry: unknown) => {
+    const outcome = fold(room, position, entry as Entry);
+    publisher.add(room, { position, at: 0, entry: entry as Entry, outcome });
+  };
   const delta = async (index: number) => {
     await eventually(() => sent.length > index, `delta ${index}`);
     sent[index]!.acknowledge();

@@ -4,6 +4,7 @@ import { LOG_LINE_CHARS_MAX } from "../../limits.ts";
 import type { RoomId } from "../../matrix/ids.ts";
 import { type InspectRequest, inspect } from "../../replay/history/inspect.ts";
 import { RoomHistory } from "../../replay/history/room-history.ts";
+import { stepOf } from "../../replay/history/step.ts";
 import { linesOf } from "../../replay/lines.ts";
 import { LogLineReader } from "../../replay/log-lines.ts";
 import { Refold } from "../../replay/refold.ts";
@@ -43,7 +44,7 @@ async function read(file: File): Promise<void> {
     const record = reader.read(line);
     if (record === undefined) continue;
     const { history } = roomOf(record.room);
-    refold.fold(record.room, record.record, (step) => history.add(step));
+    refold.fold(record.room, record.record, (room, folded) => history.add(stepOf(room, folded)));
   }
   reader.finish();
 }

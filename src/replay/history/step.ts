@@ -6,7 +6,7 @@
  * the live ones, which move on.
  */
 import { BACKFILLED, type Entry, type Order, type Position, RECEIPT, STATE } from "../../../actors/entry.ts";
-import type { Judgement, Outcome, RejectReason, Settled } from "../../../actors/room/fold.ts";
+import type { FoldedEntry, Judgement, Outcome, RejectReason, Settled } from "../../../actors/room/fold.ts";
 import type { HeldReceipt } from "../../../actors/room/held.ts";
 import type { Room } from "../../../actors/room/room.ts";
 import type { MatrixEvent } from "../../matrix/event.ts";
@@ -101,16 +101,10 @@ export interface Step {
   readonly dropped?: SettledReceipt;
 }
 
-interface Folded {
-  readonly position: Position;
-  readonly at: number;
-  readonly entry: Entry;
-  readonly outcome: Outcome;
-}
-
 /** `room` as it is right after the entry was folded. */
-export function stepOf(room: Room, { position, at, entry, outcome }: Folded): Step {
-  if (entry[0] !== RECEIPT) return eventStep(room, { position, at, entry, outcome }, entry[1]);
+export function stepOf(room: Room, folded: FoldedEntry): Step {
+  const { position, at, entry, outcome } = folded;
+  if (entry[0] !== RECEIPT) return eventStep(room, folded, entry[1]);
   const [, user, type, event, thread, , origin] = entry;
   const info = room.events.get(event);
   return {
@@ -134,7 +128,7 @@ export function stepOf(room: Room, { position, at, entry, outcome }: Folded): St
   };
 }
 
-function eventStep(room: Room, { position, at, entry, outcome }: Folded, event: MatrixEvent): Step {
+function eventStep(room: Room, { position, at, entry, outcome }: FoldedEntry, event: MatrixEvent): Step {
   const [kind] = entry;
   const info = kind === STATE ? undefined : room.events.get(event.event_id);
   const about = aboutOf(event);

@@ -124,7 +124,8 @@ function publish(entries: readonly Positioned[], cuts: readonly boolean[], reade
     }
   };
   entries.forEach(({ position, entry }, i) => {
-    changes.note(room, position, entry, fold(room, position, entry), position <= published);
+    const outcome = fold(room, position, entry);
+    changes.add(room, { position, at: 0, entry, outcome }, position <= published);
     if (cuts[i % cuts.length]) flush();
   });
   flush();

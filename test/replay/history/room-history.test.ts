@@ -8,7 +8,7 @@ import { eventEntries, receiptEntries } from "../../../src/ingress/validate.ts";
 import type { EventId, RoomId, UserId } from "../../../src/matrix/ids.ts";
 import { FULLY_READ, READ } from "../../../src/matrix/receipt-types.ts";
 import { RoomHistory } from "../../../src/replay/history/room-history.ts";
-import type { Step } from "../../../src/replay/history/step.ts";
+import { type Step, stepOf } from "../../../src/replay/history/step.ts";
 import { placeAt } from "../../../src/replay/history/tracks.ts";
 import { why } from "../../../src/replay/history/why.ts";
 import { Refold } from "../../../src/replay/refold.ts";
@@ -30,7 +30,8 @@ const histories = withTold.map((positioned) =>
 function stepsOf(positioned: readonly Positioned[]): Step[] {
   const refold = new Refold();
   const steps: Step[] = [];
-  for (const record of recordsOf(positioned)) refold.fold(ROOM, record, (step) => steps.push(step));
+  for (const record of recordsOf(positioned))
+    refold.fold(ROOM, record, (room, folded) => steps.push(stepOf(room, folded)));
   return steps;
 }
 
@@ -133,7 +134,9 @@ replay("equals live at every position of the recorded session", () => {
     const { room, history, refold } = known;
     const request = { value: body, bytes: 0, at: sequence };
     const entries = kind === "receipt" ? receiptEntries(request) : eventEntries(LIVE, room.id, request);
-    refold.fold(room.id, { sequence, at: sequence, entries }, (step) => history.add(step));
+    refold.fold(room.id, { sequence, at: sequence, entries }, (_, folded) =>
+      history.add(stepOf(refold.room(room.id), folded)),
+    );
     fold(room, positionOf(sequence, 0), entries[0]!);
     views.push({ history, position: history.position, live: JSON.stringify(liveView(room, subjects)) });
   }

@@ -1,0 +1,50 @@
+/** When each room last changed in public, as its log says: what a reader of deltas must have heard of. */
+import type { Position } from "../../actors/entry.ts";
+import type { Folded } from "../../actors/room/fold.ts";
+import type { Marker } from "../../actors/room/markers.ts";
+import type { RoomId } from "../matrix/ids.ts";
+import { isPrivate } from "../matrix/receipt-types.ts";
+
+/** An entry that changed something, and the clock of its record in Unix ms. */
+interface Change {
+  readonly position: Position;
+  readonly at: number;
+}
+
+const NEVER: Change = { position: 0, at: 0 };
+
+export class LastChanges {
+  /** The newest event of a room, and the newest move of a public marker. */
+  readonly #changes = new Map<RoomId, { events: Change; receipts: Change }>();
+  readonly #movedAt = new Map<Marker, number>();
+
+  /** Called once per entry, in log order. */
+  readonly add: Folded = (room, { position, at, outcome }) => {
+    const change = { position, at };
+    const judgements = outcome.outcome === "ordered" ? outcome.settled.map(({ judgement }) => judgement) : [outcome];
+    if (outcome.outcome === "ordered") this.#of(room.id).events = change;
+    for (const judgement of judgements) {
+      if (judgement.outcome !== "advanced" && judgement.outcome !== "released") continue;
+      this.#movedAt.set(judgement.marker, at);
+      if (!isPrivate(judgement.marker.type)) this.#of(room.id).receipts = change;
+    }
+  };
+
+  of(room: RoomId): { readonly events: Change; readonly receipts: Change } {
+    return this.#changes.get(room) ?? { events: NEVER, receipts: NEVER };
+  }
+
+  /** The clock of the record that moved a marker to its place, in Unix ms. */
+  movedAt(marker: Marker): number {
+    return this.#movedAt.get(marker) ?? 0;
+  }
+
+  #of(room: RoomId): { events: Change; receipts: Change } {
+    let changes = this.#changes.get(room);
+    if (changes === undefined) {
+      changes = { events: NEVER, receipts: NEVER };
+      this.#changes.set(room, changes);
+    }
+    return changes;
+  }
+}
