@@ -1,9 +1,9 @@
 #!/usr/bin/env -S node --max-semi-space-size=32
 /**
- * The command line (docs/design.md#the-command-line): a command a file. Exit status: 0 done, 1 failed, 2 wrong usage.
+ * The command line (docs/design.md#the-command-line). Each command is a file in `commands/`.
  *
- * The option above (MiB, also in package.json's scripts) spares the collector a tenth of all the time that receipts
- * take: with thousands of requests in flight, Node's default of 16 makes it copy each of them twice.
+ * The size of the young generation (MiB, in the first line and in package.json's scripts) saves garbage collection a tenth of
+ * the time that receipts take: with thousands of requests in flight, the default of 16 makes V8 copy each of them twice.
  */
 import { setFlagsFromString } from "node:v8";
 import { run } from "./commands/program.ts";

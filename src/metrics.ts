@@ -1,8 +1,8 @@
 /**
- * `/metrics`, in Prometheus' text format: the figures of this process. docs/operations.md says what each one means.
+ * `/metrics`: the metrics of this process in the text format of Prometheus. docs/operations.md describes each of them.
  *
- * Labels are partitions, outcomes and error codes: never a room, a user or a server, of which there may be millions, and which
- * are nobody's business.
+ * Labels are partitions, outcomes and error codes. Rooms, users and servers are never labels: there may be millions, and they
+ * are private.
  */
 import type { FastifyPluginAsync } from "fastify";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
@@ -12,13 +12,13 @@ const LATENCY_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0
 const ENTRIES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 const STATES = ["standby", "claiming", "catchingUp", "live", "draining", "released", "failed"] as const;
 const MS_PER_SECOND = 1_000;
-/** Each sample wakes the process. */
+/** Sampling interval of the event loop delay. Each sample wakes the process. */
 const EVENT_LOOP_SAMPLE_MS = 100;
 
 export class Metrics {
   readonly #registry = new Registry();
   readonly #reconnects: Counter;
-  /** What ingress tells. */
+  /** Callbacks for `Ingress`. */
   readonly ingress: {
     readonly appended: (entries: number, latencyMs: number) => void;
     readonly refused: (errcode: string) => void;
@@ -29,25 +29,25 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: EVENT_LOOP_SAMPLE_MS });
     const records = new Histogram({
       name: "tidemark_ingress_record_entries",
-      help: "Entries of each record that the log acknowledged; the sum is what ingress took",
+      help: "Entries per record that the log acknowledged; the sum is all entries that ingress stored",
       buckets: ENTRIES,
       registers,
     });
     const latency = new Histogram({
       name: "tidemark_ingress_append_seconds",
-      help: "From sending a record to the log's acknowledgement",
+      help: "Time from sending a record to the acknowledgement of the log",
       buckets: LATENCY_SECONDS,
       registers,
     });
     const refused = new Counter({
       name: "tidemark_ingress_refused_total",
-      help: "Requests that were refused",
+      help: "Refused requests",
       labelNames: ["errcode"],
       registers,
     });
     this.#reconnects = new Counter({
       name: "tidemark_bus_reconnects_total",
-      help: "Connections to the broker that were lost and made again",
+      help: "Reconnects to the broker",
       registers,
     });
     this.ingress = {
@@ -63,11 +63,11 @@ export class Metrics {
     this.#reconnects.inc();
   }
 
-  /** Adds a worker's figures. They are taken when they are asked for. */
+  /** Adds the metrics of a worker. They are collected on each request. */
   watch(worker: Worker, lastSequence: (partition: number) => Promise<number>): void {
     this.#gauge(
       "tidemark_partition_state",
-      "1 for the state that a partition is in here",
+      "1 for the current state of each partition in this process",
       ["partition", "state"],
       (set) => {
         for (const [partition, { state }] of worker.partitions) {
@@ -75,10 +75,10 @@ export class Metrics {
         }
       },
     );
-    this.#gauge("tidemark_folded_sequence", "Record through which a partition is folded", ["partition"], (set) => {
+    this.#gauge("tidemark_folded_sequence", "Sequence of the newest folded record", ["partition"], (set) => {
       for (const [partition, { folded }] of worker.partitions) set(folded, { partition });
     });
-    this.#gauge("tidemark_lag_records", "Records of the log that are not folded here", ["partition"], async (set) => {
+    this.#gauge("tidemark_lag_records", "Records of the log that are not folded yet", ["partition"], async (set) => {
       await Promise.all(
         Array.from(worker.partitions, async ([partition, { folded }]) => {
           const last = await lastSequence(partition).catch(() => undefined);
@@ -99,20 +99,20 @@ export class Metrics {
     );
     this.#gauge(
       "tidemark_rooms_passivated",
-      "Rooms that left memory since the partition was opened",
+      "Rooms passivated since the partition was opened",
       ["partition"],
       (set) => {
         for (const [partition, { rooms }] of worker.partitions) set(rooms?.passivated ?? 0, { partition });
       },
     );
-    this.#gauge("tidemark_partitions_failed", "Partitions that this process has failed at", [], (set) => {
+    this.#gauge("tidemark_partitions_failed", "Partitions that have failed in this process", [], (set) => {
       set(worker.failedPartitions, {});
     });
-    this.#total("tidemark_folded_total", "Entries that were folded, by outcome", ["outcome"], () =>
+    this.#total("tidemark_folded_total", "Folded entries, by outcome", ["outcome"], () =>
       Array.from(worker.counts.outcomes, ([outcome, count]) => [count, { outcome }]),
     );
-    this.#total("tidemark_published_total", "Messages that were published", [], () => [[worker.counts.deltas, {}]]);
-    this.#total("tidemark_lease_changes_total", "Partitions that were claimed, handed over or lost", [], () => [
+    this.#total("tidemark_published_total", "Published messages", [], () => [[worker.counts.deltas, {}]]);
+    this.#total("tidemark_lease_changes_total", "Partitions claimed, handed over or lost", [], () => [
       [worker.counts.leaseChanges, {}],
     ]);
   }
@@ -128,7 +128,7 @@ export class Metrics {
     name: string,
     help: string,
     labelNames: readonly string[],
-    take: (set: (value: number, labels: Record<string, string | number>) => void) => void | Promise<void>,
+    collect: (set: (value: number, labels: Record<string, string | number>) => void) => void | Promise<void>,
   ): void {
     const gauge: Gauge = new Gauge({
       name,
@@ -137,17 +137,17 @@ export class Metrics {
       registers: [this.#registry],
       collect: () => {
         gauge.reset();
-        return take((value, labels) => gauge.set(labels, value));
+        return collect((value, labels) => gauge.set(labels, value));
       },
     });
   }
 
-  /** A counter that somebody else counts. */
+  /** A counter whose values are counted elsewhere. */
   #total(
     name: string,
     help: string,
     labelNames: readonly string[],
-    take: () => [count: number, labels: Record<string, string>][],
+    collect: () => [count: number, labels: Record<string, string>][],
   ): void {
     const counter: Counter = new Counter({
       name,
@@ -156,7 +156,7 @@ export class Metrics {
       registers: [this.#registry],
       collect: () => {
         counter.reset();
-        for (const [count, labels] of take()) counter.inc(labels, count);
+        for (const [count, labels] of collect()) counter.inc(labels, count);
       },
     });
   }

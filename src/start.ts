@@ -1,9 +1,9 @@
 /**
- * A Tidemark process: the broker it may need, its roles, and the way down.
+ * A Tidemark process: its own broker if it needs one, its roles, and the shutdown.
  *
  *     broker? ──▶ streams ──▶ worker (folds the log) ──▶ ingress ──▶ HTTP ──▶ ready
  *
- * Ingress opens last, so that nothing is taken before it can be served; a drain goes the other way round.
+ * Ingress starts after the worker, so that requests are accepted only when they can be served. Shutdown is in reverse order.
  */
 import { join } from "node:path";
 import type { FastifyPluginAsync } from "fastify";
@@ -30,30 +30,31 @@ export const ROLES = ["ingress", "worker", "gateway"] as const;
 export type Role = (typeof ROLES)[number];
 
 export interface StartOptions {
-  /** Without one, a broker of its own runs on a free loopback port, with its store under `<data>/nats`. */
+  /** URL of the broker. Default: the process runs its own, on a free loopback port, with its store in `<data>/nats`. */
   readonly nats?: string;
   readonly data: string;
   readonly http: { readonly host: string; readonly port: number };
   readonly roles: ReadonlySet<Role>;
   readonly partitions?: number;
-  /** Of each stream; without it 3 on a cluster of brokers, 1 on one alone. */
+  /** Replicas of each stream. Default: 3 on a cluster of brokers, otherwise 1. */
   readonly replicas?: number;
-  /** Servers whose users are local. Without any, every user whose receipts come from a front-end is. */
+  /** Servers whose users are local. Default: every user whose receipts come from a front-end is local. */
   readonly serverNames?: readonly ServerName[];
-  /** How long receipts for other servers wait for others, ms. */
+  /** How long receipts to other servers are batched, ms. Default: `FEDERATION_WINDOW_MS`. */
   readonly federationWindow?: number;
-  /** The `hs_token` by which a homeserver pushes to the gateway; without it, none can. */
+  /** The `hs_token` of the homeserver that pushes to the gateway. Default: no homeserver can. */
   readonly hsToken?: string;
-  /** Otherwise than `src/limits.ts` has it. */
+  /** Overrides for limits of memory and checkpoints. Default: those of `src/limits.ts`. */
   readonly memory?: MemoryOptions;
-  /** A file of access tokens, and a homeserver that is asked about others: whom the gateway serves. */
+  /** The path of a file with access tokens. See `TokenOptions`. */
   readonly users?: string;
+  /** The URL of a homeserver that is asked about access tokens. See `TokenOptions`. */
   readonly whoami?: string;
-  /** Rooms can be made and written to over HTTP, without any auth rules. */
+  /** Lets clients create rooms and send events over HTTP, without any auth rules. Default: false. */
   readonly standalone?: boolean;
-  /** Serves the inspector, to whom it says: it shows private receipts. */
+  /** Serves the inspector, which shows private receipts. Default: no inspector. */
   readonly inspect?: Pick<InspectorOptions, "access" | "page">;
-  /** Told now and then, until the worker is live, how many records of its logs are folded, and how many there are. */
+  /** Called repeatedly until the worker is live, with the numbers of folded records and of all records in its logs. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly log: Logger;
 }
@@ -61,13 +62,13 @@ export interface StartOptions {
 export interface Tidemark {
   readonly natsUrl: string;
   readonly httpUrl: string;
-  /** Resolves when the process's own broker has ended without being told to. */
+  /** Resolves if the process's own broker ends unexpectedly. */
   readonly brokerLost: Promise<void>;
-  /** Answers what was taken, publishes what was folded, and closes everything. */
+  /** Answers pending requests, publishes what is folded, and closes everything. */
   stop(): Promise<void>;
 }
 
-/** Starts all roles; resolves when every one serves. Whatever was started is stopped again when it throws. */
+/** Starts all roles. Resolves when all of them serve. If it throws, everything that was started has been stopped again. */
 export async function start(options: StartOptions): Promise<Tidemark> {
   const { log, roles } = options;
   const closing: (() => Promise<unknown>)[] = [];
@@ -118,7 +119,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const ready = () => !stopping && !nc.isClosed() && (worker?.live ?? true);
     const routes: FastifyPluginAsync[] = [metrics.routes];
     const { hsToken } = options;
-    // Without a token that anybody could have, it would follow every delta for nobody.
+    // Without tokens there are no clients, and following all deltas would be wasted work.
     const hasClients = roles.has("gateway") && (options.users !== undefined || options.whoami !== undefined);
     const api = hasClients ? await openClientApi({ ...options, nc, partitions, lookupToken }) : undefined;
     if (api !== undefined) {
@@ -142,7 +143,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
   }
 }
 
-/** The partition count. A worker makes what is missing, an ingress as well where it may, others wait for it. */
+/** Returns the partition count. Workers create missing streams, ingress too if permitted, other roles wait for them. */
 async function partitionsFor(nc: Bus, options: StartOptions): Promise<number> {
   if (options.roles.has("worker")) return prepareBus(nc, options);
   if (options.roles.has("ingress")) {
@@ -157,7 +158,7 @@ async function partitionsFor(nc: Bus, options: StartOptions): Promise<number> {
   return awaitPartitionCount(nc, options.partitions);
 }
 
-/** What becomes of the connection, in the log. */
+/** Logs changes of the connection. */
 async function logStatus(nc: Bus, log: Logger, metrics: Metrics): Promise<void> {
   for await (const status of nc.status()) {
     if (status.type === "reconnect") metrics.reconnected();

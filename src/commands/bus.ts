@@ -1,4 +1,4 @@
-/** What replay, verify, export and status have in common: which rooms, and the broker that has them. */
+/** Arguments and options that select rooms, and the connection to the broker that has them. */
 import { CommanderError, InvalidArgumentError, Option } from "commander";
 import { type Bus, connectBus } from "../bus/client/connection.ts";
 import { closeBus } from "../bus/client/gathered-writes.ts";
@@ -17,16 +17,16 @@ export const allOption = () => new Option("--all", "all rooms");
 export const partitionOption = () =>
   new Option("--partition <n>", "all rooms of one partition").argParser(integer(0, PARTITIONS_MAX - 1));
 
-/** Ends the command with status 2. */
+/** Prints the message and ends the command with status 2. */
 export function wrongUsage(message: string): never {
   process.stderr.write(`error: ${message}\n`);
   throw new CommanderError(2, "tidemark.usage", message);
 }
 
-/** Connects for the length of a command. */
+/** Connects to the broker, and disconnects when the work is done. */
 export async function withBus<T>(url: string | undefined, work: (nc: Bus) => Promise<T>): Promise<T> {
   if (url === undefined) {
-    wrongUsage("--nats <url> is missing: the broker, as the line `tidemark ready nats=… ` names it");
+    wrongUsage("--nats <url> is missing: the URL of the broker, as printed in the line `tidemark ready nats=…`");
   }
   const nc = await connectBus({ url, name: "tidemark command" });
   try {

@@ -1,4 +1,4 @@
-/** `tidemark export`: logs into a file. */
+/** `tidemark export`: copies logs into a file. */
 import { Command, Option } from "commander";
 import type { RoomId } from "../matrix/ids.ts";
 import { exportLog } from "../replay/export.ts";
@@ -16,7 +16,7 @@ interface ExportOptions {
 
 export function exportCommand(): Command {
   return new Command("export")
-    .description("copy the log of a room, a partition or everything into a file")
+    .description("copy the log of a room, of a partition or of all rooms into a file")
     .argument("[room]", "the room", roomArgument)
     .addOption(allOption())
     .addOption(partitionOption())

@@ -1,4 +1,4 @@
-/** `tidemark import-room`: brings a room that is already going on. */
+/** `tidemark import-room`: imports an existing room from a homeserver. */
 import { SingleBar } from "cli-progress";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { connectBus } from "../bus/client/connection.ts";
@@ -11,11 +11,11 @@ import { httpUrl, natsOption } from "./options.ts";
 
 export function importRoomCommand(): Command {
   return new Command("import-room")
-    .description("bring a room's members, other state and history from a homeserver; can be interrupted and repeated")
-    .argument("<room>", "the room's id", room)
+    .description("import a room's state and history from a homeserver; can be interrupted and repeated")
+    .argument("<room>", "the room id", room)
     .addOption(natsOption().makeOptionMandatory())
     .addOption(
-      new Option("--homeserver <url>", "where its client-server API is, http(s)://host:port")
+      new Option("--homeserver <url>", "the URL of its client-server API, http(s)://host:port")
         .env("TIDEMARK_HOMESERVER")
         .argParser(httpUrl)
         .makeOptionMandatory(),
@@ -25,7 +25,7 @@ export function importRoomCommand(): Command {
         .env("TIDEMARK_TOKEN")
         .makeOptionMandatory(),
     )
-    .addOption(new Option("--user <id>", "as whom to ask, with an as_token").env("TIDEMARK_USER"))
+    .addOption(new Option("--user <id>", "the user to act as, with an as_token").env("TIDEMARK_USER"))
     .action(async (id: RoomId, { nats, homeserver: url, token, user }) => {
       const bar = new SingleBar({
         format: "{bar} {percentage}% {events} events{pause}",
@@ -41,7 +41,7 @@ export function importRoomCommand(): Command {
           url,
           token,
           user,
-          onPause: (ms, why) => bar.update({ pause: ` · waits ${Math.ceil(ms / 1_000)} s: ${why}` }),
+          onPause: (ms, reason) => bar.update({ pause: ` · waiting ${Math.ceil(ms / 1_000)} s: ${reason}` }),
         });
         const { state, events } = await importRoom({
           nc,

@@ -1,4 +1,4 @@
-/** `tidemark import`: an exported file into the logs of a broker. */
+/** `tidemark import`: copies an exported file into the logs of a broker. */
 import { Command } from "commander";
 import { importLog } from "../replay/import.ts";
 import { withBus } from "./bus.ts";
@@ -7,7 +7,7 @@ import { Progress } from "./progress.ts";
 
 export function importCommand(): Command {
   return new Command("import")
-    .description("copy an exported log into an empty broker, every entry at the position that it had")
+    .description("copy an exported log into an empty broker; every entry keeps its position")
     .argument("<log>", "the file")
     .addOption(natsOption())
     .action(async (path: string, { nats }: { nats?: string }) => {

@@ -1,4 +1,4 @@
-/** Options that several commands have. Each is also an environment variable (docs/design.md#the-command-line). */
+/** Options that several commands share, and their parsers. Each option is also an environment variable (docs/design.md#the-command-line). */
 import { InvalidArgumentError, Option } from "commander";
 import { pino } from "pino";
 import { type ServerName, serverName } from "../matrix/ids.ts";
@@ -6,15 +6,15 @@ import { type ServerName, serverName } from "../matrix/ids.ts";
 export const natsOption = () => new Option("--nats <url>", "the broker, nats://host:port[,…]").env("TIDEMARK_NATS");
 
 export const dataOption = () =>
-  new Option("--data <dir>", "where state is kept").env("TIDEMARK_DATA").default("tidemark-data");
+  new Option("--data <dir>", "the folder for all state").env("TIDEMARK_DATA").default("tidemark-data");
 
 export const logLevelOption = () =>
-  new Option("--log-level <level>", "logs go to standard error")
+  new Option("--log-level <level>", "of the logs on standard error")
     .env("TIDEMARK_LOG_LEVEL")
     .choices(["fatal", "error", "warn", "info", "debug", "trace", "silent"])
     .default("info");
 
-/** Structured logs on standard error: standard output belongs to what the command says. */
+/** Writes structured logs to standard error. Standard output is for the output of the command. */
 export function logger(level: string) {
   return pino({ level, base: null }, pino.destination({ dest: 2, sync: true }));
 }
@@ -29,18 +29,18 @@ export function address(text: string): Address {
   const port = Number(match?.[3]);
   const host = match?.[1] ?? match?.[2];
   if (host === undefined || port > 65_535)
-    throw new InvalidArgumentError("must be <host:port>, port 0 for a free one.");
+    throw new InvalidArgumentError("must be <host:port>; port 0 means any free port.");
   return { host, port };
 }
 
-/** The base URL of a server. */
+/** Parses the base URL of a server. */
 export function httpUrl(text: string): string {
   if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol))
     throw new InvalidArgumentError("must be an http(s) URL.");
   return text;
 }
 
-/** An integer within bounds. */
+/** Parses an integer within bounds. */
 export function integer(min: number, max: number) {
   return (text: string): number => {
     const value = Number(text);
@@ -51,23 +51,23 @@ export function integer(min: number, max: number) {
   };
 }
 
-/** Server names: the option again and again, or separated by commas or spaces. */
+/** Parses server names. The option can be repeated, and each value can be a list, separated by commas or spaces. */
 export function serverNames(text: string, before: readonly ServerName[] = []): readonly ServerName[] {
   const names = [...before];
   for (const name of text.split(/[\s,]+/)) {
     const parsed = serverName.safeParse(name);
-    if (!parsed.success) throw new InvalidArgumentError(`"${name}" is no server name.`);
+    if (!parsed.success) throw new InvalidArgumentError(`"${name}" is not a server name.`);
     names.push(parsed.data);
   }
   return names;
 }
 
-/** Some of the named, separated by commas. */
+/** Parses a comma-separated list of the given names. */
 export function someOf<T extends string>(names: readonly T[]) {
   return (text: string): ReadonlySet<T> => {
     const chosen = text.split(",").map((name) => name.trim());
     for (const name of chosen) {
-      if (!names.includes(name as T)) throw new InvalidArgumentError(`must be some of ${names.join(",")}.`);
+      if (!names.includes(name as T)) throw new InvalidArgumentError(`must be a list of ${names.join(",")}.`);
     }
     return new Set(chosen as T[]);
   };

@@ -1,7 +1,7 @@
-/** Standard output of commands that say much: gathered into large writes, at the reader's pace. */
+/** Standard output of commands with much output: buffered, with backpressure. */
 import { once } from "node:events";
 
-/** Whether standard output is to be coloured: as `FORCE_COLOR` or `NO_COLOR` say, otherwise on a terminal. */
+/** Whether to colour standard output: decided by `FORCE_COLOR`, then by `NO_COLOR`, else true on a terminal. */
 export function isColourWanted({ FORCE_COLOR: force, NO_COLOR: no }: NodeJS.ProcessEnv = process.env): boolean {
   if (force !== undefined && force !== "") return force !== "0" && force !== "false";
   return !no && process.stdout.isTTY === true;
@@ -9,8 +9,8 @@ export function isColourWanted({ FORCE_COLOR: force, NO_COLOR: no }: NodeJS.Proc
 
 const WRITE_CHARS = 65_536;
 
-/** Whoever reads has seen enough (`| head`). */
-function readerGone(error: NodeJS.ErrnoException): never {
+/** EPIPE is not an error: the reader has seen enough (`| head`). */
+function exitOnClosedPipe(error: NodeJS.ErrnoException): never {
   process.exit(error.code === "EPIPE" ? 0 : 1);
 }
 
@@ -18,16 +18,16 @@ export class Output {
   #text = "";
 
   constructor() {
-    if (process.stdout.listeners("error").includes(readerGone)) return;
-    process.stdout.on("error", readerGone);
+    if (process.stdout.listeners("error").includes(exitOnClosedPipe)) return;
+    process.stdout.on("error", exitOnClosedPipe);
   }
 
   line(text: string): void {
     this.#text += `${text}\n`;
   }
 
-  /** Writes once enough has gathered; a promise when the reader has to catch up. */
-  relieve(): Promise<unknown> | undefined {
+  /** Flushes a full buffer. Returns a promise if the reader has to catch up. */
+  flushIfFull(): Promise<unknown> | undefined {
     return this.#text.length >= WRITE_CHARS ? this.flush() : undefined;
   }
 

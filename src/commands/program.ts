@@ -1,4 +1,4 @@
-/** All commands, as one program. */
+/** The program with all commands. */
 import { Command, CommanderError } from "commander";
 import { reasonOf } from "../errors.ts";
 import { exportCommand } from "./export.ts";
@@ -13,7 +13,7 @@ import { verifyCommand } from "./verify.ts";
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 
-/** Runs a command to its end. Resolves to the exit status: 0 done, 1 failed, 2 wrong usage; what was wrong is said. */
+/** Runs a command. Resolves to the exit status: 0 success, 1 failure, 2 wrong usage. Prints the reason of a failure. */
 export async function run(args: readonly string[]): Promise<number> {
   const program = new Command("tidemark")
     .description(
@@ -35,7 +35,7 @@ export async function run(args: readonly string[]): Promise<number> {
     await program.parseAsync(args, { from: "user" });
     return 0;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE; // commander has said why
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE; // commander has printed the reason
     process.stderr.write(`tidemark: ${reasonOf(error)}\n`);
     return EXIT_FAILED;
   }

@@ -2,13 +2,13 @@ import { SingleBar } from "cli-progress";
 import { PROGRESS_AFTER_MS } from "../limits.ts";
 
 interface ProgressOptions {
-  /** Where the bar is drawn, when that is a terminal. */
+  /** The bar is drawn here if it is a terminal. Default: standard error. */
   readonly stream?: NodeJS.WriteStream;
-  /** A clock that only goes forward, ms. */
+  /** A monotonic clock, ms. Default: `performance.now`. */
   readonly now?: () => number;
 }
 
-/** A bar on standard error for work that takes longer than `PROGRESS_AFTER_MS`. None when that is no terminal. */
+/** A progress bar for work that takes longer than `PROGRESS_AFTER_MS`. Draws nothing if there is no terminal. */
 export class Progress {
   readonly #what: string;
   readonly #stream: NodeJS.WriteStream;

@@ -1,4 +1,4 @@
-/** `tidemark registration`: writes what a homeserver needs to push to Tidemark. */
+/** `tidemark registration`: writes the file with which a homeserver pushes to Tidemark. */
 import { writeFile } from "node:fs/promises";
 import { Command, Option } from "commander";
 import { newRegistration } from "../homeserver/registration.ts";
@@ -6,24 +6,26 @@ import { httpUrl, serverNames } from "./options.ts";
 
 export function registrationCommand(): Command {
   return new Command("registration")
-    .description("write the registration (YAML) that makes a homeserver push to Tidemark's gateway")
+    .description("write the registration (YAML) with which a homeserver pushes to Tidemark's gateway")
     .addOption(
-      new Option("--url <url>", "where the homeserver reaches the gateway, http://host:port")
+      new Option("--url <url>", "the URL of the gateway, as the homeserver reaches it, http://host:port")
         .env("TIDEMARK_URL")
         .argParser(httpUrl)
         .makeOptionMandatory(),
     )
     .addOption(
-      new Option("--server-name <name>", "the homeserver's name; may be given again")
+      new Option("--server-name <name>", "the name of the homeserver; can be repeated")
         .env("TIDEMARK_SERVER_NAME")
         .argParser(serverNames)
         .makeOptionMandatory(),
     )
-    .addOption(new Option("--id <id>", "tells the homeserver's registrations apart").default("tidemark"))
+    .addOption(new Option("--id <id>", "the id of this registration on the homeserver").default("tidemark"))
     .addOption(
-      new Option("--sender-localpart <localpart>", "the user that the homeserver makes for it").default("tidemark"),
+      new Option("--sender-localpart <localpart>", "the user that the homeserver creates for the registration").default(
+        "tidemark",
+      ),
     )
-    .addOption(new Option("--out <file>", "a new file, readable by its owner only; standard output without"))
+    .addOption(new Option("--out <file>", "a new file, readable by its owner only (default: standard output)"))
     .action(async ({ url, serverName, id, senderLocalpart, out }) => {
       const yaml = newRegistration({ id, url: url.replace(/\/$/, ""), serverNames: serverName, senderLocalpart });
       if (out === undefined) process.stdout.write(yaml);

@@ -1,4 +1,4 @@
-/** `tidemark replay`: what happened in a room, entry by entry. */
+/** `tidemark replay`: shows what happened in a room, entry by entry. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import picocolors from "picocolors";
 import { sequenceOf } from "../../actors/entry.ts";
@@ -38,21 +38,23 @@ interface ReplayOptions {
 
 export function replayCommand(): Command {
   return new Command("replay")
-    .description("fold a room's log again, and tell what every entry did")
+    .description("fold a room's log again, and show what every entry did")
     .argument("[room]", "the room", roomArgument)
     .addOption(allOption())
     .addOption(natsOption())
     .addOption(new Option("--file <log>", "an exported log, instead of a broker"))
-    .addOption(new Option("--from <point>", "show entries from a position or a time (ISO 8601) on").argParser(point))
-    .addOption(new Option("--until <point>", "stop after a position or a time").argParser(point))
-    .addOption(new Option("--user <user>", "only this sender or reader; its beginning is enough"))
-    .addOption(new Option("--event <event>", "only this event and receipts on it; its beginning is enough"))
-    .addOption(new Option("--thread <thread>", "only this thread: main, or the beginning of its root"))
+    .addOption(
+      new Option("--from <point>", "the first entry to show: a position or a time (ISO 8601)").argParser(point),
+    )
+    .addOption(new Option("--until <point>", "the last entry to fold: a position or a time").argParser(point))
+    .addOption(new Option("--user <user>", "only this sender or reader; a prefix is enough"))
+    .addOption(new Option("--event <event>", "only this event and receipts on it; a prefix is enough"))
+    .addOption(new Option("--thread <thread>", "only this thread: main, or a prefix of its root's id"))
     .addOption(new Option("--outcome <outcome>", "only entries with this outcome").choices(OUTCOMES))
-    .addOption(new Option("--follow", "go on with what is appended, until Ctrl-C"))
-    .addOption(new Option("--state", "the whole state at the end, instead of entries"))
-    .addOption(new Option("--why <event>", "why this event is read or unread for --user"))
-    .addOption(new Option("--json", "a JSON object a line, for tools"))
+    .addOption(new Option("--follow", "continue with new entries, until Ctrl-C"))
+    .addOption(new Option("--state", "show the whole state at the end instead of entries"))
+    .addOption(new Option("--why <event>", "explain why this event is read or unread for --user"))
+    .addOption(new Option("--json", "one JSON object per line, for tools"))
     .action(async (room: RoomId | undefined, options: ReplayOptions) => {
       if (options.file === undefined && (room === undefined) !== (options.all === true)) {
         wrongUsage("name a room, or --all");
@@ -61,7 +63,7 @@ export function replayCommand(): Command {
         wrongUsage("--why needs a room, and --user <user>");
       }
       if (options.follow && (room === undefined || options.file !== undefined || options.state || options.why)) {
-        wrongUsage("--follow goes with a room of a broker, and shows entries");
+        wrongUsage("--follow needs a room of a broker, and only shows entries");
       }
       if (options.file !== undefined) return await replay(await fileSource(options.file, room), room, options);
       await withBus(options.nats, async (nc) => {
@@ -89,7 +91,7 @@ async function replay(source: Source, room: RoomId | undefined, options: ReplayO
     (scanned) => {
       refold.fold(scanned.room, scanned.record, step && ((room, folded) => step(stepOf(room, folded), room.id)));
       if (refold.over) ended.abort();
-      const written = follow ? out.flush() : out.relieve();
+      const written = follow ? out.flush() : out.flushIfFull();
       return written === undefined ? undefined : written.then(() => {});
     },
     {
@@ -158,7 +160,7 @@ function stateView(out: Output, paints: Paints, { json }: ReplayOptions): View {
   };
 }
 
-/** Only what can matter to the answer is kept: all events, and receipts of whoever may be meant. */
+/** Records all events, but only the receipts of users that match `--user`, to limit memory. */
 function whyView(out: Output, paints: Paints, options: ReplayOptions): View {
   const wanted = options.user!;
   const histories = new Map<RoomId, RoomHistory>();
@@ -188,7 +190,7 @@ function whyView(out: Output, paints: Paints, options: ReplayOptions): View {
   };
 }
 
-/** A position is a whole number; anything else is a time. */
+/** Parses a position (an integer) or a time. */
 function point(text: string): Point {
   if (/^\d+$/.test(text)) return { position: Number(text) };
   const at = Date.parse(text);

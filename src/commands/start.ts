@@ -1,4 +1,4 @@
-/** `tidemark start`: runs until it is told to stop. */
+/** `tidemark start`: runs until it gets a signal. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError } from "../errors.ts";
 import { readHsToken } from "../homeserver/registration.ts";
@@ -33,76 +33,78 @@ import { Progress } from "./progress.ts";
 
 export function startCommand(): Command {
   return new Command("start")
-    .description("run Tidemark; without --nats, with a broker of its own")
+    .description("run Tidemark; without --nats, it starts its own broker")
     .addOption(natsOption())
     .addOption(dataOption())
     .addOption(
-      new Option("--http <host:port>", "where HTTP is served, port 0 for a free one")
+      new Option("--http <host:port>", "the address of the HTTP server; port 0 means any free port")
         .env("TIDEMARK_HTTP")
         .argParser(address)
         .default({ host: "127.0.0.1", port: 0 }, "127.0.0.1:0"),
     )
     .addOption(
-      new Option("--roles <roles>", `some of ${ROLES.join(",")}`)
+      new Option("--roles <roles>", `a list of ${ROLES.join(",")}`)
         .env("TIDEMARK_ROLES")
         .argParser(someOf(ROLES))
         .default(new Set(ROLES), "all"),
     )
     .addOption(
-      new Option("--partitions <n>", "partition count; fixed when the logs are first made (8 without this)")
+      new Option("--partitions <n>", "partition count; fixed once the logs are created (default: 8)")
         .env("TIDEMARK_PARTITIONS")
         .argParser(integer(1, PARTITIONS_MAX)),
     )
     .addOption(
       new Option(
         "--replicas <n>",
-        "copies of each stream that is made (3 on a cluster of brokers, else 1, without this)",
+        "replicas of each stream that is created (default: 3 on a cluster of brokers, otherwise 1)",
       )
         .env("TIDEMARK_REPLICAS")
         .argParser(integer(1, REPLICAS_MAX)),
     )
     .addOption(
-      new Option("--server-name <name>", "a server whose users are local; may be given again")
+      new Option("--server-name <name>", "a server whose users are local; can be repeated")
         .env("TIDEMARK_SERVER_NAME")
         .argParser(serverNames),
     )
     .addOption(
-      new Option("--federation-window <ms>", "how long receipts for other servers wait for others")
+      new Option("--federation-window <ms>", "how long receipts to other servers are batched")
         .env("TIDEMARK_FEDERATION_WINDOW")
         .argParser(integer(0, FEDERATION_WINDOW_MS_MAX))
         .default(FEDERATION_WINDOW_MS),
     )
     .addOption(
-      new Option("--active-rooms <n>", "rooms in memory; beyond it, the least recently used go to the store")
+      new Option("--active-rooms <n>", "rooms in memory; beyond it, the least recently used ones are passivated")
         .env("TIDEMARK_ACTIVE_ROOMS")
         .argParser(integer(1, Number.MAX_SAFE_INTEGER))
         .default(ACTIVE_ROOMS_MAX),
     )
     .addOption(
-      new Option("--idle-ms <ms>", "a room that is unused for so long goes to the store")
+      new Option("--idle-ms <ms>", "a room that is unused for this long is passivated")
         .env("TIDEMARK_IDLE_MS")
         .argParser(integer(1, Number.MAX_SAFE_INTEGER))
         .default(IDLE_MS),
     )
     .addOption(
-      new Option("--checkpoint-ms <ms>", "how often checkpoints are written")
+      new Option("--checkpoint-ms <ms>", "the interval between checkpoints")
         .env("TIDEMARK_CHECKPOINT_MS")
         .argParser(integer(1, TIMER_MS_MAX))
         .default(CHECKPOINT_MS),
     )
     .addOption(
-      new Option("--checkpoint-entries <n>", "after how many entries one is written before its time")
+      new Option("--checkpoint-entries <n>", "write a checkpoint early after this many entries")
         .env("TIDEMARK_CHECKPOINT_ENTRIES")
         .argParser(integer(1, Number.MAX_SAFE_INTEGER))
         .default(CHECKPOINT_ENTRIES),
     )
     .addOption(
-      new Option("--registration <file>", "the homeserver that has this registration pushes to the gateway").env(
+      new Option("--registration <file>", "the registration of the homeserver that pushes to the gateway").env(
         "TIDEMARK_REGISTRATION",
       ),
     )
     .addOption(
-      new Option("--hs-token <token>", "the same, without the file").env("TIDEMARK_HS_TOKEN").conflicts("registration"),
+      new Option("--hs-token <token>", "the hs_token of the registration, instead of the file")
+        .env("TIDEMARK_HS_TOKEN")
+        .conflicts("registration"),
     )
     .addOption(
       new Option("--users <file>", 'access tokens, JSON: { "<token>": { "user_id", "device_id" } }').env(
@@ -110,20 +112,21 @@ export function startCommand(): Command {
       ),
     )
     .addOption(
-      new Option("--whoami <homeserver>", "ask this homeserver whose an access token is, https://host[:port]")
+      new Option("--whoami <homeserver>", "ask this homeserver who an access token belongs to, https://host[:port]")
         .env("TIDEMARK_WHOAMI")
         .argParser(httpUrl),
     )
     .addOption(
-      new Option("--standalone", "make rooms and write to them over HTTP, without any auth rules: to try it out").env(
-        "TIDEMARK_STANDALONE",
-      ),
+      new Option(
+        "--standalone",
+        "let clients create rooms and send events, without any auth rules: for trying it out",
+      ).env("TIDEMARK_STANDALONE"),
     )
     .addOption(
       new Option("--inspect", "serve the inspector at /inspect; it shows private receipts").env("TIDEMARK_INSPECT"),
     )
     .addOption(
-      new Option("--admin-token <token>", `who may use the inspector; at least ${ADMIN_TOKEN_CHARS_MIN} characters`)
+      new Option("--admin-token <token>", `the token for the inspector; at least ${ADMIN_TOKEN_CHARS_MIN} characters`)
         .env("TIDEMARK_ADMIN_TOKEN")
         .argParser(adminToken),
     )
@@ -132,7 +135,7 @@ export function startCommand(): Command {
       const { inspect, adminToken, serverName: serverNames, registration, ...rest } = options;
       const hsToken = registration === undefined ? options.hsToken : await readHsToken(registration);
       if (hsToken !== undefined && serverNames === undefined) {
-        wrongUsage("a homeserver that pushes needs --server-name, to tell its users from others'");
+        wrongUsage("a homeserver that pushes needs --server-name: the servers whose users are local");
       }
       if (inspect && adminToken === undefined) wrongUsage("--inspect needs --admin-token <token>");
       const log = logger(options.logLevel);
@@ -153,12 +156,14 @@ export function startCommand(): Command {
       const why = await Promise.race([stopped, tidemark.brokerLost.then(() => "broker lost" as const)]);
       log.info({ why }, "stopping");
       const timer = setTimeout(() => {
-        log.error(`the drain took longer than ${DRAIN_MS_MAX} ms: given up, the log has everything`);
+        log.error(
+          `the drain took longer than ${DRAIN_MS_MAX} ms and is aborted: nothing is lost, the log has everything`,
+        );
         process.exit(1);
       }, DRAIN_MS_MAX);
       await tidemark.stop();
       clearTimeout(timer);
-      // What the client library was making anew when its connection closed, it tries to make for ever.
+      // The NATS client never stops retrying what it was restoring when its connection closed, which keeps the process alive.
       setTimeout(() => process.exit(), EXIT_MS_MAX).unref();
       if (why === "broker lost") throw new TidemarkError("BUS_UNAVAILABLE", "the broker of this process has ended");
     });
@@ -171,7 +176,7 @@ function adminToken(text: string): string {
   return text;
 }
 
-/** Resolves at the first SIGTERM or SIGINT; a second one ends the process at once. */
+/** Resolves at the first SIGTERM or SIGINT. A second one ends the process at once. */
 function stopSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     let signalled = false;

@@ -1,4 +1,4 @@
-/** `tidemark status`: who owns each partition, how far its log goes, and how far it is folded and published. */
+/** `tidemark status`: the owner of each partition, and how far it is logged, folded and published. */
 import { Command, Option } from "commander";
 import { timeText } from "../replay/history/text.ts";
 import { partitionStatuses } from "../replay/status.ts";
@@ -19,9 +19,9 @@ const HEADINGS = [
 
 export function statusCommand(): Command {
   return new Command("status")
-    .description("who owns each partition, how far its log goes, and how far it is folded and published")
+    .description("show the owner of each partition, and how far it is logged, folded and published")
     .addOption(natsOption())
-    .addOption(new Option("--json", "a JSON object a line, for tools"))
+    .addOption(new Option("--json", "one JSON object per line, for tools"))
     .action(async ({ nats, json }: { nats?: string; json?: true }) => {
       const statuses = await withBus(nats, partitionStatuses);
       if (json) {
@@ -34,10 +34,10 @@ export function statusCommand(): Command {
           records,
           last,
           at === null ? "never" : timeText(at),
-          records === 0 ? "-" : folded === null ? "nobody answers" : folded,
+          records === 0 ? "-" : folded === null ? "no answer" : folded,
           lag ?? "?",
           published,
-          owner ?? "nobody",
+          owner ?? "none",
           [...standbys, ...failed.map((worker) => `${worker} (failed)`)].join(",") || "none",
         ].map(String),
       );

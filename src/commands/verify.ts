@@ -1,4 +1,4 @@
-/** `tidemark verify`: whether the live owners and what they published agree with the log. */
+/** `tidemark verify`: checks that the live owners and the published deltas agree with the log. */
 import { Command, Option } from "commander";
 import { VERIFY_WAIT_MS } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
@@ -9,12 +9,12 @@ import { Progress } from "./progress.ts";
 
 export function verifyCommand(): Command {
   return new Command("verify")
-    .description("fold from the log, and compare with what the live owner answers and what was published")
+    .description("fold the log, and compare with the answers of the live owners and with the published deltas")
     .argument("[room]", "the room", roomArgument)
     .addOption(allOption())
     .addOption(natsOption())
     .addOption(
-      new Option("--wait <ms>", "how long an owner or its deltas may be behind the log")
+      new Option("--wait <ms>", "how long to wait for an owner or its deltas that lag behind the log")
         .argParser(integer(0, 3_600_000))
         .default(VERIFY_WAIT_MS),
     )
@@ -25,8 +25,8 @@ export function verifyCommand(): Command {
         verify(nc, { waitMs: options.wait, onProgress: progress.update, ...(room !== undefined && { room }) }),
       ).finally(() => progress.stop());
       process.stdout.write(
-        `no difference: ${rooms} rooms, ${entries} entries folded; ${orders} orders and ${markers} markers equal what ` +
-          `the owners answer; ${deltas} deltas agree\n`,
+        `no difference: ${rooms} rooms, ${entries} entries folded; ${orders} orders and ${markers} markers equal those of ` +
+          `the owners; ${deltas} deltas agree\n`,
       );
     });
 }

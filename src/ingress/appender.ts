@@ -1,13 +1,13 @@
 /**
- * Groups what arrives for a room into records, and appends them.
+ * Batches the requests of each room into records, and appends them to the log.
  *
- * A request for a room with no append under way is appended at the end of this turn of the event loop, together with
- * whatever else the turn brought. While an append is under way, further requests gather, until it is acknowledged or
- * `LINGER_MS` have gone by. So an idle room waits for nothing, and a busy one pays for few appends.
+ * If no append of the room is pending, a request is appended at the end of this turn of the event loop, together with the
+ * others of the turn. While an append is pending, requests are collected until it is acknowledged, or for `LINGER_MS`. So a
+ * request to an idle room is not delayed, and a busy room needs few appends.
  *
- *     add ──▶ open group ──(turn ends, or the append before is done, or LINGER_MS)──▶ append ──▶ sequence
+ *     add ──▶ open group ──(end of turn, or previous append acknowledged, or LINGER_MS)──▶ append ──▶ sequence
  *
- * A request's entries are never split over records: either all are stored, or none.
+ * The entries of a request are never split over records: either all of them are stored, or none.
  */
 import { type Entry, type Position, positionOf } from "../../actors/entry.ts";
 import { TidemarkError } from "../errors.ts";
@@ -17,13 +17,14 @@ import type { RoomId } from "../matrix/ids.ts";
 export interface Appending {
   readonly room: RoomId;
   readonly entries: readonly Entry[];
-  /** Size of the request, as it came. */
+  /** Size of the request message. */
   readonly bytes: number;
 }
 
-/** Stores a record; resolves to its sequence. */
+/** Appends a record. Resolves to its sequence. */
 export type Append = (room: RoomId, entries: readonly Entry[]) => Promise<number>;
 
+/** The part of a group that belongs to one request. */
 interface Part {
   readonly count: number;
   readonly resolve: (positions: Position[]) => void;
@@ -40,12 +41,12 @@ interface Group {
 
 export class Appender {
   readonly #append: Append;
-  /** The group of each room that still takes requests. */
+  /** The group of each room to which requests can still be added. */
   readonly #open = new Map<RoomId, Group>();
-  /** Groups that go at the end of this turn. */
+  /** Groups that are appended at the end of this turn. */
   #due: Group[] = [];
-  /** Appends under way, per room. */
-  readonly #underWay = new Map<RoomId, number>();
+  /** The number of pending appends, by room. */
+  readonly #pending = new Map<RoomId, number>();
   #inFlightBytes = 0;
   #idle: (() => void) | undefined;
 
@@ -53,7 +54,7 @@ export class Appender {
     this.#append = append;
   }
 
-  /** Resolves to the entries' positions once the log has them. Throws `M_LIMIT_EXCEEDED` when too much is in flight. */
+  /** Resolves to the positions of the entries once they are in the log. Throws `M_LIMIT_EXCEEDED` if too much is in flight. */
   add({ room, entries, bytes }: Appending): Promise<Position[]> {
     if (this.#inFlightBytes + bytes > IN_FLIGHT_BYTES_MAX) {
       throw new TidemarkError("M_LIMIT_EXCEEDED", "too many requests wait for the log", {
@@ -72,16 +73,16 @@ export class Appender {
     return new Promise((resolve, reject) => group.parts.push({ count: entries.length, resolve, reject }));
   }
 
-  /** Appends what has gathered, and resolves when nothing is under way any more. */
+  /** Appends all groups. Resolves when no append is pending. */
   async drain(): Promise<void> {
     for (const group of this.#open.values()) this.#close(group);
-    if (this.#underWay.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
+    if (this.#pending.size > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
   }
 
   #begin(room: RoomId): Group {
     const group: Group = { room, entries: [], parts: [], bytes: 0, timer: undefined };
     this.#open.set(room, group);
-    if (this.#underWay.has(room)) group.timer = setTimeout(() => this.#close(group), LINGER_MS);
+    if (this.#pending.has(room)) group.timer = setTimeout(() => this.#close(group), LINGER_MS);
     else this.#schedule(group);
     return group;
   }
@@ -96,13 +97,13 @@ export class Appender {
     });
   }
 
-  /** Appends a group, unless that was done already. */
+  /** Appends the group, unless it is closed already. */
   #close(group: Group): void {
     if (this.#open.get(group.room) !== group) return;
     this.#open.delete(group.room);
     clearTimeout(group.timer);
-    this.#underWay.set(group.room, (this.#underWay.get(group.room) ?? 0) + 1);
-    // What waits for the acknowledgement holds on to the parts, and lets go of the entries.
+    this.#pending.set(group.room, (this.#pending.get(group.room) ?? 0) + 1);
+    // The callbacks below keep only the parts alive, so that the entries can be freed before the acknowledgement.
     const { room, parts, bytes } = group;
     this.#append(room, group.entries).then(
       (sequence) => {
@@ -123,15 +124,15 @@ export class Appender {
 
   #done(room: RoomId, bytes: number): void {
     this.#inFlightBytes -= bytes;
-    const left = this.#underWay.get(room)! - 1;
+    const left = this.#pending.get(room)! - 1;
     if (left > 0) {
-      this.#underWay.set(room, left);
+      this.#pending.set(room, left);
     } else {
-      this.#underWay.delete(room);
+      this.#pending.delete(room);
       const next = this.#open.get(room);
       if (next !== undefined) this.#close(next);
     }
-    if (this.#underWay.size === 0) {
+    if (this.#pending.size === 0) {
       this.#idle?.();
       this.#idle = undefined;
     }

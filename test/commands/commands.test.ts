@@ -1,3 +1,4 @@
+/** `tidemark replay` on a broker. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { runCli } from "../support/cli-process.ts";
@@ -6,9 +7,9 @@ import { eventually, message, receipt, startTidemark } from "../support/harness.
 
 const withoutTime = (line: string) => line.slice("1970-01-01 00:00:00.000  ".length);
 
-const commands = suite("commands");
+const replay = suite("replay");
 
-commands("replay a room: lines, JSON, filters, a part, the state, the reason", async () => {
+replay("shows a room as lines, as JSON, filtered, in part, its state, and why an event is unread", async () => {
   await using tidemark = await startTidemark({ partitions: 1 });
   await story(tidemark);
   const nats = ["--nats", tidemark.url];
@@ -60,7 +61,7 @@ commands("replay a room: lines, JSON, filters, a part, the state, the reason", a
   assert.match(later[0]!, "Read: the m.read marker of the main timeline came to $3, order 5120 at position 5120");
 });
 
-commands("colour outcomes where colours are wanted", async () => {
+replay("colours outcomes if FORCE_COLOR is set, and not if NO_COLOR is", async () => {
   await using tidemark = await startTidemark({ partitions: 1 });
   await story(tidemark);
   const coloured = await output(["replay", ROOM, "--nats", tidemark.url], { FORCE_COLOR: "1", NO_COLOR: "" });
@@ -69,27 +70,31 @@ commands("colour outcomes where colours are wanted", async () => {
   assert.not.ok(plain.join("").includes("\u001b"));
 });
 
-commands("follow a room until they are told to stop", async () => {
+replay("follows a room until it gets a signal", async () => {
   await using tidemark = await startTidemark({ partitions: 1 });
   await story(tidemark);
   await using child = runCli(["replay", ROOM, "--follow", "--nats", tidemark.url]);
-  await eventually(() => child.stdout.length === 5, "what there was");
+  await eventually(() => child.stdout.length === 5, "the entries before");
   await tidemark.sent("event", ROOM, message("$4"));
   await tidemark.sent("event", "!other:a.org", message("$5"));
   await tidemark.sent("receipt", ROOM, receipt(BOB, "$4"));
-  await eventually(() => child.stdout.length === 7, "what came");
+  await eventually(() => child.stdout.length === 7, "the new entries");
   assert.match(child.stdout[6]!, "advanced   @bob:a.org  m.read $4  marker 1024 → 6144");
   child.kill("SIGINT");
   assert.is(await child.ended, 0);
 });
 
-commands("say when the log has no such room, event or user", async () => {
+replay("reports a room, event or user that the log does not have", async () => {
   await using tidemark = await startTidemark({ partitions: 1 });
   await story(tidemark);
-  const said = async (...args: string[]) => (await tidemarkCommand(["replay", ...args, "--nats", tidemark.url])).stderr;
-  assert.is(await said("!b:a.org"), "tidemark: the log has no room !b:a.org");
-  assert.is(await said(ROOM, "--why", "$x", "--user", BOB), "tidemark: the log has no event $x, and no receipt on it");
-  assert.match(await said(ROOM, "--why", "$", "--user", BOB), "several events begin with $: $1, $2, $3");
+  const errorOf = async (...args: string[]) =>
+    (await tidemarkCommand(["replay", ...args, "--nats", tidemark.url])).stderr;
+  assert.is(await errorOf("!b:a.org"), "tidemark: the log has no room !b:a.org");
+  assert.is(
+    await errorOf(ROOM, "--why", "$x", "--user", BOB),
+    "tidemark: the log has no event $x, and no receipt on it",
+  );
+  assert.match(await errorOf(ROOM, "--why", "$", "--user", BOB), "several events begin with $: $1, $2, $3");
 });
 
-commands.run();
+replay.run();

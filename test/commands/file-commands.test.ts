@@ -1,3 +1,4 @@
+/** Commands that work with exported files, and `verify` and `status`. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { suite } from "uvu";
@@ -9,7 +10,7 @@ import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 const commands = suite("commands");
 
-commands("replay a file without a broker, and tell what a damaged one has", async () => {
+commands("replay a file without a broker, and report damage in it", async () => {
   using dir = temporaryDirectory();
   const path = join(dir.path, "log.gz");
   await using tidemark = await startTidemark();
@@ -39,7 +40,7 @@ commands("replay a file without a broker, and tell what a damaged one has", asyn
   );
 });
 
-commands("verify: 0 when all agrees, 1 and the first difference when not", async () => {
+commands("verify exits with 0 without a difference, and with 1 and the first difference otherwise", async () => {
   await using tidemark = await startTidemark({ partitions: 1 });
   await story(tidemark);
   const right = await output(["verify", "--all", "--nats", tidemark.url]);
@@ -50,7 +51,7 @@ commands("verify: 0 when all agrees, 1 and the first difference when not", async
   assert.is(wrong.stderr, "tidemark: !a:a.org: events changed at position 5120, and are published through 0");
 });
 
-commands("tell how far every partition is", async () => {
+commands("status shows how far every partition is", async () => {
   await using tidemark = await startTidemark();
   await story(tidemark);
   const partition = tidemark.partitionOf(ROOM);
@@ -78,7 +79,7 @@ commands("tell how far every partition is", async () => {
     table[0]!,
     /^partition {2}records {2}last sequence {2}last append \(UTC\) +folded +lag +published through +owner +standbys$/,
   );
-  assert.match(table[partition + 1]!, "nobody answers");
+  assert.match(table[partition + 1]!, "no answer");
 });
 
 commands.run();

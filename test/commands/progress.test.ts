@@ -1,3 +1,4 @@
+/** The progress bar. */
 import { PassThrough } from "node:stream";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -19,7 +20,7 @@ function written(stream: PassThrough): string {
 
 const progress = suite("progress");
 
-progress("is shown once work takes longer than a second", () => {
+progress("is shown once the work takes longer than a second", () => {
   const stream = terminal(true);
   let now = 0;
   const bar = new Progress("replaying", { stream, now: () => now });
@@ -32,7 +33,7 @@ progress("is shown once work takes longer than a second", () => {
   bar.stop();
 });
 
-progress("is not shown where there is no terminal", () => {
+progress("is not shown without a terminal", () => {
   const stream = terminal(false);
   let now = 0;
   const bar = new Progress("replaying", { stream, now: () => now });

@@ -69,7 +69,7 @@ function refusal(appender: Appender, bytes: number): TidemarkError {
 
 const appender = suite("the appender");
 
-appender("appends at the end of the turn, with no wait, all that the turn brought for a room", async () => {
+appender("appends all requests of a room in one turn together, without a delay", async () => {
   const log = new FakeLog();
   const appender = new Appender(log.append);
   const first = appender.add(request(2));
@@ -91,7 +91,7 @@ appender("appends at the end of the turn, with no wait, all that the turn brough
   assert.equal(await second, [positionOf(8, 0)]);
 });
 
-appender("keeps the order of requests, and of entries in them", async () => {
+appender("keeps the order of requests and of their entries", async () => {
   const log = new FakeLog();
   const appender = new Appender(log.append);
   const entries = some(4);
@@ -101,7 +101,7 @@ appender("keeps the order of requests, and of entries in them", async () => {
   assert.equal(log.appends[0]!.entries, entries);
 });
 
-appender("gathers while an append is under way, until it is stored", async () => {
+appender("batches requests while an append is pending, until it is stored", async () => {
   const log = new FakeLog();
   const appender = new Appender(log.append);
   const first = appender.add(request());
@@ -114,7 +114,7 @@ appender("gathers while an append is under way, until it is stored", async () =>
   assert.equal(await Promise.all(others), [[positionOf(2, 0)], [positionOf(2, 1)]]);
 });
 
-appender("gathers until an append has failed, too", async () => {
+appender("batches requests until a pending append fails, too", async () => {
   const log = new FakeLog();
   const appender = new Appender(log.append);
   const first = appender.add(request());
@@ -127,7 +127,7 @@ appender("gathers until an append has failed, too", async () => {
   assert.equal(await second, [positionOf(2, 0)]);
 });
 
-appender("gathers no longer than it lingers", async () => {
+appender("batches for no longer than LINGER_MS", async () => {
   const log = new FakeLog();
   const appender = new Appender(log.append);
   void appender.add(request());
@@ -142,7 +142,7 @@ appender("gathers no longer than it lingers", async () => {
   assert.ok(log.appends[1]!.at - begun > LINGER_MS - 2, `after ${log.appends[1]!.at - begun} ms`);
 });
 
-appender("does not let a room wait for another", async () => {
+appender("does not delay a room because of another", async () => {
   const log = new FakeLog();
   const appender = new Appender(log.append);
   void appender.add(request());
@@ -152,7 +152,7 @@ appender("does not let a room wait for another", async () => {
   assert.equal(sizes(log), [1, 1]);
 });
 
-appender("never splits a request over records, nor puts more into one than it may hold", async () => {
+appender("never splits a request over records, and never exceeds the size of a record", async () => {
   const log = new FakeLog();
   const appender = new Appender(log.append);
   const counts = [1_000, 24, 1, 1_023, 1, ENTRIES_PER_RECORD_MAX];
@@ -175,7 +175,7 @@ appender("never splits a request over records, nor puts more into one than it ma
   );
 });
 
-appender("groups no more bytes than a group may have, but for a request that alone has more", async () => {
+appender("limits the bytes of a group, except for a single larger request", async () => {
   const log = new FakeLog();
   const appender = new Appender(log.append);
   for (const bytes of [GROUP_BYTES_MAX - 1, 1, 1, GROUP_BYTES_MAX + 1, 1]) void appender.add(request(1, { bytes }));
@@ -183,29 +183,32 @@ appender("groups no more bytes than a group may have, but for a request that alo
   assert.equal(sizes(log), [2, 1, 1, 1]);
 });
 
-appender("refuses what is too much in flight, and takes it once there is room, stored or failed", async () => {
-  const log = new FakeLog();
-  const appender = new Appender(log.append);
-  const half = IN_FLIGHT_BYTES_MAX / 2;
-  const added = [appender.add(request(1, { bytes: half })), appender.add(request(1, { room: B, bytes: half }))];
-  const error = refusal(appender, 1);
-  assert.is(error.code, "M_LIMIT_EXCEEDED");
-  assert.is(error.retryAfterMs, RETRY_AFTER_MS);
-  await turn();
-  refusal(appender, 1);
+appender(
+  "refuses requests when too much is in flight, and accepts them again when appends succeed or fail",
+  async () => {
+    const log = new FakeLog();
+    const appender = new Appender(log.append);
+    const half = IN_FLIGHT_BYTES_MAX / 2;
+    const added = [appender.add(request(1, { bytes: half })), appender.add(request(1, { room: B, bytes: half }))];
+    const error = refusal(appender, 1);
+    assert.is(error.code, "M_LIMIT_EXCEEDED");
+    assert.is(error.retryAfterMs, RETRY_AFTER_MS);
+    await turn();
+    refusal(appender, 1);
 
-  log.appends[0]!.stored(1);
-  await added[0];
-  refusal(appender, half + 1);
-  void appender.add(request(1, { bytes: half }));
-  refusal(appender, 1);
-  log.appends[1]!.failed(new Error("disk full"));
-  assert.is(await reasonOf(added[1]!), "disk full");
-  void appender.add(request(1, { room: B, bytes: half }));
-  refusal(appender, 1);
-});
+    log.appends[0]!.stored(1);
+    await added[0];
+    refusal(appender, half + 1);
+    void appender.add(request(1, { bytes: half }));
+    refusal(appender, 1);
+    log.appends[1]!.failed(new Error("disk full"));
+    assert.is(await reasonOf(added[1]!), "disk full");
+    void appender.add(request(1, { room: B, bytes: half }));
+    refusal(appender, 1);
+  },
+);
 
-appender("refuses a request without a trace: nothing of it is appended", async () => {
+appender("appends nothing of a refused request", async () => {
   const log = new FakeLog();
   const appender = new Appender(log.append);
   refusal(appender, IN_FLIGHT_BYTES_MAX + 1);
@@ -214,7 +217,7 @@ appender("refuses a request without a trace: nothing of it is appended", async (
   await appender.drain();
 });
 
-appender("fails a record's own requests alone", async () => {
+appender("fails only the requests of a failed record", async () => {
   const log = new FakeLog();
   const appender = new Appender(log.append);
   const lost = [appender.add(request()), appender.add(request())];
@@ -230,7 +233,7 @@ appender("fails a record's own requests alone", async () => {
   assert.equal(await later, [positionOf(6, 0)]);
 });
 
-appender("drains: appends what has gathered at once, and resolves when all is stored or failed", async () => {
+appender("drains: appends everything at once, and resolves when all appends have succeeded or failed", async () => {
   const log = new FakeLog();
   const appender = new Appender(log.append);
   const added = [appender.add(request())];
@@ -253,7 +256,7 @@ appender("drains: appends what has gathered at once, and resolves when all is st
   assert.equal(sizes(log), [1, 1, 1]);
 });
 
-appender("has nothing to drain when nothing is under way", async () => {
+appender("drains at once if nothing is pending", async () => {
   await new Appender(new FakeLog().append).drain();
 });
 

@@ -1,4 +1,4 @@
-/** `src/cli.ts` as a process of its own, for what only a process can show: its output, its signals, its end. */
+/** Runs `src/cli.ts` in a child process, for tests of its output, signals and exit. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { resolve } from "node:path";
@@ -8,17 +8,17 @@ const CLI = resolve(import.meta.dirname, "../../src/cli.ts");
 const END_LIMIT_MS = 40_000;
 
 export interface CliProcess extends AsyncDisposable {
-  /** Lines so far. */
+  /** The lines so far. */
   readonly stdout: readonly string[];
   readonly stderr: readonly string[];
-  /** Resolves to the URLs of the ready line; rejects, with what it printed, when the process ends before. */
+  /** Resolves to the URLs in the ready line. Rejects with the output if the process ends first. */
   readonly ready: Promise<{ nats: string; http: string }>;
-  /** Resolves to the exit code, or the signal that ended it, once all its output is here. */
+  /** Resolves to the exit code or the signal, once all output has been read. */
   readonly ended: Promise<number | NodeJS.Signals>;
   kill(signal: NodeJS.Signals): void;
 }
 
-/** `tidemark <args>`. Of this process's environment it gets no option. */
+/** Runs `tidemark <args>`. Options in this process's environment are not inherited. */
 export function runCli(
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
@@ -27,7 +27,7 @@ export function runCli(
   return run(process.execPath, ["--import", "tsx", CLI, ...args], env, limitMs);
 }
 
-/** The same on a full disk: no file that it writes can become larger. */
+/** The same on a full disk: no file that it writes can grow beyond the limit. */
 export function runCliWithoutSpace(fileKilobytesMax: number, args: readonly string[]): CliProcess {
   const limited = `ulimit -f ${fileKilobytesMax * 2}; exec "$@"`;
   return run("/bin/sh", ["-c", limited, "sh", process.execPath, "--import", "tsx", CLI, ...args], {});
@@ -54,7 +54,7 @@ function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv, l
     });
     void ended.then((how) => reject(new Error(`ended with ${how} before it was ready:\n${stderr.lines.join("\n")}`)));
   });
-  ready.catch(() => {}); // Whoever waits for it still gets the rejection.
+  ready.catch(() => {}); // A caller that awaits `ready` still gets the rejection.
 
   return {
     stdout: stdout.lines,

@@ -1,4 +1,4 @@
-/** Commands of the command line, run to their end in this process. */
+/** Runs commands of the command line in this process. */
 import * as assert from "uvu/assert";
 import { run } from "../../src/commands/program.ts";
 import { message, receipt, type TidemarkHarness } from "./harness.ts";
@@ -9,7 +9,7 @@ export interface Ran {
   readonly stderr: string;
 }
 
-/** Runs a command in this process: a child for each would take the time of many tests. */
+/** Runs a command in this process. A child process per command would be much slower. */
 export async function tidemarkCommand(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> {
   const written = { stdout: "", stderr: "" };
   const own = { ...process.env };
@@ -36,7 +36,7 @@ export async function tidemarkCommand(args: readonly string[], env: NodeJS.Proce
   }
 }
 
-/** Output of a command that must succeed. */
+/** Returns the output of a command. Fails the test if the command fails. */
 export async function output(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<readonly string[]> {
   const { status, stdout, stderr } = await tidemarkCommand(args, env);
   assert.is(status, 0, stderr);
@@ -47,7 +47,7 @@ export async function output(args: readonly string[], env?: NodeJS.ProcessEnv): 
 export const ROOM = "!a:a.org";
 export const BOB = "@bob:a.org";
 
-/** Positions 1024 to 5120, an entry a record. */
+/** Sends five records of one entry each: positions 1024 to 5120. */
 export async function story(tidemark: TidemarkHarness): Promise<void> {
   await tidemark.sent("event", ROOM, message("$1"));
   await tidemark.sent("receipt", ROOM, receipt(BOB, "$1"));
