@@ -10,8 +10,8 @@ import { connectBus } from "../../src/bus/client/connection.ts";
 import { StreamReader } from "../../src/bus/client/stream-reader.ts";
 import { logStream } from "../../src/bus/contract/subjects.ts";
 import { logEnd } from "../../src/bus/log/log.ts";
-import { FEDERATION_WINDOW_MS, FETCH_RECORDS_MAX } from "../../src/limits.ts";
-import { Worker } from "../../src/worker/worker.ts";
+import { FEDERATION_WINDOW_MS } from "../../src/limits.ts";
+import { FETCH_RECORDS_MAX, Worker } from "../../src/worker/worker.ts";
 import { entriesOf, type LogShape, makeLog } from "../entries.ts";
 import type { Trial } from "../trial.ts";
 

@@ -1,5 +1,7 @@
 import { SingleBar } from "cli-progress";
-import { PROGRESS_AFTER_MS } from "../limits.ts";
+
+/** Work that takes longer than this shows a progress bar on a terminal. */
+const PROGRESS_AFTER_MS = 1_000;
 
 interface ProgressOptions {
   /** The bar is drawn here if it is a terminal. Default: standard error. */

@@ -8,13 +8,11 @@ import {
   CHECKPOINT_ENTRIES,
   CHECKPOINT_MS,
   DRAIN_MS_MAX,
-  EXIT_MS_MAX,
   FEDERATION_WINDOW_MS,
   FEDERATION_WINDOW_MS_MAX,
   IDLE_MS,
   PARTITIONS_MAX,
   REPLICAS_MAX,
-  TIMER_MS_MAX,
 } from "../limits.ts";
 import { ROLES, start } from "../start.ts";
 import { wrongUsage } from "./bus.ts";
@@ -30,6 +28,12 @@ import {
   someOf,
 } from "./options.ts";
 import { Progress } from "./progress.ts";
+
+/** How long the process may take to end by itself after a drain. */
+const EXIT_MS_MAX = 1_000;
+
+/** The longest time that a timer of Node can wait. */
+const TIMER_MS_MAX = 2_147_483_647;
 
 export function startCommand(): Command {
   return new Command("start")

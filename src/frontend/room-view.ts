@@ -9,7 +9,7 @@
 import type { FullyRead } from "../bus/contract/fields.ts";
 import type { Answer, Asked } from "../bus/contract/questions.ts";
 import type { Delta, EventsDelta, ReceiptsDelta } from "../bus/deltas/delta-reader.ts";
-import { ROOM_CHANGES_MAX, ROOM_EVENTS_HELD_MAX, SNAPSHOT_MARKERS_MAX, TIMELINE_EVENTS_MAX } from "../limits.ts";
+import { ROOM_CHANGES_MAX, ROOM_EVENTS_MAX, SNAPSHOT_MARKERS_MAX, TIMELINE_EVENTS_MAX } from "../limits.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 import type { ReceiptContent } from "../matrix/receipt.ts";
@@ -188,7 +188,7 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
       if (event.type !== "m.room.member" || event.state_key === undefined || event.unsigned.order < 0) continue;
       if (typeof membership === "string") this.#members.set(event.state_key, membership);
     }
-    this.trim(ROOM_EVENTS_HELD_MAX);
+    this.trim(ROOM_EVENTS_MAX);
     this.#notify({ kind: "events", events: delta.events });
   }
 

@@ -9,7 +9,7 @@ import type { Bus } from "../bus/client/connection.ts";
 import { jsonFault } from "../bus/contract/untrusted.ts";
 import { Frontend } from "../frontend/frontend.ts";
 import { badJson, forbidden, MatrixError, notJson, param } from "../http/matrix-error.ts";
-import { RECENT_DELTAS_READ, USER_REQUESTS_MAX, USER_REQUESTS_WINDOW_MS } from "../limits.ts";
+import { USER_REQUESTS_MAX, USER_REQUESTS_WINDOW_MS } from "../limits.ts";
 import { roomId } from "../matrix/ids.ts";
 import { accountRoutes, publicRoutes } from "./account-routes.ts";
 import type { Api } from "./api.ts";
@@ -23,6 +23,9 @@ import { Sync } from "./sync/sync.ts";
 import { SyncResponses } from "./sync/sync-response.ts";
 import { syncRoutes } from "./sync/sync-routes.ts";
 import type { Device, TokenLookup } from "./tokens.ts";
+
+/** Deltas of each partition that a gateway reads when it starts, so that clients of other gateways can go on with it. */
+const RECENT_DELTAS_READ = 2_000;
 
 export interface ClientApiOptions {
   readonly nc: Bus;

@@ -7,7 +7,10 @@ import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { LRUCache } from "lru-cache";
 import * as z from "zod";
 import { badJson, invalidParam, notFound } from "../http/matrix-error.ts";
-import { FILTER_BYTES_MAX, FILTERS_CACHED_MAX, TIMELINE_EVENTS_MAX } from "../limits.ts";
+import { FILTER_BYTES_MAX, TIMELINE_EVENTS_MAX } from "../limits.ts";
+
+/** Parsed filters that are cached. */
+const FILTERS_CACHED_MAX = 1_000;
 
 const names = z.array(z.string()).nullish();
 const limit = z.int().min(0).nullish();

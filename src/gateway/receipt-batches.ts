@@ -3,9 +3,11 @@
  * gateway adds no delay, and a busy one sends few requests.
  */
 import type { Frontend } from "../frontend/frontend.ts";
-import { RECEIPTS_PER_REQUEST_MAX } from "../limits.ts";
 import type { EventId, RoomId, ThreadId, UserId } from "../matrix/ids.ts";
 import type { ReceiptType } from "../matrix/receipt-types.ts";
+
+/** Receipts that a gateway sends in one request. */
+export const RECEIPTS_PER_REQUEST_MAX = 256;
 
 interface Receipt {
   readonly user_id: UserId;

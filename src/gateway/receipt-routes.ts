@@ -2,12 +2,14 @@
 import type { FastifyInstance } from "fastify";
 import { LRUCache } from "lru-cache";
 import { invalidParam, param } from "../http/matrix-error.ts";
-import { THREADS_CACHED_MAX } from "../limits.ts";
 import { type EventId, eventId, type RoomId, type ThreadId, threadId } from "../matrix/ids.ts";
 import { NOT_THREADED, receiptType } from "../matrix/receipt.ts";
 import { isThreaded, RECEIPT_TYPES } from "../matrix/receipt-types.ts";
 import { type Api, bodyOf } from "./api.ts";
 import { ReceiptBatches } from "./receipt-batches.ts";
+
+/** Events whose thread is cached. */
+const THREADS_CACHED_MAX = 100_000;
 
 interface ReceiptParams {
   readonly room: string;

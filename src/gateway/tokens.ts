@@ -4,8 +4,11 @@ import { LRUCache } from "lru-cache";
 import * as z from "zod";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { MatrixError } from "../http/matrix-error.ts";
-import { ACCESS_TOKENS_CACHED_MAX, WHOAMI_CACHE_MS, WHOAMI_TIMEOUT_MS } from "../limits.ts";
+import { WHOAMI_CACHE_MS, WHOAMI_TIMEOUT_MS } from "../limits.ts";
 import { type UserId, userId } from "../matrix/ids.ts";
+
+/** Access tokens whose user is cached. */
+const ACCESS_TOKENS_CACHED_MAX = 10_000;
 
 const device = z.object({ user_id: userId, device_id: z.string().min(1).optional() });
 

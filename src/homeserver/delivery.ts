@@ -4,9 +4,15 @@ import type { Bus } from "../bus/client/connection.ts";
 import { send } from "../bus/client/request.ts";
 import type { RequestKind } from "../bus/contract/subjects.ts";
 import { TidemarkError } from "../errors.ts";
-import { DELIVERY_ATTEMPTS_MAX, DELIVERY_BYTES_MAX, ENTRIES_PER_RECORD_MAX, RETRY_AFTER_MS } from "../limits.ts";
+import { ENTRIES_PER_RECORD_MAX, RETRY_AFTER_MS } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import type { PushedRoom } from "./transaction.ts";
+
+/** Bytes of one request to ingress. A whole event always fits. */
+const DELIVERY_BYTES_MAX = 262_144;
+
+/** Attempts while ingress is saturated. */
+const DELIVERY_ATTEMPTS_MAX = 20;
 
 /** Resolves once everything is stored. Events are sent first, so that receipts do not have to wait for them. */
 export async function deliverRoom(nc: Bus, room: RoomId, { events, receipts }: PushedRoom): Promise<void> {

@@ -2,14 +2,14 @@
 import { setTimeout as delay } from "node:timers/promises";
 import * as z from "zod";
 import { reasonOf, TidemarkError } from "../errors.ts";
-import {
-  HOMESERVER_ATTEMPTS_MAX,
-  HOMESERVER_PAGE_EVENTS,
-  HOMESERVER_RETRY_MS_MAX,
-  HOMESERVER_RETRY_MS_MIN,
-  HOMESERVER_TIMEOUT_MS,
-} from "../limits.ts";
 import type { EventId, RoomId } from "../matrix/ids.ts";
+
+/** Requests to a homeserver: events per page, time to answer, attempts, and the pauses between them. */
+const HOMESERVER_PAGE_EVENTS = 250;
+const HOMESERVER_TIMEOUT_MS = 60_000;
+const HOMESERVER_ATTEMPTS_MAX = 8;
+const HOMESERVER_RETRY_MS_MIN = 500;
+const HOMESERVER_RETRY_MS_MAX = 30_000;
 
 interface HomeserverClientOptions {
   readonly url: string;

@@ -9,12 +9,14 @@
 import type { Bus } from "../bus/client/connection.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
 import { oldestKnownEvent } from "../bus/log/known-events.ts";
-import { STATE_READS_MAX } from "../limits.ts";
 import { type MatrixEvent, matrixEvent } from "../matrix/event.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { deliver } from "./delivery.ts";
 import type { HomeserverClient } from "./homeserver-client.ts";
 import { pushedEvent } from "./transaction.ts";
+
+/** How often a room's state is read again because it changed while it was being stored. */
+const STATE_READS_MAX = 5;
 
 interface ImportOptions {
   readonly nc: Bus;

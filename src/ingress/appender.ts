@@ -11,8 +11,11 @@
  */
 import { type Entry, type Position, positionOf } from "../../actors/entry.ts";
 import { TidemarkError } from "../errors.ts";
-import { ENTRIES_PER_RECORD_MAX, GROUP_BYTES_MAX, IN_FLIGHT_BYTES_MAX, LINGER_MS, RETRY_AFTER_MS } from "../limits.ts";
+import { ENTRIES_PER_RECORD_MAX, IN_FLIGHT_BYTES_MAX, LINGER_MS, RETRY_AFTER_MS } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
+
+/** Requests are grouped into one record up to this size. A record of a single request may be larger. */
+export const GROUP_BYTES_MAX = 262_144;
 
 export interface Appending {
   readonly room: RoomId;

@@ -19,10 +19,13 @@ import {
   type RequestKind,
 } from "../bus/contract/subjects.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
-import { REQUEST_BYTES_MAX, ROOM_TOKENS_MAX } from "../limits.ts";
+import { REQUEST_BYTES_MAX } from "../limits.ts";
 import { type RoomId, roomId, serverName } from "../matrix/ids.ts";
 import { Appender } from "./appender.ts";
 import { eduRecords, eventEntries, type Request, receiptEntries } from "./validate.ts";
+
+/** Rooms whose subject token is cached with its parsed id. */
+const ROOM_TOKENS_MAX = 65_536;
 
 const QUEUE = "tidemark-ingress";
 const REQUEST_KINDS: readonly RequestKind[] = ["event", "backfill", "state", "receipt", "edu"];

@@ -10,19 +10,27 @@ import { ask } from "../bus/client/request.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
 import { logEnd, roomsOf } from "../bus/log/log.ts";
 import { scanLog } from "../bus/log/log-scan.ts";
-import {
-  INSPECT_IDLE_MS,
-  INSPECT_LISTED_ROOMS_MAX,
-  INSPECT_ROOMS_MAX,
-  INSPECT_STEPS_MAX,
-  INSPECT_SUMMARY_RECORDS_MAX,
-} from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { inspect, type Summary } from "../replay/history/inspect.ts";
 import { RoomHistory } from "../replay/history/room-history.ts";
 import { stepOf } from "../replay/history/step.ts";
 import { countThrough, positionIn } from "../replay/history/tracks.ts";
 import { Refold } from "../replay/refold.ts";
+
+/** Rooms in the list. */
+const INSPECT_LISTED_ROOMS_MAX = 100;
+
+/** The newest steps of a room that are kept. All markers, events and held receipts are. */
+const INSPECT_STEPS_MAX = 200_000;
+
+/** Rooms that are followed at the same time. Beyond, the one that was asked for longest ago is evicted. */
+const INSPECT_ROOMS_MAX = 8;
+
+/** A room without requests for this long is evicted. */
+const INSPECT_IDLE_MS = 600_000;
+
+/** Rooms with more records than this are summed up only when they are opened. */
+const INSPECT_SUMMARY_RECORDS_MAX = 20_000;
 
 /** Who follows a room. */
 export interface RoomListener {

@@ -15,11 +15,16 @@ import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "pino";
 import type { Bus } from "../bus/client/connection.ts";
 import { reasonOf } from "../errors.ts";
-import { INSPECT_HEARTBEAT_MS, INSPECT_TELL_MS } from "../limits.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
 import { inspect, inspectRequest } from "../replay/history/inspect.ts";
 import { Admission, type InspectAccess } from "./admission.ts";
 import { InspectedRooms } from "./inspected-rooms.ts";
+
+/** How often at most a page that follows a room is notified. */
+const INSPECT_NOTIFY_MS = 200;
+
+/** An event stream sends something at least this often, so that a proxy keeps it open. */
+const INSPECT_HEARTBEAT_MS = 15_000;
 
 export interface InspectorOptions {
   readonly nc: Bus;
@@ -176,7 +181,7 @@ async function follow(rooms: InspectedRooms, request: FastifyRequest, reply: Fas
   };
   const silence = rooms.listen(room, {
     grown: () => {
-      waiting ??= setTimeout(tell, INSPECT_TELL_MS);
+      waiting ??= setTimeout(tell, INSPECT_NOTIFY_MS);
     },
     gone: () => raw.end(), // The browser connects again by itself.
   });

@@ -1,6 +1,8 @@
 /** Server access control lists (Matrix specification, `m.room.server_acl`). */
-import { ACL_CACHE_MAX } from "../limits.ts";
 import type { ServerName } from "./ids.ts";
+
+/** Servers whose verdict by one room's server ACL is cached. */
+export const ACL_CACHE_MAX = 1_024;
 
 /** Whether the room lets this server's receipts in. */
 export type ServerAcl = (server: ServerName) => boolean;

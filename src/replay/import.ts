@@ -13,9 +13,11 @@ import { appendAt, logEnd } from "../bus/log/log.ts";
 import { scanLog } from "../bus/log/log-scan.ts";
 import { prepareBus } from "../bus/streams.ts";
 import { TidemarkError } from "../errors.ts";
-import { IMPORT_RECORDS_MAX } from "../limits.ts";
 import { fileBytes, readLogFile } from "./log-file.ts";
 import type { LogHeader } from "./log-lines.ts";
+
+/** Records that an import appends, or compares, at the same time. */
+const IMPORT_RECORDS_MAX = 256;
 
 export interface ImportOptions {
   readonly path: string;

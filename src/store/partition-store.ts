@@ -24,7 +24,6 @@ import { FOLD_VERSION } from "../../actors/room/fold.ts";
 import type { Marker } from "../../actors/room/markers.ts";
 import { Room, type RoomStore, type StoredRoom, stateKey } from "../../actors/room/room.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
-import { HOT_ROWS_MAX } from "../limits.ts";
 import type { EventId, RoomId, ThreadId, UserId } from "../matrix/ids.ts";
 import { lmdbFault } from "./lmdb-file.ts";
 import {
@@ -42,6 +41,9 @@ import {
   roomRow,
 } from "./rows.ts";
 import { type Key, type RowReader, StoredRows } from "./stored-rows.ts";
+
+/** Rows of each kind that an active room keeps in memory after they are in a checkpoint. */
+const HOT_ROWS_MAX = 1_024;
 
 const VERSION = `${FOLD_VERSION}.${ROWS_VERSION}`;
 const DATA_FILE = "data.mdb";

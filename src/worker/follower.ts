@@ -12,7 +12,9 @@ import { untilReached } from "../bus/client/retry.ts";
 import { onPublished } from "../bus/deltas/published-announcement.ts";
 import { publishedThrough } from "../bus/deltas/published-header.ts";
 import { LogReader } from "../bus/log/log-reader.ts";
-import { STANDBY_RECORDS_MAX } from "../limits.ts";
+
+/** Records that a standby has read and may not fold yet, at which it stops reading. */
+const STANDBY_RECORDS_MAX = 4_096;
 
 interface FollowerOptions {
   readonly nc: Bus;

@@ -21,7 +21,6 @@ import { publishedThrough } from "../bus/deltas/published-header.ts";
 import type { Leases } from "../bus/leases/leases.ts";
 import { logEnd } from "../bus/log/log.ts";
 import { reasonOf } from "../errors.ts";
-import { DRAIN_FOLD_MS_MAX, DRAIN_FOLD_POLL_MS } from "../limits.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 import { type FederationOptions, FederationPublisher } from "./federation-publisher.ts";
 import { Follower } from "./follower.ts";
@@ -29,6 +28,10 @@ import { type OpenedPartition, openPartition, type PartitionMemory } from "./ope
 import { OwnerLease } from "./owner-lease.ts";
 import { OwnerReader } from "./owner-reader.ts";
 import { Publisher } from "./publisher.ts";
+
+/** How long a drain waits until the end of the log is folded, and how often it checks. */
+const DRAIN_FOLD_MS_MAX = 2_000;
+const DRAIN_FOLD_POLL_MS = 5;
 
 interface PartitionOptions {
   readonly nc: Bus;

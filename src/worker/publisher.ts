@@ -20,16 +20,17 @@ import { Changes, type RoomDelta } from "../../actors/partition/changes.ts";
 import type { Folded } from "../../actors/room/fold.ts";
 import { type AckedPublisher, sendAll } from "../bus/client/acked-publisher.ts";
 import { publishedHeader } from "../bus/deltas/published-header.ts";
-import {
-  DELTAS_AGE_MS,
-  FLUSH_ROOMS_MAX,
-  FLUSH_WINDOW_MS,
-  PENDING_CHANGES_MAX,
-  PENDING_CHANGES_RESUME,
-} from "../limits.ts";
+import { DELTAS_AGE_MS, FLUSH_WINDOW_MS } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { eventMessages, type Message, markerMessages } from "./delta-messages.ts";
 import type { FederationPublisher } from "./federation-publisher.ts";
+
+/** Rooms that one flush publishes. */
+const FLUSH_ROOMS_MAX = 1_024;
+
+/** Unpublished changes at which a partition stops reading its log, and at which it goes on. */
+export const PENDING_CHANGES_MAX = 65_536;
+export const PENDING_CHANGES_RESUME = 8_192;
 
 interface PublisherOptions {
   readonly partition: number;

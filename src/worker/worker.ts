@@ -13,20 +13,22 @@ import type { Bus } from "../bus/client/connection.ts";
 import type { WorkerRow } from "../bus/leases/lease-rows.ts";
 import { LEASE_TIMES, Leases, type LeaseTimes } from "../bus/leases/leases.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
-import {
-  ACTIVE_ROOMS_MAX,
-  CATCH_UP_LOG_MS,
-  CATCH_UP_TELL_MS,
-  CHECKPOINT_ENTRIES,
-  CHECKPOINT_MS,
-  FETCH_RECORDS_MAX,
-  FETCH_RECORDS_MIN,
-  IDLE_MS,
-} from "../limits.ts";
+import { ACTIVE_ROOMS_MAX, CHECKPOINT_ENTRIES, CHECKPOINT_MS, IDLE_MS } from "../limits.ts";
 import type { FederationOptions } from "./federation-publisher.ts";
 import { workerId } from "./identity.ts";
 import { Partition } from "./partition.ts";
 import { Queries } from "./queries/queries.ts";
+
+/**
+ * Records that a process requests ahead of the fold, over all its partitions, and at least for each of them. They are on their
+ * way together, and the broker cuts off a connection with more than 64 MiB pending.
+ */
+export const FETCH_RECORDS_MAX = 2_048;
+const FETCH_RECORDS_MIN = 16;
+
+/** How often a worker that is catching up reports its progress: to a progress bar, and in its log. */
+const CATCH_UP_PROGRESS_MS = 200;
+const CATCH_UP_LOG_MS = 10_000;
 
 /** What is kept in memory, and how often the rest is written. */
 export interface MemoryOptions {
@@ -125,7 +127,7 @@ export class Worker {
       superseded: () => this.#supersede(),
     });
     this.#changed();
-    const timer = setInterval(() => this.#tellProgress(), CATCH_UP_TELL_MS);
+    const timer = setInterval(() => this.#tellProgress(), CATCH_UP_PROGRESS_MS);
     try {
       await settled;
     } finally {

@@ -6,7 +6,7 @@ import type { Answer } from "../../src/bus/contract/questions.ts";
 import type { Delta } from "../../src/bus/deltas/delta-reader.ts";
 import { Frontend } from "../../src/frontend/frontend.ts";
 import { RoomView } from "../../src/frontend/room-view.ts";
-import { ROOM_EVENTS_HELD_MAX } from "../../src/limits.ts";
+import { ROOM_EVENTS_MAX } from "../../src/limits.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";
 import { eventually, rejects } from "../support/harness.ts";
 
@@ -91,8 +91,8 @@ room("it holds so many events, and lets go of the oldest", async () => {
   const loaded = view.load();
   asked[0]!(snapshotAt(0));
   await loaded;
-  view.receive(events(0, ...Array.from({ length: ROOM_EVENTS_HELD_MAX + 5 }, (_, n) => n + 1)));
-  assert.is(view.size, ROOM_EVENTS_HELD_MAX);
+  view.receive(events(0, ...Array.from({ length: ROOM_EVENTS_MAX + 5 }, (_, n) => n + 1)));
+  assert.is(view.size, ROOM_EVENTS_MAX);
   assert.equal([view.order("$5"), view.order("$6")], [undefined, 6]);
 });
 

@@ -2,9 +2,8 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Frontend } from "../../src/frontend/frontend.ts";
-import { ReceiptBatches } from "../../src/gateway/receipt-batches.ts";
+import { RECEIPTS_PER_REQUEST_MAX, ReceiptBatches } from "../../src/gateway/receipt-batches.ts";
 import { mergeReceipts } from "../../src/gateway/sync/receipt-merge.ts";
-import { RECEIPTS_PER_REQUEST_MAX } from "../../src/limits.ts";
 import type { EventId, RoomId, UserId } from "../../src/matrix/ids.ts";
 import type { ReceiptContent } from "../../src/matrix/receipt.ts";
 

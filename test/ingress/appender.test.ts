@@ -2,14 +2,8 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { type Entry, positionOf } from "../../actors/entry.ts";
 import { TidemarkError } from "../../src/errors.ts";
-import { Appender } from "../../src/ingress/appender.ts";
-import {
-  ENTRIES_PER_RECORD_MAX,
-  GROUP_BYTES_MAX,
-  IN_FLIGHT_BYTES_MAX,
-  LINGER_MS,
-  RETRY_AFTER_MS,
-} from "../../src/limits.ts";
+import { Appender, GROUP_BYTES_MAX } from "../../src/ingress/appender.ts";
+import { ENTRIES_PER_RECORD_MAX, IN_FLIGHT_BYTES_MAX, LINGER_MS, RETRY_AFTER_MS } from "../../src/limits.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";
 import { BOB, receipt } from "../support/given.ts";
 

@@ -1,8 +1,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { ACL_CACHE_MAX } from "../../src/limits.ts";
 import type { ServerName } from "../../src/matrix/ids.ts";
-import { serverAcl } from "../../src/matrix/server-acl.ts";
+import { ACL_CACHE_MAX, serverAcl } from "../../src/matrix/server-acl.ts";
 
 const allows = (content: Record<string, unknown>, server: string) => serverAcl(content)(server as ServerName);
 

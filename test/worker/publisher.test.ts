@@ -4,10 +4,10 @@ import * as assert from "uvu/assert";
 import type { Entry } from "../../actors/entry.ts";
 import { fold } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";
-import { DELTAS_AGE_MS, FLUSH_WINDOW_MS, PENDING_CHANGES_MAX, PENDING_CHANGES_RESUME } from "../../src/limits.ts";
+import { DELTAS_AGE_MS, FLUSH_WINDOW_MS } from "../../src/limits.ts";
 import type { RoomId, UserId } from "../../src/matrix/ids.ts";
 import { READ_PRIVATE } from "../../src/matrix/receipt-types.ts";
-import { Publisher } from "../../src/worker/publisher.ts";
+import { PENDING_CHANGES_MAX, PENDING_CHANGES_RESUME, Publisher } from "../../src/worker/publisher.ts";
 import { FakeBroker } from "../support/acked.ts";
 import { at, BOB, CARA, live, receipt } from "../support/given.ts";
 

@@ -5,10 +5,14 @@
  * publish only what may be stored twice. Events, receipts and deltas may: the second copy changes nothing.
  */
 import { reasonOf, TidemarkError } from "../../errors.ts";
-import { ACK_TIMEOUT_MS, PUBLISH_RETRY_MS_MAX, PUBLISH_RETRY_MS_MIN } from "../../limits.ts";
+import { ACK_TIMEOUT_MS } from "../../limits.ts";
 import type { Subject } from "../contract/subjects.ts";
 import type { Bus, BusMessage, Headers } from "./connection.ts";
 import { PendingReplies, type Unanswered } from "./pending-replies.ts";
+
+/** The first and the longest pause before a retry. It doubles each time. */
+const PUBLISH_RETRY_MS_MIN = 50;
+const PUBLISH_RETRY_MS_MAX = 5_000;
 
 interface PubAck {
   readonly seq?: number;

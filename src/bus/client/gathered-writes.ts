@@ -12,9 +12,12 @@
  * A process that publishes now and then waits for nothing, not even for the end of the current turn of the event loop,
  * which may be long in a busy process.
  */
-import { WRITE_BYTES_MAX, WRITE_PAUSE_MS } from "../../limits.ts";
 import type { Subject } from "../contract/subjects.ts";
 import type { Bus, Headers } from "./connection.ts";
+
+/** Messages that follow this soon after a write to the socket are gathered for the next write, unless they reach this size. */
+export const WRITE_PAUSE_MS = 2;
+export const WRITE_BYTES_MAX = 262_144;
 
 interface PublishOptions {
   readonly reply?: string;

@@ -1,6 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { BUS_RETRY_MS_MAX, BUS_RETRY_MS_MIN } from "../../limits.ts";
 import { isTransient } from "./connection.ts";
+
+/** The first and the longest pause before a read of the bus is repeated. It doubles each time. */
+export const BUS_RETRY_MS_MIN = 100;
+export const BUS_RETRY_MS_MAX = 2_000;
 
 /** Repeats a read while it fails for a transient reason. Throws any other error, and every error once `signal` is aborted. */
 export async function untilReached<T>(signal: AbortSignal, read: () => Promise<T>): Promise<T> {

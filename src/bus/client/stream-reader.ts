@@ -12,17 +12,20 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { AckPolicy, ConsumerEvents, type ConsumerMessages, DeliverPolicy, nanos, nuid } from "nats";
-import {
-  BUS_RETRY_MS_MAX,
-  CONSUMER_EXPIRES_MS,
-  CONSUMER_HEARTBEAT_MS,
-  CONSUMER_IDLE_MS,
-  FETCH_MESSAGES_DEFAULT,
-} from "../../limits.ts";
 import type { Bus } from "./connection.ts";
 import { type ConsumerMessage, type Delivered, delivered } from "./delivered.ts";
 import { manager } from "./jetstream.ts";
-import { untilReached } from "./retry.ts";
+import { BUS_RETRY_MS_MAX, untilReached } from "./retry.ts";
+
+/** Messages that a reader requests ahead. */
+const FETCH_MESSAGES_DEFAULT = 128;
+
+/** A consumer whose broker is gone is noticed after two missed heartbeats, or when its request expires. */
+const CONSUMER_HEARTBEAT_MS = 1_000;
+const CONSUMER_EXPIRES_MS = 2_000;
+
+/** The broker removes a consumer without requests after this time. */
+const CONSUMER_IDLE_MS = 10_000;
 
 interface StreamReaderOptions {
   readonly stream: string;

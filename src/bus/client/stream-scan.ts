@@ -7,11 +7,23 @@
  */
 import { AckPolicy, DeliverPolicy, NatsError, nanos } from "nats";
 import { TidemarkError } from "../../errors.ts";
-import { SCAN_IDLE_MS, SCAN_RECORDS_MAX, SCAN_RETRIES_MAX, SCAN_RETRY_MS, SCAN_STEADY_MS } from "../../limits.ts";
 import type { Subject } from "../contract/subjects.ts";
 import { type Bus, translate } from "./connection.ts";
 import { type Delivered, delivered, type StoredMessage } from "./delivered.ts";
 import { manager } from "./jetstream.ts";
+
+/** Messages that a scan requests ahead of its caller. */
+const SCAN_MESSAGES_MAX = 1_024;
+
+/** The broker removes a scan's consumer without requests after this time. */
+const SCAN_IDLE_MS = 60_000;
+
+/** Consumers in a row that end early without a message before the scan fails, and the pause after the first of them. */
+const SCAN_RETRIES_MAX = 5;
+const SCAN_RETRY_MS = 200;
+
+/** A consumer that lasted this long was waiting for new messages: it did not end early. */
+const SCAN_STEADY_MS = 5_000;
 
 export interface StreamScan {
   readonly stream: string;
@@ -105,6 +117,6 @@ async function consume(nc: Bus, { stream, subject, from }: Part) {
     ...(subject !== undefined && { filter_subject: subject }),
   });
   const consumer = await nc.jetstream().consumers.get(stream, name);
-  const messages = await consumer.consume({ max_messages: SCAN_RECORDS_MAX, abort_on_missing_resource: true });
+  const messages = await consumer.consume({ max_messages: SCAN_MESSAGES_MAX, abort_on_missing_resource: true });
   return { jsm, name, messages, waiting };
 }

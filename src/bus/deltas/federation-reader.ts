@@ -6,12 +6,13 @@
  * is coming. What it misses while the connection is lost is found by polling.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import { BUS_RETRY_MS_MIN, FEDERATION_POLL_MS_MAX } from "../../limits.ts";
+import { FEDERATION_POLL_MS_MAX } from "../../limits.ts";
 import type { ServerName } from "../../matrix/ids.ts";
 import type { ReceiptEdu } from "../../matrix/receipt-edu.ts";
 import type { Bus, BusSubscription } from "../client/connection.ts";
 import type { StoredMessage } from "../client/delivered.ts";
 import { nextMessage } from "../client/jetstream.ts";
+import { BUS_RETRY_MS_MIN } from "../client/retry.ts";
 import { decode } from "../contract/codec.ts";
 import { FEDERATION_STREAM, federationSubject, type Subject } from "../contract/subjects.ts";
 

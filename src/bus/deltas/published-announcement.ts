@@ -1,10 +1,13 @@
 /** How an owner announces to its standby how far it has published: `tidemark.published.<partition>`. */
 import type { Position } from "../../../actors/entry.ts";
-import { PUBLISHED_ANNOUNCE_MS, PUBLISHED_REPEAT_MS } from "../../limits.ts";
 import type { Bus, BusSubscription } from "../client/connection.ts";
 import { publish } from "../client/gathered-writes.ts";
 import { decode, encode } from "../contract/codec.ts";
 import { publishedSubject } from "../contract/subjects.ts";
+
+/** How often a position is announced: at most, and at least. */
+const PUBLISHED_ANNOUNCE_MS = 100;
+const PUBLISHED_REPEAT_MS = 1_000;
 
 const V = 1;
 

@@ -17,7 +17,7 @@
  * A lease only spares work. If two workers believe that they own one, both publish the same deltas, and nothing else happens.
  */
 import type { Position } from "../../../actors/entry.ts";
-import { CLUSTER_READY_MS_MAX, LEASE_HOLD_MS, LEASE_RENEW_MS, LEASE_TICK_MS, LEASE_TTL_MS } from "../../limits.ts";
+import { CLUSTER_READY_MS_MAX, LEASE_HOLD_MS, LEASE_RENEW_MS, LEASE_TTL_MS } from "../../limits.ts";
 import { type Bus, translate } from "../client/connection.ts";
 import { Bucket, type Row } from "../client/kv.ts";
 import { untilReached } from "../client/retry.ts";
@@ -33,6 +33,9 @@ import {
   type WorkerRow,
   workerKey,
 } from "./lease-rows.ts";
+
+/** How often leases are checked for what time alone has changed. */
+const LEASE_TICK_MS = 250;
 
 interface Known<T> {
   readonly revision: number;

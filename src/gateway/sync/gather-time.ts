@@ -6,7 +6,10 @@
  * the gateway with spare time, and it catches up.
  */
 import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
-import { GATHER_CHECK_MS, SYNC_GATHER_MS, SYNC_GATHER_MS_MAX } from "../../limits.ts";
+import { SYNC_GATHER_MS, SYNC_GATHER_MS_MAX } from "../../limits.ts";
+
+/** How often a gateway checks whether it is behind. */
+const GATHER_CHECK_MS = 200;
 
 /** Sampling interval of the event loop delay, ms. Shorter turns are not measured. */
 const RESOLUTION_MS = 10;

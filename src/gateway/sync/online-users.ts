@@ -10,9 +10,17 @@ import { type Answer, roomsIn } from "../../bus/contract/questions.ts";
 import { partitionOf } from "../../bus/contract/subjects.ts";
 import type { Delta, DeltaMark } from "../../bus/deltas/delta-reader.ts";
 import type { Frontend } from "../../frontend/frontend.ts";
-import { USER_IDLE_MS, USER_ROOMS_REFRESH_MS, USER_ROOMS_REFRESH_MS_MIN } from "../../limits.ts";
 import type { RoomId, UserId } from "../../matrix/ids.ts";
 import type { ReceiptContent } from "../../matrix/receipt.ts";
+
+/** A user's rooms are asked for again after this time. Joins and leaves that are published take effect at once. */
+const USER_ROOMS_REFRESH_MS = 60_000;
+
+/** The same when a user asks for a room that they don't seem to be in. */
+const USER_ROOMS_REFRESH_MS_MIN = 1_000;
+
+/** A user without requests for this long is evicted. */
+export const USER_IDLE_MS = 300_000;
 
 export interface Membership {
   readonly room: RoomId;

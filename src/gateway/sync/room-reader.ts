@@ -2,11 +2,14 @@
 import type { Position } from "../../../actors/entry.ts";
 import type { Answer } from "../../bus/contract/questions.ts";
 import type { Frontend } from "../../frontend/frontend.ts";
-import { SNAPSHOT_MARKERS_MAX, SYNC_QUERIES_AT_ONCE, SYNC_TIMELINE_DEFAULT } from "../../limits.ts";
+import { SNAPSHOT_MARKERS_MAX, SYNC_TIMELINE_DEFAULT } from "../../limits.ts";
 import type { MatrixEvent } from "../../matrix/event.ts";
 import type { RoomId, UserId } from "../../matrix/ids.ts";
 import { type Filter, timelineLimit } from "../filter.ts";
 import { type RoomUpdate, updateFromSnapshot } from "./room-section.ts";
+
+/** Rooms that one `/sync` asks the workers about at the same time. */
+const SYNC_QUERIES_AT_ONCE = 16;
 
 /** A room to read from a snapshot. */
 export interface RoomRead {

@@ -16,7 +16,10 @@ import { LRUCache } from "lru-cache";
 import type { Position } from "../../../actors/entry.ts";
 import type { DeltaMark } from "../../bus/deltas/delta-reader.ts";
 import { invalidParam } from "../../http/matrix-error.ts";
-import { SYNC_MARKS_CACHED_MAX, SYNC_MEMBERSHIPS_CACHED_MAX } from "../../limits.ts";
+
+/** Halves of sync tokens that are cached in written and in parsed form: those for the latest deltas, and those of users. */
+const SYNC_MARKS_CACHED_MAX = 1_000;
+const SYNC_MEMBERSHIPS_CACHED_MAX = 10_000;
 
 /** Both arrays are indexed by partition. */
 export interface SyncToken {

@@ -5,10 +5,14 @@
  * A window of the log comes thinned to about as many points as there are pixels: the server sends windows, not logs.
  */
 import type { Order, Position } from "../../../actors/entry.ts";
-import { CHART_HELD_MAX, CHART_LANES_MAX, CHART_LINES_MAX } from "../../limits.ts";
 import { isPrivate, type ReceiptType } from "../../matrix/receipt-types.ts";
 import type { RoomHistory } from "./room-history.ts";
 import { type HeldTrack, lastAt, type MarkerTrack } from "./tracks.ts";
+
+/** Lines in one lane, threads with a lane of their own, held receipts. */
+const CHART_LINES_MAX = 24;
+const CHART_LANES_MAX = 6;
+const CHART_HELD_MAX = 500;
 
 export type Axis = "time" | "position";
 

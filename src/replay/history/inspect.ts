@@ -4,13 +4,18 @@
  */
 import * as z from "zod";
 import type { Order, Position } from "../../../actors/entry.ts";
-import { INSPECT_HELD_SHOWN_MAX, INSPECT_POINTS_MAX, INSPECT_ROWS_MAX, INSPECT_USERS_SHOWN_MAX } from "../../limits.ts";
 import { type Chart, chartOf } from "./chart.ts";
 import type { RoomHistory, UnreadAt } from "./room-history.ts";
 import { OUTCOMES, type Step } from "./step.ts";
 import { resolveId, type StepFilter, shows } from "./step-filter.ts";
 import { countThrough, type HeldTrack, placeAt, positionIn } from "./tracks.ts";
 import { type Why, why } from "./why.ts";
+
+/** What one request of the inspector's page gets at most. */
+const INSPECT_POINTS_MAX = 4_000;
+const INSPECT_ROWS_MAX = 200;
+const INSPECT_USERS_SHOWN_MAX = 200;
+const INSPECT_HELD_SHOWN_MAX = 100;
 
 const text = z.string().max(300);
 const position = z.int().min(0);

@@ -4,11 +4,13 @@ import { isRead } from "../../../actors/room/fold.ts";
 import type { Room } from "../../../actors/room/room.ts";
 import { type Counting, summed } from "../../../actors/room/unread.ts";
 import type { Answer, Op, Question } from "../../bus/contract/questions.ts";
-import { UNREAD_THREADS_CACHED_MAX } from "../../limits.ts";
 import type { EventId } from "../../matrix/ids.ts";
 import type { Bodies } from "./bodies.ts";
 import { eventPage, statePage } from "./event-pages.ts";
 import { snapshot } from "./snapshot.ts";
+
+/** Threads of all rooms and users whose unread count is cached, so that the next count goes on from it. About 100 bytes each. */
+const UNREAD_THREADS_CACHED_MAX = 200_000;
 
 export type RoomOp = Exclude<Op, "rooms">;
 

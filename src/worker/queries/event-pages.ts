@@ -9,10 +9,13 @@ import type { Position } from "../../../actors/entry.ts";
 import { ALL } from "../../../actors/room/event-orders.ts";
 import type { Room } from "../../../actors/room/room.ts";
 import type { Page, Question } from "../../bus/contract/questions.ts";
-import { ANSWER_BYTES_MAX, BODIES_AT_ONCE, EVENTS_PAGE_DEFAULT, EVENTS_SCAN_MAX } from "../../limits.ts";
+import { ANSWER_BYTES_MAX, EVENTS_PAGE_DEFAULT, EVENTS_SCAN_MAX } from "../../limits.ts";
 import type { MatrixEvent, OrderedEvent } from "../../matrix/event.ts";
 import { relationOf } from "../../matrix/relations.ts";
 import type { Bodies } from "./bodies.ts";
+
+/** Events that one query reads from the log at the same time. */
+const BODIES_AT_ONCE = 32;
 
 /** History. `next` is the `from` to go on with. */
 export function eventPage(bodies: Bodies, room: Room, query: Question<"events">): Promise<Page<OrderedEvent>> {

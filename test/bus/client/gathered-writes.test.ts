@@ -1,9 +1,8 @@
 /** Messages that are published together leave in few writes. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { closeBus, publish } from "../../../src/bus/client/gathered-writes.ts";
+import { closeBus, publish, WRITE_BYTES_MAX, WRITE_PAUSE_MS } from "../../../src/bus/client/gathered-writes.ts";
 import { inSubject } from "../../../src/bus/contract/subjects.ts";
-import { WRITE_BYTES_MAX, WRITE_PAUSE_MS } from "../../../src/limits.ts";
 import type { RoomId } from "../../../src/matrix/ids.ts";
 import { FakeConnection } from "../../support/fake-connection.ts";
 

@@ -4,8 +4,7 @@ import * as assert from "uvu/assert";
 import type { Answer } from "../../../src/bus/contract/questions.ts";
 import type { Delta } from "../../../src/bus/deltas/delta-reader.ts";
 import type { Frontend } from "../../../src/frontend/frontend.ts";
-import { OnlineUsers } from "../../../src/gateway/sync/online-users.ts";
-import { USER_IDLE_MS } from "../../../src/limits.ts";
+import { OnlineUsers, USER_IDLE_MS } from "../../../src/gateway/sync/online-users.ts";
 import type { RoomId, UserId } from "../../../src/matrix/ids.ts";
 import type { Body } from "../../support/harness.ts";
 
