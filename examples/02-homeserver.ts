@@ -1,15 +1,15 @@
-/** A tiny homeserver: every second somebody writes and somebody reads, and what Tidemark makes of it is printed. */
+/** A tiny homeserver: sends a message and a receipt every second, and prints the deltas that Tidemark publishes. */
 import { setTimeout as delay } from "node:timers/promises";
 import { pack, unpack } from "msgpackr";
 import { connect } from "nats";
 
 const nc = await connect({ servers: process.argv[2] ?? "nats://127.0.0.1:4222" });
 const room = "!loop:example.org";
-const token = room.replaceAll(".", "%2E"); // how a name stands in a subject, see docs/bus.md
+const token = room.replaceAll(".", "%2E"); // A foreign string in a subject: docs/bus.md.
 const send = async (kind: string, body: unknown) => {
   const { data } = await nc.request(`tidemark.in.${kind}.${token}`, pack(body));
   const reply = unpack(data);
-  if (!reply.ok) throw new Error(`${reply.errcode}: ${reply.error}`); // with M_UNKNOWN: send it again
+  if (!reply.ok) throw new Error(`${reply.errcode}: ${reply.error}`); // After M_UNKNOWN, send it again.
 };
 
 nc.subscribe(`tidemark.client.*.${token}.*`, {

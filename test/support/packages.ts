@@ -16,6 +16,17 @@ export interface Packages {
   readonly frontend: string;
 }
 
+const compile = (out: string) => run(process.execPath, [TSC, "-p", join(ROOT, "tsconfig.build.json"), "--outDir", out]);
+
+/** A folder whose programs can import `tidemark-frontend`, with the checkout's own dependencies. */
+export async function frontendFolder(folder: string): Promise<string> {
+  const compiled = join(folder, "compiled");
+  await compile(compiled);
+  const modules = join(folder, "node_modules");
+  await linkDependencies(await buildFrontendPackage({ compiled, out: join(modules, "tidemark-frontend") }), modules);
+  return folder;
+}
+
 /** What `npm run build` and `npm pack` make. Takes some seconds. */
 export async function packPackages(folder: string): Promise<Packages> {
   const program = join(folder, "program");
@@ -24,7 +35,7 @@ export async function packPackages(folder: string): Promise<Packages> {
   await mkdir(program, { recursive: true });
   await Promise.all([
     buildPage(join(compiled, "inspector")),
-    run(process.execPath, [TSC, "-p", join(ROOT, "tsconfig.build.json"), "--outDir", compiled]),
+    compile(compiled),
     ...["package.json", ...files.filter((name) => !name.startsWith("dist"))].map((name) =>
       cp(join(ROOT, name), join(program, name)),
     ),
@@ -56,13 +67,17 @@ export async function unpacked(tarball: string, folder: string): Promise<string>
   await mkdir(join(modules, "tidemark"), { recursive: true });
   await writeFile(join(folder, "package.json"), '{ "private": true, "type": "module" }');
   await run("tar", ["-xzf", tarball, "-C", join(modules, "tidemark"), "--strip-components=1"]);
-  const manifest = await readFile(join(modules, "tidemark/package.json"), "utf8");
+  await linkDependencies(join(modules, "tidemark"), modules);
+  return folder;
+}
+
+async function linkDependencies(installed: string, modules: string): Promise<void> {
+  const manifest = await readFile(join(installed, "package.json"), "utf8");
   const { dependencies } = JSON.parse(manifest) as { readonly dependencies: Readonly<Record<string, string>> };
   for (const name of Object.keys(dependencies)) {
     await mkdir(dirname(join(modules, name)), { recursive: true });
     await symlink(join(ROOT, "node_modules", name), join(modules, name));
   }
-  return folder;
 }
 
 /** Type-checks a TypeScript file in a folder, with the strictest settings that users have. Throws what the compiler prints. */
