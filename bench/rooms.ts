@@ -36,7 +36,7 @@ export async function makeRooms(url: string, size: Size): Promise<Rooms> {
     const ids = Array.from({ length: size.rooms }, (_, room) => roomId.parse(`!r${series}-${room}:${SERVER}`));
     const published = countEvents(nc, size.rooms * size.events);
     await Promise.all([published, sendAllEvents(nc, ids, size.events)]);
-    return { subjects: ids.map((id) => inSubject("receipt", id)), size };
+    return { subjects: ids.map((id) => inSubject.receipt(id)), size };
   } finally {
     await nc.close();
   }
@@ -47,7 +47,7 @@ async function sendAllEvents(nc: NatsConnection, rooms: readonly RoomId[], count
     const events: unknown[] = [];
     for (let n = from; n < Math.min(from + EVENTS_PER_REQUEST, count); n++) events.push(eventOf(n));
     const payload = encode(events);
-    await Promise.all(rooms.map((room) => sendEvents(nc, inSubject("event", room), payload)));
+    await Promise.all(rooms.map((room) => sendEvents(nc, inSubject.event(room), payload)));
   }
 }
 

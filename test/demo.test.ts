@@ -13,6 +13,7 @@ import type { Bus } from "../src/bus/client/connection.ts";
 import { encode } from "../src/bus/contract/codec.ts";
 import { eventId, roomId, type ThreadId, userId } from "../src/matrix/ids.ts";
 import type { ReceiptType } from "../src/matrix/receipt-types.ts";
+import { message, receipt } from "./support/harness.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const RECORDING = join(import.meta.dirname, "fixtures/synapse-session");
@@ -142,12 +143,13 @@ const lateness = suite("late delivery");
 
 lateness("moves every transaction behind as many lines, and no receipt", async () => {
   await using folder = await tempDir();
-  const event = (event_id: string) => ({ room_id: "!r:a.org", event_id });
+  const event = (event_id: string) => ({ room_id: "!r:a.org", ...message(event_id) });
+  const read = (event_id: string, user: string) => ({ room_id: "!r:a.org", ...receipt(user, event_id) });
   const lines = [
     { transaction: { body: { events: [event("$1"), { ...event("$2"), room_id: "!s:a.org" }, event("$3")] } } },
-    { receipt: { ...event("$1"), user_id: "@a:a.org" } },
+    { receipt: read("$1", "@a:a.org") },
     { transaction: { body: { events: [event("$4")] } } },
-    { receipt: { ...event("$4"), user_id: "@b:a.org" } },
+    { receipt: read("$4", "@b:a.org") },
     { transaction: { body: { events: [event("$5")] } } },
   ];
   await writeFile(join(folder.path, "session.ndjson"), lines.map((line) => JSON.stringify(line)).join("\n"));

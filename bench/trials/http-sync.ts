@@ -18,7 +18,7 @@ export const httpSync: Trial = {
     for (let at = 0; at < MARKERS; at += PER_REQUEST) {
       const receipts = Array.from({ length: PER_REQUEST }, (_, i) => ({
         user_id: userOf(at + i),
-        receipt_type: "m.read",
+        receipt_type: "m.read" as const,
         event_id: eventOf(0, (at + i) % EVENTS),
       }));
       await world.bus.send("receipt", roomOf(0) as never, receipts);

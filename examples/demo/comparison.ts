@@ -7,10 +7,10 @@
  */
 import type { Position } from "../../actors/entry.ts";
 import type { Marker } from "../../actors/room/markers.ts";
-import type { EventId, RoomId, ThreadId, UserId } from "../../src/matrix/ids.ts";
-import type { ReceiptContent } from "../../src/matrix/receipt.ts";
-import { FULLY_READ, READ_PRIVATE, type ReceiptType } from "../../src/matrix/receipt-types.ts";
-import type { Snapshot } from "./homeserver.ts";
+import type { Answer } from "../../src/bus/contract/questions.ts";
+import type { EventId, RoomId, UserId } from "../../src/matrix/ids.ts";
+import { type ReceiptContent, receiptItems } from "../../src/matrix/receipt.ts";
+import { FULLY_READ, READ_PRIVATE } from "../../src/matrix/receipt-types.ts";
 import type { Expected } from "./session.ts";
 import { inThread, localpart } from "./words.ts";
 
@@ -19,6 +19,9 @@ export interface Placed extends Pick<Marker, "user" | "type" | "thread" | "event
   /** As the marker's source has it, at least 0; Synapse has none. */
   readonly order?: number;
 }
+
+/** What a snapshot says of markers. */
+type Shown = Pick<Answer<"snapshot">, "receipts" | "private" | "fully_read">;
 
 /** Markers of many rooms, one of each (room, user, type, thread). */
 export class Placement {
@@ -38,7 +41,7 @@ export class Placement {
   }
 
   /** What a room shows to one user. */
-  addSnapshot(room: RoomId, user: UserId, { receipts, private: own, fully_read: fullyRead }: Snapshot): void {
+  addSnapshot(room: RoomId, user: UserId, { receipts, private: own = {}, fully_read: fullyRead }: Shown): void {
     for (const marker of placedIn(room, receipts)) this.add(marker);
     for (const marker of placedIn(room, own)) {
       if (marker.user !== user || marker.type !== READ_PRIVATE)
@@ -71,18 +74,9 @@ export function placementOf(expected: Expected): Placement {
 }
 
 function placedIn(room: RoomId, content: ReceiptContent): Placed[] {
-  return Object.entries(content).flatMap(([event, types]) =>
-    Object.entries(types).flatMap(([type, users]) =>
-      Object.entries(users).map(([user, { order, thread_id: thread }]) => ({
-        room,
-        user: user as UserId,
-        type: type as ReceiptType,
-        thread: (thread ?? null) as ThreadId | null,
-        event: event as EventId,
-        order,
-      })),
-    ),
-  );
+  return Array.from(receiptItems(content), ({ event, type, user, data: { order, thread_id: thread = null } }) => {
+    return { room, user, type, thread, event, order };
+  });
 }
 
 export interface MarkerComparison {

@@ -5,11 +5,13 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
+import { receiptRequest, type SentItem } from "../../src/bus/contract/requests.ts";
+import { matrixEvent } from "../../src/matrix/event.ts";
 import { eventId, type RoomId, roomId, threadId, type UserId, userId } from "../../src/matrix/ids.ts";
 import { receiptType } from "../../src/matrix/receipt.ts";
 
-const event = z.looseObject({ room_id: roomId, event_id: eventId });
-const receipt = z.looseObject({ room_id: roomId, user_id: userId, event_id: eventId });
+const event = matrixEvent.loose().extend({ room_id: roomId });
+const receipt = z.looseObject({ ...receiptRequest.shape, room_id: roomId });
 
 /** The ephemeral part of a transaction is left out: Synapse leaves `thread_id` out of it. */
 const line = z.union([
@@ -20,7 +22,7 @@ type Line = z.infer<typeof line>;
 
 const expected = z.object({
   users: z.array(userId),
-  events_in_stream_order: z.array(event),
+  events_in_stream_order: z.array(z.object({ room_id: roomId, event_id: eventId })),
   receipts: z.array(
     z.object({
       room_id: roomId,
@@ -37,11 +39,9 @@ const expected = z.object({
 export type Expected = z.infer<typeof expected>;
 
 /** One request to Tidemark: a transaction's events of one room, or a receipt. */
-export interface Delivery {
-  readonly kind: "event" | "receipt";
-  readonly room: RoomId;
-  readonly items: readonly Record<string, unknown>[];
-}
+export type Delivery =
+  | { readonly kind: "event"; readonly room: RoomId; readonly items: readonly z.infer<typeof event>[] }
+  | { readonly kind: "receipt"; readonly room: RoomId; readonly items: readonly SentItem<"receipt">[] };
 
 export interface Session {
   /** In order of arrival. */
@@ -101,7 +101,7 @@ function deliveriesOf(line: Line): Delivery[] {
     const { room_id: room, ...receipt } = line.receipt;
     return [{ kind: "receipt", room, items: [receipt] }];
   }
-  const rooms = new Map<RoomId, Record<string, unknown>[]>();
+  const rooms = new Map<RoomId, z.infer<typeof event>[]>();
   for (const event of line.transaction.body.events) {
     const items = rooms.get(event.room_id);
     if (items === undefined) rooms.set(event.room_id, [event]);

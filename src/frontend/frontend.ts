@@ -12,7 +12,8 @@ import { type Bus, connectBus } from "../bus/client/connection.ts";
 import { closeBus } from "../bus/client/gathered-writes.ts";
 import { ask, send } from "../bus/client/request.ts";
 import type { Answer, Asked, Op } from "../bus/contract/questions.ts";
-import { partitionOf, type RequestKind } from "../bus/contract/subjects.ts";
+import type { RoomRequestKind, Sent } from "../bus/contract/requests.ts";
+import { partitionOf } from "../bus/contract/subjects.ts";
 import { type Delta, type DeltaMark, DeltaReader } from "../bus/deltas/delta-reader.ts";
 import { partitionCount } from "../bus/partition-count.ts";
 import { TidemarkError } from "../errors.ts";
@@ -171,7 +172,7 @@ export class Frontend implements AsyncDisposable {
    * Sends items to `tidemark.in.<kind>.<room>`. Resolves to their positions once the log has stored them.
    * @internal
    */
-  send(kind: Exclude<RequestKind, "edu">, room: RoomId, items: unknown): Promise<number[]> {
+  send<Kind extends RoomRequestKind>(kind: Kind, room: RoomId, items: Sent<Kind>): Promise<number[]> {
     return send(this.#nc, { kind, room }, items);
   }
 

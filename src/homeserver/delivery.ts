@@ -2,7 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Bus } from "../bus/client/connection.ts";
 import { send } from "../bus/client/request.ts";
-import type { RequestKind } from "../bus/contract/subjects.ts";
+import type { RoomRequestKind, SentItem } from "../bus/contract/requests.ts";
 import { TidemarkError } from "../errors.ts";
 import { ENTRIES_PER_RECORD_MAX, RETRY_AFTER_MS } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
@@ -21,10 +21,10 @@ export async function deliverRoom(nc: Bus, room: RoomId, { events, receipts }: P
 }
 
 /** Sends items of one kind, in as many requests as needed. Resolves once all of them are in the log. */
-export async function deliver(
+export async function deliver<Kind extends RoomRequestKind>(
   nc: Bus,
-  { kind, room }: { readonly kind: Exclude<RequestKind, "edu">; readonly room: RoomId },
-  items: readonly unknown[],
+  { kind, room }: { readonly kind: Kind; readonly room: RoomId },
+  items: readonly SentItem<Kind>[],
 ): Promise<void> {
   for (const batch of batches(items)) await sendWithRetry(() => send(nc, { kind, room }, batch));
 }
@@ -43,8 +43,8 @@ async function sendWithRetry(send: () => Promise<unknown>): Promise<void> {
   }
 }
 
-function* batches(items: readonly unknown[]): Generator<readonly unknown[]> {
-  let batch: unknown[] = [];
+function* batches<Item>(items: readonly Item[]): Generator<readonly Item[]> {
+  let batch: Item[] = [];
   let bytes = 0;
   for (const item of items) {
     const size = Buffer.byteLength(JSON.stringify(item));

@@ -9,7 +9,7 @@
 import type { Bus } from "../bus/client/connection.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
 import { oldestKnownEvent } from "../bus/log/known-events.ts";
-import { type MatrixEvent, matrixEvent } from "../matrix/event.ts";
+import { isState, type MatrixEvent, matrixEvent } from "../matrix/event.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { deliver } from "./delivery.ts";
 import type { HomeserverClient } from "./homeserver-client.ts";
@@ -64,7 +64,7 @@ export async function importRoom(options: ImportOptions): Promise<ImportProgress
 async function importState({ nc, homeserver, room }: ImportOptions): Promise<readonly MatrixEvent[]> {
   let stored = new Set<string>();
   for (let read = 1; ; read++) {
-    const state = eventsOf(room, await homeserver.state(room)).filter(({ state_key }) => state_key !== undefined);
+    const state = eventsOf(room, await homeserver.state(room)).filter(isState);
     const changed = state.filter(({ event_id: id }) => !stored.has(id));
     if (changed.length === 0 || read > STATE_READS_MAX) return state;
     await deliver(nc, { kind: "state", room }, changed);

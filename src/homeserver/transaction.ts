@@ -7,11 +7,11 @@
  */
 import { createHash } from "node:crypto";
 import * as z from "zod";
+import { receiptRequest } from "../bus/contract/requests.ts";
 import { jsonFault } from "../bus/contract/untrusted.ts";
 import { EVENT_BYTES_MAX } from "../limits.ts";
 import { type MatrixEvent, matrixEvent } from "../matrix/event.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
-import { receiptRequest } from "../matrix/receipt.ts";
 import { RECEIPT_TYPES, shownAs } from "../matrix/receipt-types.ts";
 
 type PushedReceipt = z.infer<typeof receiptRequest>;

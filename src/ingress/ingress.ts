@@ -3,21 +3,15 @@
  * (docs/design.md#requests). It keeps no state but what is in flight, so any number of them share the work.
  */
 import type { Logger } from "pino";
-import { BACKFILLED, LIVE, type Position, STATE } from "../../actors/entry.ts";
+import type { Position } from "../../actors/entry.ts";
 import { AckedPublisher } from "../bus/client/acked-publisher.ts";
 import type { Bus, BusMessage, BusSubscription } from "../bus/client/connection.ts";
 import { publish } from "../bus/client/gathered-writes.ts";
 import { decodeUntrusted, type Encoding, encodeAs, encodingOf } from "../bus/contract/codec.ts";
 import { encodeRecord } from "../bus/contract/record.ts";
-import {
-  decodeToken,
-  inWildcard,
-  isInbox,
-  lastToken,
-  logSubject,
-  partitionOf,
-  type RequestKind,
-} from "../bus/contract/subjects.ts";
+import { type EduReply, type Refusal, refusalOf } from "../bus/contract/replies.ts";
+import { REQUESTS, type RequestKind } from "../bus/contract/requests.ts";
+import { decodeToken, isInbox, lastToken, logSubject, partitionOf } from "../bus/contract/subjects.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { REQUEST_BYTES_MAX } from "../limits.ts";
 import { type RoomId, roomId, serverName } from "../matrix/ids.ts";
@@ -29,10 +23,9 @@ const ROOM_TOKENS_MAX = 65_536;
 
 const QUEUE = "tidemark-ingress";
 const REQUEST_KINDS: readonly RequestKind[] = ["event", "backfill", "state", "receipt", "edu"];
-const EVENT_KINDS = { event: LIVE, backfill: BACKFILLED, state: STATE } as const;
 
-/** Positions of what was appended, or a whole reply. */
-type Reply = Position[] | Record<string, unknown>;
+/** Positions of what was appended, or what is said of an EDU. */
+type Reply = Position[] | EduReply | Refusal;
 
 interface IngressOptions {
   readonly nc: Bus;
@@ -79,7 +72,7 @@ export class Ingress {
       return sequence;
     });
     this.#subscriptions = REQUEST_KINDS.map((kind) =>
-      nc.subscribe(inWildcard(kind), {
+      nc.subscribe(REQUESTS[kind].subject.every, {
         queue: QUEUE,
         callback: (error, message) => {
           if (error === null) this.#receive(kind, message);
@@ -114,7 +107,7 @@ export class Ingress {
 
   #answer(to: string | undefined, reply: Reply, encoding: Encoding): void {
     if (!isInbox(to)) return;
-    publish(this.#nc, to, encodeAs(Array.isArray(reply) ? { ok: true, positions: reply } : reply, encoding), {
+    publish(this.#nc, to, encodeAs(whole(reply), encoding), {
       failed: (error) => this.#log.warn({ reason: reasonOf(error) }, "a reply could not be sent"),
     });
   }
@@ -130,7 +123,7 @@ export class Ingress {
     if (kind === "edu") return this.#edu(decodeToken(lastToken(subject)), request);
 
     const room = this.#room(lastToken(subject));
-    const entries = kind === "receipt" ? receiptEntries(request) : eventEntries(EVENT_KINDS[kind], room, request);
+    const entries = kind === "receipt" ? receiptEntries(request) : eventEntries(kind, room, request);
     return this.#appender.add({ room, entries, bytes: data.length });
   }
 
@@ -146,7 +139,7 @@ export class Ingress {
   }
 
   /** An EDU is of many rooms, so of many records: what could not be stored is named like what was dropped. */
-  async #edu(target: string | undefined, request: Request): Promise<Record<string, unknown>> {
+  async #edu(target: string | undefined, request: Request): Promise<EduReply> {
     const origin = serverName.safeParse(target);
     if (!origin.success) throw new TidemarkError("M_INVALID_PARAM", `origin: ${origin.error.issues[0]?.message}`);
     const { records, rejected } = eduRecords(origin.data, request);
@@ -164,21 +157,18 @@ export class Ingress {
       for (const [, user] of entries) rejected.push({ room_id: room, user_id: user, reason: reasonOf(failure) });
     });
     if (failure !== undefined && accepted === 0) throw failure;
-    return { ok: true, accepted, rejected };
+    return { accepted, rejected };
   }
 
-  #refusal(error: unknown): Record<string, unknown> {
+  #refusal(error: unknown): Refusal {
     this.#refused?.(error instanceof TidemarkError ? error.code : "M_UNKNOWN");
-    if (error instanceof TidemarkError) {
-      return {
-        ok: false,
-        errcode: error.code,
-        error: error.message,
-        ...(error.index !== undefined && { index: error.index }),
-        ...(error.retryAfterMs !== undefined && { retry_after_ms: error.retryAfterMs }),
-      };
-    }
-    this.#log.error({ err: error }, "a request failed in an unforeseen way");
-    return { ok: false, errcode: "M_UNKNOWN", error: "internal error" };
+    if (!(error instanceof TidemarkError)) this.#log.error({ err: error }, "a request failed in an unforeseen way");
+    return refusalOf(error);
   }
+}
+
+/** A reply as it is sent. */
+function whole(reply: Reply) {
+  if (Array.isArray(reply)) return { ok: true, positions: reply };
+  return "ok" in reply ? reply : { ok: true, ...reply };
 }

@@ -3,24 +3,20 @@
  * reason; nothing of such a request is appended.
  */
 import type * as z from "zod";
-import {
-  type BACKFILLED,
-  type Entry,
-  type LIVE,
-  RECEIPT,
-  type ReceiptEntry,
-  STATE,
-  UNKNOWN_THREAD,
-} from "../../actors/entry.ts";
+import { BACKFILLED, type Entry, LIVE, RECEIPT, type ReceiptEntry, STATE, UNKNOWN_THREAD } from "../../actors/entry.ts";
+import type { EduRejection } from "../bus/contract/replies.ts";
+import { REQUESTS } from "../bus/contract/requests.ts";
 import { TidemarkError } from "../errors.ts";
 import { ENTRIES_PER_RECORD_MAX, EVENT_BYTES_MAX, ID_BYTES_MAX } from "../limits.ts";
-import { type MatrixEvent, matrixEvent } from "../matrix/event.ts";
+import type { MatrixEvent } from "../matrix/event.ts";
 import { type RoomId, roomId, type ServerName, serverOf, userId } from "../matrix/ids.ts";
-import { eduItem, receiptRequest } from "../matrix/receipt.ts";
+import { eduItem } from "../matrix/receipt-edu.ts";
 import { isFederated, READ, typesOf } from "../matrix/receipt-types.ts";
 
 /** No encoding makes an event's JSON longer than this many times the request that held it (a control character). */
 const JSON_GROWTH_MAX = 6;
+
+const EVENT_KINDS = { event: LIVE, backfill: BACKFILLED, state: STATE } as const;
 
 export interface Request {
   readonly value: unknown;
@@ -31,28 +27,21 @@ export interface Request {
 }
 
 /** `tidemark.in.event`, `.backfill`, `.state`: one event, or an array. */
-export function eventEntries(
-  kind: typeof LIVE | typeof BACKFILLED | typeof STATE,
-  room: RoomId,
-  { value, bytes }: Request,
-): Entry[] {
+export function eventEntries(kind: keyof typeof EVENT_KINDS, room: RoomId, { value, bytes }: Request): Entry[] {
   return items(value).map((item, index) => {
-    const event = parse(matrixEvent, item, index, value);
+    const event = parse<MatrixEvent>(REQUESTS[kind].item, item, index, value);
     if (event.room_id !== undefined && event.room_id !== room) {
       throw new TidemarkError("M_INVALID_PARAM", "room_id: is not the room of the subject", at(index, value));
     }
-    if (kind === STATE && event.state_key === undefined) {
-      throw new TidemarkError("M_INVALID_PARAM", "state_key: is missing, so this is no state event", at(index, value));
-    }
     if (bytes * JSON_GROWTH_MAX > EVENT_BYTES_MAX) checkSize(event, index, value);
-    return [kind, event];
+    return [EVENT_KINDS[kind], event];
   });
 }
 
 /** `tidemark.in.receipt`: one receipt of a local user, or an array. */
 export function receiptEntries({ value, at: arrived }: Request): Entry[] {
   return items(value).map((item, index) => {
-    const receipt = parse(receiptRequest, item, index, value);
+    const receipt = parse(REQUESTS.receipt.item, item, index, value);
     return [
       RECEIPT,
       receipt.user_id,
@@ -63,13 +52,6 @@ export function receiptEntries({ value, at: arrived }: Request): Entry[] {
       null,
     ];
   });
-}
-
-/** One item of an EDU that was dropped, for the sender. */
-export interface EduRejection {
-  readonly room_id: string;
-  readonly user_id: string;
-  readonly reason: string;
 }
 
 interface EduRecord {

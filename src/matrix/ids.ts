@@ -11,10 +11,30 @@ const identifier = <Brand extends string>(name: string, form: string, matches: (
     })
     .brand<Brand>();
 
-export const serverName = identifier<"ServerName">("a server name", "host or host:port", isServerName);
-export const userId = identifier<"UserId">("a user id", "@localpart:server", isUserId);
-export const roomId = identifier<"RoomId">("a room id", "!opaque or !opaque:server", isRoomId);
-export const eventId = identifier<"EventId">("an event id", "$opaque or $opaque:server", isEventId);
+/*
+ * For the published descriptions of messages. Their patterns say less than what is checked here, so that they mean the same
+ * to the regular expressions of every language.
+ */
+const described = (id: string, pattern: string, ...examples: string[]) => ({
+  id,
+  pattern,
+  maxLength: ID_BYTES_MAX,
+  description: `At most ${ID_BYTES_MAX} bytes, without white space, control characters, \`*\` and \`>\`.`,
+  examples,
+});
+
+export const serverName = identifier<"ServerName">("a server name", "host or host:port", isServerName).meta(
+  described("ServerName", "^[0-9A-Za-z.:\\[\\]-]+$", "example.org", "example.org:8448"),
+);
+export const userId = identifier<"UserId">("a user id", "@localpart:server", isUserId).meta(
+  described("UserId", "^@[^:]*:.+$", "@bob:example.org"),
+);
+export const roomId = identifier<"RoomId">("a room id", "!opaque or !opaque:server", isRoomId).meta(
+  described("RoomId", "^!.+$", "!tide:example.org"),
+);
+export const eventId = identifier<"EventId">("an event id", "$opaque or $opaque:server", isEventId).meta(
+  described("EventId", "^\\$.+$", "$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg"),
+);
 
 export type ServerName = z.infer<typeof serverName>;
 export type UserId = z.infer<typeof userId>;
@@ -24,9 +44,18 @@ export type EventId = z.infer<typeof eventId>;
 /** The main timeline, or the thread of a root (Matrix specification, "Threaded read receipts"). */
 export type ThreadId = typeof MAIN | EventId;
 
-export const threadId = z.custom<ThreadId>((value) => value === MAIN || eventId.safeParse(value).success, {
-  error: 'must be "main" or the event id of a thread root',
-});
+const NO_THREAD = 'must be "main" or the event id of a thread root';
+
+export const threadId = z
+  .string({ error: NO_THREAD })
+  .refine((text): text is ThreadId => text === MAIN || isEventId(text), { error: NO_THREAD })
+  .meta({
+    id: "ThreadId",
+    pattern: "^(main|\\$.+)$",
+    maxLength: ID_BYTES_MAX,
+    description: "`main`, or the event id of a thread's root.",
+    examples: ["main"],
+  });
 
 /** The server that a user belongs to: what follows the first colon. */
 export function serverOf(user: UserId): ServerName {

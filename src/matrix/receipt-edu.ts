@@ -6,8 +6,10 @@
  * An EDU has one place for each (room, user), so a user's receipts in further threads go into further EDUs. A receipt is put
  * into the first EDU that has its place free and stays within `EDU_BYTES_MAX` as JSON, which is how it crosses federation.
  */
+import * as z from "zod";
 import { EDU_BYTES_MAX } from "../limits.ts";
-import type { EventId, RoomId, ThreadId, UserId } from "./ids.ts";
+import { timestamp } from "./event.ts";
+import { type EventId, eventId, type RoomId, type ThreadId, threadId, type UserId } from "./ids.ts";
 import { type FederatedType, READ } from "./receipt-types.ts";
 
 /** A receipt for other servers, of the one type that federates. It has no order: orders are local to a server (MSC4033). */
@@ -21,15 +23,26 @@ export interface FederatedReceipt {
   readonly ts: number;
 }
 
-interface EduItem {
-  readonly event_ids: readonly [EventId];
-  readonly data: { readonly ts: number; readonly thread_id?: ThreadId };
-}
+/** One user's item in the content of an `m.receipt` EDU: exactly one event id. */
+export const eduItem = z.object(
+  {
+    event_ids: z.tuple([eventId], { error: "must be an array of exactly one event id" }),
+    data: z.object({ ts: timestamp, thread_id: threadId.optional() }, { error: "must be an object" }),
+  },
+  { error: "must be an object" },
+);
 
-export interface ReceiptEdu {
-  readonly edu_type: "m.receipt";
-  readonly content: Readonly<Record<RoomId, Readonly<Record<FederatedType, Readonly<Record<UserId, EduItem>>>>>>;
-}
+type EduItem = z.infer<typeof eduItem>;
+
+export const receiptEduContent = z
+  .record(z.string(), z.object({ [READ]: z.record(z.string(), eduItem) } satisfies Record<FederatedType, z.ZodType>))
+  .meta({ id: "ReceiptEduContent", description: "Room id → `m.read` → user id → event and time." });
+
+const receiptEdu = z
+  .object({ edu_type: z.literal("m.receipt"), content: receiptEduContent })
+  .meta({ id: "ReceiptEdu", description: "An `m.receipt` EDU, as servers send it to each other." });
+
+export type ReceiptEdu = z.infer<typeof receiptEdu>;
 
 /** An EDU, and the receipts in it. */
 export interface PackedEdu {
@@ -63,7 +76,7 @@ export function packEdus(receipts: Iterable<FederatedReceipt>): PackedEdu[] {
   return edus.map(({ content, receipts }) => ({ edu: { edu_type: "m.receipt", content }, receipts }));
 }
 
-/** The receipts in an EDU that Tidemark made. */
+/** The receipts in an EDU that Tidemark made, so that its keys are ids. */
 export function* receiptsIn({ content }: ReceiptEdu): Generator<FederatedReceipt> {
   for (const [room, types] of Object.entries(content)) {
     for (const [user, { event_ids, data }] of Object.entries(types[READ])) {

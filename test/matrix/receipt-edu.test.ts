@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { EventId, RoomId, ThreadId, UserId } from "../../src/matrix/ids.ts";
-import { type FederatedReceipt, packEdus, receiptKey, receiptsIn } from "../../src/matrix/receipt-edu.ts";
+import { eduItem, type FederatedReceipt, packEdus, receiptKey, receiptsIn } from "../../src/matrix/receipt-edu.ts";
+import { refuses } from "../support/faults.ts";
 import { check } from "../support/property.ts";
 
 const BYTES_MAX = 65_536;
@@ -90,4 +91,32 @@ edu("packs and unpacks to the same receipts, each once", () => {
   );
 });
 
+const ITEM = { event_ids: ["$a"], data: { ts: 5 } };
+
+const item = suite("the schema of an EDU's item");
+
+item("accepts one event id, a time, and a thread", () => {
+  assert.equal(eduItem.parse(ITEM), ITEM);
+  const threaded = { event_ids: ["$a"], data: { ts: 5, thread_id: "main" } };
+  assert.equal(eduItem.parse(threaded), threaded);
+});
+
+item("drops other keys: an order never crosses federation", () => {
+  assert.equal(eduItem.parse({ ...ITEM, order: 1, data: { ts: 5, order: 9 } }), ITEM);
+});
+
+item("names the field and the reason", () => {
+  refuses(eduItem, [
+    [7, ": must be an object"],
+    [{ data: ITEM.data }, "event_ids: must be an array of exactly one event id"],
+    [{ ...ITEM, event_ids: [] }, "event_ids: must be an array of exactly one event id"],
+    [{ ...ITEM, event_ids: ["$a", "$b"] }, "event_ids: must be an array of exactly one event id"],
+    [{ ...ITEM, event_ids: ["a"] }, "event_ids.0: must be an event id"],
+    [{ event_ids: ["$a"] }, "data: must be an object"],
+    [{ ...ITEM, data: {} }, "data.ts: must be an integer of milliseconds"],
+    [{ ...ITEM, data: { ts: 5, thread_id: 1 } }, 'data.thread_id: must be "main"'],
+  ]);
+});
+
 edu.run();
+item.run();

@@ -6,7 +6,8 @@ import type { RoomId, UserId } from "../../matrix/ids.ts";
 import { encode } from "../contract/codec.ts";
 import type { Answer, Asked, Op } from "../contract/questions.ts";
 import { decodeAnswer, decodePositions } from "../contract/replies.ts";
-import { inSubject, querySubject, type RequestKind, type Subject } from "../contract/subjects.ts";
+import type { RoomRequestKind, Sent } from "../contract/requests.ts";
+import { inSubject, querySubject, type Subject } from "../contract/subjects.ts";
 import type { Bus, BusMessage } from "./connection.ts";
 import { PendingReplies, type Unanswered } from "./pending-replies.ts";
 
@@ -21,12 +22,12 @@ export async function ask<O extends Op>(nc: Bus, about: RoomId | UserId, questio
 }
 
 /** Sends items of a room. Returns their positions once the log has them. Throws like `ask`. */
-export async function send(
+export async function send<Kind extends RoomRequestKind>(
   nc: Bus,
-  { kind, room }: { readonly kind: Exclude<RequestKind, "edu">; readonly room: RoomId },
-  items: unknown,
+  { kind, room }: { readonly kind: Kind; readonly room: RoomId },
+  items: Sent<Kind>,
 ): Promise<Position[]> {
-  return decodePositions(await repliesOf(nc).ask(inSubject(kind, room), encode(items)));
+  return decodePositions(await repliesOf(nc).ask(inSubject[kind](room), encode(items)));
 }
 
 function repliesOf(nc: Bus): PendingReplies<Uint8Array> {

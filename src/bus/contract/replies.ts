@@ -9,21 +9,39 @@ import { decode, decodeUntrusted, type Encoding } from "./codec.ts";
 import { position } from "./fields.ts";
 import type { Answer, Op } from "./questions.ts";
 
-const refusal = z.object({
-  ok: z.literal(false),
-  errcode: z.enum(ERROR_CODES),
-  error: z.string(),
-  /** Which item of the request's array is at fault. */
-  index: z.int().min(0).exactOptional(),
-  retry_after_ms: z.int().min(0).exactOptional(),
-});
+const refusal = z
+  .object({
+    ok: z.literal(false),
+    errcode: z.enum(ERROR_CODES),
+    error: z.string().describe("For a person: which field is at fault, and why."),
+    index: z.int().min(0).exactOptional().describe("Which item of the request's array is at fault."),
+    retry_after_ms: z.int().min(0).exactOptional().describe("With `M_LIMIT_EXCEEDED`."),
+  })
+  .meta({ id: "Refusal", description: "Nothing of the request was stored, or the question has no answer." });
 
 export type Refusal = z.infer<typeof refusal>;
 
-/** The log has all entries of the request, and where: in the order of the request. */
-const appended = z.object({ positions: z.array(position) });
+/** The log has all items of the request. */
+export const appended = z.object({
+  positions: z.array(position).describe("Where each item of the request stands in the log, in their order."),
+});
 
-export function refusalOf({ code, message, index, retryAfterMs }: TidemarkError): Refusal {
+/** An item of an EDU that was dropped. Its ids are as they came, cut to the length that an id may have. */
+const eduRejection = z.object({ room_id: z.string(), user_id: z.string(), reason: z.string() });
+
+export type EduRejection = z.infer<typeof eduRejection>;
+
+export const eduReply = z.object({
+  accepted: z.int().min(0).describe("How many items are stored."),
+  rejected: z.array(eduRejection).describe("Items that are not, each with the reason."),
+});
+
+export type EduReply = z.infer<typeof eduReply>;
+
+/** What is no `TidemarkError` is a fault of this process, and tells the sender nothing. */
+export function refusalOf(error: unknown): Refusal {
+  if (!(error instanceof TidemarkError)) return { ok: false, errcode: "M_UNKNOWN", error: "internal error" };
+  const { code, message, index, retryAfterMs } = error;
   return {
     ok: false,
     errcode: code,

@@ -42,36 +42,66 @@ export function lastToken(subject: string): string {
 
 const subject = (text: string) => text as Subject;
 
-/** The kinds of requests, as in the subject `tidemark.in.<kind>.<target>`. */
-export type RequestKind = "event" | "backfill" | "state" | "receipt" | "edu";
+/** What the tokens of an address may stand for. */
+interface Tokens {
+  readonly partition: number;
+  readonly room: RoomId;
+  readonly user: UserId;
+  readonly server: ServerName;
+  readonly about: RoomId | UserId;
+}
 
-/** Where requests are sent. `target`: the room, or the origin of an EDU. */
-export const inSubject = (kind: RequestKind, target: RoomId | ServerName) =>
-  subject(`tidemark.in.${kind}.${encodeToken(target)}`);
-export const inWildcard = (kind: RequestKind) => subject(`tidemark.in.${kind}.*`);
+type TokensOf<Text extends string> = Text extends `${string}{${infer Name extends keyof Tokens}}${infer Rest}`
+  ? [Tokens[Name], ...TokensOf<Rest>]
+  : [];
 
-export const logSubject = (partition: number, room: RoomId) =>
-  subject(`tidemark.log.${partition}.${encodeToken(room)}`);
+/** Builds the subjects of one address: `clientEvents(3, room)`. */
+export interface Address<Text extends string = string> {
+  (...tokens: TokensOf<Text>): Subject;
+  /** With a name in braces for each foreign token, as AsyncAPI writes it. */
+  readonly text: Text;
+  /** All subjects of the address. */
+  readonly every: Subject;
+}
 
-export const clientEvents = (partition: number, room: RoomId) =>
-  subject(`tidemark.client.${partition}.${encodeToken(room)}.events`);
-export const clientReceipts = (partition: number, room: RoomId) =>
-  subject(`tidemark.client.${partition}.${encodeToken(room)}.receipts`);
-export const userReceipts = (partition: number, user: UserId) =>
-  subject(`tidemark.user.${partition}.${encodeToken(user)}.receipts`);
-export const rejectedSubject = (partition: number, room: RoomId) =>
-  subject(`tidemark.rejected.${partition}.${encodeToken(room)}`);
+function address<const Text extends string>(text: Text): Address<Text> {
+  const pieces = text.split(/\{\w+\}/);
+  const build = (...tokens: (string | number)[]) => {
+    let built = pieces[0]!;
+    for (let i = 0; i < tokens.length; i++) {
+      const token = tokens[i]!;
+      built += (typeof token === "number" ? token : encodeToken(token)) + pieces[i + 1]!;
+    }
+    return subject(built);
+  };
+  return Object.assign(build, { text, every: subject(pieces.join("*")) });
+}
 
-export const querySubject = (room: RoomId | UserId) => subject(`tidemark.query.${encodeToken(room)}`);
-export const queryWildcard = subject("tidemark.query.*");
+/** What is sent to Tidemark. */
+export const inSubject = {
+  event: address("tidemark.in.event.{room}"),
+  backfill: address("tidemark.in.backfill.{room}"),
+  state: address("tidemark.in.state.{room}"),
+  receipt: address("tidemark.in.receipt.{room}"),
+  /** `server` is the origin of the EDU. */
+  edu: address("tidemark.in.edu.{server}"),
+};
 
-export const federationSubject = (destination: ServerName) =>
-  subject(`tidemark.federation.${encodeToken(destination)}`);
+export const logSubject = address("tidemark.log.{partition}.{room}");
+
+export const clientEvents = address("tidemark.client.{partition}.{room}.events");
+export const clientReceipts = address("tidemark.client.{partition}.{room}.receipts");
+export const userReceipts = address("tidemark.user.{partition}.{user}.receipts");
+export const rejectedSubject = address("tidemark.rejected.{partition}.{room}");
+export const federationSubject = address("tidemark.federation.{server}");
+
+/** A question about a room, or about a user. */
+export const querySubject = address("tidemark.query.{about}");
 
 /** Between workers: a question for the partition's owner, and through which position the owner has published. */
-export const ownerSubject = (partition: number, room: string) => subject(`tidemark.owner.${partition}.${room}`);
+export const ownerSubject = address("tidemark.owner.{partition}.{about}");
 export const ownerWildcard = (partition: number) => subject(`tidemark.owner.${partition}.*`);
-export const publishedSubject = (partition: number) => subject(`tidemark.published.${partition}`);
+export const publishedSubject = address("tidemark.published.{partition}");
 
 /**
  * Whether a request may be answered there. A sender could name the log itself, or the JetStream API: it would then be this

@@ -16,7 +16,7 @@ import {
   ownerSubject,
   ownerWildcard,
   partitionOf,
-  queryWildcard,
+  querySubject,
 } from "../../bus/contract/subjects.ts";
 import { TidemarkError } from "../../errors.ts";
 import { OWNER_ANSWER_MS, REQUEST_BYTES_MAX } from "../../limits.ts";
@@ -55,7 +55,7 @@ export class Queries {
     this.#partitions = partitions;
     this.#served = served;
     this.#log = log;
-    this.#subscription = nc.subscribe(queryWildcard, {
+    this.#subscription = nc.subscribe(querySubject.every, {
       queue: QUEUE,
       callback: (error, message) => {
         if (error === null) void this.#receive(message, true);
@@ -105,14 +105,14 @@ export class Queries {
       }
       reply = { ok: true, ...own };
     } catch (error) {
-      reply = refusal(error);
+      reply = refusalOf(error);
       if (!(error instanceof TidemarkError)) this.#log.error({ err: error }, "a query failed in an unforeseen way");
     }
     let bytes = encodeAs(reply, encoding);
     const payloadMax = this.#nc.info?.max_payload ?? Number.POSITIVE_INFINITY;
     if (bytes.length > payloadMax) {
       const error = `the answer has ${bytes.length} bytes, the broker takes ${payloadMax}: raise its max_payload`;
-      bytes = encodeAs(refusal(new TidemarkError("M_TOO_LARGE", error)), encoding);
+      bytes = encodeAs(refusalOf(new TidemarkError("M_TOO_LARGE", error)), encoding);
     }
     publish(this.#nc, to, bytes);
   }
@@ -135,7 +135,7 @@ export class Queries {
     if (parsed.data.op === "rooms") {
       if (about.user === undefined) throw new TidemarkError("M_INVALID_PARAM", "op: rooms is asked about a user");
       return mayForward
-        ? this.#roomsOf(about.user, lastToken(subject), data)
+        ? this.#roomsOf(about.user, data)
         : this.#roomsIn(about.user, Number(subject.split(".")[OWNER_PARTITION_TOKEN]));
     }
     const { room } = about;
@@ -146,24 +146,24 @@ export class Queries {
       const asking = { room: served.room(room), bodies: this.#bodies[partition]!, counts: this.#counts };
       return answer(parsed.data.op, asking, parsed.data);
     }
-    if (mayForward) return this.#forward(partition, lastToken(subject), data);
+    if (mayForward) return this.#forward(partition, room, data);
     throw notServed(partition);
   }
 
-  async #forward(partition: number, target: string, data: Uint8Array): Promise<Uint8Array> {
+  async #forward(partition: number, about: RoomId | UserId, data: Uint8Array): Promise<Uint8Array> {
     try {
-      return (await this.#nc.request(ownerSubject(partition, target), data, { timeout: OWNER_ANSWER_MS })).data;
+      return (await this.#nc.request(ownerSubject(partition, about), data, { timeout: OWNER_ANSWER_MS })).data;
     } catch (error) {
       throw notServed(partition, error);
     }
   }
 
   /** All rooms that a user has a membership in. Each partition must answer: part of the rooms would look like all. */
-  async #roomsOf(user: UserId, target: string, data: Uint8Array): Promise<Answer<"rooms">> {
+  async #roomsOf(user: UserId, data: Uint8Array): Promise<Answer<"rooms">> {
     const parts = await Promise.all(
       Array.from({ length: this.#partitions }, async (_, partition) => {
         if (this.#served(partition) !== undefined) return this.#roomsIn(user, partition).rooms;
-        const reply = await this.#forward(partition, target, data);
+        const reply = await this.#forward(partition, user, data);
         try {
           return decodeAnswer("rooms", reply, encodingOf(data)).rooms;
         } catch (error) {
@@ -195,8 +195,4 @@ function aboutOf(token: string): { readonly user?: UserId; readonly room?: RoomI
 
 function notServed(partition: number, cause?: unknown): TidemarkError {
   return new TidemarkError("M_UNKNOWN", `partition ${partition} is not served at the moment`, { cause });
-}
-
-function refusal(error: unknown): Refusal {
-  return refusalOf(error instanceof TidemarkError ? error : new TidemarkError("M_UNKNOWN", "internal error"));
 }

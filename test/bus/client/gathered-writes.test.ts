@@ -6,7 +6,7 @@ import { inSubject } from "../../../src/bus/contract/subjects.ts";
 import type { RoomId } from "../../../src/matrix/ids.ts";
 import { FakeConnection } from "../../support/fake-connection.ts";
 
-const SUBJECT = inSubject("receipt", "!r:a.org" as RoomId);
+const SUBJECT = inSubject.receipt("!r:a.org" as RoomId);
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 const writes = suite("gathered writes");

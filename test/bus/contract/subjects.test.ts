@@ -77,8 +77,8 @@ const subjects = suite("subjects");
 subjects("are those of the contract", () => {
   assert.equal(
     [
-      inSubject("event", ROOM),
-      inSubject("edu", "example.org:8448" as ServerName),
+      inSubject.event(ROOM),
+      inSubject.edu("example.org:8448" as ServerName),
       logSubject(3, ROOM),
       clientEvents(3, ROOM),
       clientReceipts(3, ROOM),

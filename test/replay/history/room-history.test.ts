@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { LIVE, positionOf, RECEIPT, UNKNOWN_THREAD } from "../../../actors/entry.ts";
+import { positionOf, RECEIPT, UNKNOWN_THREAD } from "../../../actors/entry.ts";
 import { fold, isRead } from "../../../actors/room/fold.ts";
 import { Room } from "../../../actors/room/room.ts";
 import { eventEntries, receiptEntries } from "../../../src/ingress/validate.ts";
@@ -133,7 +133,7 @@ replay("equals live at every position of the recorded session", () => {
     }
     const { room, history, refold } = known;
     const request = { value: body, bytes: 0, at: sequence };
-    const entries = kind === "receipt" ? receiptEntries(request) : eventEntries(LIVE, room.id, request);
+    const entries = kind === "receipt" ? receiptEntries(request) : eventEntries("event", room.id, request);
     refold.fold(room.id, { sequence, at: sequence, entries }, (_, folded) =>
       history.add(stepOf(refold.room(room.id), folded)),
     );

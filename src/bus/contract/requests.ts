@@ -1,0 +1,131 @@
+/**
+ * Requests to `tidemark.in.*` (docs/design.md#requests): what homeservers and front-ends send to Tidemark.
+ *
+ * A request is one item or an array of them. Ingress parses item by item, to tell which one is at fault. Keys that are not
+ * declared are dropped. Nothing of a request with a fault is stored, but for EDUs, whose items stand alone.
+ */
+import * as z from "zod";
+import { ENTRIES_PER_RECORD_MAX } from "../../limits.ts";
+import { matrixEvent, stateEvent, timestamp } from "../../matrix/event.ts";
+import { eventId, threadId, userId } from "../../matrix/ids.ts";
+import { NOT_THREADED, receiptType } from "../../matrix/receipt.ts";
+import { receiptEduContent } from "../../matrix/receipt-edu.ts";
+import { isThreaded } from "../../matrix/receipt-types.ts";
+import { appended, eduReply } from "./replies.ts";
+import { inSubject } from "./subjects.ts";
+
+/**
+ * A receipt of a local user. `thread_known: false` says that the sender doesn't know whether the receipt has a thread;
+ * without that and without a `thread_id` it is unthreaded.
+ */
+export const receiptRequest = z
+  .object(
+    {
+      user_id: userId,
+      receipt_type: receiptType,
+      event_id: eventId,
+      thread_id: threadId.optional(),
+      thread_known: z
+        .literal(false, { error: "must be false where it is given" })
+        .optional()
+        .describe("The sender doesn't know whether the receipt has a thread. Not together with `thread_id`."),
+      ts: timestamp.optional(),
+    },
+    { error: "must be a receipt (an object)" },
+  )
+  .refine((receipt) => isThreaded(receipt.receipt_type) || receipt.thread_id === undefined, {
+    path: ["thread_id"],
+    error: NOT_THREADED,
+  })
+  .refine((receipt) => receipt.thread_known === undefined || receipt.thread_id === undefined, {
+    path: ["thread_known"],
+    error: "is not allowed with thread_id",
+  })
+  .meta({
+    id: "Receipt",
+    description:
+      "A receipt of a local user. `thread_id` is `main` or the event id of a thread's root, and not allowed with " +
+      "`m.fully_read`. Without it, and without `thread_known`, the receipt is unthreaded. `ts` defaults to the time of arrival.",
+  });
+
+const oneOrMore = <Item extends z.ZodType>(item: Item) =>
+  z.union([item, z.array(item).min(1).max(ENTRIES_PER_RECORD_MAX)]);
+
+const EVENT = {
+  event_id: "$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg",
+  type: "m.room.message",
+  sender: "@alice:example.org",
+  origin_server_ts: 1_700_000_000_000,
+  content: { msgtype: "m.text", body: "The tide is coming in" },
+};
+
+const MEMBER = {
+  event_id: "$7q5wHfGnWZPqD2jpJWTqIQAL3Rkl4dSzPSeHgRAqFQ4",
+  type: "m.room.member",
+  sender: "@bob:example.org",
+  state_key: "@bob:example.org",
+  origin_server_ts: 1_699_999_000_000,
+  content: { membership: "join" },
+};
+
+export const REQUESTS = {
+  event: {
+    subject: inSubject.event,
+    item: matrixEvent,
+    body: oneOrMore(matrixEvent),
+    reply: appended,
+    summary: "One live event of the room, or an array of them, oldest first.",
+    examples: [EVENT, [MEMBER, EVENT]],
+  },
+  backfill: {
+    subject: inSubject.backfill,
+    item: matrixEvent,
+    body: oneOrMore(matrixEvent),
+    reply: appended,
+    summary: "Historical events of the room, newest first, as `/messages?dir=b` gives them. Everybody has read them.",
+    examples: [[EVENT, MEMBER]],
+  },
+  state: {
+    subject: inSubject.state,
+    item: stateEvent,
+    body: oneOrMore(stateEvent),
+    reply: appended,
+    summary: "Current state events of a room that was there before Tidemark. They get no order.",
+    examples: [[MEMBER]],
+  },
+  receipt: {
+    subject: inSubject.receipt,
+    item: receiptRequest,
+    body: oneOrMore(receiptRequest),
+    reply: appended,
+    summary: "One receipt of a local user, or an array of them, oldest first.",
+    examples: [
+      { user_id: "@bob:example.org", receipt_type: "m.read", event_id: EVENT.event_id, thread_id: "main" },
+      [{ user_id: "@bob:example.org", receipt_type: "m.fully_read", event_id: EVENT.event_id, ts: 1_700_000_001_000 }],
+    ],
+  },
+  edu: {
+    subject: inSubject.edu,
+    body: receiptEduContent,
+    reply: eduReply,
+    summary:
+      "The content of one `m.receipt` EDU of a server. Its origin is authenticated by the sender of this request.",
+    examples: [
+      {
+        "!tide:example.org": {
+          "m.read": { "@carol:example.com": { event_ids: [EVENT.event_id], data: { ts: 1_700_000_002_000 } } },
+        },
+      },
+    ],
+  },
+};
+
+export type RequestKind = keyof typeof REQUESTS;
+
+/** Requests that name a room: all but EDUs. */
+export type RoomRequestKind = Exclude<RequestKind, "edu">;
+
+/** An item as it is sent, with plain ids. */
+export type SentItem<Kind extends RoomRequestKind> = z.input<(typeof REQUESTS)[Kind]["item"]>;
+
+export type Sent<Kind extends RoomRequestKind> = SentItem<Kind> | readonly SentItem<Kind>[];
