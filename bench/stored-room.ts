@@ -43,7 +43,7 @@ export class StoreWriter {
     const rooms = [...this.#rooms.values()];
     const sequence = Math.floor(this.#next / ENTRIES_PER_RECORD_MAX);
     const mark = { sequence, room: rooms.at(-1)!.id, at: LONG_AGO, entries: 1 };
-    this.#store.commit(this.#store.take(rooms, mark));
+    this.#store.commit(this.#store.collect(rooms, mark));
     this.#rooms.clear();
   }
 }

@@ -31,9 +31,9 @@ type Orders = Map<Related, Order[]>;
 
 export class EventOrders {
   readonly #stored: OrderRows | undefined;
-  /** undefined: none. */
+  /** undefined when empty. */
   #added: Orders | undefined;
-  #taken: Orders | undefined;
+  #collected: Orders | undefined;
 
   constructor(stored?: OrderRows) {
     this.#stored = stored;
@@ -49,7 +49,7 @@ export class EventOrders {
   /** The orders of a range, in its direction; no more are read than are asked for. */
   *range(of: Related, range: OrderRange): Generator<Order> {
     const { dir, above, below } = range;
-    const since = [...(this.#taken?.get(of) ?? []), ...(this.#added?.get(of) ?? [])]
+    const since = [...(this.#collected?.get(of) ?? []), ...(this.#added?.get(of) ?? [])]
       .filter((order) => order > above && order < below)
       .sort((a, b) => (dir === "f" ? a - b : b - a));
     const before = since.filter((order) => order < 0 === (dir === "f"));
@@ -58,15 +58,15 @@ export class EventOrders {
     yield* since.slice(before.length);
   }
 
-  /** Hands out what came since the last time. It counts as unstored until `kept`. */
-  take(each: (of: Related, order: Order) => void): void {
-    this.#taken = this.#added;
+  /** Calls back with each order that was added since the last time. It stays in memory until `committed`. */
+  collect(each: (of: Related, order: Order) => void): void {
+    this.#collected = this.#added;
     this.#added = undefined;
-    for (const [of, orders] of this.#taken ?? []) for (const order of orders) each(of, order);
+    for (const [of, orders] of this.#collected ?? []) for (const order of orders) each(of, order);
   }
 
-  /** What was taken is stored. */
-  kept(): void {
-    this.#taken = undefined;
+  /** Called when the store has the collected orders. */
+  committed(): void {
+    this.#collected = undefined;
   }
 }

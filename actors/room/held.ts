@@ -24,7 +24,7 @@ export class HeldReceipts {
   readonly #all = new Map<Position, HeldReceipt>();
   readonly #byEvent = new Map<EventId, HeldReceipt[]>();
   readonly #byKey = new Map<string, HeldReceipt[]>();
-  /** undefined: none. */
+  /** undefined when empty. */
   #changed: Set<Position> | undefined;
 
   /** `stored`: what a store has of them, oldest first. */
@@ -66,8 +66,8 @@ export class HeldReceipts {
     return waiting;
   }
 
-  /** Hands out what changed since the last time: receipts that are held, and positions at which none is any more. */
-  take(each: (position: Position, held: HeldReceipt | undefined) => void): void {
+  /** Calls back with each position that changed since the last time: its held receipt, or undefined when it has none any more. */
+  collect(each: (position: Position, held: HeldReceipt | undefined) => void): void {
     const changed = this.#changed;
     this.#changed = undefined;
     if (changed !== undefined) for (const position of changed) each(position, this.#all.get(position));

@@ -106,15 +106,15 @@ export class Room implements RoomFacts {
     if (this.timeline.length > TIMELINE_EVENTS_MAX) this.timeline.shift();
   }
 
-  /** What was taken for a checkpoint is stored: rows beyond `hotMax` of a kind may leave memory. */
-  kept(hotMax: number): void {
-    this.events.kept(hotMax);
-    this.orders.kept();
-    this.markers.rows.kept(hotMax);
-    this.members.kept(hotMax);
-    this.redactions.kept(hotMax);
-    this.state.kept(hotMax);
-    this.unread.kept(hotMax);
+  /** Called when the store has what was collected for a checkpoint. Evicts rows beyond `hotMax` of each kind. */
+  committed(hotMax: number): void {
+    this.events.committed(hotMax);
+    this.orders.committed();
+    this.markers.rows.committed(hotMax);
+    this.members.committed(hotMax);
+    this.redactions.committed(hotMax);
+    this.state.committed(hotMax);
+    this.unread.committed(hotMax);
   }
 }
 

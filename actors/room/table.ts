@@ -1,13 +1,13 @@
 /**
  * Rows of one kind of a room: those in memory, over those in a store.
  *
- *     get ──▶ hot ──miss──▶ cold (read, and kept hot)          set ──▶ hot, changed
- *     take ──▶ the changed rows, for a checkpoint              kept ──▶ they are in the store now: any of them may cool
+ *     get ──▶ hot ──miss──▶ cold (read, then hot)              set ──▶ hot, changed
+ *     collect ──▶ the changed rows, for a checkpoint           committed ──▶ the store has them: they may be evicted
  *
- * What changed stays in memory until the store has it, so a row that is read again is never an older one.
+ * A changed row stays in memory until the store has it, so a row that is read again is never an older one.
  */
 
-/** Rows that a store has. Synchronous: a fold never waits. */
+/** Rows in a store. Synchronous: a fold never waits. */
 export interface Rows<K, V> {
   get(key: K): V | undefined;
   entries(): Iterable<readonly [K, V]>;
@@ -16,9 +16,9 @@ export interface Rows<K, V> {
 export class Table<K, V> {
   readonly #hot = new Map<K, V>();
   readonly #cold: Rows<K, V> | undefined;
-  /** undefined: none. Most tables of most rooms have none, and there are tens of thousands of tables. */
+  /** undefined when empty, as it is for most of tens of thousands of tables. */
   #changed: Set<K> | undefined;
-  #taken: Set<K> | undefined;
+  #collected: Set<K> | undefined;
 
   constructor(cold?: Rows<K, V>) {
     this.#cold = cold;
@@ -37,13 +37,13 @@ export class Table<K, V> {
     this.touch(key);
   }
 
-  /** Says that a row which was read just now has been changed in place. */
+  /** Marks a row as changed that the caller has changed in place. */
   touch(key: K): void {
     this.#changed ??= new Set();
     this.#changed.add(key);
   }
 
-  /** Whether a row has changed since the last `take`. */
+  /** Whether a row has changed since the last `collect`. */
   isChanged(key: K): boolean {
     return this.#changed?.has(key) ?? false;
   }
@@ -58,24 +58,24 @@ export class Table<K, V> {
       const hot = this.#hot.get(row[0]);
       yield hot === undefined ? row : [row[0], hot];
     }
-    for (const keys of [this.#taken, this.#changed]) {
+    for (const keys of [this.#collected, this.#changed]) {
       for (const key of keys ?? []) {
-        if (keys === this.#changed && this.#taken?.has(key)) continue;
+        if (keys === this.#changed && this.#collected?.has(key)) continue;
         if (this.#cold.get(key) === undefined) yield [key, this.#hot.get(key)!];
       }
     }
   }
 
-  /** Hands out the rows that changed since the last time. They count as unstored until `kept`. */
-  take(each: (key: K, value: V) => void): void {
-    this.#taken = this.#changed;
+  /** Calls back with each row that changed since the last time. The rows stay in memory until `committed`. */
+  collect(each: (key: K, value: V) => void): void {
+    this.#collected = this.#changed;
     this.#changed = undefined;
-    if (this.#taken !== undefined) for (const key of this.#taken) each(key, this.#hot.get(key)!);
+    if (this.#collected !== undefined) for (const key of this.#collected) each(key, this.#hot.get(key)!);
   }
 
-  /** What was taken is stored. At most `hotMax` rows stay in memory, the latest to get there. */
-  kept(hotMax: number): void {
-    this.#taken = undefined;
+  /** Called when the store has the collected rows. Evicts the rows that were read or added first, down to `hotMax`. */
+  committed(hotMax: number): void {
+    this.#collected = undefined;
     let surplus = this.#hot.size - hotMax;
     if (surplus <= 0 || this.#cold === undefined) return;
     for (const key of this.#hot.keys()) {

@@ -54,15 +54,15 @@ export class UnreadIndex {
   readonly #stored: UnreadRows | undefined;
   /** The newest events, oldest first: all of them from the first one on, but for what was redacted and stored as such. */
   #tail: EventInfo[] = [];
-  /** Through which order the store has, or is being given, what is in the tail. */
-  #takenThrough: Order = 0;
-  /** Through which order events have left the tail. */
-  #cooled: Order = 0;
+  /** Through which order the tail's events were collected. */
+  #collectedThrough: Order = 0;
+  /** Through which order events were evicted from the tail. */
+  #evictedThrough: Order = 0;
   /** Another one after every redaction: until then, events are only added. It holds nothing, so that a count keeps no room in memory. */
   #age: object = {};
   /** Redacted events that the store still has. */
   readonly #removed = new Map<Order, EventInfo>();
-  #taken = NONE;
+  #collected = NONE;
 
   constructor(stored?: UnreadRows) {
     this.#stored = stored;
@@ -85,7 +85,7 @@ export class UnreadIndex {
   /** Counts anew, or only what came since a count before, if that still holds. */
   counting(user: UserId, markers: Markers, before?: Counting): Counting {
     const moved = markers.of(user).reduce((newest, { position }) => Math.max(newest, position), 0);
-    const goesOn = before?.age === this.#age && before.moved === moved && before.through >= this.#cooled;
+    const goesOn = before?.age === this.#age && before.moved === moved && before.through >= this.#evictedThrough;
     const threads = goesOn ? before.threads : new Map<ThreadId, ThreadCount>();
     const countOf = (thread: ThreadId): ThreadCount => {
       let found = threads.get(thread);
@@ -116,39 +116,39 @@ export class UnreadIndex {
         }
       }
     }
-    const through = this.#tail.at(-1)?.order ?? (goesOn ? before.through : this.#cooled);
+    const through = this.#tail.at(-1)?.order ?? (goesOn ? before.through : this.#evictedThrough);
     return { age: this.#age, moved, through, threads };
   }
 
-  /** What changed since the last time. It counts as unstored until `kept`. */
-  take(): UnreadChanges {
+  /** Returns what changed since the last time. It stays in memory until `committed`. */
+  collect(): UnreadChanges {
     let first = this.#tail.length;
-    while (first > 0 && this.#tail[first - 1]!.order > this.#takenThrough) first--;
+    while (first > 0 && this.#tail[first - 1]!.order > this.#collectedThrough) first--;
     if (first === this.#tail.length && this.#removed.size === 0) {
-      this.#taken = NONE;
+      this.#collected = NONE;
       return NONE;
     }
-    this.#takenThrough = this.#tail.at(-1)?.order ?? this.#takenThrough;
-    this.#taken = {
+    this.#collectedThrough = this.#tail.at(-1)?.order ?? this.#collectedThrough;
+    this.#collected = {
       added: this.#tail.slice(first).filter(({ order }) => !this.#removed.has(order)),
       removed: [...this.#removed.values()],
     };
-    return this.#taken;
+    return this.#collected;
   }
 
-  /** What was taken is stored. Beyond `hotMax`, the oldest of what is stored leaves memory. */
-  kept(hotMax: number): void {
-    const { removed } = this.#taken;
-    this.#taken = NONE; // else the room keeps the events that are stored now
+  /** Called when the store has the collected events. Evicts the oldest of them, down to `hotMax`. */
+  committed(hotMax: number): void {
+    const { removed } = this.#collected;
+    this.#collected = NONE; // So that the room doesn't hold on to them.
     if (removed.length > 0) {
       const gone = new Set(removed.map(({ order }) => order));
       for (const order of gone) this.#removed.delete(order);
       this.#tail = this.#tail.filter(({ order }) => !gone.has(order));
     }
     let surplus = 0;
-    while (this.#tail.length - surplus > hotMax && this.#tail[surplus]!.order <= this.#takenThrough) surplus++;
+    while (this.#tail.length - surplus > hotMax && this.#tail[surplus]!.order <= this.#collectedThrough) surplus++;
     if (surplus === 0) return;
-    this.#cooled = this.#tail[surplus - 1]!.order;
+    this.#evictedThrough = this.#tail[surplus - 1]!.order;
     this.#tail.splice(0, surplus);
   }
 }

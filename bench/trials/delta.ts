@@ -63,7 +63,7 @@ async function overStore({ scale, dir }: TrialContext): Promise<Measured[]> {
   // What a checkpoint writes is not part of a delta, but it decides what stays in memory.
   const commit = ({ room, store, position }: Bench) => {
     const mark = { sequence: sequenceOf(position), room: ROOM, at: LONG_AGO, entries: 1 };
-    store?.commit(store.take([room], mark));
+    store?.commit(store.collect([room], mark));
   };
   const measured = rounds("delta_stored", "markers in the store", benches, scale === "full" ? 15 : 5, commit);
   for (const close of closing) await close();

@@ -1,11 +1,11 @@
 /**
- * Whether a file can be handed to LMDB. LMDB maps it into memory and believes what it says: a file that was cut short,
- * or whose first pages are garbage, ends the whole process with SIGBUS or SIGSEGV. So its two meta pages are looked at
- * before: the newer one says how many pages there must be.
+ * Whether a file can be given to LMDB. LMDB maps it into memory and trusts it: a truncated file, or one whose first pages are
+ * garbage, kills the whole process with SIGBUS or SIGSEGV. So its two meta pages are checked first: the newer one says how
+ * many pages the file must have.
  */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 
-/** Where the fields of a meta page are (LMDB data format 2, 64 bit, little endian). */
+/** Offsets of the fields of a meta page (LMDB data format 2, 64 bit, little endian). */
 const MAGIC_AT = 0x18;
 const PAGE_SIZE_AT = 0x30;
 const LAST_PAGE_AT = 0x90;
@@ -13,7 +13,7 @@ const META_BYTES = 0xa0;
 const MAGIC = 0xbeefc0de;
 const PAGE_BYTES_MAX = 65_536;
 
-/** Why a data file is not usable; undefined when it seems to be. A missing or empty one is a new one. */
+/** Why a data file is not usable; undefined when it seems usable. A missing or empty file counts as new. */
 export function lmdbFault(path: string): string | undefined {
   let fd: number;
   try {

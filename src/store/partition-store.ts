@@ -1,17 +1,18 @@
 /**
  * A partition's checkpoint: its rooms as of one sequence of its log, in LMDB (docs/design.md#workers).
  *
- * One environment a partition, `<data>/state/<partition>`. A checkpoint is one transaction: the rows that changed since
- * the one before, and the sequence that they include. It is a cache of the log: without it, the log is folded again.
+ * There is one LMDB environment per partition, `<data>/state/<partition>`. A checkpoint is one transaction: the rows that
+ * changed since the previous one, and the sequence that they include. It is a cache of the log: without it, the log is folded
+ * again.
  *
- *     take (what changed, in memory) ──▶ … its publishes are acknowledged … ──▶ commit (one transaction)
+ *     collect (changed rows, in memory) ──▶ … their publishes are acknowledged … ──▶ commit (one transaction)
  *
- * | what is found                                   | then |
+ * | found in the directory                          | then |
  * | ----------------------------------------------- | --- |
  * | nothing                                         | the log is folded from its start |
- * | a checkpoint of another version of fold or rows | the same; the old one is dropped |
- * | a damaged file                                  | the same; the file is set aside, not deleted |
- * | a sequence beyond the log, or another log's     | the partition stops, and says what to do (see `Mark`) |
+ * | a checkpoint of another version of fold or rows | the same; the old one is deleted |
+ * | a damaged file                                  | the same; the file is moved away, not deleted |
+ * | a sequence beyond the log, or of another log    | the partition fails, and says what to do (see `Mark`) |
  */
 import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -47,10 +48,10 @@ const HOT_ROWS_MAX = 1_024;
 
 const VERSION = `${FOLD_VERSION}.${ROWS_VERSION}`;
 const DATA_FILE = "data.mdb";
-/** Says that LMDB found the file damaged while it was in use. */
+/** This file says that LMDB found the data damaged while it was in use. */
 const DAMAGED_FILE = "damaged";
 
-/** The last record that a checkpoint includes, and what tells it from the record of another log. */
+/** The last record that a checkpoint includes. Its room, clock and size distinguish it from a record of another log. */
 export interface Mark {
   readonly sequence: number;
   readonly room: RoomId;
@@ -58,15 +59,18 @@ export interface Mark {
   readonly entries: number;
 }
 
-/** What changed since the checkpoint before. */
+/** The changes since the previous checkpoint. */
 export interface Checkpoint {
   readonly mark: Mark;
   readonly rooms: readonly Room[];
-  /** Without them, the rooms are as they are to be stored, and what changed is written from there: for a log that is folded again, that is half the collector's work. */
+  /**
+   * Default: the changes are read from the rooms, which are not folded any further until `commit`. While a log is folded again,
+   * that saves half of the garbage collection.
+   */
   readonly writes?: readonly Write[];
 }
 
-/** A row; undefined removes it. */
+/** Writes a row; undefined deletes it. */
 type Put = (table: TableName, key: Key, value: unknown) => void;
 
 interface Write {
@@ -98,17 +102,17 @@ type TableName =
 /** The tables of `TableName`, and `meta`. */
 const TABLES_MAX = 11;
 
-/** Beyond every room id: they begin with `!`. */
+/** After every room id in sort order: they begin with `!`. */
 const LAST_TEXT = "~";
 /**
- * A commit doesn't wait for the disk: the process's death leaves it whole, and after the machine's LMDB goes on from what
- * was flushed before. It is a cache.
+ * A commit doesn't wait for the disk. A checkpoint survives the death of the process. After a crash of the machine, LMDB goes
+ * on from what was flushed earlier, which is enough for a cache.
  */
 const COMMIT_FLAGS = TransactionFlags.ABORTABLE | TransactionFlags.NO_SYNC_FLUSH;
 
-/** Beyond every position and order. */
+/** After every position and order. */
 const LAST = Number.MAX_SAFE_INTEGER;
-/** The key says everything. */
+/** The value of a row whose key says everything. */
 const ORDER_ROW = 0;
 
 export class PartitionStore implements RoomStore {
@@ -145,7 +149,7 @@ export class PartitionStore implements RoomStore {
     this.#mark = this.#meta.get("mark") as Mark | undefined;
   }
 
-  /** Opens a partition's checkpoint, or begins a new one. `dir` is made when it is missing. */
+  /** Opens a partition's checkpoint, or starts a new one. Makes the directory if it doesn't exist. */
   static async open(dir: string, log: Logger): Promise<PartitionStore> {
     mkdirSync(dir, { recursive: true });
     const fault = existsSync(join(dir, DAMAGED_FILE)) ? "it was found damaged" : lmdbFault(join(dir, DATA_FILE));
@@ -169,7 +173,7 @@ export class PartitionStore implements RoomStore {
     return store.#own();
   }
 
-  /** From here on, whoever had the directory before can't write to it any more: two would spoil it. */
+  /** From here on, the previous owner of the directory can't write to it any more: two writers would corrupt it. */
   #own(): this {
     this.#root.transactionSync(() => {
       this.#meta.putSync("version", VERSION);
@@ -178,7 +182,7 @@ export class PartitionStore implements RoomStore {
     return this;
   }
 
-  /** The last record that is included; undefined when none is. */
+  /** The last record that is included; undefined before the first. */
   get mark(): Mark | undefined {
     return this.#mark;
   }
@@ -200,22 +204,22 @@ export class PartitionStore implements RoomStore {
     for (const { key, value } of rows) yield [(key as [UserId, RoomId])[1], value as MembershipRow];
   }
 
-  /** Takes what changed in these rooms, for later. Nothing is written yet; the rooms go on. */
-  take(rooms: readonly Room[], mark: Mark): Checkpoint {
+  /** Collects the changed rows of these rooms for a later `commit`. The rooms may be folded further in the meantime. */
+  collect(rooms: readonly Room[], mark: Mark): Checkpoint {
     const writes: Write[] = [];
-    for (const room of rooms) this.#takeRoom(room, (table, key, value) => writes.push({ table, key, value }));
+    for (const room of rooms) this.#collectRoom(room, (table, key, value) => writes.push({ table, key, value }));
     return { mark, rooms, writes };
   }
 
   /**
-   * Writes a checkpoint. Throws `STORE_FAILED`, and then nothing of it is stored. Synchronous: where the disk is full,
-   * lmdb's asynchronous writes also reject a promise that nobody can reach.
+   * Writes a checkpoint. Throws `STORE_FAILED`, and then nothing of it is stored. It is synchronous because lmdb's asynchronous
+   * writes, on a full disk, also reject a promise that no caller can catch.
    */
   commit({ mark, rooms, writes }: Checkpoint): void {
     try {
       this.#root.transactionSync(() => {
         if (this.#meta.get("owner") !== this.#owner) throw new Error("another process has taken this directory over");
-        if (writes === undefined) for (const room of rooms) this.#takeRoom(room, this.#put);
+        if (writes === undefined) for (const room of rooms) this.#collectRoom(room, this.#put);
         else for (const { table, key, value } of writes) this.#put(table, key, value);
         this.#meta.putSync("rooms", this.#nextNumber);
         this.#meta.putSync("mark", mark);
@@ -226,7 +230,7 @@ export class PartitionStore implements RoomStore {
     this.#mark = mark;
     for (const room of rooms) {
       this.#numbers.delete(room.id);
-      room.kept(HOT_ROWS_MAX);
+      room.committed(HOT_ROWS_MAX);
     }
   }
 
@@ -239,22 +243,22 @@ export class PartitionStore implements RoomStore {
     await this.#root.close();
   }
 
-  #takeRoom(room: Room, put: Put): void {
+  #collectRoom(room: Room, put: Put): void {
     const number = this.#numberOf(room.id);
     const { events, orders, markers, members, redactions, state, held, unread } = room;
-    events.take((id, info) => put("events", [number, id], eventRow(info)));
-    orders.take((of, order) => put("orders", [number, of, order], ORDER_ROW));
-    markers.rows.take((user, list) => put("markers", [number, user], list.map(markerRow)));
-    members.take((user, membership) => {
+    events.collect((id, info) => put("events", [number, id], eventRow(info)));
+    orders.collect((of, order) => put("orders", [number, of, order], ORDER_ROW));
+    markers.rows.collect((user, list) => put("markers", [number, user], list.map(markerRow)));
+    members.collect((user, membership) => {
       put("members", [number, user], membership);
       const position = state.get(stateKey("m.room.member", user)) ?? room.position;
       const row: MembershipRow = [membership, position];
       put("memberships", [user, room.id], row);
     });
-    redactions.take((target, redaction) => put("redactions", [number, target], redaction));
-    state.take((key, position) => put("state", [number, key], position));
-    held.take((position, receipt) => put("held", [number, position], receipt?.receipt));
-    const { added, removed } = unread.take();
+    redactions.collect((target, redaction) => put("redactions", [number, target], redaction));
+    state.collect((key, position) => put("state", [number, key], position));
+    held.collect((position, receipt) => put("held", [number, position], receipt?.receipt));
+    const { added, removed } = unread.collect();
     for (const { thread, order, sender } of added) put("unread", [number, thread, order], sender);
     for (const { thread, order } of removed) put("unread", [number, thread, order], undefined);
     put("rooms", room.id, roomRow(number, room, held.size));
@@ -281,7 +285,7 @@ export class PartitionStore implements RoomStore {
     };
   }
 
-  /** A room that was never stored has rows to come: they leave memory once they are there. */
+  /** A room that was never stored gets readers, too: rows that are committed later can be evicted then. */
   #stored(row: RoomRow | undefined, number: number): StoredRoom {
     const { orders, held, unread } = this.#tables;
     const readers = this.#readers;
@@ -321,7 +325,7 @@ export class PartitionStore implements RoomStore {
     }
   }
 
-  /** Each thread once: from one to the next by a seek. */
+  /** Each thread once: seeks from one to the next. */
   *#threads(table: Database<unknown, Key>, number: number): Generator<ThreadId> {
     let start: Key = [number];
     for (;;) {
@@ -363,7 +367,7 @@ export class PartitionStore implements RoomStore {
   }
 }
 
-/** Keeps a damaged checkpoint for whoever wants to know, out of the way. */
+/** Moves a damaged checkpoint away, so that it can be examined. */
 function setAside(dir: string, fault: string, log: Logger): void {
   const aside = `${dir}.damaged-${new Date().toISOString().replaceAll(":", "")}`;
   renameSync(dir, aside);

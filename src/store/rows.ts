@@ -1,8 +1,8 @@
 /**
- * What a room's state looks like in the store: arrays, the shortest that msgpack has.
+ * The rows of a room in the store: arrays, the shortest form that MessagePack has.
  *
- * The shapes are part of the checkpoint's version (`CHECKPOINT_VERSION`): who changes one raises it, and stores of
- * before are rebuilt from the log.
+ * Raise `ROWS_VERSION` with every change of a row's shape. It is a part of the checkpoint's version, next to `FOLD_VERSION`, so
+ * checkpoints with other rows are rebuilt from the log.
  */
 import type { EventInfo, Order, Position } from "../../actors/entry.ts";
 import type { Marker } from "../../actors/room/markers.ts";
@@ -11,7 +11,6 @@ import { MAIN } from "../matrix/id-grammar.ts";
 import type { EventId, ThreadId, UserId } from "../matrix/ids.ts";
 import type { ReceiptType } from "../matrix/receipt-types.ts";
 
-/** Raised with every change of a row's shape. */
 export const ROWS_VERSION = 3;
 
 export type EventRow = readonly [
@@ -50,10 +49,10 @@ export function marker(user: UserId, [type, thread, event, order, ts, position, 
   return inferred === 1 ? { ...stored, inferred: true } : stored;
 }
 
-/** A user's membership in a room, and the entry that it is from. */
+/** A user's membership in a room, and the position of the entry that set it. */
 export type MembershipRow = readonly [membership: string, position: Position];
 
-/** A room's number stands for its id in the keys of all other rows. */
+/** In the keys of all other rows, a room's number replaces its id. */
 export type RoomRow = readonly [
   number: number,
   position: Position,
@@ -93,7 +92,7 @@ export function roomFacts(row: RoomRow): RoomFacts {
   };
 }
 
-/** Whether a room has held receipts to look for. */
+/** Whether a room has held receipts in the store. */
 export function holds(row: RoomRow): boolean {
   return row[6] > 0;
 }

@@ -1,20 +1,20 @@
-/** A room's rows of one table. There are four of these for each active room, so they hold no closures of their own. */
+/** A room's rows of one table. Each active room has several of these objects, so they hold no closures of their own. */
 import type { Database } from "lmdb";
 import type { Rows } from "../../actors/room/table.ts";
 
 export type Key = string | (string | number)[];
 
-/** How the rows of one table are read: the same for all rooms of a partition. */
+/** How the rows of one table are read. All rooms of a partition share it. */
 export interface RowReader<K, V> {
   readonly table: Database<unknown, Key>;
-  /** Looks up a row; undefined when there is none. */
+  /** Returns a row; undefined when it doesn't exist. */
   readonly get: (table: Database<unknown, Key>, key: Key) => unknown;
   readonly parse: (key: K, value: unknown) => V;
 }
 
 export class StoredRows<K extends string, V> implements Rows<K, V> {
   readonly #reader: RowReader<K, V>;
-  /** The room's. */
+  /** The room's number in the store. */
   readonly #number: number;
 
   constructor(reader: RowReader<K, V>, number: number) {

@@ -3,7 +3,7 @@
  * and at the end. While it catches up with its log the clock doesn't count: what a crash would cost is folded again as
  * fast as it was, and a row that changes again and again is written less often.
  *
- *     due ──▶ take (what changed, at this sequence) ──▶ publishes through it acknowledged ──▶ commit ──▶ passivate
+ *     due ──▶ collect (what changed, at this sequence) ──▶ publishes through it acknowledged ──▶ commit ──▶ passivate
  *
  * So a checkpoint never includes a change that the world might not have been told: who goes on from it publishes
  * everything that comes after it, and nothing else. One checkpoint is under way at a time; while it is, the next one's
@@ -96,7 +96,7 @@ export class Checkpoints {
       this.#commit({ mark, rooms: changed });
       return;
     }
-    const checkpoint = store.take(changed, mark);
+    const checkpoint = store.collect(changed, mark);
     this.#writing = publishing
       .then(() => this.#commit(checkpoint))
       .finally(() => {

@@ -16,7 +16,7 @@ const log = pino({ level: "silent" });
 const markAt = (sequence: number): Mark => ({ sequence, room: ROOM, at: 1, entries: 1 });
 
 /** What may happen between two entries: nothing, a checkpoint, or that and rows that leave memory, or another activation. */
-const interruption = fc.constantFrom("none", "none", "take", "commit", "cool", "passivate", "restart");
+const interruption = fc.constantFrom("none", "none", "collect", "commit", "evict", "passivate", "restart");
 
 const checkpoints = suite("checkpoints");
 
@@ -27,22 +27,22 @@ checkpoints("passivation and restarts at any moment change no outcome and no sta
       let store = await PartitionStore.open(dir.path, log);
       const expected = new Room(ROOM);
       let room = store.load(ROOM);
-      let taken: ReturnType<PartitionStore["take"]> | undefined;
+      let collected: ReturnType<PartitionStore["collect"]> | undefined;
       const commit = (sequence: number) => {
-        if (taken !== undefined) store.commit(taken);
-        taken = undefined;
-        store.commit(store.take([room], markAt(sequence)));
+        if (collected !== undefined) store.commit(collected);
+        collected = undefined;
+        store.commit(store.collect([room], markAt(sequence)));
       };
       for (const [i, { position, entry }] of entries.entries()) {
         assert.equal(fold(room, position, entry), fold(expected, position, entry));
         const moment = moments[i % moments.length];
-        if (moment === "take" && taken === undefined) taken = store.take([room], markAt(i));
-        if (moment === "commit" && taken !== undefined) {
-          store.commit(taken);
-          taken = undefined;
+        if (moment === "collect" && collected === undefined) collected = store.collect([room], markAt(i));
+        if (moment === "commit" && collected !== undefined) {
+          store.commit(collected);
+          collected = undefined;
         }
-        if (moment === "cool" || moment === "passivate" || moment === "restart") commit(i);
-        if (moment === "cool" || moment === "commit") room.kept(0);
+        if (moment === "evict" || moment === "passivate" || moment === "restart") commit(i);
+        if (moment === "evict" || moment === "commit") room.committed(0);
         if (moment === "restart") {
           await store.close();
           store = await PartitionStore.open(dir.path, log);

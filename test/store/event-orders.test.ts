@@ -39,10 +39,10 @@ class Story {
     }
   }
 
-  /** `meanwhile` comes when the checkpoint is taken, and before it is written. */
+  /** `meanwhile` comes when the checkpoint is collected, and before it is written. */
   checkpoint(meanwhile: () => void): void {
     const mark = { sequence: sequenceOf(this.#position), room: ROOM, at: 1, entries: 1 };
-    const checkpoint = this.#store.take([this.room], mark);
+    const checkpoint = this.#store.collect([this.room], mark);
     meanwhile();
     this.#store.commit(checkpoint);
   }

@@ -24,7 +24,7 @@ function foldedRoom(room: Room): Room {
 /** A store with one room, closed. */
 async function stored(dir: string): Promise<void> {
   const store = await PartitionStore.open(dir, log);
-  store.commit(store.take([foldedRoom(store.load(ROOM))], MARK));
+  store.commit(store.collect([foldedRoom(store.load(ROOM))], MARK));
   await store.close();
 }
 
@@ -40,10 +40,10 @@ store("has what was committed, and the record that it includes, after it was clo
   await again.close();
 });
 
-store("knows nothing of what was taken and never committed", async () => {
+store("knows nothing of what was collected and never committed", async () => {
   using dir = temporaryDirectory();
   const before = await PartitionStore.open(dir.path, log);
-  before.take([foldedRoom(before.load(ROOM))], MARK);
+  before.collect([foldedRoom(before.load(ROOM))], MARK);
   await before.close();
   const again = await PartitionStore.open(dir.path, log);
   assert.is(again.mark, undefined);
@@ -74,8 +74,8 @@ store("takes whatever events may name, of any length and with any characters", a
     return room;
   };
   const before = await PartitionStore.open(dir.path, log);
-  before.commit(before.take([foldedRoom(before.load(ROOM))], MARK));
-  before.commit(before.take([foldAll(before.load(ROOM))], MARK));
+  before.commit(before.collect([foldedRoom(before.load(ROOM))], MARK));
+  before.commit(before.collect([foldAll(before.load(ROOM))], MARK));
   await before.close();
   const again = await PartitionStore.open(dir.path, log);
   const { state } = again.load(ROOM);
@@ -110,7 +110,7 @@ for (const [how, damage] of [
     const damaged = readFileSync(join(path, "data.mdb"));
     const again = await PartitionStore.open(path, log);
     assert.is(again.mark, undefined);
-    again.commit(again.take([foldedRoom(again.load(ROOM))], MARK));
+    again.commit(again.collect([foldedRoom(again.load(ROOM))], MARK));
     await again.close();
     const aside = readdirSync(dir.path).find((name) => name.startsWith("0.damaged-"));
     assert.ok(aside, "a directory beside it");
@@ -139,11 +139,11 @@ store("refuses the commits of a process whose directory another one has taken ov
   const first = await PartitionStore.open(dir.path, log);
   const second = await PartitionStore.open(dir.path, log);
   assert.throws(
-    () => first.commit(first.take([foldedRoom(first.load(ROOM))], MARK)),
+    () => first.commit(first.collect([foldedRoom(first.load(ROOM))], MARK)),
     (error: TidemarkError) =>
       error.code === "STORE_FAILED" && /another process has taken this directory over/.test(error.message),
   );
-  second.commit(second.take([foldedRoom(second.load(ROOM))], MARK));
+  second.commit(second.collect([foldedRoom(second.load(ROOM))], MARK));
   await second.close();
 });
 

@@ -27,8 +27,8 @@ counts("are the same when they go on from the ones before, through any history a
         fold(room, position, entry);
         const step = steps[i % steps.length]!;
         if (step === "not asked") continue;
-        if (step !== "asked") store.commit(store.take([room], { sequence: i + 1, room: ROOM, at: 1, entries: 1 }));
-        if (step === "left memory") room.unread.kept(0);
+        if (step !== "asked") store.commit(store.collect([room], { sequence: i + 1, room: ROOM, at: 1, entries: 1 }));
+        if (step === "left memory") room.unread.committed(0);
         if (step === "loaded again") room = store.load(ROOM);
         for (const user of USERS) {
           const counting = room.unread.counting(user, room.markers, before.get(user));
