@@ -1,5 +1,5 @@
 /**
- * `tidemark/federation`: the library of a federation sender (docs/design.md#what-is-published).
+ * `tidemark/federation`: the library of a federation sender (docs/homeservers.md#receipts-for-other-servers).
  *
  *     const federation = await openFederation({ nats: "nats://127.0.0.1:4222" });
  *     for await (const server of federation.destinations()) void serve(await federation.destination(server));
@@ -7,112 +7,11 @@
  *     async function serve(destination) {
  *       for (let transaction; (transaction = await destination.next()); ) {
  *         if (await put(destination.server, transaction.id, transaction.edus)) await transaction.acknowledge();
- *         else await backoff(); // the next transaction repeats what failed
+ *         else await backoff(); // the next transaction repeats what was not acknowledged
  *       }
  *     }
  */
-
-import { type Bus, connectBus } from "../bus/client/connection.ts";
-import { closeBus } from "../bus/client/gathered-writes.ts";
-import { messagesBySubject } from "../bus/client/jetstream.ts";
-import { decodeToken, FEDERATION_STREAM, FEDERATION_SUBJECTS, lastToken } from "../bus/contract/subjects.ts";
-import { FederationCursors } from "../bus/deltas/federation-cursors.ts";
-import { TidemarkError } from "../errors.ts";
-import { FEDERATION_PENDING_MAX } from "../limits.ts";
-import { type ServerName, serverName } from "../matrix/ids.ts";
-import { Destination } from "./destination.ts";
-
+export { type ErrorCode, TidemarkError } from "../errors.ts";
 export type { ReceiptEdu } from "../matrix/receipt-edu.ts";
 export type { Destination, Transaction } from "./destination.ts";
-
-export interface FederationOptions {
-  /** `nats://user:password@host:port`; several, separated by commas, for a cluster. */
-  readonly nats: string;
-  /** The most receipts in memory per destination; the rest stays in the stream. Default: 50,000. */
-  readonly pendingMax?: number;
-}
-
-/** Connects. Throws `BUS_UNAVAILABLE` when there is no broker, or when Tidemark never ran on it. */
-export async function openFederation({
-  nats,
-  pendingMax = FEDERATION_PENDING_MAX,
-}: FederationOptions): Promise<Federation> {
-  const nc = await connectBus({ url: nats, name: "tidemark federation" });
-  try {
-    return new Federation(nc, await FederationCursors.open(nc), pendingMax);
-  } catch (error) {
-    await closeBus(nc);
-    throw error;
-  }
-}
-
-export class Federation implements AsyncDisposable {
-  readonly #nc: Bus;
-  readonly #cursors: FederationCursors;
-  readonly #pendingMax: number;
-  readonly #open = new Set<Destination>();
-
-  /** @internal */
-  constructor(nc: Bus, cursors: FederationCursors, pendingMax: number) {
-    this.#nc = nc;
-    this.#cursors = cursors;
-    this.#pendingMax = pendingMax;
-  }
-
-  /**
-   * The queue of one server, from where its last reader stopped. Read each server's queue in one process only: two readers
-   * would both send everything. Throws `M_INVALID_PARAM` for a malformed server name.
-   */
-  async destination(name: string): Promise<Destination> {
-    const parsed = serverName.safeParse(name);
-    if (!parsed.success) throw new TidemarkError("M_INVALID_PARAM", `server: ${parsed.error.issues[0]?.message}`);
-    const destination = await Destination.open({
-      nc: this.#nc,
-      cursors: this.#cursors,
-      server: parsed.data,
-      pendingMax: this.#pendingMax,
-      closed: (closed) => this.#open.delete(closed),
-    });
-    this.#open.add(destination);
-    return destination;
-  }
-
-  /** Every server that receipts were published for: those in the stream, then each new one. Ends with `close`. */
-  async *destinations(): AsyncGenerator<ServerName> {
-    const seen = new Set<ServerName>();
-    const unseen = (subject: string): ServerName | undefined => {
-      const server = decodeToken(lastToken(subject)) as ServerName | undefined;
-      if (server === undefined || seen.has(server)) return undefined;
-      seen.add(server);
-      return server;
-    };
-    const subscription = this.#nc.subscribe(FEDERATION_SUBJECTS[0]!);
-    try {
-      for (const subject of await this.#storedSubjects()) {
-        const server = unseen(subject);
-        if (server !== undefined) yield server;
-      }
-      for await (const { subject } of subscription) {
-        const server = unseen(subject);
-        if (server !== undefined) yield server;
-      }
-    } finally {
-      subscription.unsubscribe();
-    }
-  }
-
-  /** Closes all destinations and the connection. */
-  async close(): Promise<void> {
-    for (const destination of [...this.#open]) destination.close();
-    await closeBus(this.#nc);
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-
-  async #storedSubjects(): Promise<string[]> {
-    const subjects = await messagesBySubject(this.#nc, FEDERATION_STREAM, FEDERATION_SUBJECTS[0]!);
-    return [...(subjects?.keys() ?? [])];
-  }
-}
+export { type Federation, type FederationOptions, openFederation } from "./federation-client.ts";

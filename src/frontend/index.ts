@@ -3,7 +3,7 @@ export type { FullyRead } from "../bus/contract/fields.ts";
 export type { Answer, Asked, Membership, Op } from "../bus/contract/questions.ts";
 export { type ErrorCode, TidemarkError } from "../errors.ts";
 export type { OrderedEvent } from "../matrix/event.ts";
-export type { ReceiptContent, ReceiptData, ReceiptEvent } from "../matrix/receipt.ts";
+export type { ReceiptContent, ReceiptData } from "../matrix/receipt.ts";
 export {
   type ConnectOptions,
   connect,

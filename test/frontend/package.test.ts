@@ -26,10 +26,13 @@ const PACKAGES = [
 const BYTES_MAX = 16 * 1_048_576;
 
 const program = (name: string) => `
-  import { connect, TidemarkError } from "${name === "tidemark" ? "tidemark/frontend" : name}";
-  import { ReadState } from "${name}/read-state";
-  import { openFederation } from "${name}/federation";
+  import * as frontend from "${name === "tidemark" ? "tidemark/frontend" : name}";
+  import * as readState from "${name}/read-state";
+  import * as sender from "${name}/federation";
 
+  const { connect, TidemarkError } = frontend;
+  const { ReadState } = readState;
+  const { openFederation } = sender;
   const nats = process.argv[1];
   const room = new ReadState();
   room.note({ event_id: "$1", type: "m.room.message", sender: "@a:a.org", content: {}, unsigned: { order: 7 } });
@@ -48,11 +51,13 @@ const program = (name: string) => `
   await federation.close();
   await tidemark.close();
   const errors = [refused, noServer].map((error) => error instanceof TidemarkError && error.code);
-  process.stdout.write(JSON.stringify([room.unread("@b:a.org").total, kinds[0], view.unread("@b:a.org").total, errors]));
+  const names = [frontend, readState, sender].map((exported) => Object.keys(exported).join(" "));
+  const seen = [room.unread("@b:a.org").total, kinds[0], view.unread("@b:a.org").total];
+  process.stdout.write(JSON.stringify({ names, seen, errors }));
 `;
 
 const application = (name: string) => `
-  import { type ClientEvent, connect, type RoomChange, type TidemarkError } from "${name === "tidemark" ? "tidemark/frontend" : name}";
+  import { type Answer, type Asked, type ClientEvent, connect, type Frontend, type RoomChange, type TidemarkError } from "${name === "tidemark" ? "tidemark/frontend" : name}";
   import { ReadState, type Unread } from "${name}/read-state";
   import { type FederationOptions, openFederation, type Transaction } from "${name}/federation";
 
@@ -64,6 +69,25 @@ const application = (name: string) => `
     const { total }: Unread = view.unread(user);
     await tidemark.close();
     return total;
+  }
+
+  export async function* newest(room: string, user: string): AsyncGenerator<[id: string, order: number, isRead: boolean]> {
+    const tidemark: Frontend = await connect({ nats: "nats://127.0.0.1:4222" });
+    const { rooms } = await tidemark.query(user, { op: "rooms" });
+    if (rooms[room]?.membership !== "join") return;
+    const { events, next } = await tidemark.query(room, { op: "events", dir: "b", limit: 10 });
+    const { read } = await tidemark.query(room, {
+      op: "read",
+      user_id: user,
+      event_ids: events.map(({ event_id }) => event_id),
+    });
+    for (const { event_id, unsigned } of events) yield [event_id, unsigned.order, read[event_id] ?? false];
+    const question: Asked<"events"> = { op: "events", dir: "b", ...(next !== undefined && { from: next }) };
+    const older: Answer<"events"> = await tidemark.query(room, question);
+    // @ts-expect-error: this question needs a user
+    await tidemark.query(room, { op: "unread" });
+    // @ts-expect-error: that is the answer to another question
+    older.rooms;
   }
 
   export function read(event: ClientEvent, user: string): boolean | null {
@@ -127,7 +151,11 @@ async function danglingIn(folder: string): Promise<string[]> {
   return dangling;
 }
 
-const EXPECTED = [1, "snapshot", 0, ["BUS_UNAVAILABLE", "M_INVALID_PARAM"]];
+const EXPECTED = {
+  names: ["ReadState TidemarkError connect", "ReadState", "TidemarkError openFederation"],
+  seen: [1, "snapshot", 0],
+  errors: ["BUS_UNAVAILABLE", "M_INVALID_PARAM"],
+};
 
 const directory = temporaryDirectory();
 process.once("exit", () => directory[Symbol.dispose]());
