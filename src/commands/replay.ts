@@ -5,9 +5,9 @@ import { sequenceOf } from "../../actors/entry.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { RoomHistory } from "../replay/history/room-history.ts";
 import { OUTCOMES, type OutcomeName, type Step, stepOf } from "../replay/history/step.ts";
-import { resolveId, type StepFilter, shows } from "../replay/history/step-filter.ts";
+import { matches, resolveId, type StepFilter } from "../replay/history/step-filter.ts";
 import { type Paints, plain, stateLines, stateReport, stepLine, whyLines } from "../replay/history/text.ts";
-import { why } from "../replay/history/why.ts";
+import { why } from "../replay/history/why-text.ts";
 import { busSource, fileSource, type Source } from "../replay/record-source.ts";
 import { Refold, type Until } from "../replay/refold.ts";
 import { allOption, roomArgument, withBus, wrongUsage } from "./bus.ts";
@@ -90,7 +90,7 @@ async function replay(source: Source, room: RoomId | undefined, options: ReplayO
   await source.read(
     (scanned) => {
       refold.fold(scanned.room, scanned.record, step && ((room, folded) => step(stepOf(room, folded), room.id)));
-      if (refold.over) ended.abort();
+      if (refold.ended) ended.abort();
       const written = follow ? out.flush() : out.flushIfFull();
       return written === undefined ? undefined : written.then(() => {});
     },
@@ -101,7 +101,7 @@ async function replay(source: Source, room: RoomId | undefined, options: ReplayO
     },
   );
   progress.stop();
-  if (room !== undefined && refold.entries === 0 && !refold.over && options.file !== undefined)
+  if (room !== undefined && refold.entries === 0 && !refold.ended && options.file !== undefined)
     throw new Error(`the log has no room ${room}`);
   end(refold);
   await out.flush();
@@ -131,7 +131,7 @@ function stepsView(out: Output, paints: Paints, options: ReplayOptions): View {
   };
   return {
     step: (step, room) => {
-      if (!shows(filter, step)) return;
+      if (!matches(filter, step)) return;
       if (options.json) out.line(JSON.stringify({ room, ...step }));
       else out.line(options.all ? `${stepLine(step, paints)}  ${paints.dim(room)}` : stepLine(step, paints));
     },

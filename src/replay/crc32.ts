@@ -1,4 +1,4 @@
-/** CRC-32 (ISO 3309, as gzip's) of a text's UTF-8. In the browser too, where `node:zlib` is not. */
+/** CRC-32 (ISO 3309, as in gzip) of text as UTF-8. Browsers have no `node:zlib`, so it is implemented here. */
 
 const POLYNOMIAL = 0xedb88320;
 
@@ -10,7 +10,7 @@ const table = Uint32Array.from({ length: 256 }, (_, byte) => {
 
 const utf8 = new TextEncoder();
 
-/** `before`: the CRC of what stands before the text. */
+/** `before`: the CRC of the preceding text, 0 at the start. */
 export function crc32(text: string, before: number): number {
   let crc = ~before;
   for (const byte of utf8.encode(text)) crc = table[(crc ^ byte) & 0xff]! ^ (crc >>> 8);

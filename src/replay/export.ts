@@ -1,4 +1,4 @@
-/** Copies logs out of a broker into a file. */
+/** Copies logs from a broker into a file. */
 import type { Bus } from "../bus/client/connection.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
 import { partitionCount } from "../bus/partition-count.ts";
@@ -21,7 +21,7 @@ export interface Exported {
   readonly entries: number;
 }
 
-/** Writes what the logs hold now. The file appears when it is complete. */
+/** Copies the current content of the logs. The file gets its name when it is complete. */
 export async function exportLog(nc: Bus, options: ExportOptions): Promise<Exported> {
   const { room, partition, out, redact, onProgress } = options;
   const partitions = await partitionCount(nc);

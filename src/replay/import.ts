@@ -1,10 +1,10 @@
 /**
- * Copies a file's records into the logs of a broker, at the positions that they had, or not at all.
+ * Copies the records of a file into the logs of a broker. Every record keeps its position.
  *
- * A position is a sequence of its partition's log, and a log counts from 1 without holes. So a file can be imported when
- * it has every record of its partitions from the first on, and the logs hold nothing else: either nothing, or the
- * same records up to some point (an import that was interrupted), from where this one goes on. Every append names the
- * sequence that it expects before it, so that nobody else can append in between.
+ * A position depends on the sequence in the partition's log, which counts from 1 without holes. So a file can only be imported
+ * if it has all records of its partitions from the first one on, and if the logs are empty or have a prefix of the same
+ * records (after an interrupted import, which is then continued). Each append names the sequence that it expects, so nothing
+ * else can be appended in between.
  */
 import type { PlacedRecord } from "../../actors/entry.ts";
 import type { Bus } from "../bus/client/connection.ts";
@@ -21,20 +21,20 @@ const IMPORT_RECORDS_MAX = 256;
 
 export interface ImportOptions {
   readonly path: string;
-  /** Bytes of the file. */
+  /** Called with the bytes that have been read, and the size of the file. */
   readonly onProgress?: (done: number, total: number) => void;
 }
 
 export interface Imported {
   readonly header: LogHeader;
-  /** Records that were appended; those that stood there already are not among them. */
+  /** The number of appended records, without those that were in the log before. */
   readonly records: number;
   readonly entries: number;
 }
 
 export async function importLog(nc: Bus, { path, onProgress }: ImportOptions): Promise<Imported> {
   const total = await fileBytes(path);
-  // The whole file first: nothing is appended of a damaged one, or of one whose positions can't be kept.
+  // Reads the whole file first, so that nothing is appended if it is damaged, or if positions can't be kept.
   const { header, last } = await survey(path);
   await prepareBus(nc, { partitions: header.partitions });
   const present = await presentRecords(nc, path, last);
@@ -61,7 +61,7 @@ export async function importLog(nc: Bus, { path, onProgress }: ImportOptions): P
   return { header, records, entries };
 }
 
-/** Reads the file through. Returns each partition's last sequence. */
+/** Checks the whole file. Returns its header, and the last sequence of each partition. */
 async function survey(path: string): Promise<{ header: LogHeader; last: Map<number, number> }> {
   const last = new Map<number, number>();
   let header: LogHeader | undefined;
@@ -83,7 +83,7 @@ async function survey(path: string): Promise<{ header: LogHeader; last: Map<numb
   return { header: header!, last };
 }
 
-/** How many records of each partition stand in the log already. Throws when they are not the file's own. */
+/** Returns how many records of each partition are in the log already. Throws if they differ from those of the file. */
 async function presentRecords(nc: Bus, path: string, last: ReadonlyMap<number, number>): Promise<Map<number, number>> {
   const present = new Map<number, number>();
   for (const [partition, through] of last) {

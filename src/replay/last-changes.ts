@@ -1,4 +1,4 @@
-/** When each room last changed in public, as its log says: what a reader of deltas must have heard of. */
+/** The last public changes of each room according to its log. The delta stream must have them. */
 import type { Position } from "../../actors/entry.ts";
 import type { Folded } from "../../actors/room/fold.ts";
 import type { Marker } from "../../actors/room/markers.ts";

@@ -1,4 +1,12 @@
-/** Text that comes in pieces → its lines, without their ends. Throws when one has more than `charsMax` characters. */
+/** A line has more characters than allowed. */
+export class LineTooLongError extends Error {
+  constructor(charsMax: number) {
+    super(`a line has more than ${charsMax} characters`);
+    this.name = "LineTooLongError";
+  }
+}
+
+/** Splits text into lines. Throws `LineTooLongError` for a line of more than `charsMax` characters. */
 export async function* linesOf(pieces: AsyncIterable<string>, charsMax: number): AsyncGenerator<string> {
   let rest = "";
   for await (const piece of pieces) {
@@ -9,7 +17,7 @@ export async function* linesOf(pieces: AsyncIterable<string>, charsMax: number):
       begin = end + 1;
     }
     rest = rest.slice(begin);
-    if (rest.length > charsMax) throw new Error(`a line has more than ${charsMax} characters`);
+    if (rest.length > charsMax) throw new LineTooLongError(charsMax);
   }
   if (rest !== "") yield rest;
 }

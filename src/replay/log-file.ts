@@ -1,4 +1,4 @@
-/** Exported logs on disk: plain, or compressed when the name ends in `.gz`. */
+/** Exported logs as files, compressed if the name ends with `.gz`. */
 import { once } from "node:events";
 import { createReadStream, createWriteStream } from "node:fs";
 import { rename, rm, stat } from "node:fs/promises";
@@ -8,7 +8,7 @@ import { createGunzip, createGzip } from "node:zlib";
 import type { PlacedRecord } from "../../actors/entry.ts";
 import { reasonOf } from "../errors.ts";
 import { LOG_LINE_CHARS_MAX } from "../limits.ts";
-import { linesOf } from "./lines.ts";
+import { LineTooLongError, linesOf } from "./lines.ts";
 import { DamagedLogError, type LogHeader, LogLineReader } from "./log-lines.ts";
 
 const isCompressed = (path: string) => path.endsWith(".gz");
@@ -16,7 +16,7 @@ const isCompressed = (path: string) => path.endsWith(".gz");
 export interface LogFileRead {
   readonly onHeader?: (header: LogHeader) => void | Promise<void>;
   readonly onRecord: (record: PlacedRecord) => void | Promise<void>;
-  /** Bytes of the file that were read. */
+  /** Called with the number of bytes that have been read. */
   readonly onBytes?: (bytes: number) => void;
 }
 
@@ -24,7 +24,7 @@ export async function fileBytes(path: string): Promise<number> {
   return (await stat(path)).size;
 }
 
-/** Reads a file to its end, or until `onRecord` throws. Throws `<path>, line <n>: <reason>` for a damaged one. */
+/** Reads a file to its end, or until `onRecord` throws. If it is damaged, the error names the path and the line. */
 export async function readLogFile(path: string, { onHeader, onRecord, onBytes }: LogFileRead): Promise<void> {
   const file = createReadStream(path);
   if (onBytes !== undefined) file.on("data", () => onBytes(file.bytesRead));
@@ -39,31 +39,32 @@ export async function readLogFile(path: string, { onHeader, onRecord, onBytes }:
       const record = reader.read(text);
       if (before === undefined && reader.header !== undefined) await onHeader?.(reader.header);
       if (record === undefined) continue;
-      const taken = onRecord(record);
-      if (taken !== undefined) await taken;
+      const handled = onRecord(record);
+      if (handled !== undefined) await handled;
     }
     reader.finish();
   } catch (error) {
     if (error instanceof DamagedLogError) throw new Error(`${path}, ${error.message}`, { cause: error });
-    if (isStreamFault(error)) throw new Error(`${path}, after line ${line}: ${reasonOf(error)}`, { cause: error });
+    if (isUnreadable(error)) throw new Error(`${path}, after line ${line}: ${reasonOf(error)}`, { cause: error });
     throw error;
   } finally {
     file.destroy();
   }
 }
 
-/** A fault of zlib (`Z_DATA_ERROR`, …), or of the line splitter's bound. */
-function isStreamFault(error: unknown): boolean {
-  const code = (error as NodeJS.ErrnoException).code;
-  return code?.startsWith("Z_") === true || reasonOf(error).startsWith("a line has more");
+/** Whether the content can't be split into lines: a line is too long, or zlib failed (codes `Z_DATA_ERROR`, …). */
+function isUnreadable(error: unknown): boolean {
+  if (error instanceof LineTooLongError) return true;
+  return error instanceof Error && "code" in error && String(error.code).startsWith("Z_");
 }
 
-/** Writes a file whole or not at all: it gets its name when it is complete. */
+/** Writes a file completely or not at all: until it is closed, its name ends with `.partial`. */
 export class LogFileWriter {
   readonly #path: string;
   readonly #partial: string;
   readonly #file: Writable;
-  readonly #into: Writable;
+  /** The stream that text is written to: the file, or the compression before it. */
+  readonly #input: Writable;
   /** Settles when the file is closed, or can't be written. */
   readonly #finished: Promise<void>;
 
@@ -72,29 +73,29 @@ export class LogFileWriter {
     this.#partial = `${path}.partial`;
     this.#file = createWriteStream(this.#partial);
     this.#finished = finished(this.#file);
-    this.#finished.catch(() => {}); // Whoever writes or closes gets it.
+    this.#finished.catch(() => {}); // `write` and `close` throw it.
     if (isCompressed(path)) {
       const gzip = createGzip();
       gzip.pipe(this.#file);
-      this.#into = gzip;
+      this.#input = gzip;
     } else {
-      this.#into = this.#file;
+      this.#input = this.#file;
     }
   }
 
-  /** Resolves when more may be written. */
+  /** Resolves when more can be written. */
   async write(text: string): Promise<void> {
-    if (!this.#into.write(text)) await Promise.race([once(this.#into, "drain"), this.#finished]);
+    if (!this.#input.write(text)) await Promise.race([once(this.#input, "drain"), this.#finished]);
   }
 
   async close(): Promise<void> {
-    this.#into.end();
+    this.#input.end();
     await this.#finished;
     await rename(this.#partial, this.#path);
   }
 
   async discard(): Promise<void> {
-    this.#into.destroy();
+    this.#input.destroy();
     this.#file.destroy();
     await rm(this.#partial, { force: true });
   }

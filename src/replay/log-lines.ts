@@ -1,15 +1,15 @@
 /**
- * A log as lines of JSON: what `export` writes, and `import`, `replay --file` and the page read.
+ * The format of exported logs: lines of JSON. `export` writes it; `import`, `replay --file` and the inspector's page read it.
  *
  *     {"tidemark":"log","v":1,"partitions":8,"scope":{"room":"!a:b"},"redacted":false,"crc":"…"}
- *     {"partition":3,"sequence":17,"room":"!a:b","at":1795295119726,"entries":[…],"crc":"…"}      one line a record
+ *     {"partition":3,"sequence":17,"room":"!a:b","at":1795295119726,"entries":[…],"crc":"…"}      one line per record
  *     {"records":1,"entries":4,"crc":"…"}                                                         the last line
  *
- * `entries` are the tuples of the log (docs/design.md#records), so nothing is lost. Each `crc` is the CRC-32 of its line without it,
- * begun with the `crc` of the line before: a line that was changed, moved, lost or added is found at its own number, and
- * a file that was cut off lacks its last line. This finds accidents, not malice.
+ * `entries` are the tuples of the log (docs/design.md#records), so nothing is lost. Each `crc` is the CRC-32 of its line up to
+ * the `crc`, continued from the `crc` of the line before. So the first line that was changed, moved, lost or added is found, and
+ * a truncated file lacks its last line. This detects accidents, not manipulation.
  *
- * Nothing here does I/O, so that the inspector's page reads files too.
+ * Nothing here does I/O, so that the inspector's page can use it in a browser.
  */
 import {
   BACKFILLED,
@@ -26,7 +26,7 @@ import type { MatrixEvent } from "../matrix/event.ts";
 import { roomId } from "../matrix/ids.ts";
 import { crc32 } from "./crc32.ts";
 
-/** Versions of the file: 1, the first. */
+/** Versions of the format: 1 is the first one. */
 const VERSION = 1;
 const RECEIPT_ITEMS = 7;
 
@@ -36,11 +36,11 @@ export interface LogHeader {
   /** The partition count of the broker that it was exported from. */
   readonly partitions: number;
   readonly scope: Scope;
-  /** Whether message content was left out. */
+  /** Whether message content is left out. */
   readonly redacted: boolean;
 }
 
-/** A file that isn't what `export` wrote: which line, and why. */
+/** The file is not as `export` wrote it. Names the first damaged line. */
 export class DamagedLogError extends Error {
   readonly line: number;
 
@@ -69,8 +69,8 @@ export class LogLineWriter {
   record({ partition, room, record: { sequence, at, entries } }: PlacedRecord): string {
     this.#records++;
     this.#entries += entries.length;
-    const shown = this.#redact ? entries.map(withoutContent) : entries;
-    return this.#line({ partition, sequence, room, at, entries: shown });
+    const written = this.#redact ? entries.map(withoutContent) : entries;
+    return this.#line({ partition, sequence, room, at, entries: written });
   }
 
   end(): string {
@@ -84,7 +84,7 @@ export class LogLineWriter {
   }
 }
 
-/** Takes the lines of a file one by one, in their order. */
+/** Reads the lines of a file, one by one and in order. */
 export class LogLineReader {
   header: LogHeader | undefined;
   #line = 0;
@@ -94,10 +94,10 @@ export class LogLineReader {
   #ended = false;
   readonly #sequences = new Map<number, number>();
 
-  /** The record on this line; undefined for the first and last line. Throws `DamagedLogError`. */
+  /** Returns the record of a line; undefined for the first and the last line. Throws `DamagedLogError`. */
   read(line: string): PlacedRecord | undefined {
     this.#line++;
-    if (this.#ended) throw this.#damaged("something follows the last line");
+    if (this.#ended) throw this.#damaged("there is a line after the last one");
     const value = this.#parse(line);
     if (this.header === undefined) {
       this.header = this.#header(value);
@@ -113,18 +113,18 @@ export class LogLineReader {
     return read;
   }
 
-  /** After the last line. Throws when the file stops before its end. */
+  /** Must be called after the last line. Throws `DamagedLogError` if the file is truncated. */
   finish(): void {
     if (!this.#ended) {
       this.#line++;
-      throw this.#damaged(this.header === undefined ? "the file is empty" : "the file is cut off here");
+      throw this.#damaged(this.header === undefined ? "the file is empty" : "the file is truncated here");
     }
   }
 
   #parse(line: string): Record<string, unknown> {
     const match = /^(\{.*),"crc":"([0-9a-f]{8})"\}$/su.exec(line);
     if (match === null)
-      throw this.#damaged(this.#line === 1 ? "this is no log that tidemark exported" : "it is cut off");
+      throw this.#damaged(this.#line === 1 ? "this is not a log that tidemark exported" : "it is truncated");
     const crc = crc32(match[1]!, this.#crc);
     if (hex(crc) !== match[2]) {
       throw this.#damaged("its checksum is wrong: it was changed, or lines are missing before it");
@@ -139,7 +139,7 @@ export class LogLineReader {
 
   #header(value: Record<string, unknown>): LogHeader {
     const { tidemark, v, partitions, scope, redacted } = value;
-    if (tidemark !== "log") throw this.#damaged("this is no log that tidemark exported");
+    if (tidemark !== "log") throw this.#damaged("this is not a log that tidemark exported");
     if (v !== VERSION) throw this.#damaged(`the file's version is ${String(v)}, this Tidemark reads ${VERSION}`);
     if (!isCount(partitions) || partitions < 1 || typeof scope !== "object" || scope === null) {
       throw this.#damaged("its partition count or scope is missing");
@@ -150,8 +150,8 @@ export class LogLineReader {
   #record(value: Record<string, unknown>): PlacedRecord {
     const { partition, sequence, at, entries } = value;
     const room = roomId.safeParse(value.room);
-    if (!room.success) throw this.#damaged("it is of no room");
-    if (!isCount(partition) || partition >= this.header!.partitions) throw this.#damaged("it is of no partition");
+    if (!room.success) throw this.#damaged("its room id is invalid");
+    if (!isCount(partition) || partition >= this.header!.partitions) throw this.#damaged("its partition is invalid");
     if (!isCount(sequence) || sequence <= (this.#sequences.get(partition) ?? 0)) {
       throw this.#damaged(`its sequence ${String(sequence)} does not follow the one before`);
     }
@@ -160,8 +160,8 @@ export class LogLineReader {
     if (!Array.isArray(entries) || entries.length === 0 || entries.length > ENTRIES_PER_RECORD_MAX) {
       throw this.#damaged("its entries are missing");
     }
-    const strange = entries.findIndex((entry) => !isEntry(entry));
-    if (strange >= 0) throw this.#damaged(`its entry ${strange} is of an unknown kind`);
+    const invalid = entries.findIndex((entry) => !isEntry(entry));
+    if (invalid >= 0) throw this.#damaged(`its entry ${invalid} is invalid`);
     return { partition, room: room.data, record: { sequence, at, entries: entries as Entry[] } };
   }
 
@@ -200,31 +200,31 @@ function hex(crc: number): string {
   return crc.toString(16).padStart(8, "0");
 }
 
-/** What a fold reads of an event's content: relations, redactions, membership, server ACL. All else is left out. */
+/** Removes the content of an event, except for what the fold reads: relations, redactions, membership, server ACL. */
 function withoutContent(entry: Entry): Entry {
   if (entry[0] === RECEIPT) return entry;
   const [kind, event] = entry;
   const { event_id, type, sender, origin_server_ts, state_key, redacts, room_id, content } = event;
-  const kept: Record<string, unknown> = {};
-  if (typeof content.redacts === "string") kept.redacts = content.redacts;
-  if (type === "m.room.member") kept.membership = content.membership;
+  const reduced: Record<string, unknown> = {};
+  if (typeof content.redacts === "string") reduced.redacts = content.redacts;
+  if (type === "m.room.member") reduced.membership = content.membership;
   if (type === "m.room.server_acl") {
-    for (const key of ["allow", "deny", "allow_ip_literals"]) if (key in content) kept[key] = content[key];
+    for (const key of ["allow", "deny", "allow_ip_literals"]) if (key in content) reduced[key] = content[key];
   }
   const relation = content["m.relates_to"];
   if (typeof relation === "object" && relation !== null) {
     const { rel_type, event_id } = relation as Record<string, unknown>;
-    kept["m.relates_to"] = { rel_type, event_id };
+    reduced["m.relates_to"] = { rel_type, event_id };
   }
-  const shown: MatrixEvent = {
+  const redacted: MatrixEvent = {
     event_id,
     type,
     sender,
     origin_server_ts,
-    content: kept,
+    content: reduced,
     ...(state_key !== undefined && { state_key }),
     ...(redacts !== undefined && { redacts }),
     ...(room_id !== undefined && { room_id }),
   };
-  return [kind, shown] satisfies EventEntry;
+  return [kind, redacted] satisfies EventEntry;
 }

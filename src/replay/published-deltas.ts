@@ -1,9 +1,9 @@
 /**
- * What the delta stream of a partition says was published (docs/design.md#what-is-published), against the rooms folded from its log.
+ * Compares the delta stream of a partition (docs/design.md#what-is-published) with the rooms folded from its log.
  *
- * A reader like any other: it drops what it has, notices gaps in `previous`, and keeps the newest marker of each key. On
- * top, every order it reads must be the log's own, and in the end every marker must be where the log has it, as far as
- * the stream still keeps what told it.
+ * It reads deltas like any reader: it drops what it has, detects gaps in `previous`, and keeps the newest place of each marker.
+ * In addition, every order must be that of the log, and at the end every marker must have the place that it has in the log,
+ * unless its delta is older than the stream.
  */
 import type { Position } from "../../actors/entry.ts";
 import { type Marker, publishedOrder } from "../../actors/room/markers.ts";
@@ -16,7 +16,7 @@ import type { ReceiptEvent } from "../matrix/receipt.ts";
 import { FULLY_READ, isPrivate } from "../matrix/receipt-types.ts";
 import type { LastChanges } from "./last-changes.ts";
 
-/** What is nearly as old as the stream keeps may be gone already. */
+/** Deltas that are almost as old as the retention of the stream may be deleted already. */
 const AGE_SAFE_MS = DELTAS_AGE_MS - 60_000;
 
 interface Delta {
@@ -29,19 +29,19 @@ interface Delta {
   readonly fully_read?: { readonly event_id: EventId; readonly order: number };
 }
 
-/** How far one subject is read. */
+/** How far one subject of a room is read. */
 interface Chain {
   readonly room: RoomId;
-  /** What the first kept message follows: nothing at or before it is known here. */
+  /** The start of the chain: the stream has no deltas at or before this position. */
   readonly since: Position;
   through: Position;
 }
 
-/** Where a marker is shown, in words of the stream. */
-interface Shown {
+/** The published place of a marker. */
+interface PublishedPlace {
   readonly event: string;
   readonly order: number;
-  /** The delta covers more of the log than is folded here: the marker may be ahead. */
+  /** The delta is beyond what is folded here, so the marker may be ahead of the log. */
   readonly ahead: boolean;
 }
 
@@ -50,20 +50,20 @@ export class PublishedDeltas {
   readonly #changes: LastChanges;
   readonly #chains = new Map<string, Chain>();
   /** By `room user type thread`. */
-  readonly #shown = new Map<string, Shown>();
+  readonly #places = new Map<string, PublishedPlace>();
   deltas = 0;
 
-  /** `rooms` and `changes`: what the log says, folded. */
+  /** `rooms`, `changes`: folded from the log. */
   constructor(rooms: ReadonlyMap<RoomId, Room>, changes: LastChanges) {
     this.#rooms = rooms;
     this.#changes = changes;
   }
 
-  /** Throws a `Difference` for what contradicts the log, or the messages before. */
+  /** Throws a `Difference` if the delta contradicts the log or earlier deltas. */
   read({ sequence, subject, body }: ScannedDelta): void {
     const delta = body as Delta;
     const room = this.#rooms.get(delta.room_id);
-    if (room === undefined) return; // Not asked for.
+    if (room === undefined) return; // It is not being verified.
     this.deltas++;
     const where = `delta ${sequence} (${subject.slice(subject.lastIndexOf(".") + 1)})`;
     const key = chainKey(delta.room_id, delta.user_id ?? (delta.events === undefined ? "receipts" : "events"));
@@ -85,7 +85,7 @@ export class PublishedDeltas {
     }
   }
 
-  /** Rooms that are published beyond what is folded here, and how far. */
+  /** Returns the rooms that are published beyond what is folded here, with their published positions. */
   beyond(): Map<RoomId, Position> {
     const beyond = new Map<RoomId, Position>();
     for (const { room, through } of this.#chains.values()) {
@@ -94,8 +94,8 @@ export class PublishedDeltas {
     return beyond;
   }
 
-  /** What the log has and the stream lacks, or tells differently in its newest word; undefined when all is there. */
-  lacking(now: number): Difference | undefined {
+  /** Returns a difference if the stream lacks something of the log, or if its newest delta contradicts the log. */
+  missing(now: number): Difference | undefined {
     for (const room of this.#rooms.values()) {
       for (const kind of ["events", "receipts"] as const) {
         const { position, at } = this.#changes.of(room.id)[kind];
@@ -109,46 +109,45 @@ export class PublishedDeltas {
         }
       }
       for (const marker of room.markers) {
-        const lacking = this.#lackingMarker(room, marker, now);
-        if (lacking !== undefined) return lacking;
+        const missing = this.#missingMarker(room, marker, now);
+        if (missing !== undefined) return missing;
       }
     }
     return undefined;
   }
 
-  #lackingMarker(room: Room, marker: Marker, now: number): Difference | undefined {
+  #missingMarker(room: Room, marker: Marker, now: number): Difference | undefined {
     const { user, type, thread, event, position } = marker;
     const chain = this.#chains.get(chainKey(room.id, isPrivate(type) ? user : "receipts"));
     const recent = this.#changes.movedAt(marker) >= now - AGE_SAFE_MS;
     if (!recent && (chain === undefined || chain.since >= position)) return undefined;
-    const shown = this.#shown.get(markerKey(room.id, user, type, thread));
+    const published = this.#places.get(markerKey(room.id, user, type, thread));
     const order = publishedOrder(marker);
-    if (shown?.event === event && shown.order === order) return undefined;
-    if (shown?.ahead && shown.order >= order) return undefined;
-    // An inferred one and one whose thread was told have one name in public: the stream's newest word is of either.
+    if (published?.event === event && published.order === order) return undefined;
+    if (published?.ahead && published.order >= order) return undefined;
+    // An inferred marker and one of known thread look the same in public: the newest delta may be of either.
     const namesakes = room.markers.of(user).filter((other) => other.type === type && other.thread === thread);
-    if (namesakes.some((other) => other !== marker && other.event === shown?.event)) return undefined;
+    if (namesakes.some((other) => other !== marker && other.event === published?.event)) return undefined;
     if (thread !== null && this.#covered(room, marker)) return undefined;
     const name = `the ${type} marker of ${user}${thread === null ? "" : ` in ${thread}`}`;
-    const told =
-      shown === undefined ? "it was not published" : `${shown.event}, order ${shown.order} was published last`;
-    return new Difference(room.id, `${name} is at ${event}, order ${order} in the log, ${told}`);
+    const last =
+      published === undefined
+        ? "it was not published"
+        : `${published.event}, order ${published.order} was published last`;
+    return new Difference(room.id, `${name} is at ${event}, order ${order} in the log, ${last}`);
   }
 
-  /**
-   * MSC4102: where a threaded and an unthreaded marker meet on one event, only the unthreaded one is told, which then
-   * stands at or after the threaded one.
-   */
+  /** MSC4102: of a threaded and an unthreaded marker on one event, only the unthreaded one is published. It covers the other. */
   #covered(room: Room, marker: Marker): boolean {
-    const unthreaded = this.#shown.get(markerKey(room.id, marker.user, marker.type, null));
+    const unthreaded = this.#places.get(markerKey(room.id, marker.user, marker.type, null));
     return unthreaded !== undefined && unthreaded.order >= publishedOrder(marker);
   }
 
-  /** Whether the message brings something new. */
+  /** Returns whether the delta is new. Throws a `Difference` if one before it is missing. */
   #follow(key: string, { room_id: room, position, previous, event, events }: Delta, where: string): boolean {
     const chain = this.#chains.get(key);
     if (previous !== undefined && previous === position && event?.content !== undefined) {
-      // Too large to tell: it asks for a snapshot, and what it stood for is not in the stream.
+      // A delta that was too large is published as a gap, for which readers take a snapshot: the stream lacks its content.
       this.#chains.set(key, { room, since: position, through: position });
       return false;
     }
@@ -175,7 +174,7 @@ export class PublishedDeltas {
     }
   }
 
-  #marker(room: Room, key: string, place: Shown, where: string): void {
+  #marker(room: Room, key: string, place: PublishedPlace, where: string): void {
     const order = room.events.get(place.event as EventId)?.order;
     const unknown = order === undefined && place.ahead;
     if (!unknown && (order === undefined || Math.max(0, order) !== place.order)) {
@@ -184,8 +183,8 @@ export class PublishedDeltas {
         `${where} puts ${key.slice(room.id.length + 1)} at ${place.event}, order ${place.order}, the log has ${String(order)}`,
       );
     }
-    const before = this.#shown.get(key);
-    if (before === undefined || before.order <= place.order) this.#shown.set(key, place);
+    const before = this.#places.get(key);
+    if (before === undefined || before.order <= place.order) this.#places.set(key, place);
   }
 }
 
@@ -201,7 +200,7 @@ function markerKey(room: RoomId, user: string, type: string, thread: string | nu
   return `${room} ${user} ${type} ${thread ?? ""}`;
 }
 
-/** Where the log and what was made of it don't agree, in one sentence. */
+/** A difference between the log and what was derived from it, in one sentence. */
 export class Difference extends Error {
   constructor(room: RoomId, what: string) {
     super(`${room}: ${what}`);

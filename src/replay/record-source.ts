@@ -1,4 +1,4 @@
-/** Where a replay reads from: the logs of a broker, or a file. Both hand out records in log order. */
+/** The sources of a replay: the logs of a broker, or a file. */
 import type { Bus } from "../bus/client/connection.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
 import { logEnd } from "../bus/log/log.ts";
@@ -8,9 +8,9 @@ import type { RoomId } from "../matrix/ids.ts";
 import { fileBytes, readLogFile } from "./log-file.ts";
 
 export interface Source {
-  /** How much there is, in the unit of `onProgress`. */
+  /** The size of the source, in the unit of `onProgress`. */
   readonly total: number;
-  /** Resolves when every record is handled; `signal` ends it sooner. */
+  /** Reads records in log order. Resolves when all of them are handled, or `signal` is aborted. */
   read(onRecord: OnRecord, options?: ReadOptions): Promise<void>;
 }
 
@@ -20,17 +20,16 @@ interface ReadOptions {
 }
 
 export interface BusSelection {
-  /** All rooms of all partitions without it. */
+  /** Default: all rooms. */
   readonly room?: RoomId;
-  /** One partition, when there is no room. */
+  /** Default: all partitions. Ignored if there is a room. */
   readonly partition?: number;
-  /** The last sequence that is of interest. */
+  /** The last sequence to read. Default: the current end of the log. */
   readonly until?: number;
-  /** Goes on with what is appended. One partition only. */
+  /** Continues with new records. Default: false. */
   readonly follow?: boolean;
 }
 
-/** What the logs hold now, and, when it follows, what comes. */
 export async function busSource(nc: Bus, selection: BusSelection): Promise<Source> {
   const partitions = await partitionCount(nc);
   const { room, follow = false, until = Number.POSITIVE_INFINITY } = selection;

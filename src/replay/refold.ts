@@ -1,10 +1,10 @@
-/** Folds records again, with the fold that workers use, up to an end. */
+/** Folds records again, with the fold of the workers, up to an end. */
 import { type LogRecord, type Position, positionOf } from "../../actors/entry.ts";
 import { type Folded, foldRecord } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";
 import type { RoomId } from "../matrix/ids.ts";
 
-/** How far a replay goes. */
+/** The end of a replay. Default: the end of the log. */
 export interface Until {
   /** The last position. */
   readonly position?: Position;
@@ -18,20 +18,20 @@ export class Refold {
   readonly #rooms = new Map<RoomId, Room>();
   readonly #until: Until;
   #entries = 0;
-  #over = false;
+  #ended = false;
 
   constructor(until: Until = {}) {
     this.#until = until;
   }
 
-  /** How many entries were folded. */
+  /** The number of folded entries. */
   get entries(): number {
     return this.#entries;
   }
 
-  /** Whether a record came that lies beyond the end. */
-  get over(): boolean {
-    return this.#over;
+  /** Whether an entry was beyond the end. */
+  get ended(): boolean {
+    return this.#ended;
   }
 
   get rooms(): ReadonlyMap<RoomId, Room> {
@@ -47,16 +47,16 @@ export class Refold {
     return room;
   }
 
-  /** Folds what the replay still takes of a record. */
+  /** Folds the entries of the record that are not beyond the end. */
   fold(id: RoomId, record: LogRecord, folded: Folded = NOTHING): void {
-    const entries = this.#over ? [] : this.#taken(record);
-    this.#over ||= entries.length < record.entries.length;
+    const entries = this.#ended ? [] : this.#untilEnd(record);
+    this.#ended ||= entries.length < record.entries.length;
     if (entries.length === 0) return;
     foldRecord(this.room(id), { ...record, entries }, folded);
     this.#entries += entries.length;
   }
 
-  #taken({ sequence, at, entries }: LogRecord): LogRecord["entries"] {
+  #untilEnd({ sequence, at, entries }: LogRecord): LogRecord["entries"] {
     const { position: last = Number.POSITIVE_INFINITY, at: end = Number.POSITIVE_INFINITY } = this.#until;
     if (at > end) return [];
     return entries.slice(0, Math.max(0, last - positionOf(sequence, 0) + 1));

@@ -1,4 +1,4 @@
-/** How far every partition is, as its log, its owner's answers and its delta stream tell. */
+/** How far every partition is, according to its log, its owner and its delta stream. */
 import { type Position, sequenceOf } from "../../actors/entry.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { ask } from "../bus/client/request.ts";
@@ -10,18 +10,18 @@ import { partitionCount } from "../bus/partition-count.ts";
 export interface PartitionStatus extends Ownership {
   readonly partition: number;
   readonly records: number;
-  /** Sequence of the newest record; 0 for none. */
+  /** Sequence of the newest record; 0 for an empty log. */
   readonly last: number;
-  /** Its clock, ms since 1970. */
+  /** Unix time of the newest record, ms; null for an empty log. */
   readonly at: number | null;
   /**
-   * Through which sequence the owner has folded, as far as a query tells: it is asked about the newest record's room,
-   * so a smaller sequence means that the newest record is not folded yet. null when nobody answers.
+   * The newest sequence of the newest record's room that the owner has folded. If it is smaller than `last`, the newest record
+   * is not folded yet. null if the owner does not answer.
    */
   readonly folded: number | null;
-  /** Everything through this position is known to be published. Newer changes may be, too. */
+  /** All changes through this position are published. Newer ones may be published, too. */
   readonly published: Position;
-  /** Records that the owner has not folded; null when nobody answers. */
+  /** The number of records that the owner has not folded; null if it does not answer. */
   readonly lag: number | null;
 }
 

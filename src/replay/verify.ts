@@ -1,12 +1,12 @@
 /**
- * Verify: folds rooms from their log, and compares the orders and markers with what their live owner answers, and with
- * what the delta stream says was published. The first difference ends it.
+ * Verifies a running system: folds rooms from their log, and compares orders and markers with the answers of the live owner
+ * and with the delta stream. It stops at the first difference.
  *
- *     log ──fold──▶ rooms ──┬── orders, snapshots of the owner, at the same position
- *                           └── deltas that are still kept, and the `previous` chain between them
+ *     log ──fold──▶ rooms ──┬── orders and snapshots of the owner, at the same position
+ *                           └── the stored deltas, and the chain of `previous` between them
  *
- * The system may be at work meanwhile: an owner that is ahead is followed by folding on to exactly its position; one
- * that is behind is given `VERIFY_WAIT_MS`.
+ * The system may be in use. If the owner is ahead, the fold continues to exactly its position. If it is behind, verification
+ * waits up to `VERIFY_WAIT_MS`.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
@@ -30,14 +30,14 @@ import { LastChanges } from "./last-changes.ts";
 import { Difference, PublishedDeltas } from "./published-deltas.ts";
 import { Refold } from "./refold.ts";
 
-/** Pause between two looks at something that is behind. */
-const LOOK_AGAIN_MS = 100;
+/** Polling interval while something is behind. */
+const POLL_MS = 100;
 
 export interface VerifyOptions {
-  /** All rooms without it. */
+  /** Default: all rooms. */
   readonly room?: RoomId;
   readonly onProgress?: (done: number, total: number) => void;
-  /** How long something may be behind the log, ms. */
+  /** How long to wait for an owner or deltas that are behind, ms. Default: `VERIFY_WAIT_MS`. */
   readonly waitMs?: number;
 }
 
@@ -49,7 +49,7 @@ export interface Verified {
   readonly deltas: number;
 }
 
-/** Throws the first `Difference`. */
+/** Throws the first `Difference` that it finds. */
 export async function verify(nc: Bus, options: VerifyOptions): Promise<Verified> {
   const { room, waitMs = VERIFY_WAIT_MS } = options;
   const partitions = await partitionCount(nc);
@@ -158,7 +158,7 @@ class Verification {
     }
   }
 
-  /** An answer at the very position through which the room is folded here. */
+  /** Returns an answer at exactly the position through which the room is folded here. */
   async #answerAt<O extends "orders" | "snapshot">(room: Room, question: Asked<O>): Promise<Answer<O>> {
     const deadline = performance.now() + this.#waitMs;
     for (;;) {
@@ -176,7 +176,7 @@ class Verification {
           `the owner has folded through position ${position}, the log has ${room.position}`,
         );
       }
-      await delay(LOOK_AGAIN_MS);
+      await delay(POLL_MS);
     }
   }
 
@@ -203,10 +203,10 @@ class Verification {
         published.read(delta),
       );
       next = last + 1;
-      const lacking = published.lacking(Date.now());
-      if (lacking === undefined) break;
-      if (performance.now() > deadline) throw lacking;
-      await delay(LOOK_AGAIN_MS);
+      const missing = published.missing(Date.now());
+      if (missing === undefined) break;
+      if (performance.now() > deadline) throw missing;
+      await delay(POLL_MS);
     }
     for (const [room, position] of published.beyond()) {
       const { sequence } = await logEnd(this.#nc, this.#partition, room);
@@ -229,7 +229,7 @@ function markersOf(room: Room, wanted: (type: ReceiptType) => boolean): Marker[]
   return [...room.markers].filter(({ type }) => wanted(type));
 }
 
-/** `user type thread` → where the marker is shown. */
+/** Returns the place of each marker by `user type thread`. */
 function placesIn(content: ReceiptContent): Map<string, string> {
   const places = new Map<string, string>();
   for (const [event, types] of Object.entries(content)) {

@@ -54,11 +54,11 @@ replay("shows a room as lines, as JSON, filtered, in part, its state, and why an
   const why = await output(["replay", ROOM, "--why", "$2", "--user", "@bob", "--until", "4096", ...nats]);
   assert.equal(why.slice(0, 3), [
     "Unread: no marker of @bob:a.org that covers the main timeline has reached its order 4096 (F12).",
-    "  The unthreaded m.read marker stands at $1, order 1024 < 4096.",
+    "  The unthreaded m.read marker is at $1, order 1024 < 4096.",
     "  The m.read receipt at position 3072 on $3 is held: the log has no event $3 (F4).",
   ]);
   const later = await output(["replay", ROOM, "--why", "$2", "--user", BOB, ...nats]);
-  assert.match(later[0]!, "Read: the m.read marker of the main timeline came to $3, order 5120 at position 5120");
+  assert.match(later[0]!, "Read: the m.read marker of the main timeline reached $3, order 5120 at position 5120");
 });
 
 replay("colours outcomes if FORCE_COLOR is set, and not if NO_COLOR is", async () => {

@@ -56,7 +56,7 @@ page("replays a file that is dropped on it, without the server, and refuses a da
   });
   await page
     .getByRole("alert")
-    .filter({ hasText: "damaged.log, line 1: this is no log that tidemark exported" })
+    .filter({ hasText: "damaged.log, line 1: this is not a log that tidemark exported" })
     .waitFor();
   assert.equal(harness.complaints, []);
 });

@@ -36,7 +36,7 @@ page("says why: of a read event, an unread one, and one that a held receipt wait
   const why = page.locator('section[aria-label="Why"]');
   await why.locator(".verdict.unread").waitFor();
   assert.match(await textOf(why.locator(".verdict")), /^Unread: no marker of @heidi-s11:bench\.test/);
-  assert.match(await textOf(why), /The unthreaded m\.read marker stands at \$/);
+  assert.match(await textOf(why), /The unthreaded m\.read marker is at \$/);
 
   await page.locator(".legend").getByRole("button", { name: "@bob-s11" }).click();
   const standing = rows(page, "Markers").filter({ hasText: "@bob" }).filter({ hasText: "m.read, unthreaded" });

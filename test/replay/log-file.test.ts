@@ -1,9 +1,11 @@
+/** Export and import of logs as files. */
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { connect } from "nats";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { LOG_LINE_CHARS_MAX } from "../../src/limits.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";
 import { exportLog } from "../../src/replay/export.ts";
 import { importLog } from "../../src/replay/import.ts";
@@ -33,7 +35,7 @@ logFile("is the same after export, import and export again, plain and compressed
     const exported = await exportLog(tidemark.nc, { out: first, redact: false });
     assert.is(exported.entries, 3_951);
     const imported = await importLog(other.nc, { path: first });
-    // What stands there already is compared, and not appended again.
+    // Records that are in the log already are compared, not appended again.
     assert.is(imported.records, name === "log" ? exported.records : 0);
     await exportLog(other.nc, { out: second, redact: false });
     assert.ok((await readFile(first)).equals(await readFile(second)), name);
@@ -45,7 +47,7 @@ logFile("is the same after export, import and export again, plain and compressed
   assert.equal(await other.lastSequences(), await tidemark.lastSequences());
 });
 
-logFile("makes an imported log answer as the old one did", async () => {
+logFile("gives the same answers after an import", async () => {
   await using dir = await temporaryDirectory();
   const path = join(dir.path, "log.gz");
   await using tidemark = await startTidemark();
@@ -64,7 +66,7 @@ logFile("makes an imported log answer as the old one did", async () => {
   }
 });
 
-logFile("of one room is read, and its import is refused where positions can't be kept", async () => {
+logFile("of one room can't be imported, because positions can't be kept", async () => {
   await using dir = await temporaryDirectory();
   const path = join(dir.path, "room.log");
   await using tidemark = await startTidemark({ partitions: 1 });
@@ -82,7 +84,7 @@ logFile("of one room is read, and its import is refused where positions can't be
   assert.equal(await other.lastSequences(), []);
 });
 
-logFile("is refused by a log that holds something else, or more", async () => {
+logFile("is refused by a log that has other or more records", async () => {
   await using dir = await temporaryDirectory();
   const path = join(dir.path, "log");
   await using tidemark = await startTidemark({ partitions: 1 });
@@ -98,7 +100,7 @@ logFile("is refused by a log that holds something else, or more", async () => {
   assert.match(await failure(importLog(four.nc, { path })), "made with 4 partitions, not 1");
 });
 
-logFile("goes on where an import was interrupted", async () => {
+logFile("continues an interrupted import", async () => {
   await using dir = await temporaryDirectory();
   const [early, late] = [join(dir.path, "early"), join(dir.path, "late")];
   await using tidemark = await startTidemark({ partitions: 1 });
@@ -112,7 +114,7 @@ logFile("goes on where an import was interrupted", async () => {
   assert.equal(await other.lastSequences(), [2]);
 });
 
-logFile("that is damaged is refused whole, with the line and the reason", async () => {
+logFile("that is damaged is refused completely, with the line and the reason", async () => {
   await using dir = await temporaryDirectory();
   await using tidemark = await startTidemark({ partitions: 1 });
   for (const id of ["$1", "$2", "$3"]) await tidemark.sent("event", "!a:a.org", message(id));
@@ -130,7 +132,15 @@ logFile("that is damaged is refused whole, with the line and the reason", async 
   assert.equal(await other.lastSequences(), []);
 });
 
-logFile("leaves no half of itself behind", async () => {
+logFile("with a line that is too long is refused", async () => {
+  await using dir = await temporaryDirectory();
+  const path = join(dir.path, "log");
+  await writeFile(path, "x".repeat(LOG_LINE_CHARS_MAX + 1));
+  const read = readLogFile(path, { onRecord: () => {} });
+  assert.match(await failure(read), `${path}, after line 0: a line has more than ${LOG_LINE_CHARS_MAX} characters`);
+});
+
+logFile("leaves no partial file behind", async () => {
   await using dir = await temporaryDirectory();
   await using tidemark = await startTidemark({ partitions: 1 });
   await tidemark.sent("event", "!a:a.org", message("$1"));
@@ -147,7 +157,7 @@ logFile("leaves no half of itself behind", async () => {
   assert.equal(await readdir(dir.path), []);
 });
 
-logFile("says when it is not there", async () => {
+logFile("that does not exist is reported", async () => {
   const read = readLogFile("/nowhere/log", { onRecord: () => {} });
   assert.match(await failure(read), "ENOENT");
 });

@@ -1,3 +1,4 @@
+/** The format of exported logs. */
 import { crc32 as zlibCrc32 } from "node:zlib";
 import * as fc from "fast-check";
 import { suite } from "uvu";
@@ -46,7 +47,7 @@ const three = [record(1, live("$1")), record(2, live("$2"), receipt(BOB, "$1")),
 
 const logLines = suite("log lines");
 
-logLines("lose nothing", () => {
+logLines("preserve every record", () => {
   check(
     fc.property(histories, (positioned) => {
       const records = recordsOf(positioned);
@@ -59,15 +60,15 @@ logLines("lose nothing", () => {
   );
 });
 
-logLines("lose nothing of what an event may hold", () => {
+logLines("preserve every content that an event can have", () => {
   const json = fc.jsonValue({ maxDepth: 4 });
-  // Ingress takes no key of that name.
+  // Ingress refuses this key.
   const content = fc
     .dictionary(fc.string({ unit: "binary" }), json)
     .filter((value) => !JSON.stringify(value).includes("__proto__"));
   check(
     fc.property(content, (content) => {
-      // As ingress leaves it in the log.
+      // As ingress writes it to the log.
       const stored = encodeRecord(1_000, [live("$1", { content: JSON.parse(JSON.stringify(content)) })]);
       const [line] = read(written([decodeRecord(1, stored)]));
       assert.equal(Buffer.from(encodeRecord(line!.record.at, line!.record.entries)), Buffer.from(stored));
@@ -76,7 +77,7 @@ logLines("lose nothing of what an event may hold", () => {
   );
 });
 
-logLines("are read on the line at which they are damaged, and not beyond", () => {
+logLines("report the first damaged line", () => {
   const lines = written(three);
   const swapped = (i: number, j: number) => {
     const copy = [...lines];
@@ -88,14 +89,14 @@ logLines("are read on the line at which they are damaged, and not beyond", () =>
   assert.equal(damage(lines.filter((_, i) => i !== 2)), [3, checksum]);
   assert.equal(damage(swapped(1, 2)), [2, checksum]);
   assert.equal(damage([...lines.slice(0, 2), lines[1]!, ...lines.slice(2)]), [3, checksum]);
-  assert.equal(damage(lines.slice(0, -1)), [5, "the file is cut off here"]);
-  assert.equal(damage([...lines.slice(0, 3), lines[3]!.slice(0, 40)]), [4, "it is cut off"]);
-  assert.equal(damage([...lines, lines[3]!]), [6, "something follows the last line"]);
+  assert.equal(damage(lines.slice(0, -1)), [5, "the file is truncated here"]);
+  assert.equal(damage([...lines.slice(0, 3), lines[3]!.slice(0, 40)]), [4, "it is truncated"]);
+  assert.equal(damage([...lines, lines[3]!]), [6, "there is a line after the last one"]);
   assert.equal(damage([]), [1, "the file is empty"]);
-  assert.equal(damage(["hello"]), [1, "this is no log that tidemark exported"]);
+  assert.equal(damage(["hello"]), [1, "this is not a log that tidemark exported"]);
 });
 
-logLines("find any one changed character", () => {
+logLines("detect every change of a single character", () => {
   const lines = written(three);
   check(
     fc.property(fc.nat(), fc.nat(), fc.constantFrom("x", "0", "}", "é"), (line, column, char) => {
@@ -110,7 +111,7 @@ logLines("find any one changed character", () => {
   );
 });
 
-/** Lines with right checksums, whatever they say. */
+/** Lines of any content with correct checksums. */
 function signed(...values: object[]): string[] {
   let crc = 0;
   return values.map((value) => {
@@ -124,31 +125,31 @@ const HEAD = { tidemark: "log", v: 1, partitions: 8, scope: { all: true }, redac
 const LINE = { partition: 3, sequence: 1, room: ROOM, at: 1, entries: [live("$1")] };
 const refused: readonly (readonly [what: string, lines: object[], reason: RegExp])[] = [
   ["another version", [{ ...HEAD, v: 2 }], /^the file's version is 2, this Tidemark reads 1$/],
-  ["another file", [{ hello: 1 }], /no log that tidemark exported/],
+  ["another file", [{ hello: 1 }], /not a log that tidemark exported/],
   ["no partition count", [{ ...HEAD, partitions: 0 }], /partition count/],
-  ["a room that is none", [HEAD, { ...LINE, room: "no" }], /it is of no room/],
-  ["a partition beyond the count", [HEAD, { ...LINE, partition: 8 }], /it is of no partition/],
+  ["an invalid room id", [HEAD, { ...LINE, room: "no" }], /its room id is invalid/],
+  ["a partition beyond the count", [HEAD, { ...LINE, partition: 8 }], /its partition is invalid/],
   ["a sequence that does not grow", [HEAD, LINE, LINE], /its sequence 1 does not follow/],
   ["no clock", [HEAD, { ...LINE, at: "now" }], /its clock is missing/],
   ["no entries", [HEAD, { ...LINE, entries: [] }], /its entries are missing/],
-  ["an unknown entry", [HEAD, { ...LINE, entries: [live("$1"), [9, {}]] }], /its entry 1 is of an unknown kind/],
+  ["an unknown entry", [HEAD, { ...LINE, entries: [live("$1"), [9, {}]] }], /its entry 1 is invalid/],
   ["an event without an id", [HEAD, { ...LINE, entries: [[0, { type: "t" }]] }], /its entry 0/],
   ["a wrong count at the end", [HEAD, LINE, { records: 2, entries: 1 }], /it counts 2 records, the file has 1/],
 ];
 for (const [what, lines, reason] of refused) {
   logLines(`refuse ${what}`, () => {
-    const [line, said] = damage(signed(...lines));
+    const [line, message] = damage(signed(...lines));
     assert.is(line, lines.length);
-    assert.match(said, reason);
+    assert.match(message, reason);
   });
 }
 
-logLines("without content fold to the same", () => {
+logLines("can be written without message content", () => {
   const redact = (entries: Entry[]) => read(written([record(1, ...entries)], true))[0]!.record.entries;
   const secret = { content: { body: "secret", "m.mentions": { user_ids: [BOB] } }, unsigned: { secret: 1 } };
   assert.not.match(JSON.stringify(redact([live("$1", secret)])), "secret");
   assert.not.match(JSON.stringify(redact([live("$1", secret)])), "mentions");
-  const kept = [
+  const essential = [
     live("$j", member(BOB, "join")),
     state("$a", acl({ allow: ["*"], deny: ["evil"], allow_ip_literals: false })),
     live("$t", { content: { "m.relates_to": { rel_type: "m.thread", event_id: "$1" } } }),
@@ -156,7 +157,7 @@ logLines("without content fold to the same", () => {
     live("$s", { type: "m.room.redaction", redacts: "$1", content: {} }),
     receipt(BOB, "$1", { thread: "main" }),
   ];
-  assert.equal(redact(kept), kept);
+  assert.equal(redact(essential), essential);
   assert.equal(redact([live("$t", inThread("$1"))]), [
     live("$t", { content: { "m.relates_to": { rel_type: "m.thread", event_id: "$1" } } }),
   ]);
@@ -175,7 +176,7 @@ logLines("without content fold to the same room", () => {
   );
 });
 
-logLines("have the checksum that zlib has", () => {
+logLines("have the same checksum as in zlib", () => {
   check(
     fc.property(fc.string({ unit: "grapheme" }), fc.string(), (before, text) => {
       assert.is(crc32(text, crc32(before, 0)), zlibCrc32(before + text));

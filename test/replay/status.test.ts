@@ -1,3 +1,4 @@
+/** `tidemark status` in a cluster. */
 import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";

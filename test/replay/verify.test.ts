@@ -1,3 +1,4 @@
+/** `tidemark verify`. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { RoomId } from "../../src/matrix/ids.ts";
@@ -29,7 +30,7 @@ async function difference(promise: Promise<unknown>): Promise<string> {
 
 const verification = suite("verify");
 
-verification("finds none in the recorded session, at rest and at work", async () => {
+verification("finds no difference in the recorded session, idle or in use", async () => {
   await using tidemark = await startTidemark();
   await playSession(tidemark);
   const { rooms, entries, orders } = await verify(tidemark.nc, {});
@@ -50,7 +51,7 @@ verification("finds none in the recorded session, at rest and at work", async ()
   await work;
 });
 
-verification("finds none after a restart, which publishes some deltas again", async () => {
+verification("finds no difference after a restart, which publishes some deltas again", async () => {
   await using tidemark = await startTidemark();
   await playSession(tidemark);
   await tidemark.restart();
@@ -92,7 +93,7 @@ const falseAnswers: Record<string, readonly [change: (op: string, answer: Body) 
     (op, answer) => op === "orders" && answer.orders.$2++,
     /\$2 has order 1025 in the log, the owner answers 1026/,
   ],
-  "an event that it lacks": [
+  "a missing event": [
     (op, answer) => {
       if (op === "orders") answer.orders.$1 = null;
     },
@@ -104,13 +105,13 @@ const falseAnswers: Record<string, readonly [change: (op: string, answer: Body) 
     },
     /marker @bob:a\.org m\.read unthreaded is at \$1, order 1024, ts 5000 in the log, the owner answers at \$2/,
   ],
-  "a marker that it lacks": [
+  "a missing marker": [
     (op, answer) => {
       if (op === "snapshot") answer.receipts = {};
     },
     /m\.read unthreaded is at \$1, .* the owner answers nowhere/,
   ],
-  "a marker that nobody set": [
+  "an additional marker": [
     (op, answer) => {
       if (op === "snapshot") answer.receipts.$1["m.read"]["@eve:a.org"] = { ts: 1, order: 1024 };
     },
@@ -128,13 +129,13 @@ const falseAnswers: Record<string, readonly [change: (op: string, answer: Body) 
     },
     /the m\.fully_read of @bob:a\.org/,
   ],
-  "a position that it has not reached": [
+  "a position behind the log": [
     (op, answer) => {
       if (op === "orders") answer.position = 1024;
     },
     /the owner has folded through position 1024, the log has/,
   ],
-  "a position that nothing has": [
+  "a position without an entry": [
     (op, answer) => {
       if (op === "orders") answer.position += 7;
     },
@@ -142,13 +143,13 @@ const falseAnswers: Record<string, readonly [change: (op: string, answer: Body) 
   ],
 };
 for (const [what, [change, expected]] of Object.entries(falseAnswers)) {
-  verification(`finds in the owner's answers ${what}`, async () => {
-    const said = await withFalseOwner(change);
-    assert.match(said, expected, said);
+  verification(`finds ${what} in the owner's answers`, async () => {
+    const text = await withFalseOwner(change);
+    assert.match(text, expected, text);
   });
 }
 
-/** A room, and what is published of it, with something false among it. */
+/** A room with a false delta among those that are published. */
 async function withFalseDelta(plant: (positions: number[]) => readonly [subject: string, body: Body]): Promise<string> {
   await using tidemark = await startTidemark({ partitions: 1 });
   const positions = await tidemark.sent("event", ROOM, [message("$1"), message("$2")]);
@@ -222,13 +223,13 @@ const falseDeltas: Record<string, readonly [plant: Parameters<typeof withFalseDe
   ],
 };
 for (const [what, [plant, expected]] of Object.entries(falseDeltas)) {
-  verification(`finds in the delta stream ${what}`, async () => {
-    const said = await withFalseDelta(plant);
-    assert.match(said, expected, said);
+  verification(`finds ${what} in the delta stream`, async () => {
+    const text = await withFalseDelta(plant);
+    assert.match(text, expected, text);
   });
 }
 
-verification("finds what was not published", async () => {
+verification("finds deltas that were not published", async () => {
   await using tidemark = await startTidemark({ partitions: 1 });
   await tidemark.sent("event", ROOM, message("$1"));
   await tidemark.sent("receipt", ROOM, receipt(BOB, "$1"));
@@ -245,7 +246,7 @@ verification("finds what was not published", async () => {
   }
 });
 
-verification("says when there is no such room, or no Tidemark", async () => {
+verification("reports that there is no such room, or no log", async () => {
   await using tidemark = await startTidemark();
   assert.match(await difference(verify(tidemark.nc, { room: ROOM })), "the log has no room !a:a.org");
   await using bus = await startBus();

@@ -1,10 +1,9 @@
 /**
- * Stories of one room, for the rules of the fold:
+ * Given, when, then, for the rules of the fold:
  *
  *     given(live("$a"), receipt(BOB, "$b")).when(live("$b")).then("ordered", "2 released")
  *
- * Entries are numbered from 1 as they are folded, and the nth stands at position `at(n)`: each is a record of its own. What
- * became of an entry is told as `describe` does.
+ * Each entry is a record of its own. The nth entry has position `at(n)`. Outcomes are written as by `describe`.
  */
 import * as assert from "uvu/assert";
 import {
@@ -39,7 +38,7 @@ type Fields = Omit<Partial<MatrixEvent>, "event_id" | "sender" | "redacts"> & {
   readonly redacts?: string;
 };
 
-/** A message of Alice's, but for what `fields` say. */
+/** A message of Alice. `fields` override the defaults. */
 export function event(id: string, fields: Fields = {}): MatrixEvent {
   const base = { type: "m.room.message", sender: ALICE, origin_server_ts: 1_700_000_000_000, content: { body: id } };
   return { ...base, ...fields, event_id: id } as MatrixEvent;
@@ -51,20 +50,20 @@ export const state = (id: string, fields?: Fields): EventEntry => [STATE, event(
 
 interface ReceiptFields {
   readonly type?: ReceiptType;
-  /** Unthreaded when absent. */
+  /** Default: unthreaded. */
   readonly thread?: string;
   readonly ts?: number;
-  /** Of a local user when absent. */
+  /** Default: a local user. */
   readonly origin?: string;
 }
 
-/** A public, unthreaded receipt of a local user, but for what the fields say. */
+/** A public, unthreaded receipt of a local user. `fields` override the defaults. */
 export function receipt(user: UserId, target: string, fields: ReceiptFields = {}): ReceiptEntry {
   const { type = READ, thread = null, ts = 1_700_000_000_000, origin = null } = fields;
   return [RECEIPT, user, type, target as EventId, thread as ThreadId | null, ts, origin as ServerName | null];
 }
 
-/** Content of an event that relates to another. */
+/** The content of an event that relates to another one. */
 export function relates(relType: string, target: string): Record<string, unknown> {
   return { body: "…", "m.relates_to": { rel_type: relType, event_id: target } };
 }
@@ -83,10 +82,7 @@ export function at(n: number): Position {
   return positionOf(n, 0);
 }
 
-/**
- * An outcome as text: `ordered`, `rejected: wrong_thread`; and what became of held receipts on the way, by the number of
- * their own entry: `2 released`.
- */
+/** An outcome as text, such as `ordered` or `rejected: wrong_thread`, and the settled receipts by entry: `2 released`. */
 export function describe(outcome: Outcome): string[] {
   switch (outcome.outcome) {
     case "ordered":
@@ -111,7 +107,7 @@ interface Expectation {
   then(outcome: string, ...settled: string[]): Story;
 }
 
-/** A room, and the entries that were folded into it. */
+/** A room into which entries are folded. */
 export class Story {
   readonly room = new Room(ROOM);
   #count = 0;
@@ -120,13 +116,13 @@ export class Story {
     return fold(this.room, at(++this.#count), entry);
   }
 
-  /** Folds entries whose outcome doesn't matter. */
+  /** Folds entries without checking their outcome. */
   and(...entries: readonly Entry[]): this {
     for (const entry of entries) this.fold(entry);
     return this;
   }
 
-  /** Folds an entry, and says what must become of it. */
+  /** Folds an entry. Its outcome is checked by `then`. */
   when(entry: Entry): Expectation {
     const described = describe(this.fold(entry));
     return {

@@ -1,4 +1,4 @@
-/** A room's history from a few entries, each in a record of its own: the nth at position `at(n)`, n seconds after the start. */
+/** Replays entries into a history. Each is a record of its own: the nth at position `at(n)`, n seconds after 1970. */
 import type { Entry } from "../../actors/entry.ts";
 import { RoomHistory } from "../../src/replay/history/room-history.ts";
 import { type Step, stepOf } from "../../src/replay/history/step.ts";

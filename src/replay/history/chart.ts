@@ -1,13 +1,14 @@
 /**
- * The tide chart of a room: events as a staircase of orders, each user's marker as a line that climbs below it, one lane
- * for the room and one for each of its busiest threads, held receipts with their beginning and end.
+ * The data of the tide chart of a room: events as a staircase of orders, and each user's marker as a line below it. There is
+ * one lane for the room and one for each of its busiest threads. Held receipts have a start and an end.
  *
- * A window of the log comes thinned to about as many points as there are pixels: the server sends windows, not logs.
+ * A request selects a window of the log. Lines are thinned to about as many points as there are pixels, so the size of an
+ * answer does not depend on the size of the room.
  */
 import type { Order, Position } from "../../../actors/entry.ts";
 import { isPrivate, type ReceiptType } from "../../matrix/receipt-types.ts";
 import type { RoomHistory } from "./room-history.ts";
-import { type HeldTrack, lastAt, type MarkerTrack } from "./tracks.ts";
+import { countWhile, type HeldTrack, lastAt, type MarkerTrack } from "./tracks.ts";
 
 /** Lines in one lane, threads with a lane of their own, held receipts. */
 const CHART_LINES_MAX = 24;
@@ -18,16 +19,16 @@ export type Axis = "time" | "position";
 
 export interface ChartRequest {
   readonly x: Axis;
-  /** The window, in units of the axis: ms, or positions. All without them. */
+  /** The window, in units of the axis: ms or positions. Default: the whole log. */
   readonly from?: number;
   readonly until?: number;
-  /** How many points a line has at most, about. */
+  /** The approximate maximum of points per line. */
   readonly points: number;
-  /** A user whose lines are wanted whoever else is shown. */
+  /** The lines of this user are always included. */
   readonly user?: string;
 }
 
-/** Points of a line: x in units of the axis, and the order there. */
+/** The points of a line: x in units of the axis, y the order. */
 export interface Line {
   readonly x: readonly number[];
   readonly y: readonly Order[];
@@ -39,10 +40,10 @@ interface MarkerLine extends Line {
 }
 
 export interface Lane {
-  /** null: all events, and unthreaded markers. Otherwise one thread's, and its own markers. */
+  /** null: the lane of the room, with all events and the unthreaded markers. Otherwise the lane of this thread. */
   readonly thread: string | null;
   readonly events: Line;
-  /** Negative orders. */
+  /** Backfilled events, which have negative orders. */
   readonly backfilled: Line;
   readonly markers: readonly MarkerLine[];
 }
@@ -51,10 +52,10 @@ export interface HeldMark {
   readonly user: string;
   readonly event: string;
   readonly position: Position;
-  /** Where it began, at the newest order that there was. */
+  /** The start: where it was held, at the newest order of that time. */
   readonly x: number;
   readonly y: Order;
-  /** Where it ended, at the order of its event when that came. */
+  /** The end: where it was settled, at the order of its event if there is one. */
   readonly ended: {
     readonly x: number;
     readonly y: Order;
@@ -69,22 +70,23 @@ export interface Chart {
   readonly until: number;
   readonly lanes: readonly Lane[];
   readonly held: readonly HeldMark[];
-  /** What there was no room for. */
+  /** The numbers of what is left out. */
   readonly more: { readonly threads: number; readonly lines: number; readonly held: number };
 }
 
-interface Placed {
+/** Something with a place on both axes. */
+interface Point {
   readonly position: Position;
   readonly at: number;
 }
 
 export function chartOf(history: RoomHistory, request: ChartRequest): Chart {
   const { x, points, user } = request;
-  const value = (placed: Placed) => (x === "time" ? placed.at : placed.position);
+  const value = (point: Point) => (x === "time" ? point.at : point.position);
   const begin = history.eventList[0] ?? history.held[0] ?? { position: 0, at: 0 };
   const from = request.from ?? value(begin);
   const until = request.until ?? value(history);
-  const thin = <T extends Placed & { readonly order: Order }>(items: readonly T[]): Line =>
+  const thin = <T extends Point & { readonly order: Order }>(items: readonly T[]): Line =>
     thinned(items, { from, until, points, value });
 
   const threads = new Map<string, { order: Order; position: Position; at: number }[]>();
@@ -107,7 +109,7 @@ export function chartOf(history: RoomHistory, request: ChartRequest): Chart {
     return shown.map((marker) => ({ user: marker.user, type: marker.type, ...thin(marker.moves) }));
   };
   const threaded = [...threads].sort(([, a], [, b]) => b.length - a.length);
-  // The main timeline has a lane of its own only where somebody reads it as a thread.
+  // The main timeline has its own lane only if a user has a marker for it.
   const worthwhile = threaded.filter(([id]) => id !== "main" || markers.some(({ thread }) => thread === "main"));
   const lanes: Lane[] = [{ thread: null, events: thin(live), backfilled: thin(backfilled), markers: linesOf(null) }];
   for (const [thread, events] of worthwhile.slice(0, CHART_LANES_MAX)) {
@@ -130,7 +132,7 @@ export function chartOf(history: RoomHistory, request: ChartRequest): Chart {
   };
 }
 
-/** The wanted user's lines first, then public ones, then whoever moved most. */
+/** Ranks markers: the requested user first, then public markers, then those with the most moves. */
 function rank(marker: MarkerTrack, user: string | undefined): number {
   return (marker.user === user ? 1e12 : 0) + (isPrivate(marker.type) ? 0 : 1e9) + marker.moves.length;
 }
@@ -139,7 +141,7 @@ function heldMark(
   history: RoomHistory,
   live: readonly { readonly order: Order; readonly position: Position }[],
   held: HeldTrack,
-  value: (placed: Placed) => number,
+  value: (point: Point) => number,
 ): HeldMark {
   const { user, event, position, ended } = held;
   const order = history.events.get(event)?.order;
@@ -160,15 +162,15 @@ interface Window {
   readonly from: number;
   readonly until: number;
   readonly points: number;
-  readonly value: (placed: Placed) => number;
+  readonly value: (point: Point) => number;
 }
 
-/** The items of a window, with the one before it, so that a line comes in from the left. */
-function thinned(items: readonly (Placed & { readonly order: Order })[], window: Window): Line {
+/** Returns the points of the window, and the one before it, so that the line starts at the left edge. */
+function thinned(items: readonly (Point & { readonly order: Order })[], window: Window): Line {
   const { from, until, points, value } = window;
-  // Clocks of several ingresses may go back a little: then positions decide, and the line just has a kink.
-  let begin = lowerBound(items, from, value);
-  const end = lowerBound(items, until + 1, value);
+  // The clocks of ingresses may differ a little, so times are not quite sorted. That only leads to a kink in the line.
+  let begin = countWhile(items, (item) => value(item) < from);
+  const end = countWhile(items, (item) => value(item) < until + 1);
   if (begin > 0) begin--;
   const every = Math.max(1, Math.ceil((end - begin) / points));
   const x: number[] = [];
@@ -180,15 +182,4 @@ function thinned(items: readonly (Placed & { readonly order: Order })[], window:
     y.push(item.order);
   }
   return { x, y };
-}
-
-function lowerBound<T>(items: readonly T[], bound: number, value: (item: T) => number): number {
-  let low = 0;
-  let high = items.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (value(items[middle]!) < bound) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

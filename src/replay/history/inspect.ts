@@ -1,15 +1,15 @@
 /**
- * What a person who looks at a room can ask of its history. The gateway answers this over HTTP for live rooms, and the
- * page answers itself for a file that was dropped on it.
+ * The requests of the inspector about a room's history, and their answers. The server answers them over HTTP for live
+ * rooms. For a log file, the page answers them itself.
  */
 import * as z from "zod";
 import type { Order, Position } from "../../../actors/entry.ts";
 import { type Chart, chartOf } from "./chart.ts";
 import type { RoomHistory, UnreadAt } from "./room-history.ts";
 import { OUTCOMES, type Step } from "./step.ts";
-import { resolveId, type StepFilter, shows } from "./step-filter.ts";
+import { matches, resolveId, type StepFilter } from "./step-filter.ts";
 import { countThrough, type HeldTrack, placeAt, positionIn } from "./tracks.ts";
-import { type Why, why } from "./why.ts";
+import { type Why, why } from "./why-text.ts";
 
 /** What one request of the inspector's page gets at most. */
 const INSPECT_POINTS_MAX = 4_000;
@@ -20,7 +20,7 @@ const INSPECT_HELD_SHOWN_MAX = 100;
 const text = z.string().max(300);
 const position = z.int().min(0);
 
-const filter = z.object({
+const filterSchema = z.object({
   user: text.optional(),
   event: text.optional(),
   thread: text.optional(),
@@ -37,15 +37,15 @@ export const inspectRequest = z.discriminatedUnion("op", [
     points: z.int().min(10).max(INSPECT_POINTS_MAX),
     user: text.optional(),
   }),
-  /** Rows that end at a position, or begin there. */
+  /** Entries up to a position, or from a position on. */
   z.object({
     op: z.literal("entries"),
     direction: z.enum(["until", "from"]),
     position: position.optional(),
     limit: z.int().min(1).max(INSPECT_ROWS_MAX),
-    filter: filter.optional(),
+    filter: filterSchema.optional(),
   }),
-  /** By position, by time, or by the number of the step among those that are kept. The newest without any. */
+  /** The state at a position, at a time, or after the step with this index. Default: the newest state. */
   z.object({
     op: z.literal("state"),
     position: position.optional(),
@@ -64,14 +64,14 @@ export interface Summary {
   readonly position: Position;
   readonly at: number;
   readonly held: number;
-  /** Whoever has most and least unread; null for a room of nobody. */
+  /** The users with the most and the least unread events; null in a room without users. */
   readonly most: { readonly user: string; readonly unread: number } | null;
   readonly least: { readonly user: string; readonly unread: number } | null;
 }
 
 interface EntriesWindow {
   readonly steps: readonly Step[];
-  /** Whether there are more of these before and after. */
+  /** Whether there are more matching steps before and after these. */
   readonly before: boolean;
   readonly after: boolean;
 }
@@ -88,7 +88,7 @@ interface MarkerAt {
 export interface StateAt {
   readonly position: Position;
   readonly at: number;
-  /** Of the step, among those that are kept. */
+  /** The index of the step, and the number of steps in the history. */
   readonly index: number;
   readonly steps: number;
   readonly events: number;
@@ -128,14 +128,14 @@ export function inspect(history: RoomHistory, request: InspectRequest): Answers[
     case "why":
       return why(history, {
         user: request.user,
-        event: eventMeant(history, request.event),
+        event: eventByPrefix(history, request.event),
         position: Math.min(request.position ?? history.position, history.position),
       });
   }
 }
 
-/** An event may be named by its beginning, when only one begins so. */
-function eventMeant(history: RoomHistory, given: string): string {
+/** Completes the prefix of an event id, if it is unique. */
+function eventByPrefix(history: RoomHistory, given: string): string {
   try {
     return resolveId(given, history.events.keys(), "event") ?? given;
   } catch {
@@ -143,7 +143,7 @@ function eventMeant(history: RoomHistory, given: string): string {
   }
 }
 
-/** Those whose unread matters: joined, or anybody who has a marker where no membership is known. */
+/** Returns the users with unread counts: the joined ones, or all users if no membership is known. */
 function readers(history: RoomHistory, position: Position): string[] {
   const users = history.users(position);
   const joined = users.filter((user) => history.membership(user, position) === "join");
@@ -170,23 +170,23 @@ function summaryOf(history: RoomHistory): Summary {
 
 function entriesOf(history: RoomHistory, request: Extract<InspectRequest, { op: "entries" }>): EntriesWindow {
   const { direction, limit } = request;
-  const wanted = (request.filter ?? {}) as StepFilter;
+  const filter = (request.filter ?? {}) as StepFilter;
   const { steps } = history;
   const anchor = request.position ?? (direction === "until" ? history.position : 0);
   const found: Step[] = [];
   const isMore = (begin: number, by: 1 | -1) => {
-    for (let i = begin; i >= 0 && i < steps.length; i += by) if (shows(wanted, steps[i]!)) return true;
+    for (let i = begin; i >= 0 && i < steps.length; i += by) if (matches(filter, steps[i]!)) return true;
     return false;
   };
   if (direction === "until") {
     let i = countThrough(steps, anchor, positionIn) - 1;
     const after = isMore(i + 1, 1);
-    for (; i >= 0 && found.length < limit; i--) if (shows(wanted, steps[i]!)) found.push(steps[i]!);
+    for (; i >= 0 && found.length < limit; i--) if (matches(filter, steps[i]!)) found.push(steps[i]!);
     return { steps: found.reverse(), before: isMore(i, -1), after };
   }
   let i = countThrough(steps, anchor - 1, positionIn);
   const before = isMore(i - 1, -1);
-  for (; i < steps.length && found.length < limit; i++) if (shows(wanted, steps[i]!)) found.push(steps[i]!);
+  for (; i < steps.length && found.length < limit; i++) if (matches(filter, steps[i]!)) found.push(steps[i]!);
   return { steps: found, before, after: isMore(i, 1) };
 }
 

@@ -1,10 +1,11 @@
 /**
- * The history of a room: what its steps changed, kept so that the state at any point can be told without folding again.
+ * The history of a room: it records the changes of each step, so that the state at any position is known without folding
+ * again.
  *
- * A step says what the fold did; a history only files it: each marker's moves, each event's order, each held receipt's
- * end. `stateAt` a position therefore equals what the fold had there, which the tests check at every position.
+ * Nothing is decided here: steps have the outcomes of the fold. So the state at a position equals that of the fold, which
+ * the tests check at every position.
  *
- * Events, held receipts and the moves of markers stay for good. Of the steps the newest `stepsMax` are kept.
+ * Events, held receipts and the moves of markers are never dropped. Of the steps, the newest `stepsMax` are kept.
  */
 import { type Order, type Position, UNKNOWN_THREAD } from "../../../actors/entry.ts";
 import { UNREAD_COUNT_MAX } from "../../limits.ts";
@@ -25,11 +26,11 @@ import {
 } from "./tracks.ts";
 
 export interface HistoryOptions {
-  /** Steps to keep; all without it. */
+  /** The number of steps to keep. Default: all. */
   readonly stepsMax?: number;
-  /** Files only the receipts of users whose id begins like this. */
+  /** Records only receipts of users whose id has this prefix. Default: of all users. */
   readonly user?: string;
-  /** Only the state at the end is wanted: of a marker's moves the last one is kept. */
+  /** Keeps only the last move of each marker: the history can only answer about its end. Default: all moves. */
   readonly endOnly?: true;
 }
 
@@ -37,7 +38,7 @@ export interface UnreadAt {
   readonly total: number;
   readonly main: number;
   readonly threads: Readonly<Record<string, number>>;
-  /** The oldest of those counted. */
+  /** The oldest event that is counted. */
   readonly oldest: string | undefined;
 }
 
@@ -46,15 +47,15 @@ export class RoomHistory {
   readonly #options: HistoryOptions;
   /** In log order. */
   steps: Step[] = [];
-  /** All steps ever filed. */
+  /** The number of all steps, including those that are no longer kept. */
   entries = 0;
-  /** The newest step. */
+  /** Position and time of the newest step. */
   position: Position = 0;
   at = 0;
   readonly events = new Map<string, EventTrack>();
   /** In log order. */
   readonly eventList: EventTrack[] = [];
-  /** Live events that can make the room unread, by thread, in order. */
+  /** Live events that count as unread, by thread, in log order. */
   readonly #counting = new Map<string, EventTrack[]>();
   readonly #markers = new Map<string, Map<string, MarkerTrack>>();
   /** In log order. */
@@ -68,7 +69,7 @@ export class RoomHistory {
     this.#options = options;
   }
 
-  /** Files a step. They come in log order. */
+  /** Records a step. Must be called in log order. */
   add(step: Step): void {
     this.entries++;
     this.position = step.position;
@@ -79,7 +80,7 @@ export class RoomHistory {
       else this.#event(step);
       this.steps.push(step);
     }
-    // A quarter at once, so that moving the rest is paid for by many steps.
+    // Drops a quarter at once, so that the array is seldom copied.
     if (this.steps.length > stepsMax * 1.25) this.steps = this.steps.slice(-stepsMax);
   }
 
@@ -124,10 +125,10 @@ export class RoomHistory {
     }
   }
 
-  /** `thread`: of the event that came. */
+  /** `thread`: of the event that settled the receipt. */
   #settle(receipt: SettledReceipt, { position, at, thread }: { position: Position; at: number; thread: string }): void {
     const held = this.#waiting.get(receipt.position);
-    if (held === undefined) return; // Of a user whose receipts are not filed here.
+    if (held === undefined) return; // Its user does not match the prefix.
     this.#waiting.delete(receipt.position);
     const outcome = receipt.outcome === "advanced" ? "released" : receipt.outcome;
     held.ended = { position, at, outcome, reason: receipt.reason };
@@ -135,7 +136,7 @@ export class RoomHistory {
     this.#move(receipt, thread, { position, at, ...receipt.to, receipt: receipt.position });
   }
 
-  /** A receipt whose thread was not told moves an inferred marker of its event's thread. */
+  /** A receipt of unknown thread moves an inferred marker of its event's thread. */
   #move(receipt: Pick<SettledReceipt, "user" | "type" | "thread">, eventThread: string, move: Move): void {
     const { user, type } = receipt;
     const inferred = receipt.thread === UNKNOWN_THREAD;
@@ -165,7 +166,7 @@ export class RoomHistory {
     return this.#markers.get(user)?.values() ?? [];
   }
 
-  /** Whoever had sent, read, or been a member by then, in order of appearance. */
+  /** Returns all users who had sent, read, or been a member by then, in order of appearance. */
   users(position: Position): string[] {
     const users: string[] = [];
     for (const [user, since] of this.#users) if (since <= position) users.push(user);
@@ -180,19 +181,19 @@ export class RoomHistory {
     return countThrough(this.eventList, position, positionIn);
   }
 
-  /** Held receipts that wait at a position, oldest first. */
+  /** Returns the receipts that are held at a position, oldest first. */
   heldAt(position: Position): HeldTrack[] {
     const through = countThrough(this.held, position, positionIn);
     return this.held.slice(0, through).filter((held) => isOpenAt(held, position));
   }
 
-  /** The event, when it is known at a position. */
+  /** Returns the event, if it is known at the position. */
   eventAt(id: string, position: Position): EventTrack | undefined {
     const event = this.events.get(id);
     return event !== undefined && event.position <= position ? event : undefined;
   }
 
-  /** F12, the half that markers decide: the largest order that the user has read up to in a thread. */
+  /** F12, the part that markers decide: the greatest order up to which the user has read a thread. */
   readUpTo(user: string, thread: string, position: Position): Order {
     let upTo = Number.NEGATIVE_INFINITY;
     for (const marker of this.markersOf(user)) {
@@ -202,7 +203,7 @@ export class RoomHistory {
     return upTo;
   }
 
-  /** F12 at a position; null when the event is not known there. */
+  /** F12 at a position; null if the event is not known then. */
   isRead(user: string, id: string, position: Position): boolean | null {
     const event = this.eventAt(id, position);
     if (event === undefined) return null;
@@ -233,28 +234,28 @@ export class RoomHistory {
     return { total: Math.min(total, UNREAD_COUNT_MAX), main, threads, oldest: oldest?.id };
   }
 
-  /** The newest position whose clock is not later; the clock of an entry is its record's. */
+  /** Returns the newest position whose record is not later than `time`, Unix time in ms. */
   positionAt(time: number): Position {
     const through = countThrough(this.steps, time, (step) => step.at);
     return this.steps[through - 1]?.position ?? 0;
   }
 
-  /** The step at or before a position. */
+  /** Returns the newest step at or before a position. */
   stepAt(position: Position): Step | undefined {
     return lastAt(this.steps, position);
   }
 }
 
-/** A marker whose thread was told takes out the inferred ones that it has come to cover. */
+/** Drops the inferred markers that a marker of known thread covers after its move. */
 function dropInferred(
   markers: Iterable<MarkerTrack>,
-  told: Pick<MarkerTrack, "type" | "thread">,
+  moved: Pick<MarkerTrack, "type" | "thread">,
   { position, at, order, receipt }: Move,
 ): void {
   for (const { type, thread, inferred, moves } of markers) {
     const last = moves.at(-1)!;
-    if (!inferred || last.gone || type !== told.type || last.order > order) continue;
-    if (told.thread !== null && told.thread !== thread) continue;
+    if (!inferred || last.gone || type !== moved.type || last.order > order) continue;
+    if (moved.thread !== null && moved.thread !== thread) continue;
     moves.push({ position, at, event: last.event, order: last.order, receipt, gone: true });
   }
 }

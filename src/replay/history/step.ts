@@ -1,9 +1,8 @@
 /**
- * A step: one entry of the log, what the fold did with it, and what that changed. Plain data, so that the terminal, the
- * inspector's page and tools (`--json`) show the same.
+ * A step: one entry of the log, its outcome, and what it changed. Steps are plain data, so that the terminal, the inspector
+ * and tools (`--json`) show the same.
  *
- * Everything in it is taken from the fold's own outcome, right after the entry was folded: markers are values here, not
- * the live ones, which move on.
+ * A step is created right after its entry is folded, from the outcome. It has copies of the markers, which move later.
  */
 import { BACKFILLED, type Entry, type Order, type Position, RECEIPT, STATE } from "../../../actors/entry.ts";
 import type { FoldedEntry, Judgement, Outcome, RejectReason, Settled } from "../../../actors/room/fold.ts";
@@ -28,28 +27,28 @@ export type OutcomeName = (typeof OUTCOMES)[number];
 
 type StepKind = "event" | "backfill" | "state" | "receipt";
 
-/** Where a marker stands: its event, with the event's own order. */
+/** The place of a marker: its event, and the order of the event. */
 interface Place {
   readonly event: string;
   readonly order: Order;
 }
 
-/** What became of a receipt. */
+/** The judgement of a receipt. */
 export interface Judged {
   readonly outcome: "advanced" | "released" | "stale" | "rejected";
-  /** advanced, released: where the marker stood before (null: nowhere) and stands now. */
+  /** advanced, released: the place of the marker before (null: it is new) and after. */
   readonly from?: Place | null;
   readonly to?: Place;
-  /** stale: where the marker stood already. */
+  /** stale: the place that the marker had already. */
   readonly stands?: Place;
-  /** rejected */
+  /** rejected: why. */
   readonly reason?: RejectReason;
   readonly detail?: string;
 }
 
 /** A receipt that was held until this step. */
 export interface SettledReceipt extends Judged {
-  /** Of the receipt itself. */
+  /** The position of the receipt. */
   readonly position: Position;
   readonly user: string;
   readonly type: ReceiptType;
@@ -59,7 +58,7 @@ export interface SettledReceipt extends Judged {
 
 export interface Step {
   readonly position: Position;
-  /** The record's clock, ms since 1970. */
+  /** Unix time in ms, of the record. */
   readonly at: number;
   readonly kind: StepKind;
   /** The event's sender, or the receipt's user. */
@@ -69,26 +68,26 @@ export interface Step {
   /** Event type, or receipt type. */
   readonly type: string;
   /**
-   * Of an event: the thread it was settled in (F3). Of a receipt: the one it names, null when unthreaded, `?` when its
-   * source does not tell: then its marker is one of the event's thread.
+   * The thread of the event (F3). For a receipt, the thread that it names: null for an unthreaded one, `?` for one of unknown
+   * thread, which moves a marker of the event's thread.
    */
   readonly thread: string | null;
   readonly outcome: OutcomeName;
-  /** Of the event, or of the event that the receipt points at, when it is known. */
+  /** The order of the event. For a receipt, the order of its event, if that is known. */
   readonly order?: Order;
-  /** Of the receipt's event, when it is known: its own thread. */
+  /** For a receipt: the thread of its event, if that is known. */
   readonly eventThread?: string;
   /** The server that a federated receipt came from. */
   readonly origin?: string;
-  /** What an event relates to, for a person: `redacts $x`, `m.thread of $x`, `@a:b is join`. */
+  /** What the event is about, as text: `redacts $x`, `m.thread of $x`, `@a:b is join`. */
   readonly about?: string;
-  /** The event that this one redacts, when it is known. */
+  /** The event that this one redacts, if that is known. */
   readonly redacts?: string;
-  /** The event was redacted before it came (F11). */
+  /** The redaction of this event came before it (F11). */
   readonly redacted?: true;
   /** A user whose membership this entry set. */
   readonly member?: { readonly user: string; readonly membership: string };
-  /** F13: an event that can make the room unread. */
+  /** Whether the event counts as unread (F13). */
   readonly counts?: boolean;
   readonly from?: Place | null;
   readonly to?: Place;
@@ -97,11 +96,11 @@ export interface Step {
   readonly detail?: string;
   /** Held receipts that this event settled (F5). */
   readonly settled?: readonly SettledReceipt[];
-  /** The held receipt that had to go for this one (F4). */
+  /** The held receipt that was dropped to make room for this one (F4). */
   readonly dropped?: SettledReceipt;
 }
 
-/** `room` as it is right after the entry was folded. */
+/** `room`: its state right after the entry was folded. */
 export function stepOf(room: Room, folded: FoldedEntry): Step {
   const { position, at, entry, outcome } = folded;
   if (entry[0] !== RECEIPT) return eventStep(room, folded, entry[1]);
@@ -156,7 +155,7 @@ function eventStep(room: Room, { position, at, entry, outcome }: FoldedEntry, ev
   };
 }
 
-/** F10: live events and state set membership, and what the fold took from this one is what the room has now. */
+/** F10: live events and state events set membership. The room already has what this one has set. */
 function memberIn(room: Room, kind: Entry[0], { outcome }: Outcome, event: MatrixEvent): Pick<Step, "member"> {
   const sets = outcome === "noted" || (outcome === "ordered" && kind !== BACKFILLED);
   if (!sets || event.type !== "m.room.member" || event.state_key === undefined) return {};
@@ -172,7 +171,7 @@ function aboutOf(event: MatrixEvent): string | undefined {
   return relation === undefined ? undefined : `${relation.relType} of ${relation.eventId ?? "no event"}`;
 }
 
-/** `event`: what released it; undefined when it never came. */
+/** `event`: the event that released the receipt; undefined if it was dropped before. */
 function settledReceipt({ held, judgement }: Settled, event: EventId | undefined): SettledReceipt {
   const { position, receipt } = held satisfies HeldReceipt;
   const [, user, type, target, thread] = receipt;

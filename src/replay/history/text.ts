@@ -1,14 +1,14 @@
-/** Steps and states as lines for a terminal. */
+/** Steps, states and answers as lines for a terminal. */
 import { type Order, type Position, UNKNOWN_THREAD } from "../../../actors/entry.ts";
 import type { Room } from "../../../actors/room/room.ts";
 import type { UserId } from "../../matrix/ids.ts";
 import type { RoomHistory } from "./room-history.ts";
 import type { Judged, OutcomeName, SettledReceipt, Step } from "./step.ts";
-import type { Why } from "./why.ts";
+import type { Why } from "./why-text.ts";
 
 type Paint = (text: string) => string;
 
-/** What a line is coloured with. Plain text is `plain`. */
+/** Functions that colour text. `plain` does not. */
 export interface Paints {
   readonly dim: Paint;
   readonly bold: Paint;
@@ -18,10 +18,10 @@ export interface Paints {
   readonly cyan: Paint;
 }
 
-const same: Paint = (text) => text;
-export const plain: Paints = { dim: same, bold: same, green: same, yellow: same, red: same, cyan: same };
+const asIs: Paint = (text) => text;
+export const plain: Paints = { dim: asIs, bold: asIs, green: asIs, yellow: asIs, red: asIs, cyan: asIs };
 
-/** Settled receipts that one line names. */
+/** The maximum of settled receipts in a line. */
 const SETTLED_SHOWN_MAX = 4;
 const ID_CHARS = 12;
 const OUTCOME_CHARS = 9;
@@ -37,7 +37,7 @@ const COLOUR: Readonly<Record<OutcomeName, keyof Paints>> = {
   rejected: "red",
 };
 
-/** An id short enough for a line; its beginning is accepted wherever an id is asked for. */
+/** Shortens an id. The result is accepted wherever an id can be entered. */
 export function shortId(id: string): string {
   return id.length <= ID_CHARS ? id : `${id.slice(0, ID_CHARS - 1)}…`;
 }
@@ -46,7 +46,7 @@ export function timeText(at: number): string {
   return new Date(at).toISOString().replace("T", " ").slice(0, 23);
 }
 
-/** One entry, one line: time, position, outcome, who, what, and what it changed. */
+/** Returns the line of a step: time, position, outcome, user, entry, changes. */
 export function stepLine(step: Step, paints: Paints = plain): string {
   const paint = paints[COLOUR[step.outcome]];
   return [
@@ -59,7 +59,7 @@ export function stepLine(step: Step, paints: Paints = plain): string {
   ].join("  ");
 }
 
-/** What the entry was. */
+/** Describes the entry. */
 export function stepWhat(step: Step): string {
   const kind = step.kind === "backfill" || step.kind === "state" ? `${step.kind} ` : "";
   const thread = threadText(step.kind === "receipt" ? step.thread : step.thread === "main" ? null : step.thread);
@@ -74,7 +74,7 @@ function threadText(thread: string | null): string {
   return thread === "main" ? " in main" : ` in thread ${shortId(thread)}`;
 }
 
-/** What the entry changed, or why it changed nothing. */
+/** Describes what the entry changed, or why it changed nothing. */
 export function stepChanges(step: Step, paints: Paints = plain): string[] {
   const texts: string[] = [];
   if (step.kind !== "receipt" && step.order !== undefined) {
@@ -103,7 +103,7 @@ function judgedText(judged: Partial<Omit<Judged, "outcome">>, order: Order | und
   }
   if (judged.stands !== undefined) {
     const than = order === undefined ? "" : `, not before ${order}`;
-    return `marker stands at ${judged.stands.order}${than}`;
+    return `marker is at ${judged.stands.order}${than}`;
   }
   return judged.reason === undefined ? undefined : `${judged.reason}: ${judged.detail}`;
 }
@@ -113,12 +113,12 @@ export function whyLines(why: Why, paints: Paints = plain): string[] {
   return [
     paint(why.answer),
     ...why.because.map((line) => `  ${line}`),
-    ...(why.entries.length > 0 ? [paints.dim("Entries that led there:")] : []),
+    ...(why.entries.length > 0 ? [paints.dim("Entries that led to this:")] : []),
     ...why.entries.map(({ position, at, text }) => `  ${paints.dim(`${timeText(at)}  ${position}`)}  ${text}`),
   ];
 }
 
-/** The state of a room, as the fold left it. */
+/** The state of a room at the end of a replay. */
 export interface StateReport {
   readonly room: string;
   readonly position: Position;
@@ -134,13 +134,13 @@ export interface StateReport {
     position: Position;
   }[];
   readonly members: Readonly<Record<string, string>>;
-  /** Of joined users; of all who have a marker where no membership is known. */
+  /** The unread counts of joined users, or of all users with markers if no membership is known. */
   readonly unread: readonly {
     user: string;
     total: number;
     main: number;
     threads: Readonly<Record<string, number>>;
-    /** The event to ask `--why` of. */
+    /** The oldest unread event, to explain with `--why`. */
     oldest?: string;
   }[];
 }

@@ -1,4 +1,4 @@
-/** What is followed through a room's log: each event, each marker, each held receipt, each membership. */
+/** What `RoomHistory` records, one track for each event, marker, held receipt and membership. */
 import type { Order, Position } from "../../../actors/entry.ts";
 import type { RejectReason } from "../../../actors/room/fold.ts";
 import type { ReceiptType } from "../../matrix/receipt-types.ts";
@@ -6,37 +6,37 @@ import type { ReceiptType } from "../../matrix/receipt-types.ts";
 export interface EventTrack {
   readonly id: string;
   readonly position: Position;
-  /** ms since 1970 */
+  /** Unix time in ms, of the record. */
   readonly at: number;
   readonly order: Order;
   readonly thread: string;
   readonly user: string;
   readonly type: string;
-  /** F13, until it is redacted. */
+  /** Whether it counts as unread (F13) before a redaction. */
   readonly counts: boolean;
-  /** Where it was redacted first (F11). */
+  /** The position of the first redaction (F11). */
   redactedAt: Position | undefined;
 }
 
-/** A marker's arrival at an event. */
+/** A move of a marker to an event. */
 export interface Move {
-  /** Where in the log it came to stand there: the receipt, or the event that released it. */
+  /** The entry that moved it: the receipt, or the event that released the receipt. */
   readonly position: Position;
   readonly at: number;
   readonly event: string;
   readonly order: Order;
-  /** The receipt. Before `position` when it was held. */
+  /** The entry of the receipt. Before `position` if it was held. */
   readonly receipt: Position;
-  /** The marker was inferred, and one whose thread was told has come to cover it: it stands nowhere from here on. */
+  /** The inferred marker was dropped, because a marker of known thread covers it from here on. */
   readonly gone?: true;
 }
 
 export interface MarkerTrack {
   readonly user: string;
   readonly type: ReceiptType;
-  /** null: unthreaded */
+  /** null: unthreaded. */
   readonly thread: string | null;
-  /** Of receipts whose thread was not told. */
+  /** Set by receipts of unknown thread. */
   readonly inferred: boolean;
   /** Positions and orders grow (F7). */
   readonly moves: Move[];
@@ -49,7 +49,7 @@ export interface HeldTrack {
   readonly type: string;
   readonly thread: string | null;
   readonly event: string;
-  /** How it ended; undefined while it is held. */
+  /** How it was settled; undefined while it is held. */
   ended:
     | {
         readonly position: Position;
@@ -65,13 +65,18 @@ export interface Membership {
   readonly membership: string;
 }
 
-/** How many items, sorted by a growing number, are at or before a bound. */
+/** Returns the number of items whose key is at most `bound`. The items must be sorted by the key. */
 export function countThrough<T>(items: readonly T[], bound: number, key: (item: T) => number): number {
+  return countWhile(items, (item) => key(item) <= bound);
+}
+
+/** Returns the number of leading items that satisfy the predicate, by binary search: no item after them may satisfy it. */
+export function countWhile<T>(items: readonly T[], predicate: (item: T) => boolean): number {
   let low = 0;
   let high = items.length;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (key(items[middle]!) <= bound) low = middle + 1;
+    if (predicate(items[middle]!)) low = middle + 1;
     else high = middle;
   }
   return low;
@@ -79,7 +84,7 @@ export function countThrough<T>(items: readonly T[], bound: number, key: (item: 
 
 export const positionIn = (item: { readonly position: Position }) => item.position;
 
-/** The newest item at or before a position. */
+/** Returns the newest item at or before a position. */
 export function lastAt<T extends { readonly position: Position }>(
   items: readonly T[],
   position: Position,
@@ -87,13 +92,13 @@ export function lastAt<T extends { readonly position: Position }>(
   return items[countThrough(items, position, positionIn) - 1];
 }
 
-/** Where a marker stands at a position; undefined for nowhere. */
+/** Returns the move that gave the marker its place at a position; undefined if it has no place then. */
 export function placeAt({ moves }: MarkerTrack, position: Position): Move | undefined {
   const move = lastAt(moves, position);
   return move?.gone ? undefined : move;
 }
 
-/** Whether a held receipt waits at a position. */
+/** Whether the receipt is held at a position. */
 export function isOpenAt(held: HeldTrack, position: Position): boolean {
   return held.position <= position && (held.ended === undefined || held.ended.position > position);
 }

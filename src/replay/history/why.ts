@@ -1,6 +1,10 @@
 /**
- * Why an event is read or unread for a user at a point of the log, in words: by which rule (F12), which marker decides,
- * which entries led there, and which receipts did not help, and why.
+ * Explains why an event is read or unread for a user at a position of the log, as data. `why-text.ts` writes the sentences.
+ *
+ *     not in the log yet ──▶ unknown          negative order ──▶ read          sent by the user ──▶ read
+ *     a marker of the user that covers its thread has reached its order ──▶ read, otherwise ──▶ unread       (F12)
+ *
+ * Beside the verdict there are facts, such as a receipt that had no effect, and the entries that led to the verdict.
  */
 import type { Position } from "../../../actors/entry.ts";
 import { countsAsRead } from "../../matrix/receipt-types.ts";
@@ -8,220 +12,201 @@ import type { RoomHistory } from "./room-history.ts";
 import type { Step } from "./step.ts";
 import { type EventTrack, type HeldTrack, isOpenAt, type MarkerTrack, type Move, placeAt } from "./tracks.ts";
 
-export interface Why {
-  readonly verdict: "read" | "unread" | "unknown";
-  /** One sentence. */
-  readonly answer: string;
-  /** Further sentences: what decided, and what did not help. */
-  readonly because: readonly string[];
-  /** The entries that led there, in log order. */
-  readonly entries: readonly { readonly position: Position; readonly at: number; readonly text: string }[];
-}
-
 export interface WhyQuestion {
   readonly user: string;
   readonly event: string;
   readonly position: Position;
 }
 
-/** Receipts without effect that are told at most, the newest. */
-const INEFFECTIVE_MAX = 8;
+export type Verdict =
+  | { readonly kind: "unknown" }
+  | { readonly kind: "negative order"; readonly event: EventTrack }
+  | { readonly kind: "own event" }
+  /** `first`: the move with which the marker covered the event. */
+  | { readonly kind: "covered"; readonly event: EventTrack; readonly marker: MarkerTrack; readonly first: Move }
+  /** The user's markers that cover the thread are all before the event. */
+  | { readonly kind: "not reached"; readonly event: EventTrack }
+  | { readonly kind: "no marker"; readonly event: EventTrack };
 
-export function why(history: RoomHistory, question: WhyQuestion): Why {
-  const { user, position } = question;
-  const event = history.eventAt(question.event, position);
-  if (event === undefined) return unknownEvent(history, question);
-
-  const because: string[] = [];
-  const entries: Why["entries"][number][] = [
-    {
-      position: event.position,
-      at: event.at,
-      text: `${event.user} sends ${event.id}: order ${event.order}, ${threadName(event.thread)}`,
-    },
-  ];
-  notCounted(event, position, because);
-  const conclude = (verdict: "read" | "unread", answer: string): Why => ({
-    verdict,
-    answer,
-    because,
-    entries: entries.sort((a, b) => a.position - b.position),
-  });
-
-  if (event.order < 0)
-    return conclude("read", `Read: its order ${event.order} is negative, and such an event is always read (F12).`);
-  if (event.user === user) return conclude("read", `Read: ${user} sent it (F12).`);
-
-  const applying = [...history.markersOf(user)].filter(
-    ({ type, thread }) => countsAsRead(type) && (thread === null || thread === event.thread),
-  );
-  const covering = coveringMarker(applying, event, position);
-  if (covering !== undefined) {
-    const { marker, first, now } = covering;
-    entries.push(...moveEntries(history, marker, first));
-    if (now !== first) {
-      because.push(`That marker stands at ${now.event} by now, order ${now.order}, since position ${now.position}.`);
-    }
-    return conclude(
-      "read",
-      `Read: ${markerName(marker)} came to ${first.event === event.id ? "it" : `${first.event}, order ${first.order}`} at position ${first.position}, and ${first.order} ≥ ${event.order} (F12).`,
-    );
-  }
-
-  for (const marker of applying) {
-    const now = placeAt(marker, position);
-    if (now === undefined) continue;
-    because.push(`${capital(markerName(marker))} stands at ${now.event}, order ${now.order} < ${event.order}.`);
-    entries.push(...moveEntries(history, marker, now));
-  }
-  const stands = because.some((line) => line.includes("stands at"));
-  nearMisses(history, question, event, because);
-  heldReceipts(history, question, event, because);
-  ineffective(history, question, event, because, entries);
-  return conclude(
-    "unread",
-    stands
-      ? `Unread: no marker of ${user} that covers ${threadName(event.thread)} has reached its order ${event.order} (F12).`
-      : `Unread: ${user} has no marker that covers ${threadName(event.thread)} (F12).`,
-  );
+/** A marker, and its place at the position of the question. */
+interface MarkerNow {
+  readonly marker: MarkerTrack;
+  readonly now: Move;
 }
 
-function unknownEvent(history: RoomHistory, { user, event: id, position }: WhyQuestion): Why {
-  const because: string[] = [];
-  const entries: Why["entries"][number][] = [];
-  const later = history.events.get(id);
-  if (later !== undefined) because.push(`It comes at position ${later.position}, after this point.`);
-  for (const held of history.held) {
-    if (held.event !== id || held.user !== user || !isOpenAt(held, position)) continue;
-    because.push(`${heldName(held)} waits for it, and is judged when it comes (F4, F5).`);
-    entries.push({ position: held.position, at: held.at, text: `${heldName(held)}: held` });
+type ThreadedMarker = MarkerTrack & { readonly thread: string };
+
+export type Fact =
+  | { readonly kind: "comes later"; readonly position: Position }
+  | { readonly kind: "redacted"; readonly position: Position }
+  /** The type of the event never counts as unread (F13). */
+  | { readonly kind: "not counted" }
+  /** The marker that covers the event has moved on. */
+  | { readonly kind: "moved on"; readonly now: Move }
+  | ({ readonly kind: "marker before"; readonly event: EventTrack } & MarkerNow)
+  /** The marker is at or after the event, but its receipt type reads nothing (F12). */
+  | ({ readonly kind: "reads nothing" } & MarkerNow)
+  | { readonly kind: "other thread"; readonly event: EventTrack; readonly marker: ThreadedMarker; readonly now: Move }
+  /** A held receipt on the event of the question. */
+  | { readonly kind: "waits"; readonly held: HeldTrack }
+  /** A held receipt on another event. */
+  | { readonly kind: "held"; readonly held: HeldTrack }
+  | { readonly kind: "settled in vain"; readonly held: HeldTrack; readonly ended: NonNullable<HeldTrack["ended"]> }
+  | { readonly kind: "stale" | "rejected"; readonly step: Step };
+
+/** An entry of the log that led to the verdict. `before`: the place that the marker had until then. */
+export type Cause = { readonly position: Position; readonly at: number } & (
+  | { readonly kind: "sent"; readonly event: EventTrack }
+  | { readonly kind: "moved"; readonly marker: MarkerTrack; readonly move: Move; readonly before: Move | undefined }
+  | { readonly kind: "released"; readonly marker: MarkerTrack; readonly move: Move; readonly before: Move | undefined }
+  | { readonly kind: "was held"; readonly marker: MarkerTrack; readonly move: Move }
+  | { readonly kind: "held"; readonly held: HeldTrack }
+  | { readonly kind: "no effect"; readonly step: Step }
+);
+
+export interface Explanation {
+  readonly verdict: Verdict;
+  readonly facts: readonly Fact[];
+  /** In log order. */
+  readonly causes: readonly Cause[];
+}
+
+/** The maximum number of receipts without effect in an explanation. The newest ones are named. */
+const NO_EFFECT_MAX = 8;
+
+export function explain(history: RoomHistory, question: WhyQuestion): Explanation {
+  const { user, position } = question;
+  const event = history.eventAt(question.event, position);
+  if (event === undefined) return explainUnknown(history, question);
+
+  const sent: Cause = { kind: "sent", position: event.position, at: event.at, event };
+  const counted = factsOfCounting(event, position);
+  if (event.order < 0) return { verdict: { kind: "negative order", event }, facts: counted, causes: [sent] };
+  if (event.user === user) return { verdict: { kind: "own event" }, facts: counted, causes: [sent] };
+
+  const applicable = [...history.markersOf(user)].filter(
+    ({ type, thread }) => countsAsRead(type) && (thread === null || thread === event.thread),
+  );
+  const covering = coveringMarker(applicable, event, position);
+  if (covering !== undefined) {
+    const { marker, first, now } = covering;
+    return {
+      verdict: { kind: "covered", event, marker, first },
+      facts: now === first ? counted : [...counted, { kind: "moved on", now }],
+      causes: inLogOrder([sent, ...causesOfMove(history, marker, first)]),
+    };
   }
+  const before = markersAt(applicable, position);
+  const withoutEffect = receiptsWithoutEffect(history, question, event);
   return {
-    verdict: "unknown",
-    answer: "Neither read nor unread: the log has no such event at this point.",
-    because,
-    entries,
+    verdict: { kind: before.length > 0 ? "not reached" : "no marker", event },
+    facts: [
+      ...counted,
+      ...before.map((each): Fact => ({ kind: "marker before", event, ...each })),
+      ...nearMisses(history, question, event),
+      ...heldReceipts(history, question, event),
+      ...withoutEffect.map((step): Fact => ({ kind: step.outcome === "stale" ? "stale" : "rejected", step })),
+    ],
+    causes: inLogOrder([
+      sent,
+      ...before.flatMap(({ marker, now }) => causesOfMove(history, marker, now)),
+      ...withoutEffect.map((step): Cause => ({ kind: "no effect", position: step.position, at: step.at, step })),
+    ]),
   };
 }
 
-/** F13, for those who ask because of a count. */
-function notCounted(event: EventTrack, position: Position, because: string[]): void {
-  if ((event.redactedAt ?? Number.POSITIVE_INFINITY) <= position) {
-    because.push(`It was redacted at position ${event.redactedAt}: it counts as unread nowhere (F11).`);
-  } else if (!event.counts && event.order >= 0) {
-    because.push("It is an edit, a reaction, a redaction or state: it counts as unread nowhere (F13).");
-  }
+function inLogOrder(causes: readonly Cause[]): Cause[] {
+  return causes.toSorted((a, b) => a.position - b.position);
 }
 
-/** The marker that covered the event first, when it did, and where it stands now. */
+function explainUnknown(history: RoomHistory, { user, event: id, position }: WhyQuestion): Explanation {
+  const later = history.events.get(id);
+  const waiting = history.held.filter((held) => held.event === id && held.user === user && isOpenAt(held, position));
+  return {
+    verdict: { kind: "unknown" },
+    facts: [
+      ...(later === undefined ? [] : [{ kind: "comes later", position: later.position } as const]),
+      ...waiting.map((held): Fact => ({ kind: "waits", held })),
+    ],
+    causes: waiting.map((held): Cause => ({ kind: "held", position: held.position, at: held.at, held })),
+  };
+}
+
+/** F13. Whether the event counts as unread for anybody: often the question is about a count. */
+function factsOfCounting(event: EventTrack, position: Position): Fact[] {
+  const { redactedAt } = event;
+  if (redactedAt !== undefined && redactedAt <= position) return [{ kind: "redacted", position: redactedAt }];
+  return event.counts || event.order < 0 ? [] : [{ kind: "not counted" }];
+}
+
+function markersAt(markers: Iterable<MarkerTrack>, position: Position): MarkerNow[] {
+  return [...markers].flatMap((marker) => {
+    const now = placeAt(marker, position);
+    return now === undefined ? [] : [{ marker, now }];
+  });
+}
+
+/** Returns the marker that covered the event first, the move with which it did, and its place at the position. */
 function coveringMarker(markers: readonly MarkerTrack[], event: EventTrack, position: Position) {
   let earliest: { marker: MarkerTrack; first: Move; now: Move } | undefined;
-  for (const marker of markers) {
-    const now = placeAt(marker, position);
-    if (now === undefined || now.order < event.order) continue;
+  for (const { marker, now } of markersAt(markers, position)) {
+    if (now.order < event.order) continue;
     const first = marker.moves.find(({ order, gone }) => order >= event.order && !gone)!;
-    const covers = Math.max(first.position, event.position);
-    if (earliest === undefined || covers < Math.max(earliest.first.position, event.position)) {
+    const coveredAt = Math.max(first.position, event.position);
+    if (earliest === undefined || coveredAt < Math.max(earliest.first.position, event.position)) {
       earliest = { marker, first, now };
     }
   }
   return earliest;
 }
 
-function moveEntries(history: RoomHistory, marker: MarkerTrack, move: Move): Why["entries"][number][] {
+/** The entry of the receipt that moved the marker; for a held receipt also the entry of the event that released it. */
+function causesOfMove(history: RoomHistory, marker: MarkerTrack, move: Move): Cause[] {
   const before = marker.moves[marker.moves.indexOf(move) - 1];
-  const moved = `${markerName(marker)} ${before === undefined || before.gone ? "begins at" : `moves from ${before.order} to`} ${move.order} (${move.event})`;
-  if (move.receipt === move.position)
-    return [{ position: move.position, at: move.at, text: `${marker.user}'s receipt: ${moved}` }];
-  const held = history.held.find(({ position }) => position === move.receipt);
+  const { position, at, receipt } = move;
+  if (receipt === position) return [{ kind: "moved", position, at, marker, move, before }];
+  const held = history.held.find((each) => each.position === receipt);
   return [
-    {
-      position: move.receipt,
-      at: held?.at ?? move.at,
-      text: `${marker.user}'s receipt on ${move.event}: held, its event is not known yet`,
-    },
-    { position: move.position, at: move.at, text: `${move.event} comes and releases it: ${moved}` },
+    { kind: "was held", position: receipt, at: held?.at ?? at, marker, move },
+    { kind: "released", position, at, marker, move, before },
   ];
 }
 
-/** Markers that look as if they covered the event, and don't. */
-function nearMisses(history: RoomHistory, { user, position }: WhyQuestion, event: EventTrack, because: string[]): void {
-  for (const marker of history.markersOf(user)) {
-    const now = placeAt(marker, position);
-    if (now === undefined || now.order < event.order) continue;
-    if (!countsAsRead(marker.type)) {
-      because.push(
-        `${capital(markerName(marker))} stands at order ${now.order}, but ${marker.type} marks nothing as read (F12).`,
-      );
-    } else if (marker.thread !== null && marker.thread !== event.thread) {
-      because.push(
-        `${capital(markerName(marker))} stands at order ${now.order}, but it covers only ${threadName(marker.thread)}, and this event is in ${threadName(event.thread)} (F12).`,
-      );
-    }
-  }
+/** Markers at or after the event that still do not cover it. */
+function nearMisses(history: RoomHistory, { user, position }: WhyQuestion, event: EventTrack): Fact[] {
+  return markersAt(history.markersOf(user), position).flatMap(({ marker, now }): Fact[] => {
+    if (now.order < event.order) return [];
+    if (!countsAsRead(marker.type)) return [{ kind: "reads nothing", marker, now }];
+    if (!isThreaded(marker) || marker.thread === event.thread) return [];
+    return [{ kind: "other thread", event, marker, now }];
+  });
 }
 
-/** Receipts that wait, and those that were judged in vain when their event came (F5). */
-function heldReceipts(
-  history: RoomHistory,
-  { user, position }: WhyQuestion,
-  event: EventTrack,
-  because: string[],
-): void {
-  for (const held of history.held) {
-    if (held.user !== user || held.position > position) continue;
-    if (isOpenAt(held, position)) {
-      because.push(`${heldName(held)} is held: the log has no event ${held.event} (F4).`);
-      continue;
-    }
-    const { outcome, reason, position: at } = held.ended!;
+function isThreaded(marker: MarkerTrack): marker is ThreadedMarker {
+  return marker.thread !== null;
+}
+
+/** Receipts that are held, and those that had no effect when their event came (F5). */
+function heldReceipts(history: RoomHistory, { user, position }: WhyQuestion, event: EventTrack): Fact[] {
+  return history.held.flatMap((held): Fact[] => {
+    if (held.user !== user || held.position > position) return [];
+    const { ended } = held;
+    if (ended === undefined || isOpenAt(held, position)) return [{ kind: "held", held }];
     const order = history.eventAt(held.event, position)?.order;
-    if (outcome === "released" || (order !== undefined && order < event.order)) continue;
-    because.push(
-      `${heldName(held)} was held, and ${reason === undefined ? outcome : `rejected (${reason})`} at position ${at}.`,
-    );
-  }
+    if (ended.outcome === "released" || (order !== undefined && order < event.order)) return [];
+    return [{ kind: "settled in vain", held, ended }];
+  });
 }
 
-/** The user's receipts on this event, or on a later one, that changed no marker. */
-function ineffective(
-  history: RoomHistory,
-  { user, position }: WhyQuestion,
-  event: EventTrack,
-  because: string[],
-  entries: Why["entries"][number][],
-): void {
+/** The user's receipts on this event, or on a later one, that moved no marker. In log order. */
+function receiptsWithoutEffect(history: RoomHistory, { user, position }: WhyQuestion, event: EventTrack): Step[] {
   const found: Step[] = [];
-  for (let i = history.steps.length - 1; i >= 0 && found.length < INEFFECTIVE_MAX; i--) {
+  for (let i = history.steps.length - 1; i >= 0 && found.length < NO_EFFECT_MAX; i--) {
     const step = history.steps[i]!;
     if (step.position < event.position) break;
     if (step.position > position || step.kind !== "receipt" || step.user !== user) continue;
     if (step.outcome !== "rejected" && step.outcome !== "stale") continue;
     if (step.event === event.id || (step.order ?? Number.NEGATIVE_INFINITY) >= event.order) found.push(step);
   }
-  for (const step of found.reverse()) {
-    const name = `the ${step.type} receipt at position ${step.position} on ${step.event === event.id ? "this event" : step.event}`;
-    const text =
-      step.outcome === "stale"
-        ? `${name} was stale: ${markerName(step)} stood at order ${step.stands!.order} already (F7).`
-        : `${name} was rejected (${step.reason}): ${step.detail}.`;
-    because.push(capital(text));
-    entries.push({ position: step.position, at: step.at, text: `${user}'s receipt: ${step.outcome}` });
-  }
-}
-
-function markerName({ type, thread }: Pick<Step, "type" | "thread">): string {
-  return thread === null ? `the unthreaded ${type} marker` : `the ${type} marker of ${threadName(thread)}`;
-}
-
-function threadName(thread: string): string {
-  return thread === "main" ? "the main timeline" : `thread ${thread}`;
-}
-
-function heldName({ type, position, event }: HeldTrack): string {
-  return `The ${type} receipt at position ${position} on ${event}`;
-}
-
-function capital(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
+  return found.reverse();
 }

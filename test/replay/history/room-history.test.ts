@@ -1,3 +1,4 @@
+/** Room histories compared with the fold. */
 import * as fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -10,16 +11,16 @@ import { FULLY_READ, READ } from "../../../src/matrix/receipt-types.ts";
 import { RoomHistory } from "../../../src/replay/history/room-history.ts";
 import { type Step, stepOf } from "../../../src/replay/history/step.ts";
 import { placeAt } from "../../../src/replay/history/tracks.ts";
-import { why } from "../../../src/replay/history/why.ts";
+import { why } from "../../../src/replay/history/why-text.ts";
 import { Refold } from "../../../src/replay/refold.ts";
-import { EVENT_IDS, type Positioned, USERS, history as withTold } from "../../support/arbitraries.ts";
+import { EVENT_IDS, type Positioned, USERS, history as withKnownThreads } from "../../support/arbitraries.ts";
 import { ROOM } from "../../support/given.ts";
 import { check } from "../../support/property.ts";
 import { recordsOf, session } from "../../support/records.ts";
 import { stateOf } from "../../support/room-state.ts";
 
-/** Histories in which some receipts come from a source that does not tell threads. */
-const histories = withTold.map((positioned) =>
+/** Histories in which some receipts are of unknown thread. */
+const histories = withKnownThreads.map((positioned) =>
   positioned.map(({ position, entry }): Positioned => {
     if (entry[0] !== RECEIPT || entry[6] !== null || entry[5] % 3 !== 0) return { position, entry };
     const [kind, user, type, event, , ts, origin] = entry;
@@ -35,13 +36,13 @@ function stepsOf(positioned: readonly Positioned[]): Step[] {
   return steps;
 }
 
-function filed(steps: readonly Step[], options = {}): RoomHistory {
+function historyOf(steps: readonly Step[], options = {}): RoomHistory {
   const history = new RoomHistory(ROOM, options);
   for (const step of steps) history.add(step);
   return history;
 }
 
-/** Whose unread counts, and of which events, a view tells. */
+/** The users and events that a view is about. */
 interface Subjects {
   readonly users: readonly UserId[];
   readonly ids: readonly string[];
@@ -49,7 +50,7 @@ interface Subjects {
 
 const ARBITRARY: Subjects = { users: USERS, ids: EVENT_IDS };
 
-/** What a live room and a history both tell about one point. */
+/** What can be compared between a live room and a history. */
 function liveView(room: Room, { users, ids }: Subjects = ARBITRARY) {
   return {
     markers: Array.from(room.markers, (marker) =>
@@ -101,12 +102,12 @@ function historyView(
   };
 }
 
-const replay = suite("replay");
+const roomHistory = suite("room history");
 
-replay("equals live at every position, whatever the history", () => {
+roomHistory("equals the live room at every position, for any log", () => {
   check(
     fc.property(histories, (positioned) => {
-      const history = filed(stepsOf(positioned));
+      const history = historyOf(stepsOf(positioned));
       const room = new Room(ROOM);
       for (const { position, entry } of positioned) {
         fold(room, position, entry);
@@ -117,7 +118,7 @@ replay("equals live at every position, whatever the history", () => {
   );
 });
 
-replay("equals live at every position of the recorded session", () => {
+roomHistory("equals the live room at every position of the recorded session", () => {
   const requests = session();
   const users = [...new Set(requests.map(({ body }) => (body.user_id ?? body.sender) as UserId))];
   const subjects = { users, ids: requests.map(({ body }) => body.event_id as string).filter((_, i) => i % 400 === 0) };
@@ -140,13 +141,13 @@ replay("equals live at every position of the recorded session", () => {
     fold(room, positionOf(sequence, 0), entries[0]!);
     views.push({ history, position: history.position, live: JSON.stringify(liveView(room, subjects)) });
   }
-  // Looking back, once everything is there.
+  // Compares afterwards, so that the history is complete.
   for (const { history, position, live } of views)
     assert.is(JSON.stringify(historyView(history, position, subjects)), live);
   assert.is(views.length, 3_951);
 });
 
-replay("folds to the same room, wherever it stops", () => {
+roomHistory("of a refold that ends early has the same room as the fold", () => {
   check(
     fc.property(histories, fc.nat(), (positioned, choice) => {
       const until = positioned[choice % positioned.length]!.position;
@@ -159,7 +160,7 @@ replay("folds to the same room, wherever it stops", () => {
   );
 });
 
-replay("stops before the first record with a later clock", () => {
+roomHistory("of a refold ends before the first later record", () => {
   const entry = recordsOf(fc.sample(histories, { numRuns: 1, seed: 1 })[0]!)[0]!.entries[0]!;
   const refold = new Refold({ at: 2_000 });
   for (const [sequence, at] of [
@@ -171,10 +172,10 @@ replay("stops before the first record with a later clock", () => {
     refold.fold(ROOM, { sequence, at, entries: [entry] });
   }
   assert.is(refold.entries, 2);
-  assert.ok(refold.over);
+  assert.ok(refold.ended);
 });
 
-replay("tells steps that survive JSON", () => {
+roomHistory("has steps that survive JSON", () => {
   check(
     fc.property(histories, (positioned) => {
       const steps = stepsOf(positioned);
@@ -183,9 +184,9 @@ replay("tells steps that survive JSON", () => {
   );
 });
 
-replay("tells where a marker came from, and nothing else moves it", () => {
+roomHistory("has steps with the previous place of each moved marker", () => {
   check(
-    fc.property(withTold, (positioned) => {
+    fc.property(withKnownThreads, (positioned) => {
       const places = new Map<string, object>();
       for (const step of stepsOf(positioned)) {
         for (const judged of [step, ...(step.settled ?? [])]) {
@@ -200,10 +201,10 @@ replay("tells where a marker came from, and nothing else moves it", () => {
   );
 });
 
-replay("answers why as the rule says, for any event and user at any position", () => {
+roomHistory("explains the verdict of F12, for any event and user at any position", () => {
   check(
     fc.property(histories, (positioned) => {
-      const history = filed(stepsOf(positioned));
+      const history = historyOf(stepsOf(positioned));
       for (const { position } of positioned) {
         for (const user of USERS) {
           for (const event of EVENT_IDS) {
@@ -219,12 +220,12 @@ replay("answers why as the rule says, for any event and user at any position", (
   );
 });
 
-replay("keeps the newest steps only, and forgets nothing else for it", () => {
+roomHistory("drops only old steps beyond the maximum", () => {
   check(
     fc.property(histories, (positioned) => {
       const steps = stepsOf(positioned);
-      const whole = filed(steps);
-      const bounded = filed(steps, { stepsMax: 4 });
+      const whole = historyOf(steps);
+      const bounded = historyOf(steps, { stepsMax: 4 });
       assert.ok(bounded.steps.length <= 5);
       assert.equal(bounded.steps, steps.slice(-bounded.steps.length));
       assert.is(bounded.entries, steps.length);
@@ -233,17 +234,17 @@ replay("keeps the newest steps only, and forgets nothing else for it", () => {
   );
 });
 
-replay("keeps one move of a marker where the end is all that is wanted, and has the same state there", () => {
+roomHistory("with endOnly keeps one move per marker, and has the same state at its end", () => {
   check(
     fc.property(histories, (positioned) => {
       const steps = stepsOf(positioned);
-      const whole = filed(steps);
-      const atEnd = filed(steps, { endOnly: true });
-      // A marker that was inferred may be covered after its last move: that it is gone is kept besides.
+      const whole = historyOf(steps);
+      const atEnd = historyOf(steps, { endOnly: true });
+      // An inferred marker may have a second move, with which it is dropped.
       for (const { moves, inferred } of atEnd.markers()) assert.ok(moves.length <= (inferred ? 2 : 1));
       assert.equal(historyView(atEnd, whole.position), historyView(whole, whole.position));
     }),
   );
 });
 
-replay.run();
+roomHistory.run();

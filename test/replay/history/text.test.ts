@@ -1,6 +1,7 @@
+/** Steps as lines of text, and filters of steps. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { shows } from "../../../src/replay/history/step-filter.ts";
+import { matches } from "../../../src/replay/history/step-filter.ts";
 import { stepLine } from "../../../src/replay/history/text.ts";
 import { acl, at, BOB, backfilled, CARA, inThread, live, member, receipt, state, TWO } from "../../support/given.ts";
 import { replayed } from "../../support/replayed.ts";
@@ -9,7 +10,7 @@ const LONG = "$abcdefghijklmnopqrstuvwxyz";
 
 const lines = suite("lines");
 
-lines("tell time, position, outcome, who, what and what changed", () => {
+lines("have time, position, outcome, user, entry and changes", () => {
   const { steps } = replayed(
     live("$1"),
     receipt(BOB, "$1"),
@@ -30,7 +31,7 @@ lines("tell time, position, outcome, who, what and what changed", () => {
     "2048  advanced   @bob:one.example  m.read $1  marker none → 1024",
     "3072  ordered    @alice:one.example  m.room.message $2 in thread $1 (m.thread of $1)  order 3072",
     "4096  advanced   @bob:one.example  m.read $2 in thread $1  marker none → 3072",
-    "5120  stale      @bob:one.example  m.read $1  marker stands at 1024, not before 1024",
+    "5120  stale      @bob:one.example  m.read $1  marker is at 1024, not before 1024",
     "6144  held       @bob:one.example  m.read $3  its event is not in the log yet",
     "7168  rejected   @bob:one.example  m.read $1 in thread $1  wrong_thread: the event is in another thread than the receipt names",
     "8192  ordered    @bob:one.example  m.room.member $3 (@bob:one.example is join)  order 8192  released @bob:one.example m.read of 6144: marker 1024 → 8192",
@@ -62,12 +63,12 @@ lines("are coloured by outcome", () => {
   assert.match(stepLine(steps[1]!, paints), `<bold>${at(2)}</>  <green>released</>`);
 });
 
-lines("name what had to go for a held receipt", () => {
+lines("name the receipt that was dropped for a held one", () => {
   const { steps } = replayed(...Array.from({ length: 9 }, (_, i) => receipt(BOB, `$${i}`)));
   assert.match(stepLine(steps[8]!), `rejected ${BOB} m.read of ${at(1)}: held_overflow`);
 });
 
-lines("name a few of many released receipts, and count the others", () => {
+lines("name some of many released receipts, and count the others", () => {
   const many = Array.from({ length: 9 }, (_, i) => receipt(`@u${i}:one.example` as typeof BOB, "$1"));
   const { steps } = replayed(...many, live("$1"));
   assert.match(stepLine(steps[9]!), "and 5 more held receipts");
@@ -75,15 +76,15 @@ lines("name a few of many released receipts, and count the others", () => {
 
 const filter = suite("filter");
 
-filter("shows entries of a user, held receipts that were released among them", () => {
+filter("selects the entries of a user, and those that released held receipts of the user", () => {
   const { steps } = replayed(receipt(BOB, "$1"), live("$1"), live("$2"));
   assert.equal(
-    steps.map((step) => shows({ user: "@bob" }, step)),
+    steps.map((step) => matches({ user: "@bob" }, step)),
     [true, true, false],
   );
 });
 
-filter("shows an event, receipts on it, and its redaction, by the beginning of its id", () => {
+filter("selects an event, receipts on it, and its redaction, by a prefix of its id", () => {
   const { steps } = replayed(
     live(LONG),
     live("$2"),
@@ -92,36 +93,36 @@ filter("shows an event, receipts on it, and its redaction, by the beginning of i
   );
   for (const event of [LONG, "$abc", "$abcdefghij…"]) {
     assert.equal(
-      steps.map((step) => shows({ event }, step)),
+      steps.map((step) => matches({ event }, step)),
       [true, false, true, true],
     );
   }
 });
 
-filter("shows what has an outcome, releases by the event that released", () => {
+filter("selects entries by outcome, and releases by the event that released", () => {
   const { steps } = replayed(receipt(BOB, "$1"), live("$1"), receipt(BOB, "$1"));
-  const shown = (outcome: "released" | "stale" | "held") => steps.map((step) => shows({ outcome }, step));
+  const shown = (outcome: "released" | "stale" | "held") => steps.map((step) => matches({ outcome }, step));
   assert.equal(shown("released"), [false, true, false]);
   assert.equal(shown("stale"), [false, false, true]);
   assert.equal(shown("held"), [true, false, false]);
 });
 
-filter("shows a thread: its events, and receipts that name it or point into it", () => {
+filter("selects a thread: its events, and receipts that name it or are on one of its events", () => {
   const { steps } = replayed(live("$1"), live("$2", inThread("$1")), receipt(BOB, "$2"), receipt(BOB, "$1"));
   assert.equal(
-    steps.map((step) => shows({ thread: "$1" }, step)),
+    steps.map((step) => matches({ thread: "$1" }, step)),
     [false, true, true, false],
   );
 });
 
-filter("shows from a position, or a time, on", () => {
+filter("selects from a position or a time on", () => {
   const { steps } = replayed(live("$1"), live("$2"), live("$3"));
   assert.equal(
-    steps.map((step) => shows({ from: at(2) }, step)),
+    steps.map((step) => matches({ from: at(2) }, step)),
     [false, true, true],
   );
   assert.equal(
-    steps.map((step) => shows({ fromTime: 3_000 }, step)),
+    steps.map((step) => matches({ fromTime: 3_000 }, step)),
     [false, false, true],
   );
 });

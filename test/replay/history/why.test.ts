@@ -1,23 +1,24 @@
+/** Explanations of why an event is read or unread. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import type { Entry } from "../../../actors/entry.ts";
-import { type Why, why } from "../../../src/replay/history/why.ts";
+import { type Entry, UNKNOWN_THREAD } from "../../../actors/entry.ts";
+import { type Why, why } from "../../../src/replay/history/why-text.ts";
 import { ALICE, acl, at, BOB, backfilled, CARA, inThread, live, member, receipt, TWO } from "../../support/given.ts";
 import { replayed } from "../../support/replayed.ts";
 
-function asked(user: string, event: string, ...entries: readonly Entry[]): Why {
+function explained(user: string, event: string, ...entries: readonly Entry[]): Why {
   const { history } = replayed(...entries);
   return why(history, { user, event, position: history.position });
 }
 
-const suiteOfWhy = suite("why");
+const explanation = suite("explanation");
 
-suiteOfWhy("names the receipt that made an event read", () => {
-  const { verdict, answer, entries } = asked(BOB, "$1", live("$1"), live("$2"), receipt(BOB, "$2"));
+explanation("names the receipt that read the event", () => {
+  const { verdict, answer, entries } = explained(BOB, "$1", live("$1"), live("$2"), receipt(BOB, "$2"));
   assert.is(verdict, "read");
   assert.is(
     answer,
-    `Read: the unthreaded m.read marker came to $2, order ${at(2)} at position ${at(3)}, and ${at(2)} ≥ ${at(1)} (F12).`,
+    `Read: the unthreaded m.read marker reached $2, order ${at(2)} at position ${at(3)}, and ${at(2)} ≥ ${at(1)} (F12).`,
   );
   assert.equal(
     entries.map(({ position }) => position),
@@ -26,8 +27,8 @@ suiteOfWhy("names the receipt that made an event read", () => {
   assert.match(entries[1]!.text, `the unthreaded m.read marker begins at ${at(2)} ($2)`);
 });
 
-suiteOfWhy("names both a held receipt and the event that released it", () => {
-  const { verdict, entries } = asked(BOB, "$1", receipt(BOB, "$1"), live("$1"));
+explanation("names a held receipt and the event that released it", () => {
+  const { verdict, entries } = explained(BOB, "$1", receipt(BOB, "$1"), live("$1"));
   assert.is(verdict, "read");
   assert.equal(
     entries.map(({ position, text }) => [position, text]),
@@ -39,32 +40,32 @@ suiteOfWhy("names both a held receipt and the event that released it", () => {
   );
 });
 
-suiteOfWhy("names the first receipt that covered it, and where its marker is by now", () => {
-  const { answer, because } = asked(BOB, "$1", live("$1"), receipt(BOB, "$1"), live("$2"), receipt(BOB, "$2"));
-  assert.match(answer, `came to it at position ${at(2)}`);
-  assert.equal(because, [`That marker stands at $2 by now, order ${at(3)}, since position ${at(4)}.`]);
+explanation("names the first receipt that covered the event, and the current place of its marker", () => {
+  const { answer, because } = explained(BOB, "$1", live("$1"), receipt(BOB, "$1"), live("$2"), receipt(BOB, "$2"));
+  assert.match(answer, `reached it at position ${at(2)}`);
+  assert.equal(because, [`That marker is at $2 by now, order ${at(3)}, since position ${at(4)}.`]);
 });
 
-suiteOfWhy("knows that a user has read their own events, and everybody what is older than the log", () => {
-  assert.is(asked(ALICE, "$1", live("$1")).answer, `Read: ${ALICE} sent it (F12).`);
-  assert.match(asked(BOB, "$1", backfilled("$1")).answer, `its order -${at(1)} is negative`);
+explanation("says that a user has read their own events, and everybody has read backfilled ones", () => {
+  assert.is(explained(ALICE, "$1", live("$1")).answer, `Read: ${ALICE} sent it (F12).`);
+  assert.match(explained(BOB, "$1", backfilled("$1")).answer, `its order -${at(1)} is negative`);
 });
 
-suiteOfWhy("says that nothing of the user covers an event", () => {
-  const { verdict, answer, because } = asked(BOB, "$1", live("$1"));
+explanation("says that no marker of the user covers the event", () => {
+  const { verdict, answer, because } = explained(BOB, "$1", live("$1"));
   assert.is(verdict, "unread");
   assert.is(answer, `Unread: ${BOB} has no marker that covers the main timeline (F12).`);
   assert.equal(because, []);
 });
 
-suiteOfWhy("says which marker is not there yet", () => {
-  const { verdict, because } = asked(BOB, "$2", live("$1"), receipt(BOB, "$1"), live("$2"));
+explanation("names a marker that has not reached the event", () => {
+  const { verdict, because } = explained(BOB, "$2", live("$1"), receipt(BOB, "$1"), live("$2"));
   assert.is(verdict, "unread");
-  assert.equal(because, [`The unthreaded m.read marker stands at $1, order ${at(1)} < ${at(3)}.`]);
+  assert.equal(because, [`The unthreaded m.read marker is at $1, order ${at(1)} < ${at(3)}.`]);
 });
 
-suiteOfWhy("says when a marker is further, but of another thread", () => {
-  const { verdict, because } = asked(
+explanation("names a marker that is ahead, but in another thread", () => {
+  const { verdict, because } = explained(
     BOB,
     "$2",
     live("$1"),
@@ -74,30 +75,30 @@ suiteOfWhy("says when a marker is further, but of another thread", () => {
   );
   assert.is(verdict, "unread");
   assert.equal(because, [
-    `The m.read marker of the main timeline stands at order ${at(3)}, but it covers only the main timeline, and this event is in thread $1 (F12).`,
+    `The m.read marker of the main timeline is at order ${at(3)}, but it covers only the main timeline, and this event is in thread $1 (F12).`,
   ]);
 });
 
-suiteOfWhy("says that m.fully_read marks nothing as read", () => {
-  const { verdict, because } = asked(BOB, "$1", live("$1"), receipt(BOB, "$1", { type: "m.fully_read" }));
+explanation("says that m.fully_read marks nothing as read", () => {
+  const { verdict, because } = explained(BOB, "$1", live("$1"), receipt(BOB, "$1", { type: "m.fully_read" }));
   assert.is(verdict, "unread");
   assert.match(because.join(), "but m.fully_read marks nothing as read (F12)");
 });
 
-suiteOfWhy("says that a receipt named the wrong thread, at once or once its event came", () => {
+explanation("names a receipt with the wrong thread, rejected at once or when its event came", () => {
   const entries = [live("$1"), live("$2", inThread("$1"))];
-  const direct = asked(BOB, "$2", ...entries, receipt(BOB, "$2", { thread: "main" }));
+  const direct = explained(BOB, "$2", ...entries, receipt(BOB, "$2", { thread: "main" }));
   assert.equal(direct.because, [
     `The m.read receipt at position ${at(3)} on this event was rejected (wrong_thread): the event is in another thread than the receipt names.`,
   ]);
-  const held = asked(BOB, "$2", receipt(BOB, "$2", { thread: "main" }), ...entries);
+  const held = explained(BOB, "$2", receipt(BOB, "$2", { thread: "main" }), ...entries);
   assert.equal(held.because, [
     `The m.read receipt at position ${at(1)} on $2 was held, and rejected (wrong_thread) at position ${at(3)}.`,
   ]);
 });
 
-suiteOfWhy("says why a federated receipt was not taken", () => {
-  const denied = asked(
+explanation("says why a federated receipt was rejected", () => {
+  const denied = explained(
     CARA,
     "$1",
     live("$acl", acl({ allow: ["*"], deny: [TWO] })),
@@ -105,18 +106,24 @@ suiteOfWhy("says why a federated receipt was not taken", () => {
     receipt(CARA, "$1", { origin: TWO }),
   );
   assert.match(denied.because.join(), "rejected (acl_denied)");
-  const stranger = asked(CARA, "$1", live("$j", member(BOB, "join")), live("$1"), receipt(CARA, "$1", { origin: TWO }));
+  const stranger = explained(
+    CARA,
+    "$1",
+    live("$j", member(BOB, "join")),
+    live("$1"),
+    receipt(CARA, "$1", { origin: TWO }),
+  );
   assert.match(stranger.because.join(), "rejected (not_joined)");
 });
 
-suiteOfWhy("names receipts that are still held", () => {
-  const { because } = asked(BOB, "$1", live("$1"), receipt(BOB, "$nowhere"));
+explanation("names receipts that are still held", () => {
+  const { because } = explained(BOB, "$1", live("$1"), receipt(BOB, "$nowhere"));
   assert.equal(because, [
     `The m.read receipt at position ${at(2)} on $nowhere is held: the log has no event $nowhere (F4).`,
   ]);
 });
 
-suiteOfWhy("says of an event that is not there what waits for it, and when it comes", () => {
+explanation("says of an unknown event which receipts wait for it, and when it comes", () => {
   const { history } = replayed(receipt(BOB, "$1"), live("$2"), live("$1"));
   const answer = why(history, { user: BOB, event: "$1", position: at(2) });
   assert.is(answer.verdict, "unknown");
@@ -126,10 +133,30 @@ suiteOfWhy("says of an event that is not there what waits for it, and when it co
   ]);
 });
 
-suiteOfWhy("says when an event counts nowhere", () => {
+explanation("says that an event never counts as unread", () => {
   const redaction = live("$r", { type: "m.room.redaction", redacts: "$1", content: {} });
-  assert.match(asked(BOB, "$1", live("$1"), redaction).because.join(), `redacted at position ${at(2)}`);
-  assert.match(asked(BOB, "$j", live("$j", member(ALICE, "join"))).because.join(), "or state: it counts as unread");
+  assert.match(explained(BOB, "$1", live("$1"), redaction).because.join(), `redacted at position ${at(2)}`);
+  assert.match(
+    explained(BOB, "$j", live("$j", member(ALICE, "join"))).because.join(),
+    "or state: it never counts as unread",
+  );
 });
 
-suiteOfWhy.run();
+explanation("names no marker if a stale receipt was of unknown thread", () => {
+  const reader = receipt(BOB, "$2");
+  const unknown: Entry = [reader[0], BOB, reader[2], reader[3], UNKNOWN_THREAD, reader[5], null];
+  const { because } = explained(
+    BOB,
+    "$3",
+    live("$1"),
+    live("$3", inThread("$1")),
+    live("$2"),
+    receipt(BOB, "$2", { thread: "main" }),
+    unknown,
+  );
+  assert.equal(because.slice(-1), [
+    `The m.read receipt at position ${at(5)} on $2 was stale: an m.read marker that covers the event was at order ${at(3)} already (F7).`,
+  ]);
+});
+
+explanation.run();
