@@ -1,29 +1,29 @@
 /**
- * The one error class. What a sender over the bus sees is an `errcode` of Matrix (docs/design.md#requests); the others stop a
- * process or a partition, and their message says what a person can do.
+ * The one error class. Codes that begin with `M_` are Matrix's, and are sent to whoever made the request
+ * (docs/design.md#requests). The others stop a process, a command or a partition, and their message says what a person can do.
  */
 const CODES = {
-  /** Undecodable: neither MessagePack nor JSON that Tidemark accepts. */
+  /** The message is neither MessagePack nor JSON that Tidemark accepts. */
   M_BAD_JSON: { retry: false },
   /** A field is missing or wrong; the message names it. */
   M_INVALID_PARAM: { retry: false },
-  /** More bytes or entries than a request may have. */
+  /** The request has too many bytes or entries. */
   M_TOO_LARGE: { retry: false },
-  /** Saturated: the same request is welcome after `retryAfterMs`. */
+  /** Ingress is saturated. Send the same request again after `retryAfterMs`. */
   M_LIMIT_EXCEEDED: { retry: true },
-  /** The log did not acknowledge. The entry may or may not be stored; sending it again is safe. */
+  /** A stream did not acknowledge a message. It may or may not be stored; sending it again is safe. */
   M_UNKNOWN: { retry: true },
-  /** The broker can't be reached, or has no JetStream. */
+  /** The broker can't be reached, has no JetStream, or refused; or a worker has not made its streams yet. */
   BUS_UNAVAILABLE: { retry: true },
-  /** What the broker holds contradicts what this process was told, or can do. */
+  /** The broker's streams or settings contradict this process's options, or are not supported. */
   BUS_MISMATCH: { retry: false },
-  /** A record of a version or shape that this version can't read. Never skipped. */
+  /** The log has a record that this version can't read. It is never skipped. */
   RECORD_UNREADABLE: { retry: false },
-  /** A checkpoint can't be read or written. It is a cache: the log has everything. */
+  /** A checkpoint can't be read or written. Nothing is lost: the log has everything. */
   STORE_FAILED: { retry: false },
-  /** The log lacks records that it must hold, or was replaced. */
+  /** The log lacks records, or is another log than the one that the checkpoint is of. */
   LOG_BROKEN: { retry: false },
-  /** A homeserver that was asked refused, or gave no answer. */
+  /** A homeserver refused a request, or did not answer. */
   HOMESERVER_REFUSED: { retry: false },
 } as const;
 
@@ -32,7 +32,7 @@ export type ErrorCode = keyof typeof CODES;
 export const ERROR_CODES = Object.keys(CODES) as ErrorCode[];
 
 interface ErrorContext {
-  /** Which item of a request's array. */
+  /** The item of the request's array that is at fault, from 0. */
   readonly index?: number;
   readonly retryAfterMs?: number;
   readonly cause?: unknown;
@@ -57,7 +57,7 @@ export class TidemarkError extends Error {
   }
 }
 
-/** The text of whatever was thrown, for a log line or a reply. Never a stack. */
+/** The text of anything thrown, for a log line or a reply. Never includes a stack. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -7,12 +7,12 @@ import { promisify } from "node:util";
 
 const VERSION_LIMIT_MS = 5_000;
 
-/** From here on everything is supported. */
+/** Since this version, everything is supported. */
 const VERSION_RECOMMENDED = "2.10.0";
-/** From here on a single development broker is supported: no `sync_interval`, racy compare-and-append when replicated. */
+/** Since this version, a single development broker is supported. It lacks `sync_interval`; replicated, its compare-and-append has a race. */
 const VERSION_MIN = "2.9.0";
 
-/** Where packages put it; a user's PATH often lacks the sbin folders. */
+/** Folders where packages put it. The PATH of a user often lacks the sbin folders. */
 const USUAL_FOLDERS = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin", "/opt/homebrew/sbin"];
 
 const run = promisify(execFile);
@@ -24,10 +24,10 @@ export interface BrokerExecutable {
 }
 
 /**
- * The `nats-server` to use: the one that `TIDEMARK_NATS_SERVER` names, else the first of the PATH, the usual folders and
- * Tidemark's own cache that is recommended, else the first of them that is at all usable.
+ * The `nats-server` to use: the one that `TIDEMARK_NATS_SERVER` names. Without that, the first one of a recommended version in
+ * the PATH, the usual folders or Tidemark's own cache; then the first usable one there. Returns undefined when there is none.
  *
- * Throws when `TIDEMARK_NATS_SERVER` names something unusable: it was meant, so nothing else is tried.
+ * Throws when `TIDEMARK_NATS_SERVER` names something unusable. Nothing else is tried then.
  */
 export async function findBroker(env: NodeJS.ProcessEnv = process.env): Promise<BrokerExecutable | undefined> {
   if (env.TIDEMARK_NATS_SERVER) return await namedBroker(env.TIDEMARK_NATS_SERVER);
@@ -42,7 +42,7 @@ export async function findBroker(env: NodeJS.ProcessEnv = process.env): Promise<
   return usable;
 }
 
-/** The executable's path and version, or undefined when it isn't an executable `nats-server`. */
+/** Returns the path and version; undefined when the file isn't an executable `nats-server`. */
 export async function probeBroker(path: string): Promise<BrokerExecutable | undefined> {
   if (!(await isExecutableFile(path))) return undefined;
   try {
@@ -58,7 +58,7 @@ export function isRecommended(broker: BrokerExecutable): boolean {
   return versionAtLeast(broker.version, VERSION_RECOMMENDED);
 }
 
-/** Holds one folder for each installed version, with the executable in it. */
+/** A folder with one folder per installed version, which has the executable. */
 export function brokerCacheDir(env: NodeJS.ProcessEnv): string {
   const xdg = env.XDG_CACHE_HOME;
   const cache = xdg !== undefined && isAbsolute(xdg) ? xdg : join(env.HOME || homedir(), ".cache");

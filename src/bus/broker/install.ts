@@ -1,18 +1,19 @@
 /**
- * Gets a `nats-server` onto this machine when there is none, without touching the machine.
+ * Downloads a `nats-server` when there is none, without installing anything on the machine.
  *
- * Debian and Ubuntu: their own packages are fine, but an older release's is too old (Debian 12 has 2.9). So the package of
- * a suite that has a new one is downloaded from the mirror that the machine itself is configured for, and its one
- * executable is put into the user's cache. Apt runs on folders of its own, so this
+ * On Debian and Ubuntu, the package of an older release is too old (Debian 12 has 2.9). So the package of a newer suite is
+ * downloaded from the mirror that the machine itself is configured for, and its executable is put into the user's cache. Apt
+ * runs with folders of its own, so this
  *
- * - needs no root, and leaves the machine's apt configuration, package lists and installed packages alone;
- * - starts no service, as no package is installed;
- * - trusts what the machine trusts: apt checks signatures with the distribution's keyring, and its proxy settings hold.
+ * - needs no root, and doesn't touch the machine's apt configuration, package lists or installed packages;
+ * - starts no service, because no package is installed;
+ * - trusts what the machine trusts: apt checks signatures with the distribution's keyring, and uses the machine's proxy
+ *   settings.
  *
- * The executable appears under its final name by a rename, after it has run once. So processes that install at the same
- * time each do the whole work, and the last one wins with the same bytes.
+ * The executable gets its final name by a rename, after it has run once. Processes that do this at the same time each do the
+ * whole work, and the last one wins with the same bytes.
  *
- * Elsewhere Homebrew installs it. When nothing works, the error says what a person can do.
+ * On other systems, Homebrew installs it. When nothing works, the error says what a person can do.
  */
 import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
@@ -31,13 +32,13 @@ const INSTALL_ATTEMPTS_MAX = 2;
 const INSTALL_RETRY_DELAY_MS = 2_000;
 const OUTPUT_BYTES_MAX = 4 * 1024 * 1024;
 
-/** By distribution: the suite whose nats-server is 2.10, and what to ask of the mirror. */
+/** By distribution: the suite that has nats-server 2.10, its component, and the keyring for its signatures. */
 const DISTRIBUTIONS: Record<string, Distribution> = {
   debian: { suite: "trixie", component: "main", keyring: "/usr/share/keyrings/debian-archive-keyring.gpg" },
   ubuntu: { suite: "noble", component: "universe", keyring: "/usr/share/keyrings/ubuntu-archive-keyring.gpg" },
 };
 
-/** An archive of the distribution itself, and not of somebody who also serves its suites. */
+/** The distribution's own archive, as opposed to another one that serves the same suites. */
 const ARCHIVE_URI = /\/(debian|ubuntu)(-ports)?(\/\d{8}T\d{6}Z)?\/?$/;
 
 const WHAT_TO_DO =
@@ -65,8 +66,8 @@ export interface EnsureOptions {
 }
 
 /**
- * The `nats-server` to use, installed if need be. One that is usable but older than recommended is taken, with a line to
- * `log`, when it was asked for by name or no newer one can be had.
+ * The `nats-server` to use, downloaded if necessary. A usable one that is older than recommended is used, with a line to `log`,
+ * when `TIDEMARK_NATS_SERVER` names it or no newer one can be downloaded.
  */
 export async function ensureBroker(options: EnsureOptions = {}): Promise<BrokerExecutable> {
   const { env = process.env, log = () => {} } = options;
@@ -99,19 +100,19 @@ async function installFromArchive(env: NodeJS.ProcessEnv, log: (line: string) =>
   const { distribution, codename } = await readRelease();
   const mirror = pickMirror(await readSources(), codename, distribution);
   if (mirror === undefined) throw new Error("apt's configuration names no archive of this distribution");
-  // A cache that can't be written is no reason to ask the network, several times over.
+  // Fails before the first download when the cache can't be written.
   await mkdir(brokerCacheDir(env), { recursive: true });
 
   const reasons: string[] = [];
   for (const suite of new Set([distribution.suite, codename])) {
     for (let attempt = 1; attempt <= INSTALL_ATTEMPTS_MAX; attempt++) {
       if (attempt > 1) await delay(INSTALL_RETRY_DELAY_MS);
-      log(`getting nats-server of ${suite} from ${mirror.uris.join(", ")}`);
+      log(`downloading nats-server of ${suite} from ${mirror.uris.join(", ")}`);
       try {
         return await installFromSuite(suite, mirror, distribution, env);
       } catch (error) {
         const reason = aptReason(error);
-        log(`nats-server of ${suite} could not be had: ${reason}`);
+        log(`nats-server of ${suite} could not be downloaded: ${reason}`);
         if (!reasons.includes(reason)) reasons.push(reason);
       }
     }
@@ -127,7 +128,7 @@ async function installFromSuite(
 ): Promise<BrokerExecutable> {
   const work = await mkdtemp(join(tmpdir(), "tidemark-nats-server-"));
   try {
-    // Root's apt fetches as the user _apt, who has to reach these folders.
+    // When root runs apt, it downloads as the user _apt, who must be able to reach these folders.
     await chmod(work, 0o755);
     for (const folder of ["lists/partial", "cache/archives/partial", "package", "unpacked"]) {
       await mkdir(join(work, folder), { recursive: true });
@@ -180,7 +181,7 @@ async function installWithHomebrew(env: NodeJS.ProcessEnv, log: (line: string) =
   return found;
 }
 
-/** Folders of our own for all that apt writes, and none of the machine's sources, pins and installed packages. */
+/** Makes apt write to folders of ours only, and ignore the machine's sources, pins and installed packages. */
 function aptOptions(work: string): string[] {
   const settings = [
     `Dir::Etc::sourcelist=${work}/sources.list`,
@@ -233,7 +234,7 @@ export function parseSourcesList(text: string): AptSource[] {
   }));
 }
 
-/** The deb822 format, sources.list(5). An embedded key is left out: the distribution's keyring stands in for it. */
+/** The deb822 format, sources.list(5). An embedded key is ignored: the distribution's keyring is used instead. */
 export function parseSourcesStanzas(text: string): AptSource[] {
   const sources: AptSource[] = [];
   for (const stanza of text.replace(/^#.*\n?/gm, "").split(/\n\s*\n/)) {
@@ -250,7 +251,7 @@ export function parseSourcesStanzas(text: string): AptSource[] {
   return sources;
 }
 
-/** The source that serves this release; one that looks like the distribution's own archive comes first. */
+/** The source that serves this release, preferably the distribution's own archive. */
 export function pickMirror(
   sources: readonly AptSource[],
   codename: string,
@@ -287,7 +288,7 @@ async function command(
   });
 }
 
-/** Apt says why in its `E:` lines; Node's own message is the whole command line. */
+/** The reason in apt's `E:` lines. Node's own message is the whole command line. */
 function aptReason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if ("killed" in error && error.killed) return "the time limit was reached";

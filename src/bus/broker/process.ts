@@ -4,16 +4,17 @@
  *   spawn ──▶ ports file ──▶ INFO of our own server name ──▶ Broker ──▶ SIGTERM ──▶ (limit) SIGKILL
  *     └──────────────┴── exit or time limit: an error with the last log lines
  *
- * - **Port.** For port 0 the server itself chooses, and says so in a ports file, so no other process can be faster.
- * - **One broker a store.** JetStream does not lock its store, and two servers on it destroy it. The server's name is made
- *   from the store's path, and whoever answers by that name on the port last written to the ports file still has it. It is given a
- *   moment to end, as after a crash of its parent, and then the start fails.
+ * - **Port.** For port 0 the server chooses a free port itself and writes it to a ports file, so no other process can take it
+ *   in between.
+ * - **One broker per store.** JetStream does not lock its store, and two servers on one store destroy it. The server's name is
+ *   made from the store's path. A server that answers with that name on the port in the ports file still uses the store. It
+ *   gets a moment to end, as after a crash of its parent; then the start fails.
  * - **Signals.** The broker is a process group of its own, so Ctrl-C in a terminal reaches only its parent, which can
  *   drain before it stops the broker.
- * - **Lifetime.** It never outlives its parent: a tiny shell waits for the end of a pipe that only the parent holds open,
- *   which the kernel closes however the parent ends.
+ * - **Lifetime.** It never outlives its parent: a tiny shell waits for the end of a pipe that only the parent has open. The
+ *   kernel closes the pipe however the parent ends.
  *
- * What JetStream has acknowledged survives a stop and a SIGKILL; start again on the same `storeDir`.
+ * Everything that JetStream has acknowledged survives a stop and a SIGKILL. Start again on the same `storeDir`.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -26,11 +27,11 @@ import { setTimeout as delay } from "node:timers/promises";
 import { findBroker } from "./find.ts";
 import { ensureBroker } from "./install.ts";
 
-/** Long, because JetStream recovers its whole store before it listens. A broker that fails, fails at once. */
+/** Long, because JetStream recovers its whole store before it listens. A broker that can't start ends at once. */
 const READY_LIMIT_MS = 60_000;
 const READY_POLL_MS = 10;
 const STORE_FREE_LIMIT_MS = 4_000;
-/** Less than the limit above, so that a start after a crash finds the store free. */
+/** Less than `STORE_FREE_LIMIT_MS`, so that a start after a crash finds the store free. */
 const ORPHAN_STOP_LIMIT_S = 2;
 const STORE_FREE_POLL_MS = 50;
 const INFO_LIMIT_MS = 1_000;
@@ -44,27 +45,27 @@ const LOOPBACK = "127.0.0.1";
 const ORPHAN_GUARD = `read -r _; kill -TERM "$1"; sleep ${ORPHAN_STOP_LIMIT_S}; kill -KILL "$1"`;
 
 export interface BrokerOptions {
-  /** Made when it doesn't exist. */
+  /** Created if it doesn't exist. */
   readonly storeDir: string;
-  /** 0, the default, is a free one. */
+  /** Default: 0, a free port. */
   readonly port?: number;
-  /** The largest message that it takes. */
+  /** The largest message that it accepts. Default: 8 MiB. */
   readonly payloadBytesMax?: number;
-  /** The broker's own log lines. */
+  /** Called for each line of the broker's log. */
   readonly log?: (line: string) => void;
 }
 
 export interface Broker extends AsyncDisposable {
   readonly url: string;
   readonly pid: number;
-  /** Resolves when the process has ended, however that came: with its exit code, or null after a signal. */
+  /** Resolves when the process has ended: to its exit code, or to null after a signal. */
   readonly exited: Promise<number | null>;
-  /** Resolves when the process has ended, at once if it has already. */
+  /** Stops the process, and resolves when it has ended. */
   stop(): Promise<void>;
   kill(signal: NodeJS.Signals): void;
 }
 
-/** Resolves when the broker accepts clients. Throws, with the broker's last log lines, when it doesn't come to that. */
+/** Resolves when the broker accepts clients. Throws with the broker's last log lines when it doesn't start. */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const { port = 0, payloadBytesMax = PAYLOAD_BYTES_MAX, log = () => {} } = options;
   await mkdir(options.storeDir, { recursive: true });
@@ -72,7 +73,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   const portsDir = join(storeDir, "ports");
   const name = `tidemark-${createHash("sha256").update(storeDir).digest("hex").slice(0, 12)}`;
 
-  // A usable one will do here: looking for a newer one is for `npm run broker`, not for a start without a network.
+  // Any usable version is accepted here. Downloading a newer one is for `npm run broker`: a start must work without a network.
   const executable = (await findBroker()) ?? (await ensureBroker({ log }));
   await storeFree(portsDir, name);
   await rm(portsDir, { recursive: true, force: true });
@@ -106,7 +107,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
 
   const stop = async () => {
     child.kill("SIGTERM");
-    // A paused process takes no SIGTERM until it goes on.
+    // A paused process doesn't handle SIGTERM until it continues.
     child.kill("SIGCONT");
     const timer = setTimeout(() => child.kill("SIGKILL"), STOP_LIMIT_MS);
     await exited;
@@ -153,13 +154,13 @@ async function storeFree(portsDir: string, name: string): Promise<void> {
   }
 }
 
-/** Undefined when there is no such file, or the server is still writing it. */
+/** Returns undefined when the file doesn't exist, or the server is still writing it. */
 async function readPortsFile(path: string): Promise<string | undefined> {
   const text = await readFile(path, "utf8").catch(() => "");
   return new RegExp(`"(nats://${LOOPBACK}:\\d+)"`).exec(text)?.[1];
 }
 
-/** The `server_name` with which a NATS server greets a client, or undefined when none does. */
+/** The `server_name` in a NATS server's greeting; undefined when no server answers. */
 async function serverName(url: string): Promise<string | undefined> {
   const { hostname, port } = new URL(url);
   const socket = connect({ host: hostname, port: Number(port) });
@@ -178,7 +179,7 @@ async function serverName(url: string): Promise<string | undefined> {
   }
 }
 
-/** The last lines, kept up to date. */
+/** Returns the last lines of the log. The array is updated with each new line. */
 function followLog(child: ChildProcess, log: (line: string) => void): readonly string[] {
   const tail: string[] = [];
   createInterface({ input: child.stderr! }).on("line", (line) => {
