@@ -8,7 +8,7 @@
  * - a receipt on a young event goes to all at once;
  * - one on an older event goes to the server of the event's sender at once, and waits for the others.
  *
- * Never here: private receipts, other servers' receipts, and those whose thread was not told: the homeserver that
+ * Never here: private receipts, other servers' receipts, and receipts of unknown thread: the homeserver that
  * pushed them has sent them to others itself.
  */
 import { FEDERATION_SMALL_ROOM_SERVERS, FEDERATION_YOUNG_EVENT_MS } from "../../src/limits.ts";
@@ -54,8 +54,8 @@ export class FederationOutbox {
     }
   }
 
-  #moved(room: Room, position: Position, [, user, type, , told, , origin]: ReceiptEntry, marker: Marker): void {
-    if (!isFederated(type) || origin !== null || told === UNKNOWN_THREAD) return;
+  #moved(room: Room, position: Position, [, user, type, , named, , origin]: ReceiptEntry, marker: Marker): void {
+    if (!isFederated(type) || origin !== null || named === UNKNOWN_THREAD) return;
     if (this.#destinations.of(room).servers.size === 0 || !this.#destinations.isOwn(user)) return;
     const destinations = this.#destinations.of(room);
     if (destinations.servers.size === 0) return; // the user has shown which server is ours

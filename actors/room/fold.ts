@@ -35,7 +35,7 @@ import {
 } from "../entry.ts";
 import { ALL } from "./event-orders.ts";
 import type { HeldReceipt } from "./held.ts";
-import { coveringMarker, inferredMarker, type Marker, type Markers, moveMarker, toldMarker } from "./markers.ts";
+import { coveringMarker, inferredMarker, knownThreadMarker, type Marker, type Markers, moveMarker } from "./markers.ts";
 import { type Room, stateKey } from "./room.ts";
 
 /** Raised whenever the same log would fold to another state: checkpoints of before are rebuilt. */
@@ -235,7 +235,7 @@ function judge(room: Room, position: Position, receipt: ReceiptEntry, info: Even
   if (thread !== null && thread !== info.thread) return WRONG_THREAD; // F6
 
   const own = room.markers.of(user);
-  const standing = toldMarker(own, type, thread);
+  const standing = knownThreadMarker(own, type, thread);
   if (standing !== undefined && info.order <= standing.order) return { outcome: "stale", marker: standing }; // F7
   const { id: event, order } = info;
   return advance(room.markers, own, { standing, to: { user, type, thread, event, order, ts, position } });

@@ -1,11 +1,11 @@
 /**
  * The markers of a room: one per (user, type, thread).
  *
- * Beside them stand inferred markers, of receipts whose thread was not told (`fold.ts`): they never take the place of
- * one whose thread was, and go as soon as one of those covers them.
+ * Inferred markers, of receipts of unknown thread (`fold.ts`), are stored next to them. One never replaces a marker of known
+ * thread, and is dropped as soon as such a marker covers it.
  *
- * A user has a handful at most, so each user's stand in a short array: a scan of it costs less than a map of composite
- * keys, and every question about a user needs them together.
+ * A user has a handful at most, so each user's markers are in a short array: a scan of it costs less than a map with composite
+ * keys, and every question about a user needs all of them.
  */
 import type { EventId, ThreadId, UserId } from "../../src/matrix/ids.ts";
 import { countsAsRead, type ReceiptType } from "../../src/matrix/receipt-types.ts";
@@ -20,15 +20,15 @@ export interface Marker {
   event: EventId;
   /** The event's own order, not clamped. */
   order: Order;
-  /** What the receipt said, ms. */
+  /** Unix time in ms, as the receipt says. */
   ts: number;
-  /** Where in the log the marker came to stand here: the receipt, or the event that released it. */
+  /** The entry that moved the marker here: the receipt, or the event that released it. */
   position: Position;
-  /** Its thread was not told: it is the event's. */
+  /** The receipt was of unknown thread: `thread` is that of its event. */
   readonly inferred?: true;
 }
 
-/** F8. What a receipt says about the order of the event that it points at. */
+/** F8. The order in a receipt. */
 export function publishedOrder(marker: Marker): Order {
   return Math.max(0, marker.order);
 }
@@ -43,24 +43,28 @@ function isInferred({ inferred }: Marker): boolean {
   return inferred === true;
 }
 
-function supersedes(told: Marker, { inferred, type, thread, order }: Marker): boolean {
-  return inferred === true && type === told.type && covers(told, thread!, order);
+function supersedes(known: Marker, { inferred, type, thread, order }: Marker): boolean {
+  return inferred === true && type === known.type && covers(known, thread!, order);
 }
 
-/** Among a user's markers, the one of a type and thread whose thread was told. */
-export function toldMarker(own: readonly Marker[], type: ReceiptType, thread: ThreadId | null): Marker | undefined {
+/** Among a user's markers of known thread, the one of a type and thread. */
+export function knownThreadMarker(
+  own: readonly Marker[],
+  type: ReceiptType,
+  thread: ThreadId | null,
+): Marker | undefined {
   for (const marker of own) {
     if (marker.thread === thread && marker.type === type && marker.inferred === undefined) return marker;
   }
   return undefined;
 }
 
-/** The inferred one of a type and thread. */
+/** Among a user's inferred markers, the one of a type and thread. */
 export function inferredMarker(own: readonly Marker[], type: ReceiptType, thread: ThreadId): Marker | undefined {
   return own.find((marker) => marker.inferred && marker.type === type && marker.thread === thread);
 }
 
-/** A marker of this type that says at least as much as one on an event of this thread and order. */
+/** A marker of this type that covers an event of this thread and order. */
 export function coveringMarker(
   own: readonly Marker[],
   type: ReceiptType,
@@ -69,7 +73,7 @@ export function coveringMarker(
   return own.find((marker) => marker.type === type && covers(marker, thread, order));
 }
 
-/** Moves a marker to another event. Whoever does says so to `Markers.put`. */
+/** Moves a marker to another event. Call `Markers.put` after it. */
 export function moveMarker(marker: Marker, to: Pick<Marker, "event" | "order" | "ts" | "position">): void {
   marker.event = to.event;
   marker.order = to.order;
@@ -88,14 +92,14 @@ export class Markers {
     return this.rows.get(user) ?? NONE;
   }
 
-  /** The one whose thread was told. */
+  /** The marker of known thread of a user, type and thread. */
   get(user: UserId, type: ReceiptType, thread: ThreadId | null): Marker | undefined {
-    return toldMarker(this.of(user), type, thread);
+    return knownThreadMarker(this.of(user), type, thread);
   }
 
   /**
-   * Adds a marker to its user's, or says that it has moved. One whose thread was told takes the place of the inferred ones
-   * that it has come to cover. `own` is what `of` gave: looking it up again would cost more than all of this.
+   * Adds a marker, or marks it as moved. A marker of known thread replaces the inferred ones that it covers. `own` is the result
+   * of `of`: looking it up again would cost more than the rest.
    */
   put(own: readonly Marker[], marker: Marker): void {
     const left = marker.inferred || !own.some(isInferred) ? own : own.filter((other) => !supersedes(marker, other));
@@ -109,9 +113,9 @@ export class Markers {
 
   /**
    * F12, the half that markers decide. An event is covered by an unthreaded marker or by one for its thread, of
-   * a type that counts as read, whose order is the same or larger. "The same" holds for both kinds: MSC4033 says
+   * a type that counts as read, whose order is the same or larger. "The same" counts for both kinds: MSC4033 says
    * "after" for unthreaded receipts and "after or the same as" for threaded ones, and its section on equal orders
-   * takes "or the same" for granted in both.
+   * assumes "or the same" for both.
    */
   cover(user: UserId, thread: ThreadId, order: Order): boolean {
     return this.readUpTo(user, thread) >= order;

@@ -11,7 +11,7 @@
  *
  * This module and all that it imports run in a browser: no Node built-ins, no packages.
  */
-import { type Marker, Markers, toldMarker } from "../../actors/room/markers.ts";
+import { knownThreadMarker, type Marker, Markers } from "../../actors/room/markers.ts";
 import { UNREAD_COUNT_MAX } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
 import { MAIN } from "../matrix/id-grammar.ts";
@@ -216,7 +216,7 @@ export class ReadState {
   /** F7. A marker only moves forward. At equal orders the later call wins: all events before the room's history have order 0. */
   #move(to: Marker): void {
     const own = this.#markers.of(to.user);
-    const marker = toldMarker(own, to.type as ReceiptType, to.thread);
+    const marker = knownThreadMarker(own, to.type as ReceiptType, to.thread);
     if (marker === undefined) {
       this.#markers.put(own, to);
     } else if (to.order >= marker.order) {
