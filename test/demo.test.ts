@@ -52,7 +52,7 @@ function assertEqualMarkers(stdout: string): void {
   assert.equal(figures(stdout, "fully-read markers"), [27, 27, 27]);
   assert.match(stdout, "+ m.read.private of grace-s11 in main in !QDKLgqAFoOipdErZYs:bench.test\n");
   assert.match(stdout, "✓ the log, folded again, gives the same orders and markers");
-  assert.match(stdout, "✓ no delta is missing, and no private receipt was told to anybody else");
+  assert.match(stdout, "✓ no delta is missing, and no private receipt reached anybody else");
   assert.not.match(stdout, "✗");
   assert.match(stdout, /^All equal, in [\d.]+ s\.$/m);
 }
@@ -60,6 +60,19 @@ function assertEqualMarkers(stdout: string): void {
 function outcomesIn(stdout: string): Record<string, number> {
   const names = ["ordered", "advanced", "released", "stale", "wrong_thread", "held"];
   return Object.fromEntries(names.map((name) => [name, figures(stdout, name)[0]!]));
+}
+
+async function assertShownInReadme(stdout: string): Promise<void> {
+  const readme = await readFile(join(ROOT, "README.md"), "utf8");
+  const [shown] = readme.match(/^```\nSome of the deltas[\s\S]*?^```$/m)!;
+  // Which deltas are shown, and how long it takes, differ from run to run.
+  const lines = shown.split("\n").filter((line) => !/^(?:```| {2}tidemark\.| {4}\S| {2}…|All equal)/.test(line));
+  assert.is(lines.length, 12);
+  const printed = stdout.split("\n");
+  assert.equal(
+    lines.filter((line) => !printed.includes(line)),
+    [],
+  );
 }
 
 function assertFits(stdout: string): void {
@@ -82,6 +95,7 @@ demo("replays the session in order of arrival, and agrees with Synapse", async (
     held: 50,
   });
   assertEqualMarkers(stdout);
+  await assertShownInReadme(stdout);
   assertFits(stdout);
   assert.match(stdout, /^ {2}tidemark\.client\.\d\.!\S+\.events\n {4}m\.room\.message \$\S+ from \S+, order \d+$/m);
   assert.match(stdout, /^ {2}tidemark\.client\.\d\.!\S+\.receipts\n {4}\S+ m\.read → \$.+, order \d+/m);
@@ -209,7 +223,7 @@ comparison("tells snapshots that contradict each other, or show a private marker
   placement.addSnapshot(room, other, { receipts: content(two), private: own });
   assert.equal(placement.differences, [
     "m.read of a in !r:a.org: $1 and $2",
-    "m.read.private of a in !r:a.org: told to @b:a.org",
+    "m.read.private of a in !r:a.org: shown to @b:a.org",
   ]);
 });
 

@@ -1,9 +1,9 @@
 /**
- * Markers and orders of one source against those of another.
+ * Compares the markers and orders of two sources.
  *
- * A snapshot's content has room for one receipt of a user and type on an event. Where an unthreaded and a threaded one
- * meet there, the unthreaded is shown, and covers the other (MSC4102): the threaded marker is then `covered`, which is
- * equal in what it means.
+ * A snapshot's content has one receipt per user, type and event. If an unthreaded and a threaded receipt are at the same
+ * event, the snapshot shows the unthreaded one, which covers the other (MSC4102). The threaded marker then counts as
+ * `covered`: the snapshot means the same without it.
  */
 import type { Position } from "../../actors/entry.ts";
 import type { Marker } from "../../actors/room/markers.ts";
@@ -16,14 +16,14 @@ import { inThread, localpart } from "./words.ts";
 
 export interface Placed extends Pick<Marker, "user" | "type" | "thread" | "event"> {
   readonly room: RoomId;
-  /** As the marker's source has it, at least 0; Synapse has none. */
+  /** At least 0. Absent in Synapse's markers. */
   readonly order?: number;
 }
 
-/** What a snapshot says of markers. */
+/** The markers of a snapshot. */
 type Shown = Pick<Answer<"snapshot">, "receipts" | "private" | "fully_read">;
 
-/** Markers of many rooms, one of each (room, user, type, thread). */
+/** Markers of many rooms, one per (room, user, type, thread). */
 export class Placement {
   readonly #markers = new Map<string, Placed>();
   readonly differences: string[] = [];
@@ -32,7 +32,7 @@ export class Placement {
     return this.#markers.get(`${room} ${user} ${type} ${thread ?? ""}`);
   }
 
-  /** Adds a marker; one that is there already must be the same, as everybody's snapshot shows the same public ones. */
+  /** Adds a marker. A repeated one must be equal: the snapshots of all users show the same public markers. */
   add(marker: Placed): void {
     const { room, user, type, thread } = marker;
     const same = this.get(room, user, marker);
@@ -40,12 +40,12 @@ export class Placement {
     else if (same.event !== marker.event) this.differences.push(`${named(marker)}: ${same.event} and ${marker.event}`);
   }
 
-  /** What a room shows to one user. */
+  /** Adds the markers of one user's snapshot. */
   addSnapshot(room: RoomId, user: UserId, { receipts, private: own = {}, fully_read: fullyRead }: Shown): void {
     for (const marker of placedIn(room, receipts)) this.add(marker);
     for (const marker of placedIn(room, own)) {
       if (marker.user !== user || marker.type !== READ_PRIVATE)
-        this.differences.push(`${named(marker)}: told to ${user}`);
+        this.differences.push(`${named(marker)}: shown to ${user}`);
       this.add(marker);
     }
     if (fullyRead === undefined) return;
@@ -85,7 +85,7 @@ export interface MarkerComparison {
   readonly differences: readonly string[];
 }
 
-/** `names` says whose the two are, in the differences. */
+/** `names` are the names of the two sources in the differences. */
 export function compareMarkers(
   wanted: Placement,
   found: Placement,
@@ -121,7 +121,7 @@ export function named({ room, user, type, thread }: Placed): string {
 
 export type Orders = ReadonlyMap<EventId, Position | null>;
 
-/** A room's events, oldest first, against the orders that they were given. */
+/** Compares a room's events, oldest first, with the orders that they got. */
 export function compareOrder(room: RoomId, wanted: readonly EventId[], orders: Orders): string[] {
   const known = [...orders].filter((entry): entry is [EventId, number] => entry[1] !== null);
   const found = known.sort(([, a], [, b]) => a - b).map(([id]) => id);

@@ -1,11 +1,11 @@
 /**
  * `npm run demo`: starts Tidemark with a broker of its own, replays a session that was recorded from a real homeserver,
- * and compares what comes out with what that homeserver's database held.
+ * and compares the result with that homeserver's database.
  *
- *     start ──▶ replay, deltas shown ──▶ snapshots, orders ──▶ fold the logs again ──▶ compare ──▶ report
+ *     start ──▶ replay, show deltas ──▶ snapshots, orders ──▶ fold the logs again ──▶ compare ──▶ report
  *
- * Nothing that it prints is known beforehand: every figure comes from the recording, the bus or the logs. Exit status: 0 all is
- * equal, 1 something differs or failed, 2 wrong usage.
+ * No figure is hard-coded: all come from the recording, the bus or the logs. Exit status: 0 if all is equal, 1 if something
+ * differs or fails, 2 for wrong usage.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -54,7 +54,7 @@ function lines(text: string): number {
   throw new InvalidArgumentError(`must be an integer from 0 to ${LATE_LINES_MAX}.`);
 }
 
-/** Returns what differs. */
+/** Returns the differences. */
 async function demo({ late, session: folder }: Omit<Options, "inspect">, nc: Bus): Promise<readonly string[]> {
   const startedAt = performance.now();
   const partitions = PARTITIONS_DEFAULT;
@@ -88,14 +88,14 @@ async function demo({ late, session: folder }: Omit<Options, "inspect">, nc: Bus
   return differences;
 }
 
-/** Runs the demo on a Tidemark of its own, of which nothing stays behind. */
+/** Runs the demo on a Tidemark of its own, and removes all its files. */
 async function main(options: Options): Promise<void> {
   const interrupted = new Promise<never>((_, reject) => {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => reject(new Error("interrupted")));
   });
-  interrupted.catch(() => {}); // It may come before anything waits for it.
+  interrupted.catch(() => {}); // A signal may arrive before anything awaits the promise.
 
-  // On a machine without a broker one is installed, which takes a while: so it says what it does.
+  // Installing a broker takes a while, so the installer prints its steps.
   if ((await findBroker()) === undefined) await ensureBroker({ log: (line) => process.stderr.write(`${line}\n`) });
   const data = await mkdtemp(join(tmpdir(), "tidemark-demo-"));
   try {
@@ -128,7 +128,7 @@ async function main(options: Options): Promise<void> {
 
 const program = new Command("demo")
   .description("Replay a session of a real homeserver, and compare the outcome with the homeserver's own database")
-  .option("--late <lines>", "deliver every transaction so many lines late, as homeservers do under load", lines, 0)
+  .option("--late <lines>", "deliver every transaction this many lines late, as homeservers do under load", lines, 0)
   .option("--inspect", "keep running afterwards, with the inspector on loopback", false)
   .option("--session <dir>", "the folder with session.ndjson and expected.json", RECORDING)
   .exitOverride()
@@ -138,7 +138,7 @@ try {
   await program.parseAsync();
 } catch (error) {
   if (error instanceof Error && "exitCode" in error && "code" in error) {
-    process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE; // commander has said why
+    process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE; // commander has printed the reason
   } else {
     process.stderr.write(`demo: ${reasonOf(error)}\n`);
     process.exitCode = EXIT_DIFFERENT;

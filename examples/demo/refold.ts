@@ -1,6 +1,6 @@
 /**
- * Folds the logs again, after the fact, with the same fold as the worker: what it finds is what the worker must have
- * found. It also counts outcomes, which are not on the bus: deltas tell only what changed.
+ * Folds the logs again with the worker's fold: the result must be what the worker published. It also counts outcomes, which
+ * are not on the bus: deltas only have what changed.
  */
 import { type PlacedRecord, RECEIPT, type ReceiptEntry } from "../../actors/entry.ts";
 import { type FoldedEntry, foldRecord, type Judgement } from "../../actors/room/fold.ts";
@@ -11,7 +11,7 @@ import { LogReader } from "../../src/bus/log/log-reader.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";
 import { inThread, localpart, short } from "./words.ts";
 
-/** Of how many entries something became, and the first of them, told. */
+/** How many entries had an outcome, and a description of the first. */
 interface Tally {
   count: number;
   example: string;
@@ -19,9 +19,9 @@ interface Tally {
 
 export interface Refold {
   readonly rooms: ReadonlyMap<RoomId, Room>;
-  /** What became of every entry in the end: a receipt that was held counts as what it was judged to be. */
+  /** The final outcome of every entry. A receipt that was held counts under its outcome after that. */
   readonly outcomes: ReadonlyMap<string, Tally>;
-  /** Receipts that came before their event. */
+  /** The number of receipts that arrived before their event. */
   readonly waited: number;
 }
 
@@ -49,7 +49,7 @@ export async function foldLogs(nc: Bus, partitions: number): Promise<Refold> {
   return { rooms, outcomes, waited };
 }
 
-/** A partition's log as it is now. */
+/** All records of a partition's log. */
 async function readLog(nc: Bus, partition: number): Promise<PlacedRecord[]> {
   const { sequence: last } = await logEnd(nc, partition);
   if (last === 0) return [];
@@ -71,7 +71,7 @@ async function readLog(nc: Bus, partition: number): Promise<PlacedRecord[]> {
 
 type Settled = readonly [outcome: string, example: () => string];
 
-/** What an entry settled: its own outcome, and those of the receipts that had waited for it. */
+/** The outcomes that an entry decided: its own, and those of the receipts that were held for it. */
 function settledBy(room: Room, { position, entry, outcome }: FoldedEntry): Settled[] {
   if (entry[0] === RECEIPT) {
     if (outcome.outcome === "held") {

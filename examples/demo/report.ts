@@ -1,4 +1,4 @@
-/** What the demo says in the end: what became of everything, and whether all agree. */
+/** The output of the demo: the outcomes of all entries, and whether the sources agree. */
 import { FULLY_READ } from "../../src/matrix/receipt-types.ts";
 import { named, type Placed } from "./comparison.ts";
 import type { Deltas } from "./deltas.ts";
@@ -11,15 +11,15 @@ import { grouped, plural } from "./words.ts";
 
 const DIFFERENCES_SHOWN_MAX = 20;
 
-/** Outcomes of receipts, in the order in which they are told. Whatever else there is comes after them. */
+/** The usual outcomes, in the order in which they are printed. Any others follow. */
 const USUAL = ["ordered", "advanced", "released", "stale", "wrong_thread", "held"];
 const MEANING: Readonly<Record<string, string>> = {
-  ordered: "an event got its order: its place in the log, for ever",
+  ordered: "an event got its order: its place in the log, forever",
   advanced: "a receipt moved its user's marker",
-  released: "a held receipt did, when its event came",
-  stale: "the marker was further already",
+  released: "a held receipt did, when its event arrived",
+  stale: "the marker was already further",
   wrong_thread: "the event is not in the receipt's thread",
-  held: "the event never came: held until it does",
+  held: "the event never arrived: held until it does",
 };
 
 export function reportSession({ deliveries, events, receipts, rooms, users }: Session, late: number): void {
@@ -28,7 +28,7 @@ export function reportSession({ deliveries, events, receipts, rooms, users }: Se
   print(`  ${plural(rooms.size, "room")}, ${plural(users.size, "user")}, ${arrival}`);
   print(`  ${plural(events.length, "event")}, ${plural(receipts, "receipt")}, ${plural(deliveries.length, "request")}`);
   print();
-  print(bold("Some of what is published meanwhile"));
+  print(bold("Some of the deltas, as they are published"));
 }
 
 export function reportSample({ subject, what }: Sample): void {
@@ -43,14 +43,12 @@ export function reportDeltas({ counts, privateReceipts }: Deltas): void {
   print(
     `  ${plural(events, "message")} of events, ${grouped(receipts)} of receipts, ${grouped(rejected)} of rejections`,
   );
-  print(
-    `  ${plural(own, "message")} to one user each: ${plural(privateReceipts, "receipt")} that nobody else is told of`,
-  );
+  print(`  ${plural(own, "message")} to one user each: ${plural(privateReceipts, "receipt")} that nobody else gets`);
 }
 
 export function reportOutcomes({ outcomes, waited }: Refold): void {
   print();
-  print(bold("What became of every event and receipt"));
+  print(bold("The outcome of every event and receipt"));
   const others = [...outcomes.keys()].filter((name) => !USUAL.includes(name));
   for (const name of [...USUAL, ...others]) {
     const { count, example } = outcomes.get(name) ?? { count: 0, example: "" };
@@ -58,12 +56,12 @@ export function reportOutcomes({ outcomes, waited }: Refold): void {
     if (example !== "") print(dim(`${" ".repeat(23)}${example}`));
   }
   const held = outcomes.get("held")?.count ?? 0;
-  print(`  ${plural(waited, "receipt")} had to be held; the events of ${grouped(waited - held)} came later`);
+  print(`  ${plural(waited, "receipt")} had to be held; the events of ${grouped(waited - held)} arrived later`);
 }
 
 export function reportComparison(findings: Findings): void {
   print();
-  print(bold("Compared with what Synapse's own database held"));
+  print(bold("Compared with Synapse's own database"));
   print(dim(row("", "Synapse", "snapshots", "log again", "")));
   const { events, live, again } = findings;
   print(
@@ -97,9 +95,7 @@ export function reportComparison(findings: Findings): void {
   print(
     `  ${mark(findings.replayDifferences === 0)} the log, folded again, gives the same orders and markers as the live run`,
   );
-  print(
-    `  ${mark(findings.promisesBroken === 0)} no delta is missing, and no private receipt was told to anybody else`,
-  );
+  print(`  ${mark(findings.promisesBroken === 0)} no delta is missing, and no private receipt reached anybody else`);
   print();
 }
 
@@ -109,7 +105,7 @@ export function reportVerdict(
 ): void {
   if (differences.length === 0) {
     print(green(bold(`All equal, in ${seconds.toFixed(1)} s.`)));
-    if (late === 0) print(dim("Now with events that come later than their receipts: npm run demo -- --late 40"));
+    if (late === 0) print(dim("Now with events that arrive after their receipts: npm run demo -- --late 40"));
     return;
   }
   print(red(bold(`${plural(differences.length, "difference")}:`)));

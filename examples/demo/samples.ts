@@ -1,8 +1,8 @@
-/** Which deltas are shown as they are published: the first of each kind, and those of each kind later on. */
+/** Chooses the deltas that the demo prints while it runs: one of each kind early in the session, and one later. */
 import { type Delta, type DeltaKind, toldReceipts } from "./deltas.ts";
 import { inThread, localpart, short } from "./words.ts";
 
-/** Parts of the session after which a delta of each kind is shown. */
+/** A delta of each kind is shown after these fractions of the session. */
 const ROUNDS: readonly { readonly after: number; readonly kinds: readonly DeltaKind[] }[] = [
   { after: 0.05, kinds: ["events", "receipts", "private"] },
   { after: 0.5, kinds: ["events", "receipts", "private", "rejected"] },
@@ -16,18 +16,18 @@ export interface Sample {
 export class Sampler {
   readonly #wanted = ROUNDS.map(({ after, kinds }) => ({ after, kinds: new Set(kinds) }));
 
-  /** The delta in a line, when it is one to show. `progress` is the part of the session that was sent, 0 to 1. */
+  /** Returns the delta as a line if it should be shown. `progress` is the fraction of the session that was sent. */
   sample(delta: Delta, progress: number): Sample | undefined {
     const round = this.#wanted.findLast(({ after }) => progress >= after);
-    const what = round?.kinds.has(delta.kind) ? tell(delta) : undefined;
+    const what = round?.kinds.has(delta.kind) ? describe(delta) : undefined;
     if (what === undefined) return undefined;
     round?.kinds.delete(delta.kind);
     return { subject: delta.subject, what };
   }
 }
 
-/** Undefined for what would show little. */
-function tell(delta: Delta): string | undefined {
+/** Returns undefined for deltas that are not worth showing. */
+function describe(delta: Delta): string | undefined {
   if (delta.kind === "events") {
     const event = delta.events?.find(({ type }) => type === "m.room.message");
     if (event === undefined) return undefined;

@@ -1,6 +1,6 @@
 /**
- * The recording: what a homeserver and its clients sent, in order of arrival, and what the homeserver's own database
- * held at the end. `test/fixtures/synapse-session/README.md` describes both files.
+ * The recording: the requests of a homeserver and its clients, in order of arrival, and the content of the homeserver's
+ * database at the end. `test/fixtures/synapse-session/README.md` describes both files.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ import { receiptType } from "../../src/matrix/receipt.ts";
 const event = matrixEvent.loose().extend({ room_id: roomId });
 const receipt = z.looseObject({ ...receiptRequest.shape, room_id: roomId });
 
-/** The ephemeral part of a transaction is left out: Synapse leaves `thread_id` out of it. */
+/** The ephemeral part of a transaction is ignored: Synapse omits `thread_id` there. */
 const line = z.union([
   z.object({ transaction: z.object({ body: z.object({ events: z.array(event) }) }) }),
   z.object({ receipt }),
@@ -35,10 +35,10 @@ const expected = z.object({
   fully_read: z.array(z.object({ room_id: roomId, user_id: userId, content: z.object({ event_id: eventId }) })),
 });
 
-/** What the homeserver's database held at the end. */
+/** The homeserver's database at the end of the recording. */
 export type Expected = z.infer<typeof expected>;
 
-/** One request to Tidemark: a transaction's events of one room, or a receipt. */
+/** One request to Tidemark: the events of one room in a transaction, or a receipt. */
 export type Delivery =
   | { readonly kind: "event"; readonly room: RoomId; readonly items: readonly z.infer<typeof event>[] }
   | { readonly kind: "receipt"; readonly room: RoomId; readonly items: readonly SentItem<"receipt">[] };
@@ -56,7 +56,7 @@ export async function readExpected(folder: string): Promise<Expected> {
   return expected.parse(JSON.parse(await readFile(join(folder, "expected.json"), "utf8")));
 }
 
-/** Reads the recording. Every transaction is delivered `late` lines later than it stands there. */
+/** Reads the recording. Every transaction is delivered `late` lines later than recorded. */
 export async function readSession(folder: string, late: number): Promise<Session> {
   const text = await readFile(join(folder, "session.ndjson"), "utf8");
   const lines = text
@@ -83,7 +83,7 @@ function parsed(json: string, index: number): Line {
   }
 }
 
-/** Moves every transaction behind the line that stands `late` lines after it. */
+/** Moves every transaction after the line that is `late` lines further down. */
 function delayed(lines: readonly Line[], late: number): Line[] {
   const out: Line[] = [];
   lines.forEach((line, i) => {
@@ -95,7 +95,7 @@ function delayed(lines: readonly Line[], late: number): Line[] {
   return out.concat(left.filter((line) => "transaction" in line));
 }
 
-/** A transaction may have events of several rooms; a request is of one. */
+/** A transaction may have events of several rooms; a request has one room. */
 function deliveriesOf(line: Line): Delivery[] {
   if ("receipt" in line) {
     const { room_id: room, ...receipt } = line.receipt;

@@ -1,9 +1,9 @@
-/** Standard output and error together on one terminal: lines, colours, and a progress bar that stays below them. */
+/** Lines on standard output, with colours, and a progress bar on standard error that stays below them. */
 import { clearLine, cursorTo } from "node:readline";
 import { SingleBar } from "cli-progress";
 import { grouped } from "./words.ts";
 
-/** Without a terminal, a line is written whenever this part more is done. */
+/** Without a terminal, a line is printed each time this fraction more is done. */
 const PLAIN_STEP = 0.25;
 const SAVE_CURSOR = "\x1b7";
 
@@ -24,11 +24,11 @@ export function print(line = ""): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** How much is done, on standard error: a bar on a terminal, plain lines elsewhere. */
+/** Progress on standard error: a bar on a terminal, plain lines elsewhere. */
 export class Progress {
   readonly #total: number;
   #done = 0;
-  #toldPart = 0;
+  #printedPart = 0;
 
   constructor(total: number) {
     this.#total = total;
@@ -41,13 +41,13 @@ export class Progress {
       hideCursor: true,
       clearOnComplete: true,
       gracefulExit: false,
-      // What `print` wrote over is drawn again.
+      // `print` overwrites the bar.
       forceRedraw: true,
     });
     bar.start(total, 0);
   }
 
-  /** 0 to 1 */
+  /** The fraction that is done. */
   get part(): number {
     return this.#done / this.#total;
   }
@@ -55,15 +55,15 @@ export class Progress {
   add(): void {
     this.#done++;
     bar?.update(this.#done);
-    if (bar !== undefined || this.part < this.#toldPart + PLAIN_STEP) return;
-    this.#toldPart += PLAIN_STEP;
+    if (bar !== undefined || this.part < this.#printedPart + PLAIN_STEP) return;
+    this.#printedPart += PLAIN_STEP;
     process.stderr.write(`${Math.round(this.part * 100)} % sent: ${grouped(this.#done)} requests\n`);
   }
 
   /** May be called more than once. */
   end(): void {
     if (bar === undefined) return;
-    // The bar goes back to where the cursor was when it began, which is above what was printed since: so from here.
+    // The bar restores the cursor that it saved when it began, above all lines printed since: save it here instead.
     process.stderr.write(SAVE_CURSOR);
     bar.stop();
     bar = undefined;

@@ -1,4 +1,4 @@
-/** Asks Tidemark for everything, and compares it with the recording and with the folded logs. */
+/** Queries all markers and orders, and compares them with the recording and with the folded logs. */
 import type { Position } from "../../actors/entry.ts";
 import { publishedOrder } from "../../actors/room/markers.ts";
 import type { Bus } from "../../src/bus/client/connection.ts";
@@ -14,22 +14,22 @@ export interface Findings {
   /** Synapse's markers. */
   readonly wanted: Placement;
   readonly events: { readonly wanted: number; readonly live: number; readonly again: number; readonly equal: boolean };
-  /** Synapse's markers against those of everybody's snapshots, and against those of the logs folded again. */
+  /** Synapse's markers compared with those of all users' snapshots, and with those of the logs folded again. */
   readonly live: MarkerComparison;
   readonly again: MarkerComparison;
   readonly replayDifferences: number;
   readonly promisesBroken: number;
-  /** All there are, as a person reads them. */
+  /** One line of text each. */
   readonly differences: readonly string[];
 }
 
-/** What the live run answered. */
+/** The answers of the live run. */
 export interface Answers {
   readonly placement: Placement;
   readonly orders: ReadonlyMap<RoomId, ReadonlyMap<EventId, number | null>>;
 }
 
-/** Every room's snapshot for every user, and the orders of all its events, once everything is folded. */
+/** Queries every room's snapshot for every user, and the orders of all its events, once all entries are folded. */
 export async function ask(nc: Bus, { session, expected, last }: Asked): Promise<Answers> {
   const placement = new Placement();
   const orders = new Map<RoomId, ReadonlyMap<EventId, number | null>>();
@@ -61,14 +61,14 @@ export function judge({ session, expected, answers, refold }: Judged): Omit<Find
     if (ids === undefined) streamed.set(room_id, [event_id]);
     else ids.push(event_id);
   }
-  const none: ReadonlyMap<EventId, number | null> = new Map();
+  const noOrders: ReadonlyMap<EventId, number | null> = new Map();
   const rooms = new Set([...streamed.keys(), ...answers.orders.keys()]);
   const order: string[] = [];
   const replay = [...compareMarkers(refolded, answers.placement, ["the folded log", "the snapshots"]).differences];
   let liveEvents = 0;
   let againEvents = 0;
   for (const room of rooms) {
-    const liveOrders = answers.orders.get(room) ?? none;
+    const liveOrders = answers.orders.get(room) ?? noOrders;
     order.push(...compareOrder(room, streamed.get(room) ?? [], liveOrders));
     const infos = new Map(refold.rooms.get(room)?.events ?? []);
     againEvents += infos.size;
@@ -97,14 +97,14 @@ interface Judged {
   readonly refold: Refold;
 }
 
-/** Every receipt that was sent has one outcome. */
+/** Every receipt that was sent must have one outcome. */
 function compareCounts({ receipts }: Session, { outcomes }: Refold): string[] {
   let found = 0;
   for (const [name, { count }] of outcomes) if (!OF_EVENTS.includes(name)) found += count;
   return found === receipts ? [] : [`receipts: ${receipts} were sent, ${found} have an outcome`];
 }
 
-/** The markers of the folded rooms, with the order that a receipt shows (F8). */
+/** The markers of the folded rooms, with the order that is published for a receipt (F8). */
 function placementIn({ rooms }: Refold): Placement {
   const placement = new Placement();
   for (const room of rooms.values()) {

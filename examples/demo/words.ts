@@ -1,10 +1,10 @@
-/** Identifiers and numbers, as the demo writes them. */
+/** Identifiers and numbers, as the demo prints them. */
 import type { ThreadId } from "../../src/matrix/ids.ts";
 
-/** So that the longest line, of two ids, fits into 80 columns. */
+/** The longest line has two ids, and must fit into 80 columns. */
 const EVENT_CHARS = 7;
 
-/** Enough of an event id to tell it from the others. */
+/** Enough of an event id to recognize it. */
 export function short(id: string): string {
   return id.length <= EVENT_CHARS + 4 ? id : `${id.slice(0, EVENT_CHARS)}…`;
 }
@@ -18,7 +18,7 @@ export function inThread(thread: ThreadId | string | null | undefined): string {
   return thread === "main" ? " in main" : ` in thread ${short(thread)}`;
 }
 
-/** 1520 → 1,520. Orders and positions are written plain, as they stand on the bus. */
+/** 1520 → 1,520. Orders and positions have no commas, as on the bus. */
 export function grouped(count: number): string {
   return count.toLocaleString("en-US");
 }
