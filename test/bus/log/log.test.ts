@@ -1,0 +1,63 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import type { PlacedRecord } from "../../../actors/entry.ts";
+import { oldestKnownEvent } from "../../../src/bus/log/known-events.ts";
+import { appendAt, logEnd, recordAt, roomsOf } from "../../../src/bus/log/log.ts";
+import { prepareBus } from "../../../src/bus/streams.ts";
+import type { RoomId } from "../../../src/matrix/ids.ts";
+import { backfilled, live } from "../../support/given.ts";
+import { rejects, startBus } from "../../support/harness.ts";
+
+const [A, B, C] = ["!a:a.org", "!b:a.org", "!c:a.org"] as [RoomId, RoomId, RoomId];
+
+const records: readonly PlacedRecord[] = [
+  { partition: 0, room: A, record: { sequence: 1, at: 10, entries: [live("$new")] } },
+  { partition: 0, room: B, record: { sequence: 2, at: 20, entries: [live("$other")] } },
+  { partition: 0, room: A, record: { sequence: 3, at: 30, entries: [backfilled("$old"), backfilled("$oldest")] } },
+  { partition: 0, room: A, record: { sequence: 4, at: 40, entries: [backfilled("$old")] } },
+];
+
+const log = suite("a log");
+
+log("has an end, rooms, and records by sequence", async () => {
+  await using bus = await startBus();
+  await prepareBus(bus.nc, { partitions: 1 });
+  assert.equal(await logEnd(bus.nc, 0), { sequence: 0, records: 0 });
+  for (const record of records) await appendAt(bus.nc, record);
+  assert.equal(await logEnd(bus.nc, 0), { sequence: 4, records: 4 });
+  assert.equal(await logEnd(bus.nc, 0, B), { sequence: 2, records: 1 });
+  assert.equal(await logEnd(bus.nc, 0, C), { sequence: 0, records: 0 });
+  assert.equal(Object.fromEntries(await roomsOf(bus.nc, 0)), { [A]: 3, [B]: 1 });
+  for (const record of records) assert.equal(await recordAt(bus.nc, 0, record.record.sequence), record);
+  assert.is(await recordAt(bus.nc, 0, 5), undefined);
+});
+
+log("that was never made is empty", async () => {
+  await using bus = await startBus();
+  assert.equal(await logEnd(bus.nc, 0), { sequence: 0, records: 0 });
+  assert.equal(await logEnd(bus.nc, 0, A), { sequence: 0, records: 0 });
+  assert.is((await roomsOf(bus.nc, 0)).size, 0);
+  assert.is(await recordAt(bus.nc, 0, 1), undefined);
+  assert.is(await oldestKnownEvent(bus.nc, 0, A), undefined);
+});
+
+log("takes a record only at the sequence that it has", async () => {
+  await using bus = await startBus();
+  await prepareBus(bus.nc, { partitions: 1 });
+  await appendAt(bus.nc, records[0]!);
+  const refused = await rejects(appendAt(bus.nc, records[0]!), "BUS_MISMATCH");
+  assert.match(refused.message, "record 1 of partition 0 was not appended");
+  await rejects(appendAt(bus.nc, records[2]!), "BUS_MISMATCH");
+  assert.equal(await logEnd(bus.nc, 0), { sequence: 1, records: 1 });
+});
+
+log("knows a room's oldest event: the one that history brought last, not one that came twice", async () => {
+  await using bus = await startBus();
+  await prepareBus(bus.nc, { partitions: 1 });
+  for (const record of records) await appendAt(bus.nc, record);
+  assert.is(await oldestKnownEvent(bus.nc, 0, A), "$oldest");
+  assert.is(await oldestKnownEvent(bus.nc, 0, B), "$other");
+  assert.is(await oldestKnownEvent(bus.nc, 0, C), undefined);
+});
+
+log.run();

@@ -1,0 +1,55 @@
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import {
+  agreeOnPartitionCount,
+  awaitPartitionCount,
+  partitionCount,
+  storedPartitionCount,
+} from "../../src/bus/partition-count.ts";
+import { rejects, startBus } from "../support/harness.ts";
+
+const NO_LOGS = "no Tidemark has made its logs on this broker yet: start a worker first";
+
+const count = suite("the partition count");
+
+count("is what the first of several processes wrote", async () => {
+  await using bus = await startBus();
+  const counts = await Promise.all([1, 2, 3].map(() => agreeOnPartitionCount(bus.nc, undefined, 1)));
+  assert.equal(counts, [8, 8, 8]);
+  assert.is(await partitionCount(bus.nc), 8);
+  assert.is(await awaitPartitionCount(bus.nc), 8);
+});
+
+count("is never another one than wanted: who starts and who waits say so in the same words", async () => {
+  await using bus = await startBus();
+  assert.is(await agreeOnPartitionCount(bus.nc, 2, 1), 2);
+  assert.is(await awaitPartitionCount(bus.nc, 2), 2);
+  const messages = [
+    (await rejects(agreeOnPartitionCount(bus.nc, 3, 1), "BUS_MISMATCH")).message,
+    (await rejects(awaitPartitionCount(bus.nc, 3), "BUS_MISMATCH")).message,
+  ];
+  assert.is(new Set(messages).size, 1);
+  assert.match(messages[0]!, "the logs were made with 2 partitions, not 3");
+});
+
+count("is missing where no worker has run, and waited for where one starts", async () => {
+  await using bus = await startBus();
+  assert.is(await storedPartitionCount(bus.nc), undefined);
+  assert.is((await rejects(partitionCount(bus.nc), "BUS_UNAVAILABLE")).message, NO_LOGS);
+  const waiting = awaitPartitionCount(bus.nc);
+  await agreeOnPartitionCount(bus.nc, 4, 1);
+  assert.is(await waiting, 4);
+});
+
+count("that is no count is refused by every reader", async () => {
+  await using bus = await startBus();
+  const bucket = await bus.nc.jetstream().views.kv("tidemark", { history: 1 });
+  for (const garbage of ["banana", "", "0", "-1", "2.5", "100000000"]) {
+    await bucket.put("partitions", garbage);
+    for (const read of [storedPartitionCount, partitionCount, awaitPartitionCount]) {
+      assert.match((await rejects(read(bus.nc), "BUS_MISMATCH")).message, "key partitions of the bucket tidemark");
+    }
+  }
+});
+
+count.run();
