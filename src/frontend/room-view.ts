@@ -18,7 +18,7 @@ import { ReadState } from "./read-state.ts";
 /** One change of a room view. The view already includes it. */
 export type RoomChange =
   /**
-   * The view holds a new snapshot. Recompute whatever was derived from the view. The first change of every iterator, and
+   * The view was filled from a snapshot. Recompute whatever was derived from the view. The first change of every iterator, and
    * the one that follows missed deltas.
    */
   | { readonly kind: "snapshot" }
@@ -141,7 +141,7 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
     }
   }
 
-  /** Stops following the room, and ends the view's iterators. What the view holds can still be read. */
+  /** Stops following the room, and ends the view's iterators. Its contents can still be read. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
