@@ -26,6 +26,9 @@ const CURSORS = ["$KV.tidemark_federation.b", "$JS.API.STREAM.MSG.GET.KV_tidemar
 const DELTAS = [`tidemark.client.0.${ROOM}.receipts`, "tidemark.user.0.@a:a.receipts", "tidemark.federation.b"];
 const INBOXES: readonly User[] = ["homeserver", "ingress", "worker", "frontend", "gateway", "federation"];
 
+/** What only the roles of Tidemark itself may do. */
+const LOG_AND_STREAMS = [LOG, ...DELTAS, ...READ_LOG, ...DESTRUCTIVE, ...MAKE];
+
 interface Rights {
   readonly publishes: readonly string[];
   readonly publishesNot: readonly string[];
@@ -34,7 +37,7 @@ interface Rights {
 }
 
 const READER_NOT = {
-  publishesNot: [LOG, ...DELTAS, ...READ_LOG, ...DESTRUCTIVE, ...MAKE, "tidemark.owner.0.x", "tidemark.published.0"],
+  publishesNot: [...LOG_AND_STREAMS, "tidemark.owner.0.x", "tidemark.published.0"],
   subscribesNot: [
     "tidemark.in.>",
     "tidemark.log.>",
@@ -47,17 +50,7 @@ const READER_NOT = {
 const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
   homeserver: {
     publishes: [`tidemark.in.event.${ROOM}`, `tidemark.in.backfill.${ROOM}`, "tidemark.in.edu.a"],
-    publishesNot: [
-      LOG,
-      ...DELTAS,
-      ...READ_LOG,
-      ...DESTRUCTIVE,
-      ...MAKE,
-      ...TRANSACTIONS,
-      ...CURSORS,
-      "$JS.API.INFO",
-      `tidemark.query.${ROOM}`,
-    ],
+    publishesNot: [...LOG_AND_STREAMS, ...TRANSACTIONS, ...CURSORS, "$JS.API.INFO", `tidemark.query.${ROOM}`],
     subscribes: [],
     subscribesNot: ["tidemark.in.>", "tidemark.log.>", "tidemark.client.>", "tidemark.user.>", "tidemark.federation.>"],
   },
@@ -131,11 +124,7 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
       "$JS.ACK.TIDEMARK_FEDERATION.sender.1.1.1.1.1",
     ],
     publishesNot: [
-      LOG,
-      ...DELTAS,
-      ...READ_LOG,
-      ...DESTRUCTIVE,
-      ...MAKE,
+      ...LOG_AND_STREAMS,
       `tidemark.in.receipt.${ROOM}`,
       `tidemark.query.${ROOM}`,
       ...TRANSACTIONS,

@@ -10,18 +10,10 @@ import type { RoomId } from "../../src/matrix/ids.ts";
 import { exportLog } from "../../src/replay/export.ts";
 import { importLog } from "../../src/replay/import.ts";
 import { readLogFile } from "../../src/replay/log-file.ts";
+import { failure } from "../support/failure.ts";
 import { message, receipt, startBus, startOn, startTidemark } from "../support/harness.ts";
 import { playSession, ROOMS } from "../support/recorded.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
-
-async function failure(promise: Promise<unknown>): Promise<string> {
-  const error = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  assert.instance(error, Error, "expected a rejection");
-  return (error as Error).message;
-}
 
 const logFile = suite("log file");
 

@@ -3,6 +3,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { RoomId } from "../../src/matrix/ids.ts";
 import { verify } from "../../src/replay/verify.ts";
+import { failure } from "../support/failure.ts";
 import {
   type Body,
   decoded,
@@ -18,15 +19,6 @@ import { playSession } from "../support/recorded.ts";
 
 const ROOM = "!a:a.org" as RoomId;
 const BOB = "@bob:a.org";
-
-async function difference(promise: Promise<unknown>): Promise<string> {
-  const error = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  assert.instance(error, Error, "expected a difference");
-  return (error as Error).message;
-}
 
 const verification = suite("verify");
 
@@ -85,7 +77,7 @@ async function withFalseOwner(change: (op: string, answer: Body) => void): Promi
       message.respond(pack(answer));
     },
   });
-  return await difference(verify(bus.nc, { room: ROOM, waitMs: 200 }));
+  return await failure(verify(bus.nc, { room: ROOM, waitMs: 200 }));
 }
 
 const falseAnswers: Record<string, readonly [change: (op: string, answer: Body) => void, difference: RegExp]> = {
@@ -158,7 +150,7 @@ async function withFalseDelta(plant: (positions: number[]) => readonly [subject:
   const [subject, body] = plant(positions);
   tidemark.nc.publish(subject, pack(body));
   await tidemark.nc.flush();
-  return await difference(verify(tidemark.nc, { room: ROOM, waitMs: 200 }));
+  return await failure(verify(tidemark.nc, { room: ROOM, waitMs: 200 }));
 }
 
 const client = `tidemark.client.0.${token(ROOM)}`;
@@ -166,20 +158,19 @@ const shown = (event: string, user: string, order: number, type = "m.read") => (
   type: "m.receipt",
   content: { [event]: { [type]: { [user]: { ts: 1, order } } } },
 });
+const eventsAfter = (previous: number, event: string, order: number) =>
+  [
+    `${client}.events`,
+    {
+      v: 1,
+      room_id: ROOM,
+      position: previous + 1,
+      previous,
+      events: [{ ...message(event), unsigned: { order } }],
+    },
+  ] as const;
 const falseDeltas: Record<string, readonly [plant: Parameters<typeof withFalseDelta>[0], difference: RegExp]> = {
-  "an order": [
-    ([, second]) => [
-      `${client}.events`,
-      {
-        v: 1,
-        room_id: ROOM,
-        position: second! + 1,
-        previous: second,
-        events: [{ ...message("$2"), unsigned: { order: 7 } }],
-      },
-    ],
-    /\$2 order 7, the log 1025/,
-  ],
+  "an order": [([, second]) => eventsAfter(second!, "$2", 7), /\$2 order 7, the log 1025/],
   "the order of a receipt": [
     ([, , third]) => [
       `${client}.receipts`,
@@ -188,16 +179,7 @@ const falseDeltas: Record<string, readonly [plant: Parameters<typeof withFalseDe
     /m\.read +at \$2, order 9, the log has 1025/,
   ],
   "an event that the log does not have": [
-    ([, second]) => [
-      `${client}.events`,
-      {
-        v: 1,
-        room_id: ROOM,
-        position: second! + 1,
-        previous: second,
-        events: [{ ...message("$9"), unsigned: { order: 2048 } }],
-      },
-    ],
+    ([, second]) => eventsAfter(second!, "$9", 2048),
     /\$9 order 2048, the log undefined/,
   ],
   "a move that the log does not have": [
@@ -242,15 +224,15 @@ verification("finds deltas that were not published", async () => {
     [`${client}.events`, /events changed at position 1024, and are published through 0/],
   ] as const) {
     await tidemark.jsm.streams.purge(deltas, { filter });
-    assert.match(await difference(verify(tidemark.nc, { waitMs: 200 })), expected);
+    assert.match(await failure(verify(tidemark.nc, { waitMs: 200 })), expected);
   }
 });
 
 verification("reports that there is no such room, or no log", async () => {
   await using tidemark = await startTidemark();
-  assert.match(await difference(verify(tidemark.nc, { room: ROOM })), "the log has no room !a:a.org");
+  assert.match(await failure(verify(tidemark.nc, { room: ROOM })), "the log has no room !a:a.org");
   await using bus = await startBus();
-  assert.match(await difference(verify(bus.nc, {})), "no Tidemark has made its logs on this broker yet");
+  assert.match(await failure(verify(bus.nc, {})), "no Tidemark has made its logs on this broker yet");
 });
 
 verification.run();

@@ -10,19 +10,11 @@ import * as assert from "uvu/assert";
 import { brokerCacheDir, findBroker } from "../../../src/bus/broker/find.ts";
 import { ensureBroker, parseSourcesList, parseSourcesStanzas, pickMirror } from "../../../src/bus/broker/install.ts";
 import { startBroker } from "../../../src/bus/broker/process.ts";
+import { failure } from "../../support/failure.ts";
 
 async function tempDir() {
   const path = await mkdtemp(join(tmpdir(), "tidemark-test-"));
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
-}
-
-async function failure(promise: Promise<unknown>): Promise<string> {
-  const error = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  assert.instance(error, Error, "expected a rejection");
-  return (error as Error).message;
 }
 
 /** An executable that says it is this version of nats-server. */
