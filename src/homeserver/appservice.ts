@@ -10,7 +10,8 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest 
 import type { Logger } from "pino";
 import type { Bus } from "../bus/client/connection.ts";
 import { DeliveredTransactions } from "../bus/delivered-transactions.ts";
-import { type ErrorCode, reasonOf, TidemarkError } from "../errors.ts";
+import { reasonOf, TidemarkError } from "../errors.ts";
+import { statusOf } from "../http/matrix-error.ts";
 import { TRANSACTION_BYTES_MAX } from "../limits.ts";
 import { deliverRoom } from "./delivery.ts";
 import { readTransaction } from "./transaction.ts";
@@ -21,13 +22,6 @@ interface AppserviceOptions {
   readonly hsToken: string;
   readonly log: Logger;
 }
-
-const STATUS: Partial<Record<ErrorCode, number>> = {
-  M_BAD_JSON: 400,
-  M_INVALID_PARAM: 400,
-  M_TOO_LARGE: 413,
-  M_LIMIT_EXCEEDED: 429,
-};
 
 /** Returns the routes, as a Fastify plugin. */
 export async function appservice({ nc, hsToken, log }: AppserviceOptions): Promise<FastifyPluginAsync> {
@@ -94,7 +88,7 @@ function tokenOf({ headers, query }: FastifyRequest): string | undefined {
 /** After a 5xx or 429, the homeserver retries the transaction later. */
 function refuse(error: unknown, reply: FastifyReply, log: Logger): FastifyReply {
   if (error instanceof TidemarkError) {
-    const status = STATUS[error.code] ?? 503;
+    const status = statusOf(error.code);
     log.warn({ status, reason: error.message }, "a transaction was refused");
     return reply.code(status).send(failure(status === 503 ? "M_UNKNOWN" : error.code, error.message));
   }

@@ -31,7 +31,6 @@ export function param<S extends z.ZodType>(schema: S, field: string, value: unkn
   throw invalidParam(`${field}: ${result.error.issues[0]?.message ?? "is not valid"}`);
 }
 
-/** HTTP status by error code. Codes that are not listed are failures of Tidemark, not of the request: 503, `M_UNKNOWN`. */
 const STATUS: Partial<Record<ErrorCode, number>> = {
   M_BAD_JSON: 400,
   M_INVALID_PARAM: 400,
@@ -39,14 +38,19 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   M_LIMIT_EXCEEDED: 429,
 };
 
+/** Returns the HTTP status of an error code. Codes without one of their own are failures of Tidemark, not of the request: 503. */
+export function statusOf(code: ErrorCode): number {
+  return STATUS[code] ?? 503;
+}
+
 /** Translates a thrown value. Returns undefined for unexpected errors. */
 export function matrixErrorOf(error: unknown): MatrixError | undefined {
   if (error instanceof MatrixError) return error;
   if (error instanceof TidemarkError) {
-    const status = STATUS[error.code];
-    if (status !== undefined) return new MatrixError(status, error.code, error.message, error.retryAfterMs);
+    const status = statusOf(error.code);
+    if (status !== 503) return new MatrixError(status, error.code, error.message, error.retryAfterMs);
     return new MatrixError(
-      503,
+      status,
       "M_UNKNOWN",
       "Tidemark can't answer at the moment. The same request may succeed later.",
     );

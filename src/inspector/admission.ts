@@ -1,14 +1,14 @@
 /**
- * Who may look. The page shows private receipts, so its data is for whoever has the admin token, or, where a demo
- * says so, for whoever sits at this machine.
+ * Authenticates requests to the inspector. The inspector shows private receipts, so it requires the admin token. A demo may
+ * allow requests from this machine instead.
  *
- * A browser gives the token once and gets a session cookie: scripts can't read it, other sites can't send it, and it
- * does not hold the token itself. Tools may send `Authorization: Bearer <token>`.
+ * A browser exchanges the token for a session cookie. Scripts can't read the cookie, other sites can't send it, and it does
+ * not contain the token. Tools can send `Authorization: Bearer <token>`.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { FastifyRequest } from "fastify";
 
-/** `"loopback"`: without a token, for requests from this machine to this machine. */
+/** `"loopback"`: no token, but only requests from this machine. */
 export type InspectAccess = { readonly adminToken: string } | "loopback";
 
 const COOKIE = "tidemark_inspect";
@@ -24,7 +24,7 @@ export class Admission {
 
   admits(request: FastifyRequest): boolean {
     if (this.#access === "loopback") {
-      // The name that was asked for, too: a foreign page may have its own name resolve to this machine.
+      // The Host header is checked against DNS rebinding: another site could let its own name resolve to this machine.
       return (
         LOOPBACK_ADDRESS.test(request.socket.remoteAddress ?? "") && LOOPBACK_HOST.test(request.headers.host ?? "")
       );
@@ -35,7 +35,7 @@ export class Admission {
     return cookie !== undefined && same(cookie, this.#session());
   }
 
-  /** The cookie for whoever has the token; undefined for anybody else. */
+  /** Returns the session cookie if the token is correct. */
   cookieFor(token: unknown, secure: boolean): string | undefined {
     if (typeof token !== "string" || !this.#isToken(token)) return undefined;
     return `${COOKIE}=${this.#session()}; Path=/inspect; HttpOnly; SameSite=Strict${secure ? "; Secure" : ""}`;
@@ -54,7 +54,7 @@ function digest(text: string): string {
   return createHmac("sha256", "tidemark inspector session").update(text).digest("hex");
 }
 
-/** Takes equally long wherever they differ. */
+/** Compares in constant time. */
 function same(a: string, b: string): boolean {
   return timingSafeEqual(Buffer.from(digest(a)), Buffer.from(digest(b)));
 }

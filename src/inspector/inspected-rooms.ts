@@ -1,8 +1,8 @@
 /**
- * Rooms that somebody looks at: each is folded from the log once, and followed as long as it is looked at.
+ * The rooms that are open in inspectors. Each is folded from the log once, and then followed until it is evicted.
  *
- *     open ──scan from the first record──▶ history ──scan goes on──▶ listeners
- *       └── at most INSPECT_ROOMS_MAX; the one that was looked at longest ago, or not for INSPECT_IDLE_MS, is given up
+ *     open ──scan from the first record──▶ history ──scan continues──▶ listeners
+ *       └── beyond INSPECT_ROOMS_MAX the least recently used room is evicted; each is after INSPECT_IDLE_MS without use
  */
 import { sequenceOf } from "../../actors/entry.ts";
 import type { Bus } from "../bus/client/connection.ts";
@@ -29,35 +29,34 @@ const INSPECT_ROOMS_MAX = 8;
 /** A room without requests for this long is evicted. */
 const INSPECT_IDLE_MS = 600_000;
 
-/** Rooms with more records than this are summed up only when they are opened. */
+/** Rooms with more records than this have no summary until they are opened. */
 const INSPECT_SUMMARY_RECORDS_MAX = 20_000;
 
-/** Who follows a room. */
 export interface RoomListener {
-  grown(): void;
-  /** The room is followed no more. Whoever still looks asks again. */
-  gone(): void;
+  /** Called after each new record. */
+  onGrown(): void;
+  /** Called when the room is evicted. The client has to open it again. */
+  onEvicted(): void;
 }
 
 interface OpenRoom {
   readonly history: RoomHistory;
-  /** Settles when everything is folded that was in the log at the opening. */
+  /** Settles when all records are folded that the log had when the room was opened. */
   readonly ready: Promise<void>;
   readonly listeners: Set<RoomListener>;
   readonly closing: AbortController;
   usedAt: number;
 }
 
-/** A room as it stands in the list, before anybody folds it. */
+/** A room of the list, which is not folded yet. */
 export interface ListedRoom {
   readonly room: RoomId;
   readonly partition: number;
   readonly records: number;
 }
 
-/** What is behind the log in a room. */
 export interface Lag {
-  /** Entries that the owner has not folded yet; null when nobody answers. */
+  /** The number of entries that the owner has not folded yet; null if it does not answer. */
   readonly lag: number | null;
 }
 
@@ -70,18 +69,18 @@ interface InspectedRoomsOptions {
 export class InspectedRooms {
   readonly #options: InspectedRoomsOptions;
   readonly #open = new Map<RoomId, OpenRoom>();
-  /** By room: the sequence that it was summed up at. */
+  /** Cached summaries, with the last sequence that they include. */
   readonly #summaries = new Map<RoomId, { readonly sequence: number; readonly summary: Summary }>();
   readonly #timer: NodeJS.Timeout;
-  #summing: Promise<unknown> = Promise.resolve();
+  #summaryQueue: Promise<unknown> = Promise.resolve();
 
   constructor(options: InspectedRoomsOptions) {
     this.#options = options;
-    this.#timer = setInterval(() => this.#giveUpIdle(), INSPECT_IDLE_MS / 10);
+    this.#timer = setInterval(() => this.#evictIdle(), INSPECT_IDLE_MS / 10);
     this.#timer.unref();
   }
 
-  /** Rooms whose id contains `search`, the busiest first; and how many there are. */
+  /** Returns the rooms whose id contains `search`, the busiest first, and their total number. */
   async list(search: string): Promise<{ readonly rooms: ListedRoom[]; readonly total: number }> {
     const { nc, partitions } = this.#options;
     const rooms: ListedRoom[] = [];
@@ -94,16 +93,16 @@ export class InspectedRooms {
     return { rooms: rooms.slice(0, INSPECT_LISTED_ROOMS_MAX), total: rooms.length };
   }
 
-  /** The history of a room, followed from now on; undefined when the log has no such room. */
+  /** Returns the history of a room, and follows the room from now on. Returns undefined if the log has no such room. */
   async history(room: RoomId): Promise<RoomHistory | undefined> {
-    const open = this.#open.get(room) ?? (await this.#begin(room));
+    const open = this.#open.get(room) ?? (await this.#openRoom(room));
     if (open === undefined) return undefined;
     open.usedAt = performance.now();
     await open.ready;
     return open.history;
   }
 
-  /** What a list shows of a room. null for one that is too large to be folded for a list. */
+  /** Returns the summary of a room for the list; null if the room is too large to be folded for it. */
   async summary(room: RoomId): Promise<(Summary & Lag) | null> {
     const { nc, partitions } = this.#options;
     const open = this.#open.get(room);
@@ -114,19 +113,19 @@ export class InspectedRooms {
     const partition = partitionOf(room, partitions);
     const { sequence, records } = await logEnd(nc, partition, room);
     if (records === 0 || records > INSPECT_SUMMARY_RECORDS_MAX) return null;
-    const known = this.#summaries.get(room);
-    if (known?.sequence === sequence) return { ...known.summary, lag: 0 };
+    const cached = this.#summaries.get(room);
+    if (cached?.sequence === sequence) return { ...cached.summary, lag: 0 };
 
     const history = new RoomHistory(room);
     const refold = new Refold();
-    // One after the other: a list of many rooms is no reason to fold them all at once.
-    const summed = this.#summing.then(() =>
+    // Rooms are folded one by one, so that a long list does not fold all of them at once.
+    const folded = this.#summaryQueue.then(() =>
       scanLog(nc, { partition, room, until: sequence }, ({ record }) =>
         refold.fold(room, record, (room, folded) => history.add(stepOf(room, folded))),
       ),
     );
-    this.#summing = summed.catch(() => {});
-    await summed;
+    this.#summaryQueue = folded.catch(() => {});
+    await folded;
     const summary = inspect(history, { op: "summary" }) as Summary;
     const lag = await this.#lag(history);
     if (this.#summaries.size >= INSPECT_LISTED_ROOMS_MAX * 10) this.#summaries.clear();
@@ -134,7 +133,7 @@ export class InspectedRooms {
     return { ...summary, ...lag };
   }
 
-  /** Calls back whenever the room's history grows, until the returned function is called. */
+  /** Adds a listener to an open room. Returns a function that removes it. */
   listen(room: RoomId, listener: RoomListener): () => void {
     const open = this.#open.get(room);
     open?.listeners.add(listener);
@@ -145,16 +144,16 @@ export class InspectedRooms {
 
   close(): void {
     clearInterval(this.#timer);
-    for (const room of [...this.#open.keys()]) this.#giveUp(room);
+    for (const room of [...this.#open.keys()]) this.#evict(room);
   }
 
-  async #begin(room: RoomId): Promise<OpenRoom | undefined> {
+  async #openRoom(room: RoomId): Promise<OpenRoom | undefined> {
     const { nc, partitions, onError } = this.#options;
     const partition = partitionOf(room, partitions);
     const { sequence } = await logEnd(nc, partition, room);
     const opened = this.#open.get(room);
     if (sequence === 0 || opened !== undefined) return opened;
-    if (this.#open.size >= INSPECT_ROOMS_MAX) this.#giveUp(this.#leastUsed());
+    if (this.#open.size >= INSPECT_ROOMS_MAX) this.#evict(this.#leastUsed());
 
     const history = new RoomHistory(room, { stepsMax: INSPECT_STEPS_MAX });
     const refold = new Refold();
@@ -163,18 +162,18 @@ export class InspectedRooms {
     const ready = new Promise<void>((resolve, reject) => {
       scanLog(nc, { partition, room, signal: closing.signal }, ({ record }) => {
         refold.fold(room, record, (room, folded) => history.add(stepOf(room, folded)));
-        for (const listener of listeners) listener.grown();
+        for (const listener of listeners) listener.onGrown();
         if (record.sequence >= sequence) resolve();
       }).then(
-        () => reject(new Error("given up before it was read")),
+        () => reject(new Error("the room was evicted before it was read")),
         (error) => {
           onError(room, error);
-          this.#giveUp(room);
+          this.#evict(room);
           reject(error);
         },
       );
     });
-    ready.catch(() => {}); // Whoever waits for it gets it.
+    ready.catch(() => {}); // `history` and `summary` throw it.
     const open: OpenRoom = { history, ready, listeners, closing, usedAt: performance.now() };
     this.#open.set(room, open);
     return open;
@@ -193,16 +192,16 @@ export class InspectedRooms {
     return [...this.#open].reduce((least, entry) => (entry[1].usedAt < least[1].usedAt ? entry : least))[0];
   }
 
-  #giveUpIdle(): void {
+  #evictIdle(): void {
     for (const [room, { usedAt, listeners }] of this.#open) {
-      if (listeners.size === 0 && performance.now() - usedAt > INSPECT_IDLE_MS) this.#giveUp(room);
+      if (listeners.size === 0 && performance.now() - usedAt > INSPECT_IDLE_MS) this.#evict(room);
     }
   }
 
-  #giveUp(room: RoomId): void {
+  #evict(room: RoomId): void {
     const open = this.#open.get(room);
     this.#open.delete(room);
     open?.closing.abort();
-    for (const listener of open?.listeners ?? []) listener.gone();
+    for (const listener of open?.listeners ?? []) listener.onEvicted();
   }
 }

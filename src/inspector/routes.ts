@@ -1,9 +1,9 @@
 /**
- * The inspector on the gateway: the page under `/inspect/`, and what it asks for under `/inspect/api/`. Read-only.
+ * The routes of the inspector: its page under `/inspect/`, and the API of the page under `/inspect/api/`. Read-only.
  *
- *     GET  /inspect/api/rooms?search=            rooms of the log, the busiest first
- *     GET  /inspect/api/rooms/:room?q=<request>  an answer about one room; the request as JSON (`src/replay/history/inspect.ts`)
- *     GET  /inspect/api/rooms/:room/follow       server-sent events: `grown`, whenever entries came
+ *     GET  /inspect/api/rooms?search=            the rooms of the log, the busiest first
+ *     GET  /inspect/api/rooms/:room?q=<request>  the answer to a request about a room, as JSON (`replay/history/inspect.ts`)
+ *     GET  /inspect/api/rooms/:room/follow       server-sent events: `grown` after new entries
  *     POST /inspect/api/session                  { token } → the session cookie
  */
 import { existsSync } from "node:fs";
@@ -20,7 +20,7 @@ import { inspect, inspectRequest } from "../replay/history/inspect.ts";
 import { Admission, type InspectAccess } from "./admission.ts";
 import { InspectedRooms } from "./inspected-rooms.ts";
 
-/** How often at most a page that follows a room is notified. */
+/** The minimum interval between notifications of a page that follows a room. */
 const INSPECT_NOTIFY_MS = 200;
 
 /** An event stream sends something at least this often, so that a proxy keeps it open. */
@@ -31,11 +31,11 @@ export interface InspectorOptions {
   readonly partitions: number;
   readonly access: InspectAccess;
   readonly log: Logger;
-  /** Where the built page is; the package's own without it. */
+  /** The folder of the built page. Default: the one of this package. */
   readonly page?: string;
 }
 
-/** Nothing from any other host, no inline script, no frame around it. */
+/** Forbids resources of other hosts, inline scripts, and frames around the page. */
 const HEADERS = {
   "content-security-policy":
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; worker-src 'self'; " +
@@ -46,17 +46,17 @@ const HEADERS = {
   "cross-origin-resource-policy": "same-origin",
 };
 
-/** Names of assets hold a hash of their content. */
+/** The names of assets contain a hash of their content. */
 const ASSETS = /[/\\]assets[/\\]/;
 const ASSET_CACHE = "public, max-age=31536000, immutable";
 
-/** Beside the compiled program, or where a checkout builds it. */
+/** Returns the folder of the page: next to the compiled program, or where a checkout builds it. */
 function builtPage(): string {
-  const found = ["../../inspector", "../../dist/inspector"]
+  const folder = ["../../inspector", "../../dist/inspector"]
     .map((path) => join(import.meta.dirname, path))
     .find((path) => existsSync(join(path, "index.html")));
-  if (found === undefined) throw new Error("the inspector's page is not built: run `npm run build`");
-  return found;
+  if (folder === undefined) throw new Error("the inspector's page is not built: run `npm run build`");
+  return folder;
 }
 
 export function inspectorRoutes(options: InspectorOptions): FastifyPluginAsync {
@@ -76,7 +76,7 @@ export function inspectorRoutes(options: InspectorOptions): FastifyPluginAsync {
     app.addHook("onRequest", async (_, reply) => {
       reply.headers(HEADERS);
     });
-    // One route with and without the slash at the end; the page's own links need it.
+    // This route also matches the path with a trailing slash, which relative links of the page need.
     app.get("/inspect", async (request, reply) =>
       /^\/inspect(?:\?|$)/.test(request.url) ? reply.redirect("/inspect/", 308) : reply.sendFile("index.html"),
     );
@@ -118,7 +118,7 @@ export function inspectorRoutes(options: InspectorOptions): FastifyPluginAsync {
 }
 
 async function refuse(reply: FastifyReply): Promise<FastifyReply> {
-  return await reply.code(401).send({ errcode: "M_UNAUTHORIZED", error: "the admin token is needed" });
+  return await reply.code(401).send({ errcode: "M_UNAUTHORIZED", error: "the admin token is required" });
 }
 
 function roomOf(request: FastifyRequest): RoomId | undefined {
@@ -153,8 +153,8 @@ async function notFound(reply: FastifyReply): Promise<FastifyReply> {
 }
 
 /**
- * Says how far the room is, at once and whenever it has grown. The page asks for what it shows of that.
- * Resolves to whether a stream was begun.
+ * Opens an event stream that notifies the page when the room has grown. The page then requests what it shows. Resolves to
+ * whether the stream was opened.
  */
 async function follow(rooms: InspectedRooms, request: FastifyRequest, reply: FastifyReply): Promise<boolean> {
   const room = roomOf(request);
@@ -171,27 +171,27 @@ async function follow(rooms: InspectedRooms, request: FastifyRequest, reply: Fas
     "cache-control": "no-store",
     "x-accel-buffering": "no",
   });
-  let waiting: NodeJS.Timeout | undefined;
-  const tell = () => {
-    waiting = undefined;
-    // A reader that is slow is told less often, and misses nothing: it asks for what it shows.
+  let debounce: NodeJS.Timeout | undefined;
+  const notify = () => {
+    debounce = undefined;
+    // A slow client gets fewer notifications. It misses nothing, because it requests what it shows.
     if (raw.writableNeedDrain) return;
     const { position, entries } = history;
     raw.write(`event: grown\ndata: ${JSON.stringify({ position, entries })}\n\n`);
   };
-  const silence = rooms.listen(room, {
-    grown: () => {
-      waiting ??= setTimeout(tell, INSPECT_NOTIFY_MS);
+  const unlisten = rooms.listen(room, {
+    onGrown: () => {
+      debounce ??= setTimeout(notify, INSPECT_NOTIFY_MS);
     },
-    gone: () => raw.end(), // The browser connects again by itself.
+    onEvicted: () => raw.end(), // The browser reconnects by itself.
   });
-  raw.on("drain", tell);
+  raw.on("drain", notify);
   const heartbeat = setInterval(() => raw.write(": still here\n\n"), INSPECT_HEARTBEAT_MS);
   raw.on("close", () => {
-    silence();
-    clearTimeout(waiting);
+    unlisten();
+    clearTimeout(debounce);
     clearInterval(heartbeat);
   });
-  tell();
+  notify();
   return true;
 }

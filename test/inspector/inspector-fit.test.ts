@@ -1,3 +1,4 @@
+/** The inspector's page: files, the login, accessibility, and small screens. */
 import { mkdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,12 +12,12 @@ import { temporaryDirectory } from "../support/temporary-directory.ts";
 const ROOM = ROOMS[0];
 const HASH = `#room=${encodeURIComponent(ROOM)}`;
 
-/** Where pictures go when `TIDEMARK_PICTURES` names a folder. */
+/** The folder for screenshots, if there is one. */
 const PICTURES = process.env.TIDEMARK_PICTURES;
 
 const page = suite("inspector page");
 
-page("replays a file that is dropped on it, without the server, and refuses a damaged one", async () => {
+page("replays a dropped file without the server, and refuses a damaged one", async () => {
   using dir = temporaryDirectory();
   await using harness = await startPage();
   await playSession(harness.tidemark);
@@ -26,10 +27,10 @@ page("replays a file that is dropped on it, without the server, and refuses a da
   await rows(page, "Rooms").nth(3).waitFor();
   const live = await harness.open({}, HASH);
   await drawn(live);
-  const asked: string[] = [];
-  page.on("request", (request) => asked.push(request.url()));
+  const requested: string[] = [];
+  page.on("request", (request) => requested.push(request.url()));
 
-  // A file in a drop, as the browser itself makes it.
+  // A drop event as the browser creates it.
   const bytes = (await readFile(path)).toString("base64");
   await page.evaluate(`
     const transfer = new DataTransfer();
@@ -45,7 +46,7 @@ page("replays a file that is dropped on it, without the server, and refuses a da
     assert.is(await here, await there, section);
   }
   assert.equal(
-    asked.filter((url) => url.includes("/api/")),
+    requested.filter((url) => url.includes("/api/")),
     [],
   );
 
@@ -61,7 +62,7 @@ page("replays a file that is dropped on it, without the server, and refuses a da
   assert.equal(harness.complaints, []);
 });
 
-page("asks a stranger for the token", async () => {
+page("asks for the token if there is no session", async () => {
   await using harness = await startPage();
   const page = await harness.open();
   await page.context().clearCookies();
@@ -74,7 +75,7 @@ page("asks a stranger for the token", async () => {
   await page.locator('section[aria-label="Rooms"]').waitFor();
 });
 
-page("is accessible and fits, wide and narrow, light and dark", async () => {
+page("is accessible and fits on wide and narrow screens, in light and dark", async () => {
   await using harness = await startPage();
   await playSession(harness.tidemark);
   for (const [width, height] of [

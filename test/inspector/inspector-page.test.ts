@@ -1,3 +1,4 @@
+/** The inspector's page in a browser: list of rooms, navigation, filters. */
 import type { Page } from "playwright-core";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -13,7 +14,7 @@ async function position(page: Page): Promise<number> {
 
 const page = suite("inspector page");
 
-page("lists rooms with what is going on in them, and opens one", async () => {
+page("lists rooms with their summaries, and opens one", async () => {
   await using harness = await startPage();
   await playSession(harness.tidemark);
   const page = await harness.open();
@@ -32,7 +33,7 @@ page("lists rooms with what is going on in them, and opens one", async () => {
   assert.equal(harness.complaints, []);
 });
 
-page("moves through the log with pointer, keys and links, and all of it moves along", async () => {
+page("moves through the log with pointer, keys and links, and everything follows", async () => {
   await using harness = await startPage();
   await playSession(harness.tidemark);
   const page = await harness.open({}, HASH);
@@ -68,7 +69,7 @@ page("moves through the log with pointer, keys and links, and all of it moves al
     .waitFor();
   assert.is(await textOf(other.locator('section[aria-label="Unread"]')), unread);
 
-  // A row leads there, too.
+  // A row selects its point, too.
   await current.locator("xpath=preceding-sibling::tr[5]").getByRole("button").first().click();
   await now(page)
     .filter({ hasNotText: String(there) })

@@ -1,3 +1,4 @@
+/** The HTTP routes of the inspector. */
 import { request } from "node:http";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -9,10 +10,10 @@ const ROOM = "!a:a.org";
 const BOB = "@bob:a.org";
 const bearer = { authorization: `Bearer ${ADMIN_TOKEN}` };
 
-const path = (asked: object) =>
-  `/inspect/api/rooms/${encodeURIComponent(ROOM)}?q=${encodeURIComponent(JSON.stringify(asked))}`;
+const path = (question: object) =>
+  `/inspect/api/rooms/${encodeURIComponent(ROOM)}?q=${encodeURIComponent(JSON.stringify(question))}`;
 
-/** As `fetch`, which lets nobody choose the Host header. */
+/** A request with any Host header, which `fetch` does not allow. */
 function statusAs(url: string, headers: Record<string, string>): Promise<number> {
   return new Promise((resolve, reject) => {
     request(url, { headers }, (response) => {
@@ -26,14 +27,14 @@ function statusAs(url: string, headers: Record<string, string>): Promise<number>
 
 const inspector = suite("inspector routes");
 
-inspector("are not there unless they are asked for", async () => {
+inspector("do not exist without --inspect", async () => {
   await using tidemark = await startTidemark();
   for (const path of ["/inspect", "/inspect/", "/inspect/api/rooms"]) {
     assert.is((await fetch(tidemark.httpUrl + path)).status, 404);
   }
 });
 
-inspector("tell nothing without the admin token", async () => {
+inspector("reveal nothing without the admin token", async () => {
   await using tidemark = await startInspected();
   await tidemark.sent("event", ROOM, message("$1"));
   for (const headers of [
@@ -51,7 +52,7 @@ inspector("tell nothing without the admin token", async () => {
   assert.is((await fetch(`${tidemark.httpUrl}/inspect/api/rooms`, { headers: bearer })).status, 200);
 });
 
-inspector("give a browser a session for the token, and the cookie does not hold it", async () => {
+inspector("exchange the token for a session cookie that does not contain it", async () => {
   await using tidemark = await startInspected();
   const login = (token: unknown) =>
     fetch(`${tidemark.httpUrl}/inspect/api/session`, {
@@ -101,7 +102,7 @@ inspector("serve the page cached, compressed, and to itself only", async () => {
   assert.is((await get("/inspect/../package.json")).status, 404);
 });
 
-inspector("answer what the page asks, private receipts too, and nothing else", async () => {
+inspector("answer the requests of the page, private receipts included, and no others", async () => {
   await using tidemark = await startInspected();
   await tidemark.sent(
     "event",
@@ -110,11 +111,11 @@ inspector("answer what the page asks, private receipts too, and nothing else", a
   );
   await tidemark.sent("receipt", ROOM, receipt(BOB, "$7", { receipt_type: "m.read.private" }));
   await tidemark.sent("receipt", ROOM, receipt(BOB, "$nowhere"));
-  const ask = async (asked: object) => {
-    const response = await fetch(tidemark.httpUrl + path(asked), { headers: bearer });
+  const ask = async (question: object) => {
+    const response = await fetch(tidemark.httpUrl + path(question), { headers: bearer });
     return { status: response.status, body: (await response.json()) as Record<string, never> };
   };
-  const answer = async (asked: object) => (await ask(asked)).body.answer as unknown as Record<string, never>;
+  const answer = async (question: object) => (await ask(question)).body.answer as unknown as Record<string, never>;
 
   const summary = await answer({ op: "summary" });
   assert.equal([summary.entries, summary.events, summary.held, summary.lag], [42, 40, 1, 0]);
@@ -141,7 +142,7 @@ inspector("answer what the page asks, private receipts too, and nothing else", a
   assert.is(elsewhere.status, 404);
 });
 
-inspector("tell whoever follows that a room has grown, until Tidemark stops", async () => {
+inspector("notify followers that a room has grown, until Tidemark stops", async () => {
   const tidemark = await startInspected();
   await tidemark.sent("event", ROOM, message("$1"));
   const response = await fetch(`${tidemark.httpUrl}/inspect/api/rooms/${encodeURIComponent(ROOM)}/follow`, {
@@ -156,24 +157,24 @@ inspector("tell whoever follows that a room has grown, until Tidemark stops", as
       grown?.();
     }
   })();
-  const said = async (entries: number) => {
+  const hasGrown = async (entries: number) => {
     while (!text.includes(`"entries":${entries}}`)) await new Promise<void>((resolve) => (grown = resolve));
   };
-  await said(1);
+  await hasGrown(1);
   await tidemark.sent("receipt", ROOM, receipt(BOB, "$1"));
-  await said(2);
+  await hasGrown(2);
   await tidemark[Symbol.asyncDispose]();
   await reading;
 });
 
 inspector("need a token that is long enough on the command line", async () => {
-  for (const [args, said] of [
+  for (const [args, message] of [
     [["--inspect"], /--inspect needs --admin-token/],
     [["--inspect", "--admin-token", "short"], /must have at least 16 characters/],
   ] as const) {
     await using child = runCli(["start", "--nats", "nats://127.0.0.1:1", ...args]);
     assert.is(await child.ended.catch(() => "failed"), 2);
-    assert.match(child.stderr.join("\n"), said);
+    assert.match(child.stderr.join("\n"), message);
   }
 });
 

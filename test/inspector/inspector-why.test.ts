@@ -1,3 +1,4 @@
+/** The inspector's page: explanations, and following a room. */
 import type { Page } from "playwright-core";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -22,7 +23,7 @@ async function ask(page: Page, user: string, event: string): Promise<string> {
 
 const page = suite("inspector page");
 
-page("says why: of a read event, an unread one, and one that a held receipt waits for", async () => {
+page("explains a read event, an unread one, and one that a held receipt waits for", async () => {
   await using harness = await startPage();
   await playSession(harness.tidemark);
   const page = await harness.open({}, HASH);
@@ -39,11 +40,11 @@ page("says why: of a read event, an unread one, and one that a held receipt wait
   assert.match(await textOf(why), /The unthreaded m\.read marker is at \$/);
 
   await page.locator(".legend").getByRole("button", { name: "@bob-s11" }).click();
-  const standing = rows(page, "Markers").filter({ hasText: "@bob" }).filter({ hasText: "m.read, unthreaded" });
-  const event = (await standing.getByRole("button").getAttribute("title"))!.slice("why ".length, -1);
+  const marker = rows(page, "Markers").filter({ hasText: "@bob" }).filter({ hasText: "m.read, unthreaded" });
+  const event = (await marker.getByRole("button").getAttribute("title"))!.slice("why ".length, -1);
   assert.match(
     await ask(page, BOB, event),
-    /^Read: the .* marker.* came to it at position \d+, and (\d+) ≥ \1 \(F12\)\./,
+    /^Read: the .* marker.* reached it at position \d+, and (\d+) ≥ \1 \(F12\)\./,
   );
   await why.locator(".led button").last().click();
   await now(page)
@@ -62,7 +63,7 @@ page("says why: of a read event, an unread one, and one that a held receipt wait
   assert.equal(harness.complaints, []);
 });
 
-page("follows a room live: a receipt that is held, and the event that releases it", async () => {
+page("follows a room: a receipt that is held, and the event that releases it", async () => {
   await using harness = await startPage();
   const { tidemark } = harness;
   await playSession(tidemark);

@@ -1,4 +1,4 @@
-/** The inspector's page in a real browser, with what it asks the network for and what it complains of. */
+/** The inspector's page in a real browser. Records unexpected requests and errors. */
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import type { Browser, BrowserContextOptions, Locator, Page } from "playwright-core";
@@ -10,9 +10,9 @@ const AXE = fileURLToPath(import.meta.resolve("axe-core/axe.min.js"));
 
 export interface PageHarness extends AsyncDisposable {
   readonly tidemark: InspectedHarness;
-  /** A page with a session, at a part of the address after `#`. */
+  /** Opens a page with a session. `hash`: the part of the address after `#`. */
   open(options?: BrowserContextOptions, hash?: string): Promise<Page>;
-  /** Of all pages: requests to other hosts, errors of scripts, of the console, of the policy. */
+  /** Requests to other hosts, and errors of scripts and of the console, in all pages. */
   readonly complaints: readonly string[];
 }
 
@@ -51,21 +51,21 @@ export async function startPage(): Promise<PageHarness> {
   };
 }
 
-/** Rows of a section's table. */
+/** The rows of the table in a section. */
 export const rows = (page: Page, section: string) => page.locator(`section[aria-label="${section}"] tbody tr`);
-/** Resolves when the chart is there. */
+/** Resolves when the chart is drawn. */
 export const drawn = (page: Page) => page.locator(".plot canvas").first().waitFor();
-/** The line that tells the point in the log. */
+/** The line with the current point of the log. */
 export const now = (page: Page) => page.locator(".now");
 
-/** The text of something, white space made one. */
+/** The text of an element, with white space collapsed. */
 export async function textOf(locator: Locator): Promise<string> {
   return ((await locator.textContent()) ?? "").replace(/\s+/g, " ");
 }
 
-/** Serious and critical accessibility faults of the page as it is now. */
+/** Fails if the page has serious or critical accessibility problems. */
 export async function assertAccessible(page: Page): Promise<void> {
-  // The page's policy lets no inline script in: the browser's own channel is not the page's.
+  // The policy of the page forbids inline scripts. `evaluate` is not subject to it.
   await page.evaluate(await readFile(AXE, "utf8"));
   const faults = await page.evaluate(async () => {
     // biome-ignore lint/suspicious/noExplicitAny: axe puts itself into the page's global scope

@@ -1,4 +1,4 @@
-/** Tidemark with the inspector, its page built from these sources. */
+/** A Tidemark with the inspector. The page is built from the sources. */
 import { rmSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -3,7 +3,7 @@ import type { Answers, InspectRequest } from "../../replay/history/inspect.ts";
 import type { Source } from "./page-source.ts";
 
 export interface Asked<T> {
-  /** The newest answer; the one before stays until it is there. */
+  /** The newest answer. The previous one is kept until it arrives. */
   readonly answer: T | undefined;
   readonly error: string | undefined;
 }
@@ -11,8 +11,8 @@ export interface Asked<T> {
 type Op = Exclude<InspectRequest["op"], "summary">;
 
 /**
- * The answer to a request about a room, asked again whenever the request or `revision` changes. One at a time: of those
- * that come while one is under way (a scrubber that is dragged), only the last is asked.
+ * A hook that sends a request about a room, again whenever the request or `revision` changes. There is one request at a
+ * time: of those that are made in the meantime (while the scrubber is dragged), only the last one is sent.
  */
 export function useAnswer<O extends Op>(
   source: Source,

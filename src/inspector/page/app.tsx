@@ -1,31 +1,31 @@
 /**
- * The page: which source it looks at (the gateway, or a file), which room of it, and who may.
+ * The page: selects the source (the server or a file) and the room, and asks for the admin token.
  *
- * What it shows is in its address after `#`, so that a link leads to the same point.
+ * The state of the page is in its address after `#`, so that it can be shared as a link.
  */
 import { useCallback, useEffect, useState } from "preact/hooks";
 import { FileDrop } from "./file-drop.tsx";
 import { hashOf, type Point, pointOf } from "./link.ts";
 import { Login } from "./login.tsx";
-import { GatewaySource, type Source, TokenNeeded } from "./page-source.ts";
+import { LiveSource, type Source, TokenRequired } from "./page-source.ts";
 import { RoomList } from "./room-list.tsx";
 import { RoomView } from "./room-page.tsx";
 
-type Admission = "asking" | "admitted" | "token needed" | "no gateway";
+type Admission = "pending" | "admitted" | "token required" | "no server";
 
-const GATEWAY = new GatewaySource();
+const LIVE = new LiveSource();
 
 export function App() {
-  const [source, setSource] = useState<Source>(GATEWAY);
-  const [admission, setAdmission] = useState<Admission>("asking");
+  const [source, setSource] = useState<Source>(LIVE);
+  const [admission, setAdmission] = useState<Admission>("pending");
   const [point, setPoint] = useState<Point>(() => pointOf(location.hash));
 
   const ask = useCallback(async () => {
     try {
-      await GATEWAY.list("");
+      await LIVE.list("");
       setAdmission("admitted");
     } catch (error) {
-      setAdmission(error instanceof TokenNeeded ? "token needed" : "no gateway");
+      setAdmission(error instanceof TokenRequired ? "token required" : "no server");
     }
   }, []);
   useEffect(() => {
@@ -39,7 +39,7 @@ export function App() {
     setPoint((before) => {
       const point = { ...before, ...change };
       const hash = hashOf(point);
-      // Another room is another page; moving within one is not worth a step of the browser's history.
+      // Only opening another room adds a step to the browser's history.
       if (hash === location.hash) return before;
       if (point.room === before.room) history.replaceState(null, "", hash);
       else history.pushState(null, "", hash);
@@ -49,13 +49,13 @@ export function App() {
   const open = useCallback(
     (file: Source | null) => {
       source.close();
-      setSource(file ?? GATEWAY);
+      setSource(file ?? LIVE);
       go({ room: null, position: null, user: null, event: null });
     },
     [source, go],
   );
 
-  const isFile = source !== GATEWAY;
+  const isFile = source !== LIVE;
   return (
     <>
       <header class="top">
@@ -83,9 +83,9 @@ export function App() {
         <FileDrop onOpen={open} />
       </header>
       <main>
-        {!isFile && admission === "token needed" && <Login onAdmitted={() => void ask()} />}
-        {!isFile && admission === "no gateway" && (
-          <p class="notice">No gateway answers here. Drop an exported log on this page to replay it.</p>
+        {!isFile && admission === "token required" && <Login onAdmitted={() => void ask()} />}
+        {!isFile && admission === "no server" && (
+          <p class="notice">No server answers here. Drop an exported log on this page to replay it.</p>
         )}
         {(isFile || admission === "admitted") &&
           (point.room === null ? (

@@ -1,8 +1,8 @@
-/** Colours of the chart. They are custom properties of the style sheet, which has them for light and for dark. */
+/** Colours of the chart: custom properties of the style sheet, for the light and the dark scheme. */
 
 const USER_COLOURS = 8;
 
-/** The custom property of the colour of the nth user of a room. */
+/** Returns the custom property with the colour of the nth user. */
 export function colourOf(index: number): string {
   return `--line-${index % USER_COLOURS}`;
 }

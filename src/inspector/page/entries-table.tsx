@@ -31,7 +31,7 @@ interface Page {
 
 const NO_FILTER: Filter = { user: "", event: "", thread: "", outcome: "" };
 
-/** Entries up to this point, newest last; older and newer ones by the page. */
+/** The entries up to this point, newest last, with buttons for older and newer pages. */
 export function EntriesTable({ source, room, state, revision, onSeek, onWhy }: EntriesTableProps) {
   const [filter, setFilter] = useState(NO_FILTER);
   const [page, setPage] = useState<Page>({ direction: "until", position: state.position });

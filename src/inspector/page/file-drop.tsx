@@ -1,7 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { FileSource, type Source } from "./page-source.ts";
 
-/** Opens an exported log, dropped anywhere on the page or chosen. */
+/** Opens an exported log that is dropped on the page, or selected. */
 export function FileDrop({ onOpen }: { readonly onOpen: (source: Source) => void }) {
   const [progress, setProgress] = useState<number | null>(null);
   const [error, setError] = useState<string | null>(null);

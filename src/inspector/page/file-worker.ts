@@ -1,5 +1,4 @@
-/** Reads and folds an exported log in the browser, and answers what the page asks about it. */
-
+/** A web worker that reads and folds an exported log, and answers the requests of the page. */
 import { LOG_LINE_CHARS_MAX } from "../../limits.ts";
 import type { RoomId } from "../../matrix/ids.ts";
 import { type InspectRequest, inspect } from "../../replay/history/inspect.ts";
@@ -59,7 +58,7 @@ function roomOf(id: RoomId) {
   return room;
 }
 
-/** Not every browser iterates streams. */
+/** Not all browsers can iterate over a ReadableStream. */
 async function* chunksOf(stream: ReadableStream<string>): AsyncGenerator<string> {
   const reader = stream.getReader();
   for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;

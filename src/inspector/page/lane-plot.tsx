@@ -1,4 +1,4 @@
-/** One lane of the tide chart, drawn by uPlot. It is made anew for new data, and only drawn again for another point. */
+/** One lane of the tide chart, drawn by uPlot. New data creates a new plot; a new point only redraws it. */
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { countsAsRead, isPrivate, type ReceiptType } from "../../matrix/receipt-types.ts";
@@ -12,18 +12,18 @@ interface LanePlotProps {
   readonly chart: Chart;
   readonly held: readonly HeldMark[];
   readonly height: number;
-  /** The point, in units of the axis. */
+  /** The selected point, in units of the axis. */
   readonly now: number;
-  /** Everybody in the chart; their place decides their colour. */
+  /** All users of the chart. The index of a user selects the colour. */
   readonly users: readonly string[];
-  /** Whose private markers are drawn, and whose unread events are shaded. */
+  /** The user whose private markers are drawn, and whose unread events are shaded. */
   readonly user: string | null;
-  /** Whether it shows the labels of the horizontal axis, which all lanes share. */
+  /** Whether this lane has the labels of the horizontal axis, which is the same in all lanes. */
   readonly isLabelled: boolean;
   readonly onSeek: (x: number) => void;
 }
 
-/** Room for the labels of the horizontal axis, px. */
+/** Height of the labels of the horizontal axis, px. */
 const LABELS_HEIGHT = 34;
 
 const HELD_RADIUS = 4;
@@ -37,7 +37,7 @@ export function LanePlot(props: LanePlotProps) {
   const { lane, chart, height, now, user, isLabelled } = props;
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | undefined>(undefined);
-  // What the drawing reads when it is drawn again.
+  // A redraw reads the latest props.
   const latest = useRef(props);
   latest.current = props;
 
@@ -63,7 +63,7 @@ export function LanePlot(props: LanePlotProps) {
   }, [lane, chart, height, user, isLabelled]);
   useEffect(() => plot.current?.redraw(false), [now]);
   const { markers, events } = lane;
-  const label = `${number(events.x.length)} points of events, lines of ${new Set(markers.map(({ user }) => shortUser(user))).size} users. The tables below tell the same.`;
+  const label = `${number(events.x.length)} points of events, lines of ${new Set(markers.map(({ user }) => shortUser(user))).size} users. The tables below have the same data.`;
   return (
     <div
       ref={box}
@@ -102,7 +102,7 @@ function plotOf(element: HTMLElement, latest: { readonly current: LanePlotProps 
       spanGaps: true,
     })),
   ];
-  const chosen = markers.findIndex((marker) => marker.user === user && countsAsRead(marker.type));
+  const selected = markers.findIndex((marker) => marker.user === user && countsAsRead(marker.type));
   const axis: uPlot.Axis = {
     stroke: colour("--text"),
     grid: { stroke: colour("--grid"), width: 1 },
@@ -131,8 +131,8 @@ function plotOf(element: HTMLElement, latest: { readonly current: LanePlotProps 
         { ...axis, size: 56, space: 24, values: (_, ticks) => ticks.map(compact) },
       ],
       series,
-      // What the chosen user has not read lies between the staircase and their line.
-      bands: chosen < 0 ? [] : [{ series: [1, chosen + 3], fill: colour("--unread") }],
+      // The unread events of the selected user are between the staircase and the line of the user.
+      bands: selected < 0 ? [] : [{ series: [1, selected + 3], fill: colour("--unread") }],
       hooks: { draw: [(drawn) => overlay(drawn, latest.current)] },
     },
     alignedSeries(lines) as uPlot.AlignedData,
@@ -142,7 +142,7 @@ function plotOf(element: HTMLElement, latest: { readonly current: LanePlotProps 
   return plot;
 }
 
-/** As much of a time (UTC) as the window's width asks for. */
+/** Formats times (UTC) with a precision that suits the width of the window. */
 function timeTick({ from, until }: Chart): (at: number) => string {
   const text = (at: number) => new Date(at).toISOString();
   if (until - from > 2 * 86_400_000) return (at) => text(at).slice(0, 10);
@@ -154,7 +154,7 @@ function compact(value: number): string {
   return Math.abs(value) >= 10_000 ? `${(value / 1_000).toLocaleString("en")}k` : value.toLocaleString("en");
 }
 
-/** Held receipts, and the point: what comes after it is veiled. */
+/** Draws held receipts and the selected point. The part after the point is veiled. */
 function overlay(plot: uPlot, { held, now }: LanePlotProps): void {
   const { ctx, bbox } = plot;
   const x = (value: number) => plot.valToPos(value, "x", true);
@@ -199,7 +199,7 @@ function circle(ctx: CanvasRenderingContext2D, x: number, y: number): void {
   ctx.arc(x, y, HELD_RADIUS * devicePixelRatio, 0, 2 * Math.PI);
 }
 
-/** Pressing anywhere moves the point there, dragging moves it along. */
+/** Selects the point on press and drag. */
 function seekable(plot: uPlot, latest: { readonly current: LanePlotProps }): void {
   const { over } = plot;
   const seek = (event: PointerEvent) => {

@@ -1,13 +1,13 @@
-/** The point that the page shows, as the part of its address after `#`: a link to any point. */
+/** Links: the room, the point and what else the page shows, in the part of the address after `#`. */
 import type { Axis } from "../../replay/history/chart.ts";
 
 export interface Point {
   readonly room: string | null;
-  /** null: the newest. */
+  /** null: the newest position. */
   readonly position: number | null;
   readonly axis: Axis;
   readonly user: string | null;
-  /** Why is asked of this event. */
+  /** The event that the "why" panel explains. */
   readonly event: string | null;
 }
 

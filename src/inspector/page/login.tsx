@@ -12,7 +12,7 @@ export function Login({ onAdmitted }: { readonly onAdmitted: () => void }) {
   return (
     <form class="card login" onSubmit={(event) => void submit(event)}>
       <h2>Admin token</h2>
-      <p>The inspector shows private receipts. It is for whoever runs this Tidemark.</p>
+      <p>The inspector shows private receipts. It is for the operator of this server.</p>
       <label>
         Token <input name="token" type="password" autocomplete="off" required />
       </label>

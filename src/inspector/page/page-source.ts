@@ -1,4 +1,4 @@
-/** Where the page's answers come from: the gateway, or a file that this browser folds itself. */
+/** The sources of the page: the server, or a log file that the browser folds itself. */
 import type { Answers, InspectRequest, Summary } from "../../replay/history/inspect.ts";
 import type { FileAnswer, FileQuestion } from "./file-worker.ts";
 
@@ -10,7 +10,7 @@ export interface ListedRoom {
 export type RoomSummary = Summary & { readonly lag?: number | null };
 
 export interface Source {
-  /** What the page says it shows. */
+  /** Shown as the name of the source. */
   readonly name: string;
   list(search: string): Promise<{ readonly rooms: readonly ListedRoom[]; readonly total: number }>;
   summary(room: string): Promise<RoomSummary | null>;
@@ -18,15 +18,15 @@ export interface Source {
     room: string,
     request: Extract<InspectRequest, { op: Op }>,
   ): Promise<Answers[Op]>;
-  /** Calls back when the room has grown, until the returned function is called. Only of what is live. */
-  readonly follow?: (room: string, grown: () => void) => () => void;
+  /** Calls `onGrown` when the room has grown, until the returned function is called. Only a live source has it. */
+  readonly follow?: (room: string, onGrown: () => void) => () => void;
   close(): void;
 }
 
-/** The gateway wants the admin token. */
-export class TokenNeeded extends Error {}
+/** The server requires the admin token. */
+export class TokenRequired extends Error {}
 
-export class GatewaySource implements Source {
+export class LiveSource implements Source {
   readonly name = "live";
 
   async list(search: string) {
@@ -39,9 +39,9 @@ export class GatewaySource implements Source {
 
   ask: Source["ask"] = (room, request) => this.#ask(room, request);
 
-  readonly follow = (room: string, grown: () => void): (() => void) => {
+  readonly follow = (room: string, onGrown: () => void): (() => void) => {
     const events = new EventSource(`api/rooms/${encodeURIComponent(room)}/follow`);
-    events.addEventListener("grown", grown);
+    events.addEventListener("grown", onGrown);
     return () => events.close();
   };
 
@@ -54,14 +54,14 @@ export class GatewaySource implements Source {
 
   async #get(path: string): Promise<unknown> {
     const response = await fetch(`api/${path}`);
-    if (response.status === 401) throw new TokenNeeded();
+    if (response.status === 401) throw new TokenRequired();
     const body = (await response.json()) as { error?: string };
     if (!response.ok) throw new Error(body.error ?? response.statusText);
     return body;
   }
 }
 
-/** Gives the token for a session cookie. Resolves to whether it was right. */
+/** Exchanges the token for a session cookie. Resolves to whether the token is correct. */
 export async function login(token: string): Promise<boolean> {
   const response = await fetch("api/session", {
     method: "POST",
@@ -71,11 +71,11 @@ export async function login(token: string): Promise<boolean> {
   return response.ok;
 }
 
-/** A file, read and folded by a worker of this browser: it goes to no server. */
+/** A log file, read and folded by a web worker. It is not sent to any server. */
 export class FileSource implements Source {
   readonly name: string;
   readonly #worker: Worker;
-  readonly #waiting = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
+  readonly #pending = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
   #count = 0;
 
   private constructor(file: File, onProgress: (share: number) => void) {
@@ -86,14 +86,14 @@ export class FileSource implements Source {
         onProgress(data.share);
         return;
       }
-      const waiting = this.#waiting.get(data.id);
-      this.#waiting.delete(data.id);
-      if ("error" in data) waiting?.reject(new Error(data.error));
-      else waiting?.resolve(data.answer as never);
+      const pending = this.#pending.get(data.id);
+      this.#pending.delete(data.id);
+      if ("error" in data) pending?.reject(new Error(data.error));
+      else pending?.resolve(data.answer as never);
     };
   }
 
-  /** Throws with the line and the reason when the file is damaged. */
+  /** Throws with the line and the reason if the file is damaged. */
   static async open(file: File, onProgress: (share: number) => void): Promise<FileSource> {
     const source = new FileSource(file, onProgress);
     try {
@@ -122,7 +122,7 @@ export class FileSource implements Source {
   #ask<T>(question: FileQuestion): Promise<T> {
     const id = this.#count++;
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
+      this.#pending.set(id, { resolve, reject });
       this.#worker.postMessage({ id, question });
     });
   }

@@ -7,7 +7,7 @@ interface RoomListProps {
   readonly onOpen: (room: string) => void;
 }
 
-/** Rooms, the busiest first. Their figures come one by one: each takes a fold. */
+/** The list of rooms, the busiest first. Their summaries arrive one by one, because each room has to be folded. */
 export function RoomList({ source, onOpen }: RoomListProps) {
   const [search, setSearch] = useState("");
   const [listed, setListed] = useState<{ rooms: readonly ListedRoom[]; total: number } | null>(null);
@@ -79,7 +79,7 @@ interface RoomRowProps extends ListedRoom {
 function RoomRow({ room, records, summary, onOpen }: RoomRowProps) {
   const figure = (value: (summary: RoomSummary) => string) => (summary == null ? "…" : value(summary));
   const lag = ({ lag }: RoomSummary) =>
-    lag === undefined ? "–" : lag === null ? "nobody answers" : lag === 0 ? "none" : `${number(lag)} entries`;
+    lag === undefined ? "–" : lag === null ? "no answer" : lag === 0 ? "none" : `${number(lag)} entries`;
   const extreme = (of: RoomSummary["most"]) => (of === null ? "–" : `${number(of.unread)} ${shortUser(of.user)}`);
   return (
     <tr>

@@ -1,6 +1,6 @@
 /**
- * One room at one point of its log. The point is what the scrubber, the chart and the table set, and everything follows
- * it: the chart's line, the table's rows, markers, unread counts, held receipts, answers to "why".
+ * One room at one point of its log. The scrubber, the chart and the table select the point. Everything shows the state at
+ * that point: chart, entries, markers, unread counts, held receipts and the answer to "why".
  */
 import { useCallback, useEffect, useState } from "preact/hooks";
 import type { InspectRequest } from "../../replay/history/inspect.ts";
@@ -24,29 +24,29 @@ type StateRequest = Extract<InspectRequest, { op: "state" }>;
 
 export function RoomView({ source, room, point, go }: RoomViewProps) {
   const { position, axis, user } = point;
-  const [wanted, setWanted] = useState<StateRequest>(stateRequest(position));
+  const [request, setRequest] = useState<StateRequest>(stateRequest(position));
   const [follows, setFollows] = useState(false);
   const [revision, setRevision] = useState(0);
-  const { answer: state, error } = useAnswer(source, room, wanted, revision);
+  const { answer: state, error } = useAnswer(source, room, request, revision);
 
-  // An address that was opened, or edited, leads.
+  // Follows an address that was opened or edited.
   useEffect(() => {
-    if (position !== null && position !== state?.position) setWanted(stateRequest(position));
+    if (position !== null && position !== state?.position) setRequest(stateRequest(position));
   }, [position]);
-  // What the scrubber or the chart led to goes into the address.
+  // Writes the point that the scrubber or the chart has selected into the address.
   useEffect(() => {
-    if (state !== undefined && !isNewest(wanted)) go({ position: state.position });
-  }, [state?.position, wanted]);
+    if (state !== undefined && !isNewest(request)) go({ position: state.position });
+  }, [state?.position, request]);
   useEffect(() => {
     if (!follows || source.follow === undefined) return;
     go({ position: null });
-    setWanted({ op: "state" });
+    setRequest({ op: "state" });
     return source.follow(room, () => setRevision((before) => before + 1));
   }, [source, room, follows]);
 
-  const seek = useCallback((request: Omit<StateRequest, "op">) => {
+  const seek = useCallback((target: Omit<StateRequest, "op">) => {
     setFollows(false);
-    setWanted({ op: "state", ...request });
+    setRequest({ op: "state", ...target });
   }, []);
   const selectUser = useCallback((user: string | null) => go({ user }), [go]);
   const askWhy = useCallback(
@@ -76,7 +76,7 @@ export function RoomView({ source, room, point, go }: RoomViewProps) {
           ))}
         </fieldset>
       </div>
-      <Scrubber state={state} wanted={wanted.index} onSeek={seek} />
+      <Scrubber state={state} requested={request.index} onSeek={seek} />
       <TideChart
         source={source}
         room={room}

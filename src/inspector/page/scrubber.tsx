@@ -5,15 +5,15 @@ export type Seek = (request: Omit<Extract<InspectRequest, { op: "state" }>, "op"
 
 interface ScrubberProps {
   readonly state: StateAt;
-  /** Where it was moved to, ahead of the answer: keys come faster than answers. */
-  readonly wanted: number | undefined;
+  /** The index that was requested last. Keys may be faster than answers. */
+  readonly requested: number | undefined;
   readonly onSeek: Seek;
 }
 
-/** Moves through the log, entry by entry with the arrow keys. */
-export function Scrubber({ state, wanted, onSeek }: ScrubberProps) {
+/** A slider that moves through the log. The arrow keys move by one entry. */
+export function Scrubber({ state, requested, onSeek }: ScrubberProps) {
   const { steps, position, at, step } = state;
-  const index = wanted ?? state.index;
+  const index = requested ?? state.index;
   return (
     <section class="scrubber" aria-label="Point in the log">
       <button

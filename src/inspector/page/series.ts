@@ -1,8 +1,8 @@
-/** Lines with points of their own → columns over one common x, as uPlot wants them. */
+/** Converts lines with separate points into columns with common x values, the format of uPlot. */
 import type { Line } from "../../replay/history/chart.ts";
 
 export interface SeriesLine extends Line {
-  /** The line goes on level up to here; undefined for points. */
+  /** The line continues horizontally up to this x; undefined for single points. */
   readonly until: number | undefined;
 }
 
@@ -16,7 +16,7 @@ export function alignedSeries(lines: readonly SeriesLine[]): (number | null)[][]
   const place = new Map(common.map((x, index) => [x, index]));
   const columns = lines.map(({ x, y, until }) => {
     const column: (number | null)[] = new Array(common.length).fill(null);
-    // Of several at one x, the last one stands.
+    // Of several points with the same x, the last one is used.
     x.forEach((value, i) => {
       column[place.get(value)!] = y[i]!;
     });

@@ -12,7 +12,7 @@ interface UsersTableProps {
 export function UsersTable({ state, user: selected, onUser, onWhy }: UsersTableProps) {
   return (
     <section class="card" aria-label="Unread">
-      <h3>Unread here</h3>
+      <h3>Unread at this point</h3>
       <div class="scroll">
         <table>
           <thead>
@@ -63,7 +63,7 @@ export function MarkersTable({ state, user, onWhy }: MarkersTableProps) {
   const markers = user === null ? state.markers : state.markers.filter((marker) => marker.user === user);
   return (
     <section class="card" aria-label="Markers">
-      <h3>Markers here{user !== null && ` of ${shortUser(user)}`}</h3>
+      <h3>Markers at this point{user !== null && ` of ${shortUser(user)}`}</h3>
       <div class="scroll low">
         <table>
           <thead>
@@ -104,7 +104,7 @@ export function MarkersTable({ state, user, onWhy }: MarkersTableProps) {
 export function HeldTable({ state, onSeek }: { readonly state: StateAt; readonly onSeek: Seek }) {
   return (
     <section class="card" aria-label="Held receipts">
-      <h3>Held here: {number(state.held.length + state.more.held)}</h3>
+      <h3>Held at this point: {number(state.held.length + state.more.held)}</h3>
       {state.held.length > 0 && (
         <div class="scroll low">
           <table>

@@ -1,7 +1,7 @@
 /**
- * The tide chart: orders upwards, time or positions to the right. Events are a staircase, every user's marker is a line
- * that climbs after it, and the gap between is what they have not read. Threads have lanes of their own below. Receipts
- * that are held are open circles, which close where they were released.
+ * The tide chart: orders on the vertical axis, time or positions on the horizontal axis. Events are a staircase. Each user's
+ * marker is a line below it, and the gap between them is what the user has not read. Threads have separate lanes below. Held
+ * receipts are open circles, which are connected to a filled circle where they were settled.
  */
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { Axis, Chart } from "../../replay/history/chart.ts";

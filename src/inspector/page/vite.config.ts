@@ -1,4 +1,4 @@
-/** Builds the inspector's page into `dist/inspector`, each file compressed beforehand. */
+/** Builds the inspector's page into `dist/inspector`, with compressed copies of each file. */
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { brotliCompressSync, gzipSync } from "node:zlib";
@@ -7,7 +7,7 @@ import { thirdPartyNotices } from "./third-party-notices.ts";
 
 const COMPRESSIBLE = /\.(?:html|js|css|svg)$/;
 
-/** The gateway sends what is ready: compressing on every request would be waste. */
+/** The server sends the compressed copies, so that it does not compress on each request. */
 function compressed(): Plugin {
   let out = "";
   return {

@@ -15,7 +15,7 @@ interface WhyPanelProps {
   readonly onSeek: Seek;
 }
 
-/** Why an event is read or unread for a user at this point, in words. */
+/** Explains why an event is read or unread for a user at this point. */
 export function WhyPanel({ source, room, state, point, revision, go, onSeek }: WhyPanelProps) {
   const { user, event } = point;
   const asked = user !== null && event !== null;
@@ -44,7 +44,7 @@ export function WhyPanel({ source, room, state, point, revision, go, onSeek }: W
           ))}
         </datalist>
         <label>
-          Event <input name="event" value={event ?? ""} placeholder="$…, its beginning is enough" required />
+          Event <input name="event" value={event ?? ""} placeholder="$…, a prefix is enough" required />
         </label>
         <button type="submit">Why?</button>
       </form>

@@ -1,11 +1,11 @@
-/** How the page writes ids, times and steps. */
+/** Ids, numbers, times and steps as text on the page. */
 import { UNKNOWN_THREAD } from "../../../actors/entry.ts";
 import type { Step } from "../../replay/history/step.ts";
 import { shortId, stepChanges, stepWhat, timeText } from "../../replay/history/text.ts";
 
 export { shortId, stepChanges, stepWhat, timeText };
 
-/** The localpart, as far as it is plain. */
+/** Returns the localpart of a user id. */
 export function shortUser(user: string): string {
   const colon = user.indexOf(":");
   return colon > 1 ? user.slice(0, colon) : user;
