@@ -84,13 +84,13 @@ async function linkDependencies(installed: string, modules: string): Promise<voi
 export async function typeCheck(folder: string, source: string): Promise<void> {
   const compilerOptions = {
     target: "es2022",
-    lib: ["es2022", "esnext.disposable"],
+    // Types of Node or of browsers, for `AbortSignal` and `URL`.
+    lib: ["es2022", "esnext.disposable", "dom"],
     module: "nodenext",
     strict: true,
     exactOptionalPropertyTypes: true,
     noUncheckedIndexedAccess: true,
-    // The types of `nats` need those of Node.
-    skipLibCheck: true,
+    skipLibCheck: false,
     types: [],
     noEmit: true,
   };
