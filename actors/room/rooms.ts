@@ -1,19 +1,20 @@
 /**
- * The active rooms of a partition: an actor each.
+ * The active rooms of a partition: an actor each (`machine.ts`), and the effects of all of them.
  *
- * A room is activated by a record or a question, and passivated when it was not used for a while, or when too many are
- * active: the least recently used first. A room that changed since the last checkpoint has to stay until the next.
+ * A room is activated by a record or a question. It is passivated when it was not used for a while, or when too many rooms
+ * are active, the least recently used first; one that the store doesn't have as it is stays until a checkpoint has it.
  */
-import { type ActorRefFrom, createActor, createEmptyActor } from "xstate";
+import { createActor, createEmptyActor } from "xstate";
 import type { RoomId } from "../../src/matrix/ids.ts";
 import type { LogRecord, PlacedRecord } from "../entry.ts";
-import type { Folded } from "./fold.ts";
-import { roomMachine } from "./machine.ts";
+import { type Folded, foldRecord } from "./fold.ts";
+import { type RoomActor, type RoomLogic, roomLogic } from "./machine.ts";
 import { Room, type RoomStore } from "./room.ts";
 
 interface RoomsOptions {
   readonly store: RoomStore;
   readonly folded: Folded;
+  /** Called when a room fails. */
   readonly failed: (error: unknown) => void;
   /** Active rooms beyond which the least recently used are passivated. */
   readonly max: number;
@@ -24,22 +25,28 @@ interface RoomsOptions {
 }
 
 interface ActiveRoom {
-  readonly actor: ActorRefFrom<typeof roomMachine>;
+  readonly actor: RoomActor;
   usedAt: number;
 }
 
 export class Rooms {
   readonly #options: RoomsOptions;
+  readonly #logic: RoomLogic;
   /** The root of their actor system: one of its own would make an actor half as large again. */
   readonly #root = createEmptyActor();
   /** The least recently used first. */
   readonly #active = new Map<RoomId, ActiveRoom>();
-  /** Changed since the last checkpoint was taken. */
-  #changed = new Set<RoomId>();
   #passivated = 0;
 
   constructor(options: RoomsOptions) {
+    const { folded, failed } = options;
     this.#options = options;
+    this.#logic = roomLogic({
+      fold: (room, records) => {
+        for (const record of records) foldRecord(room, record, folded);
+      },
+      report: failed,
+    });
     this.#root.start();
   }
 
@@ -55,7 +62,7 @@ export class Rooms {
   /** Held receipts (F4) of the active rooms. */
   get held(): number {
     let held = 0;
-    for (const { actor } of this.#active.values()) held += actor.getSnapshot().context.room.held.size;
+    for (const { actor } of this.#active.values()) held += actor.getSnapshot().room?.held.size ?? 0;
     return held;
   }
 
@@ -72,31 +79,40 @@ export class Rooms {
       if (batch === undefined) batches.set(room, [record]);
       else batch.push(record);
     }
-    for (const [room, records] of batches) {
-      this.#changed.add(room);
-      this.#use(room).send({ type: "BATCH", records });
-    }
+    for (const [room, records] of batches) this.#use(room).send({ type: "BATCH", records });
   }
 
-  /** A room's state, for reading. One that nobody has heard of is not activated. */
+  /** A room's state, for reading. One that the log doesn't have is not activated. */
   get(id: RoomId): Room {
     if (!this.#active.has(id) && !this.#options.store.has(id)) return new Room(id);
-    return this.#use(id).getSnapshot().context.room;
+    const { room } = this.#use(id).getSnapshot();
+    if (room === undefined) throw new Error("a room could not be loaded");
+    return room;
   }
 
-  /** The rooms that changed since the last time. */
+  /** Returns the rooms that have changed, for a checkpoint, which ends with `stored`. */
   takeChanged(): Room[] {
-    const changed = Array.from(this.#changed, (id) => this.#active.get(id)!.actor.getSnapshot().context.room);
-    this.#changed = new Set();
+    const changed: Room[] = [];
+    for (const { actor } of this.#active.values()) {
+      const { state, room } = actor.getSnapshot();
+      if (state !== "changed") continue;
+      changed.push(room!);
+      actor.send({ type: "STORE" });
+    }
     return changed;
   }
 
-  /** Passivates what is idle or too much. Every change but those since `takeChanged` has to be stored. */
+  /** The checkpoint that these rooms were returned for is committed. */
+  stored(rooms: readonly Room[]): void {
+    for (const { id } of rooms) this.#active.get(id)?.actor.send({ type: "STORED" });
+  }
+
+  /** Passivates the rooms that are idle or too many, as far as the store has them as they are. */
   passivate(): void {
     const idleSince = this.#options.now() - this.#options.idleMs;
     for (const [id, { actor, usedAt }] of this.#active) {
       if (!this.crowded && usedAt > idleSince) return;
-      if (this.#changed.has(id)) continue;
+      if (actor.getSnapshot().state !== "clean") continue;
       actor.send({ type: "PASSIVATE" });
       this.#active.delete(id);
       this.#passivated++;
@@ -104,7 +120,7 @@ export class Rooms {
   }
 
   /** Activates a room if need be, and makes it the most recently used. */
-  #use(id: RoomId): ActorRefFrom<typeof roomMachine> {
+  #use(id: RoomId): RoomActor {
     const known = this.#active.get(id);
     const room = known ?? this.#activate(id);
     room.usedAt = this.#options.now();
@@ -114,9 +130,12 @@ export class Rooms {
   }
 
   #activate(id: RoomId): ActiveRoom {
-    const { store, folded, failed } = this.#options;
-    const actor = createActor(roomMachine, { parent: this.#root, input: { id, store, folded, failed } });
-    actor.start();
+    const actor = createActor(this.#logic, { parent: this.#root }).start();
+    try {
+      actor.send({ type: "LOADED", room: this.#options.store.load(id) });
+    } catch (error) {
+      actor.send({ type: "FAIL", error });
+    }
     return { actor, usedAt: 0 };
   }
 }

@@ -108,6 +108,7 @@ export class Checkpoints {
     try {
       const { store, rooms, stored } = this.#options;
       store.commit(checkpoint);
+      rooms.stored(checkpoint.rooms);
       stored(lastPositionOf(checkpoint.mark.sequence));
       rooms.passivate();
     } catch (error) {

@@ -25,6 +25,21 @@ export async function listedTransitions(path: string): Promise<string[]> {
   return listed.sort();
 }
 
+/** The transitions of a table, each with what it runs by its input, sorted. */
+export function tabledTransitions(
+  table: Readonly<Record<string, Readonly<Record<string, string>>>>,
+  effects: Readonly<Record<string, string>>,
+): string[] {
+  return Object.entries(table)
+    .flatMap(([from, row]) =>
+      Object.entries(row).map(([input, to]) => {
+        const effect = effects[input] === undefined ? "" : ` / ${effects[input]}`;
+        return `${from} ── ${input}${effect} ──▶ ${to}`;
+      }),
+    )
+    .sort();
+}
+
 /** The transitions that a machine defines, each at the state that defines it, sorted. */
 export function definedTransitions(machine: AnyStateMachine): string[] {
   const found: string[] = [];

@@ -8,16 +8,18 @@ import { live } from "../../support/given.ts";
 
 const [A, B, C] = ["!a:one.example", "!b:one.example", "!c:one.example"] as RoomId[] as [RoomId, RoomId, RoomId];
 
-/** A store that has every room which was taken, and counts what it loads. */
+/** A store that has every room that a checkpoint took, and lists what it loads. */
 function rooms({ max = 2, idleMs = 1_000 } = {}) {
   const stored = new Map<RoomId, Room>();
   const loaded: RoomId[] = [];
   const failures: unknown[] = [];
   const clock = { now: 0 };
   let sequence = 0;
+  let isBroken = false;
   const store: RoomStore = {
     has: (id) => stored.has(id),
     load: (id) => {
+      if (isBroken) throw new Error("the disk is gone");
       loaded.push(id);
       return stored.get(id) ?? new Room(id);
     },
@@ -38,9 +40,14 @@ function rooms({ max = 2, idleMs = 1_000 } = {}) {
     loaded,
     failures,
     clock,
+    break: () => {
+      isBroken = true;
+    },
     deliver: (...ids: RoomId[]) => actors.deliver(ids.map((room) => ({ partition: 0, room, record: record() }))),
     checkpoint: () => {
-      for (const room of actors.takeChanged()) stored.set(room.id, room);
+      const changed = actors.takeChanged();
+      for (const room of changed) stored.set(room.id, room);
+      actors.stored(changed);
     },
   };
 }
@@ -111,16 +118,31 @@ activation("are activated again by their next record, as they were", () => {
 
 activation("are given once to a checkpoint, and again only when they change again", () => {
   const { actors, deliver } = rooms();
+  const ids = (changed: readonly Room[]) => changed.map(({ id }) => id);
   deliver(A, B);
-  assert.equal(
-    actors.takeChanged().map(({ id }) => id),
-    [A, B],
-  );
+  const first = actors.takeChanged();
+  assert.equal(ids(first), [A, B]);
   deliver(B);
-  assert.equal(
-    actors.takeChanged().map(({ id }) => id),
-    [B],
-  );
+  actors.stored(first);
+  const second = actors.takeChanged();
+  assert.equal(ids(second), [B]);
+  actors.stored(second);
+  assert.equal(ids(actors.takeChanged()), []);
+});
+
+activation("that change while a checkpoint is under way stay until the next one has them", () => {
+  const { actors, deliver } = rooms({ max: 0 });
+  deliver(A, B);
+  const first = actors.takeChanged();
+  deliver(B);
+  actors.passivate();
+  assert.is(actors.active, 2, "the checkpoint is not committed");
+  actors.stored(first);
+  actors.passivate();
+  assert.is(actors.active, 1);
+  actors.stored(actors.takeChanged());
+  actors.passivate();
+  assert.is(actors.active, 0);
 });
 
 activation("that meet a broken invariant fail, say so once, and fold nothing more", () => {
@@ -132,6 +154,15 @@ activation("that meet a broken invariant fail, say so once, and fold nothing mor
   assert.is(failures.length, 1);
   assert.match(String(failures[0]), /an invariant is broken/);
   assert.is(actors.get(C).position, 5 * 1024);
+});
+
+activation("that can't be loaded fail, and are not shown as empty ones", () => {
+  const { actors, deliver, failures, break: breakStore } = rooms();
+  breakStore();
+  deliver(A);
+  assert.is(failures.length, 1);
+  assert.match(String(failures[0]), /the disk is gone/);
+  assert.throws(() => actors.get(A), /could not be loaded/);
 });
 
 activation.run();
