@@ -1,10 +1,10 @@
-# Two images: `tidemark`, and `nats` with Tidemark's configuration. Neither runs as root, or writes anywhere but to /data.
+# Two images: `tidemark`, and `nats` with the configuration for Tidemark. Both run without root, and write only to /data.
 #
 #   docker build --target tidemark -t tidemark .
 #   docker build --target nats -t tidemark-nats .
 
 FROM nats:2.12-alpine AS nats
-# A new volume takes its owner from the folder that it covers.
+# A new volume gets the owner of the folder that it is mounted on.
 RUN mkdir /data && chown 1000:1000 /data
 COPY nats.conf /etc/nats/nats.conf
 USER 1000:1000
