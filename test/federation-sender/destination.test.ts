@@ -32,6 +32,17 @@ async function taken(destination: Destination) {
   return { ...transaction, lines: linesOf(transaction.edus).sort() };
 }
 
+/** Takes and acknowledges some transactions, one after the other. */
+async function takeAll(destination: Destination, count: number) {
+  const transactions = [];
+  for (let i = 0; i < count; i++) {
+    const transaction = await taken(destination);
+    transactions.push(transaction);
+    await transaction.acknowledge();
+  }
+  return transactions;
+}
+
 const reader = suite("a federation reader");
 
 reader("is handed what a worker published, and not again once it has acknowledged", async () => {
@@ -118,15 +129,13 @@ reader("is handed at most 100 EDUs at once, the oldest first, and all of them in
   await publish(tidemark, ...threads.map((thread): [string, string, string] => [A, thread, thread]));
   await using federation = await open(tidemark);
   const destination = await federation.destination(THERE);
-  const seen: string[] = [];
-  for (const size of [100, 100, 50]) {
-    const transaction = await taken(destination);
-    assert.is(transaction.edus.length, size);
-    seen.push(...transaction.lines);
-    await transaction.acknowledge();
-  }
+  const transactions = await takeAll(destination, 3);
   assert.equal(
-    seen,
+    transactions.map(({ edus }) => edus.length),
+    [100, 100, 50],
+  );
+  assert.equal(
+    transactions.flatMap(({ lines }) => lines),
     threads.map((thread) => `${ROOM} ${A} ${thread} → ${thread}`),
   );
 });
@@ -153,15 +162,13 @@ reader("with less memory than there is to send reads on as it is acknowledged", 
   await publish(tidemark, ...users.map((user): [string, string, string] => [user, "-", "$1"]));
   await using federation = await open(tidemark, 12);
   const destination = await federation.destination(THERE);
-  const seen: string[] = [];
-  for (const size of [12, 12, 6]) {
-    const transaction = await taken(destination);
-    assert.is(transaction.lines.length, size);
-    seen.push(...transaction.lines);
-    await transaction.acknowledge();
-  }
+  const transactions = await takeAll(destination, 3);
   assert.equal(
-    seen,
+    transactions.map(({ lines }) => lines.length),
+    [12, 12, 6],
+  );
+  assert.equal(
+    transactions.flatMap(({ lines }) => lines),
     users.map((user) => `${ROOM} ${user} - → $1`),
   );
 });

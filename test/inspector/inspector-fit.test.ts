@@ -5,7 +5,15 @@ import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { exportLog } from "../../src/replay/export.ts";
-import { assertAccessible, drawn, now, rows, startPage, textOf } from "../support/inspector-page.ts";
+import {
+  assertAccessible,
+  drawn,
+  explainOldestUnread,
+  now,
+  rows,
+  startPage,
+  textOf,
+} from "../support/inspector-page.ts";
 import { playSession, ROOMS } from "../support/recorded.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
@@ -92,12 +100,7 @@ page("is accessible and fits on wide and narrow screens, in light and dark", asy
       await now(page).filter({ hasText: "entry 721 " }).waitFor();
       await page.locator(".legend").getByRole("button", { name: "@heidi-s11" }).click();
       await page.locator(".legend [aria-pressed=true]").waitFor();
-      await page
-        .locator('section[aria-label="Unread"]')
-        .getByRole("row", { name: "@heidi-s11" })
-        .getByRole("button")
-        .last()
-        .click();
+      await explainOldestUnread(page, "@heidi-s11");
       await page.locator(".verdict").waitFor();
       await assertAccessible(page);
       const fits = await page.evaluate("document.documentElement.scrollWidth <= innerWidth");

@@ -3,7 +3,7 @@ import type { Page } from "playwright-core";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { message, receipt } from "../support/harness.ts";
-import { drawn, now, rows, startPage, textOf } from "../support/inspector-page.ts";
+import { drawn, explainOldestUnread, now, rows, startPage, textOf } from "../support/inspector-page.ts";
 import { playSession, ROOMS } from "../support/recorded.ts";
 
 const ROOM = ROOMS[0];
@@ -28,12 +28,7 @@ page("explains a read event, an unread one, and one that a held receipt waits fo
   await playSession(harness.tidemark);
   const page = await harness.open({}, HASH);
   await drawn(page);
-  await page
-    .locator('section[aria-label="Unread"]')
-    .getByRole("row", { name: "@heidi-s11" })
-    .getByRole("button")
-    .last()
-    .click();
+  await explainOldestUnread(page, "@heidi-s11");
   const why = page.locator('section[aria-label="Why"]');
   await why.locator(".verdict.unread").waitFor();
   assert.match(await textOf(why.locator(".verdict")), /^Unread: no marker of @heidi-s11:bench\.test/);

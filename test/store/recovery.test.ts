@@ -71,15 +71,7 @@ recovery("a store of another broker's log stops the start, and says what to do",
   ] as const) {
     await using second = await startBus();
     {
-      await using filler = runCli([
-        "start",
-        "--nats",
-        second.url,
-        "--data",
-        join(second.dir, "own"),
-        "--partitions",
-        "2",
-      ]);
+      await using filler = runCli(startArgs(second));
       await filler.ready;
       for (let i = 0; i < events; i++) await sentAtLast(second, "event", ROOMS[0]!, message(`$${i}`));
       filler.kill("SIGTERM");

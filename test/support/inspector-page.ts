@@ -79,3 +79,6 @@ export async function assertAccessible(page: Page): Promise<void> {
   });
   assert.equal(faults, []);
 }
+/** Opens the explanation of a user's oldest unread event, from the table of unread counts. */
+export const explainOldestUnread = (page: Page, user: string) =>
+  page.locator('section[aria-label="Unread"]').getByRole("row", { name: user }).getByRole("button").last().click();

@@ -4,6 +4,7 @@ import { OUTCOMES, type OutcomeName, type Step } from "../../replay/history/step
 import { useAnswer } from "./answer.ts";
 import type { Source } from "./page-source.ts";
 import type { Seek } from "./scrubber.tsx";
+import { TableHead } from "./table-head.tsx";
 import { shortUser, stepChanges, stepWhat, timeText } from "./words.ts";
 
 const ROWS = 30;
@@ -85,15 +86,7 @@ export function EntriesTable({ source, room, state, revision, onSeek, onWhy }: E
       {error !== undefined && <p role="alert">{error}</p>}
       <div class="scroll">
         <table class="cards">
-          <thead>
-            <tr>
-              {["Time (UTC)", "Position", "Outcome", "User", "What", "Change"].map((name) => (
-                <th key={name} scope="col">
-                  {name}
-                </th>
-              ))}
-            </tr>
-          </thead>
+          <TableHead columns={["Time (UTC)", "Position", "Outcome", "User", "What", "Change"]} />
           <tbody>
             {steps.map((step) => (
               <EntryRow

@@ -1,5 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import type { ListedRoom, RoomSummary, Source } from "./page-source.ts";
+import { TableHead } from "./table-head.tsx";
 import { number, shortUser, timeText } from "./words.ts";
 
 interface RoomListProps {
@@ -44,17 +45,9 @@ export function RoomList({ source, onOpen }: RoomListProps) {
       {listed?.total === 0 && <p>The log has no such room.</p>}
       <div class="scroll">
         <table class="cards">
-          <thead>
-            <tr>
-              {["Room", "Entries", "Events", "Last entry (UTC)", "Lag", "Held", "Most unread", "Least unread"].map(
-                (name) => (
-                  <th key={name} scope="col">
-                    {name}
-                  </th>
-                ),
-              )}
-            </tr>
-          </thead>
+          <TableHead
+            columns={["Room", "Entries", "Events", "Last entry (UTC)", "Lag", "Held", "Most unread", "Least unread"]}
+          />
           <tbody>
             {listed?.rooms.map(({ room, records }) => (
               <RoomRow key={room} room={room} records={records} summary={summaries.get(room)} onOpen={onOpen} />

@@ -1,5 +1,6 @@
 import type { StateAt } from "../../replay/history/inspect.ts";
 import type { Seek } from "./scrubber.tsx";
+import { TableHead } from "./table-head.tsx";
 import { markerName, number, shortId, shortUser } from "./words.ts";
 
 interface UsersTableProps {
@@ -15,13 +16,7 @@ export function UsersTable({ state, user: selected, onUser, onWhy }: UsersTableP
       <h3>Unread at this point</h3>
       <div class="scroll">
         <table>
-          <thead>
-            <tr>
-              <th scope="col">User</th>
-              <th scope="col">Unread</th>
-              <th scope="col">Oldest</th>
-            </tr>
-          </thead>
+          <TableHead columns={["User", "Unread", "Oldest"]} />
           <tbody>
             {state.users.map(({ user, total, main, threads, oldest }) => (
               <tr key={user} class={user === selected ? "selected" : ""}>
@@ -66,14 +61,7 @@ export function MarkersTable({ state, user, onWhy }: MarkersTableProps) {
       <h3>Markers at this point{user !== null && ` of ${shortUser(user)}`}</h3>
       <div class="scroll low">
         <table>
-          <thead>
-            <tr>
-              <th scope="col">User</th>
-              <th scope="col">Marker</th>
-              <th scope="col">Event</th>
-              <th scope="col">Order</th>
-            </tr>
-          </thead>
+          <TableHead columns={["User", "Marker", "Event", "Order"]} />
           <tbody>
             {markers.map((marker) => (
               <tr key={`${marker.user} ${markerName(marker)}`}>
@@ -108,13 +96,7 @@ export function HeldTable({ state, onSeek }: { readonly state: StateAt; readonly
       {state.held.length > 0 && (
         <div class="scroll low">
           <table>
-            <thead>
-              <tr>
-                <th scope="col">Position</th>
-                <th scope="col">User</th>
-                <th scope="col">Waits for</th>
-              </tr>
-            </thead>
+            <TableHead columns={["Position", "User", "Waits for"]} />
             <tbody>
               {state.held.map(({ position, user, event, ended }) => (
                 <tr key={position}>
