@@ -7,16 +7,8 @@
  */
 import { connect, createInbox, type Msg, type NatsConnection } from "nats";
 import { decode } from "../src/bus/contract/codec.ts";
-import {
-  eventNumber,
-  makeRooms,
-  type ReceiptsDelta,
-  type Rooms,
-  receiptsPayload,
-  roomNumber,
-  type Size,
-  userNumber,
-} from "./rooms.ts";
+import { decodeMessage } from "../src/bus/contract/messages.ts";
+import { eventNumber, makeRooms, type Rooms, receiptsPayload, roomNumber, type Size, userNumber } from "./rooms.ts";
 
 const DONE_LIMIT_MS = 15_000;
 
@@ -119,12 +111,13 @@ export class ReceiptLoad implements AsyncDisposable {
   }
 
   #shown(message: Msg): void {
-    const delta = decode(message.data) as ReceiptsDelta;
+    const delta = decodeMessage("receipts", message.data);
+    if (delta === undefined) return;
     const { rooms, users } = this.#rooms.size;
     const room = roomNumber(delta);
     for (const [event, types] of Object.entries(delta.event.content)) {
       const n = eventNumber(event);
-      for (const user of Object.keys(types["m.read"])) {
+      for (const user of Object.keys(types["m.read"] ?? {})) {
         const number = userNumber(user);
         const awaited = this.#awaited[room * users + number]!;
         if (awaited < 0 || awaited > n) continue;

@@ -6,6 +6,7 @@
  */
 import { connect, type NatsConnection } from "nats";
 import { decode, encode } from "../src/bus/contract/codec.ts";
+import type { Published } from "../src/bus/contract/messages.ts";
 import { inSubject } from "../src/bus/contract/subjects.ts";
 import { type RoomId, roomId } from "../src/matrix/ids.ts";
 
@@ -105,14 +106,8 @@ export function receiptsPayload(event: number, from: number, count: number): Uin
   return encode(count === 1 ? receipts[0] : receipts);
 }
 
-/** A delta of receipts, as it is published. */
-export interface ReceiptsDelta {
-  readonly room_id: string;
-  readonly event: { readonly content: Record<string, { readonly "m.read": Record<string, unknown> }> };
-}
-
 /** The number of the room that a delta is of. */
-export function roomNumber(delta: ReceiptsDelta): number {
+export function roomNumber(delta: Published<"receipts">): number {
   const { room_id: id } = delta;
   return Number.parseInt(id.slice(id.indexOf("-") + 1), 10);
 }

@@ -309,8 +309,8 @@ run("records of any other shape stop it as well, each with what is wrong", async
     [pack("text"), "not an array"],
     [pack([1, "now", []]), "clock or entries"],
     [pack([1, 1, []]), "0 entries"],
-    [pack([1, 1, [[9, {}]]]), "unknown kind"],
-    [pack([1, 1, [[2, "@u:a.org"]]]), "unknown kind"],
+    [pack([1, 1, [[9, {}]]]), "invalid entry"],
+    [pack([1, 1, [[2, "@u:a.org"]]]), "invalid entry"],
     [new Uint8Array(), "not MessagePack"],
   ];
   for (const [bytes, says] of shapes) {

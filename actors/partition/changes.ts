@@ -11,7 +11,7 @@ import type { MatrixEvent } from "../../src/matrix/event.ts";
 import type { RoomId, UserId } from "../../src/matrix/ids.ts";
 import type { ReceiptContent, ReceiptEvent } from "../../src/matrix/receipt.ts";
 import { isPrivate } from "../../src/matrix/receipt-types.ts";
-import { type Entry, type Order, type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../entry.ts";
+import type { Entry, Order, Position, ReceiptEntry } from "../entry.ts";
 import type { FoldedEntry, Judgement, Rejected } from "../room/fold.ts";
 import { type Marker, publishedOrder } from "../room/markers.ts";
 import type { Room } from "../room/room.ts";
@@ -182,17 +182,4 @@ function show(content: ReceiptContent, marker: Marker): void {
   if (marker.thread !== null && users[marker.user] !== undefined) return;
   const data = { ts: marker.ts, order: publishedOrder(marker) };
   users[marker.user] = marker.thread === null ? data : { ...data, thread_id: marker.thread };
-}
-
-/** A rejected receipt as others see it: fields by name, or nothing of a private one (it is its user's alone). */
-export function rejectedEntry([, user, type, event, thread, ts, origin]: ReceiptEntry): Record<string, unknown> | null {
-  if (isPrivate(type)) return null;
-  return {
-    user_id: user,
-    receipt_type: type,
-    event_id: event,
-    ...(thread !== null && thread !== UNKNOWN_THREAD && { thread_id: thread }),
-    ts,
-    ...(origin !== null && { origin }),
-  };
 }

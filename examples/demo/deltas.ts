@@ -5,44 +5,23 @@
 import type { Position } from "../../actors/entry.ts";
 import type { Room } from "../../actors/room/room.ts";
 import type { Bus } from "../../src/bus/client/connection.ts";
-import { decode } from "../../src/bus/contract/codec.ts";
+import { decodePublished, type Message, type PublicKind } from "../../src/bus/contract/messages.ts";
 import {
   clientEvents,
   clientReceipts,
   decodeToken,
   partitionOf,
+  rejectedSubject,
   userReceipts,
 } from "../../src/bus/contract/subjects.ts";
-import type { OrderedEvent } from "../../src/matrix/event.ts";
-import type { RoomId } from "../../src/matrix/ids.ts";
-import type { ReceiptEvent } from "../../src/matrix/receipt.ts";
-import { isPrivate, READ, type ReceiptType } from "../../src/matrix/receipt-types.ts";
+import { type ReceiptItem, receiptItems } from "../../src/matrix/receipt.ts";
+import { isPrivate } from "../../src/matrix/receipt-types.ts";
 import { until } from "./until.ts";
 
-export type DeltaKind = "events" | "receipts" | "private" | "rejected";
+export type DeltaKind = Exclude<PublicKind, "federation">;
 
-/** A published message, whatever its kind. */
-export interface Delta {
-  readonly kind: DeltaKind;
-  readonly subject: string;
-  readonly room_id: RoomId;
-  readonly position: Position;
-  readonly previous?: Position;
-  readonly user_id?: string;
-  readonly events?: readonly OrderedEvent[];
-  readonly event?: ReceiptEvent;
-  readonly fully_read?: { readonly event_id: string; readonly order: number };
-  readonly entry?: { readonly user_id: string; readonly receipt_type: string; readonly event_id: string } | null;
-  readonly reason?: string;
-}
-
-export interface ToldReceipt {
-  readonly event: string;
-  readonly type: ReceiptType;
-  readonly user: string;
-  readonly order: number;
-  readonly thread: string | undefined;
-}
+/** A published message, and where. */
+export type Delta = Message<DeltaKind> & { readonly subject: string };
 
 export class Deltas {
   readonly counts: Record<DeltaKind, number> = { events: 0, receipts: 0, private: 0, rejected: 0 };
@@ -52,12 +31,13 @@ export class Deltas {
   readonly #told = new Map<string, Position>();
 
   constructor(nc: Bus, onDelta: (delta: Delta) => void) {
-    for (const subject of ["tidemark.client.>", "tidemark.user.>", "tidemark.rejected.>"]) {
-      nc.subscribe(subject, {
-        callback: (error, message) => {
+    for (const { every } of [clientEvents, clientReceipts, userReceipts, rejectedSubject]) {
+      nc.subscribe(every, {
+        callback: (error, { subject, data }) => {
           if (error !== null) return;
-          const payload = decode(message.data) as Omit<Delta, "kind" | "subject">;
-          const delta = { ...payload, kind: kindOf(message.subject), subject: message.subject };
+          const message = decodePublished(subject, data);
+          if (message === undefined || message.kind === "federation") return;
+          const delta = { ...message, subject };
           this.#take(delta);
           onDelta(delta);
         },
@@ -89,7 +69,7 @@ export class Deltas {
     this.counts[delta.kind]++;
     const key = `${delta.subject} ${delta.room_id}`;
     const told = this.#told.get(key) ?? 0;
-    if (delta.previous !== undefined && delta.previous > told) {
+    if ("previous" in delta && delta.previous > told) {
       this.faults.push(`gap: ${delta.subject} goes on at ${delta.previous}, and was told through ${told}`);
     }
     this.#told.set(key, Math.max(told, delta.position));
@@ -103,26 +83,15 @@ export class Deltas {
       this.privateReceipts += told.length + (delta.fully_read === undefined ? 0 : 1);
       if (delta.user_id === user && told.every((receipt) => receipt.user === user)) return;
     } else {
-      const types = [delta.entry?.receipt_type ?? READ, ...toldReceipts(delta).map(({ type }) => type)];
-      if (delta.fully_read === undefined && types.every((type) => type === READ)) return;
+      const types = toldReceipts(delta).map(({ type }) => type);
+      if (delta.kind === "rejected" && delta.entry !== null) types.push(delta.entry.receipt_type);
+      if (!("fully_read" in delta) && !types.some(isPrivate)) return;
     }
     this.faults.push(`leak: ${delta.subject} tells what is another user's alone`);
   }
 }
 
 /** The receipts in a delta, one by one. */
-export function toldReceipts({ event }: Delta): ToldReceipt[] {
-  return Object.entries(event?.content ?? {}).flatMap(([id, types]) =>
-    Object.entries(types).flatMap(([type, users]) =>
-      Object.entries(users).map(([user, { order, thread_id: thread }]) => {
-        return { event: id, type: type as ReceiptType, user, order, thread };
-      }),
-    ),
-  );
-}
-
-function kindOf(subject: string): DeltaKind {
-  if (subject.startsWith("tidemark.user.")) return "private";
-  if (subject.startsWith("tidemark.rejected.")) return "rejected";
-  return subject.endsWith(".events") ? "events" : "receipts";
+export function toldReceipts(delta: Delta): ReceiptItem[] {
+  return "event" in delta && delta.event !== undefined ? [...receiptItems(delta.event.content)] : [];
 }

@@ -29,18 +29,18 @@ export class Sampler {
 /** Returns undefined for deltas that are not worth showing. */
 function describe(delta: Delta): string | undefined {
   if (delta.kind === "events") {
-    const event = delta.events?.find(({ type }) => type === "m.room.message");
+    const event = delta.events.find(({ type }) => type === "m.room.message");
     if (event === undefined) return undefined;
     return `${event.type} ${short(event.event_id)} from ${localpart(event.sender)}, order ${event.unsigned.order}`;
   }
   if (delta.kind === "rejected") {
     const { entry, reason } = delta;
-    if (entry === null || entry === undefined) return undefined;
+    if (entry === null) return undefined;
     return `${localpart(entry.user_id)} ${entry.receipt_type} → ${short(entry.event_id)}: ${reason}`;
   }
   const [receipt, ...more] = toldReceipts(delta);
   if (receipt === undefined) return undefined;
-  const { user, type, event, order, thread } = receipt;
+  const { user, type, event, data } = receipt;
   const others = more.length === 0 ? "" : ` +${more.length}`;
-  return `${localpart(user)} ${type} → ${short(event)}${inThread(thread)}, order ${order}${others}`;
+  return `${localpart(user)} ${type} → ${short(event)}${inThread(data.thread_id)}, order ${data.order}${others}`;
 }

@@ -65,7 +65,7 @@ export class Federation implements AsyncDisposable {
   async *destinations(): AsyncGenerator<ServerName> {
     const seen = new Set<ServerName>();
     const unseen = (subject: string): ServerName | undefined => {
-      const server = decodeToken(lastToken(subject)) as ServerName | undefined;
+      const server = serverName.safeParse(decodeToken(lastToken(subject))).data;
       if (server === undefined || seen.has(server)) return undefined;
       seen.add(server);
       return server;

@@ -11,10 +11,11 @@
 import { type Bus, connectBus } from "../bus/client/connection.ts";
 import { closeBus } from "../bus/client/gathered-writes.ts";
 import { ask, send } from "../bus/client/request.ts";
+import type { Delta } from "../bus/contract/messages.ts";
 import type { Answer, Asked, Op } from "../bus/contract/questions.ts";
 import type { RoomRequestKind, Sent } from "../bus/contract/requests.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
-import { type Delta, type DeltaMark, DeltaReader } from "../bus/deltas/delta-reader.ts";
+import { type DeltaMark, DeltaReader } from "../bus/deltas/delta-reader.ts";
 import { partitionCount } from "../bus/partition-count.ts";
 import { TidemarkError } from "../errors.ts";
 import { type RoomId, roomId, userId } from "../matrix/ids.ts";

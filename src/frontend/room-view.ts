@@ -7,8 +7,8 @@
  * One whose `previous` is after that position shows that a delta is missing, and starts a new load.
  */
 import type { FullyRead } from "../bus/contract/fields.ts";
+import type { Delta } from "../bus/contract/messages.ts";
 import type { Answer, Asked } from "../bus/contract/questions.ts";
-import type { Delta, EventsDelta, ReceiptsDelta } from "../bus/deltas/delta-reader.ts";
 import { ROOM_CHANGES_MAX, ROOM_EVENTS_MAX, SNAPSHOT_MARKERS_MAX, TIMELINE_EVENTS_MAX } from "../limits.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
@@ -175,7 +175,7 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
     this.#at.receipts = first.position;
   }
 
-  #receivePublic(delta: EventsDelta | ReceiptsDelta): void {
+  #receivePublic(delta: Delta<"events" | "receipts">): void {
     this.#at[delta.kind] = delta.position;
     if (delta.kind === "receipts") {
       this.apply(delta.event.content);

@@ -81,9 +81,10 @@ export function eduRecords(
       continue;
     }
     accepted++;
-    const entries = rooms.get(room as RoomId);
-    if (entries === undefined) rooms.set(room as RoomId, [result]);
-    else entries.push(result);
+    const [id, entry] = result;
+    const entries = rooms.get(id);
+    if (entries === undefined) rooms.set(id, [entry]);
+    else entries.push(entry);
   }
 
   const records: EduRecord[] = [];
@@ -109,8 +110,14 @@ function* eduItems(content: Record<string, unknown>): Generator<readonly [string
   }
 }
 
-/** The entry, or why there is none. */
-function eduEntry(origin: ServerName, room: string, type: string, user: string, item: unknown): ReceiptEntry | string {
+/** The room and the entry, or why there is none. */
+function eduEntry(
+  origin: ServerName,
+  room: string,
+  type: string,
+  user: string,
+  item: unknown,
+): readonly [RoomId, ReceiptEntry] | string {
   const roomResult = roomId.safeParse(room);
   if (!roomResult.success) return `room_id: ${reasonIn(roomResult.error)}`;
   if (!isFederated(type)) return `receipt_type: only ${typesOf(isFederated)} crosses federation`;
@@ -120,7 +127,8 @@ function eduEntry(origin: ServerName, room: string, type: string, user: string, 
   const receipt = eduItem.safeParse(item);
   if (!receipt.success) return reasonIn(receipt.error);
   const { event_ids, data } = receipt.data;
-  return [RECEIPT, userResult.data, type, event_ids[0], data.thread_id ?? null, data.ts, origin];
+  const entry: ReceiptEntry = [RECEIPT, userResult.data, type, event_ids[0], data.thread_id ?? null, data.ts, origin];
+  return [roomResult.data, entry];
 }
 
 /** A foreign string in a reply, no longer than an id may be. */

@@ -38,7 +38,7 @@ export const receiptEduContent = z
   .record(z.string(), z.object({ [READ]: z.record(z.string(), eduItem) } satisfies Record<FederatedType, z.ZodType>))
   .meta({ id: "ReceiptEduContent", description: "Room id → `m.read` → user id → event and time." });
 
-const receiptEdu = z
+export const receiptEdu = z
   .object({ edu_type: z.literal("m.receipt"), content: receiptEduContent })
   .meta({ id: "ReceiptEdu", description: "An `m.receipt` EDU, as servers send it to each other." });
 

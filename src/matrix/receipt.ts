@@ -25,7 +25,7 @@ export const receiptContent = z
 
 export type ReceiptContent = z.infer<typeof receiptContent>;
 
-const receiptEvent = z
+export const receiptEvent = z
   .object({ type: z.literal("m.receipt"), content: receiptContent })
   .meta({ id: "ReceiptEvent", description: "An `m.receipt` event, as clients get it from `/sync`." });
 

@@ -11,15 +11,8 @@
  *
  * Nothing here does I/O, so that the inspector's page can use it in a browser.
  */
-import {
-  BACKFILLED,
-  type Entry,
-  type EventEntry,
-  LIVE,
-  type PlacedRecord,
-  RECEIPT,
-  STATE,
-} from "../../actors/entry.ts";
+import { type Entry, type EventEntry, type PlacedRecord, RECEIPT } from "../../actors/entry.ts";
+import { isEntry } from "../bus/contract/log-entry.ts";
 import { reasonOf } from "../errors.ts";
 import { ENTRIES_PER_RECORD_MAX } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
@@ -28,7 +21,6 @@ import { crc32 } from "./crc32.ts";
 
 /** Versions of the format: 1 is the first one. */
 const VERSION = 1;
-const RECEIPT_ITEMS = 7;
 
 export type Scope = { readonly room: string } | { readonly partition: number } | { readonly all: true };
 
@@ -160,9 +152,10 @@ export class LogLineReader {
     if (!Array.isArray(entries) || entries.length === 0 || entries.length > ENTRIES_PER_RECORD_MAX) {
       throw this.#damaged("its entries are missing");
     }
-    const invalid = entries.findIndex((entry) => !isEntry(entry));
-    if (invalid >= 0) throw this.#damaged(`its entry ${invalid} is invalid`);
-    return { partition, room: room.data, record: { sequence, at, entries: entries as Entry[] } };
+    if (!entries.every(isEntry)) {
+      throw this.#damaged(`its entry ${entries.findIndex((entry) => !isEntry(entry))} is invalid`);
+    }
+    return { partition, room: room.data, record: { sequence, at, entries } };
   }
 
   #end({ records, entries }: Record<string, unknown>): void {
@@ -175,21 +168,6 @@ export class LogLineReader {
   #damaged(reason: string): DamagedLogError {
     return new DamagedLogError(this.#line, reason);
   }
-}
-
-function isEntry(entry: unknown): boolean {
-  if (!Array.isArray(entry)) return false;
-  const [kind, event] = entry as unknown[];
-  if (kind === RECEIPT)
-    return entry.length === RECEIPT_ITEMS && entry.slice(1, 4).every((id) => typeof id === "string");
-  if (kind !== LIVE && kind !== BACKFILLED && kind !== STATE) return false;
-  if (typeof event !== "object" || event === null) return false;
-  const { event_id, type, sender, content } = event as Record<string, unknown>;
-  return (
-    [event_id, type, sender].every((text) => typeof text === "string") &&
-    typeof content === "object" &&
-    content !== null
-  );
 }
 
 function isCount(value: unknown): value is number {

@@ -8,26 +8,16 @@
 import type { Position } from "../../actors/entry.ts";
 import { type Marker, publishedOrder } from "../../actors/room/markers.ts";
 import type { Room } from "../../actors/room/room.ts";
-import type { ScannedDelta } from "../bus/deltas/delta-scan.ts";
+import type { Delta } from "../bus/contract/messages.ts";
 import { DELTAS_AGE_MS } from "../limits.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
 import type { EventId, RoomId } from "../matrix/ids.ts";
-import type { ReceiptEvent } from "../matrix/receipt.ts";
+import { receiptItems } from "../matrix/receipt.ts";
 import { FULLY_READ, isPrivate } from "../matrix/receipt-types.ts";
 import type { LastChanges } from "./last-changes.ts";
 
 /** Deltas that are almost as old as the retention of the stream may be deleted already. */
 const AGE_SAFE_MS = DELTAS_AGE_MS - 60_000;
-
-interface Delta {
-  readonly room_id: RoomId;
-  readonly position: Position;
-  readonly previous?: Position;
-  readonly user_id?: string;
-  readonly events?: readonly OrderedEvent[];
-  readonly event?: ReceiptEvent;
-  readonly fully_read?: { readonly event_id: EventId; readonly order: number };
-}
 
 /** How far one subject of a room is read. */
 interface Chain {
@@ -39,7 +29,7 @@ interface Chain {
 
 /** The published place of a marker. */
 interface PublishedPlace {
-  readonly event: string;
+  readonly event: EventId;
   readonly order: number;
   /** The delta is beyond what is folded here, so the marker may be ahead of the log. */
   readonly ahead: boolean;
@@ -60,28 +50,27 @@ export class PublishedDeltas {
   }
 
   /** Throws a `Difference` if the delta contradicts the log or earlier deltas. */
-  read({ sequence, subject, body }: ScannedDelta): void {
-    const delta = body as Delta;
+  read(delta: Delta, sequence: number): void {
     const room = this.#rooms.get(delta.room_id);
     if (room === undefined) return; // It is not being verified.
     this.deltas++;
-    const where = `delta ${sequence} (${subject.slice(subject.lastIndexOf(".") + 1)})`;
-    const key = chainKey(delta.room_id, delta.user_id ?? (delta.events === undefined ? "receipts" : "events"));
+    const where = `delta ${sequence} (${delta.kind === "events" ? "events" : "receipts"})`;
+    const key = chainKey(delta.room_id, delta.kind === "private" ? delta.user_id : delta.kind);
     if (!this.#follow(key, delta, where)) return;
     const ahead = delta.position > room.position;
-    for (const event of delta.events ?? [])
-      if (!ahead || isFolded(room, event.event_id)) this.#event(room, event, where);
-    for (const [event, types] of Object.entries(delta.event?.content ?? {})) {
-      for (const [type, users] of Object.entries(types)) {
-        for (const [user, { order, thread_id: thread = null }] of Object.entries(users)) {
-          this.#marker(room, markerKey(room.id, user, type, thread), { event, order, ahead }, where);
-        }
+    if (delta.kind === "events") {
+      for (const event of delta.events) {
+        if (!ahead || room.events.get(event.event_id) !== undefined) this.#event(room, event, where);
       }
+      return;
     }
-    const { fully_read: fullyRead, user_id: user } = delta;
-    if (fullyRead !== undefined && user !== undefined) {
-      const place = { event: fullyRead.event_id, order: fullyRead.order, ahead };
-      this.#marker(room, markerKey(room.id, user, FULLY_READ, null), place, where);
+    for (const { event, type, user, data } of receiptItems(delta.event?.content ?? {})) {
+      const { order, thread_id: thread = null } = data;
+      this.#marker(room, markerKey(room.id, user, type, thread), { event, order, ahead }, where);
+    }
+    if (delta.kind === "private" && delta.fully_read !== undefined) {
+      const { event_id: event, order } = delta.fully_read;
+      this.#marker(room, markerKey(room.id, delta.user_id, FULLY_READ, null), { event, order, ahead }, where);
     }
   }
 
@@ -144,9 +133,11 @@ export class PublishedDeltas {
   }
 
   /** Returns whether the delta is new. Throws a `Difference` if one before it is missing. */
-  #follow(key: string, { room_id: room, position, previous, event, events }: Delta, where: string): boolean {
+  #follow(key: string, delta: Delta, where: string): boolean {
+    const { room_id: room, position } = delta;
+    const previous = delta.kind === "private" ? undefined : delta.previous;
     const chain = this.#chains.get(key);
-    if (previous !== undefined && previous === position && event?.content !== undefined) {
+    if (delta.kind === "receipts" && previous === position) {
       // A delta that was too large is published as a gap, for which readers take a snapshot: the stream lacks its content.
       this.#chains.set(key, { room, since: position, through: position });
       return false;
@@ -156,10 +147,9 @@ export class PublishedDeltas {
       return true;
     }
     if (previous !== undefined && previous > chain.through) {
-      const what = events === undefined ? "receipts" : "events";
       throw new Difference(
         room,
-        `${where} follows position ${previous}, the ${what} delta before it ended at ${chain.through}: one is missing`,
+        `${where} follows position ${previous}, the ${delta.kind} delta before it ended at ${chain.through}: one is missing`,
       );
     }
     if (position <= chain.through && previous !== undefined) return false;
@@ -168,14 +158,14 @@ export class PublishedDeltas {
   }
 
   #event(room: Room, { event_id: id, unsigned }: OrderedEvent, where: string): void {
-    const order = room.events.get(id as EventId)?.order;
+    const order = room.events.get(id)?.order;
     if (order !== unsigned.order) {
       throw new Difference(room.id, `${where} gives ${id} order ${unsigned.order}, the log ${String(order)}`);
     }
   }
 
   #marker(room: Room, key: string, place: PublishedPlace, where: string): void {
-    const order = room.events.get(place.event as EventId)?.order;
+    const order = room.events.get(place.event)?.order;
     const unknown = order === undefined && place.ahead;
     if (!unknown && (order === undefined || Math.max(0, order) !== place.order)) {
       throw new Difference(
@@ -186,10 +176,6 @@ export class PublishedDeltas {
     const before = this.#places.get(key);
     if (before === undefined || before.order <= place.order) this.#places.set(key, place);
   }
-}
-
-function isFolded(room: Room, id: string): boolean {
-  return room.events.get(id as EventId) !== undefined;
 }
 
 function chainKey(room: RoomId, kind: string): string {

@@ -199,8 +199,8 @@ class Verification {
     const deadline = performance.now() + this.#waitMs;
     let next = 1;
     for (;;) {
-      const last = await scanDeltas(this.#nc, { partition: this.#partition, from: next }, (delta) =>
-        published.read(delta),
+      const last = await scanDeltas(this.#nc, { partition: this.#partition, from: next }, (delta, sequence) =>
+        published.read(delta, sequence),
       );
       next = last + 1;
       const missing = published.missing(Date.now());

@@ -1,16 +1,16 @@
 /** A room's delta → the messages that tell it (docs/design.md#what-is-published). */
-import type { Position } from "../../actors/entry.ts";
+import { type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../../actors/entry.ts";
 import type { Consignment } from "../../actors/federation/lane.ts";
-import { type EventChange, type RoomDelta, receiptEvent, rejectedEntry } from "../../actors/partition/changes.ts";
+import { type EventChange, type RoomDelta, receiptEvent } from "../../actors/partition/changes.ts";
 import { type Marker, publishedOrder } from "../../actors/room/markers.ts";
-import { encode } from "../bus/contract/codec.ts";
+import type { Outgoing } from "../bus/client/acked-publisher.ts";
 import type { FullyRead } from "../bus/contract/fields.ts";
+import { encodeMessage, type Published } from "../bus/contract/messages.ts";
 import {
   clientEvents,
   clientReceipts,
   federationSubject,
   rejectedSubject,
-  type Subject,
   userReceipts,
 } from "../bus/contract/subjects.ts";
 import { PUBLISH_BYTES_MAX } from "../limits.ts";
@@ -19,30 +19,23 @@ import type { UserId } from "../matrix/ids.ts";
 import { packEdus } from "../matrix/receipt-edu.ts";
 import { isPrivate, type ShownAs, shownAs } from "../matrix/receipt-types.ts";
 
-const V = 1;
-
-export interface Message {
-  readonly subject: Subject;
-  readonly payload: Uint8Array;
-}
-
 /** `tidemark.client.<partition>.<room>.events`: one message, or as many as its size asks for. */
-export function eventMessages(partition: number, { room, events, previous }: RoomDelta): Message[] {
+export function eventMessages(partition: number, { room, events, previous }: RoomDelta): Outgoing[] {
   if (events.length === 0) return [];
   const subject = clientEvents(partition, room);
   const body = (part: readonly EventChange[]) => ({ events: part.map(({ event, order }) => withOrder(event, order)) });
   return split(events, previous.events, (part, position, before) =>
-    encode({ v: V, room_id: room, position, previous: before, ...body(part) }),
+    encodeMessage("events", { room_id: room, position, previous: before, ...body(part) }),
   ).map((payload) => ({ subject, payload }));
 }
 
 /** Everything else of a delta: what may only be told once its events are. */
-export function markerMessages(partition: number, delta: RoomDelta): Message[] {
-  const messages: Message[] = [];
+export function markerMessages(partition: number, delta: RoomDelta): Outgoing[] {
+  const messages: Outgoing[] = [];
   if (delta.markers.size > 0) {
     const subject = clientReceipts(partition, delta.room);
     const payloads = split(byPosition(delta.markers), delta.previous.receipts, (part, position, previous) =>
-      encode({ v: V, room_id: delta.room, position, previous, event: receiptEvent(part) }),
+      encodeMessage("receipts", { room_id: delta.room, position, previous, event: receiptEvent(part) }),
     );
     for (const payload of payloads) messages.push({ subject, payload });
   }
@@ -51,22 +44,35 @@ export function markerMessages(partition: number, delta: RoomDelta): Message[] {
   }
   for (const { position, receipt, rejected } of delta.rejections) {
     const { reason, detail } = rejected;
-    const payload = encode({ v: V, room_id: delta.room, position, entry: rejectedEntry(receipt), reason, detail });
+    const entry = rejectedReceipt(receipt);
+    const payload = encodeMessage("rejected", { room_id: delta.room, position, entry, reason, detail });
     messages.push({ subject: rejectedSubject(partition, delta.room), payload });
   }
   return messages;
 }
 
+/** A rejected receipt as others see it: fields by name, or nothing of a private one (it is its user's alone). */
+function rejectedReceipt([, user, type, event, thread, ts, origin]: ReceiptEntry): Published<"rejected">["entry"] {
+  if (isPrivate(type)) return null;
+  return {
+    user_id: user,
+    receipt_type: type,
+    event_id: event,
+    ...(thread !== null && thread !== UNKNOWN_THREAD && { thread_id: thread }),
+    ts,
+    ...(origin !== null && { origin }),
+  };
+}
+
 /** `tidemark.user.<partition>.<user>.receipts`: one message, or more for a user of very many threads. */
-function privateMessages(partition: number, { room }: RoomDelta, user: UserId, markers: Iterable<Marker>): Message[] {
+function privateMessages(partition: number, { room }: RoomDelta, user: UserId, markers: Iterable<Marker>): Outgoing[] {
   const subject = userReceipts(partition, user);
   return split(byPosition(markers), 0, (part, position) => {
     const {
       "m.receipt": shown,
       "m.fully_read": [fullyRead],
     } = privateMarkers(part);
-    return encode({
-      v: V,
+    return encodeMessage("private", {
       user_id: user,
       room_id: room,
       position,
@@ -121,15 +127,16 @@ function cutNear(changes: readonly { readonly position: Position }[], middle: nu
   return undefined;
 }
 
-/** Receipts for other servers → the messages that carry them (docs/design.md#what-is-published). */
-
 /** `tidemark.federation.<server>`: for every destination of a consignment the same EDUs. */
-export function federationMessages(consignments: readonly Consignment[]): Message[] {
-  const messages: Message[] = [];
+export function federationMessages(consignments: readonly Consignment[]): Outgoing[] {
+  const messages: Outgoing[] = [];
   for (const { destinations, receipts } of consignments) {
     for (const { edu } of packEdus(receipts)) {
       for (const destination of destinations) {
-        messages.push({ subject: federationSubject(destination), payload: encode({ v: V, destination, edu }) });
+        messages.push({
+          subject: federationSubject(destination),
+          payload: encodeMessage("federation", { destination, edu }),
+        });
       }
     }
   }

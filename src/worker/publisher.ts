@@ -18,11 +18,11 @@ import type { Logger } from "pino";
 import type { Position } from "../../actors/entry.ts";
 import { Changes, type RoomDelta } from "../../actors/partition/changes.ts";
 import type { Folded } from "../../actors/room/fold.ts";
-import { type AckedPublisher, sendAll } from "../bus/client/acked-publisher.ts";
+import { type AckedPublisher, type Outgoing, sendAll } from "../bus/client/acked-publisher.ts";
 import { publishedHeader } from "../bus/deltas/published-header.ts";
 import { DELTAS_AGE_MS, FLUSH_WINDOW_MS } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
-import { eventMessages, type Message, markerMessages } from "./delta-messages.ts";
+import { eventMessages, markerMessages } from "./delta-messages.ts";
 import type { FederationPublisher } from "./federation-publisher.ts";
 
 /** Rooms that one flush publishes. */
@@ -166,7 +166,7 @@ export class Publisher {
   }
 
   /** Sends until the streams have acknowledged all of it. */
-  #send(messages: readonly Message[], through: Position): Promise<void> {
+  #send(messages: readonly Outgoing[], through: Position): Promise<void> {
     const { acked, partition, log } = this.#options;
     return sendAll(acked, messages, {
       headers: publishedHeader(through),

@@ -10,7 +10,7 @@ import { type Duty, dutyOf, ranking } from "../../actors/partition/placement.ts"
 import type { Outcome } from "../../actors/room/fold.ts";
 import { AckedPublisher } from "../bus/client/acked-publisher.ts";
 import type { Bus } from "../bus/client/connection.ts";
-import type { WorkerRow } from "../bus/leases/lease-rows.ts";
+import type { WorkerRow } from "../bus/contract/lease-rows.ts";
 import { LEASE_TIMES, Leases, type LeaseTimes } from "../bus/leases/leases.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { ACTIVE_ROOMS_MAX, CHECKPOINT_ENTRIES, CHECKPOINT_MS, IDLE_MS } from "../limits.ts";

@@ -2,8 +2,8 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Bus } from "../../src/bus/client/connection.ts";
+import type { Delta } from "../../src/bus/contract/messages.ts";
 import type { Answer } from "../../src/bus/contract/questions.ts";
-import type { Delta } from "../../src/bus/deltas/delta-reader.ts";
 import { Frontend } from "../../src/frontend/frontend.ts";
 import { RoomView } from "../../src/frontend/room-view.ts";
 import { ROOM_EVENTS_MAX } from "../../src/limits.ts";

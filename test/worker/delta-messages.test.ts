@@ -3,11 +3,12 @@ import * as assert from "uvu/assert";
 import type { Entry } from "../../actors/entry.ts";
 import { Changes, type RoomDelta } from "../../actors/partition/changes.ts";
 import { fold } from "../../actors/room/fold.ts";
+import type { Outgoing } from "../../src/bus/client/acked-publisher.ts";
 import { decode } from "../../src/bus/contract/codec.ts";
 import { PUBLISH_BYTES_MAX } from "../../src/limits.ts";
 import type { UserId } from "../../src/matrix/ids.ts";
 import { FULLY_READ, READ_PRIVATE } from "../../src/matrix/receipt-types.ts";
-import { eventMessages, type Message, markerMessages } from "../../src/worker/delta-messages.ts";
+import { eventMessages, markerMessages } from "../../src/worker/delta-messages.ts";
 import { acl, at, BOB, backfilled, CARA, inThread, live, ROOM, receipt, Story, TWO } from "../support/given.ts";
 
 /** The delta of a room after these entries. */
@@ -24,12 +25,12 @@ function deltaOf(...entries: readonly Entry[]): RoomDelta {
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: payloads are read as a reader does, field by field
-const payloadOf = ({ payload }: Message): any => decode(payload);
+const payloadOf = ({ payload }: Outgoing): any => decode(payload);
 const users = (count: number) =>
   Array.from({ length: count }, (_, i) => `@${String(i).padStart(240, "u")}:one.example` as UserId);
 
 /** Whether each message goes on where the one before ended, and all fit. */
-function assertChain(messages: readonly Message[], previous = 0): void {
+function assertChain(messages: readonly Outgoing[], previous = 0): void {
   for (const message of messages) {
     assert.ok(message.payload.length <= PUBLISH_BYTES_MAX, `${message.payload.length} bytes`);
     const { position, previous: before } = payloadOf(message);

@@ -60,7 +60,8 @@ function kindOf(subject: Subject): string {
   return subject.split(".", 3).join(".");
 }
 
-interface Outgoing {
+/** A message that is to be published. */
+export interface Outgoing {
   readonly subject: Subject;
   readonly payload: Uint8Array;
 }

@@ -1,12 +1,20 @@
 /**
  * Questions to the workers and their answers (docs/design.md#queries): requests to `tidemark.query.<room or user>`.
  *
- * A question is declared once, with its answer: the types of whoever asks, of whoever answers, and the published
- * description of both follow from here. Ids are plain text where a question is written, and are parsed where it is
+ * A question is declared once, with its answer and what it may be refused with: the types of whoever asks, of whoever
+ * answers, and the published description of both follow from here. Ids are plain text where a question is written, and are parsed where it is
  * answered. An answer is what a worker wrote, so it is not validated again where it is read.
  */
 import * as z from "zod";
-import { EVENTS_PAGE_MAX, QUERY_EVENT_IDS_MAX } from "../../limits.ts";
+import type { ErrorCode } from "../../errors.ts";
+import {
+  EVENTS_PAGE_DEFAULT,
+  EVENTS_PAGE_MAX,
+  QUERY_EVENT_IDS_MAX,
+  TIMELINE_EVENTS_DEFAULT,
+  TIMELINE_EVENTS_MAX,
+  UNREAD_COUNT_MAX,
+} from "../../limits.ts";
 import { matrixEvent, orderedEvent } from "../../matrix/event.ts";
 import { eventId, type RoomId, roomId, threadId, userId } from "../../matrix/ids.ts";
 import { receiptContent } from "../../matrix/receipt.ts";
@@ -21,110 +29,181 @@ const count = z.int({ error: "must be an integer" }).min(0, { error: "must not b
 /** Keys of answers are plain text: who indexes an answer has the ids that were asked about. */
 const byEvent = <Value extends z.ZodType>(value: Value) => z.record(z.string(), value);
 
-/** A page of events. It may be shorter than its limit, even empty: while there is a `next`, there may be more. */
 const page = <Event extends z.ZodType>(event: Event) =>
   z.object({
-    events: z.array(event),
-    /** Where to go on: the `from` or the `since` of the next question. */
-    next: z.int().exactOptional(),
+    events: z.array(event).describe("May be fewer than the limit, even none, although there are more."),
+    next: z.int().exactOptional().describe("There may be more: the `from` or the `since` to go on with."),
   });
 
-const unreadCount = z.object({ count });
+const unreadCount = z.object({ count: count.max(UNREAD_COUNT_MAX) });
 
-/** A user's membership in a room. */
-const membership = z.object({
-  /** `join`, `leave`, `invite` …, as the member event says. */
-  membership: z.string(),
-  /** The entry that changed it. One that changed only a display name does not. */
-  position,
-});
+const membership = z
+  .object({
+    membership: z.string().describe("`join`, `leave`, `invite` …, as the member event says."),
+    position: position.describe("The entry that changed it. One that changed only a display name does not."),
+  })
+  .meta({ id: "Membership" });
 
 export type Membership = z.infer<typeof membership>;
 
+/** What any question may be refused with. `M_UNKNOWN`: nobody serves the partition at the moment. */
+const ERRORS: readonly ErrorCode[] = ["M_BAD_JSON", "M_INVALID_PARAM", "M_TOO_LARGE", "M_UNKNOWN"];
+
+/** Bodies of events are read from the log. */
+const ERRORS_OF_BODIES: readonly ErrorCode[] = [...ERRORS, "BUS_UNAVAILABLE", "LOG_BROKEN", "RECORD_UNREADABLE"];
+
+const EVENT = "$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg";
+const BOB = "@bob:example.org";
+const ORDERED = {
+  event_id: EVENT,
+  type: "m.room.message",
+  sender: "@alice:example.org",
+  origin_server_ts: 1_700_000_000_000,
+  content: { msgtype: "m.text", body: "The tide is coming in" },
+  unsigned: { order: 17_408 },
+};
+
 const snapshot = {
+  summary: "A room as it is now, or what changed in it after a position.",
+  errors: ERRORS_OF_BODIES,
   question: z.object({
     op: z.literal("snapshot"),
-    /** Whose private receipts and `m.fully_read` marker are added. */
-    user_id: userId.optional(),
-    /** Only what came after this position. */
-    since: count.optional(),
-    /** No more markers than this, or a few more where several share a position. */
-    markers_limit: count.optional(),
-    /** false: without them. */
-    members: z.boolean({ error: "must be a boolean" }).optional(),
-    timeline_limit: count.optional(),
+    user_id: userId.optional().describe("Whose private receipts and `m.fully_read` marker are in the answer, too."),
+    since: count.optional().describe("A position: only what came after it."),
+    markers_limit: count
+      .optional()
+      .describe("No more markers than this, or a few more where several share a position. Default: all."),
+    members: z.boolean({ error: "must be a boolean" }).optional().describe("Default: true."),
+    timeline_limit: count.optional().describe(`Default: ${TIMELINE_EVENTS_DEFAULT}. At most ${TIMELINE_EVENTS_MAX}.`),
   }),
   answer: z.object({
     room_id: roomId,
-    position,
-    receipts: receiptContent,
-    /** Of the question's user. */
-    private: receiptContent.exactOptional(),
-    fully_read: fullyRead.exactOptional(),
-    /** The newest live events, oldest first. */
-    timeline: z.array(orderedEvent),
-    /** There are more live events beyond `since`. */
-    limited: z.boolean().exactOptional(),
-    members: z.record(z.string(), z.string()).exactOptional(),
-    /** There are more markers: the `since` to go on with. */
-    markers_more: position.exactOptional(),
+    position: position.describe("The answer has everything through this position."),
+    receipts: receiptContent.describe("Public ones."),
+    private: receiptContent.exactOptional().describe("`m.read.private` of the question's user."),
+    fully_read: fullyRead.exactOptional().describe("Of the question's user."),
+    timeline: z.array(orderedEvent).describe("The newest live events, oldest first."),
+    limited: z.boolean().exactOptional().describe("There are more live events than the timeline has."),
+    members: z.record(z.string(), z.string()).exactOptional().describe("User id → membership."),
+    markers_more: position.exactOptional().describe("There are more markers: the `since` to go on with."),
   }),
+  examples: {
+    question: { op: "snapshot", user_id: BOB, timeline_limit: 1 },
+    answer: {
+      room_id: "!tide:example.org",
+      position: 19_456,
+      receipts: { [EVENT]: { "m.read": { [BOB]: { ts: 1_700_000_001_000, order: 17_408 } } } },
+      private: {},
+      fully_read: { event_id: EVENT, order: 17_408 },
+      members: { [BOB]: "join", "@alice:example.org": "join" },
+      timeline: [ORDERED],
+      limited: true,
+    },
+  },
 };
 
 const orders = {
+  summary: "The orders of events; null for one that isn't known.",
+  errors: ERRORS,
   question: z.object({ op: z.literal("orders"), event_ids: eventIds }),
   answer: z.object({ position, orders: byEvent(order.nullable()) }),
+  examples: {
+    question: { op: "orders", event_ids: [EVENT, "$never"] },
+    answer: { position: 19_456, orders: { [EVENT]: 17_408, $never: null } },
+  },
 };
 
 const event = {
+  summary: "An event with its order; null when it isn't known.",
+  errors: ERRORS_OF_BODIES,
   question: z.object({ op: z.literal("event"), event_id: eventId }),
   answer: z.object({ event: orderedEvent.nullable() }),
+  examples: {
+    question: { op: "event", event_id: EVENT },
+    answer: { event: ORDERED },
+  },
 };
 
 const read = {
+  summary: "Whether a user has read events; null for one that isn't known.",
+  errors: ERRORS,
   question: z.object({ op: z.literal("read"), user_id: userId, event_ids: eventIds }),
   answer: z.object({ read: byEvent(z.boolean().nullable()) }),
+  examples: {
+    question: { op: "read", user_id: BOB, event_ids: [EVENT, "$never"] },
+    answer: { read: { [EVENT]: true, $never: null } },
+  },
 };
 
 const unread = {
+  summary: "How many events a user has not read: in the room, in its main timeline, and in threads that have any.",
+  errors: ERRORS,
   question: z.object({ op: z.literal("unread"), user_id: userId }),
   answer: z.object({ unthreaded: unreadCount, main: unreadCount, threads: z.record(z.string(), unreadCount) }),
+  examples: {
+    question: { op: "unread", user_id: BOB },
+    answer: { unthreaded: { count: 3 }, main: { count: 1 }, threads: { [EVENT]: { count: 2 } } },
+  },
 };
 
 const threads = {
+  summary: "The threads of events; null for one that isn't known.",
+  errors: ERRORS,
   question: z.object({ op: z.literal("threads"), event_ids: eventIds }),
   answer: z.object({ threads: byEvent(threadId.nullable()) }),
+  examples: {
+    question: { op: "threads", event_ids: [EVENT, "$never"] },
+    answer: { threads: { [EVENT]: "main", $never: null } },
+  },
 };
 
 const state = {
-  question: z.object({ op: z.literal("state"), since: count.optional() }),
+  summary: "The current state events whose change came after a position, the oldest change first.",
+  errors: ERRORS_OF_BODIES,
+  question: z.object({ op: z.literal("state"), since: count.optional().describe("A position. Default: 0.") }),
   answer: page(matrixEvent),
+  examples: {
+    question: { op: "state", since: 16_384 },
+    answer: { events: [{ ...ORDERED, type: "m.room.name", state_key: "", content: { name: "Tide" } }] },
+  },
 };
 
 const events = {
+  summary: "Events by their order, backfilled ones before live ones.",
+  errors: ERRORS_OF_BODIES,
   question: z.object({
     op: z.literal("events"),
-    /** b: towards older events. */
-    dir: z.enum(["b", "f"], { error: "must be b or f" }),
-    /** The page begins beyond this order, exclusive; at the newest or the oldest event without it. */
-    from: order.optional(),
-    /** It ends before this order, exclusive. */
-    to: order.optional(),
+    dir: z.enum(["b", "f"], { error: "must be b or f" }).describe("b: towards older events."),
+    from: order
+      .optional()
+      .describe("The order beyond which the page begins. Default: at the newest or the oldest event."),
+    to: order.optional().describe("The order before which it ends."),
     limit: z
       .int({ error: "must be an integer" })
       .min(1, { error: "must be at least 1" })
       .max(EVENTS_PAGE_MAX, { error: `must be at most ${EVENTS_PAGE_MAX}` })
-      .optional(),
-    relates_to: eventId.optional(),
-    rel_type: z.string({ error: "must be a string" }).optional(),
-    event_type: z.string({ error: "must be a string" }).optional(),
+      .optional()
+      .describe(`Default: ${EVENTS_PAGE_DEFAULT}.`),
+    relates_to: eventId.optional().describe("Only events that relate to this one."),
+    rel_type: z.string({ error: "must be a string" }).optional().describe("With `relates_to`: the relation's type."),
+    event_type: z.string({ error: "must be a string" }).optional().describe("With `relates_to`: the event's type."),
   }),
   answer: page(orderedEvent),
+  examples: {
+    question: { op: "events", dir: "b", limit: 1 },
+    answer: { events: [ORDERED], next: 17_408 },
+  },
 };
 
 const rooms = {
+  summary: "Asked about a user: the rooms in which the user has a membership.",
+  errors: ERRORS,
   question: z.object({ op: z.literal("rooms") }),
   answer: z.object({ rooms: z.record(z.string(), membership) }),
+  examples: {
+    question: { op: "rooms" },
+    answer: { rooms: { "!tide:example.org": { membership: "join", position: 16_384 } } },
+  },
 };
 
 /** `rooms` is asked about a user, all others about a room. */

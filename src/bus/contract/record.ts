@@ -1,11 +1,11 @@
 /** Records of the log ↔ bytes (docs/design.md#records): `[1, at, entries]`. */
-import { BACKFILLED, type Entry, LIVE, type LogRecord, RECEIPT, STATE } from "../../../actors/entry.ts";
+import type { Entry, LogRecord } from "../../../actors/entry.ts";
 import { TidemarkError } from "../../errors.ts";
 import { ENTRIES_PER_RECORD_MAX } from "../../limits.ts";
 import { decode, encode } from "./codec.ts";
+import { isEntry } from "./log-entry.ts";
 
 const VERSION = 1;
-const RECEIPT_ITEMS = 7;
 
 export function encodeRecord(at: number, entries: readonly Entry[]): Uint8Array {
   return encode([VERSION, at, entries]);
@@ -26,15 +26,8 @@ export function decodeRecord(sequence: number, bytes: Uint8Array): LogRecord {
   if (typeof at !== "number" || !Array.isArray(entries)) throw unreadable(sequence, "its clock or entries are missing");
   if (entries.length === 0 || entries.length > ENTRIES_PER_RECORD_MAX)
     throw unreadable(sequence, `it has ${entries.length} entries`);
-  for (const entry of entries) if (!isEntry(entry)) throw unreadable(sequence, "it has an entry of an unknown kind");
-  return { sequence, at, entries: entries as Entry[] };
-}
-
-function isEntry(entry: unknown): boolean {
-  if (!Array.isArray(entry)) return false;
-  const kind = entry[0];
-  if (kind === RECEIPT) return entry.length === RECEIPT_ITEMS;
-  return (kind === LIVE || kind === BACKFILLED || kind === STATE) && typeof entry[1] === "object" && entry[1] !== null;
+  if (!entries.every(isEntry)) throw unreadable(sequence, "it has an invalid entry");
+  return { sequence, at, entries };
 }
 
 function unreadable(sequence: number, why: string, cause?: unknown): TidemarkError {

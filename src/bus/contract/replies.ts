@@ -9,7 +9,7 @@ import { decode, decodeUntrusted, type Encoding } from "./codec.ts";
 import { position } from "./fields.ts";
 import type { Answer, Op } from "./questions.ts";
 
-const refusal = z
+export const refusal = z
   .object({
     ok: z.literal(false),
     errcode: z.enum(ERROR_CODES),
@@ -37,6 +37,10 @@ export const eduReply = z.object({
 });
 
 export type EduReply = z.infer<typeof eduReply>;
+
+/** A reply as it is sent. */
+export const accepted = <Shape extends z.ZodRawShape>(reply: z.ZodObject<Shape>) =>
+  z.object({ ok: z.literal(true), ...reply.shape });
 
 /** What is no `TidemarkError` is a fault of this process, and tells the sender nothing. */
 export function refusalOf(error: unknown): Refusal {

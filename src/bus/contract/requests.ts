@@ -5,6 +5,7 @@
  * declared are dropped. Nothing of a request with a fault is stored, but for EDUs, whose items stand alone.
  */
 import * as z from "zod";
+import type { ErrorCode } from "../../errors.ts";
 import { ENTRIES_PER_RECORD_MAX } from "../../limits.ts";
 import { matrixEvent, stateEvent, timestamp } from "../../matrix/event.ts";
 import { eventId, threadId, userId } from "../../matrix/ids.ts";
@@ -51,6 +52,9 @@ export const receiptRequest = z
 const oneOrMore = <Item extends z.ZodType>(item: Item) =>
   z.union([item, z.array(item).min(1).max(ENTRIES_PER_RECORD_MAX)]);
 
+/** What any request may be refused with. */
+const ERRORS: readonly ErrorCode[] = ["M_BAD_JSON", "M_INVALID_PARAM", "M_TOO_LARGE", "M_LIMIT_EXCEEDED", "M_UNKNOWN"];
+
 const EVENT = {
   event_id: "$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg",
   type: "m.room.message",
@@ -74,6 +78,7 @@ export const REQUESTS = {
     item: matrixEvent,
     body: oneOrMore(matrixEvent),
     reply: appended,
+    errors: ERRORS,
     summary: "One live event of the room, or an array of them, oldest first.",
     examples: [EVENT, [MEMBER, EVENT]],
   },
@@ -82,6 +87,7 @@ export const REQUESTS = {
     item: matrixEvent,
     body: oneOrMore(matrixEvent),
     reply: appended,
+    errors: ERRORS,
     summary: "Historical events of the room, newest first, as `/messages?dir=b` gives them. Everybody has read them.",
     examples: [[EVENT, MEMBER]],
   },
@@ -90,6 +96,7 @@ export const REQUESTS = {
     item: stateEvent,
     body: oneOrMore(stateEvent),
     reply: appended,
+    errors: ERRORS,
     summary: "Current state events of a room that was there before Tidemark. They get no order.",
     examples: [[MEMBER]],
   },
@@ -98,6 +105,7 @@ export const REQUESTS = {
     item: receiptRequest,
     body: oneOrMore(receiptRequest),
     reply: appended,
+    errors: ERRORS,
     summary: "One receipt of a local user, or an array of them, oldest first.",
     examples: [
       { user_id: "@bob:example.org", receipt_type: "m.read", event_id: EVENT.event_id, thread_id: "main" },
@@ -108,6 +116,7 @@ export const REQUESTS = {
     subject: inSubject.edu,
     body: receiptEduContent,
     reply: eduReply,
+    errors: ERRORS,
     summary:
       "The content of one `m.receipt` EDU of a server. Its origin is authenticated by the sender of this request.",
     examples: [

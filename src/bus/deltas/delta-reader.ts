@@ -6,45 +6,13 @@
  * snapshot.
  */
 import type { Position } from "../../../actors/entry.ts";
-import type { OrderedEvent } from "../../matrix/event.ts";
-import type { RoomId, UserId } from "../../matrix/ids.ts";
-import type { ReceiptEvent } from "../../matrix/receipt.ts";
 import { type Bus, translate } from "../client/connection.ts";
 import type { Delivered } from "../client/delivered.ts";
 import { existingStream } from "../client/jetstream.ts";
 import { StreamReader } from "../client/stream-reader.ts";
-import { decode } from "../contract/codec.ts";
-import type { FullyRead } from "../contract/fields.ts";
+import { type Delta, decodeDelta } from "../contract/messages.ts";
 import { deltaStream } from "../contract/subjects.ts";
 import { publishedAt, publishedOf } from "./published-header.ts";
-
-interface Published {
-  readonly v: 1;
-  readonly room_id: RoomId;
-  readonly position: Position;
-}
-
-export interface EventsDelta extends Published {
-  readonly kind: "events";
-  readonly previous: Position;
-  readonly events: readonly OrderedEvent[];
-}
-
-export interface ReceiptsDelta extends Published {
-  readonly kind: "receipts";
-  readonly previous: Position;
-  readonly event: ReceiptEvent;
-}
-
-/** Only its user may see this. */
-interface PrivateDelta extends Published {
-  readonly kind: "private";
-  readonly user_id: UserId;
-  readonly event?: ReceiptEvent;
-  readonly fully_read?: FullyRead;
-}
-
-export type Delta = EventsDelta | ReceiptsDelta | PrivateDelta;
 
 /** How far a partition's deltas are read. */
 export interface DeltaMark {
@@ -122,15 +90,7 @@ export class DeltaReader {
   }
 
   #deliver(message: Delivered): void {
-    const kind = kindOf(message.subject);
-    if (kind === undefined) return;
-    const delta = { ...(decode(message.data) as object), kind } as Delta;
-    this.#options.onDelta(delta, this.#mark, message.data.length);
+    const delta = decodeDelta(message.subject, message.data);
+    if (delta !== undefined) this.#options.onDelta(delta, this.#mark, message.data.length);
   }
-}
-
-function kindOf(subject: string): Delta["kind"] | undefined {
-  if (subject.startsWith("tidemark.user.")) return "private";
-  if (subject.endsWith(".events")) return "events";
-  return subject.endsWith(".receipts") ? "receipts" : undefined;
 }

@@ -13,8 +13,11 @@ import type { Bus, BusSubscription } from "../client/connection.ts";
 import type { StoredMessage } from "../client/delivered.ts";
 import { nextMessage } from "../client/jetstream.ts";
 import { BUS_RETRY_MS_MIN } from "../client/retry.ts";
-import { decode } from "../contract/codec.ts";
+import { decodeMessage } from "../contract/messages.ts";
 import { FEDERATION_STREAM, federationSubject, type Subject } from "../contract/subjects.ts";
+
+/** In place of a message of another version. */
+const NOTHING: ReceiptEdu = { edu_type: "m.receipt", content: {} };
 
 interface FederationReaderOptions {
   readonly destination: ServerName;
@@ -72,7 +75,7 @@ export class FederationReader {
     while (message !== undefined) {
       const following: StoredMessage | undefined = await this.#read(message.sequence + 1);
       if (this.#closing.signal.aborted) return;
-      const { edu } = decode(message.data) as { readonly edu: ReceiptEdu };
+      const edu = decodeMessage("federation", message.data)?.edu ?? NOTHING;
       this.#onEdu(edu, message.sequence, following === undefined);
       message = following ?? (await this.#next(message.sequence + 1));
     }

@@ -2,14 +2,12 @@
 import type { Position } from "../../../actors/entry.ts";
 import type { Bus, BusSubscription } from "../client/connection.ts";
 import { publish } from "../client/gathered-writes.ts";
-import { decode, encode } from "../contract/codec.ts";
+import { decodeMessage, encodeMessage } from "../contract/messages.ts";
 import { publishedSubject } from "../contract/subjects.ts";
 
 /** How often a position is announced: at most, and at least. */
 const PUBLISHED_ANNOUNCE_MS = 100;
 const PUBLISHED_REPEAT_MS = 1_000;
-
-const V = 1;
 
 /** Announces every change of the position, and repeats it now and then for standbys that have just started. */
 export class PublishedAnnouncer {
@@ -32,7 +30,7 @@ export class PublishedAnnouncer {
     const position = this.#through();
     const now = performance.now();
     if (position === this.#announced && now - this.#announcedAt < PUBLISHED_REPEAT_MS) return;
-    publish(this.#nc, publishedSubject(this.#partition), encode({ v: V, position }));
+    publish(this.#nc, publishedSubject(this.#partition), encodeMessage("published", { position }));
     this.#announced = position;
     this.#announcedAt = now;
   }
@@ -47,8 +45,8 @@ export function onPublished(nc: Bus, partition: number, callback: (through: Posi
   return nc.subscribe(publishedSubject(partition), {
     callback: (error, message) => {
       if (error !== null) return;
-      const { v, position } = decode(message.data) as { v: number; position: unknown };
-      if (v === V && Number.isSafeInteger(position)) callback(position as Position);
+      const announced = decodeMessage("published", message.data);
+      if (announced !== undefined) callback(announced.position);
     },
   });
 }

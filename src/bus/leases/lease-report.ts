@@ -2,8 +2,8 @@
 import { LEASE_TTL_MS } from "../../limits.ts";
 import type { Bus } from "../client/connection.ts";
 import { Bucket } from "../client/kv.ts";
+import { type LeaseRow, parseRow, type WorkerRow } from "../contract/lease-rows.ts";
 import { LEASES_BUCKET } from "../contract/subjects.ts";
-import { type LeaseRow, parseRow, type WorkerRow } from "./lease-rows.ts";
 
 export interface Ownership {
   /** The worker that owns the lease; null when nobody does. */

@@ -22,17 +22,16 @@ import { type Bus, translate } from "../client/connection.ts";
 import { Bucket, type Row } from "../client/kv.ts";
 import { untilReached } from "../client/retry.ts";
 import type { StreamReader } from "../client/stream-reader.ts";
-import { LEASES_BUCKET } from "../contract/subjects.ts";
 import {
+  encodeRow,
   type LeaseRow,
   parseRow,
   partitionKey,
-  type ReleaseRow,
-  V,
   type WorkerReport,
   type WorkerRow,
   workerKey,
-} from "./lease-rows.ts";
+} from "../contract/lease-rows.ts";
+import { LEASES_BUCKET } from "../contract/subjects.ts";
 
 /** How often leases are checked for what time alone has changed. */
 const LEASE_TICK_MS = 250;
@@ -121,7 +120,7 @@ export class Leases {
     const { worker } = this.#options;
     // A bucket that was made a moment ago may have no leader yet.
     const limit = AbortSignal.timeout(CLUSTER_READY_MS_MAX);
-    const heartbeat = JSON.stringify(this.#heartbeat());
+    const heartbeat = encodeRow("worker", this.#heartbeat());
     const own = await untilReached(limit, () => this.#bucket.put(workerKey(worker), heartbeat));
     this.#beatRevision = own;
     this.#renewedAt = performance.now();
@@ -205,8 +204,7 @@ export class Leases {
     if (lease === undefined) return;
     await lease.renewing; // It changes the revision.
     // Another revision means that the lease expired and another worker has claimed it: nothing is left to release.
-    const row: ReleaseRow = { v: V, published };
-    await this.#bucket.deleteAfter(partitionKey(partition), lease.revision, JSON.stringify(row));
+    await this.#bucket.deleteAfter(partitionKey(partition), lease.revision, encodeRow("release", { published }));
   }
 
   /** Writes this worker's heartbeat now, because its report has changed. */
@@ -234,19 +232,18 @@ export class Leases {
 
   #lease(): string {
     const { worker, session } = this.#options;
-    const row: LeaseRow = { v: V, worker, session };
-    return JSON.stringify(row);
+    return encodeRow("lease", { worker, session });
   }
 
   #heartbeat(): WorkerRow {
     const { session, report } = this.#options;
-    return { v: V, session, ...report() };
+    return { session, ...report() };
   }
 
   async #writeHeartbeat(): Promise<void> {
     const key = workerKey(this.#options.worker);
     try {
-      const revision = await this.#bucket.putAfter(key, this.#beatRevision, JSON.stringify(this.#heartbeat()));
+      const revision = await this.#bucket.putAfter(key, this.#beatRevision, encodeRow("worker", this.#heartbeat()));
       if (revision !== undefined) this.#beatRevision = Math.max(this.#beatRevision, revision);
       // Another process wrote it, or this one did and the acknowledgement was lost: `#learn` finds out.
       else await this.#refresh(key);

@@ -6,12 +6,13 @@
  * brought it, so that a room that the user joined between two `/sync` requests is sent in full.
  */
 import type { Position } from "../../../actors/entry.ts";
+import type { Delta } from "../../bus/contract/messages.ts";
 import { type Answer, roomsIn } from "../../bus/contract/questions.ts";
 import { partitionOf } from "../../bus/contract/subjects.ts";
-import type { Delta, DeltaMark } from "../../bus/deltas/delta-reader.ts";
+import type { DeltaMark } from "../../bus/deltas/delta-reader.ts";
 import type { Frontend } from "../../frontend/frontend.ts";
 import type { RoomId, UserId } from "../../matrix/ids.ts";
-import type { ReceiptContent } from "../../matrix/receipt.ts";
+import { type ReceiptContent, receiptItems } from "../../matrix/receipt.ts";
 
 /** A user's rooms are asked for again after this time. Joins and leaves that are published take effect at once. */
 const USER_ROOMS_REFRESH_MS = 60_000;
@@ -231,7 +232,5 @@ export class OnlineUsers {
 }
 
 function* usersIn(content: ReceiptContent): Generator<UserId> {
-  for (const types of Object.values(content)) {
-    for (const users of Object.values(types)) yield* Object.keys(users ?? {}) as UserId[];
-  }
+  for (const { user } of receiptItems(content)) yield user;
 }

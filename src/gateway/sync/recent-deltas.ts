@@ -5,7 +5,8 @@
  */
 import type { Position } from "../../../actors/entry.ts";
 import type { FullyRead } from "../../bus/contract/fields.ts";
-import type { Delta, DeltaMark, EventsDelta } from "../../bus/deltas/delta-reader.ts";
+import type { Delta } from "../../bus/contract/messages.ts";
+import type { DeltaMark } from "../../bus/deltas/delta-reader.ts";
 import { GATEWAY_LAG_MAX, RECENT_BYTES_MAX } from "../../limits.ts";
 import { type OrderedEvent, redacted } from "../../matrix/event.ts";
 import type { RoomId, UserId } from "../../matrix/ids.ts";
@@ -164,7 +165,7 @@ function changesOf(deltas: readonly CachedDelta[]): SharedChanges {
 }
 
 /** F11. Removes the content of redacted events from the cache. */
-function redact({ deltas }: Room, { events }: EventsDelta): void {
+function redact({ deltas }: Room, { events }: Delta<"events">): void {
   for (const because of events) {
     const target = redactedBy(because);
     if (target === undefined) continue;

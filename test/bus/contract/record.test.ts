@@ -63,7 +63,7 @@ for (const [why, value] of [
   ["it has 0 entries", [1, 5, []]],
   ["it has 1025 entries", [1, 5, Array.from({ length: 1_025 }, () => [0, EVENT])]],
   [
-    "an entry of an unknown kind",
+    "it has an invalid entry",
     [
       1,
       5,
@@ -73,12 +73,18 @@ for (const [why, value] of [
       ],
     ],
   ],
-  ["an entry of an unknown kind", [1, 5, [["0", EVENT]]]],
-  ["an entry of an unknown kind", [1, 5, [[0]]]],
-  ["an entry of an unknown kind", [1, 5, [[0, null]]]],
-  ["an entry of an unknown kind", [1, 5, [EVENT]]],
-  ["an entry of an unknown kind", [1, 5, [[2, BOB, "m.read", "$a", null, 5]]]],
-  ["an entry of an unknown kind", [1, 5, [[2, BOB, "m.read", "$a", null, 5, null, null]]]],
+  ["it has an invalid entry", [1, 5, [["0", EVENT]]]],
+  ["it has an invalid entry", [1, 5, [[0]]]],
+  ["it has an invalid entry", [1, 5, [[0, null]]]],
+  ["it has an invalid entry", [1, 5, [EVENT]]],
+  ["it has an invalid entry", [1, 5, [[2, BOB, "m.read", "$a", null, 5]]]],
+  ["it has an invalid entry", [1, 5, [[2, BOB, "m.read", "$a", null, 5, null, null]]]],
+  ["it has an invalid entry", [1, 5, [[2, BOB, 7, "$a", null, 5, null]]]],
+  ["it has an invalid entry", [1, 5, [[2, BOB, "m.read", "$a", false, 5, null]]]],
+  ["it has an invalid entry", [1, 5, [[2, BOB, "m.read", "$a", null, "5", null]]]],
+  ["it has an invalid entry", [1, 5, [[2, BOB, "m.read", "$a", null, 5, 0]]]],
+  ["it has an invalid entry", [1, 5, [[0, { ...EVENT, event_id: null }]]]],
+  ["it has an invalid entry", [1, 5, [[0, { ...EVENT, content: "text" }]]]],
 ] as const) {
   record(`is never skipped: ${JSON.stringify(value).slice(0, 60)}`, () => {
     assert.match(unreadable(encode(value)), why);

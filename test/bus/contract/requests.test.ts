@@ -65,15 +65,5 @@ state("asks for a state key", () => {
   assert.is(fault(REQUESTS.state.item, { ...event, state_key: "" }), "accepted");
 });
 
-const examples = suite("examples of requests");
-
-for (const [kind, { body, examples: given }] of Object.entries(REQUESTS)) {
-  examples(`to tidemark.in.${kind} are accepted`, () => {
-    assert.ok(given.length > 0);
-    for (const example of given) assert.equal(body.parse(example), example);
-  });
-}
-
 request.run();
 state.run();
-examples.run();

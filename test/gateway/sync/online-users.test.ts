@@ -1,8 +1,8 @@
 /** The cache of users: their rooms, whom a delta wakes, unread counts, and eviction. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import type { Delta } from "../../../src/bus/contract/messages.ts";
 import type { Answer } from "../../../src/bus/contract/questions.ts";
-import type { Delta } from "../../../src/bus/deltas/delta-reader.ts";
 import type { Frontend } from "../../../src/frontend/frontend.ts";
 import { OnlineUsers, USER_IDLE_MS } from "../../../src/gateway/sync/online-users.ts";
 import type { RoomId, UserId } from "../../../src/matrix/ids.ts";

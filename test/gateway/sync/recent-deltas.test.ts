@@ -1,7 +1,7 @@
 /** The cache of recent deltas: who sees what, what is shared, eviction. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import type { Delta } from "../../../src/bus/deltas/delta-reader.ts";
+import type { Delta } from "../../../src/bus/contract/messages.ts";
 import { filterParam } from "../../../src/gateway/filter.ts";
 import { RecentDeltas } from "../../../src/gateway/sync/recent-deltas.ts";
 import { sharedSection, withCounts } from "../../../src/gateway/sync/shared-sections.ts";

@@ -1,7 +1,7 @@
 /** The content of `/sync` responses where workers, deltas and tokens are ahead of each other. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import type { Delta } from "../../../src/bus/deltas/delta-reader.ts";
+import type { Delta } from "../../../src/bus/contract/messages.ts";
 import type { Frontend } from "../../../src/frontend/frontend.ts";
 import { parseFilter } from "../../../src/gateway/filter.ts";
 import { OnlineUser } from "../../../src/gateway/sync/online-users.ts";

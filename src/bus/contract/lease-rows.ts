@@ -1,0 +1,76 @@
+/**
+ * What workers tell each other in the bucket `tidemark_leases`, as JSON. `../leases/leases.ts` has the rules.
+ *
+ *     worker.<id>      the heartbeat of a worker
+ *     partition.<n>    the lease of a partition while somebody owns it; deleted with a release
+ */
+import * as z from "zod";
+import type { Position } from "../../../actors/entry.ts";
+import { position } from "./fields.ts";
+
+const V = 1;
+const v = z.literal(V);
+const partitions = z.array(z.int().min(0));
+const session = z.string();
+
+const report = z.object({
+  warm: partitions.describe("Partitions that the worker owns or could own at once."),
+  failed: partitions.describe("Partitions that it can't serve."),
+  folded: z.record(z.string(), z.int()).describe("By partition: the sequence through which it has folded."),
+});
+
+export const LEASE_ROWS = {
+  worker: z.object({ v, session, ...report.shape }),
+  lease: z.object({ v, worker: z.string(), session }),
+  /** What an owner leaves to the next one, because no other message is sure to arrive in time. */
+  release: z.object({ v, published: position }),
+};
+
+/** What a worker reports about itself with its heartbeat. */
+export type WorkerReport = Readonly<z.infer<typeof report>>;
+
+/** What a row says, its version aside. */
+type Content<Kind extends keyof typeof LEASE_ROWS> = Readonly<Omit<z.infer<(typeof LEASE_ROWS)[Kind]>, "v">>;
+export type WorkerRow = Content<"worker">;
+export type LeaseRow = Content<"lease">;
+
+const WORKER = "worker.";
+const PARTITION = "partition.";
+
+export const workerKey = (worker: string) => WORKER + worker;
+export const partitionKey = (partition: number) => PARTITION + partition;
+
+/** A row of the bucket, as it is stored. */
+interface StoredRow {
+  readonly key: string;
+  readonly deleted: boolean;
+  readonly text: string;
+}
+
+/** A row with its content, by what its key stands for; undefined for another key. */
+export type ParsedRow =
+  | { readonly kind: "worker"; readonly worker: string; readonly content: WorkerRow | undefined }
+  | {
+      readonly kind: "partition";
+      readonly partition: number;
+      /** undefined when nobody owns it. */
+      readonly content: LeaseRow | undefined;
+      /** After a release: the position through which the partition had been published. */
+      readonly published: Position | undefined;
+    };
+
+export function encodeRow<Kind extends keyof typeof LEASE_ROWS>(_kind: Kind, content: Content<Kind>): string {
+  return JSON.stringify({ v: V, ...content });
+}
+
+export function parseRow({ key, deleted, text }: StoredRow): ParsedRow | undefined {
+  const content: unknown = text === "" ? undefined : JSON.parse(text);
+  if (key.startsWith(WORKER)) {
+    return { kind: "worker", worker: key.slice(WORKER.length), content: deleted ? undefined : (content as WorkerRow) };
+  }
+  if (!/^partition\.\d+$/.test(key)) return undefined;
+  const partition = Number(key.slice(PARTITION.length));
+  if (!deleted) return { kind: "partition", partition, content: content as LeaseRow, published: undefined };
+  const published = (content as Content<"release"> | undefined)?.published;
+  return { kind: "partition", partition, content: undefined, published };
+}

@@ -1,0 +1,203 @@
+/**
+ * What Tidemark publishes (docs/design.md#what-is-published).
+ *
+ * A message is declared once, schema and type together. Whoever publishes builds a value of its type, whoever reads gets
+ * one from `decodeMessage` or `decodeDelta`. Neither validates it: Tidemark wrote it, and tests hold what it writes against
+ * the schemas. A reader must accept keys that it doesn't know, and leave out messages of another `v`.
+ */
+import * as z from "zod";
+import { orderedEvent, timestamp } from "../../matrix/event.ts";
+import { eventId, roomId, serverName, threadId, userId } from "../../matrix/ids.ts";
+import { receiptEvent, receiptType } from "../../matrix/receipt.ts";
+import { receiptEdu } from "../../matrix/receipt-edu.ts";
+import { decode, encode } from "./codec.ts";
+import { fullyRead, position } from "./fields.ts";
+import {
+  clientEvents,
+  clientReceipts,
+  federationSubject,
+  publishedSubject,
+  rejectedSubject,
+  userReceipts,
+} from "./subjects.ts";
+
+const V = 1;
+const v = z.literal(V);
+
+const previous = position.describe(
+  "The `position` of the message before this one on its subject, 0 before the first. If it is greater than the last " +
+    "`position` that you have, you missed something: ask for a snapshot.",
+);
+
+/** A receipt that was not accepted, by its fields' names. */
+const rejectedReceipt = z.object({
+  user_id: userId,
+  receipt_type: receiptType,
+  event_id: eventId,
+  thread_id: threadId.exactOptional(),
+  ts: timestamp,
+  origin: serverName.exactOptional().describe("The server that sent it; absent for a local user's."),
+});
+
+const EVENT = "$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg";
+const ROOM = "!tide:example.org";
+const CONTENT = { [EVENT]: { "m.read": { "@bob:example.org": { ts: 1_700_000_001_000, order: 17_408 } } } };
+
+export const MESSAGES = {
+  events: {
+    subject: clientEvents,
+    schema: z.object({ v, room_id: roomId, position, previous, events: z.array(orderedEvent) }),
+    summary: "New events of a room, with their orders. Live ones are in the order of the room.",
+    example: {
+      v: V,
+      room_id: ROOM,
+      position: 17_408,
+      previous: 16_384,
+      events: [
+        {
+          event_id: EVENT,
+          type: "m.room.message",
+          sender: "@alice:example.org",
+          origin_server_ts: 1_700_000_000_000,
+          content: { msgtype: "m.text", body: "The tide is coming in" },
+          unsigned: { order: 17_408 },
+        },
+      ],
+    },
+  },
+  receipts: {
+    subject: clientReceipts,
+    schema: z.object({ v, room_id: roomId, position, previous, event: receiptEvent }),
+    summary:
+      "Public receipts of a room that moved. Take a receipt only if its order is not smaller than the one you have.",
+    example: {
+      v: V,
+      room_id: ROOM,
+      position: 18_432,
+      previous: 12_288,
+      event: { type: "m.receipt", content: CONTENT },
+    },
+  },
+  private: {
+    subject: userReceipts,
+    schema: z.object({
+      v,
+      user_id: userId,
+      room_id: roomId,
+      position,
+      event: receiptEvent.exactOptional(),
+      fully_read: fullyRead.exactOptional(),
+    }),
+    summary:
+      "A user's own markers in a room that moved: `m.read.private` and `m.fully_read`. Only that user may see them.",
+    example: {
+      v: V,
+      user_id: "@bob:example.org",
+      room_id: ROOM,
+      position: 19_456,
+      fully_read: { event_id: EVENT, order: 17_408 },
+    },
+  },
+  federation: {
+    subject: federationSubject,
+    schema: z.object({ v, destination: serverName, edu: receiptEdu }),
+    summary: "An EDU with local users' receipts for another server. It has no orders: they are local to a server.",
+    example: {
+      v: V,
+      destination: "example.com",
+      edu: {
+        edu_type: "m.receipt",
+        content: {
+          [ROOM]: { "m.read": { "@bob:example.org": { event_ids: [EVENT], data: { ts: 1_700_000_001_000 } } } },
+        },
+      },
+    },
+  },
+  rejected: {
+    subject: rejectedSubject,
+    schema: z.object({
+      v,
+      room_id: roomId,
+      position,
+      entry: rejectedReceipt.nullable().describe("null for a private receipt, which is its user's alone."),
+      reason: z.enum(["wrong_thread", "acl_denied", "not_joined", "held_overflow"]),
+      detail: z.string().describe("The reason, for a person."),
+    }),
+    summary: "A receipt that was not accepted, and why.",
+    example: {
+      v: V,
+      room_id: ROOM,
+      position: 20_480,
+      entry: {
+        user_id: "@bob:example.org",
+        receipt_type: "m.read",
+        event_id: EVENT,
+        thread_id: "main",
+        ts: 1_700_000_003_000,
+      },
+      reason: "wrong_thread",
+      detail: "the event is in another thread than the receipt names",
+    },
+  },
+  /** From a partition's owner to its standby, and for nobody else. */
+  published: {
+    subject: publishedSubject,
+    schema: z.object({ v, position }),
+    summary: "The position through which a partition is published.",
+    example: { v: V, position: 20_480 },
+  },
+};
+
+export type MessageKind = keyof typeof MESSAGES;
+
+/** A message as it is published. */
+export type Published<Kind extends MessageKind> = z.infer<(typeof MESSAGES)[Kind]["schema"]>;
+
+/** A message, with what kind it is. */
+export type Message<Kind extends MessageKind = MessageKind> = {
+  [K in Kind]: { readonly kind: K } & Readonly<Published<K>>;
+}[Kind];
+
+/** What a partition's delta stream has. */
+type DeltaKind = "events" | "receipts" | "private";
+export type Delta<Kind extends DeltaKind = DeltaKind> = Message<Kind>;
+
+/** All but what workers say among themselves. */
+export type PublicKind = Exclude<MessageKind, "published">;
+
+export function encodeMessage<Kind extends MessageKind>(_kind: Kind, message: Omit<Published<Kind>, "v">): Uint8Array {
+  return encode({ v: V, ...message });
+}
+
+/** undefined for a message of another version. */
+export function decodeMessage<Kind extends MessageKind>(_kind: Kind, bytes: Uint8Array): Published<Kind> | undefined {
+  const message = decode(bytes) as Published<Kind> | null;
+  return message?.v === V ? message : undefined;
+}
+
+/** A message of a partition's delta stream. undefined for one of another version, and for other subjects. */
+export function decodeDelta(subject: string, bytes: Uint8Array): Delta | undefined {
+  return decodeAs(deltaKind(subject), bytes);
+}
+
+/** The same for every subject that outsiders may read. */
+export function decodePublished(subject: string, bytes: Uint8Array): Message<PublicKind> | undefined {
+  return decodeAs(deltaKind(subject) ?? otherKind(subject), bytes);
+}
+
+function decodeAs<Kind extends MessageKind>(kind: Kind | undefined, bytes: Uint8Array): Message<Kind> | undefined {
+  const message = kind && decodeMessage(kind, bytes);
+  return message && ({ ...message, kind } as Message<Kind>);
+}
+
+function deltaKind(subject: string): DeltaKind | undefined {
+  if (subject.startsWith("tidemark.user.")) return "private";
+  if (!subject.startsWith("tidemark.client.")) return undefined;
+  if (subject.endsWith(".events")) return "events";
+  return subject.endsWith(".receipts") ? "receipts" : undefined;
+}
+
+function otherKind(subject: string): "federation" | "rejected" | undefined {
+  if (subject.startsWith("tidemark.federation.")) return "federation";
+  return subject.startsWith("tidemark.rejected.") ? "rejected" : undefined;
+}

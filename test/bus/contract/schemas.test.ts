@@ -1,0 +1,119 @@
+/**
+ * The shapes of all messages of the bus. Whoever runs an older version, or has written a front-end in another language, relies
+ * on them: so they change only together with what stands here.
+ */
+import { createHash } from "node:crypto";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import type * as z from "zod";
+import { type Json, jsonSchemaOf } from "../../../scripts/asyncapi/json-schema.ts";
+import { LEASE_ROWS } from "../../../src/bus/contract/lease-rows.ts";
+import { MESSAGES } from "../../../src/bus/contract/messages.ts";
+import { QUESTIONS } from "../../../src/bus/contract/questions.ts";
+import { appended, eduReply, refusal } from "../../../src/bus/contract/replies.ts";
+import { REQUESTS } from "../../../src/bus/contract/requests.ts";
+
+const HASHES: Readonly<Record<string, string>> = {
+  reply: "0c09273a5f4ce579",
+  "reply edu": "f35c04dd8d079022",
+  refusal: "447dc9666e43ee37",
+  "request event": "8d189273ea4c260c",
+  "request backfill": "8d189273ea4c260c",
+  "request state": "bea0b15be41da37f",
+  "request receipt": "439d7aaf6918a546",
+  "request edu": "c108405396dbc9db",
+  "question snapshot": "0cfa1e1bc2fab298",
+  "answer snapshot": "ed9d1aae4f6e6098",
+  "question orders": "9d73db6b7821feb2",
+  "answer orders": "009109d57e51e488",
+  "question event": "1df38db34ba74f76",
+  "answer event": "17987d206cb1f187",
+  "question read": "1bf9f62aeb2c698d",
+  "answer read": "0a0e1ab219009d2a",
+  "question unread": "0fa0bf6db988ce80",
+  "answer unread": "fc3c8c07bf897825",
+  "question threads": "2f17645470b86d81",
+  "answer threads": "efd688e3c6e33b99",
+  "question state": "bed607271fc606bd",
+  "answer state": "a12df9d3bcdc3283",
+  "question events": "8bc2085c79cdfe1a",
+  "answer events": "22cb8b6e53311465",
+  "question rooms": "35f14abb747d6cc4",
+  "answer rooms": "ed4a97f93aa88937",
+  "message events": "7fab0d5a91b2a77c",
+  "message receipts": "d03a8953a36dfc57",
+  "message private": "0b7351ee82029816",
+  "message federation": "c050fa29429f965f",
+  "message rejected": "449d0857ffbcd7b7",
+  "message published": "c4a85f66cd130f96",
+  "lease row worker": "b7e3bfd386575872",
+  "lease row lease": "2b45d9e9a756e5c4",
+  "lease row release": "caf4e7b0811eba31",
+};
+
+/** What says nothing about the shape. */
+const PROSE = new Set(["title", "description", "examples"]);
+
+function shapes(): Map<string, z.ZodType> {
+  const found = new Map<string, z.ZodType>([
+    ["reply", appended],
+    ["reply edu", eduReply],
+    ["refusal", refusal],
+  ]);
+  for (const [kind, { body }] of Object.entries(REQUESTS)) found.set(`request ${kind}`, body);
+  for (const [op, { question, answer }] of Object.entries(QUESTIONS)) {
+    found.set(`question ${op}`, question).set(`answer ${op}`, answer);
+  }
+  for (const [kind, { schema }] of Object.entries(MESSAGES)) found.set(`message ${kind}`, schema);
+  for (const [kind, schema] of Object.entries(LEASE_ROWS)) found.set(`lease row ${kind}`, schema);
+  return found;
+}
+
+/** The same for the same shape, however its keys are sorted. `names`: the keys are names of properties. */
+function canonical(value: Json, names = false): string {
+  if (Array.isArray(value)) return `[${value.map((item) => canonical(item)).join()}]`;
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  const keys = Object.keys(value)
+    .filter((key) => names || !PROSE.has(key))
+    .sort();
+  const areNames = (key: string) => !names && (key === "properties" || key === "definitions");
+  return `{${keys.map((key) => `${JSON.stringify(key)}:${canonical(value[key]!, areNames(key))}`).join()}}`;
+}
+
+function hashOf(schema: z.ZodType): string {
+  const { schema: shape, definitions } = jsonSchemaOf(schema);
+  return createHash("sha256")
+    .update(canonical({ ...shape, definitions }))
+    .digest("hex")
+    .slice(0, 16);
+}
+
+const schemas = suite("the shapes of the contract");
+
+schemas("change only together with their hashes", () => {
+  const found = Object.fromEntries(Array.from(shapes(), ([name, schema]) => [name, hashOf(schema)]));
+  const names = new Set([...Object.keys(found), ...Object.keys(HASHES)]);
+  const changed = [...names].filter((name) => found[name] !== HASHES[name]);
+  const lines = Object.entries(found).map(([name, hash]) => `  "${name}": "${hash}",`);
+  assert.ok(
+    changed.length === 0,
+    `These shapes changed: ${changed.join(", ")}.
+Is that intended? Others depend on them: workers of another version during an upgrade, and front-ends in other languages.
+Until the first release a shape may change under v: 1. If it is to change, put the hashes below into HASHES of this file,
+run "npm run asyncapi", and describe the change in docs/bus.md and CHANGELOG.md.
+${lines.join("\n")}`,
+  );
+});
+
+schemas("have hashes that prose doesn't change, and everything else does", () => {
+  const schema = (properties: Json, more = {}): Json => ({ type: "object", properties, ...more });
+  const one = canonical(schema({ a: { type: "string" }, title: { type: "integer" } }));
+  assert.is(
+    canonical(schema({ title: { type: "integer" }, a: { type: "string", description: "x" } }, { title: "y" })),
+    one,
+  );
+  assert.is.not(canonical(schema({ a: { type: "string" } })), one);
+  assert.is.not(canonical(schema({ a: { type: "string" }, title: { type: "integer" } }, { required: ["a"] })), one);
+});
+
+schemas.run();
