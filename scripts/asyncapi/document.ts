@@ -21,8 +21,8 @@ A homeserver sends it events and receipts; front-ends and federation senders rea
 is percent-encoded with upper-case hex, so \`!tide:example.org\` is \`!tide:example%2Eorg\`. Write \`*\` for a token that you don't know.
 
 **Payloads** are MessagePack: plain maps with string keys, no extension types, integers as integers. A request or a question may also be
-JSON, which is told by its first byte, and is answered in JSON. A request has at most ${REQUEST_BYTES_MAX} bytes and ${ENTRIES_PER_RECORD_MAX} items.
-Accept keys that you don't know. Everything published has \`v: 1\`: leave out a message with another \`v\`.
+JSON, recognised by its first byte, and is answered in JSON. A request has at most ${REQUEST_BYTES_MAX} bytes and ${ENTRIES_PER_RECORD_MAX} items.
+Accept keys that you don't know. Everything published has \`v: 1\`: ignore a message with another \`v\`.
 
 **Requests** use the request-reply of NATS: the reply comes to the reply subject of the request. \`ok: true\` comes once the log has stored
 all of it. Without an answer, or after \`M_UNKNOWN\`, send the same again: that changes nothing that was stored.
@@ -31,7 +31,7 @@ all of it. Without an answer, or after \`M_UNKNOWN\`, send the same again: that 
 \`TIDEMARK_DELTAS_<partition>\`, federation for 24 hours in \`TIDEMARK_FEDERATION\`, rejections for 7 days in \`TIDEMARK_REJECTED\`.
 
 **Reading deltas.** Keep the \`position\` of the last message of each subject and room. Drop a message whose \`position\` you have already. If its
-\`previous\` is greater than what you have, you missed something: ask for a snapshot. Otherwise apply it, and take a marker only forward.`;
+\`previous\` is greater than what you have, you missed something: ask for a snapshot. Otherwise apply it, and move a marker only forward.`;
 
 const PARAMETERS = {
   partition: "The number of a partition. Which rooms are in it follows from their ids; readers write `*`.",

@@ -3,7 +3,7 @@
  *
  * A message is declared once, schema and type together. Whoever publishes builds a value of its type, whoever reads gets
  * one from `decodeMessage` or `decodeDelta`. Neither validates it: Tidemark wrote it, and tests hold what it writes against
- * the schemas. A reader must accept keys that it doesn't know, and leave out messages of another `v`.
+ * the schemas. A reader must accept keys that it doesn't know, and ignore messages of another `v`.
  */
 import * as z from "zod";
 import { orderedEvent, timestamp } from "../../matrix/event.ts";
