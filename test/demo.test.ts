@@ -205,7 +205,7 @@ comparison("takes a threaded marker for covered only by an unthreaded one of its
   assert.equal(compare(placed(["m.read", null, one], ["m.read", "main", two])), [0, 1]);
 });
 
-comparison("tells another order beside the same event", () => {
+comparison("reports another order beside the same event", () => {
   const { differences } = compareMarkers(placed(["m.read", null, one, 7]), placed(["m.read", null, one, 8]), [
     "A",
     "B",
@@ -213,7 +213,7 @@ comparison("tells another order beside the same event", () => {
   assert.equal(differences, ["m.read of a in !r:a.org: order 7 in A, 8 in B"]);
 });
 
-comparison("tells snapshots that contradict each other, or show a private marker to somebody else", () => {
+comparison("reports snapshots that contradict each other, or show a private marker to somebody else", () => {
   const other = userId.parse("@b:a.org");
   const content = (event: string) => ({ [event]: { "m.read": { [user]: { ts: 1, order: 1 } } } });
   const own = { [one]: { "m.read.private": { [user]: { ts: 1, order: 1 } } } };
@@ -227,7 +227,7 @@ comparison("tells snapshots that contradict each other, or show a private marker
   ]);
 });
 
-comparison("tells events that are missing, too many, swapped or on one order", () => {
+comparison("reports events that are missing, too many, swapped or on one order", () => {
   const compare = (...orders: [typeof one, number | null][]) => compareOrder(room, [one, two], new Map(orders)).length;
   assert.is(compare([two, 2], [one, 1]), 0);
   assert.is(compare([one, 2], [two, 1]), 2);
@@ -238,8 +238,8 @@ comparison("tells events that are missing, too many, swapped or on one order", (
 
 const promises = suite("promises of deltas");
 
-/** Deltas that were told so, by subject. */
-function told(...messages: [subject: string, payload: object][]): readonly string[] {
+/** The kinds of faults in these messages. */
+function faultsIn(...messages: [subject: string, payload: object][]): readonly string[] {
   const callbacks: ((error: null, message: unknown) => void)[] = [];
   const subscribe = (_: string, { callback }: { callback: (typeof callbacks)[number] }) => callbacks.push(callback);
   const deltas = new Deltas({ subscribe } as unknown as Bus, () => {});
@@ -254,22 +254,22 @@ const receiptOf = (type: ReceiptType) =>
 promises("are broken by a gap", () => {
   const subject = "tidemark.client.0.!r:a%2Eorg.receipts";
   const delta = (previous: number, position: number) => [subject, { previous, position }] as [string, object];
-  assert.equal(told(delta(0, 5), delta(5, 9)), []);
-  assert.equal(told(delta(0, 5), delta(6, 9)), ["gap:"]);
+  assert.equal(faultsIn(delta(0, 5), delta(5, 9)), []);
+  assert.equal(faultsIn(delta(0, 5), delta(6, 9)), ["gap:"]);
 });
 
-promises("are broken by a private receipt that somebody else is told of", () => {
+promises("are broken by a private receipt that reaches another user", () => {
   const own = { user_id: user, position: 1, ...receiptOf("m.read.private") };
-  assert.equal(told(["tidemark.user.0.@a:a%2Eorg.receipts", own]), []);
-  assert.equal(told(["tidemark.user.0.@b:a%2Eorg.receipts", own]), ["leak"]);
-  assert.equal(told(["tidemark.user.0.@b:a%2Eorg.receipts", { ...own, user_id: "@b:a.org" }]), ["leak"]);
-  assert.equal(told(["tidemark.client.0.!r:a%2Eorg.receipts", { position: 1, ...receiptOf("m.read") }]), []);
-  assert.equal(told(["tidemark.client.0.!r:a%2Eorg.receipts", { position: 1, ...receiptOf("m.read.private") }]), [
+  assert.equal(faultsIn(["tidemark.user.0.@a:a%2Eorg.receipts", own]), []);
+  assert.equal(faultsIn(["tidemark.user.0.@b:a%2Eorg.receipts", own]), ["leak"]);
+  assert.equal(faultsIn(["tidemark.user.0.@b:a%2Eorg.receipts", { ...own, user_id: "@b:a.org" }]), ["leak"]);
+  assert.equal(faultsIn(["tidemark.client.0.!r:a%2Eorg.receipts", { position: 1, ...receiptOf("m.read") }]), []);
+  assert.equal(faultsIn(["tidemark.client.0.!r:a%2Eorg.receipts", { position: 1, ...receiptOf("m.read.private") }]), [
     "leak",
   ]);
   const entry = { user_id: user, receipt_type: "m.read.private", event_id: one };
-  assert.equal(told(["tidemark.rejected.0.!r:a%2Eorg", { position: 1, entry }]), ["leak"]);
-  assert.equal(told(["tidemark.rejected.0.!r:a%2Eorg", { position: 1, entry: null }]), []);
+  assert.equal(faultsIn(["tidemark.rejected.0.!r:a%2Eorg", { position: 1, entry }]), ["leak"]);
+  assert.equal(faultsIn(["tidemark.rejected.0.!r:a%2Eorg", { position: 1, entry: null }]), []);
 });
 
 demo.run();

@@ -1,6 +1,7 @@
 /**
- * Listens to everything that Tidemark publishes, as a sync front-end would, and checks two promises of docs/design.md#what-is-published on the
- * way: no message is missing (`previous` names the one before), and nobody but their user is told of private receipts.
+ * Subscribes to everything that Tidemark publishes, as a sync front-end does, and checks two promises of
+ * docs/design.md#what-is-published: no message is missing (`previous` is the position of the one before), and private receipts
+ * reach their own user only.
  */
 import type { Position } from "../../actors/entry.ts";
 import type { Room } from "../../actors/room/room.ts";
@@ -20,15 +21,17 @@ import { until } from "./until.ts";
 
 export type DeltaKind = Exclude<PublicKind, "federation">;
 
-/** A published message, and where. */
+/** A published message with its subject. */
 export type Delta = Message<DeltaKind> & { readonly subject: string };
 
 export class Deltas {
   readonly counts: Record<DeltaKind, number> = { events: 0, receipts: 0, private: 0, rejected: 0 };
-  /** Private receipts told, and what broke a promise. */
+  /** The number of private receipts and fully-read markers. */
   privateReceipts = 0;
+  /** Broken promises, one line of text each. */
   readonly faults: string[] = [];
-  readonly #told = new Map<string, Position>();
+  /** The last position by subject and room. */
+  readonly #published = new Map<string, Position>();
 
   constructor(nc: Bus, onDelta: (delta: Delta) => void) {
     for (const { every } of [clientEvents, clientReceipts, userReceipts, rejectedSubject]) {
@@ -38,14 +41,14 @@ export class Deltas {
           const message = decodePublished(subject, data);
           if (message === undefined || message.kind === "federation") return;
           const delta = { ...message, subject };
-          this.#take(delta);
+          this.#check(delta);
           onDelta(delta);
         },
       });
     }
   }
 
-  /** Resolves once everything that changed in a room has been heard of, or names what has not been, after a while. */
+  /** Resolves once every change of a room has arrived. Changes that are missing after 10 s become faults. */
   async complete(room: Room, partitions: number): Promise<void> {
     const partition = partitionOf(room.id, partitions);
     const wanted = new Map<string, Position>();
@@ -57,41 +60,41 @@ export class Deltas {
       const key = `${userReceipts(partition, user)} ${room.id}`;
       wanted.set(key, Math.max(position, wanted.get(key) ?? 0));
     }
-    const missing = () => [...wanted.keys()].filter((key) => (this.#told.get(key) ?? 0) < wanted.get(key)!);
+    const missing = () => [...wanted.keys()].filter((key) => (this.#published.get(key) ?? 0) < wanted.get(key)!);
     try {
       await until(`every delta of ${room.id} is published`, () => missing().length === 0);
     } catch {
-      for (const key of missing()) this.faults.push(`missing: ${key.split(" ")[0]} was not told of the last change`);
+      for (const key of missing()) this.faults.push(`missing: ${key.split(" ")[0]} lacks the last change`);
     }
   }
 
-  #take(delta: Delta): void {
+  #check(delta: Delta): void {
     this.counts[delta.kind]++;
     const key = `${delta.subject} ${delta.room_id}`;
-    const told = this.#told.get(key) ?? 0;
-    if ("previous" in delta && delta.previous > told) {
-      this.faults.push(`gap: ${delta.subject} goes on at ${delta.previous}, and was told through ${told}`);
+    const last = this.#published.get(key) ?? 0;
+    if ("previous" in delta && delta.previous > last) {
+      this.faults.push(`gap: ${delta.subject} continues after ${delta.previous}, and ${last} was the last`);
     }
-    this.#told.set(key, Math.max(told, delta.position));
+    this.#published.set(key, Math.max(last, delta.position));
     this.#checkPrivacy(delta);
   }
 
   #checkPrivacy(delta: Delta): void {
     if (delta.kind === "private") {
       const user = decodeToken(delta.subject.split(".")[3] ?? "");
-      const told = toldReceipts(delta);
-      this.privateReceipts += told.length + (delta.fully_read === undefined ? 0 : 1);
-      if (delta.user_id === user && told.every((receipt) => receipt.user === user)) return;
+      const receipts = receiptsIn(delta);
+      this.privateReceipts += receipts.length + (delta.fully_read === undefined ? 0 : 1);
+      if (delta.user_id === user && receipts.every((receipt) => receipt.user === user)) return;
     } else {
-      const types = toldReceipts(delta).map(({ type }) => type);
+      const types = receiptsIn(delta).map(({ type }) => type);
       if (delta.kind === "rejected" && delta.entry !== null) types.push(delta.entry.receipt_type);
       if (!("fully_read" in delta) && !types.some(isPrivate)) return;
     }
-    this.faults.push(`leak: ${delta.subject} tells what is another user's alone`);
+    this.faults.push(`leak: ${delta.subject} has a private receipt of another user`);
   }
 }
 
 /** The receipts in a delta, one by one. */
-export function toldReceipts(delta: Delta): ReceiptItem[] {
+export function receiptsIn(delta: Delta): ReceiptItem[] {
   return "event" in delta && delta.event !== undefined ? [...receiptItems(delta.event.content)] : [];
 }

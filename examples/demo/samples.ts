@@ -1,5 +1,5 @@
 /** Chooses the deltas that the demo prints while it runs: one of each kind early in the session, and one later. */
-import { type Delta, type DeltaKind, toldReceipts } from "./deltas.ts";
+import { type Delta, type DeltaKind, receiptsIn } from "./deltas.ts";
 import { inThread, localpart, short } from "./words.ts";
 
 /** A delta of each kind is shown after these fractions of the session. */
@@ -38,7 +38,7 @@ function describe(delta: Delta): string | undefined {
     if (entry === null) return undefined;
     return `${localpart(entry.user_id)} ${entry.receipt_type} → ${short(entry.event_id)}: ${reason}`;
   }
-  const [receipt, ...more] = toldReceipts(delta);
+  const [receipt, ...more] = receiptsIn(delta);
   if (receipt === undefined) return undefined;
   const { user, type, event, data } = receipt;
   const others = more.length === 0 ? "" : ` +${more.length}`;
