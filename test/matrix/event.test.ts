@@ -17,7 +17,7 @@ function fault(value: unknown): string {
   return issue === undefined ? "accepted" : `${issue.path.join(".")}: ${issue.message}`;
 }
 
-const schema = suite("the event schema");
+const schema = suite("event schema");
 
 schema("accepts an event, with every key it may have", () => {
   assert.equal(matrixEvent.parse(EVENT), EVENT);
@@ -29,23 +29,23 @@ schema("drops other keys", () => {
   assert.equal(matrixEvent.parse({ ...EVENT, signatures: {}, depth: 7 }), EVENT);
 });
 
-schema("keeps content as it is", () => {
+schema("does not change content", () => {
   const content = { deep: [{ a: null, constructor: 1 }], "": 1.5 };
   assert.equal(matrixEvent.parse({ ...EVENT, content }).content, content);
 });
 
-schema("accepts timestamps of any time", () => {
+schema("accepts any timestamp", () => {
   for (const origin_server_ts of [0, -1, Number.MAX_SAFE_INTEGER]) {
     assert.is(fault({ ...EVENT, origin_server_ts }), "accepted");
   }
 });
 
-schema("refuses what is no object", () => {
+schema("refuses values that are not objects", () => {
   for (const value of [null, 7, "event", [], true]) assert.is(fault(value), ": must be an event (an object)");
 });
 
 for (const field of Object.keys(EVENT)) {
-  schema(`names the field when ${field} is missing`, () => {
+  schema(`names the field if ${field} is missing`, () => {
     const { [field as keyof typeof EVENT]: _, ...rest } = EVENT;
     assert.match(fault(rest), new RegExp(`^${field}: must be `));
   });
@@ -77,7 +77,7 @@ schema("names the field and the reason", () => {
 
 const order = suite("an event with its order");
 
-order("has it in unsigned, beside what was there, and leaves the event alone", () => {
+order("has it in unsigned, next to other keys, and the original event is unchanged", () => {
   const before = event("$a", { unsigned: { age: 5, order: "forged" } });
   const after = withOrder(before, 7);
   assert.equal(after.unsigned, { age: 5, order: 7 });
@@ -88,7 +88,7 @@ order("has it in unsigned, beside what was there, and leaves the event alone", (
 const redaction = suite("a redacted event");
 const because = event("$x", { type: "m.room.redaction", redacts: "$a", content: {} });
 
-redaction("keeps who, what, where and when, and loses its content", () => {
+redaction("keeps its envelope and loses its content", () => {
   const before = event("$a", { state_key: "k", unsigned: { age: 1 } });
   const after = redacted(before, because);
   assert.equal(after, { ...before, content: {}, unsigned: { redacted_because: because } });
@@ -113,7 +113,7 @@ for (const [type, content, kept] of KEPT) {
   });
 }
 
-redaction("keeps no key that it only inherited", () => {
+redaction("keeps no inherited keys", () => {
   const content = Object.create({ membership: "join" }) as Record<string, unknown>;
   assert.equal(Object.keys(redacted(event("$a", { type: "m.room.member", content }), because).content), []);
 });

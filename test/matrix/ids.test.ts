@@ -54,7 +54,7 @@ const ACCEPTED: Record<keyof typeof KINDS, string[]> = {
   thread: ["main", "$root"],
 };
 
-/** Whatever the kind, with its sigil and domain around it. */
+/** Localparts of any kind of id, to which a sigil and a domain are added. */
 const HURTFUL: Record<string, string> = {
   "a space": " ",
   "a tab": "\t",
@@ -133,22 +133,22 @@ const ids = suite("identifiers");
 
 for (const [name, schema] of Object.entries(KINDS)) {
   const kind = name as keyof typeof KINDS;
-  ids(`accepts each ${name}, as it is`, () => {
+  ids(`accepts each ${name} unchanged`, () => {
     for (const text of ACCEPTED[kind]) assert.is(schema.parse(text), text);
   });
 
-  ids(`refuses what is no ${name}`, () => {
+  ids(`refuses an invalid ${name}`, () => {
     for (const text of REFUSED[kind]) assert.not(schema.safeParse(text).success, JSON.stringify(text));
   });
 
-  ids(`refuses as ${name} what is no string`, () => {
+  ids(`refuses a ${name} that is not a string`, () => {
     for (const value of [undefined, null, 7, true, [], {}, ["$a"], new String("$a")]) {
       assert.not(schema.safeParse(value).success, String(value));
     }
   });
 }
 
-ids("are refused with a message that shows the form", () => {
+ids("are refused with a message that shows the format", () => {
   const [issue] = userId.safeParse("@a").error?.issues ?? [];
   assert.match(issue?.message ?? "", "must be a user id (@localpart:server, at most 255 bytes");
 });

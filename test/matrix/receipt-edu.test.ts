@@ -25,9 +25,9 @@ const receipt = ({ room = "!r:a", user = "@u:a", thread = null, event = "$e" }: 
 
 const contents = (receipts: readonly FederatedReceipt[]) => packEdus(receipts).map(({ edu }) => edu.content);
 
-const edu = suite("a receipt EDU");
+const edu = suite("receipt EDU");
 
-edu("carries many rooms and users, and no order", () => {
+edu("has many rooms and users, and no orders", () => {
   const item = { event_ids: ["$e"], data: { ts: 1 } };
   assert.equal(packEdus([receipt({}), receipt({ user: "@v:a" }), receipt({ room: "!s:a", thread: "main" })])[0]?.edu, {
     edu_type: "m.receipt",
@@ -38,7 +38,7 @@ edu("carries many rooms and users, and no order", () => {
   } as never);
 });
 
-edu("has one receipt of a user in a room, so further threads take further EDUs", () => {
+edu("has one receipt per user and room, so further threads need further EDUs", () => {
   const packed = contents([
     receipt({ event: "$1" }),
     receipt({ event: "$2", thread: "main" }),
@@ -49,7 +49,7 @@ edu("has one receipt of a user in a room, so further threads take further EDUs",
   assert.equal(Object.keys(packed[0]!["!r:a" as RoomId]!["m.read"]), ["@u:a", "@v:a"]);
 });
 
-edu("stays under 64 KB as JSON, and is nearly full before there is another", () => {
+edu("stays under 64 KB as JSON, and is nearly full before the next one starts", () => {
   const receipts = Array.from({ length: 3_000 }, (_, i) =>
     receipt({ user: `@"ü${i}:${"a".repeat(i % 90)}.example`, event: `$${"e".repeat(43)}` }),
   );
@@ -66,7 +66,7 @@ edu("stays under 64 KB as JSON, and is nearly full before there is another", () 
   );
 });
 
-edu("with one user's thousand threads is in a thousand EDUs", () => {
+edu("for a thousand threads of one user is split into a thousand EDUs", () => {
   const receipts = Array.from({ length: 1_000 }, (_, i) => receipt({ thread: `$${i}` }));
   assert.is(contents(receipts).length, 1_000);
 });
@@ -78,7 +78,7 @@ const anyReceipt = fc.record({
   event: fc.nat(5).map((i) => `$${i}`),
 });
 
-edu("packs and unpacks to the same receipts, each once", () => {
+edu("has the same receipts after packing and unpacking, each once", () => {
   check(
     fc.property(fc.array(anyReceipt), (all) => {
       const receipts = [...new Map(all.map(receipt).map((one) => [receiptKey(one), one])).values()];
@@ -93,7 +93,7 @@ edu("packs and unpacks to the same receipts, each once", () => {
 
 const ITEM = { event_ids: ["$a"], data: { ts: 5 } };
 
-const item = suite("the schema of an EDU's item");
+const item = suite("schema of EDU items");
 
 item("accepts one event id, a time, and a thread", () => {
   assert.equal(eduItem.parse(ITEM), ITEM);
@@ -101,7 +101,7 @@ item("accepts one event id, a time, and a thread", () => {
   assert.equal(eduItem.parse(threaded), threaded);
 });
 
-item("drops other keys: an order never crosses federation", () => {
+item("drops other keys, so an order never crosses federation", () => {
   assert.equal(eduItem.parse({ ...ITEM, order: 1, data: { ts: 5, order: 9 } }), ITEM);
 });
 

@@ -15,12 +15,12 @@ const log = pino({ level: "silent" });
 
 const markAt = (sequence: number): Mark => ({ sequence, room: ROOM, at: 1, entries: 1 });
 
-/** What may happen between two entries: nothing, a checkpoint, or that and rows that leave memory, or another activation. */
+/** What can happen between two entries: nothing, a checkpoint, a checkpoint and the eviction of rows, or a new activation. */
 const interruption = fc.constantFrom("none", "none", "collect", "commit", "evict", "passivate", "restart");
 
 const checkpoints = suite("checkpoints");
 
-checkpoints("passivation and restarts at any moment change no outcome and no state", async () => {
+checkpoints("passivation and restarts at any time change no outcome and no state", async () => {
   await checkAsync(
     fc.asyncProperty(history, fc.array(interruption, { minLength: 1, maxLength: 60 }), async (entries, moments) => {
       using dir = temporaryDirectory();

@@ -1,4 +1,4 @@
-/** Pages of a room's events by order, and of those that relate to an event: the same wherever they are. */
+/** The index of events by order and by relation: the same in memory and in the store. */
 import fc from "fast-check";
 import { pino } from "pino";
 import { suite } from "uvu";
@@ -17,7 +17,7 @@ import { temporaryDirectory } from "../support/temporary-directory.ts";
 const TARGETS = ["$0", "$1", "$not-here"] as EventId[];
 const STEP = positionOf(1, 0);
 
-/** A room over a store, and all of its orders in a list. */
+/** A room with a store, and a list of all its orders. */
 class Story {
   readonly #store: PartitionStore;
   readonly #orders = new Map<Related, Order[]>();
@@ -39,7 +39,7 @@ class Story {
     }
   }
 
-  /** `meanwhile` comes when the checkpoint is collected, and before it is written. */
+  /** `meanwhile`: called after the checkpoint is collected, and before it is written. */
   checkpoint(meanwhile: () => void): void {
     const mark = { sequence: sequenceOf(this.#position), room: ROOM, at: 1, entries: 1 };
     const checkpoint = this.#store.collect([this.room], mark);
@@ -47,7 +47,7 @@ class Story {
     this.#store.commit(checkpoint);
   }
 
-  /** The room leaves memory, and comes back. */
+  /** Passivates and activates the room. */
   reload(): void {
     this.checkpoint(() => {});
     this.room = this.#store.load(ROOM);
@@ -62,7 +62,7 @@ class Story {
 
 const orders = suite("event orders");
 
-orders("a range is the same, in memory and in the store, at any time of a checkpoint", async () => {
+orders("a range is the same in memory and in the store, at any time of a checkpoint", async () => {
   const entry = fc.record({ isLive: fc.boolean(), target: fc.option(fc.constantFrom(...TARGETS), { nil: undefined }) });
   const bound = fc.integer({ min: -40, max: 40 }).map((n) => n * STEP);
   const step = fc.oneof(
@@ -105,7 +105,7 @@ orders("a range is the same, in memory and in the store, at any time of a checkp
   );
 });
 
-orders("no more of the store is read than is asked for", async () => {
+orders("only the requested range is read from the store", async () => {
   const asked: OrderRange[] = [];
   let read = 0;
   const stored = {

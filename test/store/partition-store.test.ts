@@ -28,9 +28,9 @@ async function stored(dir: string): Promise<void> {
   await store.close();
 }
 
-const store = suite("a partition's store");
+const store = suite("partition store");
 
-store("has what was committed, and the record that it includes, after it was closed", async () => {
+store("has committed rows and the sequence that they include after it was closed", async () => {
   using dir = temporaryDirectory();
   await stored(dir.path);
   const again = await PartitionStore.open(dir.path, log);
@@ -40,7 +40,7 @@ store("has what was committed, and the record that it includes, after it was clo
   await again.close();
 });
 
-store("knows nothing of what was collected and never committed", async () => {
+store("does not have rows that were collected but not committed", async () => {
   using dir = temporaryDirectory();
   const before = await PartitionStore.open(dir.path, log);
   before.collect([foldedRoom(before.load(ROOM))], MARK);
@@ -51,7 +51,7 @@ store("knows nothing of what was collected and never committed", async () => {
   await again.close();
 });
 
-store("takes whatever events may name, of any length and with any characters", async () => {
+store("stores ids and keys of any length and with any characters", async () => {
   using dir = temporaryDirectory();
   const text = (unit: string, bytes: number) => unit.repeat(Math.floor(bytes / Buffer.byteLength(unit)));
   const entries = [
@@ -79,13 +79,13 @@ store("takes whatever events may name, of any length and with any characters", a
   await before.close();
   const again = await PartitionStore.open(dir.path, log);
   const { state } = again.load(ROOM);
-  assert.is([...state].length, 11, "each state event is one of its own");
+  assert.is([...state].length, 11, "state events are not merged");
   assert.equal(stateOf(again.load(ROOM), USERS), stateOf(foldAll(foldedRoom(new Room(ROOM))), USERS));
   await again.close();
 });
 
 // E15
-store("of another version is dropped, to be rebuilt from the log", async () => {
+store("of another version is deleted, and rebuilt from the log", async () => {
   using dir = temporaryDirectory();
   await stored(dir.path);
   const root = open({ path: dir.path, maxDbs: 8 });
@@ -102,7 +102,7 @@ for (const [how, damage] of [
   ["was cut within its first pages", (file: string) => truncateSync(file, 5_000)],
   ["has garbage at its start", (file: string) => writeFileSync(file, Buffer.alloc(65_536, 0xa5))],
 ] as const) {
-  store(`whose file ${how} is set aside, not deleted, and begun anew`, async () => {
+  store(`whose file ${how} is set aside, not deleted, and rebuilt`, async () => {
     using dir = temporaryDirectory();
     const path = join(dir.path, "0");
     await stored(path);
@@ -113,12 +113,12 @@ for (const [how, damage] of [
     again.commit(again.collect([foldedRoom(again.load(ROOM))], MARK));
     await again.close();
     const aside = readdirSync(dir.path).find((name) => name.startsWith("0.damaged-"));
-    assert.ok(aside, "a directory beside it");
+    assert.ok(aside, "a directory next to it");
     assert.equal(readFileSync(join(dir.path, aside, "data.mdb")), damaged);
   });
 }
 
-store("that fails while it is read says so, and is set aside at the next start", async () => {
+store("that can't be read reports it, and is set aside at the next start", async () => {
   using dir = temporaryDirectory();
   const path = join(dir.path, "0");
   await stored(path);
@@ -134,7 +134,7 @@ store("that fails while it is read says so, and is set aside at the next start",
   await again.close();
 });
 
-store("refuses the commits of a process whose directory another one has taken over", async () => {
+store("refuses commits of a process whose directory was taken over by another one", async () => {
   using dir = temporaryDirectory();
   const first = await PartitionStore.open(dir.path, log);
   const second = await PartitionStore.open(dir.path, log);

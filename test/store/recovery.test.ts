@@ -1,4 +1,4 @@
-/** Kills at any moment, with a store that is written often, hardly, or for every room that is touched. */
+/** Recovery from kills at any time, with frequent, rare, or few active rooms. */
 import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -18,14 +18,14 @@ function startArgs(bus: BusHarness, ...more: string[]): string[] {
 
 const recovery = suite("recovery");
 
-// E1, E5: the process that is killed is both worker and ingress.
+// E1, E5: the killed process is worker and ingress.
 for (const [cadence, ...options] of [
   ["checkpoints all the time and one active room", "--checkpoint-ms", "1", "--active-rooms", "1", "--idle-ms", "5"],
   ["checkpoints now and then", "--checkpoint-ms", "60"],
   ["checkpoints by entries alone", "--checkpoint-ms", "3600000", "--checkpoint-entries", "40", "--active-rooms", "4"],
   ["no checkpoint before the drain", "--checkpoint-ms", "3600000"],
 ] as const) {
-  recovery(`a kill at any moment loses and changes nothing, with ${cadence}`, async () => {
+  recovery(`a kill at any time loses and changes nothing, with ${cadence}`, async () => {
     const next = random(SEED);
     await using bus = await startBus();
     const deltas = bus.subscribe("tidemark.client.>");
@@ -56,7 +56,7 @@ for (const [cadence, ...options] of [
 }
 
 // E16
-recovery("a store of another broker's log stops the start, and says what to do", async () => {
+recovery("a store of another log stops the start, and the error says what to do", async () => {
   await using first = await startBus();
   {
     await using tidemark = runCli(startArgs(first));
@@ -87,7 +87,7 @@ recovery("a store of another broker's log stops the start, and says what to do",
 });
 
 // E17
-recovery("a full disk stops a partition with the reason, and nothing is lost", async () => {
+recovery("a full disk stops a partition with the reason, and loses nothing", async () => {
   await using bus = await startBus();
   const deltas = bus.subscribe("tidemark.client.>");
   {
@@ -99,7 +99,7 @@ recovery("a full disk stops a partition with the reason, and nothing is lost", a
       await sentAtLast(bus, "event", ROOMS[i % ROOMS.length]!, events);
     }
     const events = await bus.send("event", ROOMS[0]!, message("$while-failed"));
-    assert.is(events.ok, true, "the log still takes events");
+    assert.is(events.ok, true, "the log still accepts events");
   }
   await using again = runCli(startArgs(bus));
   await again.ready;

@@ -1,4 +1,4 @@
-/** A count that goes on from the one before is the one that is counted anew, wherever the events are by then. */
+/** Incremental unread counts equal full ones, wherever the events are stored. */
 import * as fc from "fast-check";
 import { pino } from "pino";
 import { suite } from "uvu";
@@ -15,7 +15,7 @@ import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 const counts = suite("unread counts");
 
-counts("are the same when they go on from the ones before, through any history and checkpoints", async () => {
+counts("are the same incrementally, for any history and checkpoints", async () => {
   const meanwhile = fc.constantFrom("asked", "asked", "not asked", "stored", "left memory", "loaded again");
   await checkAsync(
     fc.asyncProperty(history, fc.array(meanwhile, { minLength: 20, maxLength: 20 }), async (entries, steps) => {
@@ -42,7 +42,7 @@ counts("are the same when they go on from the ones before, through any history a
   );
 });
 
-counts("look at new events only, until something that they stand on changes", () => {
+counts("read only new events, until something that they depend on changes", () => {
   let read = 0;
   const threads = () => {
     read++;
@@ -60,7 +60,7 @@ counts("look at new events only, until something that they stand on changes", ()
   assert.equal(after(live("$b", inThread("$a"))), [2, 1]);
   assert.equal(after(live("$own", { sender: BOB })), [2, 1]);
   assert.equal(after(live("$m", member(BOB, "join"))), [2, 1]);
-  assert.equal(after(receipt(BOB, "$a")), [1, 1], "what is after the marker is in memory");
+  assert.equal(after(receipt(BOB, "$a")), [1, 1], "the events after the marker are in memory");
   assert.equal(after(live("$c")), [2, 1]);
   assert.equal(after(live("$x", { type: "m.room.redaction", redacts: "$b", content: {} })), [1, 1]);
 });

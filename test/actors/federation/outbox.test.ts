@@ -1,4 +1,4 @@
-/** Which receipts go to which servers, and when (`actors/federation/outbox.ts`). */
+/** The federation outbox: which receipts are sent to which servers, and when. */
 import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -14,7 +14,7 @@ function member(user: string, membership = "join", id = `$${membership}${user}`)
   return event(id, { type: "m.room.member", state_key: user, sender: user, content: { membership } });
 }
 
-/** A room of this many servers, ours and `s1.example` … included, with `$1` of `@sender:here.example` in it. */
+/** A room with this many servers: the local one and `s1.example` …. It has the event `$1` of `@sender:here.example`. */
 function roomOf(servers: number, own?: readonly string[]): FoldedOutbox {
   const folded = new FoldedOutbox(own);
   folded.fold([STATE, member(A)]);
@@ -26,7 +26,7 @@ function roomOf(servers: number, own?: readonly string[]): FoldedOutbox {
 const everywhere = (servers: number, ...lines: string[]) =>
   Object.fromEntries(Array.from({ length: servers - 1 }, (_, i) => [`s${i + 1}.example`, lines]));
 
-const outbox = suite("the federation outbox");
+const outbox = suite("federation outbox");
 
 outbox("sends to every other server with a joined member, and to no other", () => {
   const folded = roomOf(3);
@@ -41,7 +41,7 @@ outbox("sends to every other server with a joined member, and to no other", () =
   assert.equal(folded.take("waiting"), {});
 });
 
-outbox("has nothing to send from a room without members elsewhere, or whose members are not known", () => {
+outbox("has nothing to send from a room without remote or known members", () => {
   for (const folded of [roomOf(1), new FoldedOutbox()]) {
     folded.fold([LIVE, event("$9")]);
     folded.fold(receipt("$9", { user: A }));
@@ -49,7 +49,7 @@ outbox("has nothing to send from a room without members elsewhere, or whose memb
   }
 });
 
-outbox("takes nothing private, of other servers, not told, stale, or published already", () => {
+outbox("ignores receipts that are private, remote, of unknown thread, stale or already published", () => {
   const folded = roomOf(3);
   folded.fold([LIVE, event("$2")]);
   folded.fold(receipt("$2", { user: A }), true);
@@ -62,7 +62,7 @@ outbox("takes nothing private, of other servers, not told, stale, or published a
   assert.is(folded.outbox.oldest(), undefined);
 });
 
-outbox("without names of our own takes the servers of local receipts' users for ours", () => {
+outbox("without own server names treats the servers of local receipts as its own", () => {
   const folded = roomOf(3, []);
   folded.fold(receipt("$1", { user: A }));
   assert.equal(folded.take("urgent"), everywhere(3, `${A} - → $1`));
@@ -76,7 +76,7 @@ outbox("holds a receipt until its event is known here", () => {
   assert.equal(folded.take("urgent"), everywhere(3, `${A} - → $2`));
 });
 
-outbox("lets nothing wait in a room of fewer than 10 servers when the event is younger than 60 s", () => {
+outbox("sends at once in a room of fewer than 10 servers if the event is younger than 60 s", () => {
   const folded = roomOf(9);
   folded.now += MINUTE_MS - 1;
   folded.fold(receipt("$1", { user: A }));
@@ -84,14 +84,14 @@ outbox("lets nothing wait in a room of fewer than 10 servers when the event is y
   assert.equal(folded.take("waiting"), {});
 });
 
-outbox("lets everything wait in a room of 10 servers", () => {
+outbox("batches everything in a room of 10 servers", () => {
   const folded = roomOf(10);
   folded.fold(receipt("$1", { user: A }));
   assert.equal(folded.take("urgent"), {});
   assert.equal(folded.take("waiting"), everywhere(10, `${A} - → $1`));
 });
 
-outbox("lets a receipt on an event of 60 s or more wait, but not for the server of the event's sender", () => {
+outbox("batches a receipt on an event older than 60 s, except for the server of its sender", () => {
   const folded = roomOf(4);
   folded.fold([LIVE, event("$2", { sender: "@u:s2.example" })]);
   folded.now += MINUTE_MS;
@@ -106,7 +106,7 @@ outbox("lets a receipt on an event of 60 s or more wait, but not for the server 
   });
 });
 
-outbox("counts a backfilled event as old", () => {
+outbox("treats a backfilled event as old", () => {
   const folded = roomOf(3);
   folded.fold([BACKFILLED, event("$0")]);
   folded.fold(receipt("$0", { user: A }));
@@ -114,7 +114,7 @@ outbox("counts a backfilled event as old", () => {
   assert.equal(folded.take("waiting"), everywhere(3, `${A} - → $0`));
 });
 
-outbox("keeps the last of three receipts of one thread, and every thread's", () => {
+outbox("sends only the last receipt of each thread", () => {
   const folded = roomOf(12);
   const inThread = { "m.relates_to": { rel_type: "m.thread", event_id: "$1" } };
   for (const id of ["$2", "$3", "$4"]) {
@@ -127,7 +127,7 @@ outbox("keeps the last of three receipts of one thread, and every thread's", () 
   assert.equal(lines, [`${A} $1 → $4`, `${A} main → $1`, `${A} - → $4`]);
 });
 
-outbox("doesn't send what waits after a later receipt that didn't", () => {
+outbox("does not send a batched receipt after a later urgent one", () => {
   const folded = roomOf(3);
   folded.now += MINUTE_MS;
   folded.fold(receipt("$1", { user: A }));
@@ -137,7 +137,7 @@ outbox("doesn't send what waits after a later receipt that didn't", () => {
   assert.equal(folded.take("waiting"), {});
 });
 
-outbox("doesn't send what doesn't wait after a later receipt that did", () => {
+outbox("does not send an urgent receipt after a later batched one", () => {
   const folded = roomOf(3);
   folded.fold(receipt("$1", { user: A }));
   folded.now += MINUTE_MS;
@@ -148,7 +148,7 @@ outbox("doesn't send what doesn't wait after a later receipt that did", () => {
   assert.equal(folded.take("urgent"), { "s2.example": [`${A} - → $2`] });
 });
 
-outbox("replaces what doesn't wait by a later receipt that waits for everybody", () => {
+outbox("replaces an urgent receipt by a later batched one", () => {
   const folded = roomOf(3);
   folded.fold([LIVE, event("$2")]);
   folded.now += MINUTE_MS / 2;
@@ -159,7 +159,7 @@ outbox("replaces what doesn't wait by a later receipt that waits for everybody",
   assert.equal(folded.take("urgent"), {});
 });
 
-outbox("tells the oldest change that was not taken", () => {
+outbox("returns the position of the oldest change that is not sent", () => {
   const folded = roomOf(12);
   folded.fold(receipt("$1", { user: A }));
   const oldest = folded.outbox.oldest();
@@ -181,7 +181,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ write: fc.nat(3) }) },
 );
 
-outbox("in any order of arrival leaves every server with the room's own markers in the end", () => {
+outbox("gives every server the markers of the room in the end, in any order of arrival", () => {
   check(
     fc.property(fc.constantFrom(3, 12), fc.array(step, { maxLength: 60 }), (servers, steps) => {
       const folded = roomOf(servers);
@@ -214,7 +214,7 @@ outbox("in any order of arrival leaves every server with the room's own markers 
     }),
     {
       numRuns: 500,
-      // I24: read $1 while it is young, $2 when it isn't, and take what waits first.
+      // I24: a receipt on $1 while it is young, one on $2 when it is not, and the batched lane is taken first.
       examples: [
         [
           3,

@@ -24,7 +24,7 @@ const view = (more: Partial<PartitionView> = {}): PartitionView => ({
 
 const placement = suite("placement");
 
-placement("a worker that joins moves only its share, and one that leaves only its own", () => {
+placement("a worker that joins or leaves moves only its own share of the partitions", () => {
   check(
     fc.property(names, fc.integer({ min: 0, max: 7 }), (workers, at) => {
       const gone = workers[at % workers.length]!;
@@ -39,7 +39,7 @@ placement("a worker that joins moves only its share, and one that leaves only it
   );
 });
 
-placement("the order in which workers are seen makes no difference", () => {
+placement("the order of the workers makes no difference", () => {
   check(
     fc.property(names, (workers) => {
       assert.equal(ranking(3, workers), ranking(3, [...workers].reverse()));
@@ -47,7 +47,7 @@ placement("the order in which workers are seen makes no difference", () => {
   );
 });
 
-placement("partitions spread over workers whose names hardly differ", () => {
+placement("partitions are spread evenly, even over workers with similar names", () => {
   const workers = ["host-1", "host-2", "host-3", "host-4"];
   const shares = new Map<string, number>();
   for (const partition of Array.from({ length: 1_000 }, (_, i) => i)) {
@@ -85,7 +85,7 @@ for (const [what, duty, more] of TABLE) {
   });
 }
 
-placement("of all workers at most one has to claim at once, and one always has to in the end", () => {
+placement("at most one worker has to claim at a time, and one always has to in the end", () => {
   check(
     fc.property(names, fc.func(fc.boolean()), (workers, isWarm) => {
       const ranked = ranking(0, workers);

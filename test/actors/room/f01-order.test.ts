@@ -17,20 +17,20 @@ f1("is the negative of the position of a backfilled event", () => {
   assert.is(given(backfilled("$a")).order("$a"), -at(1));
 });
 
-f1("puts events that were backfilled newest first in their true order", () => {
+f1("puts events that are backfilled newest first in their chronological order", () => {
   const story = given(live("$now"), backfilled("$yesterday"), backfilled("$before"));
   const sorted = ["$now", "$before", "$yesterday"].sort((a, b) => story.order(a)! - story.order(b)!);
   assert.equal(sorted, ["$before", "$yesterday", "$now"]);
 });
 
-f1("tells entries of one record apart", () => {
+f1("differs for the entries of one record", () => {
   const room = new Room(ROOM);
   const [first, second] = [positionOf(7, 0), positionOf(7, 1)];
   assert.equal(fold(room, first, [LIVE, event("$a")]), { outcome: "ordered", order: 7168, settled: [] });
   assert.equal(fold(room, second, [LIVE, event("$b")]), { outcome: "ordered", order: 7169, settled: [] });
 });
 
-f1("owes nothing to what the event says of its time", () => {
+f1("does not depend on the timestamp of the event", () => {
   const story = given(live("$a", { origin_server_ts: 9 }), live("$b", { origin_server_ts: 1 }));
   assert.ok(story.order("$b")! > story.order("$a")!);
 });

@@ -15,7 +15,7 @@ import {
   TWO,
 } from "../../support/given.ts";
 
-const f2 = suite("F2: an event that is known already");
+const f2 = suite("F2: a known event");
 
 for (const [first, name] of [
   [live("$a"), "live"],
@@ -34,11 +34,11 @@ for (const [first, name] of [
   }
 }
 
-f2("names its first order in the outcome", () => {
+f2("has its first order in the outcome", () => {
   assert.equal(given(backfilled("$a")).fold(live("$a")), { outcome: "duplicate", order: -at(1) });
 });
 
-f2("keeps its thread, its sender and its place in the timeline, whatever the copy says", () => {
+f2("keeps its thread, sender and place in the timeline, whatever the copy has", () => {
   const story = given(live("$a"), live("$b")).and(live("$a", { ...inThread("$b"), sender: BOB }));
   assert.is(story.thread("$a"), "main");
   assert.is(story.isRead(ALICE, "$a"), true);
@@ -50,14 +50,14 @@ f2("counts once", () => {
   assert.is(given(live("$a"), live("$a"), backfilled("$a")).unread(BOB).unthreaded, 1);
 });
 
-f2("does not set the access list again", () => {
+f2("does not set the server ACL again", () => {
   const first = live("$acl", acl({ allow: ["*"] }));
   given(live("$a"), first, live("$new", acl({ allow: ["one.example"] })), first)
     .when(receipt(CARA, "$a", { origin: TWO }))
     .then("rejected: acl_denied");
 });
 
-f2("is not one that only a state entry brought", () => {
+f2("does not become known by a state entry", () => {
   given(state("$acl", acl({ allow: ["*"] })))
     .when(live("$acl", acl({ allow: ["*"] })))
     .then("ordered");

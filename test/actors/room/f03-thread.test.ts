@@ -18,7 +18,7 @@ f3("is the root that m.thread names, and the root itself is in main", () => {
   assert.is(story.thread("$root"), "main");
 });
 
-f3("is named by m.thread though the root is not known, or comes later", () => {
+f3("is named by m.thread, even if the root is unknown or comes later", () => {
   const story = given(live("$a", inThread("$root")), backfilled("$root"));
   assert.is(story.thread("$a"), "$root");
   assert.is(story.thread("$root"), "main");
@@ -29,7 +29,7 @@ f3("is main for an event that relates to nothing", () => {
 });
 
 for (const [name, relating] of Object.entries({ reaction, edit, redaction, redactionByContent })) {
-  f3(`is that of the event which a ${name} is about`, () => {
+  f3(`is that of the target of a ${name}`, () => {
     const story = given(live("$root"), live("$a", inThread("$root")))
       .and(live("$x", relating("$a")))
       .and(live("$y", relating("$root")));
@@ -38,12 +38,12 @@ for (const [name, relating] of Object.entries({ reaction, edit, redaction, redac
   });
 }
 
-f3("is handed on: a redaction of a reaction to an event of a thread is in that thread", () => {
+f3("is inherited: a redaction of a reaction to a threaded event is in the thread", () => {
   const story = given(live("$a", inThread("$root")), live("$x", reaction("$a")), live("$y", redaction("$x")));
   assert.is(story.thread("$y"), "$root");
 });
 
-f3("is handed on by relations of any type", () => {
+f3("is inherited through relations of any type", () => {
   const story = given(live("$a", inThread("$root")), live("$x", { content: relates("org.example.vote", "$a") }));
   assert.is(story.thread("$x"), "$root");
 });
@@ -52,20 +52,20 @@ f3("is main for a plain reply into a thread", () => {
   assert.is(given(live("$a", inThread("$root")), live("$x", reply("$a"))).thread("$x"), "main");
 });
 
-f3("is the named one for a reply inside a thread", () => {
+f3("is the thread of m.thread for a reply inside a thread", () => {
   const relation = { rel_type: "m.thread", event_id: "$root", "m.in_reply_to": { event_id: "$other" } };
   const story = given(live("$other"), live("$a", { content: { "m.relates_to": relation } }));
   assert.is(story.thread("$a"), "$root");
 });
 
-f3("goes by m.thread, whatever the event redacts", () => {
+f3("is that of m.thread, whatever the event redacts", () => {
   const story = given(live("$a", inThread("$one"))).and(
     live("$x", { type: "m.room.redaction", redacts: "$a", content: relates("m.thread", "$two") }),
   );
   assert.is(story.thread("$x"), "$two");
 });
 
-f3("goes by a relation to a known event before what the event redacts", () => {
+f3("is that of a known related event rather than of the redacted one", () => {
   const story = given(live("$a", inThread("$one")), live("$b", inThread("$two"))).and(
     live("$x", { type: "m.room.redaction", redacts: "$a", content: relates("m.reference", "$b") }),
   );
@@ -73,19 +73,19 @@ f3("goes by a relation to a known event before what the event redacts", () => {
 });
 
 for (const [name, relating] of Object.entries({ reaction, edit, redaction, redactionByContent })) {
-  f3(`is main for a ${name} of an event that is not known, and stays so when it comes`, () => {
+  f3(`is main for a ${name} of an unknown event, also when that comes`, () => {
     const story = given(live("$x", relating("$a")), live("$a", inThread("$root"))).and(live("$x", relating("$a")));
     assert.is(story.thread("$a"), "$root");
     assert.is(story.thread("$x"), "main");
   });
 }
 
-f3("takes redacts from redactions alone", () => {
+f3("ignores redacts of events that are not redactions", () => {
   const story = given(live("$a", inThread("$root")), live("$x", { redacts: "$a", content: { redacts: "$a" } }));
   assert.is(story.thread("$x"), "main");
 });
 
-f3("takes the top-level redacts before the one in content", () => {
+f3("prefers the top-level redacts to the one in content", () => {
   const story = given(live("$a", inThread("$one")), live("$b", inThread("$two"))).and(
     live("$x", { type: "m.room.redaction", redacts: "$a", content: { redacts: "$b" } }),
   );
@@ -112,7 +112,7 @@ for (const relation of [
   });
 }
 
-f3("an event that names itself as its thread's root is in main, as every root", () => {
+f3("is main for an event that names itself as its thread root", () => {
   assert.is(given(live("$a", inThread("$a"))).thread("$a"), "main");
 });
 

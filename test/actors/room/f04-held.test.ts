@@ -6,7 +6,7 @@ import { BOB, backfilled, CARA, given, live, receipt, Story, state } from "../..
 
 const f4 = suite("F4: a receipt on an unknown event");
 
-/** Eight of Bob's, on $1 to $8. */
+/** Eight receipts of Bob, on $1 to $8. */
 const eight = Array.from({ length: 8 }, (_, i) => receipt(BOB, `$${i + 1}`));
 
 f4("is held, and moves no marker", () => {
@@ -15,7 +15,7 @@ f4("is held, and moves no marker", () => {
   assert.is(story.marker(BOB), undefined);
 });
 
-f4("is held on an event that only a state entry brought", () => {
+f4("is held on an event that only came as a state entry", () => {
   given(state("$name", { type: "m.room.name", state_key: "" }))
     .when(receipt(BOB, "$name"))
     .then("held");
@@ -36,7 +36,7 @@ f4("drops the oldest of nine of one (user, type, thread)", () => {
   story.when(live("$1")).then("ordered").when(live("$9")).then("ordered", "9 released");
 });
 
-f4("drops none of another user, type or thread", () => {
+f4("drops no receipt of another user, type or thread", () => {
   const story = given(...eight, receipt(CARA, "$1"))
     .when(receipt(CARA, "$9"))
     .then("held")
@@ -51,13 +51,13 @@ f4("drops none of another user, type or thread", () => {
   assert.is(story.room.held.size, 14);
 });
 
-f4("counts only what is still held", () => {
+f4("counts only receipts that are still held", () => {
   given(...eight, backfilled("$1"))
     .when(receipt(BOB, "$9"))
     .then("held");
 });
 
-f4("drops the oldest of a room that holds 10 000", () => {
+f4("drops the oldest one in a room that holds 10,000", () => {
   const story = new Story();
   const filler = (i: number) => receipt(`@u${i % 5_000}:one.example` as UserId, `$${i}`);
   for (let i = 0; i < 10_000; i++) story.fold(filler(i));
@@ -71,7 +71,7 @@ f4("drops the oldest of a room that holds 10 000", () => {
   story.when(live("$0")).then("ordered").when(live("$2")).then("ordered", "3 released");
 });
 
-f4("pushes out the user's own before another's, in a full room too", () => {
+f4("drops one of the same user before those of others, also in a full room", () => {
   const story = new Story().and(receipt(CARA, "$c"), ...eight);
   for (let i = 0; i < 10_000 - 9; i++) story.fold(receipt(`@u${i}:one.example` as UserId, "$z"));
   assert.is(story.room.held.size, 10_000);

@@ -39,7 +39,7 @@ f5("is released when its event is backfilled", () => {
   assert.is(story.marker(BOB)?.order, -at(2));
 });
 
-f5("waits on when another event comes", () => {
+f5("stays held when another event comes", () => {
   given(receipt(BOB, "$a")).when(live("$b")).then("ordered").when(live("$a")).then("ordered", "1 released");
 });
 
@@ -47,35 +47,35 @@ f5("is released once", () => {
   given(receipt(BOB, "$a"), live("$a")).when(live("$a")).then("duplicate");
 });
 
-f5("is judged in log order with the others of its event", () => {
+f5("is judged in log order with the others on its event", () => {
   given(receipt(BOB, "$a"), receipt(CARA, "$a"), receipt(BOB, "$a"), receipt(BOB, "$a", { thread: "main" }))
     .when(live("$a"))
     .then("ordered", "1 released", "2 released", "3 stale", "4 released");
 });
 
-f5("is stale when the marker went past its event meanwhile", () => {
+f5("is stale if the marker has passed its event in the meantime", () => {
   given(live("$b"), receipt(BOB, "$a"), receipt(BOB, "$b")).when(backfilled("$a")).then("ordered", "2 stale");
 });
 
-f5("moves the marker on, when its event comes live after the marker's", () => {
+f5("advances the marker if its event comes live after that of the marker", () => {
   const story = given(live("$b"), receipt(BOB, "$a"), receipt(BOB, "$b"));
   story.when(live("$a")).then("ordered", "2 released");
   assert.is(story.marker(BOB)?.event, "$a");
 });
 
-f5("is rejected when its event turns out to be in another thread", () => {
+f5("is rejected if its event is in another thread", () => {
   given(receipt(BOB, "$a", { thread: "main" }), receipt(BOB, "$a", { thread: "$root" }))
     .when(live("$a", inThread("$root")))
     .then("ordered", "1 rejected: wrong_thread", "2 released");
 });
 
-f5("is judged by the access list of the moment", () => {
+f5("is judged by the current server ACL", () => {
   given(receipt(CARA, "$a", { origin: TWO }), live("$acl", acl({ allow: ["one.example"] })))
     .when(live("$a"))
     .then("ordered", "1 rejected: acl_denied");
 });
 
-f5("is judged by the membership of the moment", () => {
+f5("is judged by the current membership", () => {
   const held = receipt(CARA, "$a", { origin: TWO });
   given(held, state("$left", member(CARA, "leave")))
     .when(live("$a"))
@@ -85,7 +85,7 @@ f5("is judged by the membership of the moment", () => {
     .then("ordered", "2 released");
 });
 
-f5("on a user's own join is judged as if it had come just after it", () => {
+f5("on the user's own join is judged as if it came just after the join", () => {
   given(state("$alice", member(ALICE, "join")), receipt(CARA, "$join", { origin: TWO }))
     .when(live("$join", member(CARA, "join")))
     .then("ordered", "2 released");

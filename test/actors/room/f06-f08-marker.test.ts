@@ -6,14 +6,14 @@ import { at, BOB, backfilled, CARA, given, inThread, live, receipt } from "../..
 
 const f6 = suite("F6: a threaded receipt");
 
-f6("moves the marker of its thread, when its event is there", () => {
+f6("moves the marker of its thread if its event is in the thread", () => {
   const story = given(live("$a", inThread("$root")))
     .when(receipt(BOB, "$a", { thread: "$root" }))
     .then("advanced");
   assert.is(story.marker(BOB, { thread: "$root" })?.event, "$a");
 });
 
-f6("is rejected when its event is in another thread", () => {
+f6("is rejected if its event is in another thread", () => {
   const story = given(live("$root"), live("$a", inThread("$root")), live("$b"))
     .when(receipt(BOB, "$a", { thread: "main" }))
     .then("rejected: wrong_thread")
@@ -24,7 +24,7 @@ f6("is rejected when its event is in another thread", () => {
   assert.equal(story.markers(), []);
 });
 
-f6("on a thread's root is one of main, not of the thread", () => {
+f6("on a thread root must be in main, not in the thread", () => {
   given(live("$root"), live("$a", inThread("$root")))
     .when(receipt(BOB, "$root", { thread: "$root" }))
     .then("rejected: wrong_thread")
@@ -32,7 +32,7 @@ f6("on a thread's root is one of main, not of the thread", () => {
     .then("advanced");
 });
 
-f6("is not asked for of an unthreaded one", () => {
+f6("does not apply to unthreaded receipts", () => {
   given(live("$a", inThread("$root")))
     .when(receipt(BOB, "$a"))
     .then("advanced");
@@ -40,7 +40,7 @@ f6("is not asked for of an unthreaded one", () => {
 
 const f7 = suite("F7: a receipt advances its marker only forwards");
 
-f7("when there is no marker, to whatever event it names", () => {
+f7("or creates it at any event", () => {
   const story = given(backfilled("$a"))
     .when(receipt(BOB, "$a", { ts: 7 }))
     .then("advanced");
@@ -49,7 +49,7 @@ f7("when there is no marker, to whatever event it names", () => {
   ]);
 });
 
-f7("to an event with a larger order", () => {
+f7("to an event with a greater order", () => {
   const story = given(live("$a"), live("$b"), receipt(BOB, "$a"))
     .when(receipt(BOB, "$b", { ts: 8 }))
     .then("advanced");
@@ -58,7 +58,7 @@ f7("to an event with a larger order", () => {
   ]);
 });
 
-f7("and says where the marker stood before", () => {
+f7("and reports the previous place of the marker", () => {
   const story = given(live("$a"), live("$b"));
   const from = [receipt(BOB, "$a"), receipt(BOB, "$b")].map((entry) => {
     const outcome = story.fold(entry);
@@ -67,14 +67,14 @@ f7("and says where the marker stood before", () => {
   assert.equal(from, [undefined, at(1)]);
 });
 
-f7("not to the event where it is, whatever the receipt's time", () => {
+f7("not to the event where it is, whatever the timestamp", () => {
   const story = given(live("$a"), receipt(BOB, "$a", { ts: 1 }))
     .when(receipt(BOB, "$a", { ts: 2 }))
     .then("stale");
   assert.is(story.marker(BOB)?.ts, 1);
 });
 
-f7("not to an event before, even one that was backfilled since", () => {
+f7("not to an earlier event, even one that is backfilled later", () => {
   const story = given(live("$a"), live("$b"), receipt(BOB, "$b"))
     .when(receipt(BOB, "$a"))
     .then("stale")
@@ -84,7 +84,7 @@ f7("not to an event before, even one that was backfilled since", () => {
   assert.is(story.marker(BOB)?.event, "$b");
 });
 
-f7("by the raw orders: among backfilled events too", () => {
+f7("by raw orders, so also among backfilled events", () => {
   const story = given(backfilled("$newer"), backfilled("$older"), receipt(BOB, "$older"))
     .when(receipt(BOB, "$newer"))
     .then("advanced")
@@ -97,7 +97,7 @@ f7("from a backfilled event to a live one", () => {
   given(backfilled("$a"), live("$b"), receipt(BOB, "$a")).when(receipt(BOB, "$b")).then("advanced");
 });
 
-f7("apart for each user, type and thread", () => {
+f7("separately for each user, type and thread", () => {
   const story = given(live("$a"), live("$b"), receipt(BOB, "$b"))
     .when(receipt(CARA, "$a"))
     .then("advanced")

@@ -26,7 +26,7 @@ f10("follow state entries in log order, among live events", () => {
   story.when(fromTwo).then("rejected: acl_denied");
 });
 
-f10("are left alone by backfilled events", () => {
+f10("are not changed by backfilled events", () => {
   const story = given(
     live("$a"),
     live("$1", member(CARA, "join")),
@@ -37,39 +37,39 @@ f10("are left alone by backfilled events", () => {
   story.when(fromTwo).then("advanced");
 });
 
-f10("are not known from backfilled events alone", () => {
+f10("stay unknown if there are only backfilled events", () => {
   given(live("$a"), backfilled("$1", member(ALICE, "join")))
     .when(fromTwo)
     .then("advanced");
 });
 
-f10("do not follow events that are no state events", () => {
+f10("do not follow events that are not state events", () => {
   const { state_key: _, ...message } = member(CARA, "leave");
   const story = given(live("$a"), live("$1", message), live("$2", { ...acl({ allow: [] }), state_key: "other" }));
   assert.equal(memberOf(story), {});
   story.when(fromTwo).then("advanced");
 });
 
-f10("do not follow membership that is malformed", () => {
+f10("do not follow malformed membership", () => {
   const odd = { ...member(CARA, "leave"), content: { membership: 7 } };
   const noUser = { ...member(CARA, "leave"), state_key: "cara" };
   assert.equal(memberOf(given(live("$1", odd), live("$2", noUser))), {});
 });
 
-f10("take a malformed access list for an empty one, which denies", () => {
+f10("treat a malformed server ACL as an empty one, which denies everybody", () => {
   given(live("$a"), live("$1", acl({ allow: "*" })))
     .when(fromTwo)
     .then("rejected: acl_denied");
 });
 
-f10("are as of the entry: a receipt before a change was judged by what was then", () => {
+f10("do not affect receipts before a change", () => {
   const story = given(live("$a"), fromTwo, live("$1", acl({ allow: [] })), live("$2", member(CARA, "ban")));
   assert.is(story.marker(CARA)?.event, "$a");
 });
 
 const entry = suite("F10: a state entry");
 
-entry("is noted, with no order, and its event is not known", () => {
+entry("is noted, has no order, and does not make its event known", () => {
   const story = given()
     .when(state("$1", member(BOB, "join")))
     .then("noted");
@@ -86,7 +86,7 @@ entry("releases nothing", () => {
     .then("ordered", "1 released");
 });
 
-entry("is noted again each time, and of whatever type", () => {
+entry("is noted each time, whatever its type", () => {
   const topic = state("$1", { type: "m.room.topic", state_key: "", content: { topic: "" } });
   given().when(topic).then("noted").when(topic).then("noted");
 });

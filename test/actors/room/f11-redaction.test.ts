@@ -16,23 +16,23 @@ f11("keeps the target's order, thread and markers", () => {
   assert.equal(story.marker(BOB, { thread: "$root" }), marker);
 });
 
-f11("leaves its target there to be read up to", () => {
+f11("leaves its target, so that receipts on it still work", () => {
   const story = given(live("$a"), redaction("$x", "$a")).when(receipt(BOB, "$a")).then("advanced");
   assert.is(story.isRead(BOB, "$a"), true);
 });
 
-f11("takes its target from the unread counts, by redacts or content.redacts", () => {
+f11("removes its target from the unread counts, by redacts or content.redacts", () => {
   const story = given(live("$a"), live("$b"), live("$c"));
   assert.is(story.unread(BOB).main, 3);
   assert.is(story.and(redaction("$x", "$b")).unread(BOB).main, 2);
   assert.is(story.and(live("$y", { type: "m.room.redaction", content: { redacts: "$c" } })).unread(BOB).main, 1);
 });
 
-f11("leaves it unread for F12, which speaks of every event", () => {
+f11("leaves its target unread for F12, which is about every event", () => {
   assert.is(given(live("$a"), redaction("$x", "$a")).isRead(BOB, "$a"), false);
 });
 
-f11("of an event in a thread takes it from that thread's count", () => {
+f11("of a threaded event removes it from the count of the thread", () => {
   const story = given(
     live("$root"),
     live("$a", inThread("$root")),
@@ -47,37 +47,37 @@ f11("that was backfilled works like a live one", () => {
   assert.is(story.unread(BOB).unthreaded, 0);
 });
 
-f11("twice is as once, and the first is named", () => {
+f11("repeated changes nothing: the first one is stored", () => {
   const story = given(live("$a"), redaction("$x", "$a"), redaction("$y", "$a"));
   assert.is(story.unread(BOB).unthreaded, 0);
   assert.is(story.room.events.get("$a" as EventId)?.redaction, "$x");
 });
 
-f11("of an event that is not known does nothing to others", () => {
+f11("of an unknown event changes no other event", () => {
   const story = given(live("$a")).when(redaction("$x", "$unknown")).then("ordered");
   assert.is(story.unread(BOB).unthreaded, 1);
 });
 
-f11("that comes before its target takes it from the counts all the same, and is named", () => {
+f11("before its target removes it from the counts too, and is stored", () => {
   const story = given(redaction("$x", "$a"), live("$a"), live("$b"));
   assert.is(story.unread(BOB).unthreaded, 1);
   assert.is(story.room.events.get("$a" as EventId)?.redaction, "$x");
   assert.is(story.order("$a"), at(2));
 });
 
-f11("that comes before its target, twice: the first is named", () => {
+f11("before its target, twice: the first one is stored", () => {
   const story = given(redaction("$x", "$a"), redaction("$y", "$a"), live("$a"));
   assert.is(story.room.events.get("$a" as EventId)?.redaction, "$x");
 });
 
-f11("leaves its target's place in the timeline, and names itself for who serves it", () => {
+f11("leaves its target in the timeline, and is stored for those who serve it", () => {
   const story = given(live("$a"), live("$b"), redaction("$x", "$a"));
   assert.equal(story.room.timeline, [at(1), at(2), at(3)]);
   assert.is(story.room.events.get("$a" as EventId)?.redaction, "$x");
   assert.is(story.room.events.get("$b" as EventId)?.redaction, undefined);
 });
 
-f11("is one by its type alone: another event that names redacts takes nothing", () => {
+f11("is recognised by its type: other events with redacts redact nothing", () => {
   const story = given(live("$a"), live("$x", { sender: BOB, redacts: "$a" }));
   assert.is(story.unread(BOB).unthreaded, 1);
   assert.is(story.room.events.get("$a" as EventId)?.redaction, undefined);

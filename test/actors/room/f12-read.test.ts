@@ -5,13 +5,13 @@ import { ALICE, BOB, backfilled, CARA, given, inThread, live, receipt } from "..
 
 const f12 = suite("F12: an event");
 
-/** Two events of main, two of a thread, in turns. */
+/** Two events of main and two of a thread, alternating. */
 const room = () => given(live("$m1"), live("$t1", inThread("$m1")), live("$m2"), live("$t2", inThread("$m1")));
 
-/** Which of them Bob has read. */
+/** The events that Bob has read. */
 const readIn = (story: ReturnType<typeof given>) => ["$m1", "$t1", "$m2", "$t2"].filter((id) => story.isRead(BOB, id));
 
-f12("that is not known is neither read nor unread", () => {
+f12("that is unknown is neither read nor unread", () => {
   assert.is(given().isRead(BOB, "$a"), null);
 });
 
@@ -23,13 +23,13 @@ f12("with a negative order is always read", () => {
   assert.is(given(backfilled("$a")).isRead(BOB, "$a"), true);
 });
 
-f12("is read by who sent it, and by nobody else for that", () => {
+f12("is read by its sender only", () => {
   const story = given(live("$a", { sender: BOB }));
   assert.is(story.isRead(BOB, "$a"), true);
   assert.is(story.isRead(ALICE, "$a"), false);
 });
 
-f12("that a user sent marks nothing before it as read", () => {
+f12("does not mark earlier events as read for its sender", () => {
   assert.is(given(live("$a"), live("$b", { sender: BOB })).isRead(BOB, "$a"), false);
 });
 
@@ -39,26 +39,26 @@ for (const type of [READ, READ_PRIVATE] as const) {
     assert.equal(readIn(room().and(receipt(BOB, "$t1", { type }))), ["$m1", "$t1"]);
   });
 
-  f12(`is read up to and including the ${type} marker of main, in main alone`, () => {
+  f12(`is read up to and including the ${type} marker of main, and only there`, () => {
     assert.equal(readIn(room().and(receipt(BOB, "$m2", { type, thread: "main" }))), ["$m1", "$m2"]);
   });
 
-  f12(`is read up to and including the ${type} marker of its thread, there alone`, () => {
+  f12(`is read up to and including the ${type} marker of its thread, and only there`, () => {
     assert.equal(readIn(room().and(receipt(BOB, "$t1", { type, thread: "$m1" }))), ["$t1"]);
     assert.equal(readIn(room().and(receipt(BOB, "$t2", { type, thread: "$m1" }))), ["$t1", "$t2"]);
   });
 }
 
-f12("is not read for a fully_read marker", () => {
+f12("is not read because of a fully_read marker", () => {
   assert.equal(readIn(room().and(receipt(BOB, "$t2", { type: FULLY_READ }))), []);
 });
 
-f12("is read by whichever marker reaches it: the larger of two counts", () => {
+f12("is read if any marker reaches it", () => {
   const story = room().and(receipt(BOB, "$t1"), receipt(BOB, "$m2", { type: READ_PRIVATE, thread: "main" }));
   assert.equal(readIn(story), ["$m1", "$t1", "$m2"]);
 });
 
-f12("is read at the same order by either kind of marker", () => {
+f12("is read by either kind of marker at the same order", () => {
   assert.is(given(live("$a"), receipt(BOB, "$a")).isRead(BOB, "$a"), true);
   assert.is(given(live("$a"), receipt(BOB, "$a", { thread: "main" })).isRead(BOB, "$a"), true);
 });
@@ -67,11 +67,11 @@ f12("after a marker on a backfilled event is unread", () => {
   assert.is(given(live("$a"), backfilled("$b"), receipt(BOB, "$b")).isRead(BOB, "$a"), false);
 });
 
-f12("is not read for another user's marker", () => {
+f12("is not read because of another user's marker", () => {
   assert.equal(readIn(room().and(receipt(CARA, "$t2"))), []);
 });
 
-f12("is not read for a receipt that is held", () => {
+f12("is not read because of a held receipt", () => {
   assert.equal(readIn(room().and(receipt(BOB, "$unknown"))), []);
 });
 

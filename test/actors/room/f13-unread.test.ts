@@ -9,7 +9,7 @@ f13("are 0 in a room without events", () => {
   assert.equal(given().unread(BOB), { unthreaded: 0, main: 0, threads: {} });
 });
 
-f13("tell the whole room, main, and each thread with something unread", () => {
+f13("are given for the whole room, for main, and for each thread with unread events", () => {
   const story = given(
     live("$a"),
     live("$b"),
@@ -24,7 +24,7 @@ f13("tell the whole room, main, and each thread with something unread", () => {
   assert.equal(story.unread(BOB), { unthreaded: 1, main: 0, threads: { $b: 1 } });
 });
 
-f13("count nothing that the user sent", () => {
+f13("do not include events that the user sent", () => {
   const story = given(live("$a"), live("$b", { sender: BOB }));
   assert.is(story.unread(BOB).unthreaded, 1);
   assert.is(story.unread(ALICE).unthreaded, 1);
@@ -39,7 +39,7 @@ for (const [name, fields] of Object.entries({
   "an annotation of another type": { type: "org.example.vote", content: relates("m.annotation", "$0") },
   "a redaction": { type: "m.room.redaction", redacts: "$0", content: {} },
 })) {
-  f13(`leave ${name} out`, () => {
+  f13(`do not include ${name}`, () => {
     assert.is(given(live("$a", fields)).unread(BOB).unthreaded, 0);
   });
 }
@@ -51,20 +51,20 @@ for (const [name, fields] of Object.entries({
   "a reference": { content: relates("m.reference", "$0") },
   "a malformed relation": { content: { "m.relates_to": { rel_type: "m.replace" } } },
 })) {
-  f13(`take in ${name}`, () => {
+  f13(`include ${name}`, () => {
     assert.is(given(live("$a", fields)).unread(BOB).unthreaded, 1);
   });
 }
 
-f13("leave out backfilled events", () => {
+f13("do not include backfilled events", () => {
   assert.is(given(backfilled("$a"), live("$b")).unread(BOB).unthreaded, 1);
 });
 
-f13("go by m.read and m.read.private markers", () => {
+f13("depend on m.read and m.read.private markers", () => {
   assert.is(given(live("$a"), live("$b"), receipt(BOB, "$a", { type: READ_PRIVATE })).unread(BOB).unthreaded, 1);
 });
 
-f13("of a marker on the user's own last message are 0", () => {
+f13("are 0 with a marker on the user's own last message", () => {
   assert.is(given(live("$a"), live("$b", { sender: BOB }), receipt(BOB, "$b")).unread(BOB).unthreaded, 0);
 });
 

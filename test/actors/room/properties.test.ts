@@ -25,10 +25,10 @@ function foldAll(entries: readonly Positioned[]): Room {
 
 const sorted = <T>(items: readonly T[]): string[] => items.map((item) => JSON.stringify(item)).sort();
 
-const properties = suite("the fold of any history");
+const properties = suite("fold of any history");
 
 // E14
-properties("is what the rules say, after every entry", () => {
+properties("equals a naive model of the rules after every entry", () => {
   check(
     fc.property(history, (entries) => {
       const room = new Room(ROOM);
@@ -82,7 +82,7 @@ properties("gives live events orders that grow in log order and never change", (
   );
 });
 
-properties("has one marker for a (user, type, thread), which never moves back", () => {
+properties("has one marker per (user, type, thread), which never moves back", () => {
   check(
     fc.property(history, (entries) => {
       const room = new Room(ROOM);
@@ -103,7 +103,7 @@ properties("has one marker for a (user, type, thread), which never moves back", 
   );
 });
 
-properties("is the same each time", () => {
+properties("is deterministic", () => {
   check(
     fc.property(history, (entries) =>
       assert.equal(stateOf(foldAll(entries), USERS), stateOf(foldAll(structuredClone(entries)), USERS)),
@@ -112,7 +112,7 @@ properties("is the same each time", () => {
   );
 });
 
-/** Folds entries, and hands the reader a delta wherever `cuts` say so. Returns the room. */
+/** Folds entries, and sends a delta to the reader at each of `cuts`. Returns the room. */
 function publish(entries: readonly Positioned[], cuts: readonly boolean[], reader: DeltaReader, published = 0): Room {
   const room = new Room(ROOM);
   const changes = new Changes();
@@ -132,7 +132,7 @@ function publish(entries: readonly Positioned[], cuts: readonly boolean[], reade
   return room;
 }
 
-/** What a reader of all deltas must know. A threaded marker that the unthreaded one covers may be missing (MSC4102). */
+/** The state of a reader of all deltas. A threaded marker may be missing if an unthreaded one covers it (MSC4102). */
 function markersOf(room: Room): string[] {
   return sorted(
     [...room.markers]
@@ -146,23 +146,23 @@ function markersOf(room: Room): string[] {
 
 const cutPoints = fc.array(fc.boolean(), { minLength: 1, maxLength: 20 });
 
-const deltas = suite("the deltas of any history");
+const deltas = suite("deltas of any history");
 
-deltas("tell a reader all markers and orders, wherever they are cut", () => {
+deltas("give a reader all markers and orders, wherever they are cut", () => {
   check(
     fc.property(history, cutPoints, (entries, cuts) => {
       const reader = new DeltaReader();
       const room = publish(entries, cuts, reader);
       assert.equal(reader.markers(), markersOf(room));
       assert.equal(sorted([...reader.orders]), sorted([...room.events].map(([id, { order }]) => [id, order])));
-      // Each names the one before it, so a reader that missed that would know.
+      // Each delta names the one before it, so that a reader detects a gap.
       assert.equal([reader.gaps, reader.overlaps], [0, 0]);
     }),
     RUNS,
   );
 });
 
-deltas("change nothing when they come again, cut otherwise", () => {
+deltas("change nothing when they are repeated with other cuts", () => {
   check(
     fc.property(history, cutPoints, cutPoints, (entries, cuts, others) => {
       const reader = new DeltaReader();
@@ -177,10 +177,10 @@ deltas("change nothing when they come again, cut otherwise", () => {
   );
 });
 
-deltas("go on without a gap where an owner before stopped", () => {
+deltas("continue without a gap where the previous owner stopped", () => {
   check(
     fc.property(history, cutPoints, cutPoints, fc.nat(), fc.nat(), (entries, cuts, others, stop, back) => {
-      // The owner before published through `stopped`; the new one knows that only of an earlier position.
+      // The previous owner published through `stopped`. The new one only knows of an earlier position.
       const stopped = stop % entries.length;
       const known = entries[back % (stopped + 1)]!.position;
       const reader = new DeltaReader();

@@ -8,7 +8,7 @@ import { live } from "../../support/given.ts";
 
 const [A, B, C] = ["!a:one.example", "!b:one.example", "!c:one.example"] as RoomId[] as [RoomId, RoomId, RoomId];
 
-/** A store that has every room that a checkpoint took, and lists what it loads. */
+/** A store with the rooms of all checkpoints. It records which rooms are loaded. */
 function rooms({ max = 2, idleMs = 1_000 } = {}) {
   const stored = new Map<RoomId, Room>();
   const loaded: RoomId[] = [];
@@ -52,9 +52,9 @@ function rooms({ max = 2, idleMs = 1_000 } = {}) {
   };
 }
 
-const activation = suite("the rooms of a partition");
+const activation = suite("rooms of a partition");
 
-activation("get their records in log order, one input a fetch", () => {
+activation("get their records in log order, as one input per fetch", () => {
   const { actors, deliver } = rooms();
   deliver(A, B, A);
   assert.is(actors.get(A).position, 3 * 1024);
@@ -62,14 +62,14 @@ activation("get their records in log order, one input a fetch", () => {
   assert.equal(actors.get(B).timeline, [2 * 1024]);
 });
 
-activation("are not activated by a question about a room that nobody has heard of", () => {
+activation("are not activated by a query about an unknown room", () => {
   const { actors, loaded } = rooms();
   assert.is(actors.get(A).position, 0);
   assert.is(actors.active, 0);
   assert.equal(loaded, []);
 });
 
-activation("stay while no checkpoint has their changes, however many they are", () => {
+activation("stay active until a checkpoint has their changes, however many they are", () => {
   const { actors, deliver } = rooms({ max: 1 });
   deliver(A, B, C);
   actors.passivate();
@@ -91,7 +91,7 @@ activation("beyond the limit are passivated, the least recently used first", () 
   assert.equal(loaded, [A, B, C, B]);
 });
 
-activation("are passivated when they were not used for a while", () => {
+activation("are passivated when they are idle", () => {
   const { actors, deliver, checkpoint, clock } = rooms({ max: 9, idleMs: 100 });
   deliver(A, B);
   checkpoint();
@@ -105,7 +105,7 @@ activation("are passivated when they were not used for a while", () => {
   assert.is(actors.active, 0);
 });
 
-activation("are activated again by their next record, as they were", () => {
+activation("are activated by their next record, in the same state", () => {
   const { actors, deliver, checkpoint, clock } = rooms({ max: 9, idleMs: 1 });
   deliver(A);
   checkpoint();
@@ -116,7 +116,7 @@ activation("are activated again by their next record, as they were", () => {
   assert.equal(actors.get(A).timeline, [1024, 2 * 1024]);
 });
 
-activation("are given once to a checkpoint, and again only when they change again", () => {
+activation("are written to a checkpoint once, and again only after a change", () => {
   const { actors, deliver } = rooms();
   const ids = (changed: readonly Room[]) => changed.map(({ id }) => id);
   deliver(A, B);
@@ -130,7 +130,7 @@ activation("are given once to a checkpoint, and again only when they change agai
   assert.equal(ids(actors.takeChanged()), []);
 });
 
-activation("that change while a checkpoint is under way stay until the next one has them", () => {
+activation("that change during a checkpoint stay active until the next one", () => {
   const { actors, deliver } = rooms({ max: 0 });
   deliver(A, B);
   const first = actors.takeChanged();
