@@ -10,9 +10,9 @@ import { rejects, startBus } from "../support/harness.ts";
 
 const NO_LOGS = "no Tidemark has made its logs on this broker yet: start a worker first";
 
-const count = suite("the partition count");
+const count = suite("partition count");
 
-count("is what the first of several processes wrote", async () => {
+count("is the one that the first process wrote", async () => {
   await using bus = await startBus();
   const counts = await Promise.all([1, 2, 3].map(() => agreeOnPartitionCount(bus.nc, undefined, 1)));
   assert.equal(counts, [8, 8, 8]);
@@ -20,7 +20,7 @@ count("is what the first of several processes wrote", async () => {
   assert.is(await awaitPartitionCount(bus.nc), 8);
 });
 
-count("is never another one than wanted: who starts and who waits say so in the same words", async () => {
+count("is refused with the same message by every process that requires another one", async () => {
   await using bus = await startBus();
   assert.is(await agreeOnPartitionCount(bus.nc, 2, 1), 2);
   assert.is(await awaitPartitionCount(bus.nc, 2), 2);
@@ -32,7 +32,7 @@ count("is never another one than wanted: who starts and who waits say so in the 
   assert.match(messages[0]!, "the logs were made with 2 partitions, not 3");
 });
 
-count("is missing where no worker has run, and waited for where one starts", async () => {
+count("is missing if no worker has run, and awaited if one starts", async () => {
   await using bus = await startBus();
   assert.is(await storedPartitionCount(bus.nc), undefined);
   assert.is((await rejects(partitionCount(bus.nc), "BUS_UNAVAILABLE")).message, NO_LOGS);
@@ -41,7 +41,7 @@ count("is missing where no worker has run, and waited for where one starts", asy
   assert.is(await waiting, 4);
 });
 
-count("that is no count is refused by every reader", async () => {
+count("that is malformed is refused by every reader", async () => {
   await using bus = await startBus();
   const bucket = await bus.nc.jetstream().views.kv("tidemark", { history: 1 });
   for (const garbage of ["banana", "", "0", "-1", "2.5", "100000000"]) {

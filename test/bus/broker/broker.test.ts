@@ -17,7 +17,7 @@ async function tempDir() {
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
-/** An executable that says it is this version of nats-server. */
+/** An executable that reports this version of nats-server. */
 async function plantBroker(folder: string, version: string): Promise<string> {
   await mkdir(folder, { recursive: true });
   const path = join(folder, "nats-server");
@@ -54,13 +54,13 @@ broker("accepts clients, with JetStream, on a free loopback port", async () => {
   assert.is(await countKept(server.url), 3);
 });
 
-broker("makes its store directory", async () => {
+broker("creates its store directory", async () => {
   await using store = await tempDir();
   await using server = await startBroker({ storeDir: join(store.path, "not", "there yet") });
   await appendThree(server.url);
 });
 
-broker("hands its log lines to its owner", async () => {
+broker("passes its log lines to its owner", async () => {
   await using store = await tempDir();
   const lines: string[] = [];
   await using server = await startBroker({ storeDir: store.path, log: (line) => lines.push(line) });
@@ -69,7 +69,7 @@ broker("hands its log lines to its owner", async () => {
   assert.ok(lines.some((line) => line.includes("Server Exiting")));
 });
 
-broker("runs beside another one", async () => {
+broker("runs next to another one", async () => {
   await using storeA = await tempDir();
   await using storeB = await tempDir();
   await using a = await startBroker({ storeDir: storeA.path });
@@ -79,7 +79,7 @@ broker("runs beside another one", async () => {
   assert.match(await failure(countKept(b.url)), "stream not found");
 });
 
-broker("keeps a stream's messages over a restart on the same port", async () => {
+broker("keeps the messages of a stream over a restart on the same port", async () => {
   await using store = await tempDir();
   await using first = await startBroker({ storeDir: store.path });
   await appendThree(first.url);
@@ -89,7 +89,7 @@ broker("keeps a stream's messages over a restart on the same port", async () => 
   assert.is(await countKept(second.url), 3);
 });
 
-broker("keeps a stream's messages over a SIGKILL", async () => {
+broker("keeps the messages of a stream over a SIGKILL", async () => {
   await using store = await tempDir();
   await using first = await startBroker({ storeDir: store.path });
   await appendThree(first.url);
@@ -99,7 +99,7 @@ broker("keeps a stream's messages over a SIGKILL", async () => {
   assert.is(await countKept(second.url), 3);
 });
 
-broker("has ended when stop resolves, and may be stopped again", async () => {
+broker("has ended when stop resolves, and can be stopped twice", async () => {
   await using store = await tempDir();
   await using server = await startBroker({ storeDir: store.path });
   await Promise.all([server.stop(), server.stop()]);
@@ -116,13 +116,13 @@ broker("stops even when it is paused", async () => {
   assert.throws(() => process.kill(server.pid, 0), /ESRCH/);
 });
 
-broker("leads a process group of its own, which Ctrl-C does not reach", async () => {
+broker("has its own process group, so Ctrl-C does not reach it", async () => {
   await using store = await tempDir();
   await using server = await startBroker({ storeDir: store.path });
   assert.ok(process.kill(-server.pid, 0));
 });
 
-broker("ends when its parent is killed", async () => {
+broker("ends if its parent is killed", async () => {
   await using store = await tempDir();
   const source = `
     import { startBroker } from ${JSON.stringify(import.meta.resolve("../../../src/bus/broker/process.ts"))};
@@ -137,11 +137,11 @@ broker("ends when its parent is killed", async () => {
   const closed = once(socket, "close");
   parent.kill("SIGKILL");
   await closed;
-  // Its store is free again.
+  // Its store can be used again.
   await using _server = await startBroker({ storeDir: store.path });
 });
 
-broker("refuses a port that is taken, with the server's own words", async () => {
+broker("refuses a port in use, with the message of the server", async () => {
   await using storeA = await tempDir();
   await using storeB = await tempDir();
   await using a = await startBroker({ storeDir: storeA.path });
@@ -149,7 +149,7 @@ broker("refuses a port that is taken, with the server's own words", async () => 
   assert.match(await failure(second), /ended with exit code 1.*address already in use/s);
 });
 
-broker("refuses a store that another one uses", async () => {
+broker("refuses a store in use", async () => {
   await using store = await tempDir();
   await using first = await startBroker({ storeDir: store.path });
   assert.match(await failure(startBroker({ storeDir: store.path })), `the broker at ${first.url} already uses`);
@@ -159,7 +159,7 @@ broker.run();
 
 const find = suite("find");
 
-find("takes the executable that the environment names before all others", async () => {
+find("prefers the executable in the environment to all others", async () => {
   await using dir = await tempDir();
   const path = await plantBroker(join(dir.path, "named"), "2.9.10");
   await plantBroker(join(dir.path, "bin"), "2.11.0");
@@ -167,7 +167,7 @@ find("takes the executable that the environment names before all others", async 
   assert.equal(await findBroker(env), { path, version: "2.9.10" });
 });
 
-find("refuses a name in the environment that is nothing executable, a folder, or another program", async () => {
+find("refuses a path in the environment that is not executable, a folder, or another program", async () => {
   await using dir = await tempDir();
   for (const name of [join(dir.path, "missing"), dir.path, process.execPath]) {
     const env = { TIDEMARK_NATS_SERVER: name, PATH: process.env.PATH };
@@ -177,13 +177,13 @@ find("refuses a name in the environment that is nothing executable, a folder, or
   }
 });
 
-find("refuses a named one that is too old, by number and not by letter", async () => {
+find("refuses one that is too old, comparing versions as numbers", async () => {
   await using dir = await tempDir();
   const path = await plantBroker(dir.path, "2.8.10");
   assert.match(await failure(findBroker({ TIDEMARK_NATS_SERVER: path })), "version 2.8.10: at least 2.9.0 is needed");
 });
 
-find("takes the first on the path that is recent", async () => {
+find("uses the first one on the path that is recent enough", async () => {
   await using dir = await tempDir();
   const versions = ["1.4.0", "2.9.10", "2.10.27", "2.11.0"];
   const paths = await Promise.all(versions.map((version) => plantBroker(join(dir.path, version), version)));
@@ -199,7 +199,7 @@ find("prefers a recent one in the cache to an older one on the path", async () =
   await plantBroker(join(cache, "2.10.27"), "2.10.27");
   await plantBroker(join(cache, ".staged-2.12.0"), "2.12.0");
   const found = await findBroker(env);
-  // A machine may have a recent one in a usual folder, which comes before the cache.
+  // The machine may have a recent one in a usual folder, which has priority over the cache.
   assert.is.not(found?.version, "2.9.10");
   assert.is.not(found?.version, "2.12.0");
 });
@@ -259,18 +259,18 @@ aptSources("in the deb822 format yield the distribution's mirror and its keyring
   });
 });
 
-aptSources("with an embedded key name no keyring", () => {
+aptSources("with an embedded key have no keyring", () => {
   const vendor = parseSourcesStanzas(debianStanzas).find(({ uris }) => uris[0]?.includes("vendor"));
   assert.ok(vendor);
   assert.is(vendor.keyring, undefined);
 });
 
-aptSources("that do not serve the release still yield an archive of the distribution", () => {
+aptSources("that do not have the release still yield an archive of the distribution", () => {
   const sid = parseSourcesList("deb http://mirror.example/debian sid main\n");
   assert.is(pickMirror(sid, "forky", { component: "main" })?.uris[0], "http://mirror.example/debian");
 });
 
-aptSources("of vendors alone yield none", () => {
+aptSources("of vendors only yield no mirror", () => {
   assert.is(
     pickMirror(parseSourcesList("deb https://vendor.example/apt any stable\n"), "bookworm", { component: "main" }),
     undefined,

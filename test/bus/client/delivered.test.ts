@@ -2,7 +2,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { delivered } from "../../../src/bus/client/delivered.ts";
 
-const message = suite("a delivered message");
+const message = suite("delivered message");
 
 const SUBJECT = "tidemark.user.3.@a:example%2Eorg.receipts";
 const SHORT = "$JS.ACK.TIDEMARK_DELTAS_3.consumer.1.4711.12.1795000000123456789.5";
@@ -26,7 +26,7 @@ for (const [form, reply] of [
     assert.is(Math.floor(at), 1_795_000_000_123);
   });
 
-  message(`is whole again when a server has cut it at the @ of its subject, ${form} form`, () => {
+  message(`is restored if a server has cut it at the @ of its subject, ${form} form`, () => {
     const whole = `${reply}@${SUBJECT}`;
     const cut = whole.lastIndexOf("@");
     const sent = { data, headers: undefined };
@@ -37,7 +37,7 @@ for (const [form, reply] of [
   });
 }
 
-message("is whole again when its subject has several", () => {
+message("is restored if its subject has several @", () => {
   const subject = "tidemark.user.3.@a@b:example%2Eorg.receipts";
   const whole = `${SHORT}@${subject}`;
   const cut = whole.lastIndexOf("@");

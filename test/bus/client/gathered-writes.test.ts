@@ -1,4 +1,4 @@
-/** Messages that are published together leave in few writes. */
+/** Messages that are published together are sent in few writes to the socket. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { closeBus, publish, WRITE_BYTES_MAX, WRITE_PAUSE_MS } from "../../../src/bus/client/gathered-writes.ts";
@@ -11,7 +11,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 const writes = suite("gathered writes");
 
-writes("of an idle connection go at once, all messages in one write, in their order", async () => {
+writes("of an idle connection are sent at once, all messages in one write and in order", async () => {
   const connection = new FakeConnection();
   for (const n of [1, 2, 3]) publish(connection.nc, SUBJECT, Uint8Array.of(n));
   assert.equal(connection.writes, []);
@@ -22,7 +22,7 @@ writes("of an idle connection go at once, all messages in one write, in their or
   );
 });
 
-writes("take in messages that follow soon after a write, and go a pause later", async () => {
+writes("include messages that follow soon after a write, and are sent after the pause", async () => {
   const connection = new FakeConnection();
   const began = performance.now();
   publish(connection.nc, SUBJECT, Uint8Array.of(1));
@@ -32,11 +32,11 @@ writes("take in messages that follow soon after a write, and go a pause later", 
   await connection.written(2);
   const [, second] = connection.writes;
   assert.equal(second!.payloads, [2, 3]);
-  // Timers of Node count in whole milliseconds.
+  // Node's timers have a resolution of one millisecond.
   assert.ok(second!.at - began > WRITE_PAUSE_MS - 1, `${second!.at - began} ms`);
 });
 
-writes("go at once when they are large, and messages that follow wait again", async () => {
+writes("are sent at once if they are large, and later messages are gathered again", async () => {
   const connection = new FakeConnection();
   publish(connection.nc, SUBJECT, Uint8Array.of(1));
   await connection.written(1);
@@ -50,7 +50,7 @@ writes("go at once when they are large, and messages that follow wait again", as
   );
 });
 
-writes("go before the connection is closed", async () => {
+writes("are sent before the connection is closed", async () => {
   const connection = new FakeConnection();
   publish(connection.nc, SUBJECT, Uint8Array.of(1));
   await connection.written(1);
@@ -60,7 +60,7 @@ writes("go before the connection is closed", async () => {
   assert.equal(connection.writes[1]!.payloads, [2]);
 });
 
-writes("call `failed` of a message that can't be sent", async () => {
+writes("call `failed` for a message that can't be sent", async () => {
   const connection = new FakeConnection();
   connection.refuses = true;
   const reasons: unknown[] = [];

@@ -3,9 +3,9 @@ import * as assert from "uvu/assert";
 import { Bucket, ensureBucket, openBucket, type Row } from "../../../src/bus/client/kv.ts";
 import { eventually, rejects, startBus } from "../../support/harness.ts";
 
-const kv = suite("a bucket");
+const kv = suite("bucket");
 
-kv("keeps rows by key, and forgets those that are deleted", async () => {
+kv("stores and deletes rows by key", async () => {
   await using bus = await startBus();
   const bucket = await ensureBucket(bus.nc, "rows", { replicas: 1 });
   assert.is(await bucket.put("a", "one"), 1);
@@ -27,7 +27,7 @@ kv("keeps rows by key, and forgets those that are deleted", async () => {
   );
 });
 
-kv("takes a write only after the revision that its writer has seen", async () => {
+kv("accepts a write only after the revision that the writer has seen", async () => {
   await using bus = await startBus();
   const bucket = await ensureBucket(bus.nc, "rows", { replicas: 1 });
   assert.is(await bucket.putAfter("a", 0, "first"), 1);
@@ -37,7 +37,7 @@ kv("takes a write only after the revision that its writer has seen", async () =>
   assert.is(await bucket.get("a"), "second");
 });
 
-kv("is read alike by the client library", async () => {
+kv("is compatible with the client library", async () => {
   await using bus = await startBus();
   const bucket = await ensureBucket(bus.nc, "rows", { replicas: 1, ttlMs: 60_000 });
   const theirs = await bus.nc.jetstream().views.kv("rows", { history: 1 });
@@ -50,7 +50,7 @@ kv("is read alike by the client library", async () => {
   assert.is((await theirs.status()).ttl, 60_000);
 });
 
-kv("is watched from its newest rows on, deletions included", async () => {
+kv("can be watched from its newest rows on, deletions included", async () => {
   await using bus = await startBus();
   const bucket = await ensureBucket(bus.nc, "rows", { replicas: 1 });
   await bucket.put("a", "old");
@@ -74,7 +74,7 @@ kv("is watched from its newest rows on, deletions included", async () => {
   );
 });
 
-kv("that doesn't exist has no rows, can't be opened, and is not made by reading", async () => {
+kv("that doesn't exist has no rows, can't be opened, and is not created by reading", async () => {
   await using bus = await startBus();
   const bucket = new Bucket(bus.nc, "rows");
   assert.is(await bucket.get("a"), undefined);

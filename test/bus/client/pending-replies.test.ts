@@ -1,4 +1,4 @@
-/** A request gets its own reply, or a reason why there is none. */
+/** Each request gets its own reply or an error. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { PendingReplies, type Unanswered } from "../../../src/bus/client/pending-replies.ts";
@@ -7,7 +7,7 @@ import type { RoomId } from "../../../src/matrix/ids.ts";
 import { FakeConnection } from "../../support/fake-connection.ts";
 
 const SUBJECT = inSubject.receipt("!r:a.org" as RoomId);
-/** Why a promise is rejected. */
+/** The message with which a promise is rejected. */
 const refusal = (promise: Promise<unknown>) =>
   promise.then(
     () => "not refused",
@@ -29,24 +29,21 @@ function repliesOf(connection: FakeConnection, timeoutMs = 60_000) {
   });
 }
 
-replies(
-  "reach who asked, whatever order they come in; a second one, and one that nobody asked for, reach nobody",
-  async () => {
-    const connection = new FakeConnection();
-    const asked = repliesOf(connection);
-    const answers = Promise.all([asked.ask(SUBJECT, Uint8Array.of(1)), asked.ask(SUBJECT, Uint8Array.of(2))]);
-    await connection.written(1);
-    const [first, second] = connection.replies as [string, string];
-    connection.deliver(second, "two");
-    connection.deliver(second, "again");
-    connection.deliver(`${first}x`, "nobody's");
-    connection.deliver(first, "one");
-    assert.equal(await answers, ["one", "two"]);
-    asked.close();
-  },
-);
+replies("reach their requests in any order, and repeated or unexpected ones are ignored", async () => {
+  const connection = new FakeConnection();
+  const asked = repliesOf(connection);
+  const answers = Promise.all([asked.ask(SUBJECT, Uint8Array.of(1)), asked.ask(SUBJECT, Uint8Array.of(2))]);
+  await connection.written(1);
+  const [first, second] = connection.replies as [string, string];
+  connection.deliver(second, "two");
+  connection.deliver(second, "again");
+  connection.deliver(`${first}x`, "nobody's");
+  connection.deliver(first, "one");
+  assert.equal(await answers, ["one", "two"]);
+  asked.close();
+});
 
-replies("that refuse fail who asked alone", async () => {
+replies("that are refusals fail only their own request", async () => {
   const connection = new FakeConnection();
   const asked = repliesOf(connection);
   const refused = refusal(asked.ask(SUBJECT, Uint8Array.of(1)));
@@ -59,17 +56,17 @@ replies("that refuse fail who asked alone", async () => {
   asked.close();
 });
 
-replies("that don't come in time fail who asked, and are too late then", async () => {
+replies("that are late are ignored, and their request has failed", async () => {
   const connection = new FakeConnection();
   const asked = repliesOf(connection, 20);
-  const alive = setInterval(() => {}, 1_000); // Deadlines keep no process running.
+  const alive = setInterval(() => {}, 1_000); // Timeouts do not keep the process running.
   assert.is(await refusal(asked.ask(SUBJECT, Uint8Array.of(1))), `timeout ${SUBJECT}`);
   clearInterval(alive);
   connection.deliver(connection.replies[0]!, "late");
   asked.close();
 });
 
-replies("are given up by closing, and by a message that can't be sent", async () => {
+replies("are no longer awaited after closing, or if the request can't be sent", async () => {
   const connection = new FakeConnection();
   const asked = repliesOf(connection);
   const given = refusal(asked.ask(SUBJECT, Uint8Array.of(1)));

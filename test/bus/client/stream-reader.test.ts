@@ -6,12 +6,12 @@ import { StreamReader } from "../../../src/bus/client/stream-reader.ts";
 import { type BusHarness, eventually, startBus } from "../../support/harness.ts";
 import { pipeTo } from "../../support/pipe.ts";
 
-const reader = suite("a reader of a stream");
+const reader = suite("stream reader");
 
 const STREAM = "NUMBERS";
 const KEPT = { name: STREAM, subjects: ["numbers.*"] };
 
-/** A stream with so many messages. */
+/** A stream with this many messages. */
 async function stream(bus: BusHarness, count: number): Promise<void> {
   await bus.jsm.streams.add(KEPT);
   await append(bus, 1, count);
@@ -21,7 +21,7 @@ async function append(bus: BusHarness, from: number, to: number): Promise<void> 
   for (let n = from; n <= to; n++) await bus.nc.jetstream().publish(`numbers.${n % 2 === 0 ? "even" : "odd"}`, `${n}`);
 }
 
-/** Reads, and keeps the sequences of what came. */
+/** Reads a stream, and collects the sequences. */
 function reading(nc: BusHarness["nc"], options: Partial<ConstructorParameters<typeof StreamReader>[1]> = {}) {
   const sequences: number[] = [];
   const onMessage = ({ sequence }: Delivered) => sequences.push(sequence);
@@ -36,7 +36,7 @@ async function consumers(bus: BusHarness) {
   return bus.jsm.consumers.list(STREAM).next();
 }
 
-reader("hands out what is there and what comes, each once and in order", async () => {
+reader("delivers existing and new messages, each once and in order", async () => {
   await using bus = await startBus();
   await stream(bus, 300);
   const { reader, sequences, has } = reading(bus.nc, { from: 11 });
@@ -48,7 +48,7 @@ reader("hands out what is there and what comes, each once and in order", async (
   reader.close();
 });
 
-reader("keeps to one subject", async () => {
+reader("delivers only messages of its subject", async () => {
   await using bus = await startBus();
   await stream(bus, 9);
   const { reader, sequences, has } = reading(bus.nc, { subject: "numbers.odd" });
@@ -57,7 +57,7 @@ reader("keeps to one subject", async () => {
   reader.close();
 });
 
-reader("begins with the newest of each subject where that is asked for", async () => {
+reader("starts with the newest message of each subject if requested", async () => {
   await using bus = await startBus();
   await stream(bus, 9);
   const { reader, sequences, has } = reading(bus.nc, { from: "latest" });
@@ -69,7 +69,7 @@ reader("begins with the newest of each subject where that is asked for", async (
 });
 
 // E7
-reader("misses nothing that was on its way when the connection broke, though nothing follows", async () => {
+reader("misses no message that was in flight when the connection was lost, even if none follows", async () => {
   await using bus = await startBus();
   await stream(bus, 5);
   await using pipe = await pipeTo(bus.url);
@@ -80,7 +80,7 @@ reader("misses nothing that was on its way when the connection broke, though not
   await append(bus, 6, 8);
   const delivered = async () => (await consumers(bus))[0]!.delivered.stream_seq;
   await eventually(async () => (await delivered()) === 8, "the broker has sent all of it");
-  assert.equal(sequences, numbers(1, 5), "none of it came");
+  assert.equal(sequences, numbers(1, 5), "none of it arrived");
   pipe.cut();
   await has(8);
   assert.equal(sequences, numbers(1, 8));
@@ -88,7 +88,7 @@ reader("misses nothing that was on its way when the connection broke, though not
   await nc.close();
 });
 
-reader("goes on when its consumer is gone", async () => {
+reader("continues when its consumer is deleted", async () => {
   await using bus = await startBus();
   await stream(bus, 5);
   const { reader, sequences, has } = reading(bus.nc);
@@ -100,7 +100,7 @@ reader("goes on when its consumer is gone", async () => {
   reader.close();
 });
 
-reader("goes on when the broker was away", async () => {
+reader("continues after an outage of the broker", async () => {
   await using bus = await startBus();
   await stream(bus, 5);
   const { reader, sequences, has } = reading(bus.nc);
@@ -119,7 +119,7 @@ reader("goes on when the broker was away", async () => {
   reader.close();
 });
 
-reader("goes on when the stream was away", async () => {
+reader("continues after an outage of the stream", async () => {
   await using bus = await startBus();
   await stream(bus, 5);
   const { reader, sequences, has } = reading(bus.nc, { subject: "numbers.odd" });
@@ -132,7 +132,7 @@ reader("goes on when the stream was away", async () => {
   reader.close();
 });
 
-reader("hands out nothing once it is closed", async () => {
+reader("delivers nothing once it is closed", async () => {
   await using bus = await startBus();
   await stream(bus, 5);
   const { reader, sequences, has } = reading(bus.nc);
@@ -145,7 +145,7 @@ reader("hands out nothing once it is closed", async () => {
   other.reader.close();
 });
 
-reader("says so when there is no such stream", async () => {
+reader("fails if there is no such stream", async () => {
   await using bus = await startBus();
   const { reader } = reading(bus.nc);
   const error = await reader.opened.catch((error: unknown) => error);

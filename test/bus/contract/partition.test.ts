@@ -3,9 +3,9 @@ import * as assert from "uvu/assert";
 import { partitionOf } from "../../../src/bus/contract/subjects.ts";
 import type { RoomId } from "../../../src/matrix/ids.ts";
 
-const partition = suite("the partition of a room");
+const partition = suite("partition of a room");
 
-/** The authors' test vectors of FNV-1a, 32 bit; what leaves the hash whole is a modulus beyond it. */
+/** The official test vectors of FNV-1a, 32 bit. With a modulus of 2^32, the partition is the whole hash. */
 const VECTORS = {
   "": 0x811c9dc5,
   a: 0xe40c292c,
@@ -18,13 +18,13 @@ partition("is FNV-1a-32 of its id", () => {
   for (const [text, hash] of Object.entries(VECTORS)) assert.is(partitionOf(text as RoomId, 2 ** 32), hash, text);
 });
 
-partition("goes by the bytes of UTF-8", () => {
+partition("depends on the bytes of UTF-8", () => {
   let hash = 0x811c9dc5n;
   for (const byte of [0x21, 0xc3, 0xa9]) hash = ((hash ^ BigInt(byte)) * 0x01000193n) % 2n ** 32n;
   assert.is(partitionOf("!é" as RoomId, 2 ** 32), Number(hash));
 });
 
-partition("never changes: rooms stay where their log is", () => {
+partition("never changes", () => {
   const rooms = [
     "!a:example.org",
     "!b:example.org",
@@ -37,14 +37,14 @@ partition("never changes: rooms stay where their log is", () => {
   );
 });
 
-partition("is below the count, and each has its share", () => {
+partition("is below the count, and evenly distributed", () => {
   const shares = new Array<number>(8).fill(0);
   for (let i = 0; i < 8_000; i++) shares[partitionOf(`!${i}:example.org` as RoomId, 8)]!++;
   assert.is(shares.length, 8);
   for (const share of shares) assert.ok(share > 800 && share < 1_200, String(share));
 });
 
-partition("is 0 when there is one", () => {
+partition("is 0 if there is only one", () => {
   assert.is(partitionOf("!a:example.org" as RoomId, 1), 0);
 });
 

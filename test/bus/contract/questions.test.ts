@@ -1,4 +1,4 @@
-/** Questions and their answers, as the contract declares them (docs/design.md#queries). */
+/** Questions and their answers, as declared in the contract (docs/design.md#queries). */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { type Op, QUESTIONS, question } from "../../../src/bus/contract/questions.ts";
@@ -10,7 +10,7 @@ const BOB = "@bob:a.org";
 
 const questions = suite("questions");
 
-questions("are parsed by their op, all that are declared", () => {
+questions("are parsed by their op, for every declared op", () => {
   const options = question.options.map(({ shape }) => shape.op.value);
   assert.equal([...options].sort(), Object.keys(QUESTIONS).sort());
   for (const op of Object.keys(QUESTIONS) as Op[]) {
@@ -20,7 +20,7 @@ questions("are parsed by their op, all that are declared", () => {
   }
 });
 
-questions("get answers of the declared shape, and take plain ids", async () => {
+questions("get answers of the declared shape, and accept plain ids", async () => {
   await using bus = await startTidemark();
   const edit = { "m.relates_to": { rel_type: "m.replace", event_id: "$1" }, body: "b" };
   const member = message("$bob", { type: "m.room.member", state_key: BOB, content: { membership: "join" } });
@@ -60,7 +60,7 @@ questions("get answers of the declared shape, and take plain ids", async () => {
   assert.is(orders.$never, null);
 });
 
-questions("about what is no id are refused before they are asked, and others by who answers", async () => {
+questions("about an invalid id are refused before they are sent, others by the worker", async () => {
   await using bus = await startTidemark();
   await using tidemark = await connect({ nats: bus.url });
   const refused = async (query: Promise<unknown>, why: string) =>

@@ -9,7 +9,7 @@ import { history } from "../../support/arbitraries.ts";
 import { BOB, backfilled, describe, event, live, receipt, Story, state, TWO } from "../../support/given.ts";
 import { check } from "../../support/property.ts";
 
-const record = suite("a record of the log");
+const record = suite("record");
 
 const ENTRIES: readonly Entry[] = [
   live("$a", { unsigned: { age: 1 } }),
@@ -19,7 +19,7 @@ const ENTRIES: readonly Entry[] = [
   receipt(BOB, "$a"),
 ];
 
-record("reads as it was written", () => {
+record("is the same after encoding and decoding", () => {
   assert.equal(decodeRecord(7, encodeRecord(1_700_000_000_000, ENTRIES)), {
     sequence: 7,
     at: 1_700_000_000_000,
@@ -27,7 +27,7 @@ record("reads as it was written", () => {
   });
 });
 
-record("reads as it was written, whatever its entries", () => {
+record("is the same after encoding and decoding, with any entries", () => {
   check(
     fc.property(fc.nat(2 ** 31), history, (at, positioned) => {
       const entries = positioned.map(({ entry }) => entry);
@@ -36,7 +36,7 @@ record("reads as it was written, whatever its entries", () => {
   );
 });
 
-/** The message of the `RECORD_UNREADABLE` that these bytes must bring. */
+/** Decodes bytes, which must fail with `RECORD_UNREADABLE`. Returns the message. */
 function unreadable(bytes: Uint8Array): string {
   try {
     decodeRecord(7, bytes);
@@ -91,7 +91,7 @@ for (const [why, value] of [
   });
 }
 
-record("is never skipped when it is no MessagePack, and says which one it is and what to do", () => {
+record("is never skipped if it is not MessagePack, and the error names it and the remedy", () => {
   for (const bytes of [new Uint8Array(), Buffer.from("93", "hex"), Buffer.from("c1", "hex")]) {
     const message = unreadable(bytes);
     assert.match(message, "record 7 of the log can't be read");
@@ -99,30 +99,30 @@ record("is never skipped when it is no MessagePack, and says which one it is and
   }
 });
 
-record("may have 1024 entries", () => {
+record("can have 1024 entries", () => {
   const entries = Array.from({ length: 1_024 }, (_, i) => receipt(BOB, `$${i}`));
   assert.is(decodeRecord(1, encodeRecord(5, entries)).entries.length, 1_024);
 });
 
 /**
- * As version 0.1.0 wrote it: `ENTRIES` at 1 700 000 000 000. It must be read, and folded to the same, by every version.
+ * As written by version 0.1.0: `ENTRIES` at 1 700 000 000 000. Every version must read it, and fold it to the same state.
  */
 const STORED_V1 =
   "9301cb4278bcfe5680000095920086a474797065ae6d2e726f6f6d2e6d657373616765a673656e646572b240616c6963653a6f6e652e6578616d706c65b06f726967696e5f7365727665725f7473cb4278bcfe56800000a7636f6e74656e7481a4626f6479a22461a8756e7369676e656481a361676501a86576656e745f6964a22461920185a474797065ae6d2e726f6f6d2e6d657373616765a673656e646572b240616c6963653a6f6e652e6578616d706c65b06f726967696e5f7365727665725f7473cb4278bcfe56800000a7636f6e74656e7481a4626f6479a22462a86576656e745f6964a22462920386a474797065ab6d2e726f6f6d2e6e616d65a673656e646572b240616c6963653a6f6e652e6578616d706c65b06f726967696e5f7365727665725f7473cb4278bcfe56800000a7636f6e74656e7481a46e616d65a2c3a9a973746174655f6b6579a0a86576656e745f6964a224639702b040626f623a6f6e652e6578616d706c65a66d2e72656164a22461a46d61696ecb4278bcfe56800000ab74776f2e6578616d706c659702b040626f623a6f6e652e6578616d706c65a66d2e72656164a22461c0cb4278bcfe56800000c0";
 
-const stored = suite("a stored record of version 1");
+const stored = suite("stored record of version 1");
 
-stored("is read as what was stored", () => {
+stored("is read as it was stored", () => {
   const { at, entries } = decodeRecord(1, Buffer.from(STORED_V1, "hex"));
   assert.is(at, 1_700_000_000_000);
   assert.equal(entries, ENTRIES);
 });
 
-stored("is what is written today", () => {
+stored("is the same when it is written today", () => {
   assert.is(Buffer.from(encodeRecord(1_700_000_000_000, ENTRIES)).toString("hex"), STORED_V1);
 });
 
-stored("folds to what it always did", () => {
+stored("folds to the same state", () => {
   const story = new Story();
   const { entries } = decodeRecord(1, Buffer.from(STORED_V1, "hex"));
   assert.equal(

@@ -1,4 +1,4 @@
-/** Items of requests to Tidemark, as the contract declares them (docs/design.md#requests). */
+/** Items of requests, as declared in the contract (docs/design.md#requests). */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { REQUESTS, receiptRequest } from "../../../src/bus/contract/requests.ts";
@@ -6,7 +6,7 @@ import { fault, refuses } from "../../support/faults.ts";
 
 const RECEIPT = { user_id: "@a:example.org", receipt_type: "m.read", event_id: "$a" };
 
-const request = suite("the receipt schema");
+const request = suite("receipt schema");
 
 request("accepts a receipt, with every key it may have", () => {
   assert.equal(receiptRequest.parse(RECEIPT), RECEIPT);
@@ -16,7 +16,7 @@ request("accepts a receipt, with every key it may have", () => {
   }
 });
 
-request("accepts the three types, and no thread with m.fully_read", () => {
+request("accepts every receipt type, and no thread with m.fully_read", () => {
   for (const receipt_type of ["m.read", "m.read.private", "m.fully_read"]) {
     assert.is(fault(receiptRequest, { ...RECEIPT, receipt_type }), "accepted");
   }
@@ -44,7 +44,7 @@ request("names the field and the reason", () => {
   ]);
 });
 
-request("says that its sender doesn't know of a thread, or names one", () => {
+request("has a thread, or says that it is unknown, but not both", () => {
   const unknown = { ...RECEIPT, thread_known: false };
   assert.equal(receiptRequest.parse(unknown), unknown);
   refuses(receiptRequest, [
@@ -53,9 +53,9 @@ request("says that its sender doesn't know of a thread, or names one", () => {
   ]);
 });
 
-const state = suite("the schema of a state event");
+const state = suite("state event schema");
 
-state("asks for a state key", () => {
+state("requires a state key", () => {
   const event = { event_id: "$a", type: "m.room.name", sender: "@a:a", origin_server_ts: 5, content: {} };
   refuses(REQUESTS.state.item, [
     [event, "state_key: is missing, so this is no state event"],

@@ -25,24 +25,24 @@ const wellFormed = fc.oneof(
   fc.string({ unit: fc.constantFrom("%", ".", "*", ">", " ", "\r", "\n", "\0", "é", "😀", "a", "2", "E", "e") }),
 );
 
-const token = suite("a token");
+const token = suite("token");
 
-token("keeps what is safe, and percent-encodes the rest in upper case", () => {
+token("keeps safe characters, and percent-encodes others in upper case", () => {
   const safe = "AZaz09!@#$:_=/+~-";
   assert.is(encodeToken(safe), safe);
   assert.is(encodeToken("!a:example.org"), "!a:example%2Eorg");
   assert.is(encodeToken("é😀 *>%\0\r\n"), "%C3%A9%F0%9F%98%80%20%2A%3E%25%00%0D%0A");
 });
 
-token("stands for its string, whatever that is", () => {
+token("decodes to its string", () => {
   check(fc.property(wellFormed, (text) => assert.is(decodeToken(encodeToken(text)), text)));
 });
 
-token("is one token, of safe characters alone", () => {
+token("is a single token of safe characters", () => {
   check(fc.property(wellFormed, (text) => assert.match(encodeToken(text), /^[A-Za-z0-9!@#$:_=/+~%-]*$/)));
 });
 
-token("is refused unless it is the one that its string has", () => {
+token("is refused if it is not the canonical one of its string", () => {
   check(
     fc.property(
       fc.string({ unit: fc.constantFrom("%", "2", "4", "1", "E", "e", "C", "3", "A", "9", ".", "a") }),
@@ -99,7 +99,7 @@ subjects("are those of the contract", () => {
   );
 });
 
-subjects("have as many tokens for any room, with its id in the last one of a log's", () => {
+subjects("have the same number of tokens for any room, and its id is the last one of a log subject", () => {
   check(
     fc.property(wellFormed, (text) => {
       const subject = logSubject(0, text as RoomId);

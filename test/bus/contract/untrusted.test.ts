@@ -9,7 +9,7 @@ import { check } from "../../support/property.ts";
 
 const bytesOf = (hex: string) => Buffer.from(hex.replaceAll(" ", ""), "hex");
 
-/** Why it is refused; `accepted` when it isn't. Anything else that is thrown is thrown on. */
+/** The reason of a refusal, or `accepted`. Rethrows any other error. */
 function refusal(bytes: Uint8Array, encoding: Encoding = "msgpack"): string {
   try {
     decodeUntrusted(bytes, encoding);
@@ -24,7 +24,7 @@ function refusal(bytes: Uint8Array, encoding: Encoding = "msgpack"): string {
 const refused = (hex: string, why: string) => assert.is(refusal(bytesOf(hex)), `not plain MessagePack: ${why}`, hex);
 const accepted = (hex: string, value: unknown) => assert.equal(decodeUntrusted(bytesOf(hex), "msgpack"), value);
 
-/** Doubles that are no larger than an integer may be. */
+/** Doubles within the range of safe integers. */
 const number = fc.oneof(
   fc.integer(),
   fc.maxSafeInteger(),
@@ -46,14 +46,14 @@ const { value: jsonLike } = fc.letrec<{ value: unknown }>((tie) => ({
   ),
 }));
 
-const messagePack = suite("MessagePack from outside");
+const messagePack = suite("untrusted MessagePack");
 
-messagePack("is accepted when it is what JSON can say", () => {
+messagePack("is accepted if it can be written as JSON", () => {
   check(fc.property(jsonLike, (value) => assert.equal(decodeUntrusted(encode(value), "msgpack"), value)));
   check(fc.property(jsonLike, (value) => assert.equal(decodeUntrusted(pack(value), "msgpack"), value)));
 });
 
-messagePack("is accepted in every width that the format has", () => {
+messagePack("is accepted in every width of the format", () => {
   accepted("c0", null);
   accepted("c2", false);
   accepted("c3", true);
@@ -101,11 +101,11 @@ messagePack("is refused with an extension of any type", () => {
   refused("c1", "an extension type");
 });
 
-messagePack("is refused with msgpackr's records, wherever they stand", () => {
+messagePack("is refused with records of msgpackr, anywhere", () => {
   refused("d4 72 40 91 a1 61 01", "an extension type");
   refused("91 d4 72 40 91 a1 61 01", "an extension type");
   refused("81 a1 61 d4 72 40 91 a1 61 01", "an extension type");
-  // Once a record is defined, this byte alone would be one of it; here it is a number.
+  // After the definition of a record, this byte would be one. Here it is a number.
   accepted("40", 64);
 });
 
@@ -116,7 +116,7 @@ messagePack("is refused with binary data", () => {
   refused("81 a1 61 c4 00", "binary data");
 });
 
-messagePack("is refused when it nests too deep, and is accepted up to there", () => {
+messagePack("is refused if it is nested too deeply, and accepted up to the limit", () => {
   for (const [open, key] of [
     ["91", ""],
     ["81", "a161"],
@@ -130,7 +130,7 @@ messagePack("is refused when it nests too deep, and is accepted up to there", ()
   }
 });
 
-messagePack("is refused when a length claims more than there is, without room being made for it", () => {
+messagePack("is refused if a length exceeds the message, without allocating it", () => {
   const startedAt = performance.now();
   for (const hex of [
     "dd ffffffff",
@@ -174,7 +174,7 @@ messagePack("is refused with an integer beyond 2^53 - 1", () => {
   assert.match(refusal(pack(2n ** 64n - 1n)), "an integer beyond");
 });
 
-messagePack("is refused when it is cut short anywhere, or goes on", () => {
+messagePack("is refused if it is truncated anywhere, or followed by more bytes", () => {
   const whole = encode({ a: [1, -1, 1.5, 2 ** 40, null, true, "text", "é".repeat(40)], b: { c: "a".repeat(300) } });
   assert.is(refusal(whole), "accepted");
   for (let end = 0; end < whole.length; end++) {
@@ -183,7 +183,7 @@ messagePack("is refused when it is cut short anywhere, or goes on", () => {
   assert.is(refusal(Buffer.concat([whole, Buffer.of(0xc0)])), "not plain MessagePack: bytes follow the value");
 });
 
-messagePack("is refused with a key named __proto__, however it is written", () => {
+messagePack("is refused with a key named __proto__, however it is encoded", () => {
   const proto = Buffer.from("__proto__").toString("hex");
   for (const key of [`a9${proto}`, `d909${proto}`, `da0009${proto}`, `db00000009${proto}`]) {
     refused(`81 ${key} 80`, "a key named __proto__");
@@ -194,7 +194,7 @@ messagePack("is refused with a key named __proto__, however it is written", () =
   accepted(`81 aa${proto}5f 01`, { __proto___: 1 });
 });
 
-messagePack("is refused with a key that is no string", () => {
+messagePack("is refused with a key that is not a string", () => {
   for (const key of [
     "00",
     "ff",
@@ -213,7 +213,7 @@ messagePack("is refused with a key that is no string", () => {
   }
 });
 
-/** Whether nothing but plain data is in a value, in objects that are no more than that. */
+/** Whether a value consists of plain data only. */
 function isPlain(value: unknown): boolean {
   if (typeof value === "number") return Math.abs(value) <= Number.MAX_SAFE_INTEGER;
   if (value === null || typeof value === "string" || typeof value === "boolean") return true;
@@ -227,7 +227,7 @@ function isPlain(value: unknown): boolean {
 
 const soup = fc.oneof(
   fc.uint8Array({ maxLength: 200 }),
-  // Bytes that mean something, in any order.
+  // Meaningful bytes in any order.
   fc
     .array(
       fc.constantFrom(0x81, 0x92, 0xa1, 0xa4, 0xd9, 0xdc, 0x00, 0x01, 0x02, 0x61, 0xc0, 0xd4, 0x72, 0xf0, 0xe0, 0xc3),
@@ -236,7 +236,7 @@ const soup = fc.oneof(
       },
     )
     .map((bytes) => Uint8Array.from(bytes)),
-  // A message with some bytes changed: strings that are no UTF-8, among others.
+  // A message with some changed bytes, such as strings that are not UTF-8.
   fc.tuple(jsonLike, fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 })).map(([value, changes]) => {
     const bytes = Uint8Array.from(encode(value));
     for (const [at, byte] of changes) bytes[at % bytes.length] = byte;
@@ -245,7 +245,7 @@ const soup = fc.oneof(
 );
 
 for (const encoding of ["msgpack", "json"] as const) {
-  messagePack(`as any bytes is refused, or is plain data (${encoding})`, () => {
+  messagePack(`of any bytes is refused, or is plain data (${encoding})`, () => {
     check(
       fc.property(soup, (bytes) => {
         if (refusal(bytes, encoding) === "accepted") assert.ok(isPlain(decodeUntrusted(bytes, encoding)));
@@ -255,10 +255,10 @@ for (const encoding of ["msgpack", "json"] as const) {
   });
 }
 
-const json = suite("JSON from outside");
+const json = suite("untrusted JSON");
 const refusalOf = (text: string) => refusal(Buffer.from(text), "json");
 
-json("is told by its first byte", () => {
+json("is recognised by its first byte", () => {
   assert.is(encodingOf(Buffer.from('{"a":1}')), "json");
   assert.is(encodingOf(Buffer.from("[1]")), "json");
   assert.is(encodingOf(encode({ a: 1 })), "msgpack");
@@ -266,7 +266,7 @@ json("is told by its first byte", () => {
   assert.is(encodingOf(new Uint8Array()), "msgpack");
 });
 
-json("is accepted as it is", () => {
+json("is accepted unchanged", () => {
   check(
     fc.property(jsonLike, (value) => {
       const text = JSON.stringify(value);
@@ -275,7 +275,7 @@ json("is accepted as it is", () => {
   );
 });
 
-json("is refused where MessagePack is: numbers, depth, __proto__", () => {
+json("is refused for the same reasons as MessagePack: numbers, depth, __proto__", () => {
   for (const number of ["1e400", "-1e400", "9007199254740992", "-9007199254740992"]) {
     assert.is(refusalOf(`[{"a":${number}}]`), "not accepted: an integer beyond 2^53 - 1");
   }
@@ -291,7 +291,7 @@ json("is refused where MessagePack is: numbers, depth, __proto__", () => {
   }
 });
 
-json("is refused when it is none, or no UTF-8", () => {
+json("is refused if it is malformed, or not UTF-8", () => {
   for (const text of ["", "{", '{"a":1}x', "{'a':1}", "[1,]", "[NaN]", "undefined"])
     assert.is(refusalOf(text), "not JSON", text);
   assert.is(refusal(Buffer.from([0x5b, 0x22, 0xff, 0x22, 0x5d]), "json"), "not JSON");

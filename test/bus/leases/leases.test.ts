@@ -1,4 +1,4 @@
-/** What a worker says of itself in the lease bucket, and what it must not say any more. */
+/** Leases: the heartbeats of a worker, and what happens when another process takes over its id. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Bus } from "../../../src/bus/client/connection.ts";
@@ -12,7 +12,7 @@ const LATER = JSON.stringify({ ...HEARTBEAT, session: "later" });
 const bucketOf = (bus: BusHarness) => bus.nc.jetstream().views.kv(LEASES_BUCKET, { history: 1 });
 const heartbeatOf = (worker: string) => `$KV.${LEASES_BUCKET}.worker.${worker}`;
 
-/** The leases of a process, and how often it was told of another one with its worker's id. */
+/** The leases of a process, and how often it learned of another process with its worker id. */
 async function openLeases(nc: Bus, worker: string) {
   let superseded = 0;
   const leases = await Leases.open({
@@ -30,7 +30,7 @@ async function openLeases(nc: Bus, worker: string) {
   return { leases, superseded: () => superseded, [Symbol.dispose]: () => leases.close() };
 }
 
-/** A connection on which another process's heartbeat follows the first that is published. */
+/** A connection on which the heartbeat of another process follows the first published one. */
 function overtaken(nc: Bus, worker: string): Bus {
   const js = nc.jetstream();
   let follows = true;
@@ -45,7 +45,7 @@ function overtaken(nc: Bus, worker: string): Bus {
 
 const leases = suite("leases");
 
-leases("a heartbeat on its way doesn't replace that of a process that came later with the same id", async () => {
+leases("a heartbeat in flight does not replace that of a later process with the same id", async () => {
   await using bus = await startBus();
   const bucket = await bucketOf(bus);
   for (let round = 0; round < 10; round++) {
@@ -55,8 +55,8 @@ leases("a heartbeat on its way doesn't replace that of a process that came later
     const later = bus.nc.jetstream().publish(heartbeatOf(worker), LATER);
     first.leases.beat();
     await later;
-    await eventually(() => first.superseded() === 1, "it has learned of the later one");
-    assert.not.ok(first.leases.owns(round), "it holds nothing any more");
+    await eventually(() => first.superseded() === 1, "it learns of the later one");
+    assert.not.ok(first.leases.owns(round), "it owns nothing any more");
     first.leases.beat();
     await first.leases.leave();
     const left = (await bucket.get(`worker.${worker}`))!;
@@ -65,7 +65,7 @@ leases("a heartbeat on its way doesn't replace that of a process that came later
   }
 });
 
-leases("a process that is overtaken before it has read the bucket knows it", async () => {
+leases("a process that is superseded before it has read the bucket learns of it", async () => {
   await using bus = await startBus();
   const bucket = await bucketOf(bus);
   using first = await openLeases(overtaken(bus.nc, "worker"), "worker");

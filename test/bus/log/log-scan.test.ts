@@ -12,7 +12,7 @@ const [A, B] = ["!a:a.org" as RoomId, "!b:a.org" as RoomId];
 
 const scan = suite("log scan");
 
-scan("hands out a partition, a room, or a part, in log order", async () => {
+scan("reads a partition, a room, or a part of the log, in order", async () => {
   await using tidemark = await startTidemark({ partitions: 1 });
   for (let i = 0; i < 6; i++) await tidemark.sent("event", i % 2 === 0 ? A : B, message(`$${i}`));
   const sequences = async (options: object) => {
@@ -39,7 +39,7 @@ scan("hands out a partition, a room, or a part, in log order", async () => {
   );
 });
 
-scan("reads no further than what is taken", async () => {
+scan("delivers a record only after the previous one is handled", async () => {
   await using tidemark = await startTidemark({ partitions: 1 });
   for (let i = 0; i < 5; i++) await tidemark.sent("event", A, message(`$${i}`));
   let release: (() => void) | undefined;
@@ -55,7 +55,7 @@ scan("reads no further than what is taken", async () => {
   await done;
 });
 
-scan("goes on with what comes, over a restart of the broker, until it is told to stop", async () => {
+scan("continues with new records, over a restart of the broker, until it is aborted", async () => {
   await using bus = await startBus();
   await bus.jsm.streams.add({ name: "TIDEMARK_LOG_0", subjects: ["tidemark.log.0.*"] });
   const append = (id: string) =>
@@ -71,10 +71,10 @@ scan("goes on with what comes, over a restart of the broker, until it is told to
   const done = scanLog(bus.nc, { partition: 0, room: A, signal: stopping.signal }, (record) => void taken.push(record));
   try {
     await append("$1");
-    await eventually(() => taken.length === 1, "what was there");
+    await eventually(() => taken.length === 1, "the existing records");
     await bus.restartBroker();
-    await eventually(() => append("$2"), "the broker takes records again");
-    await eventually(() => taken.length >= 2, "what came after the restart");
+    await eventually(() => append("$2"), "the broker accepts records again");
+    await eventually(() => taken.length >= 2, "the records after the restart");
   } finally {
     stopping.abort();
   }
@@ -88,7 +88,7 @@ scan("goes on with what comes, over a restart of the broker, until it is told to
 });
 
 // E13
-scan("stops at a hole, and at a record that it can't read", async () => {
+scan("fails at a hole, and at an unreadable record", async () => {
   await using bus = await startBus();
   await bus.jsm.streams.add({ name: "TIDEMARK_LOG_0", subjects: ["tidemark.log.0.*"] });
   const js = bus.nc.jetstream();

@@ -17,7 +17,7 @@ const records: readonly PlacedRecord[] = [
   { partition: 0, room: A, record: { sequence: 4, at: 40, entries: [backfilled("$old")] } },
 ];
 
-const log = suite("a log");
+const log = suite("log");
 
 log("has an end, rooms, and records by sequence", async () => {
   await using bus = await startBus();
@@ -32,7 +32,7 @@ log("has an end, rooms, and records by sequence", async () => {
   assert.is(await recordAt(bus.nc, 0, 5), undefined);
 });
 
-log("that was never made is empty", async () => {
+log("that was never created is empty", async () => {
   await using bus = await startBus();
   assert.equal(await logEnd(bus.nc, 0), { sequence: 0, records: 0 });
   assert.equal(await logEnd(bus.nc, 0, A), { sequence: 0, records: 0 });
@@ -41,7 +41,7 @@ log("that was never made is empty", async () => {
   assert.is(await oldestKnownEvent(bus.nc, 0, A), undefined);
 });
 
-log("takes a record only at the sequence that it has", async () => {
+log("accepts a record only at its own sequence", async () => {
   await using bus = await startBus();
   await prepareBus(bus.nc, { partitions: 1 });
   await appendAt(bus.nc, records[0]!);
@@ -51,7 +51,7 @@ log("takes a record only at the sequence that it has", async () => {
   assert.equal(await logEnd(bus.nc, 0), { sequence: 1, records: 1 });
 });
 
-log("knows a room's oldest event: the one that history brought last, not one that came twice", async () => {
+log("has the oldest event of a room: the last backfilled one, not a repeated one", async () => {
   await using bus = await startBus();
   await prepareBus(bus.nc, { partitions: 1 });
   for (const record of records) await appendAt(bus.nc, record);
