@@ -21,9 +21,9 @@ import { appservice } from "./homeserver/appservice.ts";
 import { startHttpServer } from "./http/server.ts";
 import { Ingress } from "./ingress/ingress.ts";
 import { type InspectorOptions, inspectorRoutes } from "./inspector/routes.ts";
-import { CLUSTER_READY_MS_MAX, FEDERATION_WINDOW_MS } from "./limits.ts";
-import type { ServerName } from "./matrix/ids.ts";
+import { CLUSTER_READY_MS_MAX } from "./limits.ts";
 import { Metrics } from "./metrics.ts";
+import type { FederationOutboxOptions } from "./worker/federation-publisher.ts";
 import { type MemoryOptions, Worker } from "./worker/worker.ts";
 
 export const ROLES = ["ingress", "worker", "gateway"] as const;
@@ -38,10 +38,7 @@ export interface StartOptions {
   readonly partitions?: number;
   /** Replicas of each stream. Default: 3 on a cluster of brokers, otherwise 1. */
   readonly replicas?: number;
-  /** Servers whose users are local. Default: every user whose receipts come from a front-end is local. */
-  readonly serverNames?: readonly ServerName[];
-  /** How long receipts to other servers are batched, ms. Default: `FEDERATION_WINDOW_MS`. */
-  readonly federationWindow?: number;
+  readonly federation?: FederationOutboxOptions;
   /** The `hs_token` of the homeserver that pushes to the gateway. Default: no homeserver can. */
   readonly hsToken?: string;
   /** Overrides for limits of memory and checkpoints. Default: those of `src/limits.ts`. */
@@ -97,8 +94,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const partitions = await partitionsFor(nc, options);
     let worker: Worker | undefined;
     if (roles.has("worker")) {
-      const { data, serverNames = [], federationWindow: windowMs = FEDERATION_WINDOW_MS, onProgress } = options;
-      const federation = { serverNames, windowMs };
+      const { data, federation = {}, onProgress } = options;
       worker = await Worker.start({
         nc,
         partitions,

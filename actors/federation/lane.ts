@@ -1,79 +1,83 @@
 /**
- * One lane of the federation outbox: receipts by room, and who gets them. Of one (room, user, thread) the last is kept,
- * whatever came before it.
+ * One lane of the federation outbox: receipts by room, each for all servers of the room or for some. Of one (room, user,
+ * thread) only the last receipt stays.
  */
 import type { RoomId, ServerName } from "../../src/matrix/ids.ts";
 import { type FederatedReceipt, receiptKey } from "../../src/matrix/receipt-edu.ts";
 import type { Position } from "../entry.ts";
 import type { Destinations } from "./destinations.ts";
 
-/** Receipts that go to the same servers, later ones of a key in place of earlier ones. */
-export interface Consignment {
+/** Receipts that go to the same servers, so that they have to be encoded once. */
+export interface FederationBatch {
   readonly destinations: readonly ServerName[];
   readonly receipts: readonly FederatedReceipt[];
 }
 
-/** What a lane had. */
+/** Everything that was in a lane. */
 export interface Dispatch {
-  /** The oldest change in it. */
+  /** Its oldest change. */
   readonly since: Position;
-  readonly consignments: readonly Consignment[];
+  readonly batches: readonly FederationBatch[];
 }
 
-interface Addressed {
+/** A receipt, for all servers of its room unless it says otherwise. */
+interface AddressedReceipt {
   readonly receipt: FederatedReceipt;
-  /** Only this server gets it; undefined: all. */
+  /** The only server that gets it. */
   readonly only?: ServerName;
-  /** This server doesn't; it got it at once. */
+  /** The server that gets it through the other lane. */
   readonly except?: ServerName;
 }
 
-interface RoomMail {
+interface RoomReceipts {
   destinations: Destinations;
-  readonly items: Map<string, Addressed>;
+  /** By `receiptKey`. */
+  readonly receipts: Map<string, AddressedReceipt>;
 }
 
 export class Lane {
-  #rooms = new Map<RoomId, RoomMail>();
+  #rooms = new Map<RoomId, RoomReceipts>();
   #since: Position | undefined;
 
+  /** The oldest change in the lane. */
   get since(): Position | undefined {
     return this.#since;
   }
 
-  add(destinations: Destinations, position: Position, item: Addressed): void {
+  add(destinations: Destinations, position: Position, addressed: AddressedReceipt): void {
     this.#since = Math.min(this.#since ?? position, position); // rooms of one fetch are folded one after the other
-    const { room } = item.receipt;
-    const mail = this.#rooms.get(room);
-    if (mail === undefined) {
-      this.#rooms.set(room, { destinations, items: new Map([[receiptKey(item.receipt), item]]) });
+    const { room } = addressed.receipt;
+    const known = this.#rooms.get(room);
+    if (known === undefined) {
+      this.#rooms.set(room, { destinations, receipts: new Map([[receiptKey(addressed.receipt), addressed]]) });
     } else {
-      mail.destinations = destinations;
-      mail.items.set(receiptKey(item.receipt), item);
+      known.destinations = destinations;
+      known.receipts.set(receiptKey(addressed.receipt), addressed);
     }
   }
 
-  /** Forgets what a later receipt has replaced. */
+  /** Removes the receipt that this one replaces. */
   drop(receipt: FederatedReceipt): void {
-    this.#rooms.get(receipt.room)?.items.delete(receiptKey(receipt));
+    this.#rooms.get(receipt.room)?.receipts.delete(receiptKey(receipt));
   }
 
+  /** Empties the lane. Returns undefined when nothing was added to it. */
   take(): Dispatch | undefined {
     const since = this.#since;
     if (since === undefined) return undefined;
-    const consignments = consign([...this.#rooms.values()]);
+    const batches = batchesOf([...this.#rooms.values()]);
     this.#rooms = new Map();
     this.#since = undefined;
-    return { since, consignments };
+    return { since, batches };
   }
 }
 
-/** Servers that get the same are together, so that it has to be written once. */
-function consign(mails: readonly RoomMail[]): Consignment[] {
+function batchesOf(rooms: readonly RoomReceipts[]): FederationBatch[] {
+  // A part is what one server gets of one room. Most servers of a room get all of it, and share a part.
   const partsOf = new Map<ServerName, string[]>();
   const receiptsOf = new Map<string, readonly FederatedReceipt[]>();
-  mails.forEach(({ destinations, items }, i) => {
-    const all = [...items.values()];
+  rooms.forEach(({ destinations, receipts }, i) => {
+    const all = [...receipts.values()];
     const named = new Set(all.flatMap(({ only, except }) => [only, except]));
     for (const server of destinations.servers) {
       const part = named.has(server) ? `${i}@${server}` : `${i}`;

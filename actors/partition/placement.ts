@@ -1,36 +1,39 @@
 /**
- * Which worker has which part in a partition (docs/design.md#workers): pure, from what everybody sees in the lease bucket.
+ * What each worker should do about a partition (docs/design.md#workers): a function of what all workers see in the lease
+ * bucket.
  *
- * Rendezvous hashing ranks the live workers for each partition, each partition on its own: a worker that joins or leaves
- * moves only its share. The first owns it, the second is its warm standby. What stands in the way of that for the moment
- * is told apart here, so that no partition is without an owner longer than it must be:
+ * Rendezvous hashing ranks the live workers for each partition separately, so a worker that joins or leaves moves only its
+ * own share. The first of the ranking should own the partition, and the second stand by for it. A worker is *warm* when it
+ * has folded what is published, and could own the partition at once. Assignments lead there, and leave no partition without
+ * an owner for longer than necessary:
  *
- * | the lease       | I am                        | my duty |
- * | --------------- | --------------------------- | --- |
- * | mine            | first, or the first is cold | own |
- * | mine            | not first, the first is warm | hand over |
- * | somebody else's | first or second             | stand by |
- * | free            | the first that is warm, or first when nobody is | claim |
- * | free            | another                     | claim, when it stays free |
+ * | the lease is | and this worker                                           | its assignment |
+ * | ------------ | --------------------------------------------------------- | --- |
+ * | its own      | is first, or the first is cold                            | own |
+ * | its own      | is not first, and the first is warm                       | handOver |
+ * | another's    | is first or second                                        | standby |
+ * | another's    | is warm, and the first or second is not yet               | standby |
+ * | free         | is the first that is warm, or is first and none is warm   | claim |
+ * | free         | comes after that one                                      | claim, once the lease has been free for `CLAIM_STAGGER_MS` per worker before it |
+ * | any          | is none of these                                          | none |
  */
 const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
 
-export type Duty = "own" | "handOver" | "standby" | "claim" | "none";
+export type Assignment = "own" | "handOver" | "standby" | "claim" | "none";
 
 export interface PartitionView {
   readonly me: string;
-  /** Live workers that can serve the partition, by preference: `ranking`. */
+  /** Live workers that can serve the partition, as `ranking` orders them. */
   readonly ranking: readonly string[];
-  /** Who holds a lease that has not run out. */
-  readonly holder: string | undefined;
-  /** How long the lease is known to be free, ms; 0 while somebody holds it. */
+  /** The worker with a lease that has not run out. */
+  readonly owner: string | undefined;
+  /** How long the lease has been free, ms; 0 while a worker has it. */
   readonly freeMs: number;
-  /** Whether a worker has folded what is published, so that it could go on at once. */
   readonly isWarm: (worker: string) => boolean;
 }
 
-/** How much longer each further worker waits for those before it to claim what is free, ms. */
+/** How much longer each further worker waits before it claims a free lease, ms. */
 export const CLAIM_STAGGER_MS = 2_000;
 
 /** The workers in the order in which they should have a partition. */
@@ -40,22 +43,22 @@ export function ranking(partition: number, workers: Iterable<string>): string[] 
     .map(({ worker }) => worker);
 }
 
-export function dutyOf({ me, ranking, holder, freeMs, isWarm }: PartitionView): Duty {
+export function assignmentOf({ me, ranking, owner, freeMs, isWarm }: PartitionView): Assignment {
   const [first, second] = ranking;
-  if (holder === me) return first !== undefined && first !== me && isWarm(first) ? "handOver" : "own";
+  if (owner === me) return first !== undefined && first !== me && isWarm(first) ? "handOver" : "own";
   const rank = ranking.indexOf(me);
   if (rank === -1) return "none";
-  if (holder === undefined) {
+  if (owner === undefined) {
     const claimants = [...ranking.filter((worker) => isWarm(worker)), ...ranking.filter((worker) => !isWarm(worker))];
     if (freeMs >= claimants.indexOf(me) * CLAIM_STAGGER_MS) return "claim";
   }
   if (rank < 2) return "standby";
-  // Who is to take its place has to be ready first.
-  const ready = (worker: string | undefined) => worker === undefined || worker === holder || isWarm(worker);
-  return isWarm(me) && !(ready(first) && ready(second)) ? "standby" : "none";
+  // A warm worker that is no longer wanted stays until those that replace it are ready.
+  const isReady = (worker: string | undefined) => worker === undefined || worker === owner || isWarm(worker);
+  return isWarm(me) && !(isReady(first) && isReady(second)) ? "standby" : "none";
 }
 
-/** FNV-1a-32, with its bits mixed: by itself it tells names apart that differ in their last byte only in their last bits. */
+/** FNV-1a-32 with its bits mixed. Unmixed, the weights of names that differ in the last byte differ only in the last bits. */
 function weight(worker: string, partition: number): number {
   let hash = FNV_OFFSET;
   for (const byte of new TextEncoder().encode(`${partition}/${worker}`)) hash = Math.imul(hash ^ byte, FNV_PRIME);

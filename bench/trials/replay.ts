@@ -10,7 +10,6 @@ import { connectBus } from "../../src/bus/client/connection.ts";
 import { StreamReader } from "../../src/bus/client/stream-reader.ts";
 import { logStream } from "../../src/bus/contract/subjects.ts";
 import { logEnd } from "../../src/bus/log/log.ts";
-import { FEDERATION_WINDOW_MS } from "../../src/limits.ts";
 import { FETCH_RECORDS_MAX, Worker } from "../../src/worker/worker.ts";
 import { entriesOf, type LogShape, makeLog } from "../entries.ts";
 import type { Trial } from "../trial.ts";
@@ -54,9 +53,8 @@ export const replay: Trial = {
 async function replayOnce(url: string, partitions: number, data: string): Promise<number> {
   const nc = await connectBus({ url, name: "replay" });
   const log = pino({ level: "silent" });
-  const federation = { serverNames: [], windowMs: FEDERATION_WINDOW_MS };
   const started = performance.now();
-  const worker = await Worker.start({ nc, partitions, data, federation, log });
+  const worker = await Worker.start({ nc, partitions, data, log });
   const elapsed = performance.now() - started;
   await worker.drain();
   await nc.close();

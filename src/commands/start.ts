@@ -136,7 +136,14 @@ export function startCommand(): Command {
     )
     .addOption(logLevelOption())
     .action(async (options) => {
-      const { inspect, adminToken, serverName: serverNames, registration, ...rest } = options;
+      const {
+        inspect,
+        adminToken,
+        serverName: serverNames,
+        federationWindow: windowMs,
+        registration,
+        ...rest
+      } = options;
       const hsToken = registration === undefined ? options.hsToken : await readHsToken(registration);
       if (hsToken !== undefined && serverNames === undefined) {
         wrongUsage("a homeserver that pushes needs --server-name: the servers whose users are local");
@@ -152,7 +159,7 @@ export function startCommand(): Command {
         onProgress: progress.update,
         ...(inspect && { inspect: { access: { adminToken } } }),
         memory,
-        serverNames,
+        federation: { windowMs, ...(serverNames !== undefined && { serverNames }) },
         hsToken,
         log,
       }).finally(() => progress.stop());

@@ -1,6 +1,6 @@
 /** A room's delta → the messages that tell it (docs/design.md#what-is-published). */
 import { type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../../actors/entry.ts";
-import type { Consignment } from "../../actors/federation/lane.ts";
+import type { FederationBatch } from "../../actors/federation/lane.ts";
 import { type EventChange, type RoomDelta, receiptEvent } from "../../actors/partition/changes.ts";
 import { type Marker, publishedOrder } from "../../actors/room/markers.ts";
 import type { Outgoing } from "../bus/client/acked-publisher.ts";
@@ -127,10 +127,10 @@ function cutNear(changes: readonly { readonly position: Position }[], middle: nu
   return undefined;
 }
 
-/** `tidemark.federation.<server>`: for every destination of a consignment the same EDUs. */
-export function federationMessages(consignments: readonly Consignment[]): Outgoing[] {
+/** `tidemark.federation.<server>`: the same EDUs for every destination of a batch. */
+export function federationMessages(batches: readonly FederationBatch[]): Outgoing[] {
   const messages: Outgoing[] = [];
-  for (const { destinations, receipts } of consignments) {
+  for (const { destinations, receipts } of batches) {
     for (const { edu } of packEdus(receipts)) {
       for (const destination of destinations) {
         messages.push({

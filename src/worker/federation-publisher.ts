@@ -14,17 +14,19 @@ import { FederationOutbox } from "../../actors/federation/outbox.ts";
 import type { FoldedEntry } from "../../actors/room/fold.ts";
 import type { Room } from "../../actors/room/room.ts";
 import { type AckedPublisher, sendAll } from "../bus/client/acked-publisher.ts";
-import { FLUSH_WINDOW_MS } from "../limits.ts";
+import { FEDERATION_WINDOW_MS, FLUSH_WINDOW_MS } from "../limits.ts";
 import type { ServerName } from "../matrix/ids.ts";
 import { federationMessages } from "./delta-messages.ts";
 
-export interface FederationOptions {
-  /** Servers whose users are local. */
-  readonly serverNames: readonly ServerName[];
-  readonly windowMs: number;
+/** How local users' receipts reach other servers. */
+export interface FederationOutboxOptions {
+  /** Servers whose users are local. Default: those of all users whose receipts come from a front-end. */
+  readonly serverNames?: readonly ServerName[];
+  /** How long receipts that may wait are batched, ms. Default: `FEDERATION_WINDOW_MS`. */
+  readonly windowMs?: number;
 }
 
-interface FederationPublisherOptions extends FederationOptions {
+interface FederationPublisherOptions extends FederationOutboxOptions {
   readonly partition: number;
   readonly acked: Pick<AckedPublisher, "publish">;
   readonly log: Logger;
@@ -52,7 +54,7 @@ export class FederationPublisher {
 
   constructor(options: FederationPublisherOptions) {
     this.#options = options;
-    this.#outbox = new FederationOutbox(options.serverNames);
+    this.#outbox = new FederationOutbox(options.serverNames ?? []);
   }
 
   /** Called once per entry, in log order. With `published` its receipt is in the stream already. */
@@ -93,7 +95,7 @@ export class FederationPublisher {
   #arm(): void {
     const { urgent, waiting } = this.#outbox;
     if (urgent.since !== undefined) this.#wake(this.#urgent, this.#sentUrgent + FLUSH_WINDOW_MS - performance.now());
-    if (waiting.since !== undefined) this.#wake(this.#waiting, this.#options.windowMs);
+    if (waiting.since !== undefined) this.#wake(this.#waiting, this.#options.windowMs ?? FEDERATION_WINDOW_MS);
   }
 
   #wake(lane: LaneTimer, delayMs: number): void {
@@ -128,7 +130,7 @@ export class FederationPublisher {
       if (dispatch === undefined) return;
       this.#underWay = dispatch.since;
       const { acked, partition, log } = this.#options;
-      await sendAll(acked, federationMessages(dispatch.consignments), {
+      await sendAll(acked, federationMessages(dispatch.batches), {
         closed: () => this.#closed,
         again: (left, reason) => log.warn({ partition, messages: left, reason }, "EDUs are sent again"),
       });

@@ -22,7 +22,7 @@ import type { Leases } from "../bus/leases/leases.ts";
 import { logEnd } from "../bus/log/log.ts";
 import { reasonOf } from "../errors.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
-import { type FederationOptions, FederationPublisher } from "./federation-publisher.ts";
+import { type FederationOutboxOptions, FederationPublisher } from "./federation-publisher.ts";
 import { Follower } from "./follower.ts";
 import { type OpenedPartition, openPartition, type PartitionMemory } from "./opened-partition.ts";
 import { OwnerLease } from "./owner-lease.ts";
@@ -40,7 +40,7 @@ interface PartitionOptions {
   readonly partition: number;
   /** The folder of all partitions' checkpoints. */
   readonly data: string;
-  readonly federation: FederationOptions;
+  readonly federation: FederationOutboxOptions;
   readonly log: Logger;
   /** Unix time in ms. */
   readonly now: () => number;

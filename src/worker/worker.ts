@@ -1,23 +1,24 @@
 /**
  * The worker role: the partitions that this process owns or stands by for, and the questions about their rooms.
  *
- * Whenever a lease, a worker or a partition's state has changed, and now and then, each partition's duty is looked up
- * (`actors/partition/placement.ts`) and done: stand by, claim, hand over, or leave it to others.
+ * After every change of a lease, a worker or a partition, and at intervals, the worker looks up its assignment for each
+ * partition (`actors/partition/placement.ts`), and carries it out: it stands by, claims, hands over or gives up.
  */
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
-import { type Duty, dutyOf, ranking } from "../../actors/partition/placement.ts";
-import type { Outcome } from "../../actors/room/fold.ts";
+import { type Assignment, assignmentOf, ranking } from "../../actors/partition/placement.ts";
 import { AckedPublisher } from "../bus/client/acked-publisher.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import type { WorkerRow } from "../bus/contract/lease-rows.ts";
 import { LEASE_TIMES, Leases, type LeaseTimes } from "../bus/leases/leases.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { ACTIVE_ROOMS_MAX, CHECKPOINT_ENTRIES, CHECKPOINT_MS, IDLE_MS } from "../limits.ts";
-import type { FederationOptions } from "./federation-publisher.ts";
+import { CatchUpProgress } from "./catch-up-progress.ts";
+import type { FederationOutboxOptions } from "./federation-publisher.ts";
 import { workerId } from "./identity.ts";
 import { Partition } from "./partition.ts";
 import { Queries } from "./queries/queries.ts";
+import { WorkerCounts } from "./worker-counts.ts";
 
 /**
  * Records that a process requests ahead of the fold, over all its partitions, and at least for each of them. They are on their
@@ -26,84 +27,78 @@ import { Queries } from "./queries/queries.ts";
 export const FETCH_RECORDS_MAX = 2_048;
 const FETCH_RECORDS_MIN = 16;
 
-/** How often a worker that is catching up reports its progress: to a progress bar, and in its log. */
-const CATCH_UP_PROGRESS_MS = 200;
-const CATCH_UP_LOG_MS = 10_000;
-
-/** What is kept in memory, and how often the rest is written. */
+/** How much is held in memory, and how often the rest is written. Default: the constants of `src/limits.ts`. */
 export interface MemoryOptions {
-  /** Rooms of the whole process. */
+  /** Active rooms of the whole process. */
   readonly activeRoomsMax?: number;
+  /** How long an unused room stays active, ms. */
   readonly idleMs?: number;
+  /** The interval between checkpoints, ms. */
   readonly checkpointMs?: number;
+  /** A checkpoint is written earlier after this many entries. */
   readonly checkpointEntries?: number;
 }
 
 interface WorkerOptions extends MemoryOptions {
   readonly nc: Bus;
+  /** The number of partitions. */
   readonly partitions: number;
-  /** Where checkpoints are kept. */
+  /** The data directory: the worker's name, and a folder of checkpoints. */
   readonly data: string;
-  readonly federation: FederationOptions;
+  readonly federation?: FederationOutboxOptions;
   readonly log: Logger;
-  /** ms since 1970 */
+  /** Unix time in ms. Default: `Date.now`. */
   readonly now?: () => number;
   readonly leaseTimes?: LeaseTimes;
-  /** Told now and then, until it is live, how many records of its logs are folded, and how many there are. */
+  /** Called repeatedly until the worker is live, with the numbers of folded records and of all records of its logs. */
   readonly onProgress?: (done: number, total: number) => void;
 }
 
-export interface WorkerCounts {
-  /** Entries and settled receipts by outcome, those that a standby folded included. */
-  readonly outcomes: Map<string, number>;
-  /** Messages that were published. */
-  deltas: number;
-  /** Partitions that were claimed, handed over or lost. */
-  leaseChanges: number;
-}
+/** Whether the worker takes partitions. One that does not any more gives up those that it has. */
+type Phase =
+  | { readonly is: "assigning" }
+  /** Another process runs with the same data directory. */
+  | { readonly is: "superseded"; readonly error: TidemarkError }
+  | { readonly is: "draining" };
 
 export class Worker {
   readonly id: string;
+  readonly counts = new WorkerCounts();
   readonly #options: WorkerOptions;
   readonly #acked: AckedPublisher;
   readonly #queries: Queries;
   readonly #partitions = new Map<number, Partition>();
-  /** Partitions that this process has failed at: others may have them, it stays away until it is started again. */
+  /** The errors of partitions that have failed here. Other workers may serve them; this one tries again after a restart. */
   readonly #failed = new Map<number, unknown>();
-  /** What was given up, until it is closed: its store can't be opened before. */
+  /** Partitions that are being closed. Until then their stores can't be opened again. */
   readonly #closing = new Map<number, Promise<void>>();
+  #phase: Phase = { is: "assigning" };
   #leases: Leases | undefined;
-  #assigning = false;
-  #draining = false;
-  /** Why this process serves nothing any more, once another one runs with its data directory. */
-  #superseded: TidemarkError | undefined;
-  #said = "";
-  #saidProgressAt = performance.now();
-  #settled: (() => void) | undefined;
-  /** What is counted since the process began. */
-  readonly counts: WorkerCounts = { outcomes: new Map(), deltas: 0, leaseChanges: 0 };
+  #isAssignmentDue = false;
+  #lastReport = "";
+  #onSettled: (() => void) | undefined;
 
   private constructor(options: WorkerOptions) {
     const { nc, partitions, data, log } = options;
     this.id = workerId(data);
     this.#options = options;
     this.#acked = new AckedPublisher(nc);
-    const served = (partition: number) => {
-      const found = this.#partitions.get(partition);
-      return found?.live ? found : undefined;
+    const served = (number: number) => {
+      const partition = this.#partitions.get(number);
+      return partition?.live ? partition : undefined;
     };
     this.#queries = new Queries({ nc, partitions, served, log });
   }
 
   /**
-   * Resolves when every partition is served, here or by another worker, and those that this one is to have are folded to
-   * the end. Throws when one of them can't be.
+   * Resolves when every partition is served, here or by another worker, and this worker has caught up with its own. Throws
+   * when one of those fails, or when another process runs with the same data directory.
    */
   static async start(options: WorkerOptions): Promise<Worker> {
     const worker = new Worker(options);
     try {
       await worker.#begin();
-      if (worker.#superseded !== undefined) throw worker.#superseded;
+      if (worker.#phase.is === "superseded") throw worker.#phase.error;
       for (const failure of worker.#failed.values()) throw failure;
       return worker;
     } catch (error) {
@@ -113,49 +108,36 @@ export class Worker {
   }
 
   async #begin(): Promise<void> {
+    const { nc, leaseTimes = LEASE_TIMES, log, onProgress } = this.#options;
     const settled = new Promise<void>((resolve) => {
-      this.#settled = resolve;
+      this.#onSettled = resolve;
     });
     this.#leases = await Leases.open({
-      nc: this.#options.nc,
+      nc,
       worker: this.id,
       session: randomUUID(),
-      times: this.#options.leaseTimes ?? LEASE_TIMES,
+      times: leaseTimes,
       report: () => this.#report(),
       changed: () => this.#changed(),
       lost: (partition) => this.#lost(partition),
       superseded: () => this.#supersede(),
     });
     this.#changed();
-    const timer = setInterval(() => this.#tellProgress(), CATCH_UP_PROGRESS_MS);
+    const partitions = this.#partitions;
+    const progress = new CatchUpProgress({ partitions, log, ...(onProgress !== undefined && { onProgress }) });
     try {
       await settled;
     } finally {
-      clearInterval(timer);
+      progress.close();
     }
-    this.#tellProgress();
-  }
-
-  #tellProgress(): void {
-    let done = 0;
-    let total = 0;
-    for (const { folded, end } of this.#partitions.values()) {
-      done += Math.min(folded, end);
-      total += end;
-    }
-    this.#options.onProgress?.(done, total);
-    const now = performance.now();
-    if (now - this.#saidProgressAt < CATCH_UP_LOG_MS) return;
-    this.#saidProgressAt = now;
-    this.#options.log.info({ folded: done, records: total }, "folding the log");
   }
 
   /** Whether every partition is served, here or by another worker, as far as can be seen from here. */
   get live(): boolean {
-    return !this.#draining && this.#superseded === undefined && this.#failed.size === 0 && this.#isSettled();
+    return this.#phase.is === "assigning" && this.#failed.size === 0 && this.#isSettled();
   }
 
-  /** By partition: what this process has of it. */
+  /** The partitions that this process owns or stands by for, by number. */
   get partitions(): ReadonlyMap<number, Partition> {
     return this.#partitions;
   }
@@ -164,153 +146,133 @@ export class Worker {
     return this.#failed.size;
   }
 
-  /** Answers nothing more, publishes what is folded, and leaves its partitions to others. */
+  /** Answers no more questions, publishes what is folded, and gives all partitions up. */
   async drain(): Promise<void> {
-    this.#draining = true;
+    this.#phase = { is: "draining" };
     await this.#queries.drain();
     await this.#leases?.leave();
-    await Promise.all([...this.#partitions.keys()].map((partition) => this.#giveUp(partition)));
+    await Promise.all([...this.#partitions.keys()].map((number) => this.#giveUp(number)));
     await Promise.all(this.#closing.values());
     await this.#queries.close();
     this.#leases?.close();
     this.#acked.close();
   }
 
+  /** What other workers should know of this one. */
   #report() {
     const warm: number[] = [];
     const folded: Record<number, number> = {};
-    for (const [partition, tenancy] of this.#partitions) {
-      if (tenancy.warm) warm.push(partition);
-      folded[partition] = tenancy.folded;
+    for (const [number, partition] of this.#partitions) {
+      if (partition.warm) warm.push(number);
+      folded[number] = partition.folded;
     }
     return { warm, failed: [...this.#failed.keys()], folded };
   }
 
-  /** Once what is under way has returned: a change may come from within one. */
+  /** Called after every change. Its caller may be in the middle of one, so assignments follow in a microtask. */
   #changed(): void {
-    if (this.#assigning) return;
-    this.#assigning = true;
+    if (this.#isAssignmentDue) return;
+    this.#isAssignmentDue = true;
     queueMicrotask(() => {
-      this.#assigning = false;
+      this.#isAssignmentDue = false;
       if (this.#leases === undefined) return;
-      this.#noteFailures();
-      if (!this.#draining && this.#superseded === undefined) this.#assign();
+      this.#collectFailures();
+      if (this.#phase.is === "assigning") this.#assign();
       this.#queries.own();
-      if (this.#isSettled() || this.#failed.size > 0) this.#settled?.();
+      if (this.#isSettled() || this.#failed.size > 0) this.#onSettled?.();
       const { warm, failed } = this.#report();
-      const said = JSON.stringify([warm, failed]);
-      if (said !== this.#said) this.#leases.beat();
-      this.#said = said;
+      const report = JSON.stringify([warm, failed]);
+      if (report !== this.#lastReport) this.#leases.beat();
+      this.#lastReport = report;
     });
   }
 
   #assign(): void {
     const workers = this.#leases!.workers();
-    for (let partition = 0; partition < this.#options.partitions; partition++) {
-      if (this.#failed.has(partition) || this.#closing.has(partition)) continue;
-      const duty = this.#dutyOf(partition, workers);
-      const tenancy = this.#partitions.get(partition);
-      if (duty === "none" && tenancy?.standsBy) void this.#giveUp(partition);
-      if (duty === "handOver" && tenancy?.live) {
-        this.#options.log.info({ partition }, "a partition is handed over");
+    for (let number = 0; number < this.#options.partitions; number++) {
+      if (this.#failed.has(number) || this.#closing.has(number)) continue;
+      const assignment = this.#assignmentOf(number, workers);
+      const partition = this.#partitions.get(number);
+      if (assignment === "none" && partition?.standsBy) void this.#giveUp(number);
+      if (assignment === "handOver" && partition?.live) {
+        this.#options.log.info({ partition: number }, "a partition is handed over");
         this.counts.leaseChanges++;
-        void this.#giveUp(partition);
+        void this.#giveUp(number);
       }
-      if ((duty === "standby" || duty === "claim") && tenancy === undefined) this.#standBy(partition);
-      if (duty === "claim") this.#claim(partition);
+      if ((assignment === "standby" || assignment === "claim") && partition === undefined) this.#standBy(number);
+      if (assignment === "claim" && partition?.standsBy) {
+        this.counts.leaseChanges++;
+        partition.claim();
+      }
     }
   }
 
-  #dutyOf(partition: number, workers: ReadonlyMap<string, WorkerRow>): Duty {
-    const able = [...workers].filter(([, { failed }]) => !failed.includes(partition)).map(([id]) => id);
-    return dutyOf({
+  #assignmentOf(number: number, workers: ReadonlyMap<string, WorkerRow>): Assignment {
+    const able = [...workers].filter(([, { failed }]) => !failed.includes(number)).map(([id]) => id);
+    return assignmentOf({
       me: this.id,
-      ranking: ranking(partition, able),
-      holder: this.#leases!.owner(partition),
-      freeMs: this.#leases!.freeMs(partition),
-      isWarm: (worker) => workers.get(worker)?.warm.includes(partition) ?? false,
+      ranking: ranking(number, able),
+      owner: this.#leases!.owner(number),
+      freeMs: this.#leases!.freeMs(number),
+      isWarm: (worker) => workers.get(worker)?.warm.includes(number) ?? false,
     });
   }
 
-  #standBy(partition: number): void {
-    const { nc, data, federation, log, now = Date.now, partitions: count } = this.#options;
-    const leases = this.#leases!;
-    this.#partitions.set(
-      partition,
-      new Partition({
-        nc,
-        acked: {
-          publish: (...message) => {
-            this.counts.deltas++;
-            return this.#acked.publish(...message);
-          },
+  #standBy(number: number): void {
+    const { nc, data, federation = {}, log, now = Date.now, partitions: count } = this.#options;
+    const { activeRoomsMax = ACTIVE_ROOMS_MAX, idleMs = IDLE_MS } = this.#options;
+    const { checkpointMs = CHECKPOINT_MS, checkpointEntries = CHECKPOINT_ENTRIES } = this.#options;
+    const partition = new Partition({
+      nc,
+      acked: {
+        publish: (...message) => {
+          this.counts.deltas++;
+          return this.#acked.publish(...message);
         },
-        counted: (outcome) => this.#count(outcome),
-        leases,
-        partition,
-        data,
-        federation,
-        log,
-        now,
-        memory: {
-          activeRoomsMax: Math.ceil((this.#options.activeRoomsMax ?? ACTIVE_ROOMS_MAX) / count),
-          idleMs: this.#options.idleMs ?? IDLE_MS,
-          checkpointMs: this.#options.checkpointMs ?? CHECKPOINT_MS,
-          checkpointEntries: this.#options.checkpointEntries ?? CHECKPOINT_ENTRIES,
-        },
-        ahead: Math.max(FETCH_RECORDS_MIN, Math.floor(FETCH_RECORDS_MAX / count)),
-        changed: () => this.#changed(),
-      }),
-    );
+      },
+      leases: this.#leases!,
+      partition: number,
+      data,
+      federation,
+      log,
+      now,
+      memory: { activeRoomsMax: Math.ceil(activeRoomsMax / count), idleMs, checkpointMs, checkpointEntries },
+      ahead: Math.max(FETCH_RECORDS_MIN, Math.floor(FETCH_RECORDS_MAX / count)),
+      changed: () => this.#changed(),
+      counted: (outcome) => this.counts.add(outcome),
+    });
+    this.#partitions.set(number, partition);
   }
 
-  #count(outcome: Outcome): void {
-    this.#add(outcome.outcome);
-    if (outcome.outcome === "ordered") for (const { judgement } of outcome.settled) this.#add(judgement.outcome);
-    else if (outcome.outcome === "held" && outcome.overflow !== undefined) this.#add("rejected");
-  }
-
-  #add(name: string): void {
-    const { outcomes } = this.counts;
-    outcomes.set(name, (outcomes.get(name) ?? 0) + 1);
-  }
-
-  #claim(partition: number): void {
-    const tenancy = this.#partitions.get(partition);
-    if (!tenancy?.standsBy) return;
-    this.counts.leaseChanges++;
-    tenancy.claim();
-  }
-
-  async #giveUp(partition: number): Promise<void> {
-    const tenancy = this.#partitions.get(partition);
-    if (tenancy === undefined) return;
-    const closing = tenancy
+  async #giveUp(number: number): Promise<void> {
+    const partition = this.#partitions.get(number);
+    if (partition === undefined) return;
+    const closing = partition
       .stop()
       .catch((error) => {
-        this.#options.log.error({ partition, reason: reasonOf(error) }, "a partition did not end in order");
+        this.#options.log.error({ partition: number, reason: reasonOf(error) }, "a partition did not end in order");
       })
       .finally(() => {
-        this.#partitions.delete(partition);
-        this.#closing.delete(partition);
+        this.#partitions.delete(number);
+        this.#closing.delete(number);
         this.#changed();
       });
-    this.#closing.set(partition, closing);
+    this.#closing.set(number, closing);
     await closing;
   }
 
-  #lost(partition: number): void {
-    this.#options.log.warn({ partition }, "the lease of a partition ran out: another worker may have it");
+  #lost(number: number): void {
+    this.#options.log.warn({ partition: number }, "the lease of a partition ran out: another worker may have it");
     this.counts.leaseChanges++;
-    this.#partitions.get(partition)?.lose();
-    void this.#giveUp(partition);
+    this.#partitions.get(number)?.lose();
+    void this.#giveUp(number);
   }
 
-  #noteFailures(): void {
-    for (const [partition, tenancy] of this.#partitions) {
-      if (tenancy.state !== "failed" || this.#failed.has(partition)) continue;
-      this.#failed.set(partition, tenancy.failure);
-      void this.#giveUp(partition);
+  #collectFailures(): void {
+    for (const [number, partition] of this.#partitions) {
+      if (partition.state !== "failed" || this.#failed.has(number)) continue;
+      this.#failed.set(number, partition.failure);
+      void this.#giveUp(number);
     }
   }
 
@@ -319,25 +281,25 @@ export class Worker {
       "BUS_MISMATCH",
       `another process runs with ${this.#options.data}: each worker needs a data directory of its own`,
     );
-    this.#superseded = error;
+    this.#phase = { is: "superseded", error };
     this.#options.log.fatal({ worker: this.id }, error.message);
-    for (const partition of [...this.#partitions.keys()]) {
-      this.#partitions.get(partition)?.lose();
-      void this.#giveUp(partition);
+    for (const [number, partition] of [...this.#partitions]) {
+      partition.lose();
+      void this.#giveUp(number);
     }
-    this.#settled?.();
+    this.#onSettled?.();
   }
 
   #isSettled(): boolean {
     const leases = this.#leases;
     if (leases === undefined) return false;
     const workers = leases.workers();
-    for (let partition = 0; partition < this.#options.partitions; partition++) {
-      const holder = leases.owner(partition);
-      if (holder === undefined) return false;
-      const tenancy = this.#partitions.get(partition);
-      if (holder === this.id && !tenancy?.live) return false;
-      if (this.#dutyOf(partition, workers) === "standby" && !tenancy?.warm) return false;
+    for (let number = 0; number < this.#options.partitions; number++) {
+      const owner = leases.owner(number);
+      if (owner === undefined) return false;
+      const partition = this.#partitions.get(number);
+      if (owner === this.id && !partition?.live) return false;
+      if (this.#assignmentOf(number, workers) === "standby" && !partition?.warm) return false;
     }
     return true;
   }

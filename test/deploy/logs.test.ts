@@ -31,9 +31,8 @@ function startLogged(bus: BusHarness): Logged {
         http: { host: "127.0.0.1", port: 0 },
         roles: new Set(roles),
         partitions: 2,
-        serverNames: [serverName.parse("a.org")],
         hsToken: HS_TOKEN,
-        federationWindow: 0,
+        federation: { serverNames: [serverName.parse("a.org")], windowMs: 0 },
         log: pino({ level: "info" }, { write: (line) => lines.push(line) }),
       });
       running.push(tidemark);

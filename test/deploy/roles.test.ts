@@ -119,7 +119,7 @@ roles("a gateway takes what a homeserver pushes, and serves its clients", async 
   await using gateway = await startRole(cluster, "gateway", {
     users,
     hsToken: HS_TOKEN,
-    serverNames: [serverName.parse("a")],
+    federation: { serverNames: [serverName.parse("a")] },
   });
   const events = [member("@me:a"), message("$1", { sender: "@you:a" })].map((event) => ({ ...event, room_id: ROOM }));
   assert.is((await push(gateway, 1, { events })).status, 200);
@@ -148,8 +148,7 @@ roles("a federation sender reads what goes to a server, and remembers what it to
   await using cluster = await startNatsCluster();
   await using _worker = await startRole(cluster, "worker", {
     partitions: 1,
-    serverNames: [serverName.parse("a")],
-    federationWindow: 0,
+    federation: { serverNames: [serverName.parse("a")], windowMs: 0 },
   });
   await using _ingress = await startRole(cluster, "ingress");
   await using homeserver = await connectAs(cluster, "homeserver");

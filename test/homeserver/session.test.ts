@@ -111,7 +111,10 @@ function bodyOf(transactions: readonly Transaction[]): Transaction["body"] {
 const recorded = suite("recorded session");
 
 recorded("with late, repeated and reordered transactions gives Synapse's event order and markers", async () => {
-  await using tidemark = await startFederation({ hsToken: HS_TOKEN, serverNames: [serverName.parse("bench.test")] });
+  await using tidemark = await startFederation({
+    hsToken: HS_TOKEN,
+    federation: { serverNames: [serverName.parse("bench.test")] },
+  });
   await play(tidemark, disturbed(batched(delayed(session, 40), 1_000, 5)));
   for (const room of expected.rooms) {
     const ids = expected.events_in_stream_order

@@ -22,10 +22,10 @@ export async function startFederation(options: Partial<StartOptions> = {}): Prom
       http: { host: "127.0.0.1", port: 0 },
       roles: new Set<Role>(ROLES),
       partitions: 2,
-      serverNames: [serverName.parse(OWN)],
       log: pino({ level: "silent" }),
       ...options,
       ...more,
+      federation: { serverNames: [serverName.parse(OWN)], ...options.federation, ...more.federation },
     });
   let tidemark = await launch();
   return {

@@ -33,7 +33,7 @@ export class FoldedOutbox {
 
 function byDestination(dispatch: Dispatch | undefined): Record<string, string[]> {
   const sent: Record<string, string[]> = {};
-  for (const { destinations, receipts } of dispatch?.consignments ?? []) {
+  for (const { destinations, receipts } of dispatch?.batches ?? []) {
     for (const destination of destinations) sent[destination] = [...(sent[destination] ?? []), ...receipts.map(lineOf)];
   }
   return sent;

@@ -17,7 +17,7 @@ const federationOut = suite("federation out");
 federationOut(
   "sends a local user's receipt on a new event at once to the servers of joined members, and nothing of its order",
   async () => {
-    await using tidemark = await startFederation({ federationWindow: 60_000 });
+    await using tidemark = await startFederation({ federation: { windowMs: 60_000 } });
     const all = tidemark.subscribe("tidemark.federation.>");
     await tidemark.sent("state", ROOM, [member(A), member("@b:there.example"), member("@c:else.example:8448")]);
     await tidemark.sent("event", ROOM, [message("$1"), message("$2", A, "$1")]);
@@ -36,7 +36,7 @@ federationOut(
 );
 
 federationOut("sends nothing private, and nothing of other servers", async () => {
-  await using tidemark = await startFederation({ federationWindow: 50 });
+  await using tidemark = await startFederation({ federation: { windowMs: 50 } });
   const all = tidemark.subscribe("tidemark.federation.>");
   await tidemark.sent("state", ROOM, [member(A), member("@b:there.example"), member("@c:else.example")]);
   await tidemark.sent("event", ROOM, message("$1"));
@@ -57,7 +57,7 @@ federationOut("sends nothing private, and nothing of other servers", async () =>
 });
 
 federationOut("gathers what waits for the window, over rooms and users", async () => {
-  await using tidemark = await startFederation({ federationWindow: 60_000 });
+  await using tidemark = await startFederation({ federation: { windowMs: 60_000 } });
   const inbox = tidemark.subscribe(there);
   const client = tidemark.subscribe("tidemark.client.*.*.receipts");
   const rooms = ["!r1:here.example", "!r2:here.example", "!r3:here.example"];

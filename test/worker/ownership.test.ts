@@ -14,7 +14,6 @@ import { type Body, type BusHarness, eventually, message, receipt, rejects, star
 
 const PARTITIONS = 4;
 const ROOMS = Array.from({ length: 12 }, (_, i) => `!r${i}:a.org`);
-const FEDERATION = { serverNames: [], windowMs: 1_000 };
 const log = pino({ level: "silent" });
 
 interface RunningWorker extends AsyncDisposable {
@@ -32,7 +31,6 @@ async function startWorker(
     nc,
     partitions,
     data: join(bus.dir, name),
-    federation: FEDERATION,
     log,
     leaseTimes,
   }).catch(async (error) => {

@@ -2,9 +2,9 @@ import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import {
+  type Assignment,
+  assignmentOf,
   CLAIM_STAGGER_MS,
-  type Duty,
-  dutyOf,
   type PartitionView,
   ranking,
 } from "../../../actors/partition/placement.ts";
@@ -16,7 +16,7 @@ const PARTITIONS = Array.from({ length: 64 }, (_, i) => i);
 const view = (more: Partial<PartitionView> = {}): PartitionView => ({
   me: "a",
   ranking: ["a", "b", "c"],
-  holder: undefined,
+  owner: undefined,
   freeMs: 0,
   isWarm: () => true,
   ...more,
@@ -57,17 +57,17 @@ placement("partitions are spread evenly, even over workers with similar names", 
   for (const worker of workers) assert.ok(shares.get(worker)! > 180, `${worker} has ${shares.get(worker)} of 1000`);
 });
 
-const TABLE: [what: string, duty: Duty, view: Partial<PartitionView>][] = [
-  ["the first owns what it holds", "own", { holder: "a" }],
-  ["another owns what it holds while the first is cold", "own", { me: "b", holder: "b", isWarm: (w) => w === "b" }],
-  ["another hands over to the first once that is warm", "handOver", { me: "b", holder: "b" }],
-  ["the first stands by while another holds it", "standby", { holder: "b" }],
-  ["the second stands by", "standby", { me: "b", holder: "a" }],
-  ["the third has nothing to do", "none", { me: "c", holder: "a" }],
+const TABLE: [what: string, assignment: Assignment, view: Partial<PartitionView>][] = [
+  ["the first owns what it holds", "own", { owner: "a" }],
+  ["another owns what it holds while the first is cold", "own", { me: "b", owner: "b", isWarm: (w) => w === "b" }],
+  ["another hands over to the first once that is warm", "handOver", { me: "b", owner: "b" }],
+  ["the first stands by while another holds it", "standby", { owner: "b" }],
+  ["the second stands by", "standby", { me: "b", owner: "a" }],
+  ["the third has nothing to do", "none", { me: "c", owner: "a" }],
   [
     "the third goes on standing by until the second is warm",
     "standby",
-    { me: "c", holder: "a", isWarm: (w) => w === "c" },
+    { me: "c", owner: "a", isWarm: (w) => w === "c" },
   ],
   ["who can't serve it has nothing to do", "none", { me: "d" }],
   ["the first claims what is free", "claim", {}],
@@ -79,9 +79,9 @@ const TABLE: [what: string, duty: Duty, view: Partial<PartitionView>][] = [
   ["the third claims what nobody else takes", "claim", { me: "c", freeMs: 2 * CLAIM_STAGGER_MS }],
 ];
 
-for (const [what, duty, more] of TABLE) {
+for (const [what, assignment, more] of TABLE) {
   placement(what, () => {
-    assert.is(dutyOf(view(more)), duty);
+    assert.is(assignmentOf(view(more)), assignment);
   });
 }
 
@@ -90,7 +90,7 @@ placement("at most one worker has to claim at a time, and one always has to in t
     fc.property(names, fc.func(fc.boolean()), (workers, isWarm) => {
       const ranked = ranking(0, workers);
       const claimants = (freeMs: number) =>
-        ranked.filter((me) => dutyOf({ me, ranking: ranked, holder: undefined, freeMs, isWarm }) === "claim");
+        ranked.filter((me) => assignmentOf({ me, ranking: ranked, owner: undefined, freeMs, isWarm }) === "claim");
       assert.is(claimants(0).length, 1);
       assert.is(claimants(CLAIM_STAGGER_MS * workers.length).length, workers.length);
     }),

@@ -1,0 +1,22 @@
+import type { Outcome } from "../../actors/room/fold.ts";
+
+/** What a worker has done since its process began. */
+export class WorkerCounts {
+  /** Entries and settled receipts by outcome, those that a standby folded included. */
+  readonly outcomes = new Map<string, number>();
+  /** Messages that were published. */
+  deltas = 0;
+  /** Partitions that were claimed, handed over or lost. */
+  leaseChanges = 0;
+
+  /** Counts what became of an entry, and of the held receipts that it settled or pushed out. */
+  add(outcome: Outcome): void {
+    this.#count(outcome.outcome);
+    if (outcome.outcome === "ordered") for (const { judgement } of outcome.settled) this.#count(judgement.outcome);
+    else if (outcome.outcome === "held" && outcome.overflow !== undefined) this.#count("rejected");
+  }
+
+  #count(name: string): void {
+    this.outcomes.set(name, (this.outcomes.get(name) ?? 0) + 1);
+  }
+}
