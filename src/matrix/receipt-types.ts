@@ -40,7 +40,7 @@ export const RECEIPT_TYPES = Object.keys(RULES) as readonly ReceiptType[];
 
 type YesOrNo = { [R in keyof ReceiptRules]: ReceiptRules[R] extends boolean ? R : never }[keyof ReceiptRules];
 
-/** A few strings: comparing them costs the fold less than looking one up. */
+/** For the fold, which asks about strings that were just decoded: comparing one with these costs less than hashing it. */
 function typesWith(rule: YesOrNo): readonly string[] {
   return RECEIPT_TYPES.filter((type) => RULES[type][rule]);
 }

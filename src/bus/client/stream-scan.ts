@@ -8,7 +8,7 @@
 import { AckPolicy, DeliverPolicy, NatsError, nanos } from "nats";
 import { TidemarkError } from "../../errors.ts";
 import type { Subject } from "../contract/subjects.ts";
-import { type Bus, translate } from "./connection.ts";
+import type { Bus } from "./connection.ts";
 import { type Delivered, delivered, type StoredMessage } from "./delivered.ts";
 import { manager } from "./jetstream.ts";
 
@@ -46,22 +46,16 @@ export async function scanStream(nc: Bus, scan: StreamScan, onMessage: OnMessage
   for (let fruitless = 0; next <= until && !signal?.aborted; ) {
     const before = next;
     const startedAt = performance.now();
-    let reason: unknown;
-    try {
-      next = await scanOnce(nc, { ...scan, from: next }, onMessage);
-    } catch (error) {
-      if (!(error instanceof TidemarkError && error.shouldRetry())) throw error;
-      reason = error;
-    }
+    const part = { ...scan, from: next };
+    let cause: unknown;
+    const consumer = await consume(nc, part).catch((error) => {
+      cause = error;
+    });
+    if (consumer !== undefined) next = await read(consumer, part, onMessage);
     fruitless = next > before || performance.now() - startedAt > SCAN_STEADY_MS ? 0 : fruitless + 1;
     if (fruitless > SCAN_RETRIES_MAX) {
-      throw new TidemarkError(
-        "BUS_UNAVAILABLE",
-        `reading ${stream} stopped at ${next}: the broker gives nothing more`,
-        {
-          cause: reason,
-        },
-      );
+      const message = `reading ${stream} stopped at ${next}: the broker gives nothing more`;
+      throw new TidemarkError("BUS_UNAVAILABLE", message, { cause });
     }
     // The broker may be restarting.
     if (fruitless > 0) await new Promise((resolve) => setTimeout(resolve, SCAN_RETRY_MS * fruitless));
@@ -69,17 +63,17 @@ export async function scanStream(nc: Bus, scan: StreamScan, onMessage: OnMessage
 }
 
 type Part = StreamScan & { readonly from: number };
+type Consumer = Awaited<ReturnType<typeof consume>>;
 
-/** Reads until the consumer ends or the scan does. Returns the sequence to go on from. */
-async function scanOnce(nc: Bus, scan: Part, onMessage: OnMessage): Promise<number> {
+/** Reads until the consumer ends or the scan does. Returns the sequence to go on from. Throws only what `onMessage` throws. */
+async function read(consumer: Consumer, scan: Part, onMessage: OnMessage): Promise<number> {
   const { stream, until = Number.POSITIVE_INFINITY, signal } = scan;
-  const { jsm, name, messages, waiting } = await consume(nc, scan).catch((error) => {
-    throw translate(error, `read ${stream}`);
-  });
+  const { jsm, name, messages, waiting } = consumer;
   const stop = () => messages.stop();
   signal?.addEventListener("abort", stop, { once: true });
   let next = scan.from;
   let count = 0;
+  let handling = false;
   const ends = Number.isFinite(until);
   try {
     // A stream with a maximum age may have dropped the last message. Then the scan ends where nothing is pending any more.
@@ -89,14 +83,16 @@ async function scanOnce(nc: Bus, scan: Part, onMessage: OnMessage): Promise<numb
       // A message was lost on its way. The next consumer delivers it.
       if (signal?.aborted || message.deliverySequence !== ++count) break;
       if (message.sequence > until) return message.sequence;
+      handling = true;
       const handled = onMessage(message);
       if (handled !== undefined) await handled;
+      handling = false;
       next = message.sequence + 1;
       if (ends && message.pending === 0) next = until + 1;
       if (next > until) break;
     }
   } catch (error) {
-    if (!(error instanceof NatsError)) throw error; // From `onMessage`. A lost consumer is replaced by the caller.
+    if (handling || !(error instanceof NatsError)) throw error; // A lost consumer is replaced by the caller.
   } finally {
     signal?.removeEventListener("abort", stop);
     messages.stop();

@@ -72,7 +72,7 @@ interface LeasesOptions {
   readonly worker: string;
   readonly session: string;
   readonly times: LeaseTimes;
-  /** Called for each heartbeat. */
+  /** Called for each heartbeat, and by `workers`. */
   readonly report: () => WorkerReport;
   /** Called after any change to leases or workers, and at every tick. */
   readonly changed: () => void;

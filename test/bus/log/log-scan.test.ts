@@ -1,9 +1,11 @@
+import { ErrorCode, NatsError } from "nats";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { PlacedRecord } from "../../../actors/entry.ts";
 import { encodeRecord } from "../../../src/bus/contract/record.ts";
 import { logEnd, roomsOf } from "../../../src/bus/log/log.ts";
 import { scanLog } from "../../../src/bus/log/log-scan.ts";
+import { TidemarkError } from "../../../src/errors.ts";
 import type { RoomId } from "../../../src/matrix/ids.ts";
 import { live } from "../../support/given.ts";
 import { eventually, message, rejects, startBus, startTidemark, token } from "../../support/harness.ts";
@@ -16,13 +18,9 @@ scan("reads a partition, a room, or a part of the log, in order", async () => {
   await using tidemark = await startTidemark({ partitions: 1 });
   for (let i = 0; i < 6; i++) await tidemark.sent("event", i % 2 === 0 ? A : B, message(`$${i}`));
   const sequences = async (options: object) => {
-    const taken: number[] = [];
-    await scanLog(
-      tidemark.nc,
-      { partition: 0, until: 6, ...options },
-      ({ record }) => void taken.push(record.sequence),
-    );
-    return taken;
+    const read: number[] = [];
+    await scanLog(tidemark.nc, { partition: 0, until: 6, ...options }, ({ record }) => void read.push(record.sequence));
+    return read;
   };
   assert.equal(await sequences({}), [1, 2, 3, 4, 5, 6]);
   assert.equal(await sequences({ room: B }), [2, 4, 6]);
@@ -101,6 +99,23 @@ scan("fails at a hole, and at an unreadable record", async () => {
     scanLog(bus.nc, { partition: 0, from: 3, until: 4 }, () => {}),
     "RECORD_UNREADABLE",
   );
+});
+
+scan("fails with what its callback throws, and calls it once, even when the broker may be tried again", async () => {
+  await using tidemark = await startTidemark({ partitions: 1 });
+  await tidemark.sent("event", A, message("$1"));
+  for (const thrown of [
+    new TidemarkError("BUS_UNAVAILABLE", "the callback's own"),
+    NatsError.errorForCode(ErrorCode.Timeout),
+  ]) {
+    let calls = 0;
+    const reading = scanLog(tidemark.nc, { partition: 0, until: 1 }, () => {
+      calls++;
+      throw thrown;
+    });
+    assert.is(await reading.catch((error: unknown) => error), thrown);
+    assert.is(calls, 1);
+  }
 });
 
 scan.run();
