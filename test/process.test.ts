@@ -7,6 +7,7 @@ import { connect } from "nats";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { runCli } from "./support/cli-process.ts";
+import { tidemarkCommand } from "./support/commands.ts";
 import {
   type Body,
   type BusHarness,
@@ -191,7 +192,6 @@ run("a partition count that is none is refused, by its key", async () => {
 run("wrong usage ends with 2, and says why on standard error", async () => {
   const wrong: [args: string[], env?: NodeJS.ProcessEnv][] = [
     [[]],
-    [["bogus"]],
     [["start", "--bogus"]],
     [["start", "surplus"]],
     [["start", "--partitions", "0"]],
@@ -202,19 +202,18 @@ run("wrong usage ends with 2, and says why on standard error", async () => {
     [["start"], { TIDEMARK_PARTITIONS: "1.5" }],
     [["start"], { TIDEMARK_HTTP: "127.0.0.1:65536" }],
   ];
-  for (let from = 0; from < wrong.length; from += 3) {
-    await Promise.all(
-      wrong.slice(from, from + 3).map(async ([args, env]) => {
-        await using tidemark = runCli(args, env);
-        assert.is(await tidemark.ended, 2, `${args.join(" ")} ${JSON.stringify(env ?? {})}`);
-        assert.equal(tidemark.stdout, []);
-        assert.ok(tidemark.stderr.length > 0);
-        assert.not.match(tidemark.stderr.join("\n"), /^\s+at /m);
-      }),
-    );
+  for (const [args, env] of wrong) {
+    const { status, stdout, stderr } = await tidemarkCommand(args, env);
+    assert.is(status, 2, `${args.join(" ")} ${JSON.stringify(env ?? {})}`);
+    assert.equal(stdout, []);
+    assert.ok(stderr.length > 0);
+    assert.not.match(stderr, /^\s+at /m);
   }
-  await using help = runCli(["start", "--help"]);
-  assert.is(await help.ended, 0);
+  await using tidemark = runCli(["bogus"]);
+  assert.is(await tidemark.ended, 2);
+  assert.equal(tidemark.stdout, []);
+  assert.ok(tidemark.stderr.length > 0);
+  assert.is((await tidemarkCommand(["start", "--help"])).status, 0);
 });
 
 run("a broker that can't be reached is one clear line", async () => {

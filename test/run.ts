@@ -5,8 +5,8 @@
  * standard output is `N passed, N failed`; the exit status is 1 when anything failed. With `--long` only the files that try
  * cases, many more of them, from a seed of its own each time (`support/tier.ts`).
  *
- * A file that starts processes, such as a broker, has a process to itself; the others share one, which loads what they import
- * once. What a file imports says which it is, and what has to be installed for it.
+ * The files of a folder share a process, so that what they import is loaded once. What a file imports says what has to be
+ * installed for it.
  *
  * uvu exits with 0 when a hook throws, when a suite never calls `.run()`, and when a stray `.only` hides the rest. So a
  * file is read before it runs, and refused when it
@@ -20,14 +20,16 @@
  */
 import { randomInt } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
-import { join, relative, resolve } from "node:path";
+import { dirname, join, relative, resolve, sep } from "node:path";
 import { parseArgs, stripVTControlCharacters } from "node:util";
 import { ensureBroker } from "../src/bus/broker/install.ts";
 import { type Ended, EXIT_OK, execute } from "./runner/execution.ts";
 import { inspect } from "./runner/inspection.ts";
+import { buildProgram } from "./support/build.ts";
 import { ensureChromium } from "./support/chromium.ts";
 import { ImportGraph } from "./support/imports.ts";
 import { ensurePeers } from "./support/peers.ts";
+import { temporaryDirectory } from "./support/temporary-directory.ts";
 import { FAST_SEED } from "./support/tier.ts";
 
 const FILE_LIMIT_MS = 180_000;
@@ -46,10 +48,8 @@ interface TestFile {
   readonly name: string;
   readonly definitions: number;
   readonly refusals: readonly string[];
-  readonly startsProcesses: boolean;
-  readonly needsChromium: boolean;
-  readonly needsPeers: boolean;
-  readonly triesCases: boolean;
+  /** The files that it imports, directly or through others. */
+  readonly loads: ReadonlySet<string>;
 }
 
 async function main(): Promise<void> {
@@ -63,6 +63,7 @@ async function main(): Promise<void> {
   process.env.SEED ||= String(long ? randomInt(SEED_MAX) : FAST_SEED);
   print(`seed ${process.env.SEED}`);
 
+  using directory = temporaryDirectory();
   let passed = 0;
   let failed = 0;
   const report = (file: TestFile, ended?: Ended) => {
@@ -84,19 +85,22 @@ async function main(): Promise<void> {
     const graph = new ImportGraph();
     const names = await findFiles(root, positionals);
     const all = await Promise.all(names.map((name) => readTestFile(join(root, name), name, graph)));
-    const files = all.filter(({ triesCases }) => triesCases || !long);
+    const files = all.filter(({ loads }) => loads.has(join(SUPPORT, "tier.ts")) || !long);
     if (files.length === 0) throw new Error(`no test file in ${root} matches ${positionals.join(" ") || "*.test.ts"}`);
 
     // Before the clock of a file that needs it runs. The environment names it, so that no file searches once more.
     process.env.TIDEMARK_NATS_SERVER = (await ensureBroker({ log: printError })).path;
-    if (files.some(({ needsChromium }) => needsChromium)) process.env.TIDEMARK_CHROMIUM = await ensureChromium();
-    if (files.some(({ needsPeers }) => needsPeers)) await ensurePeers();
+    const isNeeded = (support: string) => files.some(({ loads }) => loads.has(join(SUPPORT, support)));
+    if (isNeeded("chromium.ts")) process.env.TIDEMARK_CHROMIUM = await ensureChromium();
+    if (files.some(({ name }) => name.startsWith("peers/"))) await ensurePeers();
+    if (isNeeded("build.ts")) {
+      await buildProgram(directory.path);
+      process.env.TIDEMARK_TEST_BUILD = directory.path;
+    }
 
     for (const file of files) if (file.refusals.length > 0) report(file);
     const accepted = files.filter(({ refusals }) => refusals.length === 0);
-    const isAlone = ({ startsProcesses }: TestFile) => startsProcesses || long;
-    const groups = [accepted.filter((file) => !isAlone(file)), ...accepted.filter(isAlone).map((file) => [file])];
-    const queue = groups.values();
+    const queue = byFolder(accepted).values();
     const work = async () => {
       for (const group of queue) {
         await execute(group, { limitMs: long ? LONG_FILE_LIMIT_MS : FILE_LIMIT_MS, ended: report });
@@ -122,16 +126,24 @@ async function findFiles(root: string, patterns: readonly string[]): Promise<str
 }
 
 async function readTestFile(path: string, name: string, graph: ImportGraph): Promise<TestFile> {
-  const { files, packages } = await graph.reachedFrom(path);
   return {
     path,
     name,
     ...inspect(await readFile(path, "utf8")),
-    startsProcesses: packages.has("node:child_process"),
-    needsChromium: files.has(join(SUPPORT, "chromium.ts")),
-    needsPeers: name.startsWith("peers/"),
-    triesCases: files.has(join(SUPPORT, "tier.ts")),
+    loads: await graph.reachedFrom(path),
   };
+}
+
+/** The files below each folder of the run, and those that stand in it. */
+function byFolder(files: readonly TestFile[]): TestFile[][] {
+  const folders = new Map<string, TestFile[]>();
+  for (const file of files) {
+    const [folder] = dirname(file.name).split(sep);
+    const others = folders.get(folder!);
+    if (others === undefined) folders.set(folder!, [file]);
+    else others.push(file);
+  }
+  return [...folders.values()];
 }
 
 interface Result {

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import root from "../../package.json" with { type: "json" };
+import { run } from "../support/build.ts";
 import { message, startTidemark } from "../support/harness.ts";
-import { installed, type Packages, packPackages, run, typeCheck, unpacked } from "../support/packages.ts";
+import { installed, type Packages, packPackages, typeCheck, unpacked } from "../support/packages.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 const ROOT = join(import.meta.dirname, "../..");

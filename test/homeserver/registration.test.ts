@@ -5,6 +5,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { parse } from "yaml";
 import { runCli } from "../support/cli-process.ts";
+import { output, tidemarkCommand } from "../support/commands.ts";
 import { startBus } from "../support/harness.ts";
 import { BASE, call } from "../support/pushing-homeserver.ts";
 
@@ -16,8 +17,7 @@ registration("covers all users and rooms, has random tokens, and is readable by 
   await using bus = await startBus();
   const out = join(bus.dir, "tidemark.yaml");
   const args = ["registration", ...URL_OPTIONS, "--server-name", "here.example", "--out", out];
-  await using command = runCli(args);
-  assert.is(await command.ended, 0, command.stderr.join("\n"));
+  await output(args);
   const { as_token, hs_token, ...rest } = parse(await readFile(out, "utf8"));
   assert.match(as_token, /^[0-9a-f]{64}$/);
   assert.match(hs_token, /^[0-9a-f]{64}$/);
@@ -36,20 +36,18 @@ registration("covers all users and rooms, has random tokens, and is readable by 
     },
   });
   assert.is((await stat(out)).mode & 0o777, 0o600);
-  await using again = runCli(args);
-  assert.is(await again.ended, 1, "an existing file is not overwritten");
+  assert.is((await tidemarkCommand(args)).status, 1, "an existing file is not overwritten");
 });
 
 registration("admits the homeserver that has it, and no other", async () => {
   await using bus = await startBus();
   const file = join(bus.dir, "tidemark.yaml");
-  await using written = runCli(["registration", ...URL_OPTIONS, "--server-name", "here.example", "--out", file]);
-  assert.is(await written.ended, 0);
+  await output(["registration", ...URL_OPTIONS, "--server-name", "here.example", "--out", file]);
   const { hs_token: token } = parse(await readFile(file, "utf8"));
   const options = ["--nats", bus.url, "--data", bus.dir, "--partitions", "1", "--registration", file];
-  await using nameless = runCli(["start", ...options]);
-  assert.is(await nameless.ended, 2);
-  assert.match(nameless.stderr.join("\n"), "needs --server-name");
+  const nameless = await tidemarkCommand(["start", ...options]);
+  assert.is(nameless.status, 2);
+  assert.match(nameless.stderr, "needs --server-name");
   await using tidemark = runCli(["start", ...options, "--server-name", "here.example"]);
   const { http } = await tidemark.ready;
   assert.is((await call(`${http}${BASE}/transactions/1`, "PUT", { events: [] }, token)).status, 200);
@@ -60,9 +58,9 @@ registration("stops the start with a reason if it can't be read", async () => {
   await using bus = await startBus();
   const file = join(bus.dir, "none.yaml");
   const options = ["--nats", bus.url, "--data", bus.dir, "--server-name", "here.example"];
-  await using tidemark = runCli(["start", ...options, "--registration", file]);
-  assert.is(await tidemark.ended, 1);
-  assert.match(tidemark.stderr.join("\n"), `the registration ${file} can't be read`);
+  const { status, stderr } = await tidemarkCommand(["start", ...options, "--registration", file]);
+  assert.is(status, 1);
+  assert.match(stderr, `the registration ${file} can't be read`);
 });
 
 registration.run();

@@ -3,12 +3,13 @@ import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { runCli, runCliWithoutSpace } from "../support/cli-process.ts";
-import { type BusHarness, eventually, message, sequenceOf, startBus } from "../support/harness.ts";
+import { tidemarkCommand } from "../support/commands.ts";
+import { type BusHarness, eventually, message, sequenceOf, startBus, startOn } from "../support/harness.ts";
 import { assertIsItsLog, load, sentAtLast } from "../support/load.ts";
 import { random } from "../support/random.ts";
-import { SEED } from "../support/tier.ts";
+import { cases, SEED } from "../support/tier.ts";
 
-const KILLS = 3;
+const KILLS = cases(1);
 const ROOMS = Array.from({ length: 6 }, (_, i) => `!r${i}:a.org`);
 const USERS = Array.from({ length: 5 }, (_, i) => `@u${i}:a.org`);
 
@@ -58,31 +59,24 @@ for (const [cadence, ...options] of [
 // E16
 recovery("a store of another log stops the start, and the error says what to do", async () => {
   await using first = await startBus();
-  {
-    await using tidemark = runCli(startArgs(first));
-    await tidemark.ready;
-    for (let i = 0; i < 5; i++) await sentAtLast(first, "event", ROOMS[0]!, message(`$${i}`));
-    tidemark.kill("SIGTERM");
-    assert.is(await tidemark.ended, 0);
-  }
+  const data = join(first.dir, "data");
+  const fill = async (bus: BusHarness, dir: string, events: number) => {
+    const tidemark = await startOn({ ...bus, dir });
+    for (let i = 0; i < events; i++) await bus.sent("event", ROOMS[0]!, message(`$${i}`));
+    await tidemark.stop();
+  };
+  await fill(first, data, 5);
   for (const [events, says] of [
     [0, /is ahead of its log/],
     [9, /is of another log/],
   ] as const) {
     await using second = await startBus();
-    {
-      await using filler = runCli(startArgs(second));
-      await filler.ready;
-      for (let i = 0; i < events; i++) await sentAtLast(second, "event", ROOMS[0]!, message(`$${i}`));
-      filler.kill("SIGTERM");
-      await filler.ended;
-    }
-    await using stopped = runCli(["start", "--nats", second.url, "--data", join(first.dir, "data")]);
-    assert.is(await stopped.ended, 1);
-    const output = stopped.stderr.join("\n");
-    assert.match(output, says);
-    assert.match(output, /Connect the right broker; or, if the log is right, delete .*state/);
-    assert.not.match(output, /^\s+at /m);
+    await fill(second, join(second.dir, "own"), events);
+    const { status, stderr } = await tidemarkCommand(["start", "--nats", second.url, "--data", data]);
+    assert.is(status, 1);
+    assert.match(stderr, says);
+    assert.match(stderr, /Connect the right broker; or, if the log is right, delete .*state/);
+    assert.not.match(stderr, /^\s+at /m);
   }
 });
 
@@ -101,9 +95,9 @@ recovery("a full disk stops a partition with the reason, and loses nothing", asy
     const events = await bus.send("event", ROOMS[0]!, message("$while-failed"));
     assert.is(events.ok, true, "the log still accepts events");
   }
-  await using again = runCli(startArgs(bus));
-  await again.ready;
+  const again = await startOn({ ...bus, dir: join(bus.dir, "data") });
   await assertIsItsLog(bus, { partitions: 2, deltas, users: USERS });
+  await again.stop();
 });
 
 recovery.run();

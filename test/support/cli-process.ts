@@ -1,10 +1,11 @@
-/** Runs `src/cli.ts` in a child process, for tests of its output, signals and exit. */
+/** Runs the command line in a child process, for tests of its output, signals and exit. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { resolve } from "node:path";
 import { createInterface } from "node:readline";
+import { builtCli } from "./build.ts";
 
-const CLI = resolve(import.meta.dirname, "../../src/cli.ts");
+const CLI = builtCli === undefined ? ["--import", "tsx", resolve(import.meta.dirname, "../../src/cli.ts")] : [builtCli];
 const END_LIMIT_MS = 40_000;
 
 export interface CliProcess extends AsyncDisposable {
@@ -24,13 +25,13 @@ export function runCli(
   env: NodeJS.ProcessEnv = {},
   { limitMs = END_LIMIT_MS } = {},
 ): CliProcess {
-  return run(process.execPath, ["--import", "tsx", CLI, ...args], env, limitMs);
+  return run(process.execPath, [...CLI, ...args], env, limitMs);
 }
 
 /** The same on a full disk: no file that it writes can grow beyond the limit. */
 export function runCliWithoutSpace(fileKilobytesMax: number, args: readonly string[]): CliProcess {
   const limited = `ulimit -f ${fileKilobytesMax * 2}; exec "$@"`;
-  return run("/bin/sh", ["-c", limited, "sh", process.execPath, "--import", "tsx", CLI, ...args], {});
+  return run("/bin/sh", ["-c", limited, "sh", process.execPath, ...CLI, ...args], {});
 }
 
 function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv, limitMs = END_LIMIT_MS): CliProcess {

@@ -25,31 +25,29 @@ export function importsIn(text: string, path: string): Imports {
 
 /** Answers what files load as they run, directly or through others, and reads each file once. Types are not loaded. */
 export class ImportGraph {
-  readonly #read = new Map<string, Promise<Imports>>();
+  readonly #read = new Map<string, Promise<readonly string[]>>();
 
-  async reachedFrom(path: string): Promise<{ files: ReadonlySet<string>; packages: ReadonlySet<string> }> {
+  /** The files that a file loads, itself left out. */
+  async reachedFrom(path: string): Promise<ReadonlySet<string>> {
     const files = new Set<string>();
-    const packages = new Set<string>();
     for (const next = [path]; next.length > 0; ) {
-      const { files: imported, packages: named } = await this.#importsOf(next.pop()!);
-      for (const name of named) packages.add(name);
-      for (const file of imported) {
+      for (const file of await this.#filesOf(next.pop()!)) {
         if (files.has(file)) continue;
         files.add(file);
         next.push(file);
       }
     }
-    return { files, packages };
+    return files;
   }
 
-  #importsOf(path: string): Promise<Imports> {
-    let imports = this.#read.get(path);
-    if (imports === undefined) {
+  #filesOf(path: string): Promise<readonly string[]> {
+    let files = this.#read.get(path);
+    if (files === undefined) {
       // A file that isn't there is one that a text only mentions, or one that the build makes.
       const reading = readFile(path, "utf8").catch(() => "");
-      imports = reading.then((text) => importsIn(text.replaceAll(TYPE_IMPORT, ""), path));
-      this.#read.set(path, imports);
+      files = reading.then((text) => importsIn(text.replaceAll(TYPE_IMPORT, ""), path).files);
+      this.#read.set(path, files);
     }
-    return imports;
+    return files;
   }
 }

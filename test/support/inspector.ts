@@ -4,12 +4,11 @@ import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
-import { build } from "vite";
 import type { InspectAccess } from "../../src/inspector/admission.ts";
 import { ROLES, start } from "../../src/start.ts";
+import { builtPage } from "./build.ts";
 import { type BusHarness, startBus } from "./harness.ts";
 
-const PAGE = join(import.meta.dirname, "../../src/inspector/page");
 export const ADMIN_TOKEN = "an admin token of a test";
 
 export interface InspectedHarness extends BusHarness {
@@ -18,20 +17,10 @@ export interface InspectedHarness extends BusHarness {
 
 let page: Promise<string> | undefined;
 
-export async function buildPage(outDir: string): Promise<void> {
-  await build({
-    root: PAGE,
-    configFile: join(PAGE, "vite.config.ts"),
-    logLevel: "error",
-    build: { outDir, emptyOutDir: true },
-  });
-}
-
 async function temporaryPage(): Promise<string> {
   const out = await mkdtemp(join(tmpdir(), "tidemark-page-"));
   process.once("exit", () => rmSync(out, { recursive: true, force: true }));
-  await buildPage(out);
-  return out;
+  return await builtPage(out);
 }
 
 export async function startInspected(access: InspectAccess = { adminToken: ADMIN_TOKEN }): Promise<InspectedHarness> {

@@ -5,7 +5,16 @@ import { fold, isRead } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";
 import type { EventId, RoomId, UserId } from "../../src/matrix/ids.ts";
 import { DeltaReader, markersIn, uncovered } from "./delta-reader.ts";
-import { type Body, type BusHarness, eventually, type Inbox, message, receipt, token } from "./harness.ts";
+import {
+  type Body,
+  type BusHarness,
+  CLUSTER_LIMIT_MS,
+  eventually,
+  type Inbox,
+  message,
+  receipt,
+  token,
+} from "./harness.ts";
 
 const ENTRIES_PER_RECORD = 1024;
 const ORDERS_ASKED_MAX = 1_000;
@@ -23,6 +32,8 @@ export async function sentAtLast(bus: BusHarness, kind: string, room: string, bo
       return ok === true;
     },
     `a reply to ${JSON.stringify(body)}`,
+    // A process that is killed takes its time to be there again.
+    CLUSTER_LIMIT_MS,
   );
   return position;
 }

@@ -1,14 +1,10 @@
 /** Tidemark's two packages as npm publishes them, built into a folder of the test's own. */
-import { execFile } from "node:child_process";
 import { cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { promisify } from "node:util";
 import { buildFrontendPackage } from "../../packages/frontend/build.ts";
-import { buildPage } from "./inspector.ts";
+import { buildInto, compiledProgram, run, TSC } from "./build.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
-const TSC = join(ROOT, "node_modules/typescript/bin/tsc");
-export const run = promisify(execFile);
 
 export interface Packages {
   /** Tarballs. */
@@ -16,12 +12,9 @@ export interface Packages {
   readonly frontend: string;
 }
 
-const compile = (out: string) => run(process.execPath, [TSC, "-p", join(ROOT, "tsconfig.build.json"), "--outDir", out]);
-
 /** A folder whose programs can import `tidemark-frontend`, with the checkout's own dependencies. */
 export async function frontendFolder(folder: string): Promise<string> {
-  const compiled = join(folder, "compiled");
-  await compile(compiled);
+  const compiled = await compiledProgram(join(folder, "compiled"));
   const modules = join(folder, "node_modules");
   await linkDependencies(await buildFrontendPackage({ compiled, out: join(modules, "tidemark-frontend") }), modules);
   return folder;
@@ -34,8 +27,7 @@ export async function packPackages(folder: string): Promise<Packages> {
   const { files } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8")) as { readonly files: string[] };
   await mkdir(program, { recursive: true });
   await Promise.all([
-    buildPage(join(compiled, "inspector")),
-    compile(compiled),
+    buildInto(compiled),
     ...["package.json", ...files.filter((name) => !name.startsWith("dist"))].map((name) =>
       cp(join(ROOT, name), join(program, name)),
     ),
