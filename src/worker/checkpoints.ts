@@ -18,7 +18,7 @@ interface CheckpointsOptions {
   readonly rooms: Rooms;
   /** Resolves when everything through a position is published; undefined when it is already. */
   readonly published: (through: Position) => Promise<void> | undefined;
-  /** What it has folded is stored, through a position. */
+  /** Called when a checkpoint is committed, with the position through which everything is stored. */
   readonly stored: (through: Position) => void;
   readonly catchingUp: () => boolean;
   readonly failed: (error: unknown) => void;
@@ -53,7 +53,7 @@ export class Checkpoints {
     await this.#writing;
   }
 
-  /** These records are folded. */
+  /** Called once per fetch, after it is folded. */
   folded(fetch: readonly PlacedRecord[]): void {
     for (const { record } of fetch) this.#entries += record.entries.length;
     this.#last = fetch.at(-1);

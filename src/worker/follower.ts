@@ -3,8 +3,8 @@
  *
  *     log ──▶ waiting ──(the owner has published it)──▶ fold
  *
- * So a standby has nothing to publish and nothing to forget: everything that it has folded, the world was told. When it
- * takes over, it folds what is left, which is what the owner read in its last moments, and publishes that.
+ * So everything that a standby has folded is published, and it has nothing to publish itself. When it becomes the owner, it
+ * folds the rest of the log, which is what the owner before it read in its last moments, and publishes that.
  */
 import { lastPositionOf, type PlacedRecord, type Position } from "../../actors/entry.ts";
 import type { Bus, BusSubscription } from "../bus/client/connection.ts";
@@ -70,7 +70,7 @@ export class Follower {
     this.#arrived();
   }
 
-  /** The owner is heard again and again, so a goal that is reached is looked at often enough. */
+  /** Also called whenever the owner is heard, which happens at intervals. */
   #arrived(): void {
     if (this.#goal === undefined || lastPositionOf(this.#folded) < this.#goal) return;
     this.#goal = Number.POSITIVE_INFINITY;

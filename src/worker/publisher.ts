@@ -49,8 +49,8 @@ export class Publisher {
   readonly #changes = new Changes();
   /** Rooms whose changes may go now. */
   readonly #due = new Set<RoomId>();
-  /** Rooms that were flushed within the window, and when (`performance.now()`), the earliest first. */
-  readonly #cooling = new Map<RoomId, number>();
+  /** When each room was flushed whose window is not over (`performance.now()`), the earliest first. */
+  readonly #flushedAt = new Map<RoomId, number>();
   #timer: NodeJS.Timeout | undefined;
   #flushing: Promise<void> | undefined;
   #scheduled = false;
@@ -70,7 +70,7 @@ export class Publisher {
     const isPublished = folded.position <= published || folded.at < startedAt - DELTAS_AGE_MS;
     federation?.add(room, folded, isPublished);
     if (!this.#changes.add(room, folded, isPublished)) return;
-    if (this.#cooling.has(room.id)) return;
+    if (this.#flushedAt.has(room.id)) return;
     this.#due.add(room.id);
     this.#schedule();
   };
@@ -102,7 +102,7 @@ export class Publisher {
   async drain(): Promise<void> {
     await this.#options.federation?.drain();
     clearTimeout(this.#timer);
-    this.#cooling.clear();
+    this.#flushedAt.clear();
     while (!this.#closed && (this.#changes.oldest() !== undefined || this.#flushing !== undefined)) {
       for (const room of this.#changes.rooms()) this.#due.add(room);
       await (this.#flushing ?? this.#flush());
@@ -149,11 +149,11 @@ export class Publisher {
       if (delta === undefined) continue;
       deltas.push(delta);
       since = Math.min(since, delta.since);
-      this.#cooling.delete(room);
-      this.#cooling.set(room, now);
+      this.#flushedAt.delete(room);
+      this.#flushedAt.set(room, now);
     }
     if (deltas.length === 0) return;
-    this.#cool();
+    this.#armTimer();
 
     const { partition } = this.#options;
     this.#flushingSince = since;
@@ -175,10 +175,10 @@ export class Publisher {
     });
   }
 
-  /** Wakes when the first window ends. */
-  #cool(): void {
+  /** Sets the timer to the end of the first window. */
+  #armTimer(): void {
     clearTimeout(this.#timer);
-    const first = this.#cooling.values().next();
+    const first = this.#flushedAt.values().next();
     if (first.done || this.#closed) return;
     const wait = Math.max(0, first.value + FLUSH_WINDOW_MS - performance.now());
     this.#timer = setTimeout(() => this.#windowsOver(), wait);
@@ -186,16 +186,16 @@ export class Publisher {
 
   #windowsOver(): void {
     const over = performance.now() - FLUSH_WINDOW_MS;
-    for (const [room, flushed] of this.#cooling) {
+    for (const [room, flushed] of this.#flushedAt) {
       if (flushed > over) break;
-      this.#cooling.delete(room);
+      this.#flushedAt.delete(room);
       if (this.#changes.has(room)) this.#due.add(room);
     }
-    this.#cool();
+    this.#armTimer();
     if (this.#due.size > 0) this.#schedule();
   }
 
-  /** Through which position everything that it was told of is published; infinite when nothing waits. */
+  /** The position through which everything that was added is published; infinite when nothing waits. */
   through(): Position {
     const { federation } = this.#options;
     return Math.min(this.#throughDeltas(), (federation?.oldest() ?? Number.POSITIVE_INFINITY) - 1);
