@@ -1,8 +1,8 @@
 /**
  * The entries of the room log (docs/design.md#records), and their positions.
  *
- * An entry is a tuple, because decoding dominates the cost of the hot path. The first item is its kind. These numbers are
- * stored in the log, so they never change.
+ * An entry is a tuple, because decoding dominates the cost of the hot path. The first item is its kind. These numbers
+ * are stored in the log, so they never change.
  */
 import { ENTRIES_PER_RECORD_MAX } from "../src/limits.ts";
 import type { MatrixEvent } from "../src/matrix/event.ts";
@@ -18,7 +18,8 @@ export type EventEntry = readonly [kind: typeof LIVE | typeof BACKFILLED | typeo
 
 /**
  * The thread of a receipt whose source doesn't say whether it was threaded: some homeservers leave out `thread_id` when
- * they push receipts to application services. It is not a thread id and is never published. `room/fold.ts` interprets it.
+ * they push receipts to application services. It is not a thread id and is never published. `room/fold.ts` interprets
+ * it.
  */
 export const UNKNOWN_THREAD = "?";
 

@@ -14,7 +14,8 @@ export async function processorSeconds(pids: Readonly<Record<string, number>>): 
   const seconds: Record<string, number> = { load: (user + system) / 1e6 };
   for (const [name, pid] of Object.entries(pids)) {
     const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-    // The second field is the command in parentheses, which may hold spaces; user and system time are the 14th and 15th.
+    // The second field is the command in parentheses, which may hold spaces; user and system time are the 14th and
+    // 15th.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     const ticks = Number(fields[11]) + Number(fields[12]);
     if (Number.isFinite(ticks)) seconds[name] = ticks / TICKS_PER_SECOND;

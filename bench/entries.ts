@@ -23,7 +23,9 @@ export function receipt(user: number, event: number): Entry {
   return [RECEIPT, userOf(user), READ, eventId(event) as EventId, null, LONG_AGO, null];
 }
 
-/** Each room has `records` records of so many events and receipts, the receipts of different users on the last event. */
+/**
+ * Each room has `records` records of so many events and receipts, the receipts of different users on the last event.
+ */
 export interface LogShape {
   readonly rooms: number;
   readonly records: number;

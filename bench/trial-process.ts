@@ -1,4 +1,7 @@
-/** Runs one trial: `trial-process.ts <id> <full|quick> <sources|built> [profiles]`. Writes what it measured as JSON to standard output. */
+/**
+ * Runs one trial: `trial-process.ts <id> <full|quick> <sources|built> [profiles]`. Writes what it measured as JSON to
+ * standard output.
+ */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

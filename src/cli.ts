@@ -2,16 +2,16 @@
 /**
  * The command line (docs/design.md#the-command-line). Each command is a file in `commands/`.
  *
- * The size of the young generation (MiB, in the first line and in package.json's scripts) saves garbage collection a tenth of
- * the time that receipts take: with thousands of requests in flight, the default of 16 makes V8 copy each of them twice.
+ * The size of the young generation (MiB, in the first line and in package.json's scripts) saves garbage collection a
+ * tenth of the time that receipts take: with thousands of requests in flight, the default of 16 makes V8 copy each of
+ * them twice.
  */
 import { setFlagsFromString } from "node:v8";
 import { run } from "./commands/program.ts";
 
 /**
- * How much the heap may grow over what was in use after a collection before the next one. By itself, V8 lets it grow to four
- * times as much where the machine has the memory. With 50, collections cost a
- * tenth of the throughput of receipts.
+ * How much the heap may grow over what was in use after a collection before the next one. By itself, V8 lets it grow to
+ * four times as much where the machine has the memory. With 50, collections cost a tenth of the throughput of receipts.
  */
 const HEAP_GROWTH_PERCENT = 100;
 

@@ -1,8 +1,8 @@
 /**
  * `/metrics`: the metrics of this process in the text format of Prometheus. docs/operations.md describes each of them.
  *
- * Labels are partitions, outcomes and error codes. Rooms, users and servers are never labels: there may be millions, and they
- * are private.
+ * Labels are partitions, outcomes and error codes. Rooms, users and servers are never labels: there may be millions,
+ * and they are private.
  */
 import type { FastifyPluginAsync } from "fastify";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";

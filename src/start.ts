@@ -3,7 +3,8 @@
  *
  *     broker? ──▶ streams ──▶ worker (folds the log) ──▶ ingress ──▶ HTTP ──▶ ready
  *
- * Ingress starts after the worker, so that requests are accepted only when they can be served. Shutdown is in reverse order.
+ * Ingress starts after the worker, so that requests are accepted only when they can be served. Shutdown is in reverse
+ * order.
  */
 import { join } from "node:path";
 import type { FastifyPluginAsync } from "fastify";
@@ -65,7 +66,9 @@ export interface Tidemark {
   stop(): Promise<void>;
 }
 
-/** Starts all roles. Resolves when all of them serve. If it throws, everything that was started has been stopped again. */
+/**
+ * Starts all roles. Resolves when all of them serve. If it throws, everything that was started has been stopped again.
+ */
 export async function start(options: StartOptions): Promise<Tidemark> {
   const { log, roles } = options;
   const closing: (() => Promise<unknown>)[] = [];

@@ -1,6 +1,6 @@
 /**
- * The specification in `docs/design.md`: its rules name the tests that hold them, and whatever refers to it, or to another
- * page of the project, refers to something that is there.
+ * The specification in `docs/design.md`: its rules name the tests that hold them, and whatever refers to it, or to
+ * another page of the project, refers to something that is there.
  */
 import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";

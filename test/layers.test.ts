@@ -8,7 +8,10 @@ import { floorsIn } from "./support/markdown.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 
-/** The floors that `docs/design.md` lists: a line imports only itself and the lines above it. A folder's name ends in a slash. */
+/**
+ * The floors that `docs/design.md` lists: a line imports only itself and the lines above it. A folder's name ends in a
+ * slash.
+ */
 const LAYERS = floorsIn(await readFile(join(ROOT, "docs/design.md"), "utf8"));
 
 /** All paths are from the top of the project. */

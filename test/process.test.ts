@@ -1,4 +1,7 @@
-/** Tidemark as a process (docs/design.md#the-command-line, docs/design.md#workers, docs/design.md#when-things-fail): its output, its signals, its ends, and what survives them. */
+/**
+ * Tidemark as a process (docs/design.md#the-command-line, docs/design.md#workers, docs/design.md#when-things-fail): its
+ * output, its signals, its ends, and what survives them.
+ */
 import { once } from "node:events";
 import { readdir } from "node:fs/promises";
 import { createServer } from "node:net";

@@ -19,8 +19,8 @@ interface Outcome {
 }
 
 /**
- * Runs the test command on a folder of these test files. A `§` before a parenthesis is left out of them: it hides the call
- * from the test command when that reads this very file.
+ * Runs the test command on a folder of these test files. A `§` before a parenthesis is left out of them: it hides the
+ * call from the test command when that reads this very file.
  */
 async function runTests(
   files: Record<string, string>,

@@ -1,9 +1,9 @@
 /**
  * The test command: `node --import tsx test/run.ts [--long] [--dir <dir>] [pattern]...`
  *
- * Runs every `*.test.ts` below the folder (this one by default) whose path contains one of the patterns. The last line on
- * standard output is `N passed, N failed`; the exit status is 1 when anything failed. With `--long` only the files that try
- * cases, many more of them, from a seed of its own each time (`support/tier.ts`).
+ * Runs every `*.test.ts` below the folder (this one by default) whose path contains one of the patterns. The last line
+ * on standard output is `N passed, N failed`; the exit status is 1 when anything failed. With `--long` only the files
+ * that try cases, many more of them, from a seed of its own each time (`support/tier.ts`).
  *
  * The files of a folder share a process, so that what they import is loaded once. What a file imports says what has to be
  * installed for it.
@@ -15,8 +15,8 @@
  * - uses `.only`, `.skip` or a hook (a test builds its own harness, and disposes of it);
  * - defines no test.
  *
- * After it ran, it fails unless it exited with 0, printed uvu's closing lines, passed all, skipped none, and ran at least
- * as many tests as it has definitions.
+ * After it ran, it fails unless it exited with 0, printed uvu's closing lines, passed all, skipped none, and ran at
+ * least as many tests as it has definitions.
  */
 import { randomInt } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";

@@ -1,4 +1,6 @@
-/** Receipts through the whole of Tidemark, as many as it takes: sent, stored, answered, folded, and shown in a delta. */
+/**
+ * Receipts through the whole of Tidemark, as many as it takes: sent, stored, answered, folded, and shown in a delta.
+ */
 import type { Case, Load } from "../case.ts";
 import { ReceiptLoad } from "../receipt-load.ts";
 import type { World } from "../world.ts";

@@ -1,5 +1,6 @@
 /**
- * A gateway and its users, as processes: the broker, the gateway, and the other roles in one. The clients are this process.
+ * A gateway and its users, as processes: the broker, the gateway, and the other roles in one. The clients are this
+ * process.
  *
  *     clients ◀──HTTP──▶ gateway ◀──▶ nats-server ◀──▶ worker (with ingress)
  */

@@ -1,4 +1,6 @@
-/** The fold alone, in memory: entries that are decoded already, of rooms that are in memory, each advancing a marker. */
+/**
+ * The fold alone, in memory: entries that are decoded already, of rooms that are in memory, each advancing a marker.
+ */
 import { positionOf } from "../../actors/entry.ts";
 import { type Folded, fold, foldRecord } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";

@@ -1,7 +1,7 @@
 /**
- * Where the events of a page of history are, in a room of a million of which one in a hundred is a reaction to the first: the
- * newest page, one in the middle, and the newest of those reactions. The room is stored, and not in memory. Besides, what it takes to
- * look at all of its events instead, and what an event takes to be folded and stored.
+ * Where the events of a page of history are, in a room of a million of which one in a hundred is a reaction to the
+ * first: the newest page, one in the middle, and the newest of those reactions. The room is stored, and not in memory.
+ * Besides, what it takes to look at all of its events instead, and what an event takes to be folded and stored.
  */
 import { statSync } from "node:fs";
 import { join } from "node:path";

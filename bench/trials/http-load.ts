@@ -1,10 +1,11 @@
 /**
- * Clients that wait in `/sync`, and receipts at a steady rate, in rooms at random: from when a receipt was due to be posted to
- * when another client of its room has been shown it. A client that is answered asks again at once, as phones do.
+ * Clients that wait in `/sync`, and receipts at a steady rate, in rooms at random: from when a receipt was due to be
+ * posted to when another client of its room has been shown it. A client that is answered asks again at once, as phones
+ * do.
  *
- * Ten clients of a room are told of each receipt, so the gateway gives up to ten answers for one receipt. Nine of them read
- * an event, one after another, and then the next event; the tenth is watched: its answers are read, the others' are only
- * counted. A client that is not answered, or refused, breaks the trial.
+ * Ten clients of a room are told of each receipt, so the gateway gives up to ten answers for one receipt. Nine of them
+ * read an event, one after another, and then the next event; the tenth is watched: its answers are read, the others'
+ * are only counted. A client that is not answered, or refused, breaks the trial.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import {
@@ -120,7 +121,10 @@ export const httpLoad: Trial = {
   },
 };
 
-/** The most memory that a process has, MiB: in the first half of the time, and in the second. The collector makes it swing. */
+/**
+ * The most memory that a process has, MiB: in the first half of the time, and in the second. The collector makes it
+ * swing.
+ */
 class MemoryWatch {
   readonly #seen: number[] = [];
   readonly #timer: NodeJS.Timeout;

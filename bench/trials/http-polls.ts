@@ -1,7 +1,7 @@
 /**
- * What a client costs that waits in `/sync`, and for whom nothing happens: its connection, its user and its poll, and a share
- * of all else that the gateway has taken since it was ready: the rooms' deltas, compiled code, what the collector lets lie.
- * So it is an upper bound, and the nearer the more clients there are.
+ * What a client costs that waits in `/sync`, and for whom nothing happens: its connection, its user and its poll, and a
+ * share of all else that the gateway has taken since it was ready: the rooms' deltas, compiled code, what the collector
+ * lets lie. So it is an upper bound, and the nearer the more clients there are.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { firstSyncs, makeRooms, startGatewayWorld } from "../gateway/gateway-world.ts";

@@ -1,6 +1,6 @@
 /**
- * `tidemark replay` of one long room, as a process: its lines, and its state at the end. The rate includes the process's
- * start. Its peak of memory is beside that of a room a tenth as long.
+ * `tidemark replay` of one long room, as a process: its lines, and its state at the end. The rate includes the
+ * process's start. Its peak of memory is beside that of a room a tenth as long.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";

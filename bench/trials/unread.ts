@@ -1,7 +1,7 @@
 /**
  * The unread count of a user who is so many events behind, in a room of more than a million. Cold: the room is not in
- * memory, so it is activated first. Warm: asked again. Then that of who has read nothing, in a room of many threads, where
- * another event has come since the count before: counted anew, and going on from there.
+ * memory, so it is activated first. Warm: asked again. Then that of who has read nothing, in a room of many threads,
+ * where another event has come since the count before: counted anew, and going on from there.
  */
 import { join } from "node:path";
 import { LIVE } from "../../actors/entry.ts";

@@ -1,4 +1,7 @@
-/** Options that several commands share, and their parsers. Each option is also an environment variable (docs/design.md#the-command-line). */
+/**
+ * Options that several commands share, and their parsers. Each option is also an environment variable
+ * (docs/design.md#the-command-line).
+ */
 import { InvalidArgumentError, Option } from "commander";
 import { pino } from "pino";
 import { type ServerName, serverName } from "../matrix/ids.ts";

@@ -174,7 +174,8 @@ export function startCommand(): Command {
       }, DRAIN_MS_MAX);
       await tidemark.stop();
       clearTimeout(timer);
-      // The NATS client never stops retrying what it was restoring when its connection closed, which keeps the process alive.
+      // The NATS client never stops retrying what it was restoring when its connection closed, which keeps the process
+      // alive.
       setTimeout(() => process.exit(), EXIT_MS_MAX).unref();
       if (why === "broker lost") throw new TidemarkError("BUS_UNAVAILABLE", "the broker of this process has ended");
     });

@@ -24,7 +24,9 @@ import { SyncResponses } from "./sync/sync-response.ts";
 import { syncRoutes } from "./sync/sync-routes.ts";
 import type { Device, TokenLookup } from "./tokens.ts";
 
-/** Deltas of each partition that a gateway reads when it starts, so that clients of other gateways can go on with it. */
+/**
+ * Deltas of each partition that a gateway reads when it starts, so that clients of other gateways can go on with it.
+ */
 const RECENT_DELTAS_READ = 2_000;
 
 export interface ClientApiOptions {

@@ -1,8 +1,8 @@
 /**
  * Events in the format of the client-server API.
  *
- * Only the device that sent an event gets its transaction id (Matrix specification, "Transaction identifiers"). Events that
- * were sent through a gateway have transaction id and device id in `unsigned`, so every gateway can decide this.
+ * Only the device that sent an event gets its transaction id (Matrix specification, "Transaction identifiers"). Events
+ * that were sent through a gateway have transaction id and device id in `unsigned`, so every gateway can decide this.
  */
 import type { MatrixEvent } from "../matrix/event.ts";
 import type { RoomId } from "../matrix/ids.ts";

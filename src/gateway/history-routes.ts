@@ -1,8 +1,8 @@
 /**
  * The history of a room: `/messages`, `/event`, `/relations`.
  *
- * A pagination token is a place between events: `o<order>` is just before the event with that order, `o` is the end of the
- * room. It works in both directions, on every gateway, and never expires. Tokens of `/sync` are accepted too.
+ * A pagination token is a place between events: `o<order>` is just before the event with that order, `o` is the end of
+ * the room. It works in both directions, on every gateway, and never expires. Tokens of `/sync` are accepted too.
  */
 import type { FastifyInstance } from "fastify";
 import * as z from "zod";

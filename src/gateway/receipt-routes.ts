@@ -54,7 +54,9 @@ export function receiptRoutes(app: FastifyInstance, api: Api): void {
   });
 }
 
-/** Looks up the thread of an event; undefined while the event is unknown. A thread never changes (F3), so it is cached. */
+/**
+ * Looks up the thread of an event; undefined while the event is unknown. A thread never changes (F3), so it is cached.
+ */
 function cachedThreads({ frontend }: Api): (room: RoomId, event: EventId) => Promise<ThreadId | undefined> {
   const cache = new LRUCache<string, ThreadId>({ max: THREADS_CACHED_MAX });
   return async (room, event) => {

@@ -1,10 +1,11 @@
 /**
  * Rooms without a homeserver (`--standalone`), to try Tidemark with nothing but clients.
  *
- * There are NO AUTH RULES: every user with an access token can join any room, and a joined user can do everything in it.
+ * There are NO AUTH RULES: every user with an access token can join any room, and a joined user can do everything in
+ * it.
  *
- * The id of an event is a hash of its transaction. So a repeated request creates the same event, which the fold drops (F2),
- * and the gateway stores no transaction ids.
+ * The id of an event is a hash of its transaction. So a repeated request creates the same event, which the fold drops
+ * (F2), and the gateway stores no transaction ids.
  */
 import { createHash, randomBytes } from "node:crypto";
 import type { FastifyInstance, FastifyRequest } from "fastify";
@@ -152,8 +153,8 @@ function eventIdOf(api: Api, request: FastifyRequest, index: number): string {
 }
 
 /**
- * Resolves when the delta of the event is cached, or after `SETTLE_MS_MAX`. A repeated event has no delta: its order is not
- * the position of this entry, but that of the first one.
+ * Resolves when the delta of the event is cached, or after `SETTLE_MS_MAX`. A repeated event has no delta: its order is
+ * not the position of this entry, but that of the first one.
  */
 async function untilServed(api: Api, room: RoomId, { id, position }: { id: string; position: number }): Promise<void> {
   const partition = partitionOf(room, api.frontend.partitions);

@@ -1,9 +1,9 @@
 /**
- * The application service API (Matrix specification) of the gateway: an unmodified homeserver pushes its events and receipts
- * here.
+ * The application service API (Matrix specification) of the gateway: an unmodified homeserver pushes its events and
+ * receipts here.
  *
- * A transaction is answered with 200 once all of it is stored. Its id is stored too, so that a retry, here or at another
- * gateway, is answered without storing the events again.
+ * A transaction is answered with 200 once all of it is stored. Its id is stored too, so that a retry, here or at
+ * another gateway, is answered without storing the events again.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";

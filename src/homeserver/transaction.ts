@@ -1,9 +1,9 @@
 /**
- * Converts a transaction that a homeserver pushes (Matrix specification, application service API, "Pushing events"; MSC2409
- * for `ephemeral`) into requests to ingress.
+ * Converts a transaction that a homeserver pushes (Matrix specification, application service API, "Pushing events";
+ * MSC2409 for `ephemeral`) into requests to ingress.
  *
- * A homeserver retries a transaction until it is accepted, so no content may cause a refusal. Malformed parts are dropped
- * and counted; other types of ephemeral data are ignored.
+ * A homeserver retries a transaction until it is accepted, so no content may cause a refusal. Malformed parts are
+ * dropped and counted; other types of ephemeral data are ignored.
  */
 import { createHash } from "node:crypto";
 import * as z from "zod";
@@ -27,7 +27,9 @@ interface Transaction {
   readonly rooms: ReadonlyMap<RoomId, PushedRoom>;
   /** The number of malformed events and receipts. */
   readonly dropped: number;
-  /** A hash of the events and receipts. A retry has the same one, although it may differ elsewhere (such as in `age`). */
+  /**
+   * A hash of the events and receipts. A retry has the same one, although it may differ elsewhere (such as in `age`).
+   */
   readonly fingerprint: string;
 }
 
@@ -122,8 +124,8 @@ const TRANSIENT_KEYS = ["age", "transaction_id", "m.relations"];
 
 /**
  * Returns an event as it is stored: without the keys of `unsigned` that only concern one reader. If the event can't be
- * stored (too large, nested too deeply, numbers out of range), `unsigned` is dropped, and if that is not enough, the content.
- * It always gets its place in the order.
+ * stored (too large, nested too deeply, numbers out of range), `unsigned` is dropped, and if that is not enough, the
+ * content. It always gets its place in the order.
  */
 export function pushedEvent(event: MatrixEvent): MatrixEvent {
   const { unsigned, ...bare } = event;

@@ -38,7 +38,10 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   M_LIMIT_EXCEEDED: 429,
 };
 
-/** Returns the HTTP status of an error code. Codes without one of their own are failures of Tidemark, not of the request: 503. */
+/**
+ * Returns the HTTP status of an error code. Codes without one of their own are failures of Tidemark, not of the
+ * request: 503.
+ */
 export function statusOf(code: ErrorCode): number {
   return STATUS[code] ?? 503;
 }

@@ -112,7 +112,10 @@ export async function startHttpServer({
   }
 }
 
-/** Requests that Node's HTTP parser rejects never reach Fastify: the answer is written to the socket, which is then closed. */
+/**
+ * Requests that Node's HTTP parser rejects never reach Fastify: the answer is written to the socket, which is then
+ * closed.
+ */
 const BAD_REQUESTS: Readonly<Record<string, MatrixError>> = {
   ERR_HTTP_REQUEST_TIMEOUT: new MatrixError(408, "M_UNKNOWN", "The request took too long to arrive"),
   HPE_HEADER_OVERFLOW: new MatrixError(431, "M_TOO_LARGE", "The request's headers are too large"),

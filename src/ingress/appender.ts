@@ -1,9 +1,9 @@
 /**
  * Batches the requests of each room into records, and appends them to the log.
  *
- * If no append of the room is pending, a request is appended at the end of this turn of the event loop, together with the
- * others of the turn. While an append is pending, requests are collected until it is acknowledged, or for `LINGER_MS`. So a
- * request to an idle room is not delayed, and a busy room needs few appends.
+ * If no append of the room is pending, a request is appended at the end of this turn of the event loop, together with
+ * the others of the turn. While an append is pending, requests are collected until it is acknowledged, or for
+ * `LINGER_MS`. So a request to an idle room is not delayed, and a busy room needs few appends.
  *
  *     add ──▶ open group ──(end of turn, or previous append acknowledged, or LINGER_MS)──▶ append ──▶ sequence
  *
@@ -57,7 +57,10 @@ export class Appender {
     this.#append = append;
   }
 
-  /** Resolves to the positions of the entries once they are in the log. Throws `M_LIMIT_EXCEEDED` if too much is in flight. */
+  /**
+   * Resolves to the positions of the entries once they are in the log. Throws `M_LIMIT_EXCEEDED` if too much is in
+   * flight.
+   */
   add({ room, entries, bytes }: Appending): Promise<Position[]> {
     if (this.#inFlightBytes + bytes > IN_FLIGHT_BYTES_MAX) {
       throw new TidemarkError("M_LIMIT_EXCEEDED", "too many requests wait for the log", {

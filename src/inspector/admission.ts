@@ -1,9 +1,9 @@
 /**
- * Authenticates requests to the inspector. The inspector shows private receipts, so it requires the admin token. A demo may
- * allow requests from this machine instead.
+ * Authenticates requests to the inspector. The inspector shows private receipts, so it requires the admin token. A demo
+ * may allow requests from this machine instead.
  *
- * A browser exchanges the token for a session cookie. Scripts can't read the cookie, other sites can't send it, and it does
- * not contain the token. Tools can send `Authorization: Bearer <token>`.
+ * A browser exchanges the token for a session cookie. Scripts can't read the cookie, other sites can't send it, and it
+ * does not contain the token. Tools can send `Authorization: Bearer <token>`.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { FastifyRequest } from "fastify";

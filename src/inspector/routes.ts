@@ -153,8 +153,8 @@ async function notFound(reply: FastifyReply): Promise<FastifyReply> {
 }
 
 /**
- * Opens an event stream that notifies the page when the room has grown. The page then requests what it shows. Resolves to
- * whether the stream was opened.
+ * Opens an event stream that notifies the page when the room has grown. The page then requests what it shows. Resolves
+ * to whether the stream was opened.
  */
 async function follow(rooms: InspectedRooms, request: FastifyRequest, reply: FastifyReply): Promise<boolean> {
   const room = roomOf(request);

@@ -1,10 +1,10 @@
 /**
  * Copies the records of a file into the logs of a broker. Every record keeps its position.
  *
- * A position depends on the sequence in the partition's log, which counts from 1 without holes. So a file can only be imported
- * if it has all records of its partitions from the first one on, and if the logs are empty or have a prefix of the same
- * records (after an interrupted import, which is then continued). Each append names the sequence that it expects, so nothing
- * else can be appended in between.
+ * A position depends on the sequence in the partition's log, which counts from 1 without holes. So a file can only be
+ * imported if it has all records of its partitions from the first one on, and if the logs are empty or have a prefix of
+ * the same records (after an interrupted import, which is then continued). Each append names the sequence that it
+ * expects, so nothing else can be appended in between.
  */
 import type { PlacedRecord } from "../../actors/entry.ts";
 import type { Bus } from "../bus/client/connection.ts";

@@ -1,13 +1,14 @@
 /**
- * The format of exported logs: lines of JSON. `export` writes it; `import`, `replay --file` and the inspector's page read it.
+ * The format of exported logs: lines of JSON. `export` writes it; `import`, `replay --file` and the inspector's page
+ * read it.
  *
  *     {"tidemark":"log","v":1,"partitions":8,"scope":{"room":"!a:b"},"redacted":false,"crc":"…"}
  *     {"partition":3,"sequence":17,"room":"!a:b","at":1795295119726,"entries":[…],"crc":"…"}      one line per record
  *     {"records":1,"entries":4,"crc":"…"}                                                         the last line
  *
- * `entries` are the tuples of the log (docs/design.md#records), so nothing is lost. Each `crc` is the CRC-32 of its line up to
- * the `crc`, continued from the `crc` of the line before. So the first line that was changed, moved, lost or added is found, and
- * a truncated file lacks its last line. This detects accidents, not manipulation.
+ * `entries` are the tuples of the log (docs/design.md#records), so nothing is lost. Each `crc` is the CRC-32 of its
+ * line up to the `crc`, continued from the `crc` of the line before. So the first line that was changed, moved, lost or
+ * added is found, and a truncated file lacks its last line. This detects accidents, not manipulation.
  *
  * Nothing here does I/O, so that the inspector's page can use it in a browser.
  */

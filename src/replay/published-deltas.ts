@@ -1,9 +1,9 @@
 /**
  * Compares the delta stream of a partition (docs/design.md#what-is-published) with the rooms folded from its log.
  *
- * It reads deltas like any reader: it drops what it has, detects gaps in `previous`, and keeps the newest place of each marker.
- * In addition, every order must be that of the log, and at the end every marker must have the place that it has in the log,
- * unless its delta is older than the stream.
+ * It reads deltas like any reader: it drops what it has, detects gaps in `previous`, and keeps the newest place of each
+ * marker. In addition, every order must be that of the log, and at the end every marker must have the place that it has
+ * in the log, unless its delta is older than the stream.
  */
 import type { Position } from "../../actors/entry.ts";
 import { type Marker, publishedOrder } from "../../actors/room/markers.ts";
@@ -126,7 +126,10 @@ export class PublishedDeltas {
     return new Difference(room.id, `${name} is at ${event}, order ${order} in the log, ${last}`);
   }
 
-  /** MSC4102: of a threaded and an unthreaded marker on one event, only the unthreaded one is published. It covers the other. */
+  /**
+   * MSC4102: of a threaded and an unthreaded marker on one event, only the unthreaded one is published. It covers the
+   * other.
+   */
   #covered(room: Room, marker: Marker): boolean {
     const unthreaded = this.#places.get(markerKey(room.id, marker.user, marker.type, null));
     return unthreaded !== undefined && unthreaded.order >= publishedOrder(marker);
@@ -138,7 +141,8 @@ export class PublishedDeltas {
     const previous = delta.kind === "private" ? undefined : delta.previous;
     const chain = this.#chains.get(key);
     if (delta.kind === "receipts" && previous === position) {
-      // A delta that was too large is published as a gap, for which readers take a snapshot: the stream lacks its content.
+      // A delta that was too large is published as a gap, for which readers take a snapshot: the stream lacks its
+      // content.
       this.#chains.set(key, { room, since: position, through: position });
       return false;
     }

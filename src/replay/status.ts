@@ -15,8 +15,8 @@ export interface PartitionStatus extends Ownership {
   /** Unix time of the newest record, ms; null for an empty log. */
   readonly at: number | null;
   /**
-   * The newest sequence of the newest record's room that the owner has folded. If it is smaller than `last`, the newest record
-   * is not folded yet. null if the owner does not answer.
+   * The newest sequence of the newest record's room that the owner has folded. If it is smaller than `last`, the newest
+   * record is not folded yet. null if the owner does not answer.
    */
   readonly folded: number | null;
   /** All changes through this position are published. Newer ones may be published, too. */

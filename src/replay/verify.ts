@@ -1,12 +1,12 @@
 /**
- * Verifies a running system: folds rooms from their log, and compares orders and markers with the answers of the live owner
- * and with the delta stream. It stops at the first difference.
+ * Verifies a running system: folds rooms from their log, and compares orders and markers with the answers of the live
+ * owner and with the delta stream. It stops at the first difference.
  *
  *     log ──fold──▶ rooms ──┬── orders and snapshots of the owner, at the same position
  *                           └── the stored deltas, and the chain of `previous` between them
  *
- * The system may be in use. If the owner is ahead, the fold continues to exactly its position. If it is behind, verification
- * waits up to `VERIFY_WAIT_MS`.
+ * The system may be in use. If the owner is ahead, the fold continues to exactly its position. If it is behind,
+ * verification waits up to `VERIFY_WAIT_MS`.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";

@@ -1,4 +1,7 @@
-/** What a reader of core subjects sees of a stretch of time: how long a partition was silent, and what came twice or not at all. */
+/**
+ * What a reader of core subjects sees of a stretch of time: how long a partition was silent, and what came twice or not
+ * at all.
+ */
 import { setTimeout as delay } from "node:timers/promises";
 import type { NatsConnection } from "nats";
 import { type Body, decoded } from "../support/harness.ts";

@@ -1,4 +1,6 @@
-/** What must hold after any history, asserted from the outside: from the log, the delta streams, and what queries say. */
+/**
+ * What must hold after any history, asserted from the outside: from the log, the delta streams, and what queries say.
+ */
 import type { NatsConnection, StreamInfo } from "nats";
 import * as assert from "uvu/assert";
 import type { Delivered } from "../../src/bus/client/delivered.ts";
@@ -98,8 +100,8 @@ export async function check(options: CheckOptions): Promise<void> {
 }
 
 /**
- * Who has read everything that the delta streams have. What is folded is told a little later, and as long as a stream has no
- * leader, not at all: so they are read again until all is there, or it has been long enough.
+ * Who has read everything that the delta streams have. What is folded is told a little later, and as long as a stream
+ * has no leader, not at all: so they are read again until all is there, or it has been long enough.
  */
 async function toldReader(
   { admin, partitions }: CheckOptions,

@@ -1,6 +1,6 @@
 /**
- * A cluster of three brokers on the `nats.conf` that is shipped, workers and ingresses as processes, and histories on it:
- * load and readers while things go wrong, and then the checker, which looks at everything from the outside.
+ * A cluster of three brokers on the `nats.conf` that is shipped, workers and ingresses as processes, and histories on
+ * it: load and readers while things go wrong, and then the checker, which looks at everything from the outside.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { NatsConnection } from "nats";

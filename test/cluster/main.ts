@@ -1,6 +1,7 @@
 /**
- * `npm run test:cluster -- [--histories N] [--seed S] [--faults <name>,<name>] [--proxies]`: a real cluster under load, while
- * things go wrong (`history.ts`). The last line is `N passed, N failed`, and the exit status 1 when anything failed.
+ * `npm run test:cluster -- [--histories N] [--seed S] [--faults <name>,<name>] [--proxies]`: a real cluster under load,
+ * while things go wrong (`history.ts`). The last line is `N passed, N failed`, and the exit status 1 when anything
+ * failed.
  */
 import { parseArgs } from "node:util";
 import * as assert from "uvu/assert";

@@ -1,6 +1,7 @@
 /**
- * Servers that can be cut from each other: each in a network namespace of its own, on a bridge; or, where none may be made,
- * all on loopback, with a proxy between any two of them. Either way a cut is silence, without an end of any connection.
+ * Servers that can be cut from each other: each in a network namespace of its own, on a bridge; or, where none may be
+ * made, all on loopback, with a proxy between any two of them. Either way a cut is silence, without an end of any
+ * connection.
  */
 import { execFile } from "node:child_process";
 import { once } from "node:events";
@@ -93,7 +94,9 @@ export function makeProxies(): Network {
   };
 }
 
-/** While it is cut, it takes connections, and passes nothing on; afterwards it goes on where it stopped, as TCP does. */
+/**
+ * While it is cut, it takes connections, and passes nothing on; afterwards it goes on where it stopped, as TCP does.
+ */
 async function startProxy(port: number): Promise<Proxy> {
   const pairs = new Set<readonly [Socket, Socket]>();
   let isCut = false;

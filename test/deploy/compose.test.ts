@@ -1,6 +1,6 @@
 /**
- * `docker-compose.yml` and `Dockerfile` as data, for machines without a Docker engine: their shape, every variable, every
- * path, and what a hardened deployment must have.
+ * `docker-compose.yml` and `Dockerfile` as data, for machines without a Docker engine: their shape, every variable,
+ * every path, and what a hardened deployment must have.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,7 @@
-/** `nats.conf` with its TLS blocks, as docs/operations.md says: certificates of a CA of one's own, made here with openssl. */
+/**
+ * `nats.conf` with its TLS blocks, as docs/operations.md says: certificates of a CA of one's own, made here with
+ * openssl.
+ */
 import { execFile } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -13,7 +16,9 @@ import { temporaryDirectory } from "../support/temporary-directory.ts";
 const ROOM = "!room:a";
 const openssl = promisify(execFile).bind(undefined, "openssl");
 
-/** `ca.pem`, and `server.pem` with `server-key.pem` for servers on `localhost`, which are also clients of one another. */
+/**
+ * `ca.pem`, and `server.pem` with `server-key.pem` for servers on `localhost`, which are also clients of one another.
+ */
 async function makeCertificates(dir: string): Promise<void> {
   const file = (name: string) => join(dir, name);
   const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];

@@ -1,4 +1,7 @@
-/** The packages as their users get them: packed, installed into an empty folder, and used from JavaScript and TypeScript. */
+/**
+ * The packages as their users get them: packed, installed into an empty folder, and used from JavaScript and
+ * TypeScript.
+ */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { suite } from "uvu";

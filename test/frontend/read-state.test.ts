@@ -1,7 +1,7 @@
 /**
  * What is read, from orders alone: the cases that Element's test plan for ordering lists, and what no client gets right
- * without orders, as a table. In every case timestamps contradict the orders, and each is run with its events and receipts
- * handed over in the given sequence, the other way round, and receipts first.
+ * without orders, as a table. In every case timestamps contradict the orders, and each is run with its events and
+ * receipts handed over in the given sequence, the other way round, and receipts first.
  */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";

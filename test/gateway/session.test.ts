@@ -1,4 +1,7 @@
-/** A session that was recorded on a real homeserver, served through `/sync`, and compared with the homeserver's database. */
+/**
+ * A session that was recorded on a real homeserver, served through `/sync`, and compared with the homeserver's
+ * database.
+ */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { suite } from "uvu";

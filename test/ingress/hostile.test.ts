@@ -1,6 +1,6 @@
 /**
- * What nobody well-meaning sends (docs/design.md#the-bus-contract, E11). For each of it: an error to the sender that names
- * the field where there is one, no stack, nothing in any log, and a process that serves on.
+ * What nobody well-meaning sends (docs/design.md#the-bus-contract, E11). For each of it: an error to the sender that
+ * names the field where there is one, no stack, nothing in any log, and a process that serves on.
  */
 import * as fc from "fast-check";
 import { Packr } from "msgpackr";

@@ -1,4 +1,6 @@
-/** What Tidemark takes in, and how it answers (docs/design.md#subjects, docs/design.md#requests), against a real broker. */
+/**
+ * What Tidemark takes in, and how it answers (docs/design.md#subjects, docs/design.md#requests), against a real broker.
+ */
 import { DiscardPolicy, StringCodec } from "nats";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";

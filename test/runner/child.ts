@@ -1,9 +1,9 @@
 /**
  * The process that test files run in: `child.ts <mark> <file>...`, one file after the other.
  *
- * A file is over when nothing is left to do for this process, as if it had the process to itself. So a file that crashes after its
- * last test, or waits for what never comes, does so before the next one begins. Between two files the line
- * `<mark> <exit code>` is printed; the end of the process ends the last one.
+ * A file is over when nothing is left to do for this process, as if it had the process to itself. So a file that
+ * crashes after its last test, or waits for what never comes, does so before the next one begins. Between two files the
+ * line `<mark> <exit code>` is printed; the end of the process ends the last one.
  */
 import { pathToFileURL } from "node:url";
 

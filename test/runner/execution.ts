@@ -17,8 +17,8 @@ export interface Ended {
 export const EXIT_OK = "exit code 0";
 
 /**
- * Runs files one after the other in one process. Where one ends the process before it is their turn, the others go on in a new one.
- * `ended` is called once per file, in their order.
+ * Runs files one after the other in one process. Where one ends the process before it is their turn, the others go on
+ * in a new one. `ended` is called once per file, in their order.
  */
 export async function execute<File extends { readonly path: string }>(
   files: readonly File[],

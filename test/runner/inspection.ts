@@ -1,6 +1,6 @@
 /**
- * What can be said about a test file before it runs, by plain text search, comments and strings included: it may refuse too
- * much, never too little.
+ * What can be said about a test file before it runs, by plain text search, comments and strings included: it may refuse
+ * too much, never too little.
  */
 const SUITE_CALL = /\bsuite\s*(?:<[^()]*>)?\(/g;
 const SUITE_CONSTANT = /\bconst\s+(\w+)\s*=\s*suite\s*(?:<[^()]*>)?\(/g;

@@ -1,6 +1,6 @@
 /**
- * Owners that crash, pause, hold stale leases and read what they have read before, in any order: the partition machine, the
- * fold and the publisher are the real ones; the log, the delta stream and the leases are a few arrays here.
+ * Owners that crash, pause, hold stale leases and read what they have read before, in any order: the partition machine,
+ * the fold and the publisher are the real ones; the log, the delta stream and the leases are a few arrays here.
  *
  * A run is a seed. Nothing waits for time: whatever a step sets going is over when the step is.
  */
@@ -110,7 +110,9 @@ class Owner {
     return this.#folded;
   }
 
-  /** Reads some of the log. What it has read before is brought again now and then, and dropped as the reader drops it. */
+  /**
+   * Reads some of the log. What it has read before is brought again now and then, and dropped as the reader drops it.
+   */
   read(records: number, again: number): void {
     const from = Math.max(0, this.#folded - again);
     const fetch = this.#world.log

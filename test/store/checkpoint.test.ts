@@ -15,7 +15,10 @@ const log = pino({ level: "silent" });
 
 const markAt = (sequence: number): Mark => ({ sequence, room: ROOM, at: 1, entries: 1 });
 
-/** What can happen between two entries: nothing, a checkpoint, a checkpoint and the eviction of rows, or a new activation. */
+/**
+ * What can happen between two entries: nothing, a checkpoint, a checkpoint and the eviction of rows, or a new
+ * activation.
+ */
 const interruption = fc.constantFrom("none", "none", "collect", "commit", "evict", "passivate", "restart");
 
 const checkpoints = suite("checkpoints");

@@ -1,6 +1,7 @@
 /**
  * A Chromium for tests of the page: the one that `TIDEMARK_CHROMIUM` names, else the system's own. Where there is none,
- * Debian's or Ubuntu's package is installed, when this may be done without a question (root, or sudo without a password).
+ * Debian's or Ubuntu's package is installed, when this may be done without a question (root, or sudo without a
+ * password).
  *
  *     node --import tsx test/support/chromium.ts      installs it beforehand
  */

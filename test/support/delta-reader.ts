@@ -1,6 +1,6 @@
 /**
- * A reader of deltas as docs/design.md#what-is-published describes it, and no cleverer: it drops what it has, notices gaps, and builds the
- * markers of every room from nothing but what it was told.
+ * A reader of deltas as docs/design.md#what-is-published describes it, and no cleverer: it drops what it has, notices
+ * gaps, and builds the markers of every room from nothing but what it was told.
  */
 import * as assert from "uvu/assert";
 import type { Body } from "./harness.ts";
@@ -25,7 +25,9 @@ export class DeltaReader {
   readonly #rooms = new Map<string, SeenRoom>();
   readonly #repeats: boolean;
 
-  /** `repeats`: a restart may publish again what it can't know was published. Otherwise each message follows the last. */
+  /**
+   * `repeats`: a restart may publish again what it can't know was published. Otherwise each message follows the last.
+   */
   constructor({ repeats = false } = {}) {
     this.#repeats = repeats;
   }
@@ -92,8 +94,8 @@ export function markersIn(content: Body): SeenMarkers {
 }
 
 /**
- * The markers that say something: a threaded one at or before its user's unthreaded one is covered by that, and a content
- * has room for only one of them where they meet (MSC4102). Sorted, for comparison.
+ * The markers that say something: a threaded one at or before its user's unthreaded one is covered by that, and a
+ * content has room for only one of them where they meet (MSC4102). Sorted, for comparison.
  */
 export function uncovered(markers: SeenMarkers): [string, SeenMarker][] {
   return [...markers]

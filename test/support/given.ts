@@ -82,7 +82,9 @@ export function at(n: number): Position {
   return positionOf(n, 0);
 }
 
-/** An outcome as text, such as `ordered` or `rejected: wrong_thread`, and the settled receipts by entry: `2 released`. */
+/**
+ * An outcome as text, such as `ordered` or `rejected: wrong_thread`, and the settled receipts by entry: `2 released`.
+ */
 export function describe(outcome: Outcome): string[] {
   switch (outcome.outcome) {
     case "ordered":

@@ -75,7 +75,10 @@ export function codeSpansIn(text: string): string[] {
   return Array.from(text.matchAll(INLINE_CODE), ([code]) => code.slice(1, -1));
 }
 
-/** The floors of the "Layout" section: each line's paths, from the lowest floor up. A path that ends in a slash is a folder. */
+/**
+ * The floors of the "Layout" section: each line's paths, from the lowest floor up. A path that ends in a slash is a
+ * folder.
+ */
 export function floorsIn(design: string): string[][] {
   const [list = ""] = codeBlocksIn(sectionOf(design, "Layout"));
   const lines = list.split("\n").filter((line) => line !== "");

@@ -1,6 +1,6 @@
 /**
- * What rules F1–F13 say, written down as naively as can be: everything folded so far in arrays, every question a scan of
- * them. It shares nothing with the fold but the entries' types, so that the two can be held against each other.
+ * What rules F1–F13 say, written down as naively as can be: everything folded so far in arrays, every question a scan
+ * of them. It shares nothing with the fold but the entries' types, so that the two can be held against each other.
  */
 import type { Entry, EventEntry, Position, ReceiptEntry } from "../../actors/entry.ts";
 import type { MatrixEvent } from "../../src/matrix/event.ts";

@@ -82,8 +82,8 @@ interface ClusterOptions {
 const NOWHERE = "127.0.0.1:1";
 
 /**
- * A cluster that keeps streams three times. On a busy machine one now and then elects its leader and never learns of its
- * third server: it is started anew.
+ * A cluster that keeps streams three times. On a busy machine one now and then elects its leader and never learns of
+ * its third server: it is started anew.
  */
 export async function startNatsCluster(options: ClusterOptions = {}): Promise<NatsCluster> {
   for (let attempt = 1; ; attempt++) {

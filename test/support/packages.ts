@@ -72,7 +72,10 @@ async function linkDependencies(installed: string, modules: string): Promise<voi
   }
 }
 
-/** Type-checks a TypeScript file in a folder, with the strictest settings that users have. Throws what the compiler prints. */
+/**
+ * Type-checks a TypeScript file in a folder, with the strictest settings that users have. Throws what the compiler
+ * prints.
+ */
 export async function typeCheck(folder: string, source: string): Promise<void> {
   const compilerOptions = {
     target: "es2022",

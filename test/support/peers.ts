@@ -1,7 +1,7 @@
 /**
- * The software of others that tests run against, such as `matrix-js-sdk`. It is a package of its own, `test/peers`, with a
- * lock of its own, so that the project's `npm ci` stays small. Tests that import a peer stand in that folder, where Node and
- * `tsc` find it.
+ * The software of others that tests run against, such as `matrix-js-sdk`. It is a package of its own, `test/peers`,
+ * with a lock of its own, so that the project's `npm ci` stays small. Tests that import a peer stand in that folder,
+ * where Node and `tsc` find it.
  *
  *     node --import tsx test/support/peers.ts      installs the peers beforehand
  *

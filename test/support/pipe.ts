@@ -1,4 +1,7 @@
-/** A way to the broker that can lose what is on it: connections go through here, and back from there only while it is open. */
+/**
+ * A way to the broker that can lose what is on it: connections go through here, and back from there only while it is
+ * open.
+ */
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { connect, createServer, type Socket } from "node:net";

@@ -1,6 +1,6 @@
 /**
- * A reader of one room's deltas, as naive as docs/design.md#what-is-published lets it be: it drops a message whose position it has, counts one
- * that leaves a gap, and applies the rest. It knows no orders but those it was told.
+ * A reader of one room's deltas, as naive as docs/design.md#what-is-published lets it be: it drops a message whose
+ * position it has, counts one that leaves a gap, and applies the rest. It knows no orders but those it was told.
  */
 import * as assert from "uvu/assert";
 
@@ -32,7 +32,9 @@ export class DeltaReader {
   readonly orders = new Map<string, number>();
   /** Messages whose `previous` is beyond what was had. */
   gaps = 0;
-  /** Messages whose `previous` was passed already, as after an owner changed: a reader that missed one would not know. */
+  /**
+   * Messages whose `previous` was passed already, as after an owner changed: a reader that missed one would not know.
+   */
   overlaps = 0;
   readonly #markers = new Map<string, Known>();
   readonly #positions = new Map<string, number>();

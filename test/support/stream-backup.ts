@@ -1,4 +1,7 @@
-/** What `nats stream backup` and `nats stream restore` ask of the JetStream API (ADR-14 of NATS), for machines without that tool. */
+/**
+ * What `nats stream backup` and `nats stream restore` ask of the JetStream API (ADR-14 of NATS), for machines without
+ * that tool.
+ */
 import { createInbox, type NatsConnection } from "nats";
 import * as assert from "uvu/assert";
 import { CLUSTER_LIMIT_MS, eventually, LIMIT_MS } from "./harness.ts";

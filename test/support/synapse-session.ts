@@ -1,4 +1,7 @@
-/** The session that was recorded on Synapse 1.160 (`test/fixtures/synapse-session`), and the state of its database at the end. */
+/**
+ * The session that was recorded on Synapse 1.160 (`test/fixtures/synapse-session`), and the state of its database at
+ * the end.
+ */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 

@@ -1,6 +1,6 @@
 /**
- * How much a test tries. `npm test` has a fixed seed and few cases; `npm run test:long` has a seed of its own each time and
- * many. A test that tries cases takes both from here, and so is one that the long tier runs.
+ * How much a test tries. `npm test` has a fixed seed and few cases; `npm run test:long` has a seed of its own each time
+ * and many. A test that tries cases takes both from here, and so is one that the long tier runs.
  *
  * `SEED=<number>` repeats a run in either tier.
  */

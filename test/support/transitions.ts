@@ -3,8 +3,8 @@
  *
  *     from ── INPUT [guard] / action ──▶ to
  *
- * In a comment, several states before the arrow share it, the line may be drawn as long as is needed, and an arrow to the
- * state that it comes from stays in it.
+ * In a comment, several states before the arrow share it, the line may be drawn as long as is needed, and an arrow to
+ * the state that it comes from stays in it.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";

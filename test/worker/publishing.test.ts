@@ -1,4 +1,7 @@
-/** What Tidemark publishes (docs/design.md#what-is-published), and the streams that keep it (docs/design.md#subjects), on a real broker. */
+/**
+ * What Tidemark publishes (docs/design.md#what-is-published), and the streams that keep it (docs/design.md#subjects),
+ * on a real broker.
+ */
 import { AckPolicy, DeliverPolicy } from "nats";
 import { pino } from "pino";
 import { suite } from "uvu";

@@ -1,9 +1,9 @@
 /**
  * How long changes are gathered into one `/sync` response per device: `SYNC_GATHER_MS`, and longer under overload.
  *
- * Without this, an overloaded gateway cannot recover: each long turn of the event loop answers every waiting device, they
- * all sync again at once, and so the next turn is as long. Answering each device less often than once per turn leaves
- * the gateway with spare time, and it catches up.
+ * Without this, an overloaded gateway cannot recover: each long turn of the event loop answers every waiting device,
+ * they all sync again at once, and so the next turn is as long. Answering each device less often than once per turn
+ * leaves the gateway with spare time, and it catches up.
  */
 import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 import { SYNC_GATHER_MS, SYNC_GATHER_MS_MAX } from "../../limits.ts";
@@ -40,7 +40,9 @@ export class GatherTime {
   }
 }
 
-/** `turnMs`: the mean interval between samples of the event loop, ms; `RESOLUTION_MS` when idle, NaN without samples. */
+/**
+ * `turnMs`: the mean interval between samples of the event loop, ms; `RESOLUTION_MS` when idle, NaN without samples.
+ */
 export function gatherMs(turnMs: number): number {
   const wanted = TURNS * (turnMs - RESOLUTION_MS);
   return wanted > SYNC_GATHER_MS ? Math.min(wanted, SYNC_GATHER_MS_MAX) : SYNC_GATHER_MS;

@@ -5,9 +5,9 @@
  *             ──change, last response is newer──▶ gathering ──GatherTime after that response──▶ resumed
  *             ──timeout, or the gateway closes──▶ resumed
  *
- * A client syncs again as soon as it has a response. In a busy room it would get one response per change. So changes that
- * follow a response within `GatherTime` are gathered into the next one, which saves the gateway most of the responses, and
- * a phone its radio. A device that has waited longer is answered at once.
+ * A client syncs again as soon as it has a response. In a busy room it would get one response per change. So changes
+ * that follow a response within `GatherTime` are gathered into the next one, which saves the gateway most of the
+ * responses, and a phone its radio. A device that has waited longer is answered at once.
  */
 import type { Device } from "../tokens.ts";
 import { GatherTime } from "./gather-time.ts";

@@ -1,9 +1,9 @@
 /**
- * A cache of the users that are active on this gateway: their rooms, their unread counts, and the requests that wait for
- * changes.
+ * A cache of the users that are active on this gateway: their rooms, their unread counts, and the requests that wait
+ * for changes.
  *
- * Missing data is queried from the workers, and then kept up to date by the deltas. Each membership records the delta that
- * brought it, so that a room that the user joined between two `/sync` requests is sent in full.
+ * Missing data is queried from the workers, and then kept up to date by the deltas. Each membership records the delta
+ * that brought it, so that a room that the user joined between two `/sync` requests is sent in full.
  */
 import type { Position } from "../../../actors/entry.ts";
 import type { Delta } from "../../bus/contract/messages.ts";
@@ -74,7 +74,10 @@ export class OnlineUser {
     return counts;
   }
 
-  /** Invalidates the cached counts of one room, or of all. Answers to pending queries may be outdated: they are not cached. */
+  /**
+   * Invalidates the cached counts of one room, or of all. Answers to pending queries may be outdated: they are not
+   * cached.
+   */
   invalidateUnread(room?: RoomId): void {
     this.#countsVersion++;
     if (room === undefined) this.#unread.clear();

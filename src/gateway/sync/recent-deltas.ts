@@ -101,8 +101,8 @@ export class RecentDeltas {
   }
 
   /**
-   * Whether the cache has every delta after a mark. The mark may come from a gateway that has read a little further; one
-   * that is more than `GATEWAY_LAG_MAX` ahead is not a mark of this stream.
+   * Whether the cache has every delta after a mark. The mark may come from a gateway that has read a little further;
+   * one that is more than `GATEWAY_LAG_MAX` ahead is not a mark of this stream.
    */
   covers(partition: number, { sequence }: DeltaMark): boolean {
     return sequence >= this.#floors[partition]! && sequence <= this.#marks[partition]!.sequence + GATEWAY_LAG_MAX;
@@ -115,8 +115,8 @@ export class RecentDeltas {
   }
 
   /**
-   * Returns the changes of a room after a sequence that the user may see; undefined if there are none. Users who may see
-   * the same changes get the same object, so that what is rendered from it can be shared.
+   * Returns the changes of a room after a sequence that the user may see; undefined if there are none. Users who may
+   * see the same changes get the same object, so that what is rendered from it can be shared.
    */
   changes(id: RoomId, user: UserId, after: number): SharedChanges | undefined {
     const room = this.#rooms.get(id);

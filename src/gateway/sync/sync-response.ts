@@ -5,11 +5,11 @@
  *                              deltas still cached?      ──▶ the changes, from the cache
  *                              otherwise                 ──▶ the changes since the token's position, from a snapshot
  *
- * Nearly every response comes from the cache alone. It is built synchronously, because one change in a large room means a
- * response to every client that waits for it.
+ * Nearly every response comes from the cache alone. It is built synchronously, because one change in a large room means
+ * a response to every client that waits for it.
  *
- * A snapshot may be ahead of the cached deltas. So the response waits until the deltas of all its events are cached, and
- * includes what else they brought. The new token then matches exactly what was sent, and no event is sent twice.
+ * A snapshot may be ahead of the cached deltas. So the response waits until the deltas of all its events are cached,
+ * and includes what else they brought. The new token then matches exactly what was sent, and no event is sent twice.
  */
 import type { Position } from "../../../actors/entry.ts";
 import { partitionOf } from "../../bus/contract/subjects.ts";
@@ -74,7 +74,9 @@ export class SyncResponses {
     return bodyOf({ next: this.#next(user, since), join: [] });
   }
 
-  /** Returns the response as JSON; undefined if nothing changed. Returns a promise only if workers have to be queried. */
+  /**
+   * Returns the response as JSON; undefined if nothing changed. Returns a promise only if workers have to be queried.
+   */
   changes(user: OnlineUser, request: SyncRequest): string | undefined | Promise<string | undefined> {
     const sorted = this.#sort(user, request);
     if (sorted.reads.length + sorted.invited.length > 0 || request.fullState) {

@@ -1,5 +1,6 @@
 /**
- * Sync tokens (`next_batch`, `since`): how far a client has synced each partition. Any gateway can continue from a token.
+ * Sync tokens (`next_batch`, `since`): how far a client has synced each partition. Any gateway can continue from a
+ * token.
  *
  *     t<sequence>.<published>_…~<memberships>_…        one of each per partition, in base 36
  *
@@ -9,15 +10,17 @@
  *   of their positions.
  * - `memberships`: the position of the user's newest membership that the client knows.
  *
- * The first half is the same for all users until the next delta, and a user's second half seldom changes. So both halves
- * are cached, when they are formatted and when they are parsed.
+ * The first half is the same for all users until the next delta, and a user's second half seldom changes. So both
+ * halves are cached, when they are formatted and when they are parsed.
  */
 import { LRUCache } from "lru-cache";
 import type { Position } from "../../../actors/entry.ts";
 import type { DeltaMark } from "../../bus/deltas/delta-reader.ts";
 import { invalidParam } from "../../http/matrix-error.ts";
 
-/** Halves of sync tokens that are cached in written and in parsed form: those for the latest deltas, and those of users. */
+/**
+ * Halves of sync tokens that are cached in written and in parsed form: those for the latest deltas, and those of users.
+ */
 const SYNC_MARKS_CACHED_MAX = 1_000;
 const SYNC_MEMBERSHIPS_CACHED_MAX = 10_000;
 

@@ -1,5 +1,6 @@
 /**
- * A timer wheel: timeouts for thousands of items, driven by one interval timer. The timer runs only while there are items.
+ * A timer wheel: timeouts for thousands of items, driven by one interval timer. The timer runs only while there are
+ * items.
  *
  * An item never expires early; it may expire up to one slot late.
  */

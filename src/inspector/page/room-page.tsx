@@ -1,6 +1,6 @@
 /**
- * One room at one point of its log. The scrubber, the chart and the table select the point. Everything shows the state at
- * that point: chart, entries, markers, unread counts, held receipts and the answer to "why".
+ * One room at one point of its log. The scrubber, the chart and the table select the point. Everything shows the state
+ * at that point: chart, entries, markers, unread counts, held receipts and the answer to "why".
  */
 import { useCallback, useEffect, useState } from "preact/hooks";
 import type { InspectRequest } from "../../replay/history/inspect.ts";

@@ -1,6 +1,6 @@
 /**
- * Writes `THIRD-PARTY-NOTICES.txt` beside the page: the packages whose code or styles are in it, with their versions and
- * licence texts. Their licences ask for that wherever copies go.
+ * Writes `THIRD-PARTY-NOTICES.txt` beside the page: the packages whose code or styles are in it, with their versions
+ * and licence texts. Their licences ask for that wherever copies go.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,7 +1,7 @@
 /**
- * The tide chart: orders on the vertical axis, time or positions on the horizontal axis. Events are a staircase. Each user's
- * marker is a line below it, and the gap between them is what the user has not read. Threads have separate lanes below. Held
- * receipts are open circles, which are connected to a filled circle where they were settled.
+ * The tide chart: orders on the vertical axis, time or positions on the horizontal axis. Events are a staircase. Each
+ * user's marker is a line below it, and the gap between them is what the user has not read. Threads have separate lanes
+ * below. Held receipts are open circles, which are connected to a filled circle where they were settled.
  */
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { Axis, Chart } from "../../replay/history/chart.ts";

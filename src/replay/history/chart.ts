@@ -1,9 +1,9 @@
 /**
- * The data of the tide chart of a room: events as a staircase of orders, and each user's marker as a line below it. There is
- * one lane for the room and one for each of its busiest threads. Held receipts have a start and an end.
+ * The data of the tide chart of a room: events as a staircase of orders, and each user's marker as a line below it.
+ * There is one lane for the room and one for each of its busiest threads. Held receipts have a start and an end.
  *
- * A request selects a window of the log. Lines are thinned to about as many points as there are pixels, so the size of an
- * answer does not depend on the size of the room.
+ * A request selects a window of the log. Lines are thinned to about as many points as there are pixels, so the size of
+ * an answer does not depend on the size of the room.
  */
 import type { Order, Position } from "../../../actors/entry.ts";
 import { isPrivate, type ReceiptType } from "../../matrix/receipt-types.ts";

@@ -1,9 +1,9 @@
 /**
- * The history of a room: it records the changes of each step, so that the state at any position is known without folding
- * again.
+ * The history of a room: it records the changes of each step, so that the state at any position is known without
+ * folding again.
  *
- * Nothing is decided here: steps have the outcomes of the fold. So the state at a position equals that of the fold, which
- * the tests check at every position.
+ * Nothing is decided here: steps have the outcomes of the fold. So the state at a position equals that of the fold,
+ * which the tests check at every position.
  *
  * Events, held receipts and the moves of markers are never dropped. Of the steps, the newest `stepsMax` are kept.
  */

@@ -31,7 +31,10 @@ export function matches(filter: StepFilter, step: Step): boolean {
   return outcome === undefined || step.outcome === outcome || settled.some((receipt) => receipt.outcome === outcome);
 }
 
-/** Returns the id that equals the text, or the only one that begins with it. Throws with the candidates if there are several. */
+/**
+ * Returns the id that equals the text, or the only one that begins with it. Throws with the candidates if there are
+ * several.
+ */
 export function resolveId(given: string, ids: Iterable<string>, what: string): string | undefined {
   const found: string[] = [];
   for (const id of ids) {

@@ -1,6 +1,6 @@
 /**
- * A step: one entry of the log, its outcome, and what it changed. Steps are plain data, so that the terminal, the inspector
- * and tools (`--json`) show the same.
+ * A step: one entry of the log, its outcome, and what it changed. Steps are plain data, so that the terminal, the
+ * inspector and tools (`--json`) show the same.
  *
  * A step is created right after its entry is folded, from the outcome. It has copies of the markers, which move later.
  */
@@ -68,8 +68,8 @@ export interface Step {
   /** Event type, or receipt type. */
   readonly type: string;
   /**
-   * The thread of the event (F3). For a receipt, the thread that it names: null for an unthreaded one, `?` for one of unknown
-   * thread, which moves a marker of the event's thread.
+   * The thread of the event (F3). For a receipt, the thread that it names: null for an unthreaded one, `?` for one of
+   * unknown thread, which moves a marker of the event's thread.
    */
   readonly thread: string | null;
   readonly outcome: OutcomeName;

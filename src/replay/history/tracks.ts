@@ -70,7 +70,9 @@ export function countThrough<T>(items: readonly T[], bound: number, key: (item: 
   return countWhile(items, (item) => key(item) <= bound);
 }
 
-/** Returns the number of leading items that satisfy the predicate, by binary search: no item after them may satisfy it. */
+/**
+ * Returns the number of leading items that satisfy the predicate, by binary search: no item after them may satisfy it.
+ */
 export function countWhile<T>(items: readonly T[], predicate: (item: T) => boolean): number {
   let low = 0;
   let high = items.length;

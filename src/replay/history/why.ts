@@ -1,5 +1,6 @@
 /**
- * Explains why an event is read or unread for a user at a position of the log, as data. `why-text.ts` writes the sentences.
+ * Explains why an event is read or unread for a user at a position of the log, as data. `why-text.ts` writes the
+ * sentences.
  *
  *     not in the log yet ──▶ unknown          negative order ──▶ read          sent by the user ──▶ read
  *     a marker of the user that covers its thread has reached its order ──▶ read, otherwise ──▶ unread       (F12)

@@ -1,4 +1,7 @@
-/** Every state of a partition × everything that can happen to it. A state, an input or a cell that is missing does not compile. */
+/**
+ * Every state of a partition × everything that can happen to it. A state, an input or a cell that is missing does not
+ * compile.
+ */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { createActor, fromCallback, fromPromise, type SnapshotFrom } from "xstate";

@@ -1,6 +1,6 @@
 /**
- * The shapes of all messages of the bus. Whoever runs an older version, or has written a front-end in another language, relies
- * on them: so they change only together with what stands here.
+ * The shapes of all messages of the bus. Whoever runs an older version, or has written a front-end in another language,
+ * relies on them: so they change only together with what stands here.
  */
 import { createHash } from "node:crypto";
 import { suite } from "uvu";
