@@ -33,7 +33,8 @@ export async function packPackages(folder: string): Promise<Packages> {
     ),
   ]);
   const frontend = await buildFrontendPackage({ compiled, out: join(compiled, "frontend-package") });
-  return { tidemark: await pack(program, folder), frontend: await pack(frontend, folder) };
+  const [tidemark, light] = await Promise.all([pack(program, folder), pack(frontend, folder)]);
+  return { tidemark, frontend: light };
 }
 
 async function pack(source: string, folder: string): Promise<string> {
@@ -86,6 +87,7 @@ export async function typeCheck(folder: string, source: string): Promise<void> {
     exactOptionalPropertyTypes: true,
     noUncheckedIndexedAccess: true,
     skipLibCheck: false,
+    skipDefaultLibCheck: true,
     types: [],
     noEmit: true,
   };
