@@ -1,5 +1,5 @@
 /**
- * The one error class. Codes that begin with `M_` are Matrix's, and are sent to whoever made the request
+ * The one error class. Codes that begin with `M_` are Matrix's, and are sent to the sender of the request
  * (docs/design.md#requests). The others stop a process, a command or a partition, and their message says what a person can do.
  */
 const CODES = {

@@ -1,8 +1,8 @@
 /**
- * The servers that a room's receipts go to: every other one with a joined member (docs/design.md#what-is-published).
+ * The servers that a room's receipts go to: every other server with a joined member (docs/design.md#what-is-published).
  *
- * Computed from the room's membership when it is first asked for, and again after membership has changed, so a room that
- * nobody sends receipts in costs nothing.
+ * They are computed from the room's membership on first use, and again after a change of membership, so a room without local
+ * receipts costs nothing.
  */
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import { type ServerName, serverOf, type UserId } from "../../src/matrix/ids.ts";
@@ -10,25 +10,25 @@ import { BACKFILLED, type Entry, RECEIPT } from "../entry.ts";
 import type { Room } from "../room/room.ts";
 
 export interface Destinations {
-  /** Ours are not among them. */
+  /** Without our own. */
   readonly servers: ReadonlySet<ServerName>;
-  /** How many servers the room has, ours included. */
+  /** The number of servers in the room, our own included. */
   readonly count: number;
 }
 
 export class DestinationsOfRooms {
-  /** Servers whose users are local. */
+  /** The servers whose users are local. */
   readonly #own: Set<ServerName>;
   readonly #named: boolean;
   #known = new WeakMap<Room, Destinations>();
 
-  /** Without names, the server of every user whose receipts come in as local ones is one of ours. */
+  /** Without names, the server of every user with a local receipt is one of ours. */
   constructor(own: Iterable<ServerName>) {
     this.#own = new Set(own);
     this.#named = this.#own.size > 0;
   }
 
-  /** Whether the receipts of a user, come in as a local one's, are ours to send. */
+  /** Whether we send the receipts of a user, whose receipt came in as a local one. */
   isOwn(user: UserId): boolean {
     const server = serverOf(user);
     if (this.#own.has(server)) return true;

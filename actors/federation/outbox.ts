@@ -1,15 +1,15 @@
 /**
- * Local users' receipts on their way to other servers (docs/design.md#what-is-published), gathered while entries are folded and taken out by
- * whoever publishes.
+ * Receipts of local users for other servers (docs/design.md#what-is-published), collected while entries are folded, until
+ * `src/worker/federation-publisher.ts` takes them.
  *
- * There are two lanes. What may wait goes out when the window is over; what may not, at once. Of one (room, user, thread)
- * only the last receipt is kept, in the lanes that its destinations call for. In rooms of fewer than `FEDERATION_SMALL_ROOM_SERVERS` servers
+ * There are two lanes: `waiting` is published at the end of a window, `urgent` at once. Only the last receipt of a (room, user,
+ * thread) stays, in the lanes that its destinations need. In rooms of fewer than `FEDERATION_SMALL_ROOM_SERVERS` servers
  *
- * - a receipt on a young event goes to all at once;
- * - one on an older event goes to the server of the event's sender at once, and waits for the others.
+ * - a receipt on a young event is urgent for all servers;
+ * - a receipt on an older event is urgent for the server of the event's sender, and waits for the others.
  *
- * Never here: private receipts, other servers' receipts, and receipts of unknown thread: the homeserver that
- * pushed them has sent them to others itself.
+ * Private receipts, receipts of other servers and receipts of unknown thread are ignored: the homeserver that pushed the latter
+ * has sent them to other servers itself.
  */
 import { FEDERATION_SMALL_ROOM_SERVERS, FEDERATION_YOUNG_EVENT_MS } from "../../src/limits.ts";
 import { type ServerName, serverOf } from "../../src/matrix/ids.ts";
@@ -25,22 +25,22 @@ import { Lane } from "./lane.ts";
 export class FederationOutbox {
   readonly #destinations: DestinationsOfRooms;
   readonly #ages = new EventAges();
-  /** What doesn't wait, and what does. */
+  /** Receipts to publish at once, and at the end of the window. */
   readonly urgent = new Lane();
   readonly waiting = new Lane();
 
-  /** `own`: servers whose users are local. */
+  /** `own`: the servers whose users are local. */
   constructor(own: Iterable<ServerName>) {
     this.#destinations = new DestinationsOfRooms(own);
   }
 
-  /** The oldest change that waits in either lane; undefined when none does. */
+  /** The oldest change in either lane; undefined when both are empty. */
   oldest(): Position | undefined {
     const { urgent, waiting } = this;
     return urgent.since === undefined ? waiting.since : Math.min(urgent.since, waiting.since ?? urgent.since);
   }
 
-  /** Called once per entry, in log order. With `published` its receipt is in the stream already. */
+  /** Called once per entry, in log order. `published`: its receipt is in the stream already. */
   add(room: Room, { position, at, entry, outcome }: FoldedEntry, published: boolean): void {
     this.#ages.mark(position, at);
     this.#destinations.update(room, entry);
@@ -83,7 +83,7 @@ export class FederationOutbox {
 
 const MARK_MS = 1_000;
 
-/** Tells how long ago a live event came: a mark for every second of the log, as far back as it matters. */
+/** Says whether a live event is young: a mark per second of the log, as far back as events are young. */
 class EventAges {
   readonly #marks: { readonly position: Position; readonly at: number }[] = [];
 

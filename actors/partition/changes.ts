@@ -1,11 +1,11 @@
 /**
- * What the world is to be told, gathered while entries are folded and taken out by whoever publishes (docs/design.md#what-is-published).
+ * Unpublished changes by room, collected while entries are folded, until `src/worker/publisher.ts` takes them
+ * (docs/design.md#what-is-published).
  *
- * Within one room's delta a later marker replaces an earlier one of the same (user, type, thread): a delta holds the
- * marker itself, which says where it stands when the delta is published.
+ * In a room's delta, a later move of a marker replaces an earlier one: the delta refers to the marker itself, and shows where it is
+ * when the delta is published.
  *
- * `Room.changed` is a function of the log alone, so the `previous` of a delta is the same after a replay, and nobody
- * needs to remember what was published.
+ * `Room.changed` is a function of the log alone, so the `previous` of a delta is the same after a replay, and need not be stored.
  */
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import type { RoomId, UserId } from "../../src/matrix/ids.ts";
@@ -23,7 +23,7 @@ export interface EventChange {
 }
 
 interface Rejection {
-  /** Of the receipt itself, not of what came when it was judged. */
+  /** The position of the receipt itself, not of the entry with which it was judged. */
   readonly position: Position;
   readonly receipt: ReceiptEntry;
   readonly rejected: Rejected;
@@ -32,16 +32,16 @@ interface Rejection {
 /** What changed in one room since its last delta. */
 export class RoomDelta {
   readonly room: RoomId;
-  /** The oldest change in it. */
+  /** The oldest change in this delta. */
   readonly since: Position;
   readonly events: EventChange[] = [];
   /** Public markers that moved. */
   readonly markers = new Set<Marker>();
   readonly privateMarkers = new Map<UserId, Set<Marker>>();
   readonly rejections: Rejection[] = [];
-  /** Where the room's event and receipt deltas stood before this one. */
+  /** The positions of the room's previous event and receipt deltas. */
   readonly previous: { readonly events: Position; readonly receipts: Position };
-  /** Changes gathered, repeated moves of one marker included. */
+  /** The number of changes, repeated moves of one marker included. */
   size = 0;
 
   constructor(room: Room, since: Position) {
@@ -51,12 +51,12 @@ export class RoomDelta {
   }
 }
 
-/** The deltas of a partition's rooms that wait to be published. */
+/** The unpublished deltas of a partition's rooms. */
 export class Changes {
   readonly #deltas = new Map<RoomId, RoomDelta>();
   #size = 0;
 
-  /** Changes that wait, repeated moves of one marker included. */
+  /** The number of unpublished changes, repeated moves of one marker included. */
   get size(): number {
     return this.#size;
   }
@@ -69,7 +69,7 @@ export class Changes {
     return this.#deltas.has(room);
   }
 
-  /** The oldest change that waits; undefined when none does. Rooms of one fetch are folded one after the other. */
+  /** The oldest unpublished change; undefined when there is none. The first delta need not have it: a fetch is folded room by room. */
   oldest(): Position | undefined {
     let oldest: Position | undefined;
     for (const { since } of this.#deltas.values()) if (oldest === undefined || since < oldest) oldest = since;
@@ -159,9 +159,8 @@ export class Changes {
 }
 
 /**
- * The `m.receipt` event that shows these markers. Where an unthreaded and a threaded one of a user and
- * type meet on one event there is room for one: the unthreaded, which covers the other (MSC4102). An inferred one
- * gives way to any other.
+ * The `m.receipt` event that shows these markers. It has one place for a user, a type and an event: an unthreaded marker is shown
+ * in place of a threaded one, because it covers it (MSC4102), and any other marker in place of an inferred one.
  */
 export function receiptEvent(markers: Iterable<Marker>): ReceiptEvent {
   const content: ReceiptContent = {};

@@ -1,16 +1,16 @@
 /**
- * The events of a room by order: all of them, and those that relate to one of them. So a page of history costs what the
- * page has, and not what the room has.
+ * The events of a room by order: all of them, and those that relate to a given event. So the cost of a page of history depends on
+ * the page, not on the room.
  *
- * An order is a position or, of a backfilled event, a position negated (F1), and positions only grow. So what the store
- * doesn't have yet lies beyond one end or the other of what it has:
+ * An order is a position or, for a backfilled event, a negated position (F1), and positions only grow. So orders that the store
+ * doesn't have yet lie beyond one end or the other of those that it has:
  *
  *     ◀── backfilled since ──┃── the store's ──┃── live since ──▶
  */
 import type { EventId } from "../../src/matrix/ids.ts";
 import type { Order } from "../entry.ts";
 
-/** Of which events: of all, or of those that relate to this one. */
+/** All events (`ALL`), or those that relate to this one. */
 export type Related = EventId | typeof ALL;
 export const ALL = "";
 
@@ -22,7 +22,7 @@ export interface OrderRange {
   readonly below: Order;
 }
 
-/** What a store has of the index. */
+/** The part of the index that a store has. */
 export interface OrderRows {
   range(of: Related, range: OrderRange): Iterable<Order>;
 }
@@ -46,7 +46,7 @@ export class EventOrders {
     else orders.push(order);
   }
 
-  /** The orders of a range, in its direction; no more are read than are asked for. */
+  /** The orders of a range, in its direction. Reads no more than is consumed. */
   *range(of: Related, range: OrderRange): Generator<Order> {
     const { dir, above, below } = range;
     const since = [...(this.#collected?.get(of) ?? []), ...(this.#added?.get(of) ?? [])]

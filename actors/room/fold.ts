@@ -38,7 +38,7 @@ import type { HeldReceipt } from "./held.ts";
 import { coveringMarker, inferredMarker, knownThreadMarker, type Marker, type Markers, moveMarker } from "./markers.ts";
 import { type Room, stateKey } from "./room.ts";
 
-/** Raised whenever the same log would fold to another state: checkpoints of before are rebuilt. */
+/** Raise it whenever the same log would fold to another state: existing checkpoints are then rebuilt. */
 export const FOLD_VERSION = 1;
 
 export type RejectReason = "wrong_thread" | "acl_denied" | "not_joined" | "held_overflow";

@@ -1,8 +1,8 @@
 /**
  * Held receipts: those whose event is not in the log yet (F4, F5).
  *
- * They wait per event, in log order. Both bounds drop the oldest: a user can only push out their own, until a whole
- * room is full.
+ * They are held per event, in log order. Both bounds drop the oldest receipt: of the same user, type and thread, or, in a full
+ * room, of all.
  */
 import { HELD_PER_KEY_MAX, HELD_PER_ROOM_MAX } from "../../src/limits.ts";
 import type { EventId } from "../../src/matrix/ids.ts";
@@ -27,7 +27,7 @@ export class HeldReceipts {
   /** undefined when empty. */
   #changed: Set<Position> | undefined;
 
-  /** `stored`: what a store has of them, oldest first. */
+  /** `stored`: the held receipts of a store, oldest first. */
   constructor(stored: Iterable<HeldReceipt> = []) {
     for (const held of stored) this.#add(held);
   }
@@ -40,7 +40,7 @@ export class HeldReceipts {
     return this.#all.values();
   }
 
-  /** Holds a receipt. Returns the one that had to go for it, if any (F4, `held_overflow`). */
+  /** Holds a receipt. Returns the receipt that was dropped for it, if any (F4, `held_overflow`). */
   hold(position: Position, receipt: ReceiptEntry): HeldReceipt | undefined {
     const key = keyOf(receipt);
     let overflow: HeldReceipt | undefined;
@@ -53,7 +53,7 @@ export class HeldReceipts {
     return overflow;
   }
 
-  /** Takes out what waits for an event, in log order. */
+  /** Removes and returns the receipts on an event, in log order. */
   release(event: EventId): readonly HeldReceipt[] {
     const waiting = this.#byEvent.get(event);
     if (waiting === undefined) return NONE;

@@ -1,8 +1,8 @@
 /**
- * The state of a room: what the fold reads and changes, and nothing else does.
+ * The state of a room. Only the fold changes it.
  *
- * A room may have a million events and a hundred thousand markers. What it has in memory is its latest rows and those
- * that no store has yet; the rest is read from the store one by one, as the fold asks for it.
+ * A room may have a million events and a hundred thousand markers. In memory are the rows that were used lately and those that the
+ * store doesn't have yet; the fold reads other rows from the store one by one.
  */
 import { TIMELINE_EVENTS_MAX } from "../../src/limits.ts";
 import type { EventId, RoomId, ServerName, UserId } from "../../src/matrix/ids.ts";
@@ -14,9 +14,9 @@ import { type Marker, Markers } from "./markers.ts";
 import { type Rows, Table } from "./table.ts";
 import { UnreadIndex, type UnreadRows } from "./unread.ts";
 
-/** What there is of a room once, not per event or user. */
+/** What a room has once, not per event or user. */
 export interface RoomFacts {
-  /** Through which entry the log is folded; 0 when none is. */
+  /** The last folded entry; 0 before the first. */
   position: Position;
   /** The newest entry that changed what is published: an event, a public marker. */
   readonly changed: { events: Position; receipts: Position };
@@ -24,13 +24,13 @@ export interface RoomFacts {
   readonly timeline: Position[];
   /** F9. Whether any membership was folded. */
   membershipKnown: boolean;
-  /** F11. Whether a redaction came whose target was not known. */
+  /** F11. Whether a redaction came before its target. */
   redactionsAhead: boolean;
   /** F9, F10. The content of the room's `m.room.server_acl`. */
   acl: Record<string, unknown> | undefined;
 }
 
-/** What a store has of a room. */
+/** The rows of a room in a store. */
 export interface StoredRoom {
   /** undefined for a room that was never stored. */
   readonly facts: RoomFacts | undefined;
@@ -58,7 +58,7 @@ export class Room implements RoomFacts {
   readonly members: Table<UserId, string>;
   /** F11. Redactions that came before their target, by target. */
   readonly redactions: Table<EventId, EventId>;
-  /** Where the log has each current state event, by `stateKey`. */
+  /** The position of each current state event, by `stateKey`. */
   readonly state: Table<string, Position>;
   readonly held: HeldReceipts;
   readonly unread: UnreadIndex;
@@ -93,7 +93,7 @@ export class Room implements RoomFacts {
     this.#judge = undefined;
   }
 
-  /** Whether the room's server ACL lets a server's receipts in. */
+  /** Whether the room's server ACL accepts receipts of a server. */
   allows(server: ServerName): boolean {
     if (this.#acl === undefined) return true;
     this.#judge ??= serverAcl(this.#acl);
@@ -123,20 +123,20 @@ export function stateKey(type: string, key: string): string {
   return `${escaped(type)}\\ ${escaped(key)}`;
 }
 
-/** What a key of a store can't have, and what keeps two names apart. */
+/** Characters that a key of the store can't have, and the escape character. */
 const CONTROL_OR_BACKSLASH = /[\p{Cc}\\]/gu;
 const ESCAPED_FROM = "0".charCodeAt(0);
 
-/** At most twice as long, because the keys of a store have a limit: JSON would be six times as long. */
+/** At most twice as long as the name, because the length of keys is limited: JSON may be six times as long. */
 function escaped(name: string): string {
   return name.replace(CONTROL_OR_BACKSLASH, (char) =>
     char === "\\" ? "\\\\" : `\\${String.fromCharCode(char.charCodeAt(0) + ESCAPED_FROM)}`,
   );
 }
 
-/** Where a partition's rooms are while no actor has them. Synchronous: a fold never waits. */
+/** The rooms of a partition that are not active. Synchronous: a fold never waits. */
 export interface RoomStore {
-  /** Activates a room: as it was stored, or an empty one. */
+  /** Returns a room as it was stored, or an empty one. */
   load(room: RoomId): Room;
   /** Whether the room was ever stored. */
   has(room: RoomId): boolean;

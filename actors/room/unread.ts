@@ -1,11 +1,11 @@
 /**
- * Which events can make a room unread, by order and thread, so that a count looks only at what lies after a marker.
+ * The events that can make a room unread, by order and thread, so that a count reads only what lies after a marker.
  *
  *     ◀── the store's, by thread ──┃── tail: the newest, all threads together ──▶
  *
- * Only live events are here: a backfilled one has a negative order and is always read (F12). They come in log order,
- * so the tail is sorted. Most who ask have read up to somewhere in it, and then nothing is read from the store. Who has
- * not, and asks at every new event, goes on from the count before.
+ * Only live events are here: a backfilled event has a negative order and is always read (F12). Events are added in log
+ * order, so the tail is sorted. The markers of most users are in the tail, and then nothing is read from the store. For a user
+ * who is further behind, a count continues from the previous one.
  */
 import { UNREAD_COUNT_MAX } from "../../src/limits.ts";
 import { MAIN } from "../../src/matrix/id-grammar.ts";
@@ -22,13 +22,13 @@ export interface UnreadCounts {
   readonly threads: ReadonlyMap<ThreadId, number>;
 }
 
-/** A count that one can go on from, once: the next one takes it over. It holds while the first two are as they were. */
+/** A count that the next one can continue from, once. It is valid while `age` and `moved` are unchanged. */
 export interface Counting {
   /** The index, as of its last redaction. */
   readonly age: object;
-  /** When a marker of the user moved last. */
+  /** The last move of a marker of the user. */
   readonly moved: Position;
-  /** The newest event that was looked at. */
+  /** The newest event that was counted. */
   readonly through: Order;
   readonly threads: Map<ThreadId, ThreadCount>;
 }
@@ -52,13 +52,13 @@ const NONE: UnreadChanges = { added: [], removed: [] };
 
 export class UnreadIndex {
   readonly #stored: UnreadRows | undefined;
-  /** The newest events, oldest first: all of them from the first one on, but for what was redacted and stored as such. */
+  /** The newest events, oldest first: every event from the first one on, except those that were redacted and stored as such. */
   #tail: EventInfo[] = [];
   /** Through which order the tail's events were collected. */
   #collectedThrough: Order = 0;
   /** Through which order events were evicted from the tail. */
   #evictedThrough: Order = 0;
-  /** Another one after every redaction: until then, events are only added. It holds nothing, so that a count keeps no room in memory. */
+  /** Replaced by every redaction: until then, events are only added. An empty object, so that a cached count keeps no room in memory. */
   #age: object = {};
   /** Redacted events that the store still has. */
   readonly #removed = new Map<Order, EventInfo>();
@@ -72,7 +72,7 @@ export class UnreadIndex {
     this.#tail.push(event);
   }
 
-  /** F11. A redacted event counts no more. */
+  /** F11. A redacted event does not count. */
   remove(event: EventInfo): void {
     this.#removed.set(event.order, event);
     this.#age = {};
@@ -82,7 +82,7 @@ export class UnreadIndex {
     return summed(this.counting(user, markers));
   }
 
-  /** Counts anew, or only what came since a count before, if that still holds. */
+  /** Counts, continuing from a previous count if that is still valid. */
   counting(user: UserId, markers: Markers, before?: Counting): Counting {
     const moved = markers.of(user).reduce((newest, { position }) => Math.max(newest, position), 0);
     const goesOn = before?.age === this.#age && before.moved === moved && before.through >= this.#evictedThrough;
@@ -99,7 +99,7 @@ export class UnreadIndex {
       if (event.order <= of.readUpTo || event.sender === user || this.#removed.has(event.order)) return;
       if (of.unread < UNREAD_COUNT_MAX) of.unread++;
     };
-    // An unthreaded marker covers all threads: nothing before it is looked at.
+    // An unthreaded marker covers all threads: nothing before it is read.
     const after = goesOn ? before.through : markers.readUpTo(user, null);
     let at = this.#tail.length;
     while (at > 0 && this.#tail[at - 1]!.order > after) {

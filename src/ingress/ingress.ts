@@ -1,6 +1,6 @@
 /**
- * Ingress: what comes in on `tidemark.in.*` is checked, grouped, appended to the log, and only then answered
- * (docs/design.md#requests). It keeps no state but what is in flight, so any number of them share the work.
+ * Ingress checks requests on `tidemark.in.*`, groups them, appends them to the log, and only then answers
+ * (docs/design.md#requests). Its only state is what is in flight, so any number of processes share the work.
  */
 import type { Logger } from "pino";
 import type { Position } from "../../actors/entry.ts";
@@ -31,11 +31,11 @@ interface IngressOptions {
   readonly nc: Bus;
   readonly partitions: number;
   readonly log: Logger;
-  /** ms since 1970; the only clock that a fold ever sees. */
+  /** Unix time in ms: the only clock that a fold ever sees. Default: `Date.now`. */
   readonly now?: () => number;
-  /** Told of every record that the log has acknowledged. */
+  /** Called for every record that the log has acknowledged. */
   readonly appended?: (entries: number, latencyMs: number) => void;
-  /** Told of every request that was refused. */
+  /** Called for every refused request. */
   readonly refused?: (errcode: string) => void;
 }
 
@@ -81,7 +81,7 @@ export class Ingress {
     );
   }
 
-  /** Takes no more requests, and answers those it has. */
+  /** Accepts no more requests, and resolves when those in flight are answered. */
   async drain(): Promise<void> {
     await Promise.all(this.#subscriptions.map((subscription) => subscription.drain()));
     await this.#appender.drain();
@@ -89,8 +89,8 @@ export class Ingress {
   }
 
   /**
-   * A request that waits for the log is one promise and the subject of its reply. At tens of thousands a second, what
-   * waits is what the collector has to copy: so neither a promise for each step, nor the message.
+   * A request in flight is one promise and its reply subject. At tens of thousands per second the garbage collector copies
+   * everything in flight, so there is no promise per step, and the message itself is not referenced.
    */
   #receive(kind: RequestKind, message: BusMessage): void {
     const encoding = encodingOf(message.data);
@@ -127,7 +127,7 @@ export class Ingress {
     return this.#appender.add({ room, entries, bytes: data.length });
   }
 
-  /** The room that a token names. To parse one costs more than to check a receipt, and most come again. */
+  /** The room that a token names, cached: parsing it costs more than checking a receipt. */
   #room(token: string): RoomId {
     const known = this.#rooms.get(token);
     if (known !== undefined) return known;
@@ -138,7 +138,7 @@ export class Ingress {
     return room.data;
   }
 
-  /** An EDU is of many rooms, so of many records: what could not be stored is named like what was dropped. */
+  /** An EDU has many rooms, so it becomes many records. Items that could not be stored are named like those that were dropped. */
   async #edu(target: string | undefined, request: Request): Promise<EduReply> {
     const origin = serverName.safeParse(target);
     if (!origin.success) throw new TidemarkError("M_INVALID_PARAM", `origin: ${origin.error.issues[0]?.message}`);
@@ -162,7 +162,7 @@ export class Ingress {
 
   #refusal(error: unknown): Refusal {
     this.#refused?.(error instanceof TidemarkError ? error.code : "M_UNKNOWN");
-    if (!(error instanceof TidemarkError)) this.#log.error({ err: error }, "a request failed in an unforeseen way");
+    if (!(error instanceof TidemarkError)) this.#log.error({ err: error }, "a request failed unexpectedly");
     return refusalOf(error);
   }
 }

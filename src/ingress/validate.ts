@@ -1,6 +1,6 @@
 /**
- * Decoded requests → entries of the log (docs/design.md#requests). Whatever is wrong becomes an error that names the field and the
- * reason; nothing of such a request is appended.
+ * Decoded requests → entries of the log (docs/design.md#requests). An invalid request becomes an error that names the field and the
+ * reason; nothing of it is appended.
  */
 import type * as z from "zod";
 import { BACKFILLED, type Entry, LIVE, RECEIPT, type ReceiptEntry, STATE, UNKNOWN_THREAD } from "../../actors/entry.ts";
@@ -13,16 +13,16 @@ import { type RoomId, roomId, type ServerName, serverOf, userId } from "../matri
 import { eduItem } from "../matrix/receipt-edu.ts";
 import { isFederated, READ, typesOf } from "../matrix/receipt-types.ts";
 
-/** No encoding makes an event's JSON longer than this many times the request that held it (a control character). */
+/** An event's JSON is at most this many times as long as its request (a control character is escaped as six). */
 const JSON_GROWTH_MAX = 6;
 
 const EVENT_KINDS = { event: LIVE, backfill: BACKFILLED, state: STATE } as const;
 
 export interface Request {
   readonly value: unknown;
-  /** Size of the request, as it came. */
+  /** The size of the encoded request. */
   readonly bytes: number;
-  /** Ingress clock, ms. */
+  /** Time of arrival by the clock of ingress: Unix time in ms. */
   readonly at: number;
 }
 
@@ -63,7 +63,7 @@ interface EduRecord {
 
 /**
  * `tidemark.in.edu`: the content of one `m.receipt` EDU (Matrix specification, server-server API, "Receipts"). An item
- * that is not well-formed, not of the origin's own users, or private, is dropped alone.
+ * that is malformed, private, or not of the origin's own users is dropped, and its neighbours are not.
  */
 export function eduRecords(
   origin: ServerName,
@@ -97,7 +97,7 @@ export function eduRecords(
   return { records, rejected };
 }
 
-/** The items of an EDU. Where there should be users and are none, one item stands for what is there. */
+/** The items of an EDU. One item stands for a value that should be a map of users and is not. */
 function* eduItems(content: Record<string, unknown>): Generator<readonly [string, string, string, unknown]> {
   for (const [room, types] of Object.entries(content)) {
     if (!isObject(types)) yield [room, READ, "", types];
@@ -110,7 +110,7 @@ function* eduItems(content: Record<string, unknown>): Generator<readonly [string
   }
 }
 
-/** The room and the entry, or why there is none. */
+/** The room and the entry, or the reason why the item is dropped. */
 function eduEntry(
   origin: ServerName,
   room: string,
@@ -131,7 +131,7 @@ function eduEntry(
   return [roomResult.data, entry];
 }
 
-/** A foreign string in a reply, no longer than an id may be. */
+/** A foreign string in a reply, cut to the length of an id. */
 function shortened(text: string): string {
   return text.slice(0, ID_BYTES_MAX);
 }
@@ -154,7 +154,7 @@ function parse<T>(schema: z.ZodType<T>, item: unknown, index: number, request: u
   throw new TidemarkError("M_INVALID_PARAM", reasonIn(result.error), at(index, request));
 }
 
-/** Which field, and why: of the first fault, since one has to be mended first. */
+/** The field and the reason of the first fault. */
 function reasonIn(error: z.ZodError): string {
   const issue = error.issues[0];
   if (issue === undefined) return "is not valid";
@@ -162,7 +162,7 @@ function reasonIn(error: z.ZodError): string {
   return field === "" ? issue.message : `${field}: ${issue.message}`;
 }
 
-/** Only a request that was an array has an index to tell. */
+/** The index of an item, if the request was an array. */
 function at(index: number, request: unknown): { index?: number } {
   return Array.isArray(request) ? { index } : {};
 }

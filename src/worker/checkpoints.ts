@@ -1,13 +1,13 @@
 /**
- * When a partition's checkpoints are written: at a fixed cadence, after many entries, when too many rooms are active,
- * and at the end. While it catches up with its log the clock doesn't count: what a crash would cost is folded again as
- * fast as it was, and a row that changes again and again is written less often.
+ * When a partition's checkpoints are written: at a fixed interval, after many entries, when too many rooms are active, and at the
+ * end. While the partition catches up with its log the interval doesn't apply: entries lost in a crash are folded again just as
+ * fast, and rows that change often are written less often.
  *
  *     due ──▶ collect (what changed, at this sequence) ──▶ publishes through it acknowledged ──▶ commit ──▶ passivate
  *
- * So a checkpoint never includes a change that the world might not have been told: who goes on from it publishes
- * everything that comes after it, and nothing else. One checkpoint is under way at a time; while it is, the next one's
- * changes gather, up to as many as a checkpoint takes.
+ * So a checkpoint never includes a change that may be unpublished: a worker that continues from it publishes everything after it,
+ * and nothing else. One checkpoint is under way at a time; meanwhile changes collect for the next one, up to the size of a
+ * checkpoint.
  */
 import { lastPositionOf, type PlacedRecord, type Position } from "../../actors/entry.ts";
 import type { Rooms } from "../../actors/room/rooms.ts";
@@ -35,14 +35,14 @@ export class Checkpoints {
 
   constructor(options: CheckpointsOptions) {
     this.#options = options;
-    // At a moment of its own, so that a process's partitions don't all write at once.
+    // At a random time, so that a process's partitions don't all write at once.
     this.#timer = setTimeout(() => {
       this.#timer = setInterval(() => this.#tick(), options.everyMs);
       this.#tick();
     }, options.everyMs * Math.random());
   }
 
-  /** Whether so much waits for the checkpoint under way that nothing more should be folded until `done`. */
+  /** Whether so much has changed since the checkpoint under way began that folding should pause until `done`. */
   get overloaded(): boolean {
     const { rooms, everyEntries } = this.#options;
     return this.#writing !== undefined && (this.#entries >= everyEntries || rooms.crowded);
@@ -58,12 +58,12 @@ export class Checkpoints {
     for (const { record } of fetch) this.#entries += record.entries.length;
     this.#last = fetch.at(-1);
     const { rooms, everyEntries } = this.#options;
-    // Rooms that are stored make place first, so that a crowd of new ones costs one checkpoint and not one each.
+    // Clean rooms are passivated first, so that many new rooms cost one checkpoint, not one each.
     if (rooms.crowded && this.#writing === undefined) rooms.passivate();
     if (this.#entries >= everyEntries || rooms.crowded) this.#begin();
   }
 
-  /** Writes what there is. Everything has to be published, or on its way. */
+  /** Writes a last checkpoint. Every change must be published, or on its way. */
   async drain(): Promise<void> {
     this.close();
     await this.#writing;

@@ -1,4 +1,4 @@
-/** A room's delta → the messages that tell it (docs/design.md#what-is-published). */
+/** A room's delta → its messages (docs/design.md#what-is-published). */
 import { type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../../actors/entry.ts";
 import type { FederationBatch } from "../../actors/federation/lane.ts";
 import { type EventChange, type RoomDelta, receiptEvent } from "../../actors/partition/changes.ts";
@@ -19,7 +19,7 @@ import type { UserId } from "../matrix/ids.ts";
 import { packEdus } from "../matrix/receipt-edu.ts";
 import { isPrivate, type ShownAs, shownAs } from "../matrix/receipt-types.ts";
 
-/** `tidemark.client.<partition>.<room>.events`: one message, or as many as its size asks for. */
+/** `tidemark.client.<partition>.<room>.events`: one message, or as many as its size needs. */
 export function eventMessages(partition: number, { room, events, previous }: RoomDelta): Outgoing[] {
   if (events.length === 0) return [];
   const subject = clientEvents(partition, room);
@@ -29,7 +29,7 @@ export function eventMessages(partition: number, { room, events, previous }: Roo
   ).map((payload) => ({ subject, payload }));
 }
 
-/** Everything else of a delta: what may only be told once its events are. */
+/** The rest of a delta, which is published after its events. */
 export function markerMessages(partition: number, delta: RoomDelta): Outgoing[] {
   const messages: Outgoing[] = [];
   if (delta.markers.size > 0) {
@@ -51,7 +51,7 @@ export function markerMessages(partition: number, delta: RoomDelta): Outgoing[] 
   return messages;
 }
 
-/** A rejected receipt as others see it: fields by name, or nothing of a private one (it is its user's alone). */
+/** A rejected receipt by field names; null for a private one, which only its user may see. */
 function rejectedReceipt([, user, type, event, thread, ts, origin]: ReceiptEntry): Published<"rejected">["entry"] {
   if (isPrivate(type)) return null;
   return {
@@ -64,7 +64,7 @@ function rejectedReceipt([, user, type, event, thread, ts, origin]: ReceiptEntry
   };
 }
 
-/** `tidemark.user.<partition>.<user>.receipts`: one message, or more for a user of very many threads. */
+/** `tidemark.user.<partition>.<user>.receipts`: one message, or more for a user with very many threads. */
 function privateMessages(partition: number, { room }: RoomDelta, user: UserId, markers: Iterable<Marker>): Outgoing[] {
   const subject = userReceipts(partition, user);
   return split(byPosition(markers), 0, (part, position) => {
@@ -82,7 +82,7 @@ function privateMessages(partition: number, { room }: RoomDelta, user: UserId, m
   }).map((payload) => ({ subject, payload }));
 }
 
-/** The private ones of a user's markers, by how clients get them. There is at most one `m.fully_read` marker. */
+/** A user's private markers, by how clients get them. There is at most one `m.fully_read` marker. */
 export function privateMarkers(own: readonly Marker[]): Record<ShownAs, Marker[]> {
   const byShowing: Record<ShownAs, Marker[]> = { "m.receipt": [], "m.fully_read": [] };
   for (const marker of own) if (isPrivate(marker.type)) byShowing[shownAs(marker.type)].push(marker);
@@ -99,9 +99,9 @@ export function fullyReadOf(marker: Marker): FullyRead {
 
 /**
  * Encodes changes, sorted by position, into as few messages as fit. A message is cut where the position changes, so
- * that each covers all changes through its own. Changes at one position that don't fit into one message (thousands of
- * long ids released by one event) can't be told this way: an empty message whose `previous` nobody can have makes
- * readers ask for a snapshot.
+ * that each covers all changes through its own. For changes at one position that don't fit into one message (thousands of long
+ * ids released by one event) the message is empty, and its `previous` is its own position: no reader can have that, so all of
+ * them ask for a snapshot.
  */
 function split<T extends { readonly position: Position }>(
   changes: readonly T[],

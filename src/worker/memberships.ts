@@ -1,7 +1,7 @@
 /**
- * Which rooms of a partition each user has a membership in, and since when: for whoever serves users, not rooms.
+ * Memberships by user: the rooms of a partition in which a user has one, and since when (`op: rooms`).
  *
- * It follows the rooms' own membership (F10), so it says nothing that the fold does not.
+ * They follow the rooms' own membership (F10).
  */
 import { type Position, RECEIPT } from "../../actors/entry.ts";
 import type { FoldedEntry } from "../../actors/room/fold.ts";
@@ -9,14 +9,14 @@ import type { Room } from "../../actors/room/room.ts";
 import type { Membership } from "../bus/contract/questions.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 
-/** Those that a store has. */
+/** The memberships in a store. */
 export interface StoredMemberships {
   roomsOf(user: UserId): Iterable<readonly [room: RoomId, row: readonly [membership: string, position: Position]]>;
 }
 
 export class Memberships {
   readonly #stored: StoredMemberships;
-  /** What the store doesn't have yet. */
+  /** Changes that the store doesn't have yet. */
   readonly #changed = new Map<UserId, Map<RoomId, Membership>>();
 
   constructor(stored: StoredMemberships) {
@@ -30,7 +30,7 @@ export class Memberships {
     return rooms;
   }
 
-  /** The store has what changed through a position. */
+  /** Called when the store has everything through a position. */
   stored(through: Position): void {
     for (const [user, rooms] of this.#changed) {
       for (const [room, { position }] of rooms) if (position <= through) rooms.delete(room);

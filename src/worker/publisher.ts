@@ -3,16 +3,16 @@
  *
  *     add ──▶ changes ──(the room's window is over, no flush is under way)──▶ events ──acks──▶ markers ──acks
  *
- * - A room that was quiet for `FLUSH_WINDOW_MS` is flushed at once, another when that time has gone by. Until then,
- *   later markers replace earlier ones.
+ * - A room that was not flushed for `FLUSH_WINDOW_MS` is flushed at once, another one when that time is over. Until then,
+ *   later moves of a marker replace earlier ones.
  * - One flush at a time: a slow broker makes deltas larger, not more.
  * - A marker is never published before its event: a flush sends markers once its events are acknowledged.
- * - What the broker does not acknowledge is sent again, for as long as it takes. Deltas are idempotent.
+ * - A message that the broker does not acknowledge is sent again, without end. Deltas are idempotent.
  *
  * How a restart knows what was published: a header of every message names the position through which the partition
- * was published when it was sent. After a replay, whatever changed beyond the newest such position is published again,
- * and readers drop what they have. What is older than the streams keep is not: a reader that was away for so long sees
- * a gap in `previous`, and asks for a snapshot.
+ * was published when it was sent. After a replay, everything that changed beyond the newest such position is published again,
+ * and readers drop what they have. Changes older than the retention of the streams are not published: a reader that was away for
+ * so long sees a gap in `previous`, and asks for a snapshot.
  */
 import type { Logger } from "pino";
 import type { Position } from "../../actors/entry.ts";
@@ -35,19 +35,19 @@ export const PENDING_CHANGES_RESUME = 8_192;
 interface PublisherOptions {
   readonly partition: number;
   readonly acked: Pick<AckedPublisher, "publish">;
-  /** What it has not published yet counts as not published here as well. Without it, nothing goes to other servers. */
+  /** Changes that it has not published count as unpublished here, too. Default: nothing is sent to other servers. */
   readonly federation?: FederationPublisher;
-  /** Through which position the world was told already. */
+  /** The position through which the partition is published already. */
   readonly published: Position;
   readonly log: Logger;
-  /** ms since 1970, when publishing starts: what is older by `DELTAS_AGE_MS` is not published. */
+  /** Unix time in ms at which publishing starts. Changes older by `DELTAS_AGE_MS` are not published. */
   readonly startedAt: number;
 }
 
 export class Publisher {
   readonly #options: PublisherOptions;
   readonly #changes = new Changes();
-  /** Rooms whose changes may go now. */
+  /** Rooms whose window is over. */
   readonly #due = new Set<RoomId>();
   /** When each room was flushed whose window is not over (`performance.now()`), the earliest first. */
   readonly #flushedAt = new Map<RoomId, number>();
@@ -64,7 +64,7 @@ export class Publisher {
     this.#options = options;
   }
 
-  /** Adds what an entry changed to what waits. */
+  /** Called once per entry, after it is folded, in log order. */
   readonly add: Folded = (room, folded) => {
     const { published, startedAt, federation } = this.#options;
     const isPublished = folded.position <= published || folded.at < startedAt - DELTAS_AGE_MS;
@@ -75,12 +75,12 @@ export class Publisher {
     this.#schedule();
   };
 
-  /** Whether so much waits that nothing more should be folded until `relieved`. */
+  /** Whether there are so many unpublished changes that folding should pause until `relieved`. */
   get overloaded(): boolean {
     return this.#changes.size >= PENDING_CHANGES_MAX;
   }
 
-  /** Resolves when little enough waits. */
+  /** Resolves when folding may go on. */
   relieved(): Promise<void> {
     return new Promise((resolve) => {
       this.#relieved = resolve;
@@ -98,7 +98,7 @@ export class Publisher {
     return Promise.all([deltas, this.#options.federation?.published(through)]).then(() => {});
   }
 
-  /** Publishes everything that waits, windows or not. */
+  /** Publishes everything, without waiting for windows. */
   async drain(): Promise<void> {
     await this.#options.federation?.drain();
     clearTimeout(this.#timer);
@@ -109,7 +109,7 @@ export class Publisher {
     }
   }
 
-  /** Gives up what waits: the log has it, and the next owner publishes it. */
+  /** Drops unpublished changes: the next owner publishes them from the log. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
@@ -158,7 +158,7 @@ export class Publisher {
     const { partition } = this.#options;
     this.#flushingSince = since;
     const through = this.through();
-    // Both are made now: markers go on moving while the events are sent, to events that are not in this delta.
+    // Both are built now: while the events are sent, markers may move on to events that are not in this delta.
     const events = deltas.flatMap((delta) => eventMessages(partition, delta));
     const markers = deltas.flatMap((delta) => markerMessages(partition, delta));
     await this.#send(events, through);
@@ -201,7 +201,7 @@ export class Publisher {
     return Math.min(this.#throughDeltas(), (federation?.oldest() ?? Number.POSITIVE_INFINITY) - 1);
   }
 
-  /** Through which position all deltas are published. */
+  /** The position through which all deltas are published. */
   #throughDeltas(): Position {
     return Math.min(this.#flushingSince, this.#changes.oldest() ?? Number.POSITIVE_INFINITY) - 1;
   }

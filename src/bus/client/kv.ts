@@ -2,7 +2,7 @@
  * Buckets: rows by key, as the key-value stores of NATS keep them.
  *
  * A bucket is a stream `KV_<bucket>` that keeps the newest message of each subject `$KV.<bucket>.<key>`. A message with the
- * header `KV-Operation` deletes its row; unlike the client library's, a deletion here may carry a text for whoever reads it.
+ * header `KV-Operation` deletes its row; unlike the client library's, a deletion here may carry a text.
  * A row's revision is its message's sequence, so it grows with every write to the bucket.
  */
 import { type Bus, headersOf, translate } from "./connection.ts";

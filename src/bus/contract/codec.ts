@@ -1,5 +1,5 @@
 /**
- * Bytes of the bus ↔ values. Everything is MessagePack; requests may also be JSON, told apart by their first byte, and
+ * Bytes of the bus ↔ values. Everything is MessagePack; requests may also be JSON, recognised by their first byte, and
  * are answered alike.
  *
  * What comes from outside is looked through byte by byte before it is decoded (`untrusted.ts`), so the decoder never

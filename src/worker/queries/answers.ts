@@ -1,4 +1,4 @@
-/** The answer to each question about a room (docs/design.md#queries), from what is folded here. */
+/** The answer to each question about a room (docs/design.md#queries), from its folded state. */
 import { LRUCache } from "lru-cache";
 import { isRead } from "../../../actors/room/fold.ts";
 import type { Room } from "../../../actors/room/room.ts";
@@ -14,7 +14,7 @@ const UNREAD_THREADS_CACHED_MAX = 200_000;
 
 export type RoomOp = Exclude<Op, "rooms">;
 
-/** The room that a question is about, and what its answer may need besides. */
+/** The room that a question is about, and what else its answer may need. */
 export interface Asking {
   readonly room: Room;
   readonly bodies: Bodies;
@@ -53,7 +53,7 @@ export function answer<O extends RoomOp>(op: O, asking: Asking, question: Questi
   return ANSWERS[op](asking, question);
 }
 
-/** By room and user. Whoever is far behind asks at every new event, and counting from the start again is dear. */
+/** By room and user. The counts of a user who is far behind are asked for at every new event, and a count from the start is expensive. */
 export class UnreadCache extends LRUCache<string, Counting> {
   constructor() {
     super({ maxSize: UNREAD_THREADS_CACHED_MAX, sizeCalculation: ({ threads }) => threads.size + 1 });

@@ -1,4 +1,4 @@
-/** Bodies of events, from where they are: the log. */
+/** Reads bodies of events from the log. */
 import {
   type EventInfo,
   indexOf,
@@ -18,7 +18,7 @@ import type { EventId } from "../../matrix/ids.ts";
 export class Bodies {
   readonly #nc: Bus;
   readonly #partition: number;
-  /** Records that are being read, so that many who ask at once, after a start say, share what they have in common. */
+  /** Reads under way, by sequence, so that concurrent questions share them. */
   readonly #reading = new Map<number, Promise<PlacedRecord | undefined>>();
 
   constructor(nc: Bus, partition: number) {
@@ -42,7 +42,7 @@ export class Bodies {
     return this.at(room, orders.map(Math.abs));
   }
 
-  /** State events at these positions. That of a `state` entry has no order (F10), unless its event is known besides. */
+  /** State events at these positions. The event of a `state` entry has no order (F10), unless it is known by another entry. */
   async state(room: Room, positions: readonly Position[]): Promise<MatrixEvent[]> {
     const events = await this.#read(positions);
     return Promise.all(
@@ -54,14 +54,14 @@ export class Bodies {
     );
   }
 
-  /** One event, as it is served; null when it is not known. */
+  /** One event, as it is served; null for an unknown event. */
   async one(room: Room, id: EventId): Promise<OrderedEvent | null> {
     const info = room.events.get(id);
     if (info === undefined) return null;
     return this.#served(room, await this.#body(info.order), info);
   }
 
-  /** With its order, and without what a redaction took from it (F11). */
+  /** The event with its order, and without what a redaction removed (F11). */
   async #served(room: Room, event: MatrixEvent, info: EventInfo | undefined): Promise<OrderedEvent> {
     if (info === undefined) throw this.#missing(event.event_id);
     const redaction = info.redaction === undefined ? undefined : room.events.get(info.redaction);

@@ -1,9 +1,8 @@
 /**
- * Events of a room, a page at a time: its history by order (MSC4033), and its current state.
+ * Pages of a room's events: its history by order (MSC4033), and its current state.
  *
- * Backfilled events have the smaller orders, so they lie before live ones, and a page is the same whoever asks. A page
- * ends at its limit, at `ANSWER_BYTES_MAX`, or after `EVENTS_SCAN_MAX` events that were looked at; the number it
- * returns besides is where to go on, and absent at the end.
+ * Backfilled events have the smaller orders, so they come before live ones. A page ends at its limit, at `ANSWER_BYTES_MAX`, or after
+ * `EVENTS_SCAN_MAX` events were read; `next` is where the next page begins, and absent at the end.
  */
 import type { Position } from "../../../actors/entry.ts";
 import { ALL } from "../../../actors/room/event-orders.ts";
@@ -14,10 +13,10 @@ import type { MatrixEvent, OrderedEvent } from "../../matrix/event.ts";
 import { relationOf } from "../../matrix/relations.ts";
 import type { Bodies } from "./bodies.ts";
 
-/** Events that one query reads from the log at the same time. */
+/** Events that one query reads from the log at once. */
 const BODIES_AT_ONCE = 32;
 
-/** History. `next` is the `from` to go on with. */
+/** A page of history. `next` is the `from` of the next page. */
 export function eventPage(bodies: Bodies, room: Room, query: Question<"events">): Promise<Page<OrderedEvent>> {
   const limit = query.limit ?? EVENTS_PAGE_DEFAULT;
   const { dir, from, to, relates_to: target } = query;
@@ -40,7 +39,7 @@ function firstOf<T>(items: Iterable<T>, max: number): T[] {
   return first;
 }
 
-/** The current state events that changed after a position, the oldest change first. `next` is the `since` to go on with. */
+/** The current state events that changed after a position, oldest change first. `next` is the `since` of the next page. */
 export function statePage(bodies: Bodies, room: Room, since: Position): Promise<Page<MatrixEvent>> {
   const positions = Array.from(room.state, ([, position]) => position).filter((position) => position > since);
   return pageOf(

@@ -1,7 +1,7 @@
 /**
  * Answers questions about rooms (docs/design.md#queries) from what is folded here.
  *
- * A room that nobody has heard of answers like an empty one. Nothing is activated or kept for a question.
+ * An unknown room answers like an empty one. Such a question activates nothing and caches nothing.
  */
 import type { Logger } from "pino";
 import type { Bus, BusMessage, BusSubscription } from "../../bus/client/connection.ts";
@@ -27,13 +27,13 @@ import { Bodies } from "./bodies.ts";
 
 const QUEUE = "tidemark-query";
 
-/** Which token of `tidemark.owner.<partition>.<room or user>` is the partition. */
+/** The index of the partition in the tokens of `tidemark.owner.<partition>.<room or user>`. */
 const OWNER_PARTITION_TOKEN = 2;
 
 interface QueriesOptions {
   readonly nc: Bus;
   readonly partitions: number;
-  /** The partition when this process serves it now. */
+  /** Returns the partition if this process serves it now. */
   readonly served: (partition: number) => Partition | undefined;
   readonly log: Logger;
 }
@@ -46,7 +46,7 @@ export class Queries {
   readonly #served: (partition: number) => Partition | undefined;
   readonly #log: Logger;
   readonly #subscription: BusSubscription;
-  /** Questions that other workers were asked. */
+  /** Subscriptions to questions that other workers forward, by partition. */
   readonly #owned = new Map<number, BusSubscription>();
 
   constructor({ nc, partitions, served, log }: QueriesOptions) {
@@ -63,7 +63,7 @@ export class Queries {
     });
   }
 
-  /** Answers for other workers what they are asked about the partitions that are served here now. */
+  /** Answers questions that other workers forward, about the partitions that are served here now. */
   own(): void {
     for (let partition = 0; partition < this.#partitions; partition++) {
       const subscription = this.#owned.get(partition);
@@ -74,14 +74,14 @@ export class Queries {
         };
         this.#owned.set(partition, this.#nc.subscribe(ownerWildcard(partition), { callback }));
       } else if (!isServed && subscription !== undefined) {
-        // What is on its way is refused at once, rather than left without an answer.
+        // A question on its way is refused at once, not left without an answer.
         void subscription.drain();
         this.#owned.delete(partition);
       }
     }
   }
 
-  /** Takes no more questions. Those for partitions that are still served here are answered until `close`. */
+  /** Accepts no more questions, except forwarded ones: partitions that are still served here answer those until `close`. */
   drain(): Promise<void> {
     return this.#subscription.drain();
   }
@@ -106,7 +106,7 @@ export class Queries {
       reply = { ok: true, ...own };
     } catch (error) {
       reply = refusalOf(error);
-      if (!(error instanceof TidemarkError)) this.#log.error({ err: error }, "a query failed in an unforeseen way");
+      if (!(error instanceof TidemarkError)) this.#log.error({ err: error }, "a query failed unexpectedly");
     }
     let bytes = encodeAs(reply, encoding);
     const payloadMax = this.#nc.info?.max_payload ?? Number.POSITIVE_INFINITY;
@@ -117,7 +117,7 @@ export class Queries {
     publish(this.#nc, to, bytes);
   }
 
-  /** The answer, or what the partition's owner has answered. */
+  /** Returns the answer, or the encoded answer of the partition's owner. */
   async #answer({ data, subject }: BusMessage, mayForward: boolean): Promise<Answer<Op> | Uint8Array> {
     if (data.length > REQUEST_BYTES_MAX) {
       throw new TidemarkError(
@@ -158,7 +158,7 @@ export class Queries {
     }
   }
 
-  /** All rooms that a user has a membership in. Each partition must answer: part of the rooms would look like all. */
+  /** All rooms in which a user has a membership. Fails if a partition does not answer: a part would look like the whole. */
   async #roomsOf(user: UserId, data: Uint8Array): Promise<Answer<"rooms">> {
     const parts = await Promise.all(
       Array.from({ length: this.#partitions }, async (_, partition) => {
@@ -181,7 +181,7 @@ export class Queries {
   }
 }
 
-/** What a token names: a user or a room. To have both parsers look at it would cost more than to answer. */
+/** The user or room that a token names. Only the parser that its first character calls for is run: two cost more than the answer. */
 function aboutOf(token: string): { readonly user?: UserId; readonly room?: RoomId } {
   const target = decodeToken(token);
   if (target?.startsWith("@")) {

@@ -1,9 +1,10 @@
 /**
- * What a room looks like now, or what changed in it since a position: the answer to `snapshot` (docs/design.md#queries).
+ * The state of a room, or what changed in it since a position: the answer to `snapshot` (docs/design.md#queries).
  *
- * With `since`, only markers and live events beyond that position are told, so a reader that was away for any length of
- * time gets exactly what it lacks; `limited` is true when live events beyond it are left out. With `markers_limit`, the markers come in the order of their positions, and
- * `markers_more` is the `since` to go on with: a marker that moves in the meantime comes again, and none is missed.
+ * With `since`, the answer has only markers and live events beyond that position, so a reader that was away for any length of time
+ * gets exactly what it lacks; `limited` is true when it leaves out live events. With `markers_limit`, markers are sorted by
+ * position, and `markers_more` is the `since` of the next page: a marker that moves in the meantime is there again, and no marker is
+ * missed.
  */
 
 import type { Position } from "../../../actors/entry.ts";
@@ -17,7 +18,7 @@ import { isPrivate } from "../../matrix/receipt-types.ts";
 import { fullyReadOf, privateMarkers } from "../delta-messages.ts";
 import type { Bodies } from "./bodies.ts";
 
-/** The markers are those of this moment; the timeline's bodies come from the log. */
+/** Reads the markers at once, and then the timeline's bodies from the log. */
 export async function snapshot(bodies: Bodies, room: Room, query: Question<"snapshot">): Promise<Answer<"snapshot">> {
   const { user_id: user, since = Number.NEGATIVE_INFINITY, members = true } = query;
   const shown: Marker[] = [];
@@ -40,12 +41,12 @@ export async function snapshot(bodies: Bodies, room: Room, query: Question<"snap
   const limit = query.timeline_limit ?? TIMELINE_EVENTS_DEFAULT;
   const newer = room.timeline.filter((position) => position > since);
   const timeline = newest(await bodies.at(room, limit === 0 ? [] : newer.slice(-limit)));
-  // Whether live events beyond `since` are left out.
+  // Whether the answer leaves out live events beyond `since`.
   const limited = timeline.length < newer.length || newer.length === TIMELINE_EVENTS_MAX;
   return { ...answer, timeline, ...(limited && { limited }) };
 }
 
-/** As many of the last events as an answer may have. */
+/** The last events, as many as fit into an answer. */
 function newest(events: OrderedEvent[]): OrderedEvent[] {
   let first = events.length;
   for (let bytes = 0; first > 0; first--) {
@@ -55,7 +56,7 @@ function newest(events: OrderedEvent[]): OrderedEvent[] {
   return events.slice(first);
 }
 
-/** Leaves the first `limit` markers by position, and those that share the last one's. Returns that position if it left any out. */
+/** Cuts the list after `limit` markers by position, and those at the same position. Returns that position if markers were cut off. */
 function cut(markers: Marker[], limit: number): Position | undefined {
   markers.sort((a, b) => a.position - b.position);
   let end = Math.max(1, limit);
