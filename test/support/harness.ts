@@ -17,6 +17,7 @@ import { pino } from "pino";
 import * as assert from "uvu/assert";
 import { type Broker, type BrokerOptions, startBroker } from "../../src/bus/broker/process.ts";
 import { ROLES, type Role, start, type Tidemark } from "../../src/start.ts";
+import { messageFault, replyFault } from "./contract.ts";
 
 /** Anything that waits gives up after this. */
 export const LIMIT_MS = 10_000;
@@ -105,12 +106,16 @@ export async function startBus(limits: Pick<BrokerOptions, "payloadBytesMax"> = 
   const nc = await connect({ servers: url, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
   const jsm = await nc.jetstreamManager();
 
+  const faults: string[] = [];
+
   const request = async (subject: string, bytes: Uint8Array) =>
     (await nc.request(subject, bytes, { timeout: LIMIT_MS })).data;
   const ask = async (subject: string, body: unknown, encoding: "json" | "msgpack") => {
     const reply = await request(subject, encoding === "json" ? Buffer.from(JSON.stringify(body)) : pack(body));
     assert.is(reply[0] === 0x7b, encoding === "json", "the reply has the encoding of the request");
-    return decoded(reply);
+    const answer = decoded(reply);
+    assert.is(replyFault(subject, body, answer), undefined, JSON.stringify(answer).slice(0, 1_000));
+    return answer;
   };
   const send: BusHarness["send"] = (kind, target, body, { encoding = "msgpack" } = {}) =>
     ask(`tidemark.in.${kind}.${token(target)}`, body, encoding);
@@ -128,7 +133,7 @@ export async function startBus(limits: Pick<BrokerOptions, "payloadBytesMax"> = 
       return reply.positions;
     },
     query: (room, op, { encoding = "msgpack" } = {}) => ask(`tidemark.query.${token(room)}`, op, encoding),
-    subscribe: (subject) => inbox(nc, subject),
+    subscribe: (subject) => inbox(nc, subject, faults),
     lastSequences: async () => {
       const logs = await logInfos(jsm);
       return logs.map(({ state }) => state.last_seq);
@@ -143,6 +148,7 @@ export async function startBus(limits: Pick<BrokerOptions, "payloadBytesMax"> = 
       await nc.close();
       await broker.stop();
       await rm(dir, { recursive: true, force: true });
+      assert.equal(faults, [], "what is published is as the contract declares it");
     },
   };
 }
@@ -251,13 +257,16 @@ export function decoded(bytes: Uint8Array): Body {
   return bytes[0] === 0x7b || bytes[0] === 0x5b ? JSON.parse(Buffer.from(bytes).toString()) : unpack(bytes);
 }
 
-function inbox(nc: NatsConnection, subject: string): Inbox {
+/** `faults`: gets what is wrong with the messages. */
+function inbox(nc: NatsConnection, subject: string, faults: string[]): Inbox {
   const messages: Received[] = [];
   const waiting = new Set<(received: Received) => void>();
   nc.subscribe(subject, {
     callback: (error, { subject, data }) => {
       if (error !== null) return;
       const received = { subject, body: unpack(data), raw: Uint8Array.from(data) };
+      const fault = messageFault(subject, received.body);
+      if (fault !== undefined) faults.push(`${subject}: ${fault}`);
       messages.push(received);
       for (const offer of waiting) offer(received);
     },

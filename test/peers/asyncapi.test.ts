@@ -1,0 +1,104 @@
+/** docs/asyncapi.yaml in the hands of others: AsyncAPI's own parser, and a validator of JSON Schema. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Parser } from "@asyncapi/parser";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { parse } from "yaml";
+import { deliver } from "../../examples/demo/homeserver.ts";
+import { readExpected, readSession } from "../../examples/demo/session.ts";
+import { ask } from "../../examples/demo/verdict.ts";
+import { connectBus } from "../../src/bus/client/connection.ts";
+import { eventually, startTidemark } from "../support/harness.ts";
+import { DescribedMessages, type Description } from "./described-messages.ts";
+
+const FILE = join(import.meta.dirname, "../../docs/asyncapi.yaml");
+const RECORDING = join(import.meta.dirname, "../fixtures/synapse-session");
+const PARTITIONS = 8;
+
+/** Severities of the parser. */
+const WARNING = 1;
+
+const text = await readFile(FILE, "utf8");
+const description: Description = parse(text);
+
+const asyncapi = suite("docs/asyncapi.yaml");
+
+asyncapi("is taken by AsyncAPI's own parser without an error or a warning", async () => {
+  const { document, diagnostics } = await new Parser().parse(text);
+  const faults = diagnostics.filter(({ severity }) => severity <= WARNING);
+  assert.equal(
+    faults.map(({ message, path }) => `${path.join(".")}: ${message}`),
+    [],
+  );
+  assert.is(document?.version(), "3.0.0");
+  const operations = document?.operations().all() ?? [];
+  assert.ok(operations.length > 0);
+  assert.equal(
+    operations
+      .filter((operation) => operation.isReceive() && operation.reply() === undefined)
+      .map((operation) => operation.id()),
+    [],
+    "every request and every question has a reply",
+  );
+});
+
+asyncapi("has examples that its schemas accept", () => {
+  const messages = new DescribedMessages(description);
+  for (const [name, { examples }] of Object.entries(description.components.messages)) {
+    assert.ok(examples.length > 0, name);
+    for (const { payload } of examples) assert.ok(messages.accepts(name, payload), name);
+  }
+});
+
+asyncapi("has schemas that refuse what is something else", () => {
+  const messages = new DescribedMessages(description);
+  const receipt = { user_id: "@a:a.org", receipt_type: "m.read", event_id: "$1" };
+  assert.ok(messages.accepts("receiptRequest", receipt));
+  assert.not(messages.accepts("receiptRequest", { ...receipt, user_id: "a" }));
+  assert.not(messages.accepts("receiptRequest", { ...receipt, receipt_type: "m.unread" }));
+  assert.not(messages.accepts("receiptRequest", { ...receipt, ts: "now" }));
+  assert.not(messages.accepts("receiptRequest", [receipt, {}]));
+  assert.not(messages.accepts("ordersQuestion", { op: "order", event_ids: [] }));
+  assert.not(messages.accepts("events", { v: 2, room_id: "!r:a.org", position: 1, previous: 0, events: [] }));
+});
+
+asyncapi("describes every message that the demo sends and gets", async () => {
+  await using tidemark = await startTidemark({ partitions: PARTITIONS });
+  const messages = new DescribedMessages(description);
+  tidemark.nc.subscribe(">", {
+    callback: (error, { subject, data, reply }) => {
+      if (error === null) messages.see(subject, data, reply);
+    },
+  });
+  await tidemark.nc.flush();
+  const session = await readSession(RECORDING, 0);
+  const expected = await readExpected(RECORDING);
+  const nc = await connectBus({ url: tidemark.url, name: "the demo" });
+  try {
+    const last = await deliver(nc, { deliveries: session.deliveries, partitions: PARTITIONS, onReply: () => {} });
+    await ask(nc, { session, expected, last });
+  } finally {
+    await nc.close();
+  }
+  await eventually(async () => (messages.counts.rejected ?? 0) > 0, "a rejection is published");
+  await tidemark.nc.flush();
+  assert.equal(messages.faults.slice(0, 5), []);
+  const {
+    stored,
+    eventRequest,
+    receiptRequest,
+    snapshotAnswer,
+    snapshotQuestion,
+    ordersAnswer,
+    ordersQuestion,
+    ...published
+  } = messages.counts;
+  assert.is(stored, session.deliveries.length);
+  assert.is(eventRequest! + receiptRequest!, stored);
+  assert.is(snapshotAnswer, snapshotQuestion);
+  assert.is(ordersAnswer, ordersQuestion);
+  assert.equal(Object.keys(published).sort(), ["events", "private", "receipts", "rejected"]);
+});
+
+asyncapi.run();

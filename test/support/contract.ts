@@ -1,0 +1,37 @@
+/** What Tidemark says on the bus, held against the schemas of the contract: no key is missing, wrong or too many. */
+import type * as z from "zod";
+import { MESSAGES, type PublicKind } from "../../src/bus/contract/messages.ts";
+import { QUESTIONS } from "../../src/bus/contract/questions.ts";
+import { accepted, appended, eduReply, refusal } from "../../src/bus/contract/replies.ts";
+
+/** What is wrong with a reply to `tidemark.in.*` or `tidemark.query.*`; undefined when nothing is. */
+export function replyFault(subject: string, request: unknown, reply: { readonly ok?: unknown }): string | undefined {
+  if (reply.ok === false) return fault(refusal, reply);
+  if (subject.startsWith("tidemark.in.edu.")) return fault(accepted(eduReply), reply);
+  if (subject.startsWith("tidemark.in.")) return fault(accepted(appended), reply);
+  const answer = answerTo(request);
+  return answer === undefined ? "it answers no question" : fault(accepted(answer), reply);
+}
+
+/** The same for what is published. */
+export function messageFault(subject: string, body: unknown): string | undefined {
+  const kind = kindAt(subject);
+  return kind && fault<z.ZodRawShape>(MESSAGES[kind].schema, body);
+}
+
+function answerTo(request: unknown): z.ZodObject | undefined {
+  const { op } = request as { readonly op?: string };
+  return op !== undefined && Object.hasOwn(QUESTIONS, op) ? QUESTIONS[op as keyof typeof QUESTIONS].answer : undefined;
+}
+
+function kindAt(subject: string): PublicKind | undefined {
+  const [, first, ...rest] = subject.split(".");
+  if (first === "client") return rest.at(-1) === "events" ? "events" : "receipts";
+  if (first === "user") return "private";
+  return first === "federation" || first === "rejected" ? first : undefined;
+}
+
+function fault<Shape extends z.ZodRawShape>(schema: z.ZodObject<Shape>, value: unknown): string | undefined {
+  const [issue] = schema.strict().safeParse(value).error?.issues ?? [];
+  return issue && `${issue.path.join(".")}: ${issue.message}`;
+}
