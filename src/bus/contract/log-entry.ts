@@ -6,6 +6,8 @@
  */
 import { BACKFILLED, type Entry, LIVE, RECEIPT, STATE } from "../../../actors/entry.ts";
 
+/** Items of a receipt. To take them apart by an iterator would cost each of them. */
+const [USER, TYPE, EVENT, THREAD, TS, ORIGIN] = [1, 2, 3, 4, 5, 6] as const;
 const RECEIPT_ITEMS = 7;
 
 export function isEntry(entry: unknown): entry is Entry {
@@ -16,15 +18,14 @@ export function isEntry(entry: unknown): entry is Entry {
 }
 
 function isReceipt(entry: readonly unknown[]): boolean {
-  const [, user, type, event, thread, ts, origin] = entry;
   return (
     entry.length === RECEIPT_ITEMS &&
-    typeof user === "string" &&
-    typeof type === "string" &&
-    typeof event === "string" &&
-    (thread === null || typeof thread === "string") &&
-    typeof ts === "number" &&
-    (origin === null || typeof origin === "string")
+    typeof entry[USER] === "string" &&
+    typeof entry[TYPE] === "string" &&
+    typeof entry[EVENT] === "string" &&
+    (entry[THREAD] === null || typeof entry[THREAD] === "string") &&
+    typeof entry[TS] === "number" &&
+    (entry[ORIGIN] === null || typeof entry[ORIGIN] === "string")
   );
 }
 
