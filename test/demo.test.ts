@@ -1,66 +1,14 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { compareMarkers, compareOrder, Placement } from "../examples/demo/comparison.ts";
 import { Deltas } from "../examples/demo/deltas.ts";
-import { readSession } from "../examples/demo/session.ts";
 import type { Bus } from "../src/bus/client/connection.ts";
 import { encode } from "../src/bus/contract/codec.ts";
 import { eventId, roomId, type ThreadId, userId } from "../src/matrix/ids.ts";
 import type { ReceiptType } from "../src/matrix/receipt-types.ts";
-import { message, receipt } from "./support/harness.ts";
-
-const ROOT = join(import.meta.dirname, "..");
-const RECORDING = join(import.meta.dirname, "fixtures/synapse-session");
-const COLUMNS = 80;
-
-async function tempDir() {
-  const path = await mkdtemp(join(tmpdir(), "tidemark-test-"));
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
-}
-
-/** Runs the demo as a process of its own, with a folder of its own for temporary files. */
-async function runDemo(...options: string[]) {
-  await using temp = await tempDir();
-  const child = spawn(process.execPath, ["--import", "tsx", "examples/demo/main.ts", ...options], {
-    cwd: ROOT,
-    env: { ...process.env, TMPDIR: temp.path },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")]);
-  const left = (await readdir(temp.path)).filter((name) => name.startsWith("tidemark-"));
-  return { code: code as number | null, stdout, stderr, left };
-}
-
-/** What stands behind a name at the start of a line: its figures. */
-function figures(stdout: string, name: string): number[] {
-  const line = stdout.split("\n").find((line) => line.startsWith(`  ${name} `));
-  assert.ok(line, `${name} is in the output:\n${stdout}`);
-  return [...line!.slice(name.length + 2).matchAll(/(?<![\w.])\d[\d,]*/g)].map(([digits]) =>
-    Number(digits.replaceAll(",", "")),
-  );
-}
-
-function assertEqualMarkers(stdout: string): void {
-  assert.equal(figures(stdout, "events in order"), [1520, 1520, 1520]);
-  assert.equal(figures(stdout, "receipt markers"), [173, 172, 1, 173], "one of them covered in the snapshots");
-  assert.equal(figures(stdout, "fully-read markers"), [27, 27, 27]);
-  assert.match(stdout, "+ m.read.private of grace-s11 in main in !QDKLgqAFoOipdErZYs:bench.test\n");
-  assert.match(stdout, "✓ the log, folded again, gives the same orders and markers");
-  assert.match(stdout, "✓ no delta is missing, and no private receipt reached anybody else");
-  assert.not.match(stdout, "✗");
-  assert.match(stdout, /^All equal, in [\d.]+ s\.$/m);
-}
-
-function outcomesIn(stdout: string): Record<string, number> {
-  const names = ["ordered", "advanced", "released", "stale", "wrong_thread", "held"];
-  return Object.fromEntries(names.map((name) => [name, figures(stdout, name)[0]!]));
-}
+import { assertEqualMarkers, assertFits, outcomesIn, RECORDING, ROOT, runDemo, tempDir } from "./support/demo.ts";
 
 async function assertShownInReadme(stdout: string): Promise<void> {
   const readme = await readFile(join(ROOT, "README.md"), "utf8");
@@ -73,11 +21,6 @@ async function assertShownInReadme(stdout: string): Promise<void> {
     lines.filter((line) => !printed.includes(line)),
     [],
   );
-}
-
-function assertFits(stdout: string): void {
-  for (const line of stdout.split("\n")) assert.ok(line.length <= COLUMNS, `fits into ${COLUMNS} columns: ${line}`);
-  assert.not.match(stdout, "\x1b", "no colours without a terminal");
 }
 
 interface Located {
@@ -130,22 +73,6 @@ demo("replays the session in order of arrival, and agrees with Synapse", async (
   assert.equal(left, [], "nothing stays behind");
 });
 
-demo("reaches the same markers when every transaction comes 40 lines late", async () => {
-  const { code, stdout, stderr } = await runDemo("--late", "40");
-  assert.is(code, 0, stdout + stderr);
-  assert.equal(outcomesIn(stdout), {
-    ordered: 1520,
-    advanced: 1302,
-    released: 443,
-    stale: 624,
-    wrong_thread: 12,
-    held: 50,
-  });
-  assert.match(stdout, /^ +\S+ m\.read: held at \d+, event at \d+$/m);
-  assertEqualMarkers(stdout);
-  assertFits(stdout);
-});
-
 demo("names what differs, and exits with 1", async () => {
   await using session = await tempDir();
   const expected = await copyRoom(session.path);
@@ -175,30 +102,6 @@ demo("refuses a lateness that is no count", async () => {
   const { code, stderr } = await runDemo("--late", "soon");
   assert.is(code, 2);
   assert.match(stderr, "must be an integer from 0 to 10000");
-});
-
-const lateness = suite("late delivery");
-
-lateness("moves every transaction behind as many lines, and no receipt", async () => {
-  await using folder = await tempDir();
-  const event = (event_id: string) => ({ room_id: "!r:a.org", ...message(event_id) });
-  const read = (event_id: string, user: string) => ({ room_id: "!r:a.org", ...receipt(user, event_id) });
-  const lines = [
-    { transaction: { body: { events: [event("$1"), { ...event("$2"), room_id: "!s:a.org" }, event("$3")] } } },
-    { receipt: read("$1", "@a:a.org") },
-    { transaction: { body: { events: [event("$4")] } } },
-    { receipt: read("$4", "@b:a.org") },
-    { transaction: { body: { events: [event("$5")] } } },
-  ];
-  await writeFile(join(folder.path, "session.ndjson"), lines.map((line) => JSON.stringify(line)).join("\n"));
-  const arrivals = async (late: number) => {
-    const { deliveries } = await readSession(folder.path, late);
-    return deliveries.map(({ kind, items }) => `${kind[0]}${items.map(({ event_id }) => event_id).join("")}`).join(" ");
-  };
-  assert.is(await arrivals(0), "e$1$3 e$2 r$1 e$4 r$4 e$5");
-  assert.is(await arrivals(1), "r$1 e$1$3 e$2 r$4 e$4 e$5");
-  assert.is(await arrivals(3), "r$1 r$4 e$1$3 e$2 e$4 e$5");
-  assert.is(await arrivals(99), "r$1 r$4 e$1$3 e$2 e$4 e$5");
 });
 
 const comparison = suite("comparison");
@@ -297,6 +200,5 @@ promises("are broken by a private receipt that reaches another user", () => {
 });
 
 demo.run();
-lateness.run();
 comparison.run();
 promises.run();

@@ -1,0 +1,44 @@
+/** A cluster of brokers with a Tidemark process, as docs/operations.md tells a person to run it. */
+import type { NatsConnection } from "nats";
+import * as assert from "uvu/assert";
+import { type CliProcess, runCli } from "./cli-process.ts";
+import { type Body, decoded, LIMIT_MS, message, pack, receipt, token } from "./harness.ts";
+import type { NatsCluster, User } from "./nats-cluster.ts";
+
+const ROOMS = ["!one:a.org", "!two:a.org", "!three:a.org"];
+const PARTITIONS = 2;
+
+export function startProcess(cluster: NatsCluster, dir: string): CliProcess {
+  return runCli(
+    ["start", "--nats", cluster.url("admin"), "--data", dir, "--partitions", `${PARTITIONS}`],
+    {},
+    { limitMs: 170_000 },
+  );
+}
+
+export async function connectAs(cluster: NatsCluster, user: User) {
+  const nc = await cluster.connect(user);
+  return { nc, [Symbol.asyncDispose]: () => nc.close() };
+}
+
+async function ask(nc: NatsConnection, subject: string, body: unknown): Promise<Body> {
+  const reply = decoded((await nc.request(subject, pack(body), { timeout: LIMIT_MS })).data);
+  assert.is(reply.ok, true, JSON.stringify(reply));
+  return reply;
+}
+
+export async function fill(nc: NatsConnection): Promise<void> {
+  for (const room of ROOMS) {
+    await ask(nc, `tidemark.in.event.${token(room)}`, [message(`$1${room}`), message(`$2${room}`)]);
+    await ask(nc, `tidemark.in.receipt.${token(room)}`, receipt("@a:a.org", `$2${room}`));
+  }
+}
+
+/** What each room looks like; the times of bodies left alone. */
+export const looks = (nc: NatsConnection) =>
+  Promise.all(ROOMS.map((room) => ask(nc, `tidemark.query.${token(room)}`, { op: "snapshot" })));
+
+export async function tidemark(...args: string[]): Promise<void> {
+  await using run = runCli(args);
+  assert.is(await run.ended, 0, run.stderr.join("\n"));
+}
