@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { pino } from "pino";
 import * as assert from "uvu/assert";
 import { ROLES, type Role, start, type Tidemark } from "../../src/start.ts";
-import { type Body, type BusHarness, LIMIT_MS, startBus } from "./harness.ts";
+import { type Body, type BusHarness, LIMIT_MS, servedOn, startBus } from "./harness.ts";
 
 export const ALICE = "@alice:a.org";
 export const BOB = "@bob:a.org";
@@ -85,11 +85,8 @@ export async function startGateway({
   const running: Tidemark[] = [];
   const run = async (roles: readonly Role[]) => {
     const tidemark = await start({
-      nats: bus.url,
-      data: bus.dir,
-      http: { host: "127.0.0.1", port: 0 },
+      ...servedOn(bus),
       roles: new Set(roles),
-      partitions: 2,
       log: pino({ level: process.env.TIDEMARK_TEST_LOG ?? "silent" }, pino.destination(2)),
       users,
       standalone,

@@ -153,6 +153,11 @@ export async function startBus(limits: Pick<BrokerOptions, "payloadBytesMax"> = 
   };
 }
 
+/** Options of `start` for a process with HTTP on this bus, with two partitions. */
+export function servedOn({ url, dir }: BusHarness) {
+  return { nats: url, data: dir, http: { host: "127.0.0.1", port: 0 }, partitions: 2 };
+}
+
 /** Two partitions unless told otherwise: the difference between one and many, without eight of everything. */
 export async function startTidemark(options: StartTidemarkOptions = {}): Promise<TidemarkHarness> {
   const { payloadBytesMax } = options;

@@ -7,7 +7,7 @@ import { pino } from "pino";
 import type { InspectAccess } from "../../src/inspector/admission.ts";
 import { ROLES, start } from "../../src/start.ts";
 import { builtPage } from "./build.ts";
-import { type BusHarness, startBus } from "./harness.ts";
+import { type BusHarness, servedOn, startBus } from "./harness.ts";
 
 export const ADMIN_TOKEN = "an admin token of a test";
 
@@ -29,11 +29,8 @@ export async function startInspected(access: InspectAccess = { adminToken: ADMIN
   const bus = await startBus();
   try {
     const tidemark = await start({
-      nats: bus.url,
-      data: bus.dir,
-      http: { host: "127.0.0.1", port: 0 },
+      ...servedOn(bus),
       roles: new Set(ROLES),
-      partitions: 2,
       inspect,
       log: pino({ level: "silent" }),
     });

@@ -1,4 +1,4 @@
-/** Fields that several messages of the contract have. */
+/** Fields that several messages of the contract have, and the names in its examples. */
 import * as z from "zod";
 import { eventId } from "../../matrix/ids.ts";
 
@@ -16,3 +16,13 @@ export const fullyRead = z
   .meta({ id: "FullyRead", description: "Where a user's `m.fully_read` marker is. `order` is at least 0." });
 
 export type FullyRead = z.infer<typeof fullyRead>;
+
+export const EXAMPLE_EVENT_ID = "$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg";
+export const EXAMPLE_EVENT = {
+  event_id: EXAMPLE_EVENT_ID,
+  type: "m.room.message",
+  sender: "@alice:example.org",
+  origin_server_ts: 1_700_000_000_000,
+  content: { msgtype: "m.text", body: "The tide is coming in" },
+  unsigned: { order: 17_408 },
+};

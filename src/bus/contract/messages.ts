@@ -11,7 +11,7 @@ import { eventId, roomId, serverName, threadId, userId } from "../../matrix/ids.
 import { receiptEvent, receiptType } from "../../matrix/receipt.ts";
 import { receiptEdu } from "../../matrix/receipt-edu.ts";
 import { decode, encode } from "./codec.ts";
-import { fullyRead, position } from "./fields.ts";
+import { EXAMPLE_EVENT, EXAMPLE_EVENT_ID, fullyRead, position } from "./fields.ts";
 import {
   clientEvents,
   clientReceipts,
@@ -39,9 +39,8 @@ const rejectedReceipt = z.object({
   origin: serverName.exactOptional().describe("The server that sent it; absent for a local user's."),
 });
 
-const EVENT = "$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg";
 const ROOM = "!tide:example.org";
-const CONTENT = { [EVENT]: { "m.read": { "@bob:example.org": { ts: 1_700_000_001_000, order: 17_408 } } } };
+const CONTENT = { [EXAMPLE_EVENT_ID]: { "m.read": { "@bob:example.org": { ts: 1_700_000_001_000, order: 17_408 } } } };
 
 export const MESSAGES = {
   events: {
@@ -53,16 +52,7 @@ export const MESSAGES = {
       room_id: ROOM,
       position: 17_408,
       previous: 16_384,
-      events: [
-        {
-          event_id: EVENT,
-          type: "m.room.message",
-          sender: "@alice:example.org",
-          origin_server_ts: 1_700_000_000_000,
-          content: { msgtype: "m.text", body: "The tide is coming in" },
-          unsigned: { order: 17_408 },
-        },
-      ],
+      events: [EXAMPLE_EVENT],
     },
   },
   receipts: {
@@ -95,7 +85,7 @@ export const MESSAGES = {
       user_id: "@bob:example.org",
       room_id: ROOM,
       position: 19_456,
-      fully_read: { event_id: EVENT, order: 17_408 },
+      fully_read: { event_id: EXAMPLE_EVENT_ID, order: 17_408 },
     },
   },
   federation: {
@@ -108,7 +98,9 @@ export const MESSAGES = {
       edu: {
         edu_type: "m.receipt",
         content: {
-          [ROOM]: { "m.read": { "@bob:example.org": { event_ids: [EVENT], data: { ts: 1_700_000_001_000 } } } },
+          [ROOM]: {
+            "m.read": { "@bob:example.org": { event_ids: [EXAMPLE_EVENT_ID], data: { ts: 1_700_000_001_000 } } },
+          },
         },
       },
     },
@@ -131,7 +123,7 @@ export const MESSAGES = {
       entry: {
         user_id: "@bob:example.org",
         receipt_type: "m.read",
-        event_id: EVENT,
+        event_id: EXAMPLE_EVENT_ID,
         thread_id: "main",
         ts: 1_700_000_003_000,
       },

@@ -18,7 +18,7 @@ import {
 import { matrixEvent, orderedEvent } from "../../matrix/event.ts";
 import { eventId, type RoomId, roomId, threadId, userId } from "../../matrix/ids.ts";
 import { receiptContent } from "../../matrix/receipt.ts";
-import { fullyRead, order, position } from "./fields.ts";
+import { EXAMPLE_EVENT, EXAMPLE_EVENT_ID, fullyRead, order, position } from "./fields.ts";
 
 const eventIds = z
   .array(eventId, { error: "must be an array of event ids" })
@@ -52,16 +52,7 @@ const ERRORS: readonly ErrorCode[] = ["M_BAD_JSON", "M_INVALID_PARAM", "M_TOO_LA
 /** Bodies of events are read from the log. */
 const ERRORS_OF_BODIES: readonly ErrorCode[] = [...ERRORS, "BUS_UNAVAILABLE", "LOG_BROKEN", "RECORD_UNREADABLE"];
 
-const EVENT = "$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg";
 const BOB = "@bob:example.org";
-const ORDERED = {
-  event_id: EVENT,
-  type: "m.room.message",
-  sender: "@alice:example.org",
-  origin_server_ts: 1_700_000_000_000,
-  content: { msgtype: "m.text", body: "The tide is coming in" },
-  unsigned: { order: 17_408 },
-};
 
 const snapshot = {
   summary: "A room as it is now, or what changed in it after a position.",
@@ -92,11 +83,11 @@ const snapshot = {
     answer: {
       room_id: "!tide:example.org",
       position: 19_456,
-      receipts: { [EVENT]: { "m.read": { [BOB]: { ts: 1_700_000_001_000, order: 17_408 } } } },
+      receipts: { [EXAMPLE_EVENT_ID]: { "m.read": { [BOB]: { ts: 1_700_000_001_000, order: 17_408 } } } },
       private: {},
-      fully_read: { event_id: EVENT, order: 17_408 },
+      fully_read: { event_id: EXAMPLE_EVENT_ID, order: 17_408 },
       members: { [BOB]: "join", "@alice:example.org": "join" },
-      timeline: [ORDERED],
+      timeline: [EXAMPLE_EVENT],
       limited: true,
     },
   },
@@ -108,8 +99,8 @@ const orders = {
   question: z.object({ op: z.literal("orders"), event_ids: eventIds }),
   answer: z.object({ position, orders: byEvent(order.nullable()) }),
   examples: {
-    question: { op: "orders", event_ids: [EVENT, "$never"] },
-    answer: { position: 19_456, orders: { [EVENT]: 17_408, $never: null } },
+    question: { op: "orders", event_ids: [EXAMPLE_EVENT_ID, "$never"] },
+    answer: { position: 19_456, orders: { [EXAMPLE_EVENT_ID]: 17_408, $never: null } },
   },
 };
 
@@ -119,8 +110,8 @@ const event = {
   question: z.object({ op: z.literal("event"), event_id: eventId }),
   answer: z.object({ event: orderedEvent.nullable() }),
   examples: {
-    question: { op: "event", event_id: EVENT },
-    answer: { event: ORDERED },
+    question: { op: "event", event_id: EXAMPLE_EVENT_ID },
+    answer: { event: EXAMPLE_EVENT },
   },
 };
 
@@ -130,8 +121,8 @@ const read = {
   question: z.object({ op: z.literal("read"), user_id: userId, event_ids: eventIds }),
   answer: z.object({ read: byEvent(z.boolean().nullable()) }),
   examples: {
-    question: { op: "read", user_id: BOB, event_ids: [EVENT, "$never"] },
-    answer: { read: { [EVENT]: true, $never: null } },
+    question: { op: "read", user_id: BOB, event_ids: [EXAMPLE_EVENT_ID, "$never"] },
+    answer: { read: { [EXAMPLE_EVENT_ID]: true, $never: null } },
   },
 };
 
@@ -142,7 +133,7 @@ const unread = {
   answer: z.object({ unthreaded: unreadCount, main: unreadCount, threads: z.record(z.string(), unreadCount) }),
   examples: {
     question: { op: "unread", user_id: BOB },
-    answer: { unthreaded: { count: 3 }, main: { count: 1 }, threads: { [EVENT]: { count: 2 } } },
+    answer: { unthreaded: { count: 3 }, main: { count: 1 }, threads: { [EXAMPLE_EVENT_ID]: { count: 2 } } },
   },
 };
 
@@ -152,8 +143,8 @@ const threads = {
   question: z.object({ op: z.literal("threads"), event_ids: eventIds }),
   answer: z.object({ threads: byEvent(threadId.nullable()) }),
   examples: {
-    question: { op: "threads", event_ids: [EVENT, "$never"] },
-    answer: { threads: { [EVENT]: "main", $never: null } },
+    question: { op: "threads", event_ids: [EXAMPLE_EVENT_ID, "$never"] },
+    answer: { threads: { [EXAMPLE_EVENT_ID]: "main", $never: null } },
   },
 };
 
@@ -164,7 +155,7 @@ const state = {
   answer: page(matrixEvent),
   examples: {
     question: { op: "state", since: 16_384 },
-    answer: { events: [{ ...ORDERED, type: "m.room.name", state_key: "", content: { name: "Tide" } }] },
+    answer: { events: [{ ...EXAMPLE_EVENT, type: "m.room.name", state_key: "", content: { name: "Tide" } }] },
   },
 };
 
@@ -191,7 +182,7 @@ const events = {
   answer: page(orderedEvent),
   examples: {
     question: { op: "events", dir: "b", limit: 1 },
-    answer: { events: [ORDERED], next: 17_408 },
+    answer: { events: [EXAMPLE_EVENT], next: 17_408 },
   },
 };
 
