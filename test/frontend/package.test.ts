@@ -14,7 +14,7 @@ import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const ROOM = "!room:a.org";
-/** Those of `nats`, `msgpackr` and `zod`, the optional ones included. */
+/** The package, and everything that `nats`, `msgpackr` and `zod` install, with optional dependencies. */
 const PACKAGES = [
   "@msgpackr-extract/",
   "detect-libc",
@@ -108,11 +108,11 @@ const application = (name: string) => `
 
   export const isTransient = (error: TidemarkError): boolean => error.code === "BUS_UNAVAILABLE" && error.shouldRetry();
 
-  // @ts-expect-error: the types are there, and are no \`any\`
+  // @ts-expect-error: the types exist, and are not \`any\`
   connect({ nats: 4222 });
 `;
 
-/** Runs the program above in a folder, beside a Tidemark with one unread message. */
+/** Runs the program above in a folder, against a Tidemark with one unread message. */
 async function runIn(folder: string, name: string): Promise<unknown> {
   await using tidemark = await startTidemark();
   await tidemark.sent("event", ROOM, message("$1"));
@@ -129,7 +129,7 @@ async function sizeOf(folder: string): Promise<number> {
   return bytes;
 }
 
-/** Files of a package, from its top. */
+/** The paths of a package's files, without those in its `node_modules`. */
 async function filesOf(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   return entries
@@ -137,7 +137,10 @@ async function filesOf(folder: string): Promise<string[]> {
     .map((entry) => join(entry.parentPath, entry.name));
 }
 
-/** Whatever a manifest, or a line for tools, points at and isn't in the package. */
+/**
+ * What points at a file that the package lacks: the manifest's paths, source maps (it has no sources), and files that
+ * name a source map.
+ */
 async function danglingIn(folder: string): Promise<string[]> {
   const manifest = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
   const targets: string[] = [];
@@ -171,10 +174,10 @@ let frontendFolder: Promise<string> | undefined;
 const frontendApp = () =>
   (frontendFolder ??= packages().then(({ frontend }) => installed(frontend, join(directory.path, "app"))));
 
-light("brings few packages, and few bytes", async () => {
+light("installs few packages, and few bytes", async () => {
   const folder = await frontendApp();
   const lock = JSON.parse(await readFile(join(folder, "node_modules/.package-lock.json"), "utf8"));
-  // Of the natives of `msgpackr-extract`, those of this platform.
+  // The native builds of `msgpackr-extract` differ by platform: only their scope is compared.
   const names = Object.keys(lock.packages).map((path) => path.replace("node_modules/", "").replace(/(@.*\/).*/, "$1"));
   assert.equal(
     names.filter((name) => !PACKAGES.includes(name)),
@@ -185,7 +188,7 @@ light("brings few packages, and few bytes", async () => {
   assert.ok(bytes < BYTES_MAX, `${bytes} bytes`);
 });
 
-light("has what its manifest names, and the root's versions", async () => {
+light("has every file that its manifest names, and the root's versions", async () => {
   const folder = join(await frontendApp(), "node_modules/tidemark-frontend");
   assert.equal(await danglingIn(folder), []);
   const manifest = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
@@ -199,7 +202,7 @@ light("runs from plain JavaScript", async () => {
   assert.equal(await runIn(await frontendApp(), "tidemark-frontend"), EXPECTED);
 });
 
-light("has types for a strict TypeScript", async () => {
+light("has types for strict TypeScript", async () => {
   await typeCheck(await frontendApp(), application("tidemark-frontend"));
 });
 
@@ -210,7 +213,7 @@ let wholeFolder: Promise<string> | undefined;
 const wholeApp = () =>
   (wholeFolder ??= packages().then(({ tidemark }) => unpacked(tidemark, join(directory.path, "whole"))));
 
-whole("has what its manifest names, and not the other package", async () => {
+whole("has every file that its manifest names, and not the other package", async () => {
   const folder = join(await wholeApp(), "node_modules/tidemark");
   assert.equal(await danglingIn(folder), []);
   assert.equal(
@@ -220,15 +223,15 @@ whole("has what its manifest names, and not the other package", async () => {
   for (const key of ["repository", "bugs", "homepage", "keywords", "license"]) assert.ok(key in root, key);
 });
 
-whole("has the same libraries, from plain JavaScript", async () => {
+whole("has the same libraries for plain JavaScript", async () => {
   assert.equal(await runIn(await wholeApp(), "tidemark"), EXPECTED);
 });
 
-whole("has the same types for a strict TypeScript", async () => {
+whole("has the same types for strict TypeScript", async () => {
   await typeCheck(await wholeApp(), application("tidemark"));
 });
 
-whole("names what is bundled into the inspector's page, with its licence", async () => {
+whole("names each library that is bundled into the inspector's page, with its licence", async () => {
   const path = join(await wholeApp(), "node_modules/tidemark/dist/inspector/THIRD-PARTY-NOTICES.txt");
   const notices = (await readFile(path, "utf8")).split(/^-{80}$/m).map((notice) => notice.trim());
   const bundled = ["preact", "uplot", "zod"];
@@ -242,7 +245,7 @@ whole("names what is bundled into the inspector's page, with its licence", async
   }
 });
 
-whole("has a command that says what it can do", async () => {
+whole("has a command that prints its usage", async () => {
   const cli = join(await wholeApp(), "node_modules/tidemark", root.bin.tidemark);
   const { stdout } = await run(process.execPath, [cli, "--help"]);
   assert.match(stdout, /Usage: tidemark/);

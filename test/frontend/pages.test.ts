@@ -1,4 +1,4 @@
-/** The code blocks of the pages about the libraries, run as they stand: only the broker's address is the test's. */
+/** Runs the code blocks of the libraries' pages unchanged, except for the broker's address. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { suite } from "uvu";
@@ -23,7 +23,7 @@ async function start(code: string, url: string): Promise<Program> {
   return startProgram(["sample.mjs"], folder);
 }
 
-/** Runs a block that ends by itself; returns what it printed. */
+/** Runs a block that ends by itself. Returns the lines that it printed. */
 async function run(code: string, url = ADDRESS): Promise<readonly string[]> {
   await using program = await start(code, url);
   assert.is(await program.ended, 0);
@@ -32,7 +32,7 @@ async function run(code: string, url = ADDRESS): Promise<readonly string[]> {
 
 const frontend = suite("docs/frontend.md");
 
-frontend("has blocks that follow a room, ask, send, and do without a connection", () => {
+frontend("has blocks that follow a room, query, send, and work without a connection", () => {
   assert.is(blocks.length, 4);
 });
 
@@ -55,7 +55,7 @@ for (const [page, follow] of [
   });
 }
 
-frontend("asks, and sends", async () => {
+frontend("queries, and sends", async () => {
   await using tidemark = await startTidemark();
   await tidemark.sent("event", ROOM, [member(ME), message("$0")]);
   assert.equal(await run(blocks[1]!, tidemark.url), [`${ROOM}: join, 1 unread`]);
@@ -63,7 +63,7 @@ frontend("asks, and sends", async () => {
   assert.equal((await tidemark.query(ROOM, { op: "unread", user_id: ME })).main, { count: 0 });
 });
 
-frontend("does without a connection", async () => {
+frontend("works without a connection", async () => {
   assert.equal(await run(blocks[3]!), ["1 unread", "true"]);
 });
 
@@ -71,7 +71,7 @@ frontend.run();
 
 const federation = suite("docs/homeservers.md");
 
-federation("sends what waits for a server", async () => {
+federation("sends the EDUs that wait for a server", async () => {
   const [code, ...others] = await codeBlocks("docs/homeservers.md", "js", "ts");
   assert.equal(others, []);
   await using tidemark = await startFederation();

@@ -1,4 +1,4 @@
-/** `ReadState` in a browser: bundled as a web client bundles it, and asked there what Node says here. */
+/** `ReadState`, bundled as a web client bundles it, in a browser: its answers are compared with those in Node. */
 import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -23,7 +23,7 @@ const EVENTS = [
   event("$3", 3),
 ];
 
-/** Goes to the browser as text, so it uses nothing but its arguments. */
+/** Sent to the browser as text, so it may use only its arguments. */
 function story(Room: typeof ReadState, events: readonly ClientEvent[]) {
   const room = new Room();
   for (const each of events) room.note(each);
@@ -48,21 +48,21 @@ async function bundle(): Promise<{ readonly code: string; readonly modules: read
       lib: { entry: join(ROOT, "src/frontend/read-state.ts"), name: "tidemark", formats: ["iife"] },
     },
   });
-  if (!Array.isArray(output)) throw new Error("there is one output a format");
+  if (!Array.isArray(output)) throw new Error("one format has one output");
   const [chunk] = output[0]!.output;
   return { code: chunk.code, modules: chunk.moduleIds };
 }
 
 const browser = suite("read state in a browser");
 
-browser("is small, and made of Tidemark's own modules alone", async () => {
+browser("has a small bundle of Tidemark's own modules only", async () => {
   const { code, modules } = await bundle();
   const foreign = modules.filter((id) => !/^(?:src|actors)\//.test(id.slice(ROOT.length + 1)));
   assert.equal(foreign, []);
   assert.ok(code.length < BYTES_MAX, `${code.length} bytes`);
 });
 
-browser("says what it says in Node", async () => {
+browser("gives the same answers as in Node", async () => {
   const here = story(ReadState, EVENTS);
   assert.equal(here.unread, [2, 2, []]);
   assert.equal(here.readers, [BOB]);

@@ -1,7 +1,7 @@
 /**
- * What is read, from orders alone: the cases that Element's test plan for ordering lists, and what no client gets right
- * without orders, as a table. In every case timestamps contradict the orders, and each is run with its events and
- * receipts handed over in the given sequence, the other way round, and receipts first.
+ * What is read, computed from orders alone. The table has the cases of Element's test plan for ordering, and cases that
+ * no client gets right without orders. In every case the timestamps contradict the orders. Each case runs with its events
+ * and receipts in the given sequence, with receipts first, and in reverse.
  */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -10,7 +10,7 @@ import { type ClientEvent, ReadState } from "../../src/frontend/index.ts";
 const ME = "@me:a.org";
 const OTHER = "@other:a.org";
 
-/** An event; the larger its order, the older its timestamp says it is. */
+/** An event whose timestamp contradicts its order: the larger the order, the older the timestamp. */
 function event(id: string, order: number, more: Partial<ClientEvent> = {}): ClientEvent {
   const timestamps = { origin_server_ts: 1_000_000 - order };
   const content = { msgtype: "m.text", body: id };
@@ -39,7 +39,7 @@ function content({ on, order, thread, type = "m.read", user = ME }: Receipt) {
 
 interface Case {
   readonly title: string;
-  /** In the sequence of their arrival. */
+  /** In the sequence of arrival. */
   readonly events: readonly ClientEvent[];
   readonly receipts: readonly Receipt[];
   readonly read: readonly string[];
@@ -68,7 +68,7 @@ const CASES: readonly Case[] = [
     counts: { total: 0, main: 0 },
   },
   {
-    title: "main: a receipt on an event that is not the last in sync order, though the newest by timestamp",
+    title: "main: a receipt on an event that is the newest by timestamp, but not the last in sync order",
     events: MAIN3,
     receipts: [{ on: "$1", order: 10 }],
     read: ["$1"],
@@ -76,7 +76,7 @@ const CASES: readonly Case[] = [
     counts: { total: 2, main: 2 },
   },
   {
-    title: "main: events that arrived in another sequence than their orders",
+    title: "main: events that arrive out of order",
     events: [event("$3", 30), event("$1", 10), event("$2", 20)],
     receipts: [{ on: "$2", order: 20 }],
     read: ["$1", "$2"],
@@ -84,7 +84,7 @@ const CASES: readonly Case[] = [
     counts: { total: 1, main: 1 },
   },
   {
-    title: "main: a threaded receipt reads the main timeline, and no thread",
+    title: "main: a receipt in the main timeline marks nothing in threads as read",
     events: [...THREAD, event("$m", 40)],
     receipts: [{ on: "$m", order: 40, thread: "main" }],
     read: ["$root", "$m"],
@@ -92,7 +92,7 @@ const CASES: readonly Case[] = [
     counts: { total: 2, main: 0, threads: { $root: 2 } },
   },
   {
-    title: "main: an unthreaded receipt reads the threads too, up to its order",
+    title: "main: an unthreaded receipt also marks threads as read, up to its order",
     events: [...THREAD, event("$m", 25)],
     receipts: [{ on: "$m", order: 25 }],
     read: ["$root", "$t1", "$m"],
@@ -116,7 +116,7 @@ const CASES: readonly Case[] = [
     counts: { total: 2, main: 1, threads: { $root: 1 } },
   },
   {
-    title: "thread: a receipt in one thread reads nothing of another",
+    title: "thread: a receipt in one thread marks nothing in another as read",
     events: [...THREAD, event("$other", 12), inThread("$o1", 22, "$other")],
     receipts: [{ on: "$t2", order: 30, thread: "$root" }],
     read: ["$t1", "$t2"],
@@ -124,7 +124,7 @@ const CASES: readonly Case[] = [
     counts: { total: 3, main: 2, threads: { $other: 1 } },
   },
   {
-    title: "root: a receipt on it in the main timeline reads it, and not its thread",
+    title: "root: a receipt on the root in the main timeline marks the root as read, but not its thread",
     events: THREAD,
     receipts: [{ on: "$root", order: 10, thread: "main" }],
     read: ["$root"],
@@ -132,7 +132,7 @@ const CASES: readonly Case[] = [
     counts: { total: 2, main: 0, threads: { $root: 2 } },
   },
   {
-    title: "root: an unthreaded receipt on it reads nothing after it",
+    title: "root: an unthreaded receipt on the root marks nothing after it as read",
     events: [event("$before", 5), ...THREAD],
     receipts: [{ on: "$root", order: 10 }],
     read: ["$before", "$root"],
@@ -140,7 +140,7 @@ const CASES: readonly Case[] = [
     counts: { total: 2, main: 0, threads: { $root: 2 } },
   },
   {
-    title: "reaction: a receipt on one reads up to it, and it never counts",
+    title: "reaction: a receipt on a reaction marks everything up to it as read, and reactions are never counted",
     events: [...MAIN3, reaction("$r", 40, "$1"), event("$4", 50), reaction("$r2", 60, "$1")],
     receipts: [{ on: "$r", order: 40 }],
     read: ["$1", "$2", "$3", "$r"],
@@ -148,7 +148,7 @@ const CASES: readonly Case[] = [
     counts: { total: 1, main: 1 },
   },
   {
-    title: "reaction: one to an event of a thread is in that thread",
+    title: "reaction: a reaction to an event of a thread is in that thread",
     events: [...THREAD, reaction("$r", 40, "$t2")],
     receipts: [{ on: "$r", order: 40, thread: "$root" }],
     read: ["$t1", "$t2", "$r"],
@@ -156,7 +156,7 @@ const CASES: readonly Case[] = [
     counts: { total: 1, main: 1 },
   },
   {
-    title: "reaction: one to a thread's root is in the main timeline",
+    title: "reaction: a reaction to a thread's root is in the main timeline",
     events: [...THREAD, reaction("$r", 40, "$root")],
     receipts: [{ on: "$r", order: 40, thread: "main" }],
     read: ["$root", "$r"],
@@ -164,7 +164,7 @@ const CASES: readonly Case[] = [
     counts: { total: 2, main: 0, threads: { $root: 2 } },
   },
   {
-    title: "edit: a receipt on one reads up to it, and it never counts",
+    title: "edit: a receipt on an edit marks everything up to it as read, and edits are never counted",
     events: [...MAIN3, edit("$e", 40, "$1"), event("$4", 50)],
     receipts: [{ on: "$e", order: 40 }],
     read: ["$1", "$2", "$3", "$e"],
@@ -172,7 +172,7 @@ const CASES: readonly Case[] = [
     counts: { total: 1, main: 1 },
   },
   {
-    title: "edit: a receipt on the edited event does not read what came before the edit",
+    title: "edit: a receipt on the edited event does not mark what came between it and the edit as read",
     events: [...MAIN3, edit("$e", 40, "$1")],
     receipts: [{ on: "$1", order: 10 }],
     read: ["$1"],
@@ -180,7 +180,7 @@ const CASES: readonly Case[] = [
     counts: { total: 2, main: 2 },
   },
   {
-    title: "edit: one of an event of a thread is in that thread",
+    title: "edit: an edit of an event of a thread is in that thread",
     events: [...THREAD, edit("$e", 40, "$t1")],
     receipts: [{ on: "$e", order: 40, thread: "$root" }],
     read: ["$t1", "$t2", "$e"],
@@ -188,7 +188,7 @@ const CASES: readonly Case[] = [
     counts: { total: 1, main: 1 },
   },
   {
-    title: "missing: a receipt for an event that the client lacks reads by its order",
+    title: "missing: a receipt for an event that the client lacks counts by its order",
     events: MAIN3,
     receipts: [{ on: "$nowhere", order: 25 }],
     read: ["$1", "$2"],
@@ -196,7 +196,7 @@ const CASES: readonly Case[] = [
     counts: { total: 1, main: 1 },
   },
   {
-    title: "missing: a threaded receipt for an event that the client lacks",
+    title: "missing: a threaded receipt for an event that the client lacks counts by its order, in its thread",
     events: THREAD,
     receipts: [{ on: "$nowhere", order: 25, thread: "$root" }],
     read: ["$t1"],
@@ -204,7 +204,7 @@ const CASES: readonly Case[] = [
     counts: { total: 2, main: 1, threads: { $root: 1 } },
   },
   {
-    title: "late: an event that arrives late is unread when its order is beyond the receipt",
+    title: "late: an event that arrives late is unread when its order is larger than the receipt's",
     events: [event("$1", 10), event("$3", 30), event("$late", 40)],
     receipts: [{ on: "$3", order: 30 }],
     read: ["$1", "$3"],
@@ -212,7 +212,7 @@ const CASES: readonly Case[] = [
     counts: { total: 1, main: 1 },
   },
   {
-    title: "late: one from before the room's history is read",
+    title: "late: a backfilled event is read",
     events: [...MAIN3, event("$old", -7)],
     receipts: [],
     read: ["$old"],
@@ -220,7 +220,7 @@ const CASES: readonly Case[] = [
     counts: { total: 3, main: 3 },
   },
   {
-    title: "late: a receipt on one from before the room's history has order 0, and reads nothing else",
+    title: "late: a receipt on a backfilled event has order 0, and marks nothing else as read",
     events: [...MAIN3, event("$old", -7)],
     receipts: [{ on: "$old", order: 0 }],
     read: ["$old"],
@@ -228,7 +228,7 @@ const CASES: readonly Case[] = [
     counts: { total: 3, main: 3 },
   },
   {
-    title: "forward only: the receipt that is further stands, whichever is told last",
+    title: "forward only: the receipt with the larger order wins, whichever arrives last",
     events: MAIN3,
     receipts: [
       { on: "$3", order: 30 },
@@ -239,7 +239,7 @@ const CASES: readonly Case[] = [
     counts: { total: 0, main: 0 },
   },
   {
-    title: "private: a private receipt reads like a public one, and the further of both counts",
+    title: "private: a private receipt counts like a public one, and the larger order of the two wins",
     events: MAIN3,
     receipts: [
       { on: "$1", order: 10 },
@@ -250,7 +250,7 @@ const CASES: readonly Case[] = [
     counts: { total: 1, main: 1 },
   },
   {
-    title: "private: m.fully_read reads nothing",
+    title: "private: m.fully_read marks nothing as read",
     events: MAIN3,
     receipts: [{ on: "$3", order: 30, type: "m.fully_read" }],
     read: [],
@@ -258,7 +258,7 @@ const CASES: readonly Case[] = [
     counts: { total: 3, main: 3 },
   },
   {
-    title: "own: what the user sent is read, and somebody else's receipt is nothing to them",
+    title: "own: the user's own events are read, and another user's receipt marks nothing as read for them",
     events: [event("$1", 10), event("$mine", 20, { sender: ME }), event("$3", 30)],
     receipts: [{ on: "$3", order: 30, user: OTHER }],
     read: ["$mine"],
@@ -266,7 +266,7 @@ const CASES: readonly Case[] = [
     counts: { total: 2, main: 2 },
   },
   {
-    title: "redaction: a redacted event counts no more, and neither does the redaction",
+    title: "redaction: neither a redacted event nor the redaction is counted",
     events: [...MAIN3, event("$x", 40, { type: "m.room.redaction", redacts: "$2", content: {} })],
     receipts: [{ on: "$1", order: 10 }],
     read: ["$1"],
@@ -274,7 +274,7 @@ const CASES: readonly Case[] = [
     counts: { total: 1, main: 1 },
   },
   {
-    title: "state: it never counts",
+    title: "state: a state event is never counted",
     events: [event("$1", 10), event("$s", 20, { type: "m.room.name", state_key: "" })],
     receipts: [],
     read: [],
@@ -284,7 +284,7 @@ const CASES: readonly Case[] = [
 ];
 
 const ways: Record<string, (state: ReadState, given: Case) => void> = {
-  "as they came": (state, { events, receipts }) => {
+  "in the given sequence": (state, { events, receipts }) => {
     for (const held of events) state.note(held);
     for (const receipt of receipts) state.apply(content(receipt));
   },
@@ -292,7 +292,7 @@ const ways: Record<string, (state: ReadState, given: Case) => void> = {
     for (const receipt of receipts) state.apply(content(receipt));
     for (const held of events) state.note(held);
   },
-  "the other way round, and twice": (state, { events, receipts }) => {
+  "in reverse, and twice": (state, { events, receipts }) => {
     for (let time = 0; time < 2; time++) {
       for (const held of events.toReversed()) state.note(held);
       for (const receipt of receipts.toReversed()) state.apply(content(receipt));
@@ -303,10 +303,10 @@ const ways: Record<string, (state: ReadState, given: Case) => void> = {
 const read = suite("read and unread");
 
 for (const given of CASES) {
-  for (const [way, tell] of Object.entries(ways)) {
+  for (const [way, feed] of Object.entries(ways)) {
     read(`${given.title} (${way})`, () => {
       const state = new ReadState();
-      tell(state, given);
+      feed(state, given);
       for (const id of given.read) assert.is(state.isRead(id, ME), true, `${id} is read`);
       for (const id of given.unread) assert.is(state.isRead(id, ME), false, `${id} is unread`);
       const { total, main, threads } = state.unread(ME);
@@ -320,7 +320,7 @@ read.run();
 
 const state = suite("read state");
 
-state("an event that isn't held has no answer, and one with an order needs not be held", () => {
+state("an unknown event ID has no answer, and an event that carries its order needs no lookup", () => {
   const room = new ReadState();
   room.apply(content({ on: "$2", order: 20 }));
   assert.is(room.isRead("$1", ME), null);
@@ -330,7 +330,7 @@ state("an event that isn't held has no answer, and one with an order needs not b
   assert.is(room.order("$1"), 10);
 });
 
-state("an event or a receipt without an order says nothing", () => {
+state("an event or a receipt without an order is ignored", () => {
   const room = new ReadState();
   room.note({ ...event("$1", 10), unsigned: {} });
   room.apply({ $1: { "m.read": { [ME]: { ts: 5 } } } });
@@ -338,7 +338,7 @@ state("an event or a receipt without an order says nothing", () => {
   assert.is(room.readUpTo(ME), undefined);
 });
 
-state("how far a user has read is told by thread, and unthreaded", () => {
+state("readUpTo gives a user's position per thread, and unthreaded", () => {
   const room = new ReadState();
   room.apply(content({ on: "$2", order: 20 }));
   room.apply(content({ on: "$t", order: 30, thread: "$root" }));
@@ -348,7 +348,7 @@ state("how far a user has read is told by thread, and unthreaded", () => {
   assert.is(room.readUpTo(OTHER, "main"), undefined);
 });
 
-state("readers are those with a receipt at or after the event, in its thread or unthreaded", () => {
+state("an event's readers have a receipt at or after it, in its thread or unthreaded", () => {
   const room = new ReadState();
   for (const held of THREAD) room.note(held);
   room.apply(content({ on: "$t2", order: 30, thread: "$root", user: "@thread:a.org" }));
@@ -370,7 +370,7 @@ state("a redacted event keeps its thread and its order", () => {
 });
 
 state(
-  "a thread whose root is no event id, or the event itself, is none: the event is in main, as it is for the server",
+  "a thread root that is no event ID, or the event itself, is ignored: the event is in main, as on the server",
   () => {
     const room = new ReadState();
     for (const [id, root] of [
@@ -384,7 +384,7 @@ state(
   },
 );
 
-state("counts end at a thousand", () => {
+state("counts stop at a thousand", () => {
   const room = new ReadState();
   for (let i = 1; i <= 1_500; i++) room.note(event(`$${i}`, i));
   assert.is(room.unread(ME).total, 1_000);

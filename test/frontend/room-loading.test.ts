@@ -1,4 +1,4 @@
-/** A room view while its snapshot is under way, without a broker. */
+/** A room view while it waits for its snapshot, without a broker. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Bus } from "../../src/bus/client/connection.ts";
@@ -35,7 +35,7 @@ const snapshotAt = (position: number): Answer<"snapshot"> => ({
   timeline: [],
 });
 
-/** A view whose snapshots are given by hand. */
+/** A view whose requests for a snapshot the test answers. */
 function loading() {
   const asked: ((snapshot: Answer<"snapshot">) => void)[] = [];
   const view = new RoomView({
@@ -49,7 +49,7 @@ function loading() {
 
 const room = suite("room loading");
 
-room("deltas that come meanwhile follow the snapshot; those that it has are dropped", async () => {
+room("deltas that arrive during loading are applied after the snapshot, except those that it includes", async () => {
   const { view, asked } = loading();
   const loaded = view.load();
   view.receive(events(0, 5));
@@ -63,7 +63,7 @@ room("deltas that come meanwhile follow the snapshot; those that it has are drop
   assert.is(view.unread(BOB).total, 1);
 });
 
-room("a gap among them leads to another snapshot", async () => {
+room("a gap before the deltas that arrive during loading leads to another snapshot", async () => {
   const { view, asked } = loading();
   const loaded = view.load();
   view.receive(events(12, 15));
@@ -73,12 +73,12 @@ room("a gap among them leads to another snapshot", async () => {
   assert.is(view.order("$15"), undefined);
 });
 
-room("what is to be looked at anew while it is looked at, is looked at twice", async () => {
+room("a reload during loading requests a second snapshot", async () => {
   const { view, asked } = loading();
   const loaded = view.load();
   await view.reload();
   asked[0]!(snapshotAt(10));
-  await eventually(() => asked.length === 2, "it is asked for again");
+  await eventually(() => asked.length === 2, "the second request");
   asked[1]!(snapshotAt(20));
   await loaded;
   view.receive(events(20, 25));
@@ -86,7 +86,7 @@ room("what is to be looked at anew while it is looked at, is looked at twice", a
   assert.is(asked.length, 2);
 });
 
-room("it holds so many events, and lets go of the oldest", async () => {
+room("a view holds a limited number of events, and evicts the oldest", async () => {
   const { view, asked } = loading();
   const loaded = view.load();
   asked[0]!(snapshotAt(0));
@@ -96,7 +96,7 @@ room("it holds so many events, and lets go of the oldest", async () => {
   assert.equal([view.order("$5"), view.order("$6")], [undefined, 6]);
 });
 
-room("a partition whose deltas could not be read is tried again by whoever asks next", async () => {
+room("a partition whose deltas could not be read is retried by the next request", async () => {
   let tries = 0;
   const nc = { jetstreamManager: () => Promise.reject(new Error(`try ${++tries}`)) };
   const frontend = new Frontend(nc as unknown as Bus, 1);

@@ -1,4 +1,4 @@
-/** The library against a real broker and a real Tidemark: snapshot, deltas, gaps, and what is lost. */
+/** The library against a real broker and a real Tidemark: snapshots, deltas, gaps and reconnects. */
 import { setTimeout as delay } from "node:timers/promises";
 import { pack } from "msgpackr";
 import { suite } from "uvu";
@@ -13,7 +13,7 @@ const CAROL = "@carol:a.org";
 
 const live = (view: RoomView, what: () => unknown) => eventually(what, `${view.room} shows it`);
 
-/** Everything that a view tells from now on. */
+/** Collects the changes of a view from now on. */
 function changesOf(view: RoomView): RoomChange[] {
   const changes: RoomChange[] = [];
   view.subscribe((change) => changes.push(change));
@@ -22,7 +22,7 @@ function changesOf(view: RoomView): RoomChange[] {
 
 const room = suite("room view");
 
-room("a room is a snapshot, and follows from then on", async () => {
+room("a view starts with a snapshot, and follows the deltas from there", async () => {
   await using tidemark = await startTidemark();
   await tidemark.sent("event", ROOM, [message("$1"), message("$2")]);
   await tidemark.sent("receipt", ROOM, receipt(BOB, "$1"));
@@ -45,7 +45,7 @@ room("a room is a snapshot, and follows from then on", async () => {
   );
 });
 
-room("many rooms share one subscription, and none hears of another", async () => {
+room("rooms share one subscription, and no view gets another room's changes", async () => {
   await using tidemark = await startTidemark({ partitions: 1, roles: ["ingress", "worker"] });
   await using frontend = await connect({ nats: tidemark.url });
   await using one = await frontend.room(ROOM);
@@ -61,7 +61,7 @@ room("many rooms share one subscription, and none hears of another", async () =>
   assert.is(state.consumer_count, 1);
 });
 
-room("private receipts and the fully-read marker are in the view of their user, and in no other", async () => {
+room("private receipts and the fully-read marker are only in their user's view", async () => {
   await using tidemark = await startTidemark();
   await tidemark.sent("event", ROOM, [message("$1"), message("$2")]);
   await tidemark.sent("receipt", ROOM, receipt(CAROL, "$1", { receipt_type: "m.read.private" }));
@@ -95,7 +95,7 @@ room("a gap in `previous` leads to a snapshot", async () => {
   await live(view, () => changes.some(({ kind }) => kind === "snapshot"));
 });
 
-room("a delta that is there already is dropped", async () => {
+room("a delta that the view already has is dropped", async () => {
   await using tidemark = await startTidemark({ partitions: 1 });
   await tidemark.sent("event", ROOM, message("$1"));
   await using frontend = await connect({ nats: tidemark.url });
@@ -109,7 +109,7 @@ room("a delta that is there already is dropped", async () => {
 });
 
 // E19
-room("after the broker was away, the deltas go on where they stopped", async () => {
+room("after a restart of the broker, the deltas continue where they stopped", async () => {
   await using tidemark = await startTidemark();
   await using frontend = await connect({ nats: tidemark.url });
   await using view = await frontend.room(ROOM);
@@ -123,14 +123,14 @@ room("after the broker was away, the deltas go on where they stopped", async () 
   assert.ok(changes.every(({ kind }) => kind === "events"));
 });
 
-room("past the deltas' retention there is a snapshot", async () => {
+room("a view that missed deltas which the stream no longer has loads a snapshot", async () => {
   await using tidemark = await startTidemark({ partitions: 1 });
   await using frontend = await connect({ nats: tidemark.url });
   await using view = await frontend.room(ROOM);
   await tidemark.sent("event", ROOM, message("$1"));
   await live(view, () => view.order("$1") !== undefined);
   const changes = changesOf(view);
-  // Deltas come and are gone before any reader can have them.
+  // Deltas are lost before any reader can get them.
   const { config } = await tidemark.jsm.streams.info("TIDEMARK_DELTAS_0");
   await tidemark.jsm.streams.update("TIDEMARK_DELTAS_0", { ...config, subjects: ["nobody.publishes.this"] });
   const sent = tidemark.sent("event", ROOM, [message("$2"), message("$3")]);
@@ -142,7 +142,7 @@ room("past the deltas' retention there is a snapshot", async () => {
   assert.ok(changes.some(({ kind }) => kind === "snapshot"));
 });
 
-room("iteration begins with the state, gives every change, and ends when the view is closed", async () => {
+room("iteration starts with the state, yields every change, and ends when the view is closed", async () => {
   await using tidemark = await startTidemark();
   await using frontend = await connect({ nats: tidemark.url });
   const view = await frontend.room(ROOM);
@@ -160,7 +160,7 @@ room("iteration begins with the state, gives every change, and ends when the vie
   for await (const change of view) assert.unreachable(`a closed view has no ${change.kind}`);
 });
 
-room("closing the library ends its views, and may be repeated", async () => {
+room("closing the library closes its views, and may be repeated", async () => {
   await using tidemark = await startTidemark();
   const frontend = await connect({ nats: tidemark.url });
   const view = await frontend.room(ROOM);
@@ -176,7 +176,7 @@ room("closing the library ends its views, and may be repeated", async () => {
   assert.equal(kinds, ["snapshot"]);
 });
 
-room("membership is that of the snapshot, and follows member events", async () => {
+room("membership comes from the snapshot, and follows member events", async () => {
   await using tidemark = await startTidemark();
   const member = (id: string, membership: string) =>
     message(id, { type: "m.room.member", state_key: BOB, sender: BOB, content: { membership } });
@@ -188,7 +188,7 @@ room("membership is that of the snapshot, and follows member events", async () =
   await live(view, () => view.members.get(BOB) === "leave");
 });
 
-room("a room of more markers than one answer holds is whole", async () => {
+room("a room with more markers than one answer can hold is loaded completely", async () => {
   await using tidemark = await startTidemark();
   await tidemark.sent("event", ROOM, message("$1"));
   const users = Array.from({ length: 10_000 }, (_, i) => `@user-of-some-length-${i}:server.example.org`);
@@ -215,7 +215,7 @@ async function withFrontend(test: (frontend: Frontend) => Promise<void>): Promis
   await test(frontend);
 }
 
-sending("receipts and events are stored when their promise is kept, and say where", () =>
+sending("receipts and events are stored when their promise resolves, to their positions", () =>
   withFrontend(async (frontend) => {
     const event = { event_id: "$1", type: "m.room.message", sender: BOB, origin_server_ts: 1, content: {} };
     const [position] = await frontend.events.send(ROOM, event);
@@ -227,7 +227,7 @@ sending("receipts and events are stored when their promise is kept, and say wher
   }),
 );
 
-sending("what is refused says why, and whether to try again", () =>
+sending("a refused request has an error that says why, and whether to retry", () =>
   withFrontend(async (frontend) => {
     const receipts = { room_id: ROOM, user_id: "nobody", receipt_type: "m.read", event_id: "$1" } as const;
     const error = await rejects(frontend.receipts.send(receipts), "M_INVALID_PARAM");
@@ -238,7 +238,7 @@ sending("what is refused says why, and whether to try again", () =>
   }),
 );
 
-sending("without a broker, or without a Tidemark on it, there is an error that may pass", async () => {
+sending("without a broker, connecting fails with an error that may be retried", async () => {
   const error = await rejects(connect({ nats: "nats://127.0.0.1:1" }), "BUS_UNAVAILABLE");
   assert.is((error as Error & { shouldRetry(): boolean }).shouldRetry(), true);
 });
