@@ -1,7 +1,7 @@
 /**
  * What is read, computed from orders alone. The table has the cases of Element's test plan for ordering, and cases that
- * no client gets right without orders. In every case the timestamps contradict the orders. Each case runs with its events
- * and receipts in the given sequence, with receipts first, and in reverse.
+ * no client gets right without orders. In every case the timestamps contradict the orders. Each case runs with its
+ * events and receipts in the given sequence, with receipts first, and in reverse.
  */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";

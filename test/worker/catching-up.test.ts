@@ -7,11 +7,11 @@ import { message, startTidemark } from "../support/harness.ts";
 
 const catchingUp = suite("catching up");
 
-catchingUp("tells how far it is, from the first record of the logs to the last", async () => {
+catchingUp("reports its progress, from the first record of the logs to the last", async () => {
   await using tidemark = await startTidemark({ partitions: 2 });
   for (let n = 0; n < 30; n++) await tidemark.sent("event", `!r${n % 7}:a.org`, message(`$${n}`));
   await tidemark.stop();
-  const told: (readonly [done: number, total: number])[] = [];
+  const reported: (readonly [done: number, total: number])[] = [];
   const again = await start({
     nats: tidemark.url,
     data: join(tidemark.dir, "elsewhere"),
@@ -19,12 +19,12 @@ catchingUp("tells how far it is, from the first record of the logs to the last",
     roles: new Set(ROLES),
     partitions: 2,
     log: pino({ level: "silent" }),
-    onProgress: (done, total) => told.push([done, total]),
+    onProgress: (done, total) => reported.push([done, total]),
   });
   await again.stop();
   const records = (await tidemark.lastSequences()).reduce((sum, last) => sum + last, 0);
-  assert.equal(told.at(-1), [records, records]);
-  for (const [done, total] of told) assert.ok(done <= total && total <= records, `${done} of ${total}`);
+  assert.equal(reported.at(-1), [records, records]);
+  for (const [done, total] of reported) assert.ok(done <= total && total <= records, `${done} of ${total}`);
 });
 
 catchingUp.run();

@@ -29,7 +29,7 @@ const payloadOf = ({ payload }: Outgoing): any => decode(payload);
 const users = (count: number) =>
   Array.from({ length: count }, (_, i) => `@${String(i).padStart(240, "u")}:one.example` as UserId);
 
-/** Whether each message goes on where the one before ended, and all fit. */
+/** Asserts that each message continues where the previous one ended, and that all fit the broker's limit. */
 function assertChain(messages: readonly Outgoing[], previous = 0): void {
   for (const message of messages) {
     assert.ok(message.payload.length <= PUBLISH_BYTES_MAX, `${message.payload.length} bytes`);
@@ -40,9 +40,9 @@ function assertChain(messages: readonly Outgoing[], previous = 0): void {
   }
 }
 
-const large = suite("a delta that is larger than a message may be");
+const large = suite("a delta that is too large for one message");
 
-large("becomes several messages of events, each going on where the one before ended", () => {
+large("becomes several messages of events, each continuing where the previous one ended", () => {
   const body = "x".repeat(60_000);
   const entries = Array.from({ length: 31 }, (_, i) => live(`$${i}`, { content: { body } }));
   const messages = eventMessages(0, deltaOf(...entries));
@@ -55,7 +55,7 @@ large("becomes several messages of events, each going on where the one before en
   assert.is(payloadOf(messages.at(-1)!).position, at(31));
 });
 
-large("becomes several messages of markers, cut where the position changes, in the order of positions", () => {
+large("becomes several messages of markers in the order of positions, split only between positions", () => {
   const messages = markerMessages(0, deltaOf(live("$a"), ...users(6_000).map((user) => receipt(user, "$a"))));
   assert.ok(messages.length >= 2);
   assertChain(messages);
@@ -64,7 +64,7 @@ large("becomes several messages of markers, cut where the position changes, in t
   assert.is(payloadOf(messages.at(-1)!).position, at(6_001));
 });
 
-large("sends for a snapshot when one position alone is too large: by a previous that nobody has", () => {
+large("leads to a snapshot if one position alone is too large: no reader has the `previous` of its message", () => {
   const held = users(4_000).map((user) => receipt(user, "$b"));
   const after = receipt(BOB, "$b");
   const delta = deltaOf(live("$a"), receipt(BOB, "$a"), receipt(CARA, "$a"), ...held, live("$b"), after);
@@ -79,7 +79,7 @@ large("sends for a snapshot when one position alone is too large: by a previous 
   );
 });
 
-large("becomes several private messages, which lose nothing", () => {
+large("becomes several private messages, and loses nothing", () => {
   const roots = Array.from({ length: 1_500 }, (_, i) => `$${String(i).padStart(250, "r")}`);
   const entries = roots.flatMap((root, i) => [
     live(`$${String(i).padStart(250, "e")}`, inThread(root)),
@@ -94,7 +94,7 @@ large("becomes several private messages, which lose nothing", () => {
 
 const privacy = suite("private markers");
 
-privacy("are on their user's subject alone", () => {
+privacy("are published only on their user's subject", () => {
   const messages = markerMessages(
     3,
     deltaOf(
@@ -126,7 +126,7 @@ privacy("are on their user's subject alone", () => {
   );
 });
 
-privacy("leave no trace in the public ones beside them", () => {
+privacy("leave no trace in the public messages of the same delta", () => {
   const delta = deltaOf(live("$a"), receipt(BOB, "$a", { type: READ_PRIVATE }), receipt(CARA, "$a"));
   const open = markerMessages(0, delta).filter(({ subject }) => subject.startsWith("tidemark.client."));
   assert.is(open.length, 1);
@@ -137,7 +137,7 @@ privacy("leave no trace in the public ones beside them", () => {
 
 const rejections = suite("rejections");
 
-rejections("show the receipt by its fields, where it stands in the log, and why", () => {
+rejections("have the receipt's fields, its position in the log, and the reason", () => {
   const from = receipt(CARA, "$a", { origin: TWO, thread: "$t", ts: 5 });
   const [message] = markerMessages(3, deltaOf(live("$a"), live("$acl", acl({ allow: [] })), from));
   assert.is(message?.subject, "tidemark.rejected.3.!room:one%2Eexample");
@@ -151,7 +151,7 @@ rejections("show the receipt by its fields, where it stands in the log, and why"
   });
 });
 
-rejections("leave out what a receipt doesn't have, and stand where the receipt was, not its event", () => {
+rejections("omit fields that the receipt lacks, and have the receipt's position, not its event's", () => {
   const held = Array.from({ length: 9 }, (_, i) => receipt(BOB, `$${i}`, { ts: 5 }));
   const [overflow] = markerMessages(0, deltaOf(...held)).map(payloadOf);
   assert.equal([overflow.position, overflow.reason], [at(1), "held_overflow"]);
@@ -171,7 +171,7 @@ for (const type of [READ_PRIVATE, FULLY_READ] as const) {
 
 const content = suite("the content of a receipt event");
 
-content("clamps orders to 0, and names threads", () => {
+content("clamps negative orders to 0, and names threads", () => {
   const [message] = markerMessages(
     0,
     deltaOf(
@@ -187,7 +187,7 @@ content("clamps orders to 0, and names threads", () => {
   });
 });
 
-content("shows the unthreaded of two on one event, whichever came first (MSC4102)", () => {
+content("has the unthreaded one of two receipts on one event, whichever came first (MSC4102)", () => {
   const whole = receipt(BOB, "$a", { ts: 1 });
   const threaded = receipt(BOB, "$a", { ts: 2, thread: "main" });
   for (const order of [

@@ -1,4 +1,4 @@
-/** Receipts on their way to other servers, over a real broker (docs/design.md#what-is-published). */
+/** Receipts that are published for other servers, on a real broker (docs/design.md#what-is-published). */
 import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -12,10 +12,10 @@ const there = "tidemark.federation.there%2Eexample";
 
 const edusOf = (messages: readonly { readonly body: Body }[]) => messages.map(({ body }) => body.edu);
 
-const federationOut = suite("federation out");
+const federationOut = suite("outgoing federation");
 
 federationOut(
-  "sends a local user's receipt on a new event at once to the servers of joined members, and nothing of its order",
+  "sends a local user's receipt on a new event at once to the servers of joined members, without its order",
   async () => {
     await using tidemark = await startFederation({ federation: { windowMs: 60_000 } });
     const all = tidemark.subscribe("tidemark.federation.>");
@@ -35,7 +35,7 @@ federationOut(
   },
 );
 
-federationOut("sends nothing private, and nothing of other servers", async () => {
+federationOut("sends no private receipts, and no receipts of other servers' users", async () => {
   await using tidemark = await startFederation({ federation: { windowMs: 50 } });
   const all = tidemark.subscribe("tidemark.federation.>");
   await tidemark.sent("state", ROOM, [member(A), member("@b:there.example"), member("@c:else.example")]);
@@ -56,7 +56,7 @@ federationOut("sends nothing private, and nothing of other servers", async () =>
   ]);
 });
 
-federationOut("gathers what waits for the window, over rooms and users", async () => {
+federationOut("batches what waits for the window, over rooms and users", async () => {
   await using tidemark = await startFederation({ federation: { windowMs: 60_000 } });
   const inbox = tidemark.subscribe(there);
   const client = tidemark.subscribe("tidemark.client.*.*.receipts");
@@ -69,15 +69,15 @@ federationOut("gathers what waits for the window, over rooms and users", async (
     await client.next((body) => body.room_id === room && body.event.content.$2 !== undefined);
   }
   assert.is(inbox.messages.length, 0);
-  await tidemark.restart(); // who ends doesn't wait for the window
+  await tidemark.restart(); // a process that stops doesn't wait for the window
   assert.equal(
     linesOf(edusOf(inbox.messages)).sort(),
     rooms.flatMap((room) => [`${room} ${A} - → $2`, `${room} @c:here.example - → $1`]),
   );
-  assert.ok(inbox.messages.length <= 2, "one EDU a partition");
+  assert.ok(inbox.messages.length <= 2, "one EDU per partition");
 });
 
-federationOut("loses nothing when a process is killed before its window is over", async () => {
+federationOut("loses nothing when a process is killed before its window ends", async () => {
   await using bus = await startBus();
   const data = join(bus.dir, "data");
   const options = ["--nats", bus.url, "--data", data, "--server-name", OWN, "--checkpoint-ms", "50"];
@@ -107,7 +107,7 @@ federationOut("loses nothing when a process is killed before its window is over"
   assert.equal(linesOf(edusOf(inbox.messages)).sort(), [`${ROOM} ${A} - → $1`, `${ROOM} @c:here.example - → $2`]);
 });
 
-federationOut("sends every receipt of a large room, in at most two EDUs a destination and second", async () => {
+federationOut("sends every receipt of a large room, in at most two EDUs per destination and second", async () => {
   await using tidemark = await startFederation();
   const inbox = tidemark.subscribe(there);
   const members = Array.from({ length: 49 }, (_, i) => member(`@x:s${i}.example`));

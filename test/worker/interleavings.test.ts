@@ -1,12 +1,12 @@
 /**
- * The guarantees of docs/design.md#ideas, over a real broker and whatever interleaving it makes of several senders:
+ * The guarantees of docs/design.md#ideas, on a real broker, for any interleaving of several senders:
  *
- * - an order is the place in the log, and an event keeps its first;
- * - there is one marker per (user, type, thread), and none moves back;
- * - folding the log again, in another process's memory, gives the same room;
- * - deltas alone tell a reader what a snapshot does.
+ * - an event's order is its position in the log, and the first one is kept;
+ * - there is one marker per (user, type, thread), and it never moves back;
+ * - a restart gives the same room;
+ * - the deltas alone lead to the same state as a snapshot.
  *
- * All runs share a broker; each has rooms of its own.
+ * All runs share a broker. Each has its own room.
  */
 import * as fc from "fast-check";
 import { suite } from "uvu";
@@ -35,7 +35,7 @@ const users = ["@a:a.org", "@b:a.org", "@c:a.org"];
 const anyEvent = fc.constantFrom(...eventIds);
 const anyUser = fc.constantFrom(...users);
 
-/** The first two events are roots; the others are in their threads, or in none. */
+/** The first two events are thread roots. Every third event is in one of their threads. */
 const event = fc.record({ id: anyEvent, sender: anyUser }).map(({ id, sender }) => {
   const index = eventIds.indexOf(id);
   const content =
@@ -62,7 +62,7 @@ const sending: fc.Arbitrary<Sending> = fc.oneof(
   { weight: 6, arbitrary: acknowledgement.map((body) => ["receipt", body] as const) },
 );
 
-/** What each sender sends, one after the other: some of it also sent by another, and twice. */
+/** What each sender sends, in order. Some of it is repeated, by the same sender or by others. */
 const senders = fc
   .array(fc.tuple(sending, fc.array(fc.nat(SENDERS - 1), { minLength: 1, maxLength: 3 })), {
     minLength: 10,
@@ -75,7 +75,7 @@ const senders = fc
     ),
   );
 
-/** The first order of each event, and the number of entries, as the log says. */
+/** The first order of each event, read from the log. */
 function ordersIn(records: readonly StoredRecord[]): Map<string, number> {
   const orders = new Map<string, number>();
   for (const { sequence, entries } of records) {
@@ -96,7 +96,7 @@ async function state(tidemark: TidemarkHarness, room: string): Promise<Body[]> {
 
 const interleavings = suite("interleavings");
 
-interleavings("of several senders and their repetitions give one order, one marker a key, and one room", async () => {
+interleavings("of senders who repeat themselves give one order per event, one marker per key, one room", async () => {
   await using tidemark = await startTidemark();
   const deltas = tidemark.subscribe("tidemark.client.>");
   const own = tidemark.subscribe("tidemark.user.>");
@@ -107,7 +107,7 @@ interleavings("of several senders and their repetitions give one order, one mark
       const room = `!run${rooms.size}:a.org`;
       await Promise.all(
         plans.map(async (plan) => {
-          // Two at a time, so that one sender's own messages meet in a record as well.
+          // Two at a time, so that messages of one sender can share a record, too.
           for (let at = 0; at < plan.length; at += 2) {
             await Promise.all(plan.slice(at, at + 2).map(([kind, body]) => tidemark.sent(kind, room, body)));
           }
@@ -124,7 +124,7 @@ interleavings("of several senders and their repetitions give one order, one mark
       const { orders } = shown[users.length];
       assert.equal(orders, Object.fromEntries(eventIds.map((id) => [id, logged.get(id) ?? null])));
 
-      // $end is the last event, so its delta holds the last marker that it could release or follow.
+      // $end is the last event, so all other events are published before it. Markers may follow it.
       await deltas.next((body) => body.room_id === room && body.events?.some((e: Body) => e.event_id === "$end"));
       const agrees = () => {
         const reader = new DeltaReader();
@@ -139,24 +139,24 @@ interleavings("of several senders and their repetitions give one order, one mark
         );
         return JSON.stringify(uncovered(markers)) === JSON.stringify(uncovered(markersIn(shown[0].receipts)));
       };
-      await eventually(agrees, `the markers that deltas tell are those of the snapshot of ${room}`);
+      await eventually(agrees, `the deltas of ${room} have the same markers as its snapshot`);
 
       const ownAgree = () =>
         users.every((user, i) => {
-          const told = own.messages.filter(({ body }) => body.room_id === room && body.user_id === user);
-          const fullyRead = told.filter(({ body }) => body.fully_read !== undefined).at(-1)?.body.fully_read;
-          const markers = new Map(told.flatMap(({ body }) => [...markersIn(body.event?.content ?? {})]));
+          const sent = own.messages.filter(({ body }) => body.room_id === room && body.user_id === user);
+          const fullyRead = sent.filter(({ body }) => body.fully_read !== undefined).at(-1)?.body.fully_read;
+          const markers = new Map(sent.flatMap(({ body }) => [...markersIn(body.event?.content ?? {})]));
           const shows = [shown[i].fully_read, uncovered(markersIn(shown[i].private))];
           return JSON.stringify([fullyRead, uncovered(markers)]) === JSON.stringify(shows);
         });
-      await eventually(ownAgree, `what users are told of their own is what their snapshots of ${room} show`);
+      await eventually(ownAgree, `the private messages of ${room} have the same markers as each user's snapshot`);
     }),
     { numRuns: RUNS, endOnFailure: true, includeErrorInReport: true },
   );
 
   await tidemark.restart();
   for (const [room, before] of rooms) {
-    assert.equal(await state(tidemark, room), before, `${room} is the same after folding its log again`);
+    assert.equal(await state(tidemark, room), before, `${room} is the same after a restart`);
   }
 });
 

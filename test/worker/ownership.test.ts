@@ -1,4 +1,4 @@
-/** Several workers on one broker: who owns what, and what becomes of it when one goes or comes. */
+/** Several workers on one broker: which partitions each owns, and what happens when a worker stops or starts. */
 import { join } from "node:path";
 import { pino } from "pino";
 import { suite } from "uvu";
@@ -74,28 +74,28 @@ async function ask(bus: BusHarness, room: string): Promise<unknown> {
 
 const ownership = suite("ownership");
 
-ownership("two workers share the partitions, each warm for the other's, and any of them answers", async () => {
+ownership("two workers share the partitions, each a warm standby of the other, and answer for all rooms", async () => {
   await using bus = await startBus();
   await using first = await startWorker(bus, "first");
-  assert.equal(states(first), ["live", "live", "live", "live"], "alone it has all");
+  assert.equal(states(first), ["live", "live", "live", "live"], "a single worker owns all partitions");
   await using _ingress = await startIngress(bus);
   for (const room of ROOMS) await bus.sent("event", room, message(`$${room}`));
 
   await using second = await startWorker(bus, "second");
   await eventually(() => owned(first).length + owned(second).length === PARTITIONS, "each partition has an owner");
-  await eventually(() => owned(second).length > 0 || owned(first).length === PARTITIONS, "hand-overs are through");
+  await eventually(() => owned(second).length > 0 || owned(first).length === PARTITIONS, "hand-overs are complete");
   await eventually(
     () => [first, second].every(({ worker }) => [...worker.partitions.values()].every(({ warm }) => warm)),
     "all are warm",
   );
-  // While a partition is handed over, questions about it are refused for a moment.
+  // While a partition is handed over, queries for it are refused for a moment.
   for (const room of ROOMS) {
     for (let i = 0; i < 4; i++) await eventually(async () => (await ask(bus, room)) !== undefined, room);
   }
 });
 
 ownership(
-  "a rolling restart under load repeats and loses no delta, and leaves no partition alone for two seconds",
+  "a rolling restart under load repeats and loses no delta, and no partition is unanswered for two seconds",
   async () => {
     await using bus = await startBus();
     const deltas = bus.subscribe("tidemark.client.>");
@@ -112,7 +112,7 @@ ownership(
         await bus.sent("receipt", room, receipt("@u:a.org", `$${sent}`));
       }
     };
-    /** The longest time without an answer about a room of a partition. */
+    /** The longest time between two answers about one partition. */
     let gapMs = 0;
     const watcher = async (room: string) => {
       for (let answeredAt = performance.now(); running; ) {
@@ -123,7 +123,7 @@ ownership(
       }
     };
     const load = Promise.all([sender(), ...ROOMS.slice(0, PARTITIONS).map(watcher)]);
-    // Each one is ready when it is warm: only then the next may go.
+    // A worker is ready once it is warm. Only then may the next one stop.
     await first[Symbol.asyncDispose]();
     first = await startWorker(bus, "first");
     await second[Symbol.asyncDispose]();
@@ -134,19 +134,19 @@ ownership(
     await load;
     assert.ok(gapMs < 2_000, `the longest gap was ${Math.round(gapMs)} ms`);
 
-    const told = () => {
+    const published = () => {
       const reader = new DeltaReader(); // Fails at a gap, and at a repetition.
       for (const { subject, body } of deltas.messages) reader.read(subject, body);
       return ROOMS.reduce((sum, room) => sum + reader.room(room).orders.size, 0);
     };
-    await eventually(() => told() === sent, "every event is told");
+    await eventually(() => published() === sent, "every event is published");
     await first[Symbol.asyncDispose]();
     await second[Symbol.asyncDispose]();
   },
 );
 
 // E1
-ownership("what a killed worker had is served by its standby within twenty seconds", async () => {
+ownership("the partitions of a killed worker are served by its standby within twenty seconds", async () => {
   await using bus = await startBus();
   await using _ingress = await startIngress(bus);
   await using killed = runCli([
@@ -176,7 +176,7 @@ ownership("what a killed worker had is served by its standby within twenty secon
   for (const room of ROOMS) assert.type(await ask(bus, room), "number");
 });
 
-ownership("a worker alone that was killed has its partitions again without waiting for its own leases", async () => {
+ownership("a single worker that was killed gets its partitions back without waiting for its own leases", async () => {
   await using bus = await startBus();
   const args = ["start", "--nats", bus.url, "--data", join(bus.dir, "alone"), "--partitions", "4"];
   {
@@ -199,19 +199,19 @@ ownership("a worker that can't reach the broker gives its partitions up before o
   const times = { renewMs: 300, holdMs: 900, ttlMs: 1_500 };
   await using worker = await startWorker(bus, "only", times);
   assert.is(owned(worker).length, PARTITIONS);
-  // Nobody can renew what somebody else has taken: from here on each renewal fails.
+  // A lease that another worker holds can't be renewed, so from here on each renewal fails.
   const kv = await bus.nc.jetstream().views.kv("tidemark_leases");
   for (let i = 0; i < PARTITIONS; i++) {
     await kv.put(`partition.${i}`, JSON.stringify({ v: 1, worker: "other", session: "other" }));
   }
-  await eventually(() => owned(worker).length === 0, "it has given them up");
+  await eventually(() => owned(worker).length === 0, "it gives them up");
   assert.not.ok(worker.worker.live);
-  await eventually(() => owned(worker).length === PARTITIONS, "it claims them once they have run out");
+  await eventually(() => owned(worker).length === PARTITIONS, "it claims them once the leases have expired");
 });
 
 // E4
 ownership(
-  "a second process on the same data directory takes over for good, and the first says nothing more",
+  "a second process on the same data directory takes over for good, and the first writes no more leases",
   async () => {
     await using bus = await startBus();
     const times = { renewMs: 100, holdMs: 2_000, ttlMs: 3_000 };
@@ -225,16 +225,16 @@ ownership(
     })();
     {
       await using second = await startWorker(bus, "shared", times);
-      await eventually(() => owned(second).length === PARTITIONS, "the second has all");
-      await eventually(() => first.worker.partitions.size === 0, "the first has none");
+      await eventually(() => owned(second).length === PARTITIONS, "the second owns all partitions");
+      await eventually(() => first.worker.partitions.size === 0, "the first has no partitions");
       assert.not.ok(first.worker.live);
       const then = sessions.length;
-      await eventually(() => sessions.length > then + 10, "the second renews what it has");
+      await eventually(() => sessions.length > then + 10, "the second renews its leases");
       assert.ok(second.worker.live);
       assert.is(owned(second).length, PARTITIONS);
-      const seconds = sessions.at(-1)!;
-      assert.equal([...new Set(sessions)].indexOf(seconds), 1, "it is the second's session");
-      assert.equal(new Set(sessions.slice(sessions.indexOf(seconds))), new Set([seconds]));
+      const secondSession = sessions.at(-1)!;
+      assert.equal([...new Set(sessions)].indexOf(secondSession), 1, "it is the second's session");
+      assert.equal(new Set(sessions.slice(sessions.indexOf(secondSession))), new Set([secondSession]));
       await first[Symbol.asyncDispose]();
     }
     await eventually(() => sessions.at(-1) === "deleted", "the second has left");
@@ -245,7 +245,7 @@ ownership(
 );
 
 ownership(
-  "of two processes that begin at once on one data directory, the later serves, and the other says why not",
+  "of two processes that start at once on one data directory, one serves, and a refused one says why",
   async () => {
     for (let round = 0; round < 5; round++) {
       await using bus = await startBus();
@@ -254,14 +254,14 @@ ownership(
       for (const start of begun) if (start.status === "rejected") assert.is(start.reason.code, "BUS_MISMATCH");
       await eventually(() => running.filter(({ worker }) => worker.live).length === 1, "one of them serves");
       const serving = running.find(({ worker }) => worker.live)!;
-      await eventually(() => owned(serving).length === PARTITIONS, "it has all");
+      await eventually(() => owned(serving).length === PARTITIONS, "it owns all partitions");
       for (const worker of running) await worker[Symbol.asyncDispose]();
     }
   },
 );
 
 // E18
-ownership("a partition that fails at one worker is served by another", async () => {
+ownership("a partition that fails on one worker is served by another", async () => {
   await using bus = await startBus();
   await using _ingress = await startIngress(bus);
   {

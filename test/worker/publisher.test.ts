@@ -16,11 +16,11 @@ const B = "!b:one.example" as RoomId;
 const C = "!c:one.example" as RoomId;
 const START = 1_700_000_000_000;
 
-/** A partition's worth of rooms, whose log is at position `at(n)` with its nth entry. */
+/** The rooms of a partition. The nth entry of its log has the position `at(n)`. */
 class Harness {
   readonly broker = new FakeBroker();
   readonly publisher: Publisher;
-  /** Lines of the log. */
+  /** What the publisher logs, as lines. */
   readonly logged: string[] = [];
   readonly #rooms = new Map<RoomId, Room>();
   #count = 0;
@@ -52,12 +52,12 @@ class Harness {
   }
 }
 
-/** Lets everything happen that needs no time. */
+/** Runs everything that is ready, without waiting for timers. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 const publisher = suite("the publisher");
 
-publisher("sends at once what an idle room has, all of a fetch together", async () => {
+publisher("sends the changes of an idle room at once, those of one fetch together", async () => {
   using harness = new Harness();
   harness.fold(live("$a"));
   harness.fold(live("$b"));
@@ -76,7 +76,7 @@ publisher("sends at once what an idle room has, all of a fetch together", async 
   );
 });
 
-publisher("sends markers only once their events are acknowledged", async () => {
+publisher("sends markers only after their events are acknowledged", async () => {
   using harness = new Harness();
   harness.fold(live("$a"));
   harness.fold(receipt(BOB, "$a", { ts: 5 }));
@@ -95,7 +95,7 @@ publisher("sends markers only once their events are acknowledged", async () => {
   });
 });
 
-publisher("sends markers as they stood with those events, though they moved on meanwhile", async () => {
+publisher("sends markers as they were when their events were sent, although they have moved since", async () => {
   using harness = new Harness();
   harness.fold(live("$a"));
   harness.fold(receipt(BOB, "$a"));
@@ -113,7 +113,7 @@ publisher("sends markers as they stood with those events, though they moved on m
   assert.equal([second.payload.previous, second.payload.position], [at(2), at(5)]);
 });
 
-publisher("sends one delta a room and window, in which later markers replace earlier ones", async () => {
+publisher("sends one delta per room and window, in which later markers replace earlier ones", async () => {
   using harness = new Harness();
   for (const id of ["$a", "$b", "$c", "$d"]) harness.fold(live(id));
   harness.fold(receipt(BOB, "$a"));
@@ -137,7 +137,7 @@ publisher("sends one delta a room and window, in which later markers replace ear
   assert.is(harness.broker.waiting, 0);
 });
 
-publisher("gives each room a window of its own", async () => {
+publisher("gives each room its own window", async () => {
   using harness = new Harness();
   harness.fold(live("$a"));
   await harness.acked("events");
@@ -148,7 +148,7 @@ publisher("gives each room a window of its own", async () => {
   assert.equal((await harness.acked("events")).payload.room_id, A);
 });
 
-publisher("flushes one at a time: a slow broker makes deltas larger, not more", async () => {
+publisher("flushes one delta at a time: a slow broker leads to larger deltas, not to more", async () => {
   using harness = new Harness();
   harness.fold(live("$a"));
   const first = await harness.broker.next();
@@ -164,7 +164,7 @@ publisher("flushes one at a time: a slow broker makes deltas larger, not more", 
   assert.is(harness.broker.waiting, 2);
 });
 
-publisher("sends again what was not acknowledged, and nothing else, until it is", async () => {
+publisher("retries only what was not acknowledged, until it is", async () => {
   using harness = new Harness();
   harness.fold(live("$a"));
   harness.fold(live("$b"), { room: B });
@@ -182,7 +182,7 @@ publisher("sends again what was not acknowledged, and nothing else, until it is"
   assert.is(harness.logged.filter((line) => line.includes("deltas are sent again")).length, 2);
 });
 
-publisher("says in a header through where everything was acknowledged", async () => {
+publisher("has a header with the position through which everything is acknowledged", async () => {
   using harness = new Harness();
   harness.fold(live("$a"));
   harness.fold(receipt(BOB, "$a"));
@@ -190,29 +190,29 @@ publisher("says in a header through where everything was acknowledged", async ()
   assert.is((await harness.acked("receipts")).published, at(1) - 1);
   harness.fold(live("$b"));
   harness.fold(live("$c"), { room: B });
-  // Room A waits for its window: what room B sends can't say that A's is published.
+  // Room A waits for its window, so room B's message must not say that A's change is published.
   assert.equal([(await harness.acked("events")).published], [at(3) - 1]);
   assert.is((await harness.acked("events")).published, at(3) - 1);
 });
 
-publisher("knows the oldest change that waits, though rooms of a fetch are folded one after the other", async () => {
+publisher("knows the oldest waiting change, although the rooms of a fetch are folded one after the other", async () => {
   using harness = new Harness();
   harness.fold(live("$b1"), { room: B, n: 1 });
   harness.fold(live("$c1"), { room: C, n: 2 });
   await harness.broker.next().then(({ ack }) => ack());
   await harness.broker.next().then(({ ack }) => ack());
   await turn();
-  // One fetch: B has entry 4, C has 3; A's is 5, and goes at once.
+  // One fetch: entry 4 is B's, entry 3 is C's, and entry 5 is A's, which is sent at once.
   harness.fold(live("$b2"), { room: B, n: 4 });
   harness.fold(live("$c2"), { room: C, n: 3 });
   harness.fold(live("$a1"), { room: A, n: 5 });
   const sent = await harness.acked("events");
-  assert.ok(sent.published < at(3), `says ${sent.published}, and ${at(3)} was not sent`);
+  assert.ok(sent.published < at(3), `the header says ${sent.published}, but ${at(3)} was not sent`);
   harness.broker.acking = true;
   await harness.publisher.drain();
 });
 
-publisher("sends nothing that the world was told before, and goes on from there", async () => {
+publisher("sends nothing that was published before, and continues from there", async () => {
   using harness = new Harness(at(2));
   harness.fold(live("$a"));
   harness.fold(receipt(BOB, "$a"));
@@ -224,7 +224,7 @@ publisher("sends nothing that the world was told before, and goes on from there"
   assert.equal([markers.payload.previous, markers.payload.position], [at(2), at(4)]);
 });
 
-publisher("sends nothing that is older than the streams keep", async () => {
+publisher("sends nothing that is older than the streams' retention", async () => {
   using harness = new Harness();
   harness.fold(live("$a"), { clock: START - DELTAS_AGE_MS - 1 });
   harness.fold(live("$b"), { clock: START - DELTAS_AGE_MS });
@@ -232,7 +232,7 @@ publisher("sends nothing that is older than the streams keep", async () => {
   assert.equal([payload.previous, payload.position, payload.events.length], [at(1), at(2), 1]);
 });
 
-publisher("sends nothing for what changes nothing", async () => {
+publisher("sends nothing for entries that change nothing", async () => {
   using harness = new Harness();
   harness.fold(receipt(BOB, "$later"));
   harness.fold([3, live("$s")[1]]);
@@ -242,7 +242,7 @@ publisher("sends nothing for what changes nothing", async () => {
   assert.is(harness.broker.sent.length, 0);
 });
 
-publisher("drains all rooms, within their windows too", async () => {
+publisher("drains all rooms, even within their windows", async () => {
   using harness = new Harness();
   harness.fold(live("$a"));
   await harness.acked("events");
@@ -257,7 +257,7 @@ publisher("drains all rooms, within their windows too", async () => {
   assert.is(harness.broker.waiting, 1_503);
 });
 
-publisher("flushes one at a time when it drains, too", async () => {
+publisher("flushes one delta at a time while it drains, too", async () => {
   using harness = new Harness();
   harness.fold(live("$a"));
   const drain = harness.publisher.drain();
@@ -272,7 +272,7 @@ publisher("flushes one at a time when it drains, too", async () => {
   assert.is(harness.broker.waiting, 1);
 });
 
-publisher("gives up when it is closed: it retries nothing, and sends no marker whose event it could not", async () => {
+publisher("stops when it is closed: it retries nothing, and sends no marker of an unacknowledged event", async () => {
   using harness = new Harness();
   harness.fold(live("$a"));
   harness.fold(receipt(BOB, "$a"));
@@ -287,7 +287,7 @@ publisher("gives up when it is closed: it retries nothing, and sends no marker w
   assert.equal(harness.logged, []);
 });
 
-publisher("is overloaded when too much waits, and relieved when it went", async () => {
+publisher("is overloaded when too many changes wait, and relieved when they are sent", async () => {
   using harness = new Harness();
   harness.fold(live("$a"));
   const first = await harness.broker.next();

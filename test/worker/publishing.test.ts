@@ -28,7 +28,7 @@ const ROOM = "!publishing:a.org";
 const BOB = "@bob:a.org";
 const DAY_NS = 86_400_000_000_000;
 
-/** Every subject on which Tidemark tells others something. */
+/** Every subject that Tidemark publishes on. */
 const PUBLISHED = ["client", "user", "federation", "rejected"].map((kind) => `tidemark.${kind}.>`);
 
 function subjects(tidemark: TidemarkHarness, room = ROOM) {
@@ -41,7 +41,7 @@ function subjects(tidemark: TidemarkHarness, room = ROOM) {
   };
 }
 
-/** Sends an event and waits until it is published, so that what comes next is published by itself. */
+/** Sends an event and waits until it is published, so that the next change has a delta of its own. */
 async function settled(tidemark: TidemarkHarness, event: Record<string, unknown>, kind = "event"): Promise<number> {
   const events = tidemark.subscribe(subjects(tidemark).events);
   const [position] = await tidemark.sent(kind, ROOM, event);
@@ -55,7 +55,7 @@ function shows(event: string, user: string) {
 
 const publishing = suite("publishing");
 
-publishing("events carry their order, and what they had, exactly", async () => {
+publishing("events carry their order, and are otherwise unchanged", async () => {
   await using tidemark = await startTidemark();
   const published = tidemark.subscribe(subjects(tidemark).events);
   const first = message("$1", { unsigned: { age: 5, order: 99 }, room_id: ROOM });
@@ -81,7 +81,7 @@ publishing("events carry their order, and what they had, exactly", async () => {
   });
 });
 
-publishing("a public receipt is one m.receipt with the order of its event", async () => {
+publishing("public receipts are published in one m.receipt, with the order of their event", async () => {
   await using tidemark = await startTidemark();
   const order = await settled(tidemark, message("$1"));
   const published = tidemark.subscribe(subjects(tidemark).receipts);
@@ -104,7 +104,7 @@ publishing("a public receipt is one m.receipt with the order of its event", asyn
   assert.ok(p1! < p2!);
 });
 
-publishing("a receipt for an unknown event is sent when the event is, and not before", async () => {
+publishing("a receipt for an unknown event is published after the event, and not before", async () => {
   await using tidemark = await startTidemark();
   const all = tidemark.subscribe("tidemark.client.>");
   await tidemark.sent("receipt", ROOM, receipt(BOB, "$late"));
@@ -132,7 +132,7 @@ publishing("a receipt on a backfilled event has order 0", async () => {
   assert.equal((await own.next()).body.fully_read, { event_id: "$old", order: 0 });
 });
 
-publishing("private receipts and fully read are exactly this, on their user's subject", async () => {
+publishing("private receipts and the fully-read marker are published on their user's subject", async () => {
   await using tidemark = await startTidemark();
   const order = await settled(tidemark, message("$1"));
   const published = tidemark.subscribe(subjects(tidemark).user(BOB));
@@ -159,7 +159,7 @@ publishing("private receipts and fully read are exactly this, on their user's su
   });
 });
 
-publishing("nobody but their user is told of private receipts, not even when they are rejected", async () => {
+publishing("private receipts reach only their user, even when they are rejected", async () => {
   await using tidemark = await startTidemark();
   const all = PUBLISHED.map((subject) => tidemark.subscribe(subject));
   const [, own, , rejected] = all;
@@ -168,11 +168,11 @@ publishing("nobody but their user is told of private receipts, not even when the
     const user = `@${receipt_type}:secret.org`;
     await tidemark.sent("receipt", ROOM, [
       receipt(user, "$public", { receipt_type }),
-      // Held for ever; the ninth of a key pushes the first out.
+      // Their events never come, so they are held. From the ninth of a key on, each pushes the oldest out.
       ...Array.from({ length: 10 }, (_, i) => receipt(user, `$secret${i}`, { receipt_type })),
     ]);
   }
-  // In another thread than its event: rejected.
+  // Rejected, because its event is in another thread.
   const wrong = { receipt_type: "m.read.private", thread_id: "$wrongthread" };
   await tidemark.sent("receipt", ROOM, receipt("@m.wrong:secret.org", "$public", wrong));
   await own!.next((_, subject) => subject.includes("fully_read"));
@@ -194,7 +194,7 @@ publishing("nobody but their user is told of private receipts, not even when the
   }
 });
 
-publishing("a rejected receipt is told with its position, fields and reason", async () => {
+publishing("a rejected receipt is published with its position, fields and reason", async () => {
   await using tidemark = await startTidemark();
   const published = tidemark.subscribe(subjects(tidemark).rejected);
   await tidemark.sent("event", ROOM, message("$1"));
@@ -224,7 +224,7 @@ publishing("a rejected receipt is told with its position, fields and reason", as
   }
 });
 
-publishing("a held receipt that is pushed out is told with its own position", async () => {
+publishing("a held receipt that is pushed out is published with its own position", async () => {
   await using tidemark = await startTidemark();
   const published = tidemark.subscribe(subjects(tidemark).rejected);
   const positions = await tidemark.sent(
@@ -238,7 +238,7 @@ publishing("a held receipt that is pushed out is told with its own position", as
   assert.is(body.entry.event_id, "$unknown0");
 });
 
-publishing("where an unthreaded and a threaded receipt meet on one event, the unthreaded one is sent", async () => {
+publishing("of an unthreaded and a threaded receipt on one event, the unthreaded one is published", async () => {
   for (const threadedFirst of [true, false]) {
     await using tidemark = await startTidemark();
     const order = await settled(tidemark, message("$1"));
@@ -269,7 +269,7 @@ publishing("within a flush window later markers replace earlier ones", async () 
   }
 });
 
-publishing("deltas have no gap, and an event comes before its markers, while both keep coming", async () => {
+publishing("under load deltas have no gap, and an event comes before its markers", async () => {
   await using tidemark = await startTidemark({ partitions: 1 });
   const all = tidemark.subscribe("tidemark.client.>");
   const rooms = Array.from({ length: 10 }, (_, i) => `!busy${i}:a.org`);
@@ -301,7 +301,7 @@ publishing("deltas have no gap, and an event comes before its markers, while bot
   check(await replayed(tidemark, "tidemark.client.>", all.messages.length));
 });
 
-publishing("a marker that moves while its delta is on its way is told with its event, in the next delta", async () => {
+publishing("a marker that moves while its delta is in flight is in the next delta, after its event", async () => {
   const room = new Room(ROOM as RoomId);
   const sent: { subject: string; body: Body; acknowledge: () => void }[] = [];
   const acked = {
@@ -339,7 +339,7 @@ publishing("a marker that moves while its delta is on its way is told with its e
   ]);
 });
 
-publishing("everything published is in its stream, and can be replayed by JetStream from any place", async () => {
+publishing("everything published is in its stream, and JetStream can replay it", async () => {
   await using tidemark = await startTidemark();
   const all = PUBLISHED.map((subject) => tidemark.subscribe(subject));
   await settled(tidemark, message("$1"));
@@ -362,7 +362,7 @@ publishing("everything published is in its stream, and can be replayed by JetStr
   }
 });
 
-publishing("streams and the partition count are as the contract says", async () => {
+publishing("streams and the partition count match the contract", async () => {
   await using tidemark = await startTidemark({ partitions: 3 });
   const streams = await tidemark.jsm.streams.list().next();
   const shown = streams
@@ -387,7 +387,7 @@ publishing("streams and the partition count are as the contract says", async () 
   assert.is((await bucket.get("partitions"))?.string(), "3");
 });
 
-publishing("the log can't be deleted from or purged", async () => {
+publishing("the log can't be purged, and its records can't be deleted", async () => {
   await using tidemark = await startTidemark({ partitions: 1 });
   await tidemark.sent("event", ROOM, message("$1"));
   for (const destroy of [
@@ -400,7 +400,7 @@ publishing("the log can't be deleted from or purged", async () => {
   assert.is((await tidemark.records(0)).length, 1);
 });
 
-/** The first messages of a subject, from the streams that keep it, in their order. */
+/** All messages of a subject in its streams, in order. Asserts their number. */
 async function replayed(tidemark: TidemarkHarness, subject: string, count: number): Promise<Received[]> {
   const found: Received[] = [];
   for (const { config } of await tidemark.jsm.streams.list(subject).next()) {

@@ -1,4 +1,4 @@
-/** Questions about rooms and their answers (docs/design.md#queries), over a real broker, in both encodings. */
+/** Queries of rooms and their answers (docs/design.md#queries), on a real broker, in both encodings. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import {
@@ -19,17 +19,17 @@ const ENCODINGS = ["msgpack", "json"] as const;
 const threaded = (id: string, root: string) =>
   message(id, { content: { body: id, "m.relates_to": { rel_type: "m.thread", event_id: root } } });
 
-/** Resolves when everything sent so far is folded: an event sent now has its order. */
+/** Resolves once everything sent so far is folded: an event that is sent now has its order. */
 async function folded(tidemark: TidemarkHarness, room = ROOM): Promise<void> {
   const id = `$end${Math.random()}`;
   await tidemark.sent("backfill", room, message(id));
   await eventually(
     async () => (await tidemark.query(room, { op: "orders", event_ids: [id] })).orders[id] !== null,
-    "all of it is folded",
+    "everything is folded",
   );
 }
 
-/** One room with a bit of everything; the positions of its events by id. */
+/** A room with every kind of event and receipt. Returns the positions of its events by ID. */
 async function livelyRoom(tidemark: TidemarkHarness): Promise<Record<string, number>> {
   const member = { type: "m.room.member", state_key: BOB, content: { membership: "join" } };
   const positions = await tidemark.sent("event", ROOM, [
@@ -57,7 +57,7 @@ async function livelyRoom(tidemark: TidemarkHarness): Promise<Record<string, num
 const queries = suite("queries");
 
 for (const encoding of ENCODINGS) {
-  queries(`a snapshot as ${encoding} is the room, with what is public`, async () => {
+  queries(`a snapshot as ${encoding} has the public state of the room`, async () => {
     await using tidemark = await startTidemark();
     const at = await livelyRoom(tidemark);
     const { position, timeline, ...rest } = await tidemark.query(ROOM, { op: "snapshot" }, { encoding });
@@ -100,15 +100,15 @@ for (const encoding of ENCODINGS) {
       ["anyone", stranger],
       ["anyone", nobody],
     ]) {
-      const { members: _, timeline: __, ...told } = answer;
-      const text = JSON.stringify(told);
+      const { members: _, timeline: __, ...rest } = answer;
+      const text = JSON.stringify(rest);
       if (of !== "bob") assert.not.match(text, "@eve");
       if (of !== "eve") assert.not.match(text, `"m.read.private":{"${BOB}`);
       if (of === "anyone") assert.not.match(text, "m.read.private");
     }
   });
 
-  queries(`orders as ${encoding} are null for what is not known`, async () => {
+  queries(`orders as ${encoding} are null for unknown events`, async () => {
     await using tidemark = await startTidemark();
     const at = await livelyRoom(tidemark);
     const answer = await tidemark.query(
@@ -121,7 +121,7 @@ for (const encoding of ENCODINGS) {
     assert.equal(answer.orders, { $1: at.$1, $0: -at.$0!, $never: null, $toString: null });
   });
 
-  queries(`an event as ${encoding} has its order and its body, or is null`, async () => {
+  queries(`an event as ${encoding} has its order and its body, and is null if it is unknown`, async () => {
     await using tidemark = await startTidemark();
     const at = await livelyRoom(tidemark);
     const live = await tidemark.query(ROOM, { op: "event", event_id: "$3" }, { encoding });
@@ -145,7 +145,7 @@ for (const encoding of ENCODINGS) {
     assert.equal(eve.read, { $0: true, $1: false, $t1: true, $2: false, $t2: true, $3: false, $never: null });
   });
 
-  queries(`unread as ${encoding} counts messages of others, in all and by thread`, async () => {
+  queries(`unread as ${encoding} counts other users' messages, in total and by thread`, async () => {
     await using tidemark = await startTidemark();
     await livelyRoom(tidemark);
     const bob = await tidemark.query(ROOM, { op: "unread", user_id: BOB }, { encoding });
@@ -172,7 +172,7 @@ for (const encoding of ENCODINGS) {
   });
 }
 
-queries("a timeline has 20 events unless told otherwise, and 100 at most", async () => {
+queries("a timeline has 20 events by default, and 100 at most", async () => {
   await using tidemark = await startTidemark();
   const ids = Array.from({ length: 120 }, (_, i) => `$${i}`);
   await tidemark.sent(
@@ -191,7 +191,7 @@ queries("a timeline has 20 events unless told otherwise, and 100 at most", async
   assert.equal(await timeline(500), ids.slice(-100));
 });
 
-queries("a redacted event is served redacted, with its order, wherever it is asked for", async () => {
+queries("a redacted event is served redacted, with its order, in every answer", async () => {
   await using tidemark = await startTidemark();
   const [live, old] = [
     await tidemark.sent("event", ROOM, message("$secret", { content: { body: "the secret" } })),
@@ -217,7 +217,7 @@ queries("a redacted event is served redacted, with its order, wherever it is ask
   assert.is(snapshot.timeline[0].unsigned.order, live![0]);
 });
 
-queries("the body of an event comes from the log, and so outlives the timeline and a restart", async () => {
+queries("the body of an event is read from the log, so it outlives the timeline and a restart", async () => {
   await using tidemark = await startTidemark();
   const [position] = await tidemark.sent("event", ROOM, message("$first", { content: { body: "from the log" } }));
   await tidemark.sent(
@@ -232,7 +232,7 @@ queries("the body of an event comes from the log, and so outlives the timeline a
   assert.equal((await tidemark.query(ROOM, { op: "event", event_id: "$first" })).event, event);
 });
 
-queries("a timeline that the broker can't carry is cut, and says so", async () => {
+queries("a timeline that is too large for the broker is cut, and marked as limited", async () => {
   await using tidemark = await startTidemark({ payloadBytesMax: 1_048_576 });
   const content = { body: "x".repeat(60_000) };
   for (let from = 0; from < 24; from += 8) {
@@ -249,7 +249,7 @@ queries("a timeline that the broker can't carry is cut, and says so", async () =
   assert.is(reply.timeline.at(-1).event_id, "$23");
 });
 
-queries("an answer that the broker can't carry is an error, not silence", async () => {
+queries("an answer that is too large for the broker is an error, not silence", async () => {
   await using tidemark = await startTidemark({ payloadBytesMax: 1_048_576 });
   await tidemark.sent("event", ROOM, message("$1"));
   const name = "u".repeat(200);
