@@ -1,4 +1,4 @@
-/** The demo with every transaction later than the receipts that follow it. */
+/** The demo with late transactions: receipts come before their events. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { suite } from "uvu";
@@ -9,7 +9,7 @@ import { message, receipt } from "./support/harness.ts";
 
 const lateness = suite("late delivery");
 
-lateness("moves every transaction behind as many lines, and no receipt", async () => {
+lateness("moves every transaction back by that many lines, and no receipt", async () => {
   await using folder = await tempDir();
   const event = (event_id: string) => ({ room_id: "!r:a.org", ...message(event_id) });
   const read = (event_id: string, user: string) => ({ room_id: "!r:a.org", ...receipt(user, event_id) });

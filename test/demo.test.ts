@@ -27,7 +27,7 @@ interface Located {
   readonly room_id: string;
 }
 
-/** Copies one room of the recording into a folder, and resolves to what Synapse's database had of that room. */
+/** Copies one room of the recording into a folder. Resolves to what the database of Synapse had for that room. */
 async function copyRoom(folder: string) {
   const expected = JSON.parse(await readFile(join(RECORDING, "expected.json"), "utf8"));
   const [room] = expected.rooms;
@@ -70,10 +70,10 @@ demo("replays the session in order of arrival, and agrees with Synapse", async (
   assert.match(stdout, /^ {2}tidemark\.user\.\d\.@\S+\.receipts\n {4}\S+ m\.read\.private → \$.+, order \d+/m);
   assert.match(stdout, /^ {2}tidemark\.rejected\.\d\.!\S+\n {4}\S+ m\.read → \$\S+: wrong_thread$/m);
   assert.match(stderr, "100 % sent: 3,943 requests\n");
-  assert.equal(left, [], "nothing stays behind");
+  assert.equal(left, [], "no temporary file is left");
 });
 
-demo("names what differs, and exits with 1", async () => {
+demo("lists the differences, and exits with 1", async () => {
   await using session = await tempDir();
   const expected = await copyRoom(session.path);
   const [first, last] = [expected.events_in_stream_order[0], expected.events_in_stream_order.at(-1)];
@@ -95,10 +95,10 @@ demo("names what differs, and exits with 1", async () => {
   assert.match(stdout, `of ${last.room_id}: $late in Synapse, nothing in Tidemark\n`);
   assert.match(stdout, /^5 differences:$/m);
   assert.not.match(stdout, "All equal");
-  assert.not.match(stdout, first.event_id, "what is equal is not named");
+  assert.not.match(stdout, first.event_id, "equal markers are not listed");
 });
 
-demo("refuses a lateness that is no count", async () => {
+demo("refuses a lateness that is not a number", async () => {
   const { code, stderr } = await runDemo("--late", "soon");
   assert.is(code, 2);
   assert.match(stderr, "must be an integer from 0 to 10000");
@@ -120,7 +120,7 @@ function placed(
   return placement;
 }
 
-comparison("takes a threaded marker for covered only by an unthreaded one of its type at its event", () => {
+comparison("counts a threaded marker as covered only if an unthreaded one of its type is at its event", () => {
   const wanted = placed(["m.read", null, one], ["m.read", "main", one]);
   const compare = (found: Placement) => {
     const { covered, differences } = compareMarkers(wanted, found, ["A", "B"]);
@@ -132,7 +132,7 @@ comparison("takes a threaded marker for covered only by an unthreaded one of its
   assert.equal(compare(placed(["m.read", null, one], ["m.read", "main", two])), [0, 1]);
 });
 
-comparison("reports another order beside the same event", () => {
+comparison("reports different orders for the same event", () => {
   const { differences } = compareMarkers(placed(["m.read", null, one, 7]), placed(["m.read", null, one, 8]), [
     "A",
     "B",
@@ -140,7 +140,7 @@ comparison("reports another order beside the same event", () => {
   assert.equal(differences, ["m.read of a in !r:a.org: order 7 in A, 8 in B"]);
 });
 
-comparison("reports snapshots that contradict each other, or show a private marker to somebody else", () => {
+comparison("reports snapshots that contradict each other, or show a private marker to another user", () => {
   const other = userId.parse("@b:a.org");
   const content = (event: string) => ({ [event]: { "m.read": { [user]: { ts: 1, order: 1 } } } });
   const own = { [one]: { "m.read.private": { [user]: { ts: 1, order: 1 } } } };
@@ -154,7 +154,7 @@ comparison("reports snapshots that contradict each other, or show a private mark
   ]);
 });
 
-comparison("reports events that are missing, too many, swapped or on one order", () => {
+comparison("reports events that are missing, added, swapped or share an order", () => {
   const compare = (...orders: [typeof one, number | null][]) => compareOrder(room, [one, two], new Map(orders)).length;
   assert.is(compare([two, 2], [one, 1]), 0);
   assert.is(compare([one, 2], [two, 1]), 2);

@@ -1,6 +1,6 @@
 /**
- * What a reader of core subjects sees of a stretch of time: how long a partition was silent, and what came twice or not
- * at all.
+ * What a subscriber to core subjects receives during a period: how long each partition published nothing, and which
+ * deltas were repeated or missing.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { NatsConnection } from "nats";
@@ -10,22 +10,22 @@ const CALM_MS = 3_000;
 const CALM_SILENT_MS_MAX = 500;
 const CALM_ATTEMPTS_MAX = 10;
 
-export interface Stretch {
-  /** The longest time without a delta of a partition that has any, ms. */
+export interface Period {
+  /** Ends the period. `silentMs`: the longest time that a partition which publishes at all published nothing. */
   end(): { readonly silentMs: number; readonly partition: string; readonly problems: readonly string[] };
 }
 
-interface Open {
+interface OpenPeriod {
   readonly begun: number;
-  /** By partition: when the last delta came, and the longest time without. */
+  /** By partition: when its last delta arrived, and its longest silence. */
   readonly partitions: Map<string, { at: number; silentMs: number }>;
-  /** By subject, and room for those of users: the position of the last delta. */
+  /** The position of the last delta, by subject and room. */
   readonly positions: Map<string, number>;
   readonly problems: string[];
 }
 
 export class Arrivals {
-  readonly #open = new Set<Open>();
+  readonly #open = new Set<OpenPeriod>();
   readonly #seen = new Set<string>();
   readonly #subscriptions;
 
@@ -35,20 +35,20 @@ export class Arrivals {
     );
   }
 
-  /** Resolves when deltas of all partitions flow as if nothing had happened, or it has been long enough. */
+  /** Resolves once no partition is silent for long any more, or after `CALM_ATTEMPTS_MAX` attempts. */
   async calm(): Promise<void> {
     for (let i = 0; i < CALM_ATTEMPTS_MAX; i++) {
-      const stretch = this.begin();
+      const period = this.begin();
       await delay(CALM_MS);
-      if (stretch.end().silentMs < CALM_SILENT_MS_MAX) return;
+      if (period.end().silentMs < CALM_SILENT_MS_MAX) return;
     }
   }
 
-  begin(): Stretch {
+  begin(): Period {
     const begun = performance.now();
-    // One that has had deltas, and has none all the time, was silent all the time.
+    // A partition that has published before counts as silent until its next delta.
     const partitions = new Map([...this.#seen].map((partition) => [partition, { at: begun, silentMs: 0 }]));
-    const open: Open = { begun, partitions, positions: new Map(), problems: [] };
+    const open: OpenPeriod = { begun, partitions, positions: new Map(), problems: [] };
     this.#open.add(open);
     return {
       end: () => {
@@ -79,9 +79,9 @@ export class Arrivals {
       const before = positions.get(key);
       positions.set(key, position);
       if (before === undefined) continue;
-      if (position <= before) problems.push(`${key}: ${position} came after ${before}`);
+      if (position <= before) problems.push(`${key}: ${position} arrived after ${before}`);
       else if (previous !== undefined && previous !== before) {
-        problems.push(`${key}: ${position} follows ${previous}, and the last one was ${before}`);
+        problems.push(`${key}: ${position} follows ${previous}, but the last delta was ${before}`);
       }
     }
   }

@@ -1,5 +1,6 @@
 /**
- * What must hold after any history, asserted from the outside: from the log, the delta streams, and what queries say.
+ * What must hold after any history. It is checked from the outside: in the log, the delta streams and the answers to
+ * queries.
  */
 import type { NatsConnection, StreamInfo } from "nats";
 import * as assert from "uvu/assert";
@@ -16,7 +17,7 @@ const RECEIPT = 2;
 const READ = "m.read";
 const LEADER_LIMIT_MS = 60_000;
 const READ_AHEAD = 1_024;
-const TOLD_LIMIT_MS = 30_000;
+const DELTAS_LIMIT_MS = 30_000;
 
 export interface Connections {
   readonly admin: NatsConnection;
@@ -29,7 +30,7 @@ interface StreamMessage {
   readonly body: Body;
 }
 
-/** A stream may be without a leader for a while after the last fault. */
+/** Retries, because a stream may have no leader for a while after the last fault. */
 async function streamInfo(nc: NatsConnection, stream: string): Promise<StreamInfo> {
   const deadline = performance.now() + LEADER_LIMIT_MS;
   for (;;) {
@@ -41,7 +42,7 @@ async function streamInfo(nc: NatsConnection, stream: string): Promise<StreamInf
   }
 }
 
-/** Everything that a stream has, in its order. What the reader lost would be missed below. */
+/** Returns all messages of a stream, in stream order. If the reader lost one, the assertions below fail. */
 async function streamMessages(nc: NatsConnection, stream: string): Promise<StreamMessage[]> {
   const { state } = await streamInfo(nc, stream);
   if (state.messages === 0) return [];
@@ -65,7 +66,7 @@ export interface CheckOptions extends Connections {
   readonly partitions: number;
   readonly rooms: readonly string[];
   readonly acknowledged: readonly Acknowledged[];
-  /** Orders that were observed while the faults went on: [room, event, order]. */
+  /** Orders that queries returned during the faults: [room, event, order]. */
   readonly observed: readonly (readonly [room: string, event: string, order: number])[];
   readonly readers: readonly Readers[];
 }
@@ -83,15 +84,15 @@ export async function check(options: CheckOptions): Promise<void> {
   assertStored(records, acknowledged);
 
   const models = new Map(rooms.map((room) => [room, modelOf(records.get(room)!)]));
-  const reader = await toldReader(options, models);
+  const reader = await readDeltas(options, models);
   for (const [room, model] of models) {
     assertOrders(
       model,
       observed.filter(([of]) => of === room),
     );
     const { orders, markers } = reader.room(room);
-    assert.equal([...orders].sort(), ordersOf(model), `${room}: deltas told each event and its order`);
-    assert.equal(uncovered(markers), shownOf(model), `${room}: whoever reads all deltas has the model's markers`);
+    assert.equal([...orders].sort(), ordersOf(model), `${room}: the deltas have each event and its order`);
+    assert.equal(uncovered(markers), shownOf(model), `${room}: a reader of all deltas has the model's markers`);
     for (const user of USERS) await assertSnapshot(options, { room, user, model });
   }
   const wantedBy = (room: string, user: string) =>
@@ -100,14 +101,14 @@ export async function check(options: CheckOptions): Promise<void> {
 }
 
 /**
- * Who has read everything that the delta streams have. What is folded is told a little later, and as long as a stream
- * has no leader, not at all: so they are read again until all is there, or it has been long enough.
+ * Returns a reader of all messages in the delta streams. Deltas are published a little after the fold, and not while a
+ * stream has no leader. So the streams are read again until everything is there or the time is up.
  */
-async function toldReader(
+async function readDeltas(
   { admin, partitions }: CheckOptions,
   models: ReadonlyMap<string, Model>,
 ): Promise<DeltaReader> {
-  for (const deadline = performance.now() + TOLD_LIMIT_MS; ; ) {
+  for (const deadline = performance.now() + DELTAS_LIMIT_MS; ; ) {
     const reader = new DeltaReader({ repeats: true });
     for (let partition = 0; partition < partitions; partition++) {
       for (const { subject, body } of await streamMessages(admin, `TIDEMARK_DELTAS_${partition}`)) {
@@ -115,17 +116,20 @@ async function toldReader(
         if (subject.startsWith("tidemark.client.") && models.has(body.room_id)) reader.read(subject, body);
       }
     }
-    const isTold = [...models].every(([room, model]) => {
+    const isComplete = [...models].every(([room, model]) => {
       const { orders, markers } = reader.room(room);
       return (
         orders.size === model.events.length && JSON.stringify(uncovered(markers)) === JSON.stringify(shownOf(model))
       );
     });
-    if (isTold || performance.now() > deadline) return reader;
+    if (isComplete || performance.now() > deadline) return reader;
   }
 }
 
-/** The snapshot has the model's markers: everybody's public ones, and of the private ones this user's alone. */
+/**
+ * Asserts that the snapshot has the model's markers: the public ones of all users, and the private ones of this user
+ * alone.
+ */
 async function assertSnapshot(
   options: Connections,
   { room, user, model }: { readonly room: string; readonly user: string; readonly model: Model },
@@ -140,7 +144,7 @@ async function assertSnapshot(
   assert.equal(snapshot.fully_read, expected, `${what}, fully read`);
 }
 
-/** Each `ok: true` names a place where the log has that very entry. */
+/** Asserts that for each `ok: true` the log has the entry at the returned position. */
 function assertStored(
   records: Map<string, { sequence: number; entries: Body[] }[]>,
   acknowledged: readonly Acknowledged[],
@@ -163,7 +167,7 @@ function modelOf(records: { sequence: number; entries: Body[] }[]): Model {
   return model;
 }
 
-/** Unique, growing with the log, and never another one at any observation. */
+/** Asserts that orders are unique, grow with the log, and are the same in every observation. */
 function assertOrders({ events }: Model, observed: CheckOptions["observed"]): void {
   const orders = new Map(events.map(({ id, order }) => [id, order]));
   assert.is(new Set(orders.values()).size, events.length);
@@ -182,19 +186,19 @@ function markersOf({ markers }: Model, isShown: (marker: ModelMarker) => boolean
   return new Map(
     markers.filter(isShown).map(({ user, type, thread, event, order, ts }) => [
       `${user} ${type} ${thread ?? ""}`,
-      // A fully-read marker is told without its time.
+      // A fully-read marker is published without its time.
       { event, order: Math.max(0, order), ts: type === "m.fully_read" ? 0 : ts },
     ]),
   );
 }
 
-/** Private receipts are on their own user's subject, and on no other. */
+/** Asserts that private receipts are only on the subject of their own user. */
 function assertPrivate(subject: string, body: Body): void {
   const content: Record<string, Record<string, Record<string, unknown>>> = body.event?.content ?? {};
   for (const types of Object.values(content)) {
     for (const [type, users] of Object.entries(types)) {
       if (subject.startsWith("tidemark.user.")) {
-        assert.equal(Object.keys(users), [roomOf(subject)], `${subject} is of one user`);
+        assert.equal(Object.keys(users), [roomOf(subject)], `${subject} has only its own user`);
       } else assert.is(type, READ, subject);
     }
   }
@@ -209,7 +213,7 @@ export async function query({ frontend }: Connections, room: string, op: Body): 
       .then(({ data }) => decoded(data))
       .catch((error) => ({ ok: false, error: String(error) }));
     if (reply.ok) return reply;
-    if (performance.now() > deadline) throw new Error(`no answer about ${room}: ${reply.error}`);
+    if (performance.now() > deadline) throw new Error(`no answer to a query about ${room}: ${reply.error}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -1,4 +1,4 @@
-/** What goes wrong, and what puts it right again. A history is a seeded row of these. */
+/** The faults, each with its repair. A history injects a seeded sequence of them. */
 import { setTimeout as delay } from "node:timers/promises";
 import * as assert from "uvu/assert";
 import type { ClusterServer, NatsCluster } from "../support/nats-cluster.ts";
@@ -6,9 +6,9 @@ import type { Arrivals } from "./arrivals.ts";
 import type { Network } from "./network.ts";
 import type { ClusterProcess } from "./process.ts";
 
-/** Longer than a lease lives. */
+/** Longer than a lease lasts. */
 const BEYOND_LEASE_MS = 17_000;
-/** What a rolling upgrade may cost any partition. */
+/** How long a rolling upgrade may keep a partition from publishing. */
 const SILENT_MS_MAX = 2_000;
 
 export interface Stage {
@@ -55,24 +55,24 @@ export const FAULTS: Record<string, Fault> = {
     await worker.start();
   },
   "restart the workers one by one": async ({ workers, arrivals }) => {
-    // What the fault before left behind, an election perhaps, is not the upgrade's.
+    // Effects of the previous fault, such as an election, must not count here.
     await arrivals.calm();
-    const stretch = arrivals.begin();
+    const period = arrivals.begin();
     for (const worker of workers) {
       await worker.end("SIGTERM");
       await worker.start();
     }
-    // The last one's share is handed back to it when it is warm.
+    // The last worker gets its partitions back once it is warm.
     await delay(SILENT_MS_MAX);
-    const { silentMs, partition, problems } = stretch.end();
+    const { silentMs, partition, problems } = period.end();
     assert.equal(problems, [], "no delta is lost or repeated");
     assert.ok(silentMs < SILENT_MS_MAX, `partition ${partition} was silent for ${Math.round(silentMs)} ms`);
   },
   "kill an ingress": ({ ingresses, next }) => killed(pick(ingresses, next), between(0, 1_000, next)),
   "pause an ingress": ({ ingresses, next }) => paused(pick(ingresses, next), between(500, 4_000, next)),
   "kill a server": ({ cluster, next }) => serverKilled(pick(cluster.servers, next), between(500, 3_000, next)),
-  // As `nats-server --signal ldm`: clients and leaders go first.
-  "restart a server in order": async ({ cluster, next }) => {
+  // The same as `nats-server --signal ldm`: the server first gives up its clients and its leaderships.
+  "restart a server gracefully": async ({ cluster, next }) => {
     const server = pick(cluster.servers, next);
     server.kill("SIGUSR2");
     await server.ended();

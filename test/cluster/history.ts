@@ -1,6 +1,6 @@
 /**
- * A cluster of three brokers on the `nats.conf` that is shipped, workers and ingresses as processes, and histories on
- * it: load and readers while things go wrong, and then the checker, which looks at everything from the outside.
+ * A cluster of three brokers on the shipped `nats.conf`, with workers and ingresses as processes. A history on it is
+ * load and readers while faults are injected, and then the checker, which looks at everything from the outside.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { NatsConnection } from "nats";
@@ -31,7 +31,7 @@ export interface TestedCluster extends AsyncDisposable {
 export interface ClusterSize {
   readonly workers: number;
   readonly ingresses: number;
-  /** Proxies even where namespaces may be made. */
+  /** Uses proxies even where network namespaces are allowed. Default: false. */
   readonly proxies?: boolean;
 }
 
@@ -77,12 +77,12 @@ export async function startTestedCluster({ workers, ingresses, proxies = false }
   }
 }
 
-/** What one fault did. */
+/** The effect of one fault. */
 interface Injected {
   readonly name: string;
-  /** From its end until every room is answered for. */
+  /** Time from the end of the fault until queries about every room are answered. */
   readonly recoveryMs: number;
-  /** The longest time without a delta of any partition, from its beginning until then. */
+  /** The longest time without a delta of a partition, from the start of the fault until then. */
   readonly silentMs: number;
 }
 
@@ -90,11 +90,11 @@ export interface HistoryResult {
   readonly injected: readonly Injected[];
   readonly written: number;
   readonly observed: number;
-  /** Snapshots that readers took because deltas were missing. */
+  /** How often readers loaded a snapshot because deltas were missing. */
   readonly reloads: number;
 }
 
-/** Throws what did not hold. */
+/** Throws if a check fails. */
 export async function runHistory(
   tested: TestedCluster,
   { number, seed, faults }: { readonly number: number; readonly seed: number; readonly faults: readonly string[] },
@@ -113,10 +113,10 @@ export async function runHistory(
   try {
     for (const name of faults) {
       await delay(300 + next() * 700);
-      const stretch = arrivals.begin();
+      const period = arrivals.begin();
       await FAULTS[name]!(stage);
       const recoveryMs = await recovery(connections, rooms);
-      injected.push({ name, recoveryMs, silentMs: stretch.end().silentMs });
+      injected.push({ name, recoveryMs, silentMs: period.end().silentMs });
     }
     await delay(500);
   } finally {
@@ -133,7 +133,8 @@ export async function runHistory(
   await check({ ...connections, partitions: PARTITIONS, rooms, acknowledged, observed, readers });
   return { injected, written: acknowledged.length, observed: observed.length, reloads: first.reloads };
 }
-/** Asks for orders all the time, whatever the answer. */
+
+/** Queries orders until the history is over. Requests without an answer are ignored. */
 async function observe(
   { frontend }: Connections,
   acknowledged: readonly Acknowledged[],
@@ -154,19 +155,19 @@ async function observe(
   }
 }
 
-/** How long it takes until every room is answered for again. */
+/** Returns how long it takes until queries about every room are answered again, in ms. */
 async function recovery(connections: Connections, rooms: readonly string[]): Promise<number> {
   const since = performance.now();
   await Promise.race([
     Promise.all(rooms.map((room) => query(connections, room, { op: "orders", event_ids: [] }))),
     delay(RECOVERY_LIMIT_MS, undefined, { ref: false }).then(() => {
-      throw new Error(`not everything is served again within ${RECOVERY_LIMIT_MS} ms`);
+      throw new Error(`not every room is served again within ${RECOVERY_LIMIT_MS} ms`);
     }),
   ]);
   return performance.now() - since;
 }
 
-/** Resolves when what was acknowledged is folded. */
+/** Resolves when all acknowledged entries are folded. */
 async function settled(connections: Connections, acknowledged: readonly Acknowledged[]): Promise<void> {
   const last = new Map<string, number>();
   for (const { room, position } of acknowledged) last.set(room, Math.max(last.get(room) ?? 0, position));

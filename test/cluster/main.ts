@@ -1,7 +1,7 @@
 /**
- * `npm run test:cluster -- [--histories N] [--seed S] [--faults <name>,<name>] [--proxies]`: a real cluster under load,
- * while things go wrong (`history.ts`). The last line is `N passed, N failed`, and the exit status 1 when anything
- * failed.
+ * `npm run test:cluster -- [--histories N] [--seed S] [--faults <name>,<name>] [--proxies]`: runs histories on a real
+ * cluster under load, with faults (`history.ts`). The last line of output is `N passed, N failed`. The exit status is 1
+ * if a history failed.
  */
 import { parseArgs } from "node:util";
 import * as assert from "uvu/assert";
@@ -47,8 +47,8 @@ for (let number = 0; number < histories; number++) {
     results.push(result);
     const { written, observed, reloads, injected } = result;
     const took = seconds(performance.now() - startedAt);
-    const told = injected.map(({ name, silentMs }) => `${name} (silent ${seconds(silentMs)})`).join("; ");
-    print(`history ${number}: ${told}: ${written} writes, ${observed} observations, ${reloads} reloads, ${took}`);
+    const effects = injected.map(({ name, silentMs }) => `${name} (silent ${seconds(silentMs)})`).join("; ");
+    print(`history ${number}: ${effects}: ${written} writes, ${observed} observations, ${reloads} reloads, ${took}`);
   } catch (error) {
     print(`history ${number} FAILED: ${faults.join("; ")}: ${error instanceof Error ? error.stack : String(error)}`);
     if (error instanceof assert.Assertion) print(String(error.details || "").slice(0, DETAILS_CHARS_MAX));
@@ -61,7 +61,7 @@ summarize();
 print(`${results.length} passed, ${histories - results.length} failed`);
 if (results.length < histories) process.exitCode = 1;
 
-/** Each one has its turn before chance decides. */
+/** The first fault is the next one in the list, so that each has its turn. The others are random. */
 function faultsOf(number: number): string[] {
   const names = Object.keys(FAULTS);
   const next = random(seed - number);
@@ -77,7 +77,9 @@ function summarize(): void {
     if (ones.length === 0) continue;
     const recovery = seconds(Math.max(...ones.map(({ recoveryMs }) => recoveryMs)));
     const silence = seconds(Math.max(...ones.map(({ silentMs }) => silentMs)));
-    print(`${name}: ${ones.length}; all rooms answered for ${recovery} after it; no delta for ${silence} at most`);
+    print(
+      `${name}: ${ones.length} times; all rooms answered after at most ${recovery}; no delta for at most ${silence}`,
+    );
   }
   const written = results.reduce((sum, result) => sum + result.written, 0);
   print(`${injected.length} faults; ${written} acknowledged writes, all in the log and folded once`);

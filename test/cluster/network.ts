@@ -1,7 +1,7 @@
 /**
- * Servers that can be cut from each other: each in a network namespace of its own, on a bridge; or, where none may be
- * made, all on loopback, with a proxy between any two of them. Either way a cut is silence, without an end of any
- * connection.
+ * The network between servers, whose links can be cut. Each server is in a network namespace of its own, on a bridge.
+ * Where namespaces are not allowed, all servers are on loopback, with a proxy between every two of them. Either way, a
+ * cut drops all traffic and closes no connection.
  */
 import { execFile } from "node:child_process";
 import { once } from "node:events";
@@ -16,11 +16,11 @@ export interface Network extends AsyncDisposable {
   readonly kind: string;
   readonly places?: ServerPlaces;
   readonly link?: Link;
-  /** Nothing gets from one server to the other; resolves to what lets it through again. */
+  /** Cuts the link between two servers, in both directions. Resolves to a function that restores it. */
   cut(one: number, other: number): Promise<() => Promise<void>>;
 }
 
-/** undefined where namespaces may not be made. */
+/** Returns undefined where namespaces are not allowed. */
 export async function makeNamespaces(): Promise<Network | undefined> {
   const tag = `tm${process.pid % 100_000}`;
   const net = `10.213.${process.pid % 250}`;
@@ -51,7 +51,7 @@ export async function makeNamespaces(): Promise<Network | undefined> {
   const block = (verb: "add" | "del", from: number, to: number) =>
     ip("-n", namespace(from), "route", verb, "blackhole", `${hosts[to]}/32`);
   return {
-    kind: "a network namespace a server",
+    kind: "one network namespace per server",
     places: { hosts, prefix: (server) => ["ip", "netns", "exec", namespace(server)] },
     cut: async (one, other) => {
       await Promise.all([block("add", one, other), block("add", other, one)]);
@@ -69,17 +69,17 @@ interface Proxy {
   close(): Promise<void>;
 }
 
-/** A proxy for each direction in which a route may be made. */
+/** Makes a proxy for each direction of each route. */
 export function makeProxies(): Network {
   const proxies = new Map<string, Proxy>();
   const setCut = (one: number, other: number, isCut: boolean) => {
     for (const key of [`${one} ${other}`, `${other} ${one}`]) proxies.get(key)!.cut(isCut);
   };
   return {
-    kind: "a proxy between any two servers",
+    kind: "a proxy between every two servers",
     link: async (from, to, port) => {
       const pair = `${from} ${to}`;
-      await proxies.get(pair)?.close(); // of a cluster that was started anew
+      await proxies.get(pair)?.close(); // left from an earlier start of the cluster
       const proxy = await startProxy(port);
       proxies.set(pair, proxy);
       return proxy.address;
@@ -95,7 +95,7 @@ export function makeProxies(): Network {
 }
 
 /**
- * While it is cut, it takes connections, and passes nothing on; afterwards it goes on where it stopped, as TCP does.
+ * While it is cut, it accepts connections and forwards nothing. Afterwards it continues where it stopped, as TCP does.
  */
 async function startProxy(port: number): Promise<Proxy> {
   const pairs = new Set<readonly [Socket, Socket]>();

@@ -12,7 +12,7 @@ export interface ClusterProcess {
   /** Resolves once it has ended. */
   end(signal: NodeJS.Signals): Promise<void>;
   signal(signal: NodeJS.Signals): void;
-  /** Its log lines, of all its lives. */
+  /** The log lines of all its runs. */
   lines(): string[];
 }
 
@@ -27,7 +27,7 @@ export function clusterProcess({ cluster, role, number, partitions }: ProcessOpt
   const name = `${role}-${number}`;
   const url = cluster.url(role as User);
   const args = ["--nats", url, "--data", join(cluster.dir, name), "--roles", role, "--partitions", `${partitions}`];
-  const lives: CliProcess[] = [];
+  const runs: CliProcess[] = [];
   let running: CliProcess | undefined;
   const end = async (signal: NodeJS.Signals) => {
     const ending = running;
@@ -41,11 +41,11 @@ export function clusterProcess({ cluster, role, number, partitions }: ProcessOpt
     role,
     start: async () => {
       running = runCli(["start", ...args], {}, { limitMs: 3_600_000 });
-      lives.push(running);
+      runs.push(running);
       await running.ready;
     },
     end,
     signal: (signal) => running?.kill(signal),
-    lines: () => lives.flatMap(({ stderr }) => stderr),
+    lines: () => runs.flatMap(({ stderr }) => stderr),
   };
 }

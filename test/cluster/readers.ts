@@ -1,6 +1,6 @@
 /**
- * Sync front-ends that read while things go wrong, with the library that they would use: a view of each room for each
- * user, from a snapshot and deltas, and from another snapshot when a delta is missing.
+ * Sync front-ends that read during faults, with the library that real ones use: one view per room and user, built from
+ * a snapshot and deltas, and from a new snapshot when a delta is missing.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import * as assert from "uvu/assert";
@@ -11,11 +11,11 @@ import { type SeenMarkers, uncovered } from "../support/delta-reader.ts";
 const SETTLE_LIMIT_MS = 30_000;
 const POLL_MS = 50;
 
-/** The markers of a room that a user may see: everybody's public ones, and all of their own. */
+/** The markers of a room that a user may see: all public ones, and the private ones of this user. */
 export type MarkersFor = (room: string, user: string) => SeenMarkers;
 
 export class Readers implements AsyncDisposable {
-  /** Snapshots that were taken because deltas were missing. */
+  /** How often a view loaded a new snapshot because deltas were missing. */
   reloads = 0;
   readonly #frontend: Frontend;
   readonly #views: RoomView[] = [];
@@ -24,7 +24,7 @@ export class Readers implements AsyncDisposable {
     this.#frontend = frontend;
   }
 
-  /** For as long as it takes, as it may begin amid a fault. */
+  /** Retries until it is connected, because it may start during a fault. */
   static async start(nats: string, rooms: readonly string[], users: readonly string[]): Promise<Readers> {
     const readers = new Readers(await persistently(() => connect({ nats })));
     for (const room of rooms) {
@@ -39,7 +39,7 @@ export class Readers implements AsyncDisposable {
     return readers;
   }
 
-  /** Every view comes to show what it should, and nothing else. */
+  /** Waits until every view shows the wanted markers and no others. Fails if one does not. */
   async assertShow(wanted: MarkersFor): Promise<void> {
     const deadline = performance.now() + SETTLE_LIMIT_MS;
     for (const view of this.#views) {
@@ -47,7 +47,7 @@ export class Readers implements AsyncDisposable {
       while (JSON.stringify(shownBy(view)) !== JSON.stringify(markers) && performance.now() < deadline) {
         await delay(POLL_MS);
       }
-      assert.equal(shownBy(view), markers, `${view.room}: what a reader shows to ${view.user}`);
+      assert.equal(shownBy(view), markers, `${view.room}: the markers that a reader shows to ${view.user}`);
     }
   }
 

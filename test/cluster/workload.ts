@@ -1,4 +1,4 @@
-/** Senders that repeat a request until it is taken, and remember what they were told. */
+/** Senders that repeat each request until it is accepted, and record the positions. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { NatsConnection } from "nats";
 import { type Body, decoded, message, pack, receipt, token } from "../support/harness.ts";
@@ -8,18 +8,18 @@ const REPEAT_MS = 100;
 const SENDERS = 6;
 export const USERS = Array.from({ length: 5 }, (_, i) => `@u${i}:a.org`);
 
-/** What was answered with `ok: true`. */
+/** An item that was answered with `ok: true`. */
 export interface Acknowledged {
   readonly room: string;
   readonly position: number;
-  /** The event's id, or what tells a receipt from all others: its `ts`. */
+  /** The id of an event, or the `ts` of a receipt, which is unique. */
   readonly what: string | number;
 }
 
 export interface Workload {
   readonly acknowledged: readonly Acknowledged[];
   readonly requests: number;
-  /** Resolves once every request under way was taken. */
+  /** Stops sending. Resolves once every request in flight is accepted. */
   stop(): Promise<void>;
 }
 
@@ -28,7 +28,10 @@ interface Connections {
   readonly frontend: NatsConnection;
 }
 
-/** Events, backfill, and receipts of all kinds, on events that came, come later, or never. */
+/**
+ * Sends live and backfilled events, and receipts of all types, on events that exist, that come later, and that never
+ * come.
+ */
 export function startWorkload(
   { homeserver, frontend }: Connections,
   rooms: readonly string[],
@@ -38,7 +41,7 @@ export function startWorkload(
   const pick = (count: number) => Math.floor(next() * count);
   let sending = true;
   let requests = 0;
-  const untilTaken = async (nc: NatsConnection, kind: string, room: string, body: unknown): Promise<number> => {
+  const untilAccepted = async (nc: NatsConnection, kind: string, room: string, body: unknown): Promise<number> => {
     for (;;) {
       requests++;
       const reply: Body = await nc
@@ -59,19 +62,19 @@ export function startWorkload(
       if (next() < 0.4) {
         const kind = next() < 0.9 ? "event" : "backfill";
         const event = `$${room.slice(1)}-${id}`;
-        acknowledged.push({ room, what: event, position: await untilTaken(homeserver, kind, room, message(event)) });
+        acknowledged.push({ room, what: event, position: await untilAccepted(homeserver, kind, room, message(event)) });
       } else {
         const type = ["m.read", "m.read", "m.read.private", "m.fully_read"][pick(4)]!;
         const event = `$${room.slice(1)}-${Math.max(0, id - pick(30) + 3)}`;
         const thread = type !== "m.fully_read" && next() < 0.2 ? { thread_id: "main" } : {};
         const ts = 1_000_000 + requests * 1_000 + pick(1_000);
         const body = receipt(USERS[pick(USERS.length)]!, event, { receipt_type: type, ts, ...thread });
-        acknowledged.push({ room, what: ts, position: await untilTaken(frontend, "receipt", room, body) });
+        acknowledged.push({ room, what: ts, position: await untilAccepted(frontend, "receipt", room, body) });
       }
     }
   };
   const running = Promise.all(Array.from({ length: SENDERS }, sender));
-  running.catch(() => {}); // `stop` tells.
+  running.catch(() => {}); // `stop` rejects with the error.
   return {
     acknowledged,
     get requests() {

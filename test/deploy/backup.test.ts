@@ -1,4 +1,4 @@
-/** What docs/operations.md says of backups, done on a cluster. */
+/** The backup procedures of docs/operations.md, on a cluster. */
 import { join } from "node:path";
 import type { NatsConnection } from "nats";
 import { suite } from "uvu";
@@ -12,7 +12,7 @@ import { temporaryDirectory } from "../support/temporary-directory.ts";
 const backups = suite("backups");
 
 backups(
-  "a backup, of streams or of the log as a file, restores every order and marker on an empty cluster",
+  "a backup of the streams, or of the log as a file, restores every order and marker on an empty cluster",
   async () => {
     using dir = temporaryDirectory();
     const file = join(dir.path, "log");
@@ -25,7 +25,7 @@ backups(
       await using admin = await connectAs(cluster, "admin");
       await fill(admin.nc);
       before = await looks(admin.nc);
-      // While it runs.
+      // While Tidemark is running.
       for (const stream of ["KV_tidemark", "TIDEMARK_LOG_0", "TIDEMARK_LOG_1"]) {
         streams.push(await backUpStream(admin.nc, stream));
       }
@@ -37,7 +37,7 @@ backups(
       await restore(cluster, admin.nc);
       const { config } = await (await admin.nc.jetstreamManager()).streams.info("TIDEMARK_LOG_0");
       assert.is(config.num_replicas, 3, way);
-      // Without the state of before.
+      // With an empty data directory.
       await using running = startProcess(cluster, join(dir.path, `data of ${way}`));
       await running.ready;
       assert.equal(await looks(admin.nc), before, way);

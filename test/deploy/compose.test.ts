@@ -1,6 +1,6 @@
 /**
- * `docker-compose.yml` and `Dockerfile` as data, for machines without a Docker engine: their shape, every variable,
- * every path, and what a hardened deployment must have.
+ * Checks `docker-compose.yml` and `Dockerfile` as data, for machines without a Docker engine: their shape, every
+ * variable, every path, and the settings of a hardened deployment.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ import { startCommand } from "../../src/commands/start.ts";
 const ROOT = join(import.meta.dirname, "../..");
 const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
 
-/** The part of the Compose Specification that the file uses. Whatever else stands there is a mistake. */
+/** The part of the Compose Specification that the file uses. Any other key is a mistake. */
 const service = z.strictObject({
   image: z.string(),
   build: z.strictObject({ context: z.literal("."), target: z.enum(["nats", "tidemark"]) }),
@@ -42,7 +42,7 @@ const service = z.strictObject({
   logging: z.strictObject({ driver: z.literal("json-file"), options: z.record(z.string(), z.string()) }),
   environment: z.record(z.string(), z.string()),
   volumes: z.array(z.string().regex(/^[\w-]+:\/data$/)).optional(),
-  // Only on loopback: whoever wants more says so.
+  // Only on loopback. Operators change this on purpose.
   ports: z.array(z.string().regex(/^127\.0\.0\.1:\d+:\d+$/)).optional(),
 });
 
@@ -59,7 +59,7 @@ const brokers = services.filter(([name]) => name.startsWith("nats-"));
 const processes = services.filter(([name]) => !name.startsWith("nats-"));
 const conf = read("nats.conf").replace(/#.*$/gm, "");
 
-/** `--target` → the instructions of its stage. */
+/** The instructions of each stage, by its `--target` name. */
 function stages(): Map<string, string> {
   const parts = read("Dockerfile").split(/^FROM \S+ AS (\w+)$/m);
   return new Map(Array.from({ length: (parts.length - 1) / 2 }, (_, i) => [parts[2 * i + 1]!, parts[2 * i + 2]!]));
@@ -85,7 +85,7 @@ deployment("there are three brokers, two workers, two ingresses and a gateway", 
   }
 });
 
-deployment("every variable of nats.conf is set for every broker, and no other one", () => {
+deployment("every broker gets the variables of nats.conf and no others", () => {
   const wanted = Array.from(conf.matchAll(/(?<=[:\s])\$(NATS_\w+)/g), ([, name]) => name!);
   assert.ok(wanted.length >= 12);
   for (const [name, { environment }] of brokers) {
@@ -113,28 +113,28 @@ deployment("each process connects as the user of its role, to every broker", () 
   }
 });
 
-deployment("passwords come from the environment, and their absence is an error", () => {
+deployment("passwords come from the environment, and a missing one is an error", () => {
   for (const [name, { environment }] of services) {
     for (const [variable, value] of Object.entries(environment)) {
       if (/PASSWORD|ROUTES|TIDEMARK_NATS$/.test(variable)) assert.match(value, /\$\{NATS_\w+_PASSWORD:\?\}/, name);
     }
   }
-  assert.not.match(conf, /password:\s*["'\w]/, "no password stands in nats.conf");
+  assert.not.match(conf, /password:\s*["'\w]/, "nats.conf has no password");
 });
 
-deployment("volumes and dependencies are declared, and nothing shares a volume", () => {
+deployment("volumes and dependencies are declared, and no services share a volume", () => {
   const used = services.flatMap(([, { volumes = [] }]) => volumes.map((volume) => volume.split(":")[0]!));
   assert.equal(used.sort(), Object.keys(compose.volumes).sort());
   for (const [, { depends_on = {} }] of services) {
     for (const other of Object.keys(depends_on)) assert.ok(compose.services[other], other);
   }
   for (const [name, { volumes, environment }] of services) {
-    const keeps = name.startsWith("nats-") || environment.TIDEMARK_ROLES === "worker";
-    assert.is(volumes !== undefined, keeps, `${name} has a volume when it has something to keep`);
+    const hasState = name.startsWith("nats-") || environment.TIDEMARK_ROLES === "worker";
+    assert.is(volumes !== undefined, hasState, `${name} has a volume only if it has state`);
   }
 });
 
-deployment("ports are those that the configuration listens on", () => {
+deployment("ports and health checks are those of the configuration", () => {
   assert.match(conf, /^listen: "0\.0\.0\.0:4222"$/m);
   assert.match(conf, /^http: "127\.0\.0\.1:8222"$/m);
   assert.match(conf, /listen: "0\.0\.0\.0:6222"/);
@@ -147,14 +147,14 @@ deployment("ports are those that the configuration listens on", () => {
   assert.equal(compose.services.gateway?.ports, ["127.0.0.1:8080:8080"]);
 });
 
-deployment("the images are built from what is there, and run as nobody special", () => {
+deployment("the images are built from existing files, and run as an unprivileged user", () => {
   const targets = stages();
   for (const [, { build }] of services) assert.ok(targets.has(build.target), build.target);
   const ignore = read(".dockerignore").split("\n");
   for (const [, sources] of read("Dockerfile").matchAll(/^COPY (?!--from)(.+) \S+$/gm)) {
     for (const source of sources!.split(" ")) {
       assert.ok(existsSync(join(ROOT, source)), source);
-      assert.ok(ignore.includes(`!${source}`), `${source} is sent to the engine`);
+      assert.ok(ignore.includes(`!${source}`), `${source} is in the build context`);
     }
   }
   for (const target of ["nats", "tidemark"]) {

@@ -1,4 +1,4 @@
-/** What the roles log at level `info`, whatever comes: enough to see what is going on, and no user's id. */
+/** What the roles log at level `info`, for valid and invalid traffic: enough to see what happens, and no user id. */
 import { join } from "node:path";
 import { pino } from "pino";
 import { suite } from "uvu";
@@ -10,7 +10,7 @@ import { type BusHarness, decoded, eventually, message, pack, receipt, startBus,
 import { HS_TOKEN, push } from "../support/pushing-homeserver.ts";
 
 const ROOM = "!room:a.org";
-/** Every id below is of one of these. */
+/** Matches every user id below. */
 const USERS = /secretuser/;
 const [ME, YOU, THEM] = ["@secretuser1:a.org", "@secretuser2:a.org", "@secretuser3:b.org"] as const;
 
@@ -52,7 +52,7 @@ const isServed = (bus: BusHarness) =>
 
 const says = ({ lines }: Logged, text: string) => lines.some((line) => line.includes(text));
 
-/** Each kind of entry, taken and refused, by whoever sends such. */
+/** Sends each kind of entry, valid and invalid, from each kind of sender. */
 async function traffic(bus: BusHarness, gateway: Tidemark): Promise<void> {
   await bus.sent("state", ROOM, [member(ME), member(YOU), member(THEM)]);
   await bus.sent("event", ROOM, [message("$1", { sender: ME }), message("$1", { sender: ME })]);
@@ -93,14 +93,14 @@ async function traffic(bus: BusHarness, gateway: Tidemark): Promise<void> {
 
 const logs = suite("logs at level info");
 
-logs("name no user through valid and invalid traffic, a failover, a lost broker and a broken log", async () => {
+logs("name no user in valid or invalid traffic, a failover, a broker restart or an unreadable record", async () => {
   await using bus = await startBus();
   await using logged = startLogged(bus);
   const first = await logged.run("first");
   const second = await logged.run("second", ["worker"]);
   await traffic(bus, first);
 
-  // Somebody else has all leases for a moment.
+  // Another worker has all leases for a moment.
   const leases = await bus.nc.jetstream().views.kv("tidemark_leases");
   for (const partition of [0, 1]) {
     await leases.put(`partition.${partition}`, JSON.stringify({ v: 1, worker: "other", session: "other" }));
@@ -108,16 +108,16 @@ logs("name no user through valid and invalid traffic, a failover, a lost broker 
   await eventually(() => says(logged, "the lease of a partition ran out"), "a lease is lost");
   await leases.delete("partition.0");
   await leases.delete("partition.1");
-  await eventually(() => isServed(bus), "it is served again");
+  await eventually(() => isServed(bus), "the room is served again");
   await second.stop();
   await bus.restartBroker();
   await eventually(() => says(logged, "the connection to the broker: reconnect"), "a reconnect");
-  await eventually(() => isServed(bus), "it is served again");
+  await eventually(() => isServed(bus), "the room is served again");
   await traffic(bus, first);
 
   await bus.nc.jetstream().publish(`tidemark.log.0.${token(ROOM)}`, JSON.stringify({ [ME]: YOU }));
   await eventually(() => says(logged, "a partition has failed"), "the record can't be read");
-  assert.ok(says(logged, "dropped malformed parts"), "it was logged that something is wrong");
+  assert.ok(says(logged, "dropped malformed parts"), "malformed parts are logged");
   assert.equal(
     logged.lines.filter((line) => USERS.test(line)),
     [],

@@ -4,7 +4,7 @@ import { eventually, message, receipt, startTidemark, type TidemarkHarness } fro
 
 const ROOM = "!metrics-room:a.org";
 
-/** Samples by name and labels, as they stand in the text. */
+/** Returns samples by name and labels, as written in the response. */
 async function samples(tidemark: TidemarkHarness): Promise<Map<string, number>> {
   const response = await fetch(`${tidemark.httpUrl}/metrics`);
   assert.is(response.status, 200);
@@ -17,7 +17,7 @@ async function samples(tidemark: TidemarkHarness): Promise<Map<string, number>> 
 
 const metrics = suite("metrics");
 
-metrics("they say what ingress took, what the fold did with it, and who owns what", async () => {
+metrics("count accepted and refused requests, outcomes, deltas, and the states of partitions", async () => {
   await using tidemark = await startTidemark({ partitions: 2 });
   await tidemark.sent("event", ROOM, [message("$1"), message("$2")]);
   await tidemark.sent("receipt", ROOM, receipt("@metrics-user:a.org", "$2"));
@@ -45,11 +45,11 @@ metrics("they say what ingress took, what the fold did with it, and who owns wha
   assert.is(found.get("tidemark_bus_reconnects_total"), 0);
   await eventually(
     async () => ((await samples(tidemark)).get("tidemark_published_total") ?? 0) >= 2,
-    "deltas are told",
+    "deltas are published",
   );
 });
 
-metrics("they name no room, no user and no server", async () => {
+metrics("name no room, user or server", async () => {
   await using tidemark = await startTidemark();
   await tidemark.sent("event", ROOM, message("$1"));
   await tidemark.sent("receipt", ROOM, receipt("@metrics-user:a.org", "$1"));
@@ -57,7 +57,7 @@ metrics("they name no room, no user and no server", async () => {
   assert.not.match(text, /metrics-room|metrics-user|a\.org/);
 });
 
-metrics("a broker that was away shows as a reconnect", async () => {
+metrics("count a reconnect after a restart of the broker", async () => {
   await using tidemark = await startTidemark();
   await tidemark.restartBroker();
   await eventually(async () => (await samples(tidemark)).get("tidemark_bus_reconnects_total")! > 0, "reconnected");

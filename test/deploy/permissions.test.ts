@@ -1,4 +1,4 @@
-/** For each user of `nats.conf`: what it must do is let through, and what it must not do is tried and refused. */
+/** The permissions of each user of `nats.conf`: what its role needs is allowed, and what it must not do is refused. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { NatsConnection } from "nats";
 import { suite } from "uvu";
@@ -8,7 +8,7 @@ import { type NatsCluster, startNatsCluster, type User } from "../support/nats-c
 
 const ROOM = "!room:a";
 
-/** Of every partition and room, so that one line of these stands for all. */
+/** Permissions are the same for all partitions and rooms, so one subject stands for all. */
 const LOG = `tidemark.log.0.${ROOM}`;
 const DESTRUCTIVE = ["DELETE", "PURGE", "UPDATE", "MSG.DELETE", "SNAPSHOT", "RESTORE", "LEADER.STEPDOWN"].map(
   (verb) => `$JS.API.STREAM.${verb}.TIDEMARK_LOG_0`,
@@ -26,7 +26,7 @@ const CURSORS = ["$KV.tidemark_federation.b", "$JS.API.STREAM.MSG.GET.KV_tidemar
 const DELTAS = [`tidemark.client.0.${ROOM}.receipts`, "tidemark.user.0.@a:a.receipts", "tidemark.federation.b"];
 const INBOXES: readonly User[] = ["homeserver", "ingress", "worker", "frontend", "gateway", "federation"];
 
-/** What only the roles of Tidemark itself may do. */
+/** Allowed only for the roles of Tidemark itself. */
 const LOG_AND_STREAMS = [LOG, ...DELTAS, ...READ_LOG, ...DESTRUCTIVE, ...MAKE];
 
 interface Rights {
@@ -66,7 +66,7 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
       `tidemark.in.event.${ROOM}`,
     ],
     subscribes: ["tidemark.in.event.* tidemark-ingress"],
-    // Outside of the queue group it would take every request a second time.
+    // Outside of the queue group it would process every request a second time.
     subscribesNot: [
       "tidemark.in.event.*",
       "tidemark.log.>",
@@ -99,7 +99,7 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
       "$JS.API.STREAM.PURGE.TIDEMARK_DELTAS_0",
       "$JS.API.STREAM.MSG.DELETE.TIDEMARK_DELTAS_0",
       "$JS.API.STREAM.MSG.GET.TIDEMARK_FEDERATION",
-      // Beyond eight partitions, lines are added (docs/operations.md).
+      // More than eight partitions need more lines (docs/operations.md).
       "$JS.API.CONSUMER.CREATE.TIDEMARK_DELTAS_8.x",
     ],
     subscribes: ["tidemark.client.>", "tidemark.user.*.@a:a.receipts"],
@@ -128,7 +128,7 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
       `tidemark.in.receipt.${ROOM}`,
       `tidemark.query.${ROOM}`,
       ...TRANSACTIONS,
-      // It would deliver wherever its maker says.
+      // It would deliver to any subject that its creator chooses.
       "$JS.API.CONSUMER.CREATE.TIDEMARK_FEDERATION.mine",
       "$JS.API.CONSUMER.DURABLE.CREATE.TIDEMARK_FEDERATION.mine",
       "$JS.API.STREAM.MSG.GET.TIDEMARK_DELTAS_0",
@@ -138,7 +138,7 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
   },
 };
 
-/** What the server refused this connection, as it comes. */
+/** Collects what the server refuses to this connection. */
 function refusals(nc: NatsConnection): Set<string> {
   const found = new Set<string>();
   void (async () => {
@@ -180,18 +180,18 @@ async function assertRights(cluster: NatsCluster, user: keyof typeof RIGHTS): Pr
 
 const permissions = suite("permissions");
 
-permissions("no user does more than its role needs", async () => {
+permissions("let each user do what its role needs, and nothing else", async () => {
   await using cluster = await startNatsCluster();
   for (const user of Object.keys(RIGHTS) as (keyof typeof RIGHTS)[]) await assertRights(cluster, user);
 });
 
-permissions("nobody gets in without a password, or with another one", async () => {
+permissions("let nobody connect without a password or with a wrong one", async () => {
   await using cluster = await startNatsCluster();
   const refused = async (options: Record<string, unknown>) =>
     cluster.connect("worker", { maxReconnectAttempts: 0, timeout: LIMIT_MS, ...options }).then(
       async (nc) => {
         await nc.close();
-        return "let in";
+        return "connected";
       },
       (error) => error.code,
     );

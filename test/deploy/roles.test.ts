@@ -1,4 +1,4 @@
-/** The roles apart, each with the user that `nats.conf` has for it, on a cluster of three. */
+/** The roles in processes of their own, each as its own user of `nats.conf`, on a cluster of three brokers. */
 import { execFile } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -43,9 +43,9 @@ async function connectAs(cluster: NatsCluster, user: User) {
 
 const roles = suite("roles");
 
-roles("a cluster takes, keeps three times, folds and publishes, each role with its own user", async () => {
+roles("a cluster accepts, replicates, folds and publishes entries, with each role as its own user", async () => {
   await using cluster = await startNatsCluster();
-  // Ingress waits for the worker that makes the logs.
+  // Ingress waits for a worker to create the logs.
   const starting = startRole(cluster, "ingress");
   await using _worker = await startRole(cluster, "worker", { partitions: 2 });
   await using _ingress = await starting;
@@ -59,7 +59,7 @@ roles("a cluster takes, keeps three times, folds and publishes, each role with i
 
   assert.is((await ask(`tidemark.in.event.${ROOM}`, message("$1"), homeserver)).ok, true);
   assert.is((await ask(`tidemark.in.receipt.${ROOM}`, receipt("@a:a", "$1"))).ok, true);
-  await eventually(() => subjects.length === 2, "both deltas are here");
+  await eventually(() => subjects.length === 2, "both deltas arrived");
   assert.equal(
     subjects.map((subject) => subject.slice(subject.lastIndexOf(".") + 1)),
     ["events", "receipts"],
@@ -74,13 +74,13 @@ roles("a cluster takes, keeps three times, folds and publishes, each role with i
   for (const { config } of streams) assert.is(config.num_replicas, 3, config.name);
 });
 
-roles("no request gets a process to publish where its sender may not", async () => {
+roles("no request makes a process publish on a subject that its sender may not use", async () => {
   await using cluster = await startNatsCluster();
   await using _worker = await startRole(cluster, "worker", { partitions: 1 });
   await using _ingress = await startRole(cluster, "ingress");
   await using homeserver = await connectAs(cluster, "homeserver");
   await using frontend = await connectAs(cluster, "frontend");
-  // The replies of ingress and worker, had they gone there, would be records that no version can read.
+  // If ingress and worker replied there, the replies would be records that no version can read.
   homeserver.nc.publish(`tidemark.in.event.${ROOM}`, pack(message("$1")), { reply: `tidemark.log.0.${ROOM}` });
   frontend.nc.publish(`tidemark.query.${ROOM}`, pack({ op: "unread", user_id: "@a:a" }), {
     reply: `tidemark.client.0.${ROOM}.receipts`,
@@ -93,7 +93,7 @@ roles("no request gets a process to publish where its sender may not", async () 
     const asked = await frontend.nc.request(`tidemark.query.${ROOM}`, pack({ op: "orders", event_ids: ["$1"] }));
     return decoded(asked.data).orders.$1 === 1024;
   };
-  await eventually(isFolded, "the event without an answer is folded");
+  await eventually(isFolded, "the event without a reply is folded");
   await using admin = await connectAs(cluster, "admin");
   const { streams } = await admin.nc.jetstreamManager();
   const { state: log } = await streams.info("TIDEMARK_LOG_0");
@@ -102,7 +102,7 @@ roles("no request gets a process to publish where its sender may not", async () 
   assert.is(state.subjects?.[`tidemark.client.0.${ROOM}.receipts`], undefined);
 });
 
-roles("a gateway alone serves health, and nothing of the other roles", async () => {
+roles("a gateway alone serves health, and no route of another role", async () => {
   await using cluster = await startNatsCluster();
   await using _worker = await startRole(cluster, "worker", { partitions: 1 });
   await using gateway = await startRole(cluster, "gateway");
@@ -110,7 +110,7 @@ roles("a gateway alone serves health, and nothing of the other roles", async () 
   assert.is((await fetch(`${gateway.httpUrl}/nothing`)).status, MISSING);
 });
 
-roles("a gateway takes what a homeserver pushes, and serves its clients", async () => {
+roles("a gateway accepts what a homeserver pushes, and serves clients", async () => {
   await using cluster = await startNatsCluster();
   await using _worker = await startRole(cluster, "worker", { partitions: 2 });
   await using _ingress = await startRole(cluster, "ingress");
@@ -129,7 +129,7 @@ roles("a gateway takes what a homeserver pushes, and serves its clients", async 
   const logged = async () => (await lastOf("TIDEMARK_LOG_0")) + (await lastOf("TIDEMARK_LOG_1"));
   const before = await logged();
   assert.is((await push(gateway, 1, { events })).status, 200);
-  assert.is(await logged(), before, "a transaction that is known is not stored again");
+  assert.is(await logged(), before, "a repeated transaction is not stored again");
 
   const client = `${gateway.httpUrl}/_matrix/client/v3`;
   const ask = async (path: string, init: RequestInit = {}) => {
@@ -144,7 +144,7 @@ roles("a gateway takes what a homeserver pushes, and serves its clients", async 
   assert.equal(Object.keys(second.body.rooms.join[ROOM].ephemeral.events[0].content), ["$1"]);
 });
 
-roles("a federation sender reads what goes to a server, and remembers what it took", async () => {
+roles("a federation sender reads the receipts for a server, and continues after what was acknowledged", async () => {
   await using cluster = await startNatsCluster();
   await using _worker = await startRole(cluster, "worker", {
     partitions: 1,
@@ -166,19 +166,19 @@ roles("a federation sender reads what goes to a server, and remembers what it to
   assert.is((await federation.destinations().next()).value, "b");
 
   await using another = await openFederation({ nats: cluster.url("federation") });
-  const taking = await another.destination("b");
+  const resumed = await another.destination("b");
   assert.ok(await ask(frontend, `tidemark.in.receipt.${ROOM}`, receipt("@me:a", "$2")));
-  assert.equal(linesOf((await taking.next())!.edus), [`${ROOM} @me:a - → $2`]);
+  assert.equal(linesOf((await resumed.next())!.edus), [`${ROOM} @me:a - → $2`]);
 });
 
 roles(
-  "with sixteen partitions, a front-end reads all of them once it has the lines that the documentation adds",
+  "with sixteen partitions, a front-end reads all of them with the permissions that docs/operations.md adds",
   async () => {
     using dir = temporaryDirectory();
     const conf = join(dir.path, "nats.conf");
     await writeFile(conf, await readFile(NATS_CONF, "utf8"));
     const script = /for n in \$\(seq 15 -1 8\).*?\n *done/s.exec(await readFile(OPERATIONS, "utf8"))?.[0];
-    assert.ok(script, "the commands");
+    assert.ok(script, "the commands of docs/operations.md");
     await promisify(execFile)("/bin/sh", ["-ec", script], { cwd: dir.path });
     await using cluster = await startNatsCluster({ conf });
     await using _worker = await startRole(cluster, "worker", { partitions: 16 });

@@ -1,6 +1,6 @@
 /**
- * `nats.conf` with its TLS blocks, as docs/operations.md says: certificates of a CA of one's own, made here with
- * openssl.
+ * `nats.conf` with its TLS blocks, as docs/operations.md describes it. The certificates are of a private CA, made here
+ * with openssl.
  */
 import { execFile } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
@@ -17,7 +17,8 @@ const ROOM = "!room:a";
 const openssl = promisify(execFile).bind(undefined, "openssl");
 
 /**
- * `ca.pem`, and `server.pem` with `server-key.pem` for servers on `localhost`, which are also clients of one another.
+ * Makes `ca.pem`, and `server.pem` with `server-key.pem` for servers on `localhost`. Servers use it as clients of each
+ * other, too.
  */
 async function makeCertificates(dir: string): Promise<void> {
   const file = (name: string) => join(dir, name);
@@ -37,7 +38,7 @@ async function makeCertificates(dir: string): Promise<void> {
   );
 }
 
-/** What a person does who uncomments both blocks. */
+/** Returns a configuration in which both blocks are uncommented. */
 async function confWithTls(dir: string): Promise<string> {
   const text = await readFile(NATS_CONF, "utf8");
   const uncommented = text.replace(/^ *# tls \{\n(?: *# .*\n)*? *# \}\n/gm, (block) =>
@@ -51,11 +52,11 @@ async function confWithTls(dir: string): Promise<string> {
 
 const tls = suite("TLS");
 
-tls("everything goes through a cluster whose clients and routes are encrypted, for who trusts its CA", async () => {
+tls("a cluster with TLS for clients and routes serves processes that trust its CA, and no others", async () => {
   using dir = temporaryDirectory();
   await makeCertificates(dir.path);
   const ca = join(dir.path, "ca.pem");
-  // By name: the client checks no addresses.
+  // By name, because the client verifies no IP addresses.
   const places = { hosts: ["localhost", "localhost", "localhost"], prefix: () => [] };
   await using cluster = await startNatsCluster({ conf: await confWithTls(dir.path), ca, places });
   const run = (env: NodeJS.ProcessEnv): CliProcess =>
@@ -68,13 +69,13 @@ tls("everything goes through a cluster whose clients and routes are encrypted, f
   await using tidemark = run({ NODE_EXTRA_CA_CERTS: ca });
   await tidemark.ready;
   const [homeserver, frontend] = [await cluster.connect("homeserver"), await cluster.connect("frontend")];
-  const told = new Promise<unknown>((resolve) => {
+  const delta = new Promise<unknown>((resolve) => {
     frontend.subscribe(`tidemark.client.0.${ROOM}.receipts`, { callback: (_, { data }) => resolve(decoded(data)) });
   });
   await frontend.flush();
   await homeserver.request(`tidemark.in.event.${ROOM}`, pack(message("$1")), { timeout: LIMIT_MS });
   await frontend.request(`tidemark.in.receipt.${ROOM}`, pack(receipt("@a:a", "$1")), { timeout: LIMIT_MS });
-  assert.equal(Object.keys(((await told) as { event: { content: object } }).event.content), ["$1"]);
+  assert.equal(Object.keys(((await delta) as { event: { content: object } }).event.content), ["$1"]);
 
   await Promise.all([homeserver, frontend].map((nc) => nc.close()));
 });

@@ -1,8 +1,8 @@
 /**
- * Owners that crash, pause, hold stale leases and read what they have read before, in any order: the partition machine,
- * the fold and the publisher are the real ones; the log, the delta stream and the leases are a few arrays here.
+ * A simulation of owners that crash, pause, act on stale leases and read records twice, in any order. The partition
+ * machine, the fold and the publisher are the real ones. The log and the delta stream are arrays, the lease is a field.
  *
- * A run is a seed. Nothing waits for time: whatever a step sets going is over when the step is.
+ * The seed determines a run. Nothing waits for real time: what a step starts has ended when the step ends.
  */
 import { pino } from "pino";
 import { suite } from "uvu";
@@ -31,22 +31,24 @@ const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 interface World {
   readonly log: PlacedRecord[];
   readonly stream: { subject: string; body: unknown; published: number }[];
-  /** Who holds the lease. Others may believe that they do. */
+  /** The index of the owner that holds the lease. Other owners may act as if they held it. */
   holder: number;
 }
 
-/** One process: it may be the owner, or believe so. */
+/** A process that acts as the owner, with the lease or without it. */
 class Owner {
   readonly #world: World;
   readonly #actor;
   readonly #rooms: Rooms;
   readonly #publisher: Publisher;
   #folded: number;
-  /** Messages that were sent, and not stored yet. */
+  /** Messages in flight: published, and not stored yet. */
   #sent: (() => void)[] = [];
   #send: ((input: PartitionInput) => void) | undefined;
 
-  /** Begins from a checkpoint: everything through that sequence, which was published. */
+  /**
+   * Folds the log from its start. `checkpoint`: the changes of all records through this sequence are published already.
+   */
   constructor(world: World, checkpoint: number) {
     this.#world = world;
     this.#folded = 0;
@@ -111,7 +113,8 @@ class Owner {
   }
 
   /**
-   * Reads some of the log. What it has read before is brought again now and then, and dropped as the reader drops it.
+   * Reads the next records of the log. The `again` records before them are delivered once more, and dropped, as the
+   * real reader drops them.
    */
   read(records: number, again: number): void {
     const from = Math.max(0, this.#folded - again);
@@ -121,7 +124,7 @@ class Owner {
     if (fetch.length > 0) this.#send?.({ type: "RECORDS", fetch });
   }
 
-  /** The stream takes what was sent. */
+  /** Stores the messages in flight in the stream. */
   async deliver(): Promise<void> {
     const sent = this.#sent;
     this.#sent = [];
@@ -129,7 +132,7 @@ class Owner {
     await turn();
   }
 
-  /** Everything that waits is published, windows or not. */
+  /** Publishes all pending changes, without waiting for flush windows. */
   async flush(): Promise<void> {
     let over = false;
     const drained = this.#publisher.drain().then(() => {
@@ -139,7 +142,7 @@ class Owner {
     await drained;
   }
 
-  /** Gone at any moment: what was sent, and not stored, may still arrive, or never. */
+  /** Ends the owner at once. `arrives`: whether the messages in flight are still stored. */
   async crash(arrives: boolean): Promise<void> {
     this.#actor.send({ type: "LOSE" });
     if (arrives) await this.deliver();
@@ -165,18 +168,18 @@ async function run(seed: number): Promise<void> {
   for (let step = 0; step < STEPS; step++) {
     const chance = next();
     const holder = owners[world.holder]!;
-    const anyone = owners[Math.floor(next() * owners.length)]!;
+    const picked = owners[Math.floor(next() * owners.length)]!;
     if (chance < 0.3) {
       const sequence = world.log.length + 1;
       const room = ROOMS[Math.floor(next() * ROOMS.length)]!;
       world.log.push({ partition: 0, room, record: { sequence, at: 1, entries: someEntries(next, step) } });
-    } else if (chance < 0.55) anyone.read(1 + Math.floor(next() * 4), Math.floor(next() * 3));
-    else if (chance < 0.75) await anyone.deliver();
+    } else if (chance < 0.55) picked.read(1 + Math.floor(next() * 4), Math.floor(next() * 3));
+    else if (chance < 0.75) await picked.deliver();
     else if (chance < 0.85) {
       await holder.flush();
       if (next() < 0.5) checkpoint = Math.max(checkpoint, holder.folded);
     } else if (chance < 0.93) {
-      // The lease goes to another, while its holder is paused, or only slow: it goes on whenever it is its turn.
+      // Another process gets the lease. The old owner was paused, or only slow, and continues when it is picked next.
       owners.push(new Owner(world, checkpoint));
       world.holder = owners.length - 1;
       await turn();
@@ -190,12 +193,12 @@ async function run(seed: number): Promise<void> {
   const last = owners[world.holder]!;
   last.read(world.log.length, 0);
   await last.flush();
-  assertIsItsLog(world);
+  assertMatchesLog(world);
   for (const owner of owners) await owner.crash(false);
 }
 
-/** A reader of the stream has exactly what a naive model makes of the log. */
-function assertIsItsLog({ log, stream }: World): void {
+/** Asserts that a reader of the stream has the orders and markers of the naive model of the log. */
+function assertMatchesLog({ log, stream }: World): void {
   const reader = new DeltaReader({ repeats: true });
   for (const { subject, body } of stream) if (subject.startsWith("tidemark.client.")) reader.read(subject, body);
   for (const id of ROOMS) {
@@ -222,7 +225,7 @@ const simulation = suite("simulation");
 
 // E2
 simulation(
-  `${RUNS} histories of crashes, pauses, stale leases and repeated reads lose and change nothing`,
+  `no order or marker is lost or changed in ${RUNS} histories of crashes, pauses, stale leases and repeated reads`,
   async () => {
     for (let seed = SEED; seed < SEED + RUNS; seed++) {
       try {
