@@ -26,7 +26,7 @@ import {
   startTidemark,
   token,
 } from "./support/harness.ts";
-import { sentAtLast } from "./support/load.ts";
+import { sendUntilAccepted } from "./support/load.ts";
 
 const ROOM = "!process:a.org";
 
@@ -254,8 +254,8 @@ run("it goes on by itself when its broker comes back", async () => {
   await tidemark.sent("event", ROOM, message("$before"));
   const deltas = tidemark.subscribe("tidemark.client.>");
   await tidemark.restartBroker();
-  await sentAtLast(tidemark, "event", ROOM, message("$after"));
-  await sentAtLast(tidemark, "receipt", ROOM, receipt("@b:a.org", "$after"));
+  await sendUntilAccepted(tidemark, "event", ROOM, message("$after"));
+  await sendUntilAccepted(tidemark, "receipt", ROOM, receipt("@b:a.org", "$after"));
   await deltas.next((body) => body.event?.content.$after !== undefined);
   const { orders } = await tidemark.query(ROOM, { op: "orders", event_ids: ["$before", "$after"] });
   assert.ok(orders.$before > 0 && orders.$after > orders.$before);

@@ -38,11 +38,11 @@ types("are private and unthreaded if clients get them as account data, which has
   }
 });
 
-types("of another server are unknown text until one federates", () => {
+types("are accepted from other servers only if they federate", () => {
   for (const text of ["m.read.private", "m.seen", "", "constructor"]) assert.not.ok(isFederated(text), text);
 });
 
-types("are listed as a sentence has them", () => {
+types("are listed as in a sentence", () => {
   assert.is(
     typesOf(() => true),
     "m.read, m.read.private or m.fully_read",

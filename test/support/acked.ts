@@ -1,15 +1,14 @@
-/** A broker that acknowledges when the test says so, and remembers what it was sent. */
+/** A fake broker that records messages, and acknowledges them when the test says so. */
 import type { MsgHdrs } from "nats";
 import { decode } from "../../src/bus/contract/codec.ts";
 import type { Subject } from "../../src/bus/contract/subjects.ts";
 
 export interface Sent {
-  /** The kind of the message: the last token of its subject, or what its second one says. */
   readonly subject: string;
   // biome-ignore lint/suspicious/noExplicitAny: payloads are read as a reader does, field by field
   readonly payload: any;
   readonly bytes: number;
-  /** What the header says was published. */
+  /** The published position in the header. */
   readonly published: number;
   /** `performance.now()` */
   readonly at: number;
@@ -18,9 +17,9 @@ export interface Sent {
 }
 
 export class FakeBroker {
-  /** All that was sent, in order. */
+  /** All messages so far, in order. */
   readonly sent: Sent[] = [];
-  /** Acknowledges by itself what comes from now on. */
+  /** While true, every message is acknowledged at once. */
   acking = false;
   #next = 0;
   #arrived: (() => void) | undefined;
@@ -41,7 +40,7 @@ export class FakeBroker {
       this.#arrived?.();
     });
 
-  /** The next message, once it has come. */
+  /** Resolves to the next message, once it has arrived. */
   async next(): Promise<Sent> {
     while (this.sent.length === this.#next) {
       await new Promise<void>((resolve) => {
@@ -51,7 +50,7 @@ export class FakeBroker {
     return this.sent[this.#next++]!;
   }
 
-  /** Messages that `next` has not handed out. */
+  /** How many messages `next` has not returned yet. */
   get waiting(): number {
     return this.sent.length - this.#next;
   }

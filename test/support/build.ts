@@ -1,6 +1,6 @@
 /**
- * The program as it ships: compiled, with the inspector's page. The test command builds it once, before the test files run, so
- * that the processes which tests start don't compile the sources each time. A file that runs by itself builds what it needs.
+ * The program as it ships: compiled, with the inspector's page. The test command builds it once, before the test files
+ * run, so that processes in tests don't compile the sources each time. A file that runs by itself builds what it needs.
  */
 import { execFile } from "node:child_process";
 import { copyFile, cp, symlink } from "node:fs/promises";
@@ -15,10 +15,10 @@ export const run = promisify(execFile);
 /** The folder of the program that the test command has built: what `buildProgram` makes. */
 const built = process.env.TIDEMARK_TEST_BUILD;
 
-/** The compiled command line, where it is built. */
+/** The compiled command line, if the test command has built it. */
 export const builtCli = built === undefined ? undefined : join(built, "dist/src/cli.js");
 
-/** Resolves to a folder with the compiled program, which nobody may change. */
+/** Resolves to a folder with the compiled program, which must not be changed. */
 export async function compiledProgram(folder: string): Promise<string> {
   if (built !== undefined) return join(built, "dist");
   await compile(folder);
@@ -50,7 +50,7 @@ async function compile(outDir: string): Promise<void> {
 }
 
 async function buildPage(outDir: string): Promise<void> {
-  // Loaded here, because it takes a while, and most tests need no page.
+  // Loaded here, because loading takes a while and most tests need no page.
   const { build } = await import("vite");
   await build({
     root: PAGE,

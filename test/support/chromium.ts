@@ -1,6 +1,6 @@
 /**
- * A Chromium for tests of the page: the one that `TIDEMARK_CHROMIUM` names, else the system's own. Where there is none,
- * Debian's or Ubuntu's package is installed, when this may be done without a question (root, or sudo without a
+ * A Chromium for tests of the page: the one that `TIDEMARK_CHROMIUM` names, otherwise the system's own. If there is
+ * none, the package of Debian or Ubuntu is installed, if this needs no prompt (as root, or with sudo without a
  * password).
  *
  *     node --import tsx test/support/chromium.ts      installs it beforehand
@@ -29,11 +29,11 @@ async function findChromium(): Promise<string | undefined> {
     );
     if (usable) return path;
   }
-  if (named) throw new Error(`TIDEMARK_CHROMIUM is "${named}", which is no executable`);
+  if (named) throw new Error(`TIDEMARK_CHROMIUM is "${named}", which is not executable`);
   return undefined;
 }
 
-/** The path of one, installed if need be. Throws what a person can do. */
+/** Returns the path of a Chromium, and installs one if needed. Its error says what a person can do. */
 export async function ensureChromium(): Promise<string> {
   const found = await findChromium();
   if (found !== undefined) return found;

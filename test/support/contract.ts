@@ -1,19 +1,21 @@
-/** What Tidemark says on the bus, held against the schemas of the contract: no key is missing, wrong or too many. */
+/**
+ * Checks replies and published messages against the schemas of the contract: no key is missing, invalid or additional.
+ */
 import type * as z from "zod";
 import { MESSAGES, type PublicKind } from "../../src/bus/contract/messages.ts";
 import { QUESTIONS } from "../../src/bus/contract/questions.ts";
 import { accepted, appended, eduReply, refusal } from "../../src/bus/contract/replies.ts";
 
-/** What is wrong with a reply to `tidemark.in.*` or `tidemark.query.*`; undefined when nothing is. */
+/** Returns the fault of a reply to `tidemark.in.*` or `tidemark.query.*`, or undefined. */
 export function replyFault(subject: string, request: unknown, reply: { readonly ok?: unknown }): string | undefined {
   if (reply.ok === false) return fault(refusal, reply);
   if (subject.startsWith("tidemark.in.edu.")) return fault(accepted(eduReply), reply);
   if (subject.startsWith("tidemark.in.")) return fault(accepted(appended), reply);
   const answer = answerTo(request);
-  return answer === undefined ? "it answers no question" : fault(accepted(answer), reply);
+  return answer === undefined ? "it answers an unknown question" : fault(accepted(answer), reply);
 }
 
-/** The same for what is published. */
+/** Returns the fault of a published message, or undefined. */
 export function messageFault(subject: string, body: unknown): string | undefined {
   const kind = kindAt(subject);
   return kind && fault<z.ZodRawShape>(MESSAGES[kind].schema, body);

@@ -1,6 +1,6 @@
 /**
- * A reader of deltas as docs/design.md#what-is-published describes it, and no cleverer: it drops what it has, notices
- * gaps, and builds the markers of every room from nothing but what it was told.
+ * A reader of the deltas of all rooms that does what docs/design.md#what-is-published says, and no more: it drops
+ * messages that it has, notices gaps, and builds the markers of every room from deltas alone.
  */
 import * as assert from "uvu/assert";
 import type { Body } from "./harness.ts";
@@ -26,13 +26,14 @@ export class DeltaReader {
   readonly #repeats: boolean;
 
   /**
-   * `repeats`: a restart may publish again what it can't know was published. Otherwise each message follows the last.
+   * `repeats`: messages may be repeated, as after a restart. Otherwise each message must follow the previous one.
+   * Default: false.
    */
   constructor({ repeats = false } = {}) {
     this.#repeats = repeats;
   }
 
-  /** One message of `tidemark.client.<partition>.<room>.<kind>`. */
+  /** Reads one message of `tidemark.client.<partition>.<room>.<kind>`. */
   read(subject: string, body: Body): void {
     const kind = subject.slice(subject.lastIndexOf(".") + 1) as "events" | "receipts";
     const room = this.room(body.room_id);
@@ -41,8 +42,8 @@ export class DeltaReader {
       if (body.position <= has) return;
       assert.ok(body.previous <= has, `a gap in ${kind}: has ${has}, previous ${body.previous}`);
     } else {
-      assert.ok(body.position > has, `${kind} go on: have ${has}, position ${body.position}`);
-      assert.is(body.previous, has, `${kind} follow one another`);
+      assert.ok(body.position > has, `${kind}: position ${body.position} is not after ${has}`);
+      assert.is(body.previous, has, `${kind}: the previous message is the last one`);
     }
     room.at[kind] = body.position;
     if (kind === "events") this.#readEvents(room, body.events);
@@ -70,7 +71,7 @@ export class DeltaReader {
     for (const [key, marker] of markersIn(content)) {
       const order = orders.get(marker.event);
       assert.ok(order !== undefined, `${key} is at ${marker.event}, which was not published before`);
-      assert.is(marker.order, Math.max(0, order), `${key} caches the order of its event`);
+      assert.is(marker.order, Math.max(0, order), `${key} has the order of its event`);
       const before = markers.get(key);
       assert.ok(before === undefined || marker.order >= before.order, `${key} moved back`);
       markers.set(key, marker);
@@ -78,14 +79,14 @@ export class DeltaReader {
   }
 }
 
-/** The markers that the content of an `m.receipt` shows. */
+/** Returns the markers in the content of an `m.receipt` event. */
 export function markersIn(content: Body): SeenMarkers {
   const markers: SeenMarkers = new Map();
   for (const [event, types] of Object.entries<Body>(content)) {
     for (const [type, users] of Object.entries<Body>(types)) {
       for (const [user, data] of Object.entries<Body>(users)) {
         const key = `${user} ${type} ${data.thread_id ?? ""}`;
-        assert.not.ok(markers.has(key), `${key} stands twice in one content`);
+        assert.not.ok(markers.has(key), `${key} is twice in one content`);
         markers.set(key, { event, order: data.order, ts: data.ts });
       }
     }
@@ -94,8 +95,8 @@ export function markersIn(content: Body): SeenMarkers {
 }
 
 /**
- * The markers that say something: a threaded one at or before its user's unthreaded one is covered by that, and a
- * content has room for only one of them where they meet (MSC4102). Sorted, for comparison.
+ * Returns the markers that are not covered by an unthreaded one of the same user and type, at the same order or a
+ * greater one. A content has room for only one of two that are at the same event (MSC4102). Sorted, for comparison.
  */
 export function uncovered(markers: SeenMarkers): [string, SeenMarker][] {
   return [...markers]

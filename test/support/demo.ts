@@ -1,4 +1,4 @@
-/** Runs of `npm run demo`, and what they print. */
+/** Runs `npm run demo`, and reads its output. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
@@ -16,7 +16,7 @@ export async function tempDir() {
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
-/** Runs the demo as a process of its own, with a folder of its own for temporary files. */
+/** Runs the demo in a process with its own folder for temporary files. */
 export async function runDemo(...options: string[]) {
   await using temp = await tempDir();
   const child = spawn(process.execPath, ["--import", "tsx", "examples/demo/main.ts", ...options], {
@@ -29,7 +29,7 @@ export async function runDemo(...options: string[]) {
   return { code: code as number | null, stdout, stderr, left };
 }
 
-/** What stands behind a name at the start of a line: its figures. */
+/** Returns the figures of the line that starts with this name. */
 function figures(stdout: string, name: string): number[] {
   const line = stdout.split("\n").find((line) => line.startsWith(`  ${name} `));
   assert.ok(line, `${name} is in the output:\n${stdout}`);

@@ -1,7 +1,7 @@
 /** A connection without a broker. */
 import type { Bus, BusMessage } from "../../src/bus/client/connection.ts";
 
-/** A connection that notes what it is given, and what was given to it in one go. */
+/** A connection that records requests, and which payloads were written together. */
 export class FakeConnection {
   readonly writes: { readonly at: number; readonly payloads: number[] }[] = [];
   readonly replies: string[] = [];
@@ -35,7 +35,7 @@ export class FakeConnection {
     return { unsubscribe: () => {} };
   }
 
-  /** A reply, as the broker delivers it. */
+  /** Delivers a reply, as the broker does. */
   deliver(subject: string, data: string): void {
     this.#inbox?.(null, { subject, data: Buffer.from(data) } as unknown as BusMessage);
   }

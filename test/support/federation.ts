@@ -9,7 +9,7 @@ export const OWN = "here.example";
 interface FederationHarness extends BusHarness {
   readonly httpUrl: string;
   restart(): Promise<void>;
-  /** Another process on the same broker. */
+  /** Starts another process on the same broker. */
   another(options?: Partial<StartOptions>): Promise<Tidemark & AsyncDisposable>;
 }
 

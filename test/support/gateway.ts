@@ -1,5 +1,5 @@
 /**
- * Tidemark with its gateway for a test, and clients that speak nothing but HTTP.
+ * Tidemark with its gateway for a test, and clients that use only HTTP.
  *
  *     await using tidemark = await startGateway();
  *     const room = await tidemark.room(tidemark.alice, tidemark.bob);
@@ -16,7 +16,7 @@ export const ALICE = "@alice:a.org";
 export const BOB = "@bob:a.org";
 export const CAROL = "@carol:a.org";
 
-/** Two devices of Bob's. */
+/** Access tokens. Bob has two devices. */
 const TOKENS = {
   "alice-1": { user_id: ALICE, device_id: "A1" },
   "bob-1": { user_id: BOB, device_id: "B1" },
@@ -37,14 +37,14 @@ export interface Client {
   readonly user: string;
   readonly token: string;
   readonly url: string;
-  /** A request below `/_matrix/client`. */
+  /** Sends a request to a path below `/_matrix/client`. */
   ask(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
-  /** The same, answered with 200. */
+  /** The same, but the answer must be 200. Resolves to its body. */
   get(path: string): Promise<Body>;
   post(path: string, body: unknown): Promise<Body>;
   put(path: string, body: unknown): Promise<Body>;
   sync(query?: Record<string, string | number>): Promise<Body>;
-  /** Sends a message, in a thread if one is named; resolves to the event's id. */
+  /** Sends a message, in a thread if one is given. Resolves to the id of the event. */
   say(room: string, body: string, thread?: string): Promise<string>;
   read(room: string, event: string, more?: Record<string, unknown>, type?: string): Promise<Body>;
 }
@@ -56,10 +56,10 @@ export interface GatewayHarness extends AsyncDisposable {
   readonly bob: Client;
   readonly bob2: Client;
   readonly carol: Client;
-  /** A room that these have joined; the first one made it. */
+  /** Makes a room that these clients join. The first one creates it. */
   room(...members: Client[]): Promise<string>;
   client(token: keyof typeof TOKENS, url?: string): Client;
-  /** Another gateway on the same broker. Stopped with the rest. */
+  /** Starts another gateway on the same broker. It is stopped with the harness. */
   another(roles?: readonly Role[]): Promise<Tidemark>;
   stop(): Promise<void>;
 }
@@ -67,7 +67,7 @@ export interface GatewayHarness extends AsyncDisposable {
 interface GatewayOptions {
   readonly standalone?: boolean;
   readonly whoami?: string;
-  /** Further users, each with a token that is their id. */
+  /** Additional users. The token of each is their id. */
   readonly users?: readonly string[];
 }
 
@@ -170,13 +170,13 @@ export function httpClient(url: string, token: string, user: string): Client {
   };
 }
 
-/** The answer's status and error code. */
+/** Returns the status and error code of an answer. */
 export function errorOf({ status, body }: Answer): [status: number, errcode: string] {
   assert.type(body.error, "string");
   return [status, body.errcode];
 }
 
-/** Syncs on from a token until a room's section satisfies the predicate. */
+/** Repeats `/sync` from a token on, until the section of a room satisfies the predicate. */
 export async function syncUntil(
   client: Client,
   since: string,

@@ -1,11 +1,11 @@
 /**
- * The whole running thing for a test: a real broker in a temporary directory, Tidemark on it in this process, and a
- * client that speaks the bus contract (docs/design.md#the-bus-contract) with nothing but `nats` and `msgpackr`.
+ * What tests on a real broker need: the broker in a temporary directory, Tidemark in this process, and a client of the
+ * bus contract (docs/design.md#the-bus-contract) that uses only `nats` and `msgpackr`.
  *
  *     await using tidemark = await startTidemark();
  *     await tidemark.send("event", ROOM, message("$1"));
  *
- * The rules of subjects and partitions are written out here once more, so that the product can't agree with itself.
+ * The rules of subjects and partitions are implemented here a second time, so that tests notice a mistake in the first.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -19,9 +19,9 @@ import { type Broker, type BrokerOptions, startBroker } from "../../src/bus/brok
 import { ROLES, type Role, start, type Tidemark } from "../../src/start.ts";
 import { messageFault, replyFault } from "./contract.ts";
 
-/** Anything that waits gives up after this. */
+/** The default timeout of everything that waits. */
 export const LIMIT_MS = 10_000;
-/** A cluster of brokers that elects leaders and moves replicas, on a machine with much else to do. */
+/** The timeout for a cluster of brokers, which elects leaders and moves replicas on a busy machine. */
 export const CLUSTER_LIMIT_MS = 60_000;
 const POLL_MS = 10;
 
@@ -43,7 +43,7 @@ export interface Received {
 /** Messages of a subscription, decoded, in order of arrival. */
 export interface Inbox {
   readonly messages: readonly Received[];
-  /** The first message that satisfies the predicate, whether it is here or still to come. */
+  /** Resolves to the first message that satisfies the predicate, received already or later. */
   next(predicate?: (body: Body, subject: string) => boolean): Promise<Received>;
 }
 
@@ -58,7 +58,7 @@ export interface StoredRecord {
   readonly entries: readonly (readonly [kind: number, ...Body[]])[];
 }
 
-/** A broker of the test's own, and a client on it. */
+/** A broker for one test, with a client. */
 export interface BusHarness extends AsyncDisposable {
   readonly url: string;
   readonly dir: string;
@@ -66,19 +66,21 @@ export interface BusHarness extends AsyncDisposable {
   readonly jsm: JetStreamManager;
   /** Stops the broker, and starts it again on the same port and store. */
   restartBroker(): Promise<void>;
-  /** Lets the broker answer nothing any more, without an end of its connections. */
+  /** Stops the broker from answering. Its connections stay open. */
   pauseBroker(): void;
-  /** A request to `tidemark.in.<kind>.<target>`; resolves to the decoded reply, which must be in the same encoding. */
+  /**
+   * Sends a request to `tidemark.in.<kind>.<target>`. Resolves to the decoded reply, which must have the same encoding.
+   */
   send(kind: string, target: string, body: unknown, options?: SendOptions): Promise<Body>;
-  /** The same, and the request must be taken. */
+  /** The same, but the request must be accepted. Resolves to the positions. */
   sent(kind: string, target: string, body: unknown): Promise<number[]>;
   query(room: string, op: Record<string, unknown>, options?: SendOptions): Promise<Body>;
-  /** A request as it stands. */
+  /** Sends bytes as a request. Resolves to the bytes of the reply. */
   request(subject: string, bytes: Uint8Array): Promise<Uint8Array>;
   subscribe(subject: string): Inbox;
-  /** Of each stream of the log, by partition. */
+  /** The last sequence of each log stream, by partition. */
   lastSequences(): Promise<number[]>;
-  /** Everything that the log of a partition has. */
+  /** All records of the log of a partition. */
   records(partition: number): Promise<StoredRecord[]>;
 }
 
@@ -86,7 +88,7 @@ export interface TidemarkHarness extends BusHarness {
   readonly httpUrl: string;
   readonly partitions: number;
   partitionOf(room: string): number;
-  /** Stops Tidemark and starts it again on the same broker; with `stop` only, it stays away. */
+  /** Stops Tidemark, and starts it again on the same broker. */
   restart(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -94,7 +96,7 @@ export interface TidemarkHarness extends BusHarness {
 export interface StartTidemarkOptions {
   readonly partitions?: number;
   readonly roles?: readonly Role[];
-  /** The largest message that the broker takes. */
+  /** The largest message that the broker accepts. */
   readonly payloadBytesMax?: number;
 }
 
@@ -148,7 +150,7 @@ export async function startBus(limits: Pick<BrokerOptions, "payloadBytesMax"> = 
       await nc.close();
       await broker.stop();
       await rm(dir, { recursive: true, force: true });
-      assert.equal(faults, [], "what is published is as the contract declares it");
+      assert.equal(faults, [], "published messages have the shapes of the contract");
     },
   };
 }
@@ -158,7 +160,7 @@ export function servedOn({ url, dir }: BusHarness) {
   return { nats: url, data: dir, http: { host: "127.0.0.1", port: 0 }, partitions: 2 };
 }
 
-/** Two partitions unless told otherwise: the difference between one and many, without eight of everything. */
+/** Default: two partitions, enough to differ from one, and faster than eight. */
 export async function startTidemark(options: StartTidemarkOptions = {}): Promise<TidemarkHarness> {
   const { payloadBytesMax } = options;
   const bus = await startBus(payloadBytesMax === undefined ? {} : { payloadBytesMax });
@@ -191,7 +193,7 @@ export async function startTidemark(options: StartTidemarkOptions = {}): Promise
   }
 }
 
-/** One more Tidemark on a broker that runs. The caller stops it. */
+/** Starts another Tidemark on a running broker. The caller stops it. */
 export function startOn(
   bus: BusHarness,
   { partitions = 2, roles = ROLES }: StartTidemarkOptions = {},
@@ -238,7 +240,7 @@ export function receipt(user: string, event: string, more: Record<string, unknow
   return { user_id: user, receipt_type: "m.read", event_id: event, ts: 5_000, ...more };
 }
 
-/** Polls until the condition holds, and fails when it does not come to that. */
+/** Polls until the condition holds. Throws after `limitMs`. */
 export async function eventually(condition: () => unknown, what: string, limitMs = LIMIT_MS): Promise<void> {
   const deadline = performance.now() + limitMs;
   while (!(await condition())) {
@@ -247,7 +249,7 @@ export async function eventually(condition: () => unknown, what: string, limitMs
   }
 }
 
-/** The error of a promise that must be rejected, with this code. */
+/** Returns the error of a promise, which must reject with this code. */
 export async function rejects(promise: Promise<unknown>, code: string): Promise<Error> {
   const error = await promise.then(
     () => undefined,
@@ -262,7 +264,7 @@ export function decoded(bytes: Uint8Array): Body {
   return bytes[0] === 0x7b || bytes[0] === 0x5b ? JSON.parse(Buffer.from(bytes).toString()) : unpack(bytes);
 }
 
-/** `faults`: gets what is wrong with the messages. */
+/** `faults` collects what is wrong with the messages. */
 function inbox(nc: NatsConnection, subject: string, faults: string[]): Inbox {
   const messages: Received[] = [];
   const waiting = new Set<(received: Received) => void>();

@@ -1,4 +1,4 @@
-/** What source files import, read as text. */
+/** The imports of source files, found in their text. */
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 
@@ -13,7 +13,7 @@ export interface Imports {
   readonly packages: readonly string[];
 }
 
-/** What a file itself imports. Its path is absolute, and so are those of the result. */
+/** Returns the direct imports of a file. `path` and the paths of the result are absolute. */
 export function importsIn(text: string, path: string): Imports {
   const names = Array.from(text.matchAll(IMPORT), (match) => (match[1] ?? match[2])!);
   const isFile = (name: string) => /^[./]/.test(name);
@@ -23,11 +23,14 @@ export function importsIn(text: string, path: string): Imports {
   };
 }
 
-/** Answers what files load as they run, directly or through others, and reads each file once. Types are not loaded. */
+/**
+ * Finds the files that a file loads at run time, directly or through others. Types are not loaded. Each file is read
+ * once.
+ */
 export class ImportGraph {
   readonly #read = new Map<string, Promise<readonly string[]>>();
 
-  /** The files that a file loads, itself left out. */
+  /** Returns the files that a file loads, without the file itself. */
   async reachedFrom(path: string): Promise<ReadonlySet<string>> {
     const files = new Set<string>();
     for (const next = [path]; next.length > 0; ) {
@@ -43,7 +46,7 @@ export class ImportGraph {
   #filesOf(path: string): Promise<readonly string[]> {
     let files = this.#read.get(path);
     if (files === undefined) {
-      // A file that isn't there is one that a text only mentions, or one that the build makes.
+      // A file that does not exist is only mentioned in a text, or made by the build.
       const reading = readFile(path, "utf8").catch(() => "");
       files = reading.then((text) => importsIn(text.replaceAll(TYPE_IMPORT, ""), path).files);
       this.#read.set(path, files);

@@ -1,4 +1,4 @@
-/** Senders that go on whatever happens to Tidemark, and the differences that a fold from scratch finds afterwards. */
+/** Senders that continue whatever happens to Tidemark, and a comparison of its state with a fold from scratch. */
 import * as assert from "uvu/assert";
 import type { Entry } from "../../actors/entry.ts";
 import { fold, isRead } from "../../actors/room/fold.ts";
@@ -19,8 +19,8 @@ import {
 const ENTRIES_PER_RECORD = 1024;
 const ORDERS_ASKED_MAX = 1_000;
 
-/** Sends until it is taken: a sender's part when there is no answer. */
-export async function sentAtLast(bus: BusHarness, kind: string, room: string, body: unknown): Promise<number> {
+/** Repeats a request until it is accepted, as senders must when they get no answer. Resolves to its first position. */
+export async function sendUntilAccepted(bus: BusHarness, kind: string, room: string, body: unknown): Promise<number> {
   let position = 0;
   await eventually(
     async () => {
@@ -32,7 +32,7 @@ export async function sentAtLast(bus: BusHarness, kind: string, room: string, bo
       return ok === true;
     },
     `a reply to ${JSON.stringify(body)}`,
-    // A process that is killed takes its time to be there again.
+    // A process that was killed needs some time to be ready again.
     CLUSTER_LIMIT_MS,
   );
   return position;
@@ -41,13 +41,13 @@ export async function sentAtLast(bus: BusHarness, kind: string, room: string, bo
 export interface Load {
   /** Requests so far. */
   readonly count: number;
-  /** Positions of what was acknowledged. */
+  /** The positions of acknowledged requests. */
   readonly acknowledged: readonly number[];
   start(senders: number): void;
   stop(): Promise<void>;
 }
 
-/** Events, and receipts of events that came, come later or never. */
+/** Sends events, and receipts on events that exist, that come later, and that never come. */
 export function load(bus: BusHarness, rooms: readonly string[], next: () => number): Load {
   const pick = (count: number) => Math.floor(next() * count);
   const acknowledged: number[] = [];
@@ -58,11 +58,11 @@ export function load(bus: BusHarness, rooms: readonly string[], next: () => numb
     while (sending) {
       const room = rooms[pick(rooms.length)]!;
       const id = count++;
-      if (next() < 0.3) acknowledged.push(await sentAtLast(bus, "event", room, message(`$${id}`)));
+      if (next() < 0.3) acknowledged.push(await sendUntilAccepted(bus, "event", room, message(`$${id}`)));
       else {
         const target = `$${Math.max(0, id - 20 + pick(24))}`;
         const thread = next() < 0.2 ? { thread_id: "main" } : {};
-        acknowledged.push(await sentAtLast(bus, "receipt", room, receipt(`@u${pick(5)}:a.org`, target, thread)));
+        acknowledged.push(await sendUntilAccepted(bus, "receipt", room, receipt(`@u${pick(5)}:a.org`, target, thread)));
       }
     }
   };
@@ -81,7 +81,7 @@ export function load(bus: BusHarness, rooms: readonly string[], next: () => numb
   };
 }
 
-/** Every record of these partitions, folded in this process and in no other state. */
+/** Folds every record of these partitions in this process, from scratch. */
 async function foldedFromScratch(bus: BusHarness, partitions: number): Promise<Map<string, Room>> {
   const rooms = new Map<string, Room>();
   for (let partition = 0; partition < partitions; partition++) {
@@ -97,8 +97,8 @@ async function foldedFromScratch(bus: BusHarness, partitions: number): Promise<M
   return rooms;
 }
 
-/** Asserts that what Tidemark answers, and what it told, are what the log says. */
-export async function assertIsItsLog(
+/** Asserts that the answers and the deltas of Tidemark are what a fold of the log gives. */
+export async function assertMatchesLog(
   bus: BusHarness,
   { partitions, deltas, users }: { partitions: number; deltas: Inbox; users: readonly string[] },
 ): Promise<void> {
@@ -124,8 +124,8 @@ export async function assertIsItsLog(
       const reader = new DeltaReader({ repeats: true });
       for (const { subject, body } of deltas.messages) reader.read(subject, body);
       const { markers, orders } = reader.room(id);
-      const told = ids.every((event) => orders.get(event) === room.events.get(event)?.order);
-      return told && JSON.stringify(uncovered(markers)) === wanted;
+      const hasOrders = ids.every((event) => orders.get(event) === room.events.get(event)?.order);
+      return hasOrders && JSON.stringify(uncovered(markers)) === wanted;
     }, "a reader of deltas has every event's order, and the snapshot's markers");
   }
 }

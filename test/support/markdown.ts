@@ -1,16 +1,16 @@
-/** What the tests read in the project's pages: sections, tables, code blocks and links. */
+/** Reads the pages of the project: sections, tables, code blocks and links. */
 
 const HEADING = /^(#{1,6}) (.*)$/gm;
 const FENCE = /^```.*\n([\s\S]*?)^```$/gm;
 const INLINE_CODE = /`[^`\n]*`/g;
 const LINK = /!?\[[^\]]*\]\(([^()\s]+(?:\([^()\s]*\)[^()\s]*)*)\)|^\[[^\]]+\]: (\S+)$/gm;
 
-/** The text without its code blocks, in which nothing is a heading or a link. */
+/** Returns the text without its code blocks, which have no headings or links. */
 function prose(page: string): string {
   return page.replace(FENCE, "");
 }
 
-/** The anchors of a page's headings, as GitHub makes them. */
+/** Returns the anchors of a page's headings, as GitHub makes them. */
 export function anchorsIn(page: string): ReadonlySet<string> {
   const anchors = new Set<string>();
   for (const [, , heading] of prose(page).matchAll(HEADING)) {
@@ -30,7 +30,7 @@ function anchorOf(heading: string): string {
     .replaceAll(" ", "-");
 }
 
-/** Targets of a page's links, images and reference definitions. */
+/** Returns the targets of a page's links, images and reference definitions. */
 export function linksIn(page: string): string[] {
   return Array.from(
     prose(page).replace(INLINE_CODE, "").matchAll(LINK),
@@ -38,7 +38,9 @@ export function linksIn(page: string): string[] {
   );
 }
 
-/** What stands under a heading, up to the next one of its level or above. Throws when there is no such heading. */
+/**
+ * Returns the text under a heading, up to the next heading of its level or above. Throws if there is no such heading.
+ */
 export function sectionOf(page: string, heading: string): string {
   const lines = page.split("\n");
   const from = lines.findIndex((line) => /^#+ /.test(line) && line.replace(/^#+ /, "") === heading);
@@ -48,12 +50,12 @@ export function sectionOf(page: string, heading: string): string {
   return lines.slice(from + 1, length < 0 ? undefined : from + 1 + length).join("\n");
 }
 
-/** The items of the lists in a text, each on one line. */
+/** Returns the items of the lists in a text, each on one line. */
 export function listItemsIn(text: string): string[] {
   return Array.from(text.matchAll(/^- (.*(?:\n {2}.*)*)$/gm), ([, item]) => item!.replace(/\n +/g, " "));
 }
 
-/** The rows of the tables in a text, heading rows included, each as its cells. */
+/** Returns the rows of the tables in a text, each as its cells. Heading rows are included. */
 export function tableRowsIn(text: string): string[][] {
   return text
     .split("\n")
@@ -70,14 +72,14 @@ function codeBlocksIn(text: string): string[] {
   return Array.from(text.matchAll(FENCE), ([, code]) => code!);
 }
 
-/** What stands in backticks, in order. */
+/** Returns the texts in backticks, in order. */
 export function codeSpansIn(text: string): string[] {
   return Array.from(text.matchAll(INLINE_CODE), ([code]) => code.slice(1, -1));
 }
 
 /**
- * The floors of the "Layout" section: each line's paths, from the lowest floor up. A path that ends in a slash is a
- * folder.
+ * Returns the floors of the "Layout" section, from the lowest up: the paths of each line. A path that ends in a slash
+ * is a folder.
  */
 export function floorsIn(design: string): string[][] {
   const [list = ""] = codeBlocksIn(sectionOf(design, "Layout"));

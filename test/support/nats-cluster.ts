@@ -1,4 +1,4 @@
-/** Three `nats-server` processes on loopback, on the `nats.conf` that is shipped, as a cluster in production has it. */
+/** A cluster of three `nats-server` processes on loopback, on the shipped `nats.conf`, as in production. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -14,8 +14,8 @@ export const CLUSTER_SIZE = 3;
 const READY_LIMIT_MS = 60_000;
 const READY_ANSWER_MS = 1_000;
 const POLL_MS = 50;
-/** How long a cluster whose servers are ready may take to keep a stream, and how many are tried. */
-const KEEPS_LIMIT_MS = 15_000;
+/** How long a ready cluster may take to replicate a stream, and how many clusters are tried. */
+const REPLICATION_LIMIT_MS = 15_000;
 const STARTS_MAX = 3;
 
 const USERS = ["homeserver", "ingress", "worker", "frontend", "gateway", "federation", "admin", "system"] as const;
@@ -23,7 +23,7 @@ export type User = (typeof USERS)[number];
 
 const passwordOf = (user: string) => `test${user}Password`;
 
-/** What `nats.conf` takes from the environment. */
+/** The environment variables of `nats.conf`. */
 function natsEnvironment(name: string, storeDir: string, routes: readonly string[]): NodeJS.ProcessEnv {
   const routePassword = passwordOf("route");
   return {
@@ -50,48 +50,48 @@ export interface ClusterServer {
 export interface NatsCluster extends AsyncDisposable {
   readonly dir: string;
   readonly servers: readonly ClusterServer[];
-  /** As `--nats` takes it. */
+  /** The value of `--nats` for this user. */
   url(user: User): string;
   connect(user: User, options?: ConnectionOptions): Promise<NatsConnection>;
-  /** One more, on loopback, with the same configuration and all routes. */
+  /** Starts one more server on loopback, with the same configuration and all routes. */
   addServer(): Promise<ClusterServer>;
-  /** Resolves when every server that runs has a leader for JetStream. */
+  /** Resolves when every running server has a JetStream leader. */
   ready(): Promise<void>;
 }
 
-/** Where each server runs, when not on loopback. */
+/** Where each server runs. Default: on loopback. */
 export interface ServerPlaces {
   /** An address for each server. */
   readonly hosts: readonly string[];
-  /** What its command line begins with. */
+  /** The first words of its command line. */
   readonly prefix: (server: number) => readonly string[];
 }
 
-/** Where one server reaches another's port for routes, when not there. */
+/** Resolves to the address at which one server reaches the route port of another. Default: that port itself. */
 export type Link = (from: number, to: number, port: number) => Promise<string>;
 
 interface ClusterOptions {
   readonly conf?: string;
   readonly places?: ServerPlaces | undefined;
   readonly link?: Link | undefined;
-  /** A file of certificates, when the configuration has TLS for clients. */
+  /** The certificate file of the CA, if the configuration has TLS for clients. */
   readonly ca?: string;
 }
 
-/** So that servers find each other in no other way than by the routes that they are given. */
+/** What servers advertise, so that they find each other only by the routes that they are given. */
 const NOWHERE = "127.0.0.1:1";
 
 /**
- * A cluster that keeps streams three times. On a busy machine one now and then elects its leader and never learns of
- * its third server: it is started anew.
+ * Starts a cluster that can replicate streams three times. On a busy machine, a cluster sometimes elects its leader and
+ * never learns of its third server. Then a new cluster is started.
  */
 export async function startNatsCluster(options: ClusterOptions = {}): Promise<NatsCluster> {
   for (let attempt = 1; ; attempt++) {
     const cluster = await startServers(options);
-    if (await keepsStreams(cluster)) return cluster;
+    if (await replicatesStreams(cluster)) return cluster;
     await cluster[Symbol.asyncDispose]();
     if (attempt === STARTS_MAX)
-      throw new Error(`no stream can be kept ${CLUSTER_SIZE} times: tried ${attempt} clusters`);
+      throw new Error(`no cluster replicates a stream ${CLUSTER_SIZE} times: tried ${attempt} clusters`);
   }
 }
 
@@ -213,7 +213,7 @@ function natsServer({ command, host, name, ports, env }: ServerOptions): Cluster
       await once(started, "spawn");
     },
     kill: (signal) => {
-      // A paused process takes nothing but SIGKILL and SIGCONT.
+      // A paused process reacts only to SIGKILL and SIGCONT.
       child?.kill(signal);
     },
     ended: async () => {
@@ -222,11 +222,11 @@ function natsServer({ command, host, name, ports, env }: ServerOptions): Cluster
   };
 }
 
-/** Whether a stream can be made on all servers, soon. */
-async function keepsStreams(cluster: NatsCluster): Promise<boolean> {
+/** Returns whether the cluster replicates a stream to all servers in time. */
+async function replicatesStreams(cluster: NatsCluster): Promise<boolean> {
   const nc = await cluster.connect("admin");
   try {
-    const deadline = performance.now() + KEEPS_LIMIT_MS;
+    const deadline = performance.now() + REPLICATION_LIMIT_MS;
     while (performance.now() < deadline) {
       try {
         const jsm = await nc.jetstreamManager();
@@ -242,7 +242,7 @@ async function keepsStreams(cluster: NatsCluster): Promise<boolean> {
   }
 }
 
-/** Whether it has a leader for JetStream: otherwise it answers that it has none, or not at all. */
+/** Returns whether the server has a JetStream leader. Without one, it answers with an error or not at all. */
 async function isReady({ host, port, pid, log, name }: ClusterServer, tls: ConnectionOptions): Promise<boolean> {
   if (pid === undefined) throw new Error(`${name} has ended:\n${log.slice(-20).join("\n")}`);
   try {
@@ -265,7 +265,7 @@ async function isReady({ host, port, pid, log, name }: ClusterServer, tls: Conne
   }
 }
 
-/** Ports that are free now. */
+/** Returns ports that are free now. */
 async function freePorts(count: number): Promise<number[]> {
   const listening = await Promise.all(
     Array.from({ length: count }, async () => {

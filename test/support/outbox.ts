@@ -1,4 +1,4 @@
-/** A room that is folded into a federation outbox, as a partition does it. */
+/** Folds a room into a federation outbox, as a partition does. */
 import { type Entry, positionOf } from "../../actors/entry.ts";
 import type { Dispatch, Lane } from "../../actors/federation/lane.ts";
 import { FederationOutbox } from "../../actors/federation/outbox.ts";
@@ -25,7 +25,7 @@ export class FoldedOutbox {
     return outcome;
   }
 
-  /** What a lane sends: by destination, `user thread → event`. */
+  /** Takes the next receipts of a lane: lines of `user thread → event`, by destination. */
   take(lane: "urgent" | "waiting"): Record<string, string[]> {
     return byDestination((this.outbox[lane] as Lane).take());
   }

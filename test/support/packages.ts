@@ -1,4 +1,4 @@
-/** Tidemark's two packages as npm publishes them, built into a folder of the test's own. */
+/** Tidemark's two packages as npm publishes them, built into a folder of the test. */
 import { cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { buildFrontendPackage } from "../../packages/frontend/build.ts";
@@ -12,7 +12,7 @@ export interface Packages {
   readonly frontend: string;
 }
 
-/** A folder whose programs can import `tidemark-frontend`, with the checkout's own dependencies. */
+/** Returns a folder whose programs can import `tidemark-frontend`, with the dependencies of this checkout. */
 export async function frontendFolder(folder: string): Promise<string> {
   const compiled = await compiledProgram(join(folder, "compiled"));
   const modules = join(folder, "node_modules");
@@ -20,7 +20,7 @@ export async function frontendFolder(folder: string): Promise<string> {
   return folder;
 }
 
-/** What `npm run build` and `npm pack` make. Takes some seconds. */
+/** Does what `npm run build` and `npm pack` do. Takes some seconds. */
 export async function packPackages(folder: string): Promise<Packages> {
   const program = join(folder, "program");
   const compiled = join(program, "dist");
@@ -44,7 +44,7 @@ async function pack(source: string, folder: string): Promise<string> {
   return join(folder, filename);
 }
 
-/** An empty folder with a tarball installed in it. The registry is asked only for what npm's cache lacks. */
+/** Installs a tarball into an empty folder. Only what npm's cache lacks is downloaded. */
 export async function installed(tarball: string, folder: string): Promise<string> {
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, "package.json"), '{ "private": true, "type": "module" }');
@@ -54,7 +54,7 @@ export async function installed(tarball: string, folder: string): Promise<string
   return folder;
 }
 
-/** The same for a package whose dependencies are many: they are the checkout's own. */
+/** The same for a package with many dependencies: it gets those of this checkout. */
 export async function unpacked(tarball: string, folder: string): Promise<string> {
   const modules = join(folder, "node_modules");
   await mkdir(join(modules, "tidemark"), { recursive: true });
@@ -74,8 +74,8 @@ async function linkDependencies(installed: string, modules: string): Promise<voi
 }
 
 /**
- * Type-checks a TypeScript file in a folder, with the strictest settings that users have. Throws what the compiler
- * prints.
+ * Type-checks a TypeScript file in a folder, with the strictest settings that users have. The error has the compiler's
+ * output.
  */
 export async function typeCheck(folder: string, source: string): Promise<void> {
   const compilerOptions = {

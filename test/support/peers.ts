@@ -1,12 +1,12 @@
 /**
- * The software of others that tests run against, such as `matrix-js-sdk`. It is a package of its own, `test/peers`,
- * with a lock of its own, so that the project's `npm ci` stays small. Tests that import a peer stand in that folder,
- * where Node and `tsc` find it.
+ * Third-party software that tests run against, such as `matrix-js-sdk`. It is a separate package, `test/peers`, with
+ * its own lock file, so that the project's `npm ci` stays small. Tests that import a peer are in that folder, where
+ * Node and `tsc` find it.
  *
  *     node --import tsx test/support/peers.ts      installs the peers beforehand
  *
- * They are installed into a folder beside, which then gets its final name. So of two processes that install at the same
- * time each does the whole work, and the first one wins.
+ * They are installed into a temporary folder, which is renamed when it is complete. If two processes install at the
+ * same time, both do all the work, and the first one wins.
  */
 import { execFile } from "node:child_process";
 import { copyFile, mkdtemp, readFile, rename, rm } from "node:fs/promises";
@@ -20,7 +20,7 @@ const INSTALL_LIMIT_MS = 300_000;
 
 const run = promisify(execFile);
 
-/** Whether what is installed is what the lock asks for: a copy of the lock lies beside it. */
+/** Returns whether the installed peers are those of the lock file. A copy of it is stored with them. */
 async function isInstalled(): Promise<boolean> {
   const [wanted, installed] = await Promise.all(
     [FOLDER, INSTALLED].map((folder) => readFile(join(folder, "package-lock.json"), "utf8").catch(() => undefined)),
@@ -28,7 +28,7 @@ async function isInstalled(): Promise<boolean> {
   return wanted !== undefined && wanted === installed;
 }
 
-/** Installs the peers if need be. */
+/** Installs the peers if needed. */
 export async function ensurePeers(): Promise<void> {
   if (await isInstalled()) return;
   process.stderr.write("installing the peers of test/peers with npm\n");

@@ -1,6 +1,6 @@
 /**
- * A way to the broker that can lose what is on it: connections go through here, and back from there only while it is
- * open.
+ * A proxy to the broker that can lose messages in flight: it always forwards what clients send, and it can drop what
+ * the broker sends.
  */
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
@@ -8,9 +8,9 @@ import { connect, createServer, type Socket } from "node:net";
 
 export interface Pipe extends AsyncDisposable {
   readonly url: string;
-  /** From now on, what the broker sends gets no further. */
+  /** Drops what the broker sends from now on. */
   hold(): void;
-  /** Breaks all connections, with what is on them. New ones are whole. */
+  /** Closes all connections and drops the data on them. New connections work normally. */
   cut(): void;
 }
 
@@ -24,7 +24,7 @@ export async function pipeTo(url: string): Promise<Pipe> {
     client.pipe(broker);
     broker.pipe(client);
     for (const socket of pair) {
-      socket.on("error", () => {}); // Its close says it.
+      socket.on("error", () => {}); // `close` follows.
       socket.on("close", () => {
         pairs.delete(pair);
         for (const end of pair) end.destroy();
@@ -41,7 +41,7 @@ export async function pipeTo(url: string): Promise<Pipe> {
     hold: () => {
       for (const [client, broker] of pairs) {
         broker.unpipe(client);
-        broker.resume(); // Taken from the broker, and lost.
+        broker.resume(); // Read and dropped.
       }
     },
     cut,

@@ -1,4 +1,6 @@
-/** Properties over cases that `fast-check` makes, as many as the tier has. A failure prints its seed and its path. */
+/**
+ * Checks properties with cases that `fast-check` makes, as many as the tier has. A failure prints its seed and path.
+ */
 import fc from "fast-check";
 import { cases, SEED } from "./tier.ts";
 

@@ -1,6 +1,6 @@
 /**
- * A reader of one room's deltas, as naive as docs/design.md#what-is-published lets it be: it drops a message whose
- * position it has, counts one that leaves a gap, and applies the rest. It knows no orders but those it was told.
+ * A reader of one room's deltas that does what docs/design.md#what-is-published says, and no more: it drops a message
+ * whose position it has, counts one that leaves a gap, and applies the rest. It knows only the orders in these deltas.
  */
 import * as assert from "uvu/assert";
 
@@ -30,10 +30,11 @@ interface Known {
 export class DeltaReader {
   /** By event id. */
   readonly orders = new Map<string, number>();
-  /** Messages whose `previous` is beyond what was had. */
+  /** How many messages had a `previous` after the last position. */
   gaps = 0;
   /**
-   * Messages whose `previous` was passed already, as after an owner changed: a reader that missed one would not know.
+   * How many messages had a `previous` before the last position, as after a change of owner. There, a reader would not
+   * notice that it missed a message.
    */
   overlaps = 0;
   readonly #markers = new Map<string, Known>();
@@ -82,7 +83,7 @@ export class DeltaReader {
     }
   }
 
-  /** Markers on events with negative orders all say 0: of those, the last one told counts. */
+  /** Markers on events with negative orders all have order 0. Of those, the last one received counts. */
   #learn(marker: Known): void {
     const key = JSON.stringify([marker.user, marker.type, marker.thread]);
     const known = this.#markers.get(key);

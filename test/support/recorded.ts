@@ -1,4 +1,4 @@
-/** Plays the recorded session to a running Tidemark. */
+/** Sends the recorded session to a running Tidemark. */
 import * as assert from "uvu/assert";
 import type { TidemarkHarness } from "./harness.ts";
 import { session } from "./records.ts";

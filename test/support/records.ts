@@ -1,10 +1,10 @@
-/** Histories of a room as records of a log, and the recorded session as requests. */
+/** Turns histories of a room into log records, and the recorded session into requests. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { indexOf, type LogRecord, sequenceOf } from "../../actors/entry.ts";
 import type { Positioned } from "./arbitraries.ts";
 
-/** The same entries, in the records that their positions name. A record's clock is its sequence, in seconds. */
+/** Returns the entries in the records that their positions name. The time of a record is its sequence, in seconds. */
 export function recordsOf(history: readonly Positioned[]): LogRecord[] {
   const records: { sequence: number; at: number; entries: Positioned["entry"][] }[] = [];
   for (const { position, entry } of history) {

@@ -8,13 +8,13 @@ import { createInterface } from "node:readline";
 export const TOP = resolve(import.meta.dirname, "../..");
 
 export interface Program extends AsyncDisposable {
-  /** What it has printed so far. */
+  /** The lines that it has printed so far. */
   readonly lines: readonly string[];
   /** Resolves to its exit code. */
   readonly ended: Promise<number | null>;
 }
 
-/** Starts Node. What the program prints as an error is the test's. */
+/** Starts Node. The errors that the program prints go to the output of the test. */
 export function startProgram(args: readonly string[], cwd: string = TOP): Program {
   const child = spawn(process.execPath, args, { cwd, stdio: ["ignore", "pipe", "inherit"] });
   const lines: string[] = [];
@@ -34,7 +34,7 @@ export function startExample(name: string, url: string): Program {
   return startProgram(["--import", "tsx", `examples/${name}`, url]);
 }
 
-/** The code blocks of a page in some languages, in the page's order. */
+/** Returns the code blocks of a page in some languages, in order. */
 export async function codeBlocks(page: string, ...languages: readonly string[]): Promise<string[]> {
   const text = await readFile(resolve(TOP, page), "utf8");
   const blocks = text.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm);

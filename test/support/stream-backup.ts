@@ -1,6 +1,6 @@
 /**
- * What `nats stream backup` and `nats stream restore` ask of the JetStream API (ADR-14 of NATS), for machines without
- * that tool.
+ * Sends the requests of `nats stream backup` and `nats stream restore` to the JetStream API (ADR-14 of NATS), for
+ * machines without that tool.
  */
 import { createInbox, type NatsConnection } from "nats";
 import * as assert from "uvu/assert";

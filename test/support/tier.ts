@@ -1,6 +1,6 @@
 /**
- * How much a test tries. `npm test` has a fixed seed and few cases; `npm run test:long` has a seed of its own each time
- * and many. A test that tries cases takes both from here, and so is one that the long tier runs.
+ * How many cases a test tries, and with which seed. `npm test` has few cases and a fixed seed; `npm run test:long` has
+ * many, and another seed each time. A test that takes both from here is one that the long tier runs.
  *
  * `SEED=<number>` repeats a run in either tier.
  */
@@ -11,7 +11,7 @@ const IS_LONG = process.env.TIDEMARK_TIER === "long";
 export const FAST_SEED = 20_261_122;
 export const SEED = Number(process.env.SEED || FAST_SEED);
 
-/** How many cases a test tries: `few` in the fast tier. */
+/** Returns how many cases a test tries: `few` in the fast tier, more in the long one. */
 export function cases(few: number): number {
   return IS_LONG ? few * LONG_FACTOR : few;
 }

@@ -1,10 +1,10 @@
 /**
- * The transitions of a machine, and those that the head comment of its file lists, as text that can be compared:
+ * The transitions of a machine, and those that the head comment of its file lists, as text for comparison:
  *
  *     from ── INPUT [guard] / action ──▶ to
  *
- * In a comment, several states before the arrow share it, the line may be drawn as long as is needed, and an arrow to
- * the state that it comes from stays in it.
+ * In a comment, several states may share one arrow, separated by commas. The arrow may have any length. An arrow from a
+ * state to itself means that the state is not left.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ const ROOT = join(import.meta.dirname, "../..");
 const LINE = /^ \*\s+(?<from>\S.*?)\s*─+ (?<label>.+?) ─+▶ (?<to>\S+)$/;
 const DONE = /^xstate\.(?<what>done|error)\.actor\.(?<id>.*)$/;
 
-/** Transitions that the head comment of a file lists, sorted. */
+/** Returns the transitions that the head comment of a file lists, sorted. */
 export async function listedTransitions(path: string): Promise<string[]> {
   const text = await readFile(join(ROOT, path), "utf8");
   const head = text.slice(0, text.indexOf("*/"));
@@ -25,7 +25,7 @@ export async function listedTransitions(path: string): Promise<string[]> {
   return listed.sort();
 }
 
-/** The transitions of a table, each with what it runs by its input, sorted. */
+/** Returns the transitions of a table, sorted. `effects`: what each input runs. */
 export function tabledTransitions(
   table: Readonly<Record<string, Readonly<Record<string, string>>>>,
   effects: Readonly<Record<string, string>>,
@@ -40,7 +40,7 @@ export function tabledTransitions(
     .sort();
 }
 
-/** The transitions that a machine defines, each at the state that defines it, sorted. */
+/** Returns the transitions that a machine defines, each at the state that defines it, sorted. */
 export function definedTransitions(machine: AnyStateMachine): string[] {
   const found: string[] = [];
   const visit = (node: AnyStateNode) => {
@@ -58,7 +58,7 @@ export function definedTransitions(machine: AnyStateMachine): string[] {
   return found.sort();
 }
 
-/** What a result of an invoked actor is called by the actor's name. */
+/** Names the result of an invoked actor by the name of the actor. */
 function inputOf(node: AnyStateNode, type: string): string {
   const { what, id } = DONE.exec(type)?.groups ?? {};
   const invoked = node.invoke.find((each) => each.id === id);

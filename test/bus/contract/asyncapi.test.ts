@@ -1,4 +1,4 @@
-/** docs/asyncapi.yaml, as the declarations of the contract give it. */
+/** docs/asyncapi.yaml is what the declarations of the contract generate. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { suite } from "uvu";

@@ -1,6 +1,6 @@
 /**
- * The shapes of all messages of the bus. Whoever runs an older version, or has written a front-end in another language,
- * relies on them: so they change only together with what stands here.
+ * The shapes of all messages of the bus. Older versions, and front-ends in other languages, rely on them, so they
+ * change only together with the hashes below.
  */
 import { createHash } from "node:crypto";
 import { suite } from "uvu";
@@ -51,7 +51,7 @@ const HASHES: Readonly<Record<string, string>> = {
   "lease row release": "caf4e7b0811eba31",
 };
 
-/** What says nothing about the shape. */
+/** Keys that do not affect the shape. */
 const PROSE = new Set(["title", "description", "examples"]);
 
 function shapes(): Map<string, z.ZodType> {
@@ -69,7 +69,9 @@ function shapes(): Map<string, z.ZodType> {
   return found;
 }
 
-/** The same for the same shape, however its keys are sorted. `names`: the keys are names of properties. */
+/**
+ * Returns the same text for the same shape, whatever the order of its keys. `names`: the keys are names of properties.
+ */
 function canonical(value: Json, names = false): string {
   if (Array.isArray(value)) return `[${value.map((item) => canonical(item)).join()}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
@@ -105,7 +107,7 @@ ${lines.join("\n")}`,
   );
 });
 
-schemas("have hashes that prose doesn't change, and everything else does", () => {
+schemas("have hashes that change with everything except prose", () => {
   const schema = (properties: Json, more = {}): Json => ({ type: "object", properties, ...more });
   const one = canonical(schema({ a: { type: "string" }, title: { type: "integer" } }));
   assert.is(

@@ -41,13 +41,13 @@ scan("delivers a record only after the previous one is handled", async () => {
   await using tidemark = await startTidemark({ partitions: 1 });
   for (let i = 0; i < 5; i++) await tidemark.sent("event", A, message(`$${i}`));
   let release: (() => void) | undefined;
-  let taken = 0;
+  let handled = 0;
   const done = scanLog(tidemark.nc, { partition: 0, until: 5 }, () => {
-    taken++;
+    handled++;
     return new Promise<void>((resolve) => (release = resolve));
   });
   for (let i = 1; i <= 5; i++) {
-    await eventually(() => taken === i, `record ${i} is taken`);
+    await eventually(() => handled === i, `record ${i} is handled`);
     release!();
   }
   await done;
@@ -64,20 +64,24 @@ scan("continues with new records, over a restart of the broker, until it is abor
         () => true,
         () => false,
       );
-  const taken: PlacedRecord[] = [];
+  const handled: PlacedRecord[] = [];
   const stopping = new AbortController();
-  const done = scanLog(bus.nc, { partition: 0, room: A, signal: stopping.signal }, (record) => void taken.push(record));
+  const done = scanLog(
+    bus.nc,
+    { partition: 0, room: A, signal: stopping.signal },
+    (record) => void handled.push(record),
+  );
   try {
     await append("$1");
-    await eventually(() => taken.length === 1, "the existing records");
+    await eventually(() => handled.length === 1, "the existing records");
     await bus.restartBroker();
     await eventually(() => append("$2"), "the broker accepts records again");
-    await eventually(() => taken.length >= 2, "the records after the restart");
+    await eventually(() => handled.length >= 2, "the records after the restart");
   } finally {
     stopping.abort();
   }
   await done;
-  const sequences = taken.map(({ record }) => record.sequence);
+  const sequences = handled.map(({ record }) => record.sequence);
   assert.equal(
     sequences,
     Array.from(sequences, (_, i) => i + 1),
