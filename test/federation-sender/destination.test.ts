@@ -1,4 +1,4 @@
-/** `tidemark/federation`: what a federation sender is handed, and when it gets it again. */
+/** `tidemark/federation`: which EDUs a federation sender gets, and when it gets them again. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { type Destination, type Federation, openFederation } from "../../src/federation-sender/index.ts";
@@ -15,7 +15,7 @@ function open(tidemark: Tidemark, pendingMax = 50_000): Promise<Federation> {
   return openFederation({ nats: tidemark.url, pendingMax });
 }
 
-/** What a worker publishes: `user thread? event`, an EDU of its own each. Resolves once it is stored. */
+/** Publishes receipts as a worker does, one EDU each; the thread `-` is none. Resolves once they are stored. */
 async function publish(tidemark: Tidemark, ...receipts: readonly [user: string, thread: string, event: string][]) {
   for (const [user, thread, event] of receipts) {
     const data = thread === "-" ? { ts: 1 } : { ts: 1, thread_id: thread };
@@ -26,7 +26,7 @@ async function publish(tidemark: Tidemark, ...receipts: readonly [user: string, 
   }
 }
 
-async function taken(destination: Destination) {
+async function take(destination: Destination) {
   const transaction = await destination.next();
   assert.ok(transaction);
   return { ...transaction, lines: linesOf(transaction.edus).sort() };
@@ -36,7 +36,7 @@ async function taken(destination: Destination) {
 async function takeAll(destination: Destination, count: number) {
   const transactions = [];
   for (let i = 0; i < count; i++) {
-    const transaction = await taken(destination);
+    const transaction = await take(destination);
     transactions.push(transaction);
     await transaction.acknowledge();
   }
@@ -45,7 +45,7 @@ async function takeAll(destination: Destination, count: number) {
 
 const reader = suite("a federation reader");
 
-reader("is handed what a worker published, and not again once it has acknowledged", async () => {
+reader("gets what a worker published, and does not get it again once it has acknowledged it", async () => {
   await using tidemark = await startFederation();
   await using federation = await open(tidemark);
   const destination = await federation.destination(THERE);
@@ -61,69 +61,69 @@ reader("is handed what a worker published, and not again once it has acknowledge
   ] as never);
   await first?.acknowledge();
   await tidemark.sent("receipt", ROOM, read(A, "$2"));
-  assert.equal((await taken(destination)).lines, [`${ROOM} ${A} - → $2`]);
+  assert.equal((await take(destination)).lines, [`${ROOM} ${A} - → $2`]);
 });
 
-reader("that comes after a day is handed the last receipt of each key, not the history", async () => {
+reader("that starts late gets the last receipt of each key, not the history", async () => {
   await using tidemark = await startFederation();
   for (let i = 0; i < 300; i++)
     await publish(tidemark, [A, "main", `$${i}`], [A, "-", `$${i}`], ["@c:x", "-", `$${i}`]);
   await using federation = await open(tidemark);
-  const { edus, lines } = await taken(await federation.destination(THERE));
-  assert.is(edus.length, 2, "two threads of one user don't fit into one");
+  const { edus, lines } = await take(await federation.destination(THERE));
+  assert.is(edus.length, 2, "one EDU can't have two threads of one user");
   assert.equal(lines, [`${ROOM} ${A} - → $299`, `${ROOM} ${A} main → $299`, `${ROOM} @c:x - → $299`]);
 });
 
-reader("gets the same again until it acknowledges, with what came since", async () => {
+reader("gets the same EDUs until it acknowledges them, together with later ones", async () => {
   await using tidemark = await startFederation();
   await publish(tidemark, [A, "-", "$1"], [A, "main", "$1"]);
   await using federation = await open(tidemark);
   const destination = await federation.destination(THERE);
-  const failed = await taken(destination);
-  const again = await taken(destination);
+  const failed = await take(destination);
+  const again = await take(destination);
   assert.equal([again.id, again.lines], [failed.id, failed.lines]);
   await publish(tidemark, [A, "-", "$2"]);
-  let later = await taken(destination);
+  let later = await take(destination);
   await eventually(async () => {
-    later = await taken(destination);
+    later = await take(destination);
     return later.id !== failed.id;
-  }, "what came since");
+  }, "the later EDU");
   assert.equal(later.lines, [`${ROOM} ${A} - → $2`, `${ROOM} ${A} main → $1`]);
 });
 
-reader("keeps what came while a transaction was under way", async () => {
+reader("keeps what arrives while a transaction is in flight", async () => {
   await using tidemark = await startFederation();
   await using federation = await open(tidemark);
   const destination = await federation.destination(THERE);
   await publish(tidemark, [A, "-", "$1"], ["@c:x", "-", "$1"]);
-  await eventually(async () => (await taken(destination)).lines.length === 2, "both");
-  const first = await taken(destination);
+  await eventually(async () => (await take(destination)).lines.length === 2, "both");
+  const first = await take(destination);
   await publish(tidemark, [A, "-", "$2"]);
-  await eventually(async () => (await taken(destination)).id !== first.id, "the later one");
+  await eventually(async () => (await take(destination)).id !== first.id, "the later one");
   await first.acknowledge();
-  assert.equal((await taken(destination)).lines, [`${ROOM} ${A} - → $2`]);
+  assert.equal((await take(destination)).lines, [`${ROOM} ${A} - → $2`]);
 });
 
-reader("that takes over goes on behind the last acknowledgement", async () => {
+reader("that takes over continues after the last acknowledgement", async () => {
   await using tidemark = await startFederation();
   await publish(tidemark, [A, "-", "$1"]);
   {
     await using federation = await open(tidemark);
     const destination = await federation.destination(THERE);
-    await (await taken(destination)).acknowledge();
+    await (await take(destination)).acknowledge();
     await publish(tidemark, [A, "-", "$2"]);
-    assert.equal((await taken(destination)).lines, [`${ROOM} ${A} - → $2`]);
+    assert.equal((await take(destination)).lines, [`${ROOM} ${A} - → $2`]);
   }
   await using federation = await open(tidemark);
   const destination = await federation.destination(THERE);
-  const { lines, acknowledge } = await taken(destination);
+  const { lines, acknowledge } = await take(destination);
   assert.equal(lines, [`${ROOM} ${A} - → $2`]);
   await acknowledge();
   destination.close();
   assert.is(await destination.next(), undefined);
 });
 
-reader("is handed at most 100 EDUs at once, the oldest first, and all of them in the end", async () => {
+reader("gets at most 100 EDUs at once, the oldest first, until it has had all of them", async () => {
   await using tidemark = await startFederation();
   const threads = Array.from({ length: 250 }, (_, i) => `$t${String(i).padStart(3, "0")}`);
   await publish(tidemark, ...threads.map((thread): [string, string, string] => [A, thread, thread]));
@@ -140,23 +140,23 @@ reader("is handed at most 100 EDUs at once, the oldest first, and all of them in
   );
 });
 
-reader("that takes over after part of what there was has all of the rest", async () => {
+reader("that takes over after a partial delivery gets all of the rest", async () => {
   await using tidemark = await startFederation();
   const threads = Array.from({ length: 130 }, (_, i) => `$t${String(i).padStart(3, "0")}`);
   await publish(tidemark, ...threads.map((thread): [string, string, string] => [A, thread, thread]));
   {
     await using federation = await open(tidemark);
-    await (await taken(await federation.destination(THERE))).acknowledge();
+    await (await take(await federation.destination(THERE))).acknowledge();
   }
   await using federation = await open(tidemark);
-  const { lines } = await taken(await federation.destination(THERE));
+  const { lines } = await take(await federation.destination(THERE));
   assert.equal(
     lines,
     threads.slice(100).map((thread) => `${ROOM} ${A} ${thread} → ${thread}`),
   );
 });
 
-reader("with less memory than there is to send reads on as it is acknowledged", async () => {
+reader("with a limit lower than the backlog reads on after each acknowledgement", async () => {
   await using tidemark = await startFederation();
   const users = Array.from({ length: 30 }, (_, i) => `@${String(i).padStart(2, "0")}:here.example`);
   await publish(tidemark, ...users.map((user): [string, string, string] => [user, "-", "$1"]));
@@ -173,26 +173,26 @@ reader("with less memory than there is to send reads on as it is acknowledged", 
   );
 });
 
-reader("starts over on a stream that was made anew", async () => {
+reader("starts over on a stream that was deleted and created again", async () => {
   await using tidemark = await startFederation();
   await publish(tidemark, [A, "-", "$1"], [A, "-", "$2"], [A, "-", "$3"]);
   {
     await using federation = await open(tidemark);
-    await (await taken(await federation.destination(THERE))).acknowledge();
+    await (await take(await federation.destination(THERE))).acknowledge();
   }
   const { config } = await tidemark.jsm.streams.info("TIDEMARK_FEDERATION");
   await tidemark.jsm.streams.delete("TIDEMARK_FEDERATION");
   await tidemark.jsm.streams.add(config);
   await publish(tidemark, [A, "-", "$4"]);
   await using federation = await open(tidemark);
-  assert.equal((await taken(await federation.destination(THERE))).lines, [`${ROOM} ${A} - → $4`]);
+  assert.equal((await take(await federation.destination(THERE))).lines, [`${ROOM} ${A} - → $4`]);
 });
 
-reader("goes on after the broker was away", async () => {
+reader("continues after a restart of the broker", async () => {
   await using tidemark = await startFederation();
   await using federation = await open(tidemark);
   const destination = await federation.destination(THERE);
-  const next = taken(destination);
+  const next = take(destination);
   await tidemark.restartBroker();
   await eventually(
     () =>
@@ -207,7 +207,7 @@ reader("goes on after the broker was away", async () => {
   await acknowledge();
 });
 
-reader("stops waiting when it is told to", async () => {
+reader("stops waiting when its signal is aborted", async () => {
   await using tidemark = await startFederation();
   await using federation = await open(tidemark);
   const destination = await federation.destination(THERE);
@@ -217,7 +217,7 @@ reader("stops waiting when it is told to", async () => {
   assert.is(await next, undefined);
 });
 
-reader("learns of every destination, of before and new", async () => {
+reader("lists every destination, those from before it started and new ones", async () => {
   await using tidemark = await startFederation();
   await using federation = await open(tidemark);
   await tidemark.sent("state", ROOM, [member(A), member("@b:there.example"), member("@c:[::1]:8448")]);
@@ -234,10 +234,10 @@ reader("learns of every destination, of before and new", async () => {
   assert.is((await third).value, "new.example");
 
   const literal = await federation.destination("[::1]:8448");
-  await (await taken(literal)).acknowledge();
+  await (await take(literal)).acknowledge();
 });
 
-reader("refuses what is no server name, and a broker that no Tidemark ran on", async () => {
+reader("refuses an invalid server name, and a broker without Tidemark's streams", async () => {
   await using tidemark = await startFederation();
   await using federation = await open(tidemark);
   await rejects(federation.destination("there.*"), "M_INVALID_PARAM");

@@ -19,7 +19,7 @@ interface Append {
   readonly failed: (error: Error) => void;
 }
 
-/** A log that stores when the test says so. */
+/** A log whose appends the test completes. */
 class FakeLog {
   readonly appends: Append[] = [];
   #arrived: (() => void) | undefined;
@@ -30,7 +30,7 @@ class FakeLog {
       this.#arrived?.();
     });
 
-  /** Waits until there were so many appends. */
+  /** Resolves once there are this many appends. */
   async reached(count: number): Promise<void> {
     while (this.appends.length < count) {
       await new Promise<void>((resolve) => {
@@ -58,12 +58,12 @@ function refusal(appender: Appender, bytes: number): TidemarkError {
     assert.instance(error, TidemarkError);
     return error as TidemarkError;
   }
-  throw new Error("it was taken");
+  throw new Error("the request was accepted");
 }
 
 const appender = suite("the appender");
 
-appender("appends all requests of a room in one turn together, without a delay", async () => {
+appender("appends all requests for a room in one turn together, without a delay", async () => {
   const log = new FakeLog();
   const appender = new Appender(log.append);
   const first = appender.add(request(2));

@@ -1,4 +1,4 @@
-/** Receipts of other servers, over a real broker (docs/design.md#requests, F4, F5, F9). */
+/** Receipts from other servers, on a real broker (docs/design.md#requests, F4, F5, F9). */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { member, message, startFederation } from "../support/federation.ts";
@@ -16,7 +16,7 @@ const acl = (id: string, deny: readonly string[]) => ({
   content: { allow: ["*"], deny },
 });
 
-/** Who is shown to have read what, by user. */
+/** The event that each user's receipt is on, by user. */
 async function shown(tidemark: Awaited<ReturnType<typeof startFederation>>): Promise<Record<string, string>> {
   const { receipts } = await tidemark.query(ROOM, { op: "snapshot" });
   const users: Record<string, string> = {};
@@ -26,9 +26,9 @@ async function shown(tidemark: Awaited<ReturnType<typeof startFederation>>): Pro
   return users;
 }
 
-const federationIn = suite("federation in");
+const federationIn = suite("incoming federation");
 
-federationIn("takes what is right in an EDU, and drops every bad item alone", async () => {
+federationIn("accepts the valid items of an EDU, and drops only the invalid ones", async () => {
   await using tidemark = await startFederation();
   const client = tidemark.subscribe("tidemark.client.*.*.receipts");
   const right = ["@b:there.example", "@c:there.example"];
@@ -82,7 +82,7 @@ federationIn("takes what is right in an EDU, and drops every bad item alone", as
   assert.equal(await shown(tidemark), Object.fromEntries(right.map((user) => [user, "$1"])));
 });
 
-federationIn("rejects a receipt of a server that the room denies, and of a user who is not joined", async () => {
+federationIn("rejects a receipt from a server that the room denies, and from a user who is not joined", async () => {
   await using tidemark = await startFederation();
   const rejected = tidemark.subscribe("tidemark.rejected.>");
   await tidemark.sent("state", ROOM, [member(B), member("@gone:there.example", "leave"), member("@d:denied.example")]);
@@ -94,7 +94,7 @@ federationIn("rejects a receipt of a server that the room denies, and of a user 
   assert.equal(await shown(tidemark), { [B]: "$1" });
 });
 
-federationIn("judges held receipts by the membership and access list at the time their event comes", async () => {
+federationIn("checks held receipts against the membership and access list when their event arrives", async () => {
   await using tidemark = await startFederation();
   const rejected = tidemark.subscribe("tidemark.rejected.>");
   const client = tidemark.subscribe("tidemark.client.*.*.receipts");
@@ -120,7 +120,7 @@ federationIn("judges held receipts by the membership and access list at the time
   assert.equal(await shown(tidemark), { [stays]: "$late", [joins]: "$late" });
 });
 
-federationIn("tells clients of a remote receipt, and no other server", async () => {
+federationIn("publishes a remote receipt to clients, and to no other server", async () => {
   await using tidemark = await startFederation();
   const federation = tidemark.subscribe("tidemark.federation.>");
   const client = tidemark.subscribe("tidemark.client.*.*.receipts");

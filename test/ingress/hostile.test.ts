@@ -1,6 +1,6 @@
 /**
- * What nobody well-meaning sends (docs/design.md#the-bus-contract, E11). For each of it: an error to the sender that
- * names the field where there is one, no stack, nothing in any log, and a process that serves on.
+ * Malformed and malicious requests (docs/design.md#the-bus-contract, E11). Each is answered with an error that names
+ * the field if there is one, and has no stack. Nothing of it is in any log, and the process continues to serve.
  */
 import * as fc from "fast-check";
 import { Packr } from "msgpackr";
@@ -27,11 +27,11 @@ interface Attack {
   readonly subject: string;
   readonly bytes: Uint8Array;
   readonly errcode?: string;
-  /** What the error must say; a field's name, mostly. */
+  /** What the error must match, mostly a field's name. Default: any text. */
   readonly says?: RegExp;
 }
 
-/** Strings that no identifier may be, whatever its sigil; `s` stands for the sigil. */
+/** Values that are invalid as an identifier of any kind. `s` is the sigil. */
 const BAD_IDS: Readonly<Record<string, (sigil: string) => unknown>> = {
   __proto__: () => "__proto__",
   "a wildcard": (s) => `${s}a*:a.org`,
@@ -42,7 +42,7 @@ const BAD_IDS: Readonly<Record<string, (sigil: string) => unknown>> = {
   "300 bytes": (s) => `${s}${"x".repeat(300 - 7)}:a.org`,
   "300 bytes in 100 characters": (s) => `${s}${"漢".repeat(98)}:a.org`,
   nothing: () => "",
-  "a sigil alone": (s) => s,
+  "only a sigil": (s) => s,
   "another sigil": () => "#room:a.org",
   "a number": () => 7,
   "an object": () => ({ toString: "x" }),
@@ -53,7 +53,7 @@ const BAD_IDS: Readonly<Record<string, (sigil: string) => unknown>> = {
 const state = (more: Record<string, unknown>) => message("$1", { state_key: "", ...more });
 const eduOf = (user: string, item: unknown) => ({ [ROOM]: { "m.read": { [user]: item } } });
 
-/** Every field that contains an id, by kind of request, and a request with a value in that field. */
+/** Every field that contains an ID, with its kind of request, and a body with a given value in that field. */
 const ID_FIELDS: readonly { kind: string; field: string; sigil: string; body: (id: unknown) => unknown }[] = [
   ...(["event", "backfill", "state"] as const).flatMap((kind) => [
     { kind, field: "event_id", sigil: "$", body: (id: unknown) => state({ event_id: id }) },
@@ -72,7 +72,7 @@ const ID_FIELDS: readonly { kind: string; field: string; sigil: string; body: (i
   },
 ];
 
-/** Of an EDU: what goes into the item named in the reply. */
+/** The same for an EDU, whose reply names the item. */
 const EDU_FIELDS: readonly { field: string; sigil: string; body: (id: string) => unknown }[] = [
   { field: "room_id", sigil: "!", body: (id) => JSON.parse(`{${JSON.stringify(id)}:{"m.read":{"@u:a.org":{}}}}`) },
   { field: "user_id", sigil: "@", body: (id) => JSON.parse(`{"${ROOM}":{"m.read":{${JSON.stringify(id)}:{}}}}`) },
@@ -92,7 +92,7 @@ function json(value: unknown): Uint8Array {
   return Buffer.from(JSON.stringify(value));
 }
 
-/** A value nested so deep that a careless decoder runs out of stack. */
+/** A value nested so deeply that a careless decoder overflows its stack. */
 function nested(depth: number, open: string, close: string): Uint8Array {
   return Buffer.from(open.repeat(depth) + close.repeat(depth));
 }
@@ -124,7 +124,7 @@ function withoutStack(raw: Uint8Array, name: string): void {
   assert.not.match(text, /\n\s+at |node_modules|\.ts:\d|\.js:\d|file:\/\//, `${name}: no stack`);
 }
 
-/** It still takes an event in a room of its own, publishes it, and is ready. */
+/** Asserts that Tidemark still accepts an event in another room, publishes it, and is ready. */
 async function serves(tidemark: TidemarkHarness): Promise<void> {
   const room = `!serves${Math.random().toString(36).slice(2)}:a.org`;
   const events = tidemark.subscribe(`tidemark.client.*.${token(room)}.events`);
@@ -136,7 +136,7 @@ async function serves(tidemark: TidemarkHarness): Promise<void> {
 const hostile = suite("hostile input");
 
 for (const [name, badId] of Object.entries(BAD_IDS)) {
-  hostile(`${name} is refused in every field that holds an id, by the field's name`, async () => {
+  hostile(`${name} is refused in every field that contains an ID, with the field's name`, async () => {
     await using tidemark = await startTidemark();
     const attacks = ID_FIELDS.flatMap(({ kind, field, sigil, body }) => {
       const value = body(badId(sigil));
@@ -152,7 +152,7 @@ for (const [name, badId] of Object.entries(BAD_IDS)) {
 
   const id = badId("$");
   if (typeof id !== "string") continue;
-  hostile(`${name} in an edu is dropped by the field's name`, async () => {
+  hostile(`${name} in an edu is dropped, with the field's name`, async () => {
     await using tidemark = await startTidemark();
     for (const { field, sigil, body } of EDU_FIELDS) {
       for (const encoding of ["msgpack", "json"] as const) {
@@ -176,7 +176,7 @@ for (const [name, badId] of Object.entries(BAD_IDS)) {
   });
 }
 
-hostile("a room or origin in the subject that is none is refused by name", async () => {
+hostile("an invalid room or origin in the subject is refused by name", async () => {
   await using tidemark = await startTidemark();
   const rooms = ["room", "#room:a%2Eorg", "!", "!a%20b", "!a%2A", "!a%3E", "!a%0D%0Ab", "!a%00", `!${"x".repeat(300)}`];
   const origins = ["%20", "a%20b", "%2A", "a%0D%0Ab", "@u:a%2Eorg", "a_b", "x".repeat(300), "a%2Eorg:999999"];
@@ -192,7 +192,7 @@ hostile("a room or origin in the subject that is none is refused by name", async
   ]);
 });
 
-hostile("a token that isn't the canonical one of its room is refused, so a room has one subject", async () => {
+hostile("a token that is not its room's canonical one is refused, so that a room has one subject", async () => {
   await using tidemark = await startTidemark();
   const tokens = [
     "!hostile%3Aa%2Eorg",
@@ -225,7 +225,7 @@ hostile("a token that isn't the canonical one of its room is refused, so a room 
   );
 });
 
-hostile("a request of more than half a MiB is refused, before it is decoded", async () => {
+hostile("a request of more than half a MiB is refused before it is decoded", async () => {
   await using tidemark = await startTidemark();
   const size = 524_288 + 1;
   await withstood(
@@ -237,7 +237,7 @@ hostile("a request of more than half a MiB is refused, before it is decoded", as
   );
 });
 
-hostile("an event of 65 537 bytes as JSON is refused, and one of 65 536 is taken", async () => {
+hostile("an event of 65 537 bytes as JSON is refused, and one of 65 536 is accepted", async () => {
   await using tidemark = await startTidemark();
   const sized = (bytes: number, char = "x") => {
     const event = message("$1", { state_key: "", content: { body: "" } });
@@ -256,7 +256,7 @@ hostile("an event of 65 537 bytes as JSON is refused, and one of 65 536 is taken
   await tidemark.sent("event", ROOM, sized(65_536));
 });
 
-hostile("nesting beyond 64 is refused in both encodings, however deep", async () => {
+hostile("nesting deeper than 64 is refused in both encodings, at any depth", async () => {
   await using tidemark = await startTidemark();
   const depths = [65, 5_000, 250_000];
   const bodies = [
@@ -275,7 +275,7 @@ hostile("nesting beyond 64 is refused in both encodings, however deep", async ()
   );
 });
 
-hostile("what MessagePack has beyond JSON is refused", async () => {
+hostile("malformed MessagePack, and unsupported values in it, are refused", async () => {
   await using tidemark = await startTidemark();
   const records = new Packr({ useRecords: true, structures: [] });
   const values: Record<string, Uint8Array> = {
@@ -316,7 +316,7 @@ hostile("what MessagePack has beyond JSON is refused", async () => {
   );
 });
 
-hostile("numbers that no double holds, __proto__ and half-characters in JSON are refused", async () => {
+hostile("JSON with unsafe numbers, __proto__ or invalid UTF-8 is refused", async () => {
   await using tidemark = await startTidemark();
   const inEvent = (content: string) =>
     Buffer.from(JSON.stringify(message("$1")).replace(/"content":\{[^}]*\}/, `"content":${content}`));
@@ -373,7 +373,7 @@ hostile("an empty message, and values of the wrong kind, are refused", async () 
   );
 });
 
-hostile("names in event content are data, whatever they are called", async () => {
+hostile("any name in event content is plain data", async () => {
   await using tidemark = await startTidemark();
   const content = { constructor: 1, toString: "x", hasOwnProperty: null, toJSON: 5, length: -1 };
   const events = tidemark.subscribe("tidemark.client.>");
@@ -385,7 +385,7 @@ hostile("names in event content are data, whatever they are called", async () =>
   assert.equal(event.content, {});
 });
 
-hostile("what an event names may be of any length and of any characters, and its partition serves on", async () => {
+hostile("an event may name things of any length and any characters, and its partition continues to serve", async () => {
   await using tidemark = await startTidemark();
   const long = `$${"x".repeat(10_000)}`;
   const odd = "\u0001".repeat(255);
@@ -404,7 +404,7 @@ hostile("what an event names may be of any length and of any characters, and its
   await serves(tidemark);
 });
 
-hostile("random bytes on every subject get an error, or mean something", async () => {
+hostile("random bytes on every subject get an error, or are a valid request", async () => {
   await using tidemark = await startTidemark();
   const event = pack(message("$1", { state_key: "" }));
   const subjects = [...[...ROOM_REQUESTS, "edu"].map(subjectOf), `tidemark.query.${token(ROOM)}`];
@@ -436,7 +436,7 @@ hostile("random bytes on every subject get an error, or mean something", async (
   await serves(tidemark);
 });
 
-hostile("queries that are none get an error that names what is wrong", async () => {
+hostile("invalid queries get an error that names what is wrong", async () => {
   await using tidemark = await startTidemark();
   const subject = `tidemark.query.${token(ROOM)}`;
   const bad = [

@@ -1,6 +1,4 @@
-/**
- * What Tidemark takes in, and how it answers (docs/design.md#subjects, docs/design.md#requests), against a real broker.
- */
+/** Requests, and how ingress answers them (docs/design.md#subjects, docs/design.md#requests), on a real broker. */
 import { DiscardPolicy, StringCodec } from "nats";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -23,7 +21,7 @@ const ROOM = "!ingress:a.org";
 const BOB = "@bob:a.org";
 const text = StringCodec();
 
-/** The entry that one item becomes in the log, by kind of request. */
+/** By kind of request: an item, and its entry in the log. */
 const REQUEST_KINDS: readonly { kind: string; item: Record<string, unknown>; entry: (item: Body) => unknown[] }[] = [
   { kind: "event", item: message("$live"), entry: (item) => [0, item] },
   { kind: "backfill", item: message("$old"), entry: (item) => [1, item] },
@@ -44,7 +42,7 @@ async function entryAt(tidemark: TidemarkHarness, room: string, position: number
   return records.find(({ sequence }) => sequence === sequenceOf(position))?.entries[position % 1024];
 }
 
-/** Sends what must be refused; nothing of it may be in the log. */
+/** Sends a request that must be refused, and asserts that nothing of it is in the log. */
 async function refused(tidemark: TidemarkHarness, request: () => Promise<Body>): Promise<Body> {
   const before = await tidemark.lastSequences();
   const reply = await request();
@@ -55,8 +53,8 @@ async function refused(tidemark: TidemarkHarness, request: () => Promise<Body>):
 }
 
 /**
- * Stands in for a log: takes appends, and acknowledges them when it is told to. The stream must be gone, or it would
- * answer too.
+ * Replaces the log with one that acknowledges appends only after `acknowledgeAll`. The streams are deleted, because
+ * they would acknowledge, too.
  */
 async function slowLog(tidemark: TidemarkHarness) {
   for (let partition = 0; partition < tidemark.partitions; partition++) {
@@ -98,13 +96,13 @@ for (const { kind, item, entry } of REQUEST_KINDS) {
       }
       const [first] = await tidemark.records(tidemark.partitionOf(ROOM));
       assert.is(first?.subject, `tidemark.log.${tidemark.partitionOf(ROOM)}.${token(ROOM)}`);
-      assert.ok(Math.abs(first!.at - Date.now()) < 60_000, "the record has the clock of ingress");
+      assert.ok(Math.abs(first!.at - Date.now()) < 60_000, "the record has the time of ingress");
     });
   }
 }
 
 for (const encoding of ["msgpack", "json"] as const) {
-  ingress(`edu as ${encoding} is stored with its origin, and what is wrong in it is dropped alone`, async () => {
+  ingress(`edu as ${encoding} is stored with its origin, and only its invalid items are dropped`, async () => {
     await using tidemark = await startTidemark();
     const data = { ts: 7 };
     const reply = await tidemark.send(
@@ -156,7 +154,7 @@ for (const encoding of ["msgpack", "json"] as const) {
   });
 }
 
-ingress("an edu of several rooms is stored in each of them", async () => {
+ingress("an edu with several rooms is stored in each of them", async () => {
   await using tidemark = await startTidemark();
   const users = { "m.read": { "@u:far.org": { event_ids: ["$1"], data: { ts: 1 } } } };
   const rooms = ["!a:a.org", "!b:a.org", "!c:a.org", "!d:a.org"];
@@ -169,7 +167,7 @@ ingress("an edu of several rooms is stored in each of them", async () => {
   );
 });
 
-ingress("an edu of nothing acceptable is answered with all its items", async () => {
+ingress("an edu without a valid item is answered with all its items as rejected", async () => {
   await using tidemark = await startTidemark();
   const reply = await tidemark.send("edu", "far.org", { [ROOM]: { "m.read": { "@u:else.org": {} } } });
   assert.is(reply.ok, true);
@@ -195,14 +193,14 @@ ingress("a reply comes only after the log has acknowledged", async () => {
     return reply;
   });
   await eventually(() => log.appends() === 1, "an append");
-  // Another request's whole way there and back is long enough for an early reply to arrive.
+  // An early reply would arrive during the round trip of another request.
   await tidemark.send("event", ROOM, "nothing");
   assert.is(answered, false);
   log.acknowledgeAll();
   assert.equal(await reply, { ok: true, positions: [positionOf(1, 0)] });
 });
 
-ingress("a request without a reply subject is stored alike", async () => {
+ingress("a request without a reply subject is stored, too", async () => {
   await using tidemark = await startTidemark();
   const events = tidemark.subscribe("tidemark.client.>");
   tidemark.nc.publish(`tidemark.in.event.${token(ROOM)}`, text.encode(JSON.stringify(message("$silent"))));
@@ -215,7 +213,7 @@ ingress("a request without a reply subject is stored alike", async () => {
   );
 });
 
-ingress("a faulty item of an array is named by its index, and nothing of the array is stored", async () => {
+ingress("an invalid item of an array is named by its index, and nothing of the array is stored", async () => {
   await using tidemark = await startTidemark();
   for (const { kind, item } of REQUEST_KINDS) {
     const reply = await refused(tidemark, () => tidemark.send(kind, ROOM, [item, item, { ...item, event_id: 5 }]));
@@ -227,7 +225,7 @@ ingress("a faulty item of an array is named by its index, and nothing of the arr
   }
 });
 
-ingress("an event of another room than its subject's is refused", async () => {
+ingress("an event whose room is not its subject's is refused", async () => {
   await using tidemark = await startTidemark();
   await tidemark.sent("event", ROOM, message("$1", { room_id: ROOM }));
   const reply = await refused(tidemark, () =>
@@ -238,7 +236,7 @@ ingress("an event of another room than its subject's is refused", async () => {
   assert.match(reply.error, /^room_id: /);
 });
 
-ingress("an array has 1024 items at most, and one at least", async () => {
+ingress("an array has at least one item, and at most 1024", async () => {
   await using tidemark = await startTidemark();
   const many = (count: number) => Array.from({ length: count }, (_, i) => receipt(`@u${i}:a.org`, "$1"));
   const positions = await tidemark.sent("receipt", ROOM, many(1024));
@@ -269,7 +267,7 @@ ingress("an unknown receipt type and a threaded m.fully_read are refused by fiel
   assert.match(thread.error, /^thread_id: /);
 });
 
-ingress("what can't be decoded is M_BAD_JSON", async () => {
+ingress("a body that can't be decoded is refused with M_BAD_JSON", async () => {
   await using tidemark = await startTidemark();
   for (const bytes of [Buffer.from('{"event_id":'), Buffer.from([0xc1]), Buffer.from([0x81, 0xa1])]) {
     const reply = await refused(tidemark, async () =>
@@ -280,7 +278,7 @@ ingress("what can't be decoded is M_BAD_JSON", async () => {
 });
 
 // E10
-ingress("a saturated ingress says when to come again, and takes more once the log has caught up", async () => {
+ingress("an overloaded ingress says when to retry, and accepts more once the log has caught up", async () => {
   await using tidemark = await startTidemark({ roles: ["ingress"] });
   const log = await slowLog(tidemark);
   // 80 requests of 8 × 60 KB: more than the 32 MiB that may be in flight.
@@ -298,13 +296,13 @@ ingress("a saturated ingress says when to come again, and takes more once the lo
   assert.ok(Number.isInteger(first.retry_after_ms) && first.retry_after_ms > 0);
   log.acknowledgeAll();
   const replies = await Promise.all(requests);
-  const taken = replies.filter(({ ok }) => ok).length;
-  assert.ok(taken > 60 && taken < 80, `${taken} were taken`);
+  const accepted = replies.filter(({ ok }) => ok).length;
+  assert.ok(accepted > 60 && accepted < 80, `${accepted} were accepted`);
   for (const reply of replies) if (!reply.ok) assert.is(reply.errcode, "M_LIMIT_EXCEEDED");
   assert.is((await tidemark.send("event", ROOM, message("$after"))).ok, true);
 });
 
-ingress("a log that is gone is M_UNKNOWN with the cause, also for an edu", async () => {
+ingress("without its log a request is refused with M_UNKNOWN and the cause, an edu as well", async () => {
   await using tidemark = await startTidemark({ roles: ["ingress"] });
   for (const partition of [0, 1]) await tidemark.jsm.streams.delete(`TIDEMARK_LOG_${partition}`);
   const reply = await tidemark.send("event", ROOM, message("$1"));
@@ -315,7 +313,7 @@ ingress("a log that is gone is M_UNKNOWN with the cause, also for an edu", async
 });
 
 // E9
-ingress("a full log refuses with M_UNKNOWN and the cause, and keeps what it has", async () => {
+ingress("a full log refuses with M_UNKNOWN and the cause, and keeps its records", async () => {
   await using bus = await startBus();
   await bus.jsm.streams.add({
     name: "TIDEMARK_LOG_0",
@@ -343,7 +341,7 @@ ingress("a full log refuses with M_UNKNOWN and the cause, and keeps what it has"
   }
 });
 
-ingress("a repeated event has a position of its own, and keeps its first order", async () => {
+ingress("a repeated event gets a new position, and keeps its first order", async () => {
   await using tidemark = await startTidemark();
   const [first] = await tidemark.sent("event", ROOM, message("$1"));
   const [second] = await tidemark.sent("event", ROOM, message("$1"));
@@ -358,7 +356,7 @@ ingress("a repeated event has a position of its own, and keeps its first order",
   }, "the last event");
 });
 
-ingress("backfill, newest first, gets orders below every live event and older ones lower", async () => {
+ingress("backfill, sent newest first, gets orders below all live events, and older events lower ones", async () => {
   await using tidemark = await startTidemark();
   const [live] = await tidemark.sent("event", ROOM, message("$live"));
   const positions = await tidemark.sent("backfill", ROOM, [message("$b3"), message("$b2"), message("$b1")]);
@@ -402,7 +400,7 @@ ingress("concurrent receipts of a room share records", async () => {
   const replies = await Promise.all(
     Array.from({ length: 200 }, (_, i) => tidemark.sent("receipt", ROOM, receipt(`@u${i}:a.org`, "$1"))),
   );
-  assert.is(new Set(replies.flat()).size, 200, "every receipt has a position of its own");
+  assert.is(new Set(replies.flat()).size, 200, "every receipt has its own position");
   const records = await tidemark.records(tidemark.partitionOf(ROOM));
   assert.is(
     records.reduce((sum, { entries }) => sum + entries.length, 0),
@@ -411,11 +409,11 @@ ingress("concurrent receipts of a room share records", async () => {
   assert.ok(records.length <= 50, `${records.length} records`);
   for (const [i, [position]] of replies.entries()) {
     const record = records.find(({ sequence }) => sequence === sequenceOf(position!));
-    assert.is(record?.entries[position! % 1024]?.[1], `@u${i}:a.org`, "every sender was told its own position");
+    assert.is(record?.entries[position! % 1024]?.[1], `@u${i}:a.org`, "every sender got its own position");
   }
 });
 
-ingress("receipts of a room that come one by one, while an append is under way, gather for the linger", async () => {
+ingress("receipts of a room that arrive one by one during an append are batched for the linger time", async () => {
   await using tidemark = await startTidemark({ roles: ["ingress"] });
   const log = await slowLog(tidemark);
   const replies = [tidemark.sent("receipt", ROOM, receipt(BOB, "$0"))];
@@ -433,7 +431,7 @@ ingress("receipts of a room that come one by one, while an append is under way, 
   assert.ok(appends <= 1 + lingers, `${appends} appends in ${lingers} lingers`);
 });
 
-ingress("two of them on one broker share the requests, and store each once", async () => {
+ingress("two ingress processes on one broker share the requests, and store each once", async () => {
   await using tidemark = await startTidemark();
   const other = await startOn(tidemark, { roles: ["ingress"] });
   try {
