@@ -1,4 +1,4 @@
-/** Who may import whom. */
+/** Which files may import which. */
 import { readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import { suite } from "uvu";
@@ -9,12 +9,12 @@ import { floorsIn } from "./support/markdown.ts";
 const ROOT = join(import.meta.dirname, "..");
 
 /**
- * The floors that `docs/design.md` lists: a line imports only itself and the lines above it. A folder's name ends in a
- * slash.
+ * The layers that `docs/design.md` lists, lowest first: a layer imports only itself and the layers listed above it. A
+ * folder's name ends in a slash.
  */
 const LAYERS = floorsIn(await readFile(join(ROOT, "docs/design.md"), "utf8"));
 
-/** All paths are from the top of the project. */
+/** All paths are relative to the project's root. */
 interface Source extends Imports {
   readonly path: string;
   readonly text: string;
@@ -42,7 +42,7 @@ function layerOf(path: string): number {
   );
 }
 
-/** A way along imports from a file back to itself; undefined when there is none. */
+/** A path along imports from a file back to itself, or undefined. */
 function cycleIn(sources: readonly Source[]): string[] | undefined {
   const byPath = new Map(sources.map((source) => [source.path, source]));
   const done = new Set<string>();
@@ -66,7 +66,7 @@ function cycleIn(sources: readonly Source[]): string[] | undefined {
 const sources = await readAll();
 const layers = suite("layers");
 
-layers("are files and folders that are there", () => {
+layers("are files and folders that exist", () => {
   const names = LAYERS.flat();
   assert.ok(names.length > 20);
   assert.equal(
@@ -75,7 +75,7 @@ layers("are files and folders that are there", () => {
   );
 });
 
-layers("are known for every file", () => {
+layers("include every file", () => {
   assert.ok(sources.length > 30);
   assert.equal(
     sources.map(({ path }) => path).filter((path) => layerOf(path) < 0),
@@ -83,7 +83,7 @@ layers("are known for every file", () => {
   );
 });
 
-layers("are read from all imports that there are", () => {
+layers("are checked with imports that all resolve to known files", () => {
   const known = new Set(sources.map(({ path }) => path));
   const imports = sources.flatMap(({ files }) => files);
   assert.ok(imports.length > 100);
@@ -93,14 +93,14 @@ layers("are read from all imports that there are", () => {
   );
 });
 
-layers("import only what stands before them", () => {
+layers("import only themselves and the layers listed above them", () => {
   const wrong = sources.flatMap(({ path, files }) =>
     files.filter((file) => layerOf(file) > layerOf(path)).map((file) => `${path} imports ${file}`),
   );
   assert.equal(wrong, []);
 });
 
-/** All files that another client library for NATS would change. */
+/** The files that would change with another NATS client library. */
 const KNOWING_NATS = [
   "src/bus/client/connection.ts",
   "src/bus/client/jetstream.ts",
@@ -108,7 +108,7 @@ const KNOWING_NATS = [
   "src/bus/client/stream-scan.ts",
 ];
 
-layers("know NATS in few files", () => {
+layers("import NATS in few files only", () => {
   const knowing = sources.filter(({ packages }) => packages.some((name) => /^(?:nats|@nats-io\/.*)$/.test(name)));
   assert.equal(
     knowing.map(({ path }) => path),
@@ -116,7 +116,7 @@ layers("know NATS in few files", () => {
   );
 });
 
-layers("use the API of JetStream in one folder only", () => {
+layers("use the JetStream API in one folder only", () => {
   const using = sources.filter(({ text }) => /\.jetstream(?:Manager)?\(/.test(text)).map(({ path }) => path);
   assert.ok(using.length > 0);
   assert.equal(
@@ -125,12 +125,12 @@ layers("use the API of JetStream in one folder only", () => {
   );
 });
 
-layers("know one place that tells what is not found", () => {
+layers("recognize a not-found error in one place only", () => {
   const knowing = sources.filter(({ text }) => /\bisNotFound\b/.test(text)).map(({ path }) => path);
   assert.equal(knowing, ["src/bus/client/connection.ts", "src/bus/client/jetstream.ts"]);
 });
 
-layers("have three that do no I/O: they import neither Node's modules nor NATS", () => {
+layers("do no I/O in actors, matrix and the contract: these import neither Node's modules nor NATS", () => {
   for (const [folder, allowed] of [
     ["actors/", ["xstate"]],
     ["src/matrix/", ["zod"]],
@@ -145,12 +145,12 @@ layers("have three that do no I/O: they import neither Node's modules nor NATS",
   }
 });
 
-layers("have no two files of one name", () => {
+layers("have no two files with the same name", () => {
   const seen = new Map<string, string>();
   const twice: string[] = [];
   for (const { path } of sources) {
     const name = basename(path);
-    // Files of commands are named after their command.
+    // Files of `src/commands/` are named after their command.
     if (name === "index.ts" || name === "machine.ts" || dirname(path) === "src/commands") continue;
     const other = seen.get(name);
     if (other !== undefined) twice.push(`${other} and ${path}`);
@@ -159,11 +159,11 @@ layers("have no two files of one name", () => {
   assert.equal(twice, []);
 });
 
-layers("have no imports that go round in a circle", () => {
+layers("have no import cycles", () => {
   assert.is(cycleIn(sources)?.join(" → "), undefined);
 });
 
-layers("are searched for circles that would be found", () => {
+layers("have a search for import cycles that finds one", () => {
   const file = (path: string, ...files: string[]) => ({ path, text: "", files, packages: [] });
   assert.is(cycleIn([file("a", "b", "c"), file("b", "c"), file("c")]), undefined);
   assert.equal(cycleIn([file("x", "a"), file("a", "b"), file("b", "c"), file("c", "a")]), ["a", "b", "c", "a"]);

@@ -1,6 +1,6 @@
 /**
  * Tidemark as a process (docs/design.md#the-command-line, docs/design.md#workers, docs/design.md#when-things-fail): its
- * output, its signals, its ends, and what survives them.
+ * output, signals, exit status, and what survives a restart.
  */
 import { once } from "node:events";
 import { readdir } from "node:fs/promises";
@@ -39,7 +39,7 @@ async function freePort(): Promise<number> {
   return typeof address === "object" && address !== null ? address.port : 0;
 }
 
-/** `start` on the test's broker, with a data directory of its own. */
+/** Arguments of `start` on the test's broker, with a data directory beside the broker's. */
 function startArgs(bus: BusHarness, ...more: string[]): string[] {
   return ["start", "--nats", bus.url, "--data", join(bus.dir, "data"), ...more];
 }
@@ -50,7 +50,7 @@ async function status(url: string): Promise<number> {
 
 const run = suite("process");
 
-run("without --nats it runs a broker of its own, prints one line, and takes the broker with it", async () => {
+run("without --nats it runs its own broker, prints one line, and stops the broker when it stops", async () => {
   await using bus = await startBus();
   const data = join(bus.dir, "own");
   await using tidemark = runCli(["start", "--data", data, "--partitions", "1"]);
@@ -84,7 +84,7 @@ run("without --nats it runs a broker of its own, prints one line, and takes the 
 });
 
 // E8
-run("the end of its own broker is its own end, as a failure", async () => {
+run("when its own broker ends, it exits with an error", async () => {
   await using bus = await startBus();
   const data = join(bus.dir, "own");
   await using tidemark = runCli(["start", "--data", data, "--partitions", "1"]);
@@ -95,13 +95,13 @@ run("the end of its own broker is its own end, as a failure", async () => {
 });
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
-  run(`${signal} drains: what was answered is in the log, and published`, async () => {
+  run(`${signal} drains: every answered request is in the log, and published`, async () => {
     await using bus = await startBus();
     await using tidemark = runCli(startArgs(bus, "--partitions", "2"));
     await tidemark.ready;
     const deltas = bus.subscribe("tidemark.client.>");
-    const taken: [id: string, position: number][] = [];
-    // Each sends until nobody answers, so that the last requests come while it drains.
+    const accepted: [id: string, position: number][] = [];
+    // Each sends until it gets no answer, so the last requests arrive during the drain.
     const sender = async (name: number) => {
       for (let i = 0; ; i++) {
         const id = `$${name}-${i}`;
@@ -111,18 +111,18 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
           .catch(() => undefined);
         if (reply === undefined) return;
         const { ok, positions } = reply.json<Body>();
-        if (ok) taken.push([id, positions[0]]);
-        if (taken.length === 100) tidemark.kill(signal);
+        if (ok) accepted.push([id, positions[0]]);
+        if (accepted.length === 100) tidemark.kill(signal);
       }
     };
     await Promise.all([0, 1, 2, 3].map(sender));
     assert.is(await tidemark.ended, 0, tidemark.stderr.join("\n"));
     assert.is(tidemark.stdout.length, 1);
-    assert.ok(taken.length >= 100);
+    assert.ok(accepted.length >= 100);
 
     const stored = (await Promise.all([0, 1].map((partition) => bus.records(partition)))).flat();
     const published = deltas.messages.flatMap(({ body }) => body.events ?? []);
-    for (const [id, position] of taken) {
+    for (const [id, position] of accepted) {
       const record = stored.find(
         ({ sequence, entries }) => sequence === sequenceOf(position) && entries[position % 1024]?.[1].event_id === id,
       );
@@ -135,7 +135,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
   });
 }
 
-run("a second signal ends a drain that hangs, at once", async () => {
+run("a second signal ends a hanging drain at once", async () => {
   await using bus = await startBus();
   await using tidemark = runCli(startArgs(bus, "--partitions", "1"));
   await tidemark.ready;
@@ -145,7 +145,7 @@ run("a second signal ends a drain that hangs, at once", async () => {
   const startedAt = performance.now();
   tidemark.kill("SIGTERM");
   assert.is(await tidemark.ended, 1);
-  assert.ok(performance.now() - startedAt < 3_000, "it did not wait for the drain's own limit");
+  assert.ok(performance.now() - startedAt < 3_000, "it did not wait for the drain's time limit");
 });
 
 run("a restart folds the log to the same orders, markers and snapshots", async () => {
@@ -170,10 +170,10 @@ run("a restart folds the log to the same orders, markers and snapshots", async (
   assert.equal(await ask(), before);
   const [late] = await tidemark.sent("event", ROOM, message("$later"));
   const { body } = await deltas.next((body) => body.event?.content.$later !== undefined);
-  assert.is(body.position, late, "what was held is released after the restart");
+  assert.is(body.position, late, "a held receipt is released after the restart");
 });
 
-run("another partition count than the logs' is refused, with both", async () => {
+run("a partition count that differs from the logs' is refused, and the error names both", async () => {
   await using bus = await startTidemark({ partitions: 2 });
   await using tidemark = runCli(startArgs(bus, "--partitions", "3"));
   assert.is(await tidemark.ended, 1);
@@ -182,7 +182,7 @@ run("another partition count than the logs' is refused, with both", async () => 
   assert.match(tidemark.stderr[0]!, "made with 2 partitions, not 3");
 });
 
-run("a partition count that is none is refused, by its key", async () => {
+run("an invalid partition count in the bucket is refused, and the error names its key", async () => {
   for (const garbage of ["banana", "", "0", "-1", "2.5", "100000000"]) {
     await using bus = await startBus();
     const bucket = await bus.nc.jetstream().views.kv("tidemark", { history: 1 });
@@ -192,7 +192,7 @@ run("a partition count that is none is refused, by its key", async () => {
   }
 });
 
-run("wrong usage ends with 2, and says why on standard error", async () => {
+run("wrong usage exits with 2, and prints the reason on standard error", async () => {
   const wrong: [args: string[], env?: NodeJS.ProcessEnv][] = [
     [[]],
     [["start", "--bogus"]],
@@ -219,7 +219,7 @@ run("wrong usage ends with 2, and says why on standard error", async () => {
   assert.is((await tidemarkCommand(["start", "--help"])).status, 0);
 });
 
-run("a broker that can't be reached is one clear line", async () => {
+run("an unreachable broker is reported in one clear line", async () => {
   const url = `nats://user:password@127.0.0.1:${await freePort()}`;
   await using tidemark = runCli(["start", "--nats", url]);
   assert.is(await tidemark.ended, 1);
@@ -241,7 +241,7 @@ run("options may come from the environment", async () => {
   assert.is((await bus.lastSequences()).length, 3);
 });
 
-run("TIDEMARK_DATA is where its own broker keeps its store", async () => {
+run("its own broker stores its data under TIDEMARK_DATA", async () => {
   await using bus = await startBus();
   await using tidemark = runCli(["start"], { TIDEMARK_DATA: join(bus.dir, "from-env"), TIDEMARK_PARTITIONS: "1" });
   await tidemark.ready;
@@ -249,7 +249,7 @@ run("TIDEMARK_DATA is where its own broker keeps its store", async () => {
 });
 
 // E6
-run("it goes on by itself when its broker comes back", async () => {
+run("it continues by itself when its broker is back", async () => {
   await using tidemark = await startTidemark();
   await tidemark.sent("event", ROOM, message("$before"));
   const deltas = tidemark.subscribe("tidemark.client.>");
@@ -262,7 +262,7 @@ run("it goes on by itself when its broker comes back", async () => {
   await eventually(async () => (await status(`${tidemark.httpUrl}/readyz`)) === 200, "it is ready again");
 });
 
-run("a log at the level info names no user and no room", async () => {
+run("log lines at the level info name no user and no room", async () => {
   await using bus = await startBus();
   await using tidemark = runCli(startArgs(bus, "--partitions", "2"));
   const { http } = await tidemark.ready;
@@ -284,7 +284,7 @@ run("a log at the level info names no user and no room", async () => {
 });
 
 // E12
-run("a record that it can't read stops its partition, and then every start, with a clear error", async () => {
+run("an unreadable record stops its partition, and then every start, with a clear error", async () => {
   await using bus = await startBus();
   await using tidemark = runCli(startArgs(bus, "--partitions", "1"));
   const { http } = await tidemark.ready;
@@ -305,7 +305,7 @@ run("a record that it can't read stops its partition, and then every start, with
   assert.not.match(again.stderr.join("\n"), /^\s+at /m);
 });
 
-run("records of any other shape stop it as well, each with what is wrong", async () => {
+run("malformed records stop it as well, each with what is wrong", async () => {
   const shapes: [bytes: Uint8Array, says: string][] = [
     [Buffer.from("text"), "bytes"],
     [pack("text"), "not an array"],
@@ -329,7 +329,7 @@ run("records of any other shape stop it as well, each with what is wrong", async
   assert.match((await rejects(startOn(bus, { partitions: 1 }), "RECORD_UNREADABLE")).message, "of no room");
 });
 
-run("an HTTP port that is taken is one clear line, and leaves nothing behind", async () => {
+run("an HTTP port in use is reported in one clear line, and ends the process", async () => {
   await using bus = await startBus();
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -19,8 +19,8 @@ interface Outcome {
 }
 
 /**
- * Runs the test command on a folder of these test files. A `§` before a parenthesis is left out of them: it hides the
- * call from the test command when that reads this very file.
+ * Runs the test command on a folder with these test files. A `§` before a parenthesis is removed from them. It hides
+ * the call from the test command when that inspects this file.
  */
 async function runTests(
   files: Record<string, string>,
@@ -59,10 +59,10 @@ const PASSING = 'planted§("passes", () => {});\n';
 const FAILING = 'planted§("fails", () => assert.is(1, 2, "one is two"));\n';
 const RUN = "planted.run§();\n";
 const GOOD = HEAD + PASSING + RUN;
-/** Gives the file a process to itself. */
+/** An import that must make no difference: files share a process with their folder, whatever they import. */
 const ALONE = 'import "node:child_process";\n';
 
-/** Files that pass, and how many tests they have. */
+/** Files that pass, with their number of tests. */
 const passing: Record<string, [source: string, passed: number]> = {
   "with a test in a loop": [`${HEAD}for (const n of [1, 2, 3]) planted§(\`passes \${n}\`, () => {});\n${RUN}`, 3],
   "with several suites, and uvu's own": [
@@ -79,7 +79,7 @@ first.run(); second.run(); test.run();
   ],
 };
 
-/** Files that must not run, and why. */
+/** Files that must be refused, with the reason. */
 const refused: Record<string, [source: string, problem: string]> = {
   "whose suite is never run": [HEAD + PASSING, "the suite planted is never run"],
   "that never runs uvu's own suite": [
@@ -90,7 +90,7 @@ const refused: Record<string, [source: string, problem: string]> = {
     `${HEAD}const other = suite§("other");\nother§("passes", () => {});\n${PASSING}${RUN}`,
     "the suite other is never run",
   ],
-  "whose suite is no constant": [
+  "whose suite is not a constant": [
     `${HEAD}${PASSING}${RUN}[suite§("loose")].map((it) => it§("x", () => {}));\n`,
     "every suite must be a constant of its own",
   ],
@@ -105,17 +105,17 @@ for (const hook of ["before", "before.each", "after", "after.each"]) {
   ];
 }
 
-/** Files that must fail, with what problem, and how many of their tests pass and fail. */
+/** Files that must fail, with the problem that is reported, and the numbers of passed and failed tests. */
 const failing: Record<string, [source: string, problem: string, passed: number, failed: number]> = {
   "has two failing tests": [HEAD + PASSING + FAILING + FAILING + RUN, "1 of 3 tests passed", 1, 2],
-  "crashes as it is loaded": [`${HEAD}${PASSING}${RUN}throw new Error("early");\n`, "exit code 1", 0, 1],
+  "crashes while it is loaded": [`${HEAD}${PASSING}${RUN}throw new Error("early");\n`, "exit code 1", 0, 1],
   "exits with 0 before the end": [
     `${HEAD}${PASSING}planted§("leaves", () => process.exit(0));\n${RUN}`,
     "ended before uvu printed its closing lines",
     0,
     1,
   ],
-  "waits for what never comes": [
+  "waits for a promise that never resolves": [
     `${HEAD}planted§("hangs", () => new Promise(() => {}));\n${RUN}`,
     "ended before uvu printed its closing lines",
     0,
@@ -144,7 +144,7 @@ const failing: Record<string, [source: string, problem: string, passed: number, 
 
 const fileOf = (what: string) => `${what.replaceAll(/\W/g, "-")}.test.ts`;
 
-/** Everything at once: a run costs a second, a file of it next to nothing. */
+/** Runs all files at once: a run costs a second, a file in it almost nothing. */
 async function runAll(): Promise<Outcome> {
   const files: Record<string, string> = { "no-test.ts": "throw new Error('this is no test file');" };
   for (const [what, [source]] of Object.entries({ ...passing, ...refused })) files[fileOf(what)] = source;
@@ -152,7 +152,7 @@ async function runAll(): Promise<Outcome> {
     files[`shared/${fileOf(what)}`] = source;
     files[`alone/${fileOf(what)}`] = ALONE + source;
   }
-  // The first and the last of those that share a process.
+  // One file before, and one after those that end their process.
   return await runTests({ ...files, "a.test.ts": GOOD, "zz/z.test.ts": GOOD });
 }
 
@@ -162,7 +162,7 @@ async function outcomeOfAll(): Promise<Outcome> {
   return await all;
 }
 
-/** The line of a file, and what is printed below it. */
+/** The line that reports a file, and the lines below it. */
 async function reportOn(file: string): Promise<string> {
   const { stdout } = await outcomeOfAll();
   const report = stdout.split(/^(?=ok {4}|FAIL {2})/m).find((part) => part.slice(6).startsWith(`${file}  `));
@@ -199,19 +199,19 @@ for (const [what, [, problem, passed, failed]] of Object.entries(failing)) {
 testCommand("shows what a file printed below its problems, and below no other file", async () => {
   for (const folder of ["shared", "alone"]) {
     assert.match(await reportOn(`${folder}/${fileOf("has two failing tests")}`), "one is two");
-    assert.match(await reportOn(`${folder}/${fileOf("crashes as it is loaded")}`), "Error: early");
+    assert.match(await reportOn(`${folder}/${fileOf("crashes while it is loaded")}`), "Error: early");
     assert.match(await reportOn(`${folder}/${fileOf("crashes after its last test")}`), "Error: late");
   }
   const { stdout } = await outcomeOfAll();
   assert.is(stdout.split("Error: early").length, 3);
 });
 
-testCommand("goes on with the other files of a process that one of them ended", async () => {
+testCommand("runs the files before and after those that end their process", async () => {
   assert.match(await reportOn("a.test.ts"), /^ok .* {2}1 passed/);
   assert.match(await reportOn("zz/z.test.ts"), /^ok .* {2}1 passed/);
 });
 
-testCommand("sums up in its last line, and in its exit status", async () => {
+testCommand("reports the totals in its last line, and failure in its exit status", async () => {
   const { lastLine, status } = await outcomeOfAll();
   const sum = (of: readonly number[]) => of.reduce((total, each) => total + each, 0);
   const passed = sum(Object.values(passing).map(([, passed]) => passed)) + 2;
@@ -255,7 +255,7 @@ testCommand("prints its seed, which is the same each time", async () => {
   assert.match((await runTests({ "a.test.ts": GOOD })).stdout, new RegExp(`^seed ${seed}\n`));
 });
 
-testCommand("takes many cases and any seed in the long tier, which leaves files without cases out", async () => {
+testCommand("in the long tier uses many cases and a random seed, and skips files without cases", async () => {
   const files = { "trying.test.ts": TRYING, "plain.test.ts": GOOD };
   const { stdout, lastLine } = await runTests(files, { args: ["--long"] });
   const [, seed] = /^seed (\d+)\n/.exec(stdout)!;

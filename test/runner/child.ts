@@ -1,19 +1,19 @@
 /**
  * The process that test files run in: `child.ts <mark> <file>...`, one file after the other.
  *
- * A file is over when nothing is left to do for this process, as if it had the process to itself. So a file that
- * crashes after its last test, or waits for what never comes, does so before the next one begins. Between two files the
- * line `<mark> <exit code>` is printed; the end of the process ends the last one.
+ * A file ends when this process has nothing left to do, as if the file had the process to itself. So a file that
+ * crashes after its last test, or waits for a promise that never resolves, does so before the next one starts. Between
+ * two files the line `<mark> <exit code>` is printed. The last file ends with the process.
  */
 import { pathToFileURL } from "node:url";
 
 declare global {
   var UVU_DEFER: 1;
-  /** By file: its name, and the runs of its suites. */
+  /** Of each file: its name, and the runs of its suites. */
   var UVU_QUEUE: [[name: null, ...runs: unknown[]]];
 }
 
-// Read when uvu is loaded: suites wait for `exec`.
+// Must be set before uvu is loaded. It makes suites wait for `exec`.
 globalThis.UVU_DEFER = 1;
 const { exec } = await import("uvu");
 
@@ -29,7 +29,7 @@ async function run(file: string): Promise<void> {
 }
 
 function runNext(): void {
-  // What it throws ends this process.
+  // An error in the file ends this process.
   void run(files.shift()!);
 }
 

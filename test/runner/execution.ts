@@ -1,4 +1,4 @@
-/** Runs test files in processes of their own or in a shared one, and takes its output apart again. */
+/** Runs test files one after the other in a shared process, and splits its output by file. */
 import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
@@ -17,8 +17,8 @@ export interface Ended {
 export const EXIT_OK = "exit code 0";
 
 /**
- * Runs files one after the other in one process. Where one ends the process before it is their turn, the others go on
- * in a new one. `ended` is called once per file, in their order.
+ * Runs files one after the other in one process. If a file ends the process, the remaining files run in a new one.
+ * `ended` is called once per file, in order.
  */
 export async function execute<File extends { readonly path: string }>(
   files: readonly File[],
@@ -46,7 +46,7 @@ function executeInOne(paths: readonly string[], limitMs: number, ended: (how: En
   const timer = setTimeout(() => {
     isLate = true;
     child.kill("SIGKILL");
-    // Its own children may still hold these open.
+    // The child's own children may still hold these open.
     child.stdout.destroy();
     child.stderr.destroy();
   }, limitMs);

@@ -1,6 +1,6 @@
 /**
- * What can be said about a test file before it runs, by plain text search, comments and strings included: it may refuse
- * too much, never too little.
+ * Checks a test file before it runs, by plain text search, comments and strings included. So it may refuse too much,
+ * but never too little.
  */
 const SUITE_CALL = /\bsuite\s*(?:<[^()]*>)?\(/g;
 const SUITE_CONSTANT = /\bconst\s+(\w+)\s*=\s*suite\s*(?:<[^()]*>)?\(/g;
@@ -9,9 +9,9 @@ const HIDING = /\.(?:only|skip)\s*\(/;
 const HOOK = /\.(?:before|after)(?:\.each)?\s*\(/;
 
 export interface Inspection {
-  /** Definitions of tests. One in a loop is one definition and many tests. */
+  /** How many tests the source defines. A definition in a loop counts once. */
   readonly definitions: number;
-  /** Why the file must not run; empty when it may. */
+  /** Why the file must not run. Empty if it may. */
   readonly refusals: readonly string[];
 }
 
