@@ -39,7 +39,7 @@ registration("covers all users and rooms, has random tokens, and is readable by 
   assert.is((await tidemarkCommand(args)).status, 1, "an existing file is not overwritten");
 });
 
-registration("admits the homeserver that has it, and no other", async () => {
+registration("admits only the homeserver that has it", async () => {
   await using bus = await startBus();
   const file = join(bus.dir, "tidemark.yaml");
   await output(["registration", ...URL_OPTIONS, "--server-name", "here.example", "--out", file]);

@@ -1,4 +1,4 @@
-/** The session that was recorded on Synapse: its transactions, together with the receipts of its clients. */
+/** The session that was recorded on Synapse: its transactions, and the receipts of its clients. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { serverName } from "../../src/matrix/ids.ts";

@@ -26,7 +26,7 @@ const shown = (rooms: FoldedRooms) => receiptEvent(rooms.room(ROOM).markers).con
 
 const unknownThread = suite("a receipt of unknown thread");
 
-unknownThread("on a threaded event reads that thread and nothing else", () => {
+unknownThread("on a threaded event marks only that thread as read", () => {
   const rooms = threadedRoom();
   assert.is(rooms.fold(ROOM, ofUnknownThread("$3")).outcome, "advanced");
   assert.equal(read(rooms, "$1", "$2", "$3", "$4"), [false, false, true, false]);
@@ -34,7 +34,7 @@ unknownThread("on a threaded event reads that thread and nothing else", () => {
   assert.equal(shown(rooms).$3, { "m.read": { [READER]: { ts: 1, order: 1026, thread_id: "$1" } } });
 });
 
-unknownThread("on an event of the main timeline reads the main timeline and no thread", () => {
+unknownThread("on an event of the main timeline marks only the main timeline as read", () => {
   const rooms = threadedRoom();
   rooms.fold(ROOM, ofUnknownThread("$4"));
   assert.equal(read(rooms, "$1", "$2", "$3", "$4"), [true, true, false, true]);
@@ -53,7 +53,7 @@ for (const [what, thread] of [
     assert.equal(rooms.markers(false), []);
   });
 
-  unknownThread(`is replaced by ${what} one on the same event that comes later`, () => {
+  unknownThread(`is replaced by ${what} one on the same event that arrives later`, () => {
     const rooms = threadedRoom();
     rooms.fold(ROOM, ofUnknownThread("$2", { ts: 8 }));
     assert.is(rooms.fold(ROOM, receipt("$2", { thread, ts: 7 })).outcome, "advanced");
@@ -94,7 +94,7 @@ unknownThread("moves its marker only forward", () => {
   assert.equal(rooms.markers(false), [`${ROOM} ${READER} m.read main → $4`]);
 });
 
-unknownThread("is held until its event comes, and then yields to one of known thread", () => {
+unknownThread("is held until its event arrives, and is then replaced by one of known thread", () => {
   const rooms = threadedRoom();
   assert.is(rooms.fold(ROOM, ofUnknownThread("$5")).outcome, "held");
   assert.is(rooms.fold(ROOM, receipt("$5")).outcome, "held");
@@ -129,7 +129,7 @@ for (const [how, lines] of Object.entries(sessions)) {
   });
 }
 
-unknownThread("alone, in the recorded session, reads nothing that Synapse's markers leave unread", () => {
+unknownThread("alone, in the recorded session, marks nothing as read that Synapse's markers leave unread", () => {
   const pushed = foldSession(session.filter((line) => "transaction" in line));
   const truth = foldSession(session);
   let both = 0;

@@ -1,4 +1,4 @@
-/** docs/asyncapi.yaml in the hands of others: AsyncAPI's own parser, and a validator of JSON Schema. */
+/** docs/asyncapi.yaml, checked with other projects' tools: AsyncAPI's parser, and a JSON Schema validator. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Parser } from "@asyncapi/parser";
@@ -16,7 +16,7 @@ const FILE = join(import.meta.dirname, "../../docs/asyncapi.yaml");
 const RECORDING = join(import.meta.dirname, "../fixtures/synapse-session");
 const PARTITIONS = 8;
 
-/** Severities of the parser. */
+/** A severity of the parser; lower is worse. */
 const WARNING = 1;
 
 const text = await readFile(FILE, "utf8");
@@ -24,7 +24,7 @@ const description: Description = parse(text);
 
 const asyncapi = suite("docs/asyncapi.yaml");
 
-asyncapi("is taken by AsyncAPI's own parser without an error or a warning", async () => {
+asyncapi("is parsed by AsyncAPI's own parser without an error or a warning", async () => {
   const { document, diagnostics } = await new Parser().parse(text);
   const faults = diagnostics.filter(({ severity }) => severity <= WARNING);
   assert.equal(
@@ -39,7 +39,7 @@ asyncapi("is taken by AsyncAPI's own parser without an error or a warning", asyn
       .filter((operation) => operation.isReceive() && operation.reply() === undefined)
       .map((operation) => operation.id()),
     [],
-    "every request and every question has a reply",
+    "every request and every query has a reply",
   );
 });
 
@@ -51,7 +51,7 @@ asyncapi("has examples that its schemas accept", () => {
   }
 });
 
-asyncapi("has schemas that refuse what is something else", () => {
+asyncapi("has schemas that refuse invalid messages", () => {
   const messages = new DescribedMessages(description);
   const receipt = { user_id: "@a:a.org", receipt_type: "m.read", event_id: "$1" };
   assert.ok(messages.accepts("receiptRequest", receipt));
@@ -63,7 +63,7 @@ asyncapi("has schemas that refuse what is something else", () => {
   assert.not(messages.accepts("events", { v: 2, room_id: "!r:a.org", position: 1, previous: 0, events: [] }));
 });
 
-asyncapi("describes every message that the demo sends and gets", async () => {
+asyncapi("describes every message that the demo sends and receives", async () => {
   await using tidemark = await startTidemark({ partitions: PARTITIONS });
   const messages = new DescribedMessages(description);
   tidemark.nc.subscribe(">", {

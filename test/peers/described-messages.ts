@@ -1,4 +1,4 @@
-/** Messages held against the JSON Schemas of docs/asyncapi.yaml, with `ajv`, as an author in another language would. */
+/** Validates messages with the JSON Schemas of docs/asyncapi.yaml and `ajv`, as a client in any language could. */
 import { Ajv, type ValidateFunction } from "ajv";
 import { decoded } from "../support/harness.ts";
 
@@ -13,7 +13,7 @@ interface Operation {
   readonly reply?: { readonly messages: readonly Ref[] };
 }
 
-/** What is read here of the document. */
+/** The part of the document that is read here. */
 export interface Description {
   readonly channels: Readonly<Record<string, { readonly address: string | null }>>;
   readonly operations: Readonly<Record<string, Operation>>;
@@ -35,13 +35,13 @@ export class DescribedMessages {
   readonly #ajv: Ajv;
   readonly #validators = new Map<string, ValidateFunction>();
   readonly #channels: readonly (readonly [name: string, address: RegExp])[];
-  /** By the subject of the reply: the messages that it may be. */
+  /** The messages that a reply may be, by its subject. */
   readonly #awaited = new Map<string, readonly string[]>();
 
   constructor(description: Description) {
     this.#description = description;
     this.#ajv = new Ajv({ strict: true, formats: { int64: true } });
-    // Where references point.
+    // References point into this key, which JSON Schema doesn't have.
     this.#ajv.addKeyword("components");
     this.#channels = Object.entries(description.channels).flatMap(([name, { address }]) =>
       address === null
@@ -61,7 +61,7 @@ export class DescribedMessages {
     return validator(payload);
   }
 
-  /** A message as it was on the bus. Subjects that the description doesn't have are not looked at. */
+  /** Checks a message from the bus. Subjects that the description doesn't have are ignored. */
   see(subject: string, data: Uint8Array, reply: string | undefined): void {
     const awaited = this.#awaited.get(subject);
     if (awaited !== undefined) {

@@ -24,9 +24,9 @@ globalThis.setTimeout = ((callback: () => void, ms?: number, ...rest: []) => {
 
 export interface SdkClient extends AsyncDisposable {
   readonly sdk: MatrixClient;
-  /** Everything that the client received, as bytes of text, in the order of its arrival. */
+  /** The text of every response that the client received, in order of arrival. */
   readonly received: readonly string[];
-  /** Cuts the client off from its server, or connects it again. What is under way is lost. */
+  /** Disconnects the client from its server, or connects it again. Requests in flight fail. */
   away(isAway: boolean): void;
   /** A room, once the client has it. */
   room(id: string): Promise<Room>;

@@ -37,7 +37,7 @@ async function meeting(threads: boolean): Promise<Meeting> {
   };
 }
 
-/** Sends, and waits until everybody has it. The client itself would show its own first reply in no thread. */
+/** Sends, and waits until every client has it. The SDK would show its own first reply outside the thread. */
 async function say({ tidemark, id, alice, bob, bob2 }: Meeting, body: string, thread?: string): Promise<string> {
   const event =
     thread === undefined
@@ -48,12 +48,12 @@ async function say({ tidemark, id, alice, bob, bob2 }: Meeting, body: string, th
 }
 
 async function read(client: SdkClient, id: string, event: string, type = ReceiptType.Read, unthreaded = false) {
-  await client.raw(id, event); // a thread that is being filled has none of its events for a moment
+  await client.raw(id, event); // while a thread is loaded, its events are missing for a moment
   const room = await client.room(id);
   assert.ok(await client.sdk.sendReadReceipt(room.findEventById(event)!, type, unthreaded));
 }
 
-/** What a client believes about a user's receipt, in the main timeline. */
+/** The event that a client has a user's receipt on, in the main timeline. */
 function readUpTo(room: Room, user: string): string | null {
   return room.getEventReadUpTo(user, true);
 }
@@ -64,15 +64,15 @@ function receiptOf(room: Room, user: string, type: ReceiptType): string | undefi
 
 const sdk = suite("matrix-js-sdk");
 
-// Before any client without threads: the library keeps whether the server has them for the whole process.
-sdk("threads: receipts and counts go by thread, and an unthreaded receipt goes over them", async () => {
+// Must run before any client without threads: the library stores once per process whether the server has them.
+sdk("threads: receipts and counts are per thread, and an unthreaded receipt covers all threads", async () => {
   await using met = await meeting(true);
   const root = await say(met, "root");
   const reply = await say(met, "in the thread", root);
   const inBob = await met.bob.room(met.id);
   const threadCount = () => inBob.getThreadUnreadNotificationCount(root, NotificationCountType.Total);
   const mainCount = () => inBob.getRoomUnreadNotificationCount(NotificationCountType.Total);
-  await eventually(() => mainCount() === 1 && threadCount() === 1, "one is unread in each");
+  await eventually(() => mainCount() === 1 && threadCount() === 1, "one event is unread in each");
 
   await read(met.bob2, met.id, root);
   await eventually(() => mainCount() === 0 && threadCount() === 1, "the main timeline is read, the thread is not");
@@ -81,21 +81,21 @@ sdk("threads: receipts and counts go by thread, and an unthreaded receipt goes o
   const inAlice = await met.alice.room(met.id);
   await eventually(
     () => inAlice.getThread(root)?.getReadReceiptForUserId(BOB)?.eventId === reply,
-    "Alice sees it there",
+    "Alice sees the receipt in the thread",
   );
 
   const second = await say(met, "in the thread again", root);
   const main = await say(met, "outside");
-  await eventually(() => mainCount() === 1 && threadCount() === 1, "one is unread in each again");
+  await eventually(() => mainCount() === 1 && threadCount() === 1, "one event is unread in each again");
   await read(met.bob2, met.id, main, ReceiptType.Read, true);
-  await eventually(() => mainCount() === 0 && threadCount() === 0, "an unthreaded receipt reads all before it");
+  await eventually(() => mainCount() === 0 && threadCount() === 0, "an unthreaded receipt covers both");
   assert.ok(inBob.findEventById(second));
 });
 
 for (const threads of [true, false]) {
   const title = threads ? "with threads" : "without threads";
 
-  sdk(`${title}: a public receipt is seen by the other user, and goes forward only`, async () => {
+  sdk(`${title}: a public receipt reaches the other user, and only moves forward`, async () => {
     await using met = await meeting(threads);
     const first = await say(met, "first");
     const second = await say(met, "second");
@@ -110,11 +110,11 @@ for (const threads of [true, false]) {
     const shown = met.alice.received.flatMap((text) => (text.includes('"m.receipt"') ? [text] : []));
     assert.not.ok(
       shown.some((text) => text.includes(`"${first}":{"m.read"`)),
-      "the receipt that went back was never told",
+      "the receipt on the earlier event was never sent",
     );
   });
 
-  sdk(`${title}: a private receipt is seen by its user's devices, and in no byte that anybody else gets`, async () => {
+  sdk(`${title}: a private receipt reaches its user's devices, and is in no response to anybody else`, async () => {
     await using met = await meeting(threads);
     const event = await say(met, "for your eyes only");
     await read(met.bob, met.id, event, ReceiptType.ReadPrivate);
@@ -129,7 +129,7 @@ for (const threads of [true, false]) {
     assert.not.ok(met.alice.received.some((text) => text.includes(`"${event}":{"m.read`)));
   });
 
-  sdk(`${title}: the fully-read marker is account data of its user alone`, async () => {
+  sdk(`${title}: the fully-read marker is account data of its user only`, async () => {
     await using met = await meeting(threads);
     const event = await say(met, "marked");
     await met.bob.sdk.setRoomReadMarkersHttpRequest(met.id, event, event);
@@ -142,16 +142,16 @@ for (const threads of [true, false]) {
     assert.not.ok(met.alice.received.some((text) => text.includes("m.fully_read")));
   });
 
-  sdk(`${title}: unread counts rise with messages, and fall with receipts on any device`, async () => {
+  sdk(`${title}: unread counts rise with messages, and fall with receipts from any device`, async () => {
     await using met = await meeting(threads);
     const inBob = await met.bob.room(met.id);
     await say(met, "one");
     const two = await say(met, "two");
-    await eventually(() => inBob.getUnreadNotificationCount(NotificationCountType.Total) === 2, "two are unread");
+    await eventually(() => inBob.getUnreadNotificationCount(NotificationCountType.Total) === 2, "both are unread");
     await read(met.bob2, met.id, two);
-    await eventually(() => inBob.getUnreadNotificationCount(NotificationCountType.Total) === 0, "none is unread");
+    await eventually(() => inBob.getUnreadNotificationCount(NotificationCountType.Total) === 0, "no event is unread");
     const inAlice = await met.alice.room(met.id);
-    assert.is(inAlice.getUnreadNotificationCount(NotificationCountType.Total), 0, "one's own are read");
+    assert.is(inAlice.getUnreadNotificationCount(NotificationCountType.Total), 0, "own events are read");
   });
 
   sdk(`${title}: events and receipts carry their orders`, async () => {
@@ -169,7 +169,7 @@ for (const threads of [true, false]) {
     assert.is(receipt.order, orders[1]);
   });
 
-  sdk(`${title}: a first sync shows what the increments had shown`, async () => {
+  sdk(`${title}: an initial sync shows the same as the incremental ones`, async () => {
     await using met = await meeting(threads);
     const first = await say(met, "first");
     const second = await say(met, "second");
@@ -200,7 +200,7 @@ for (const threads of [true, false]) {
     );
   });
 
-  sdk(`${title}: a client that was away catches up`, async () => {
+  sdk(`${title}: a client that was disconnected catches up`, async () => {
     await using met = await meeting(threads);
     const before = await say(met, "before");
     met.bob2.away(true);
@@ -219,7 +219,7 @@ for (const threads of [true, false]) {
     const texts = timelines
       .flatMap((timeline) => timeline.getEvents())
       .flatMap((event) => event.getContent().body ?? []);
-    assert.is(texts.length, 41, "nothing is missing, and nothing comes twice");
+    assert.is(texts.length, 41, "nothing is missing, and nothing is repeated");
   });
 }
 

@@ -1,4 +1,4 @@
-/** The cache of users: their rooms, whom a delta wakes, unread counts, and eviction. */
+/** The cache of users: their rooms, which users a delta wakes, unread counts, and eviction. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Delta } from "../../../src/bus/contract/messages.ts";

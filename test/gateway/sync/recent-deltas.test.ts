@@ -1,4 +1,4 @@
-/** The cache of recent deltas: who sees what, what is shared, eviction. */
+/** The cache of recent deltas: visibility, sharing and eviction. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Delta } from "../../../src/bus/contract/messages.ts";

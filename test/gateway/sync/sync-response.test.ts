@@ -60,7 +60,7 @@ const sequenceOf = (body: Body) => decodeSyncToken(body.next_batch, 1, "since").
 
 const response = suite("sync response");
 
-response("changes that arrive while a room is read are sent with it, once", async () => {
+response("changes that arrive while a room is queried are sent with it, once", async () => {
   const { recent, ask } = situation("join", () => {
     recent.add(0, events(15, 20), { sequence: 6, published: 20 }, 1);
     recent.add(0, receipt("$15"), { sequence: 7, published: 20 }, 1);

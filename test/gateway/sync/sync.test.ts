@@ -206,7 +206,7 @@ sync("unread counts follow F13, by thread if requested", async () => {
   await eventually(async () => (await counts(bob))[0] === 1, "the thread is read");
   assert.equal(await counts(bob, { filter }), [1, []]);
   await alice.put(`/v3/rooms/${enc(room)}/redact/${enc(root)}/1`, {});
-  await eventually(async () => (await counts(bob))[0] === 0, "a redacted event counts no more");
+  await eventually(async () => (await counts(bob))[0] === 0, "a redacted event is no longer counted");
 });
 
 sync("filters select rooms, types, senders and receipts", async () => {
@@ -321,7 +321,7 @@ sync.run();
 
 const gateways = suite("several gateways");
 
-gateways("a client continues on any of them, also on one that was started later", async () => {
+gateways("a client continues on any of them, also on one that started later", async () => {
   await using tidemark = await startGateway();
   const { alice, bob } = tidemark;
   const room = await tidemark.room(alice, bob);
@@ -342,13 +342,13 @@ gateways("a client continues on any of them, also on one that was started later"
     assert.is(body.rooms.join[room].timeline.limited, false);
   }
   const onFirst = await bob.sync({ since: later.next_batch, timeout: 50 });
-  assert.equal(onFirst.rooms, NOTHING, "what the third gateway has sent, the first does not send again");
+  assert.equal(onFirst.rooms, NOTHING, "the first gateway does not repeat what the third has sent");
   const waiting = tidemark.client("bob-1", third).sync({ since: onFirst.next_batch, timeout: 9_000 });
   await alice.say(room, "three");
   assert.equal(textsOf(await waiting, room), ["three"]);
 });
 
-gateways("a token older than all stored deltas works: the workers answer what changed since", async () => {
+gateways("a token older than all stored deltas works: the workers answer with what changed since", async () => {
   await using tidemark = await startGateway();
   const { alice, bob } = tidemark;
   const room = await tidemark.room(alice, bob);
