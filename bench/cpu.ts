@@ -1,13 +1,13 @@
-/** How much processor time processes take, so that a figure can be told from a starved load. */
+/** The processor time of processes. It shows whether a low figure is due to a load that got too little of it. */
 import { readFile } from "node:fs/promises";
 import { cpus } from "node:os";
 
-/** Linux counts in these; `getconf CLK_TCK` says 100 wherever Node runs. */
+/** The unit of `/proc` on Linux. `getconf CLK_TCK` returns 100 wherever Node runs. */
 const TICKS_PER_SECOND = 100;
 
 /**
- * Processor seconds by process name: of this process (`load`), those given, and the `others` of the machine, which
- * should be near 0. Without a /proc, those given count as others.
+ * Returns processor seconds by name: of this process (`load`), of the given processes, and of the rest of the machine
+ * (`others`), which should use almost nothing. Without `/proc`, the given processes count as `others`.
  */
 export async function processorSeconds(pids: Readonly<Record<string, number>>): Promise<Record<string, number>> {
   const { user, system } = process.cpuUsage();

@@ -1,4 +1,4 @@
-/** A process that answers every message on `bench.echo` with its own payload: what bare NATS can do at best. */
+/** A process that answers every message on `bench.echo` with its own payload: the best that bare NATS can do. */
 import { connect } from "nats";
 
 const nc = await connect({ servers: process.argv[2]! });

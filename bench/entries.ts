@@ -1,4 +1,4 @@
-/** Entries of the log as they are decoded from it, and logs full of them, made without ingress. */
+/** Entries as they are decoded from the log, and logs full of entries, made without ingress. */
 import type { NatsConnection } from "nats";
 import { type Entry, LIVE, RECEIPT } from "../actors/entry.ts";
 import { AckedPublisher } from "../src/bus/client/acked-publisher.ts";
@@ -10,7 +10,10 @@ import type { EventId, RoomId, UserId } from "../src/matrix/ids.ts";
 import { READ } from "../src/matrix/receipt-types.ts";
 import { eventId, eventOf, SERVER, userId } from "./rooms.ts";
 
-/** Older than the streams keep: a fold of it publishes nothing, like that of a log whose deltas are all published. */
+/**
+ * Older than the retention of the delta streams: a fold of such entries publishes nothing, as if their deltas were
+ * published.
+ */
 export const LONG_AGO = Date.now() - 48 * 3_600_000;
 const UNACKNOWLEDGED_MAX = 4_096;
 
@@ -24,7 +27,8 @@ export function receipt(user: number, event: number): Entry {
 }
 
 /**
- * Each room has `records` records of so many events and receipts, the receipts of different users on the last event.
+ * Each room has `records` records, each with this many events and receipts. The receipts are of different users, on the
+ * last event.
  */
 export interface LogShape {
   readonly rooms: number;
@@ -37,7 +41,7 @@ export function entriesOf({ rooms, records, events, receipts }: LogShape): numbe
   return rooms * records * (events + receipts);
 }
 
-/** The record of that number, the same in every room. */
+/** Returns the entries of the nth record, which is the same in every room. */
 function recordEntries(n: number, { events, receipts }: LogShape): Entry[] {
   const last = (n + 1) * events - 1;
   return [
@@ -46,7 +50,10 @@ function recordEntries(n: number, { events, receipts }: LogShape): Entry[] {
   ];
 }
 
-/** Appends a log of that shape, room after room within each record's number. Resolves when the broker has all of it. */
+/**
+ * Appends a log of this shape: the first record of every room, then the second, and so on. Resolves when the broker has
+ * all of it.
+ */
 export async function makeLog(nc: NatsConnection, shape: LogShape): Promise<{ readonly partitions: number }> {
   const partitions = await prepareBus(nc, undefined);
   const publisher = new AckedPublisher(nc);

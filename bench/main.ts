@@ -1,10 +1,11 @@
 /**
- * `npm run bench`: what Tidemark does with receipts, beside what bare NATS and bare JetStream do on the same machine,
- * broker and run: first the cases, which take turns, round after round; then the trials, each in a process of its own.
- * Figures are medians over rounds or repetitions, with their extremes; ratios are taken within a round.
+ * `npm run bench`: measures what Tidemark does with receipts, and what bare NATS and bare JetStream do on the same
+ * machine and broker, in the same run. First come the cases, which take turns, round after round, then the trials, each
+ * in its own process. Figures are medians over rounds or repetitions, with their extremes. Ratios are computed within a
+ * round.
  *
- * Exit status: 0 when every case ran through, 1 when one broke (a receipt was refused or lost), 2 for wrong usage. A
- * missed target is shown, and is no failure: machines differ.
+ * Exit status: 0 if everything ran to its end, 1 if something broke (a receipt was refused or lost), 2 for wrong usage.
+ * A missed target is shown, and is not a failure, because machines differ.
  */
 import { resolve } from "node:path";
 import { Command } from "commander";
@@ -45,13 +46,13 @@ interface Options {
 }
 
 const options = new Command("bench")
-  .description("measure Tidemark beside bare NATS and bare JetStream")
-  .option("--quick", "in less than two minutes: smaller sizes, and less exact", false)
+  .description("compare Tidemark with bare NATS and bare JetStream")
+  .option("--quick", "smaller sizes, in less than two minutes; less exact", false)
   .option("--json", "machine-readable, on standard output", false)
   .option("--markdown", "the full table of bench/NOTES.md, on standard output", false)
-  .option("--built", "Tidemark as `npm run build` left it", false)
-  .option("--cases <ids>", `some of ${ALL_IDS}`)
-  .option("--profile <dir>", "leave CPU profiles of Tidemark and the trials there")
+  .option("--built", "run Tidemark's compiled code, from `npm run build`", false)
+  .option("--cases <ids>", `only these, comma-separated: ${ALL_IDS}`)
+  .option("--profile <dir>", "write CPU profiles of Tidemark and the trials into this folder")
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
   .parse()
   .opts<Options>();
@@ -61,7 +62,7 @@ const isWanted = ({ id }: { readonly id: string }) => wanted === undefined || wa
 const cases = CASES.filter(isWanted);
 const trials = TRIALS.filter(isWanted);
 if (cases.length + trials.length === 0) {
-  process.stderr.write(`bench: --cases: some of ${ALL_IDS}\n`);
+  process.stderr.write(`bench: --cases must name some of ${ALL_IDS}\n`);
   process.exit(2);
 }
 const { built } = options;

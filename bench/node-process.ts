@@ -1,12 +1,12 @@
-/** Processes of Node that a benchmark starts: Tidemark, the echo responder. */
+/** Node processes that a benchmark starts: Tidemark and the echo responder. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-/** Where its processes run. */
+/** The working directory of the processes. */
 export const ROOT = fileURLToPath(new URL("..", import.meta.url));
-/** As package.json starts Tidemark. */
+/** The options with which package.json starts Tidemark. */
 const NODE_OPTIONS = ["--max-semi-space-size=32"];
 const BUILT_CLI = "dist/src/cli.js";
 
@@ -14,11 +14,11 @@ export interface Running extends AsyncDisposable {
   readonly pid: number;
   /** The line that it wrote when it was ready. */
   readonly line: string;
-  /** Tells the process to end, and waits until it has. */
+  /** Sends SIGTERM, and waits until the process has ended. */
   stop(): Promise<void>;
 }
 
-/** A process that is ready once it has written a line. Throws when it ends before that. */
+/** Starts a process, which is ready once it has written a line. Throws if it ends before that. */
 export async function startNode(args: readonly string[]): Promise<Running> {
   const child = spawn(process.execPath, args, { cwd: ROOT, stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(child, "exit");
@@ -37,11 +37,11 @@ export async function startNode(args: readonly string[]): Promise<Running> {
 interface TidemarkOptions {
   readonly url: string;
   readonly data: string;
-  /** Tidemark as `npm run build` left it, not from its sources. */
+  /** Runs the compiled code of `npm run build` instead of the sources. */
   readonly built: boolean;
-  /** Where it leaves a CPU profile when it ends. */
+  /** The folder for a CPU profile, which Tidemark writes when it ends. */
   readonly profile?: string | undefined;
-  /** Further options of `tidemark start`. */
+  /** Additional options of `tidemark start`. */
   readonly args?: readonly string[];
 }
 
@@ -52,7 +52,7 @@ export function startTidemark({ url, data, built, profile, args = [] }: Tidemark
   return startNode([...profiling, ...tidemarkCommand(built, start)]);
 }
 
-/** Arguments of Node for a `tidemark` command, in `ROOT`. */
+/** Returns Node's arguments for a `tidemark` command. The working directory must be `ROOT`. */
 export function tidemarkCommand(built: boolean, args: readonly string[]): string[] {
   const cli = built ? [BUILT_CLI] : ["--import", "tsx", "src/cli.ts"];
   return [...NODE_OPTIONS, ...cli, ...args];

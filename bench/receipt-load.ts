@@ -1,9 +1,9 @@
 /**
- * Sends receipts to Tidemark, and follows each until it is done: its reply came, and so did a delta that shows its
- * marker at its event or a later one.
+ * Sends receipts to Tidemark, and follows each until it is done: its reply has arrived, and so has a delta that shows
+ * its marker at its event or a later one.
  *
- * Receipts are sent in messages of `perMessage` users of one room. A *slot* is such a group of users; slots take turns,
- * so that successive messages are of different rooms. A slot has at most one message on its way.
+ * Receipts are sent in messages of `perMessage` users of one room. A *slot* is such a group of users. Slots take turns,
+ * so that successive messages are of different rooms. A slot has at most one message in flight.
  */
 import { connect, createInbox, type Msg, type NatsConnection } from "nats";
 import { decode } from "../src/bus/contract/codec.ts";
@@ -15,15 +15,15 @@ const DONE_LIMIT_MS = 15_000;
 export interface ReceiptLoadOptions {
   readonly url: string;
   readonly size: Size;
-  /** Divides the number of users. */
+  /** Receipts per message. The number of users must be a multiple of it. */
   readonly perMessage: number;
-  /** Called for each message that is done: all its receipts are. */
+  /** Called once per message, after all its receipts are done. */
   readonly onDone: (slot: number) => void;
 }
 
 export class ReceiptLoad implements AsyncDisposable {
   readonly slots: number;
-  /** Messages sent and done. */
+  /** The numbers of messages that were sent, and that are done. */
   sent = 0;
   done = 0;
   readonly #nc: NatsConnection;
@@ -34,9 +34,9 @@ export class ReceiptLoad implements AsyncDisposable {
   readonly #payloads: readonly (readonly Uint8Array[])[];
   readonly #publishOptions: readonly { readonly reply: string }[];
   readonly #inbox = `${createInbox()}.`;
-  /** By slot: what its message still lacks, the reply and the delta of each receipt. */
-  readonly #lacking: Uint16Array;
-  /** By room and user: the event whose delta is to come; −1 for none. */
+  /** By slot: what its message still waits for: the reply, and a delta for each receipt. */
+  readonly #pending: Uint16Array;
+  /** By room and user: the event whose delta has not arrived, or −1. */
   readonly #awaited: Int32Array;
   #failure: Error | undefined;
   #settled: (() => void) | undefined;
@@ -49,7 +49,7 @@ export class ReceiptLoad implements AsyncDisposable {
     this.#perMessage = perMessage;
     this.#onDone = onDone;
     this.slots = size.rooms * groups;
-    this.#lacking = new Uint16Array(this.slots);
+    this.#pending = new Uint16Array(this.slots);
     this.#awaited = new Int32Array(size.rooms * size.users).fill(-1);
     this.#payloads = Array.from({ length: size.events }, (_, event) =>
       Array.from({ length: groups }, (_, group) => receiptsPayload(event, group * perMessage, perMessage)),
@@ -71,23 +71,26 @@ export class ReceiptLoad implements AsyncDisposable {
     return this.sent - this.done;
   }
 
-  /** Sends the next message. Returns false, and sends nothing, when its slot is taken or all events are read. */
+  /**
+   * Sends the next message. Returns false, and sends nothing, if its slot has a message in flight or all events are
+   * read.
+   */
   send(): boolean {
     const slot = this.sent % this.slots;
     const event = Math.floor(this.sent / this.slots);
     const { rooms, events, users } = this.#rooms.size;
-    if (event === events || this.#lacking[slot] !== 0 || this.#failure !== undefined) return false;
+    if (event === events || this.#pending[slot] !== 0 || this.#failure !== undefined) return false;
     const room = slot % rooms;
     const group = Math.floor(slot / rooms);
     const first = room * users + group * this.#perMessage;
     this.#awaited.fill(event, first, first + this.#perMessage);
-    this.#lacking[slot] = 1 + this.#perMessage;
+    this.#pending[slot] = 1 + this.#perMessage;
     this.sent++;
     this.#nc.publish(this.#rooms.subjects[room]!, this.#payloads[event]![group], this.#publishOptions[slot]);
     return true;
   }
 
-  /** Resolves when everything that was sent is done. Throws when something was refused or lost. */
+  /** Resolves when all sent messages are done. Throws if something was refused or lost. */
   async settled(): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
@@ -106,7 +109,7 @@ export class ReceiptLoad implements AsyncDisposable {
 
   #replied(message: Msg): void {
     const { ok, error } = decode(message.data) as { ok: boolean; error?: string };
-    if (ok) this.#lackLess(Number(message.subject.slice(this.#inbox.length)));
+    if (ok) this.#arrived(Number(message.subject.slice(this.#inbox.length)));
     else this.#failure ??= new Error(`a receipt was refused: ${error}`);
   }
 
@@ -122,15 +125,15 @@ export class ReceiptLoad implements AsyncDisposable {
         const awaited = this.#awaited[room * users + number]!;
         if (awaited < 0 || awaited > n) continue;
         this.#awaited[room * users + number] = -1;
-        this.#lackLess(Math.floor(number / this.#perMessage) * rooms + room);
+        this.#arrived(Math.floor(number / this.#perMessage) * rooms + room);
       }
     }
   }
 
-  #lackLess(slot: number): void {
-    const lacking = this.#lacking[slot]! - 1;
-    this.#lacking[slot] = lacking;
-    if (lacking > 0) return;
+  #arrived(slot: number): void {
+    const pending = this.#pending[slot]! - 1;
+    this.#pending[slot] = pending;
+    if (pending > 0) return;
     this.done++;
     this.#onDone(slot);
     this.#settle();

@@ -1,9 +1,9 @@
-/** What a process has in memory, as the kernel counts it. */
+/** The resident memory of a process, as the kernel counts it. */
 import { readFile } from "node:fs/promises";
 
 export type MemoryField = "VmRSS" | "RssAnon" | "RssFile" | "VmHWM";
 
-/** In MiB. `VmHWM` is the most that `VmRSS` ever was. */
+/** Returns values in MiB. `VmHWM` is the highest value that `VmRSS` ever had. */
 export async function residentMemory(pid: number): Promise<Record<MemoryField, number>> {
   const status = await readFile(`/proc/${pid}/status`, "utf8");
   const mebibytes = (field: MemoryField) =>

@@ -1,9 +1,9 @@
-/** What all rounds measured: medians and spreads, ratios within a round, and how that compares with the targets. */
+/** The results of all rounds: medians and spreads, ratios within a round, and a comparison with the targets. */
 import type { Case } from "./case.ts";
 import { type Summary, summary } from "./stats.ts";
 import type { Measured } from "./trial.ts";
 
-/** Of one round: the value of each figure, and the cores each process kept busy, by case. */
+/** One round: the value of each figure, and how many cores each process used, by case. */
 export interface Round {
   readonly values: Readonly<Record<string, number>>;
   readonly cores: Readonly<Record<string, Readonly<Record<string, number>>>>;
@@ -23,14 +23,14 @@ interface Target {
   readonly max?: number;
 }
 
-/** Each of two figures of the same round, so that a slow moment of the machine does not make one. */
+/** Ratios of two figures of the same round, so that a slow moment of the machine does not distort them. */
 const RATIOS = [
   { id: "single_to_echo", title: "single receipts : bare NATS echo", of: "single", to: "echo" },
   { id: "single_to_jetstream", title: "single receipts : bare JetStream publish", of: "single", to: "jetstream" },
   { id: "batch_to_echo", title: "64 receipts a message : bare NATS echo", of: "batch", to: "echo" },
 ] as const;
 
-/** What a receipt costs Tidemark. It depends less than a rate on what else the machine does. */
+/** The processor time per receipt. It depends less than a rate on what else the machine does. */
 const COSTS = [
   { id: "single_cost", title: "Tidemark's processor time, single receipts", of: "single" },
   { id: "batch_cost", title: "Tidemark's processor time, 64 receipts a message", of: "batch" },
@@ -90,7 +90,7 @@ function result(figure: Pick<Result, "id" | "title" | "unit">, values: readonly 
   return all;
 }
 
-/** Cores that each process kept busy during a case: medians, by case and process. */
+/** How many cores each process used during a case: medians, by case and process. */
 export function busyCores(cases: readonly Case[], rounds: readonly Round[]): Record<string, Record<string, number>> {
   return Object.fromEntries(
     cases.map(({ id }) => {

@@ -2,7 +2,7 @@
  * Rooms full of events, and receipts that all advance a marker.
  *
  * The receipts go through the events in order: first every user of every room reads the first event, then the second.
- * So a marker has at most one receipt on its way, and the delta that answers it can be told.
+ * So a marker has at most one receipt in flight, and it is clear which receipt a delta is for.
  */
 import { connect, type NatsConnection } from "nats";
 import { decode, encode } from "../src/bus/contract/codec.ts";
@@ -14,7 +14,7 @@ export const SERVER = "bench.example.org";
 const EVENTS_PER_REQUEST = 100;
 const PREPARE_LIMIT_MS = 30_000;
 
-/** How many rooms, events of a room, and users of a room. */
+/** The number of rooms, and of events and users per room. */
 export interface Size {
   readonly rooms: number;
   readonly events: number;
@@ -22,14 +22,14 @@ export interface Size {
 }
 
 export interface Rooms {
-  /** Where receipts for each room go. */
+  /** The subject of receipts, by room. */
   readonly subjects: readonly string[];
   readonly size: Size;
 }
 
 let made = 0;
 
-/** Makes new rooms, and waits until the deltas of all their events have come. */
+/** Makes new rooms, and waits until the deltas of all their events have arrived. */
 export async function makeRooms(url: string, size: Size): Promise<Rooms> {
   const nc = await connect({ servers: url });
   try {
@@ -62,7 +62,7 @@ function countEvents(nc: NatsConnection, expected: number): Promise<void> {
   let count = 0;
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
-      reject(new Error(`the deltas of ${expected - count} of ${expected} events did not come`));
+      reject(new Error(`the deltas of ${expected - count} of ${expected} events did not arrive`));
     }, PREPARE_LIMIT_MS);
     nc.subscribe("tidemark.client.*.*.events", {
       callback: (_, message) => {
@@ -75,7 +75,7 @@ function countEvents(nc: NatsConnection, expected: number): Promise<void> {
   });
 }
 
-/** The event of a number: a message of a usual length. */
+/** Returns the nth event: a message of a usual length. */
 export function eventOf(n: number): Record<string, unknown> {
   return {
     event_id: eventId(n),
@@ -86,7 +86,7 @@ export function eventOf(n: number): Record<string, unknown> {
   };
 }
 
-/** As long as the event ids of present room versions. */
+/** Makes ids as long as those of current room versions. */
 const EVENT_PREFIX = `$${"b".repeat(37)}`;
 const USER_PREFIX = "@reader";
 
@@ -96,7 +96,7 @@ export const userId = (n: number) => `${USER_PREFIX}${n}:${SERVER}`;
 export const eventNumber = (id: string) => Number(id.slice(EVENT_PREFIX.length));
 export const userNumber = (id: string) => Number.parseInt(id.slice(USER_PREFIX.length), 10);
 
-/** The payload with which users `from` to `from + count - 1` read an event: a receipt, or an array of them. */
+/** Returns the payload with which users `from` to `from + count - 1` read an event: a receipt, or an array of them. */
 export function receiptsPayload(event: number, from: number, count: number): Uint8Array {
   const receipts = Array.from({ length: count }, (_, i) => ({
     user_id: userId(from + i),
@@ -106,7 +106,7 @@ export function receiptsPayload(event: number, from: number, count: number): Uin
   return encode(count === 1 ? receipts[0] : receipts);
 }
 
-/** The number of the room that a delta is of. */
+/** Returns the number of a delta's room. */
 export function roomNumber(delta: Published<"receipts">): number {
   const { room_id: id } = delta;
   return Number.parseInt(id.slice(id.indexOf("-") + 1), 10);

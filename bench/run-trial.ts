@@ -9,11 +9,11 @@ const TRIAL_PROCESS = fileURLToPath(new URL("./trial-process.ts", import.meta.ur
 interface TrialOptions {
   readonly scale: Scale;
   readonly built: boolean;
-  /** Where the trial's process, and Tidemark, leave CPU profiles. */
+  /** The folder for CPU profiles of the trial's process and of Tidemark. */
   readonly profile: string | undefined;
 }
 
-/** Throws when the trial does, which has then said why on standard error. */
+/** Throws if the trial fails. The trial writes the reason to standard error. */
 export async function runTrial(id: string, { scale, built, profile }: TrialOptions): Promise<readonly Measured[]> {
   const node = ["--max-semi-space-size=32", "--import", "tsx"];
   if (profile !== undefined) node.push("--cpu-prof", "--cpu-prof-dir", profile);

@@ -9,7 +9,7 @@ export function summary(values: readonly number[]): Summary {
   return { median: percentile(sorted, 50), min: percentile(sorted, 0), max: percentile(sorted, 100) };
 }
 
-/** Of values sorted in ascending order, by the nearest rank; NaN of none. */
+/** Returns a percentile of sorted values, by the nearest rank. NaN if there are no values. */
 export function percentile(sorted: Float64Array, percent: number): number {
   return sorted[Math.max(0, Math.ceil((sorted.length * percent) / 100) - 1)] ?? Number.NaN;
 }

@@ -1,4 +1,4 @@
-/** Rooms put into a store, and a store that is opened on them. */
+/** Fills a store with rooms, and opens it. */
 import { pino } from "pino";
 import { type Entry, positionOf } from "../actors/entry.ts";
 import { fold } from "../actors/room/fold.ts";
@@ -23,7 +23,7 @@ export class StoreWriter {
     this.#store = store;
   }
 
-  /** Where the next entry will stand. */
+  /** The position of the next entry. */
   get position(): number {
     return this.#next;
   }

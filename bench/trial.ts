@@ -1,7 +1,7 @@
 /**
- * What a trial of the benchmark is: a figure that depends on how much there is, not on how fast it is sent. A trial is
- * one file in `trials/`, named in the list of `trials/index.ts`, and runs in a process of its own, after the rounds of
- * the cases, so that no trial inherits another's heap.
+ * A trial of the benchmark: it measures figures that depend on the amount of data, not on the rate at which it is sent.
+ * Each trial is one file in `trials/`, in the list of `trials/index.ts`. It runs in its own process, after the rounds
+ * of the cases, so that no trial starts with the heap of another.
  */
 import type { Figure } from "./case.ts";
 
@@ -12,14 +12,14 @@ export interface TrialContext {
   readonly scale: Scale;
   /** An empty directory, removed afterwards. */
   readonly dir: string;
-  /** Tidemark as `npm run build` left it, not from its sources. */
+  /** Runs the compiled code of `npm run build` instead of the sources. */
   readonly built: boolean;
-  /** Where Tidemark leaves a CPU profile. */
+  /** The folder for a CPU profile of Tidemark. */
   readonly profile: string | undefined;
 }
 
 export interface Measured extends Figure {
-  /** One for each repetition. */
+  /** One value per repetition. */
   readonly values: readonly number[];
 }
 

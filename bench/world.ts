@@ -1,9 +1,10 @@
 /**
- * The processes of one run, all on one broker: the broker, Tidemark, and an echo responder. The load is this process.
+ * The processes of one run, all on one broker: the broker, Tidemark, and an echo responder. The load is in this
+ * process.
  *
  *     load ◀──▶ nats-server ◀──▶ tidemark | echo
  *
- * Those that a case does not use are idle.
+ * A process that a case does not use is idle.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -16,14 +17,14 @@ const ECHO_RESPONDER = fileURLToPath(new URL("./echo-responder.ts", import.meta.
 
 export interface World extends AsyncDisposable {
   readonly url: string;
-  /** By name, of the processes besides this one. */
+  /** The ids of the processes besides this one, by name. */
   readonly pids: Readonly<Record<string, number>>;
 }
 
 export interface WorldOptions {
-  /** Tidemark as `npm run build` left it, not from its sources. */
+  /** Runs the compiled code of `npm run build` instead of the sources. */
   readonly built: boolean;
-  /** Where Tidemark leaves a CPU profile when it ends. */
+  /** The folder for a CPU profile, which Tidemark writes when it ends. */
   readonly profile: string | undefined;
 }
 

@@ -1,4 +1,6 @@
-/** Bare NATS: single messages to another process and back, answered to one shared inbox, many on their way. */
+/**
+ * Bare NATS: single messages to another process and back, with one inbox for all replies and many messages in flight.
+ */
 import { connect, createInbox } from "nats";
 import type { Case, Load } from "../case.ts";
 import { receiptsPayload } from "../rooms.ts";
@@ -34,7 +36,7 @@ export const echo: Case = {
         await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
         await new Promise<void>((resolve, reject) => {
           sending = false;
-          const lost = () => reject(new Error(`${sent - answered} of ${sent} echoes did not come`));
+          const lost = () => reject(new Error(`${sent - answered} of ${sent} echoes did not arrive`));
           const timer = setTimeout(lost, LOST_LIMIT_MS);
           allAnswered = () => {
             clearTimeout(timer);

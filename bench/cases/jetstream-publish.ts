@@ -1,4 +1,4 @@
-/** Bare JetStream: `js.publish` of single messages as its users write it, many on their way. */
+/** Bare JetStream: `js.publish` of single messages, as its users call it, with many messages in flight. */
 import { connect } from "nats";
 import type { Case, Load } from "../case.ts";
 import { receiptsPayload } from "../rooms.ts";

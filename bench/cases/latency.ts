@@ -1,6 +1,6 @@
 /**
- * From send to delta at a steady rate that does not wait for answers. A receipt's time counts from when it was due, so
- * that a stall is charged to every receipt that it held up. It ends when both the delta and the reply have come.
+ * The time from send to delta, at a steady rate that does not wait for answers. The time of a receipt starts when it is
+ * due, so that a stall counts for every receipt that it delays. It ends when both the delta and the reply have arrived.
  */
 import type { Case, Load } from "../case.ts";
 import { ReceiptLoad } from "../receipt-load.ts";
@@ -36,7 +36,7 @@ export const latency: Case = {
   },
 };
 
-/** Sends what is due each time the timer fires, which is about every millisecond. */
+/** Sends all receipts that are due each time the timer fires, about every millisecond. */
 function pace(load: ReceiptLoad, dueAt: Float64Array, seconds: number): Promise<void> {
   const started = performance.now();
   const total = seconds * RECEIPTS_PER_SECOND;
@@ -48,7 +48,7 @@ function pace(load: ReceiptLoad, dueAt: Float64Array, seconds: number): Promise<
         const at = started + (load.sent * 1_000) / RECEIPTS_PER_SECOND;
         if (!load.send()) {
           clearInterval(timer);
-          reject(new Error(`the receipt before the last of its marker was not done: Tidemark can't follow`));
+          reject(new Error(`a marker's previous receipt is not done yet: Tidemark can't keep up`));
           return;
         }
         dueAt[slot] = at;

@@ -1,6 +1,4 @@
-/**
- * Receipts through the whole of Tidemark, as many as it takes: sent, stored, answered, folded, and shown in a delta.
- */
+/** Receipts through all of Tidemark, as many as it can handle: sent, stored, answered, folded, and shown in a delta. */
 import type { Case, Load } from "../case.ts";
 import { ReceiptLoad } from "../receipt-load.ts";
 import type { World } from "../world.ts";
@@ -8,7 +6,7 @@ import type { World } from "../world.ts";
 interface ReceiptsOptions {
   readonly id: string;
   readonly perMessage: number;
-  /** Messages that are not done. */
+  /** The maximum number of messages in flight. */
   readonly inFlight: number;
 }
 

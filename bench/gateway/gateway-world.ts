@@ -1,5 +1,5 @@
 /**
- * A gateway and its users, as processes: the broker, the gateway, and the other roles in one. The clients are this
+ * The processes of a run with a gateway: the broker, the gateway, and the other roles in one. The clients are in this
  * process.
  *
  *     clients ◀──HTTP──▶ gateway ◀──▶ nats-server ◀──▶ worker (with ingress)
@@ -15,13 +15,13 @@ import { type RawAnswer, RawClient } from "./raw-client.ts";
 
 const SERVER = "bench.example.org";
 const EVENTS_PER_REQUEST = 100;
-/** First `/sync` requests at once: what is measured is not how a gateway starts. */
+/** How many first `/sync` requests run at once. Limited, because the start of a gateway is not what is measured. */
 const FIRST_SYNCS_AT_ONCE = 20;
 
 export const enc = encodeURIComponent;
 export const userOf = (n: number) => `@user-${n}:${SERVER}`;
 export const roomOf = (n: number) => `!room-${n}:${SERVER}`;
-/** As long as the ids of present room versions. */
+/** Returns an id as long as those of current room versions. */
 export const eventOf = (room: number, n: number) => `$${`event-${room}-${n}-`.padEnd(43, "x")}`;
 export const userNumber = (id: string) => Number(/^@user-(\d+):/.exec(id)![1]);
 export const eventNumber = (id: string) => Number(/^\$event-\d+-(\d+)-/.exec(id)![1]);
@@ -30,7 +30,7 @@ const tokenOf = (n: number) => `token-of-a-usual-length-for-a-matrix-client-${n}
 export interface GatewayWorld extends AsyncDisposable {
   readonly pids: { readonly broker: number; readonly worker: number; readonly gateway: number };
   readonly bus: Frontend;
-  /** A connection for each of the first users. */
+  /** Opens a connection for each of the first `count` users. */
   clients(count: number): Promise<RawClient[]>;
 }
 
@@ -73,7 +73,7 @@ export async function startGatewayWorld({ dir, built, profile }: TrialContext, u
   }
 }
 
-/** A room with these users joined, and so many messages of the first of them. */
+/** Makes a room that these users join, with this many messages of the first user. */
 export async function makeRoom(bus: Frontend, room: number, users: readonly number[], messages: number): Promise<void> {
   const base = { origin_server_ts: 1, sender: userOf(users[0]!) };
   const members = users.map((n) => ({
@@ -97,7 +97,7 @@ export async function makeRoom(bus: Frontend, room: number, users: readonly numb
   }
 }
 
-/** Rooms of so many users each: user n is in the room ⌊n / perRoom⌋. */
+/** Makes rooms of `perRoom` users each: user n is in the room ⌊n / perRoom⌋. */
 export async function makeRooms(bus: Frontend, rooms: number, perRoom: number, messages: number): Promise<void> {
   await Promise.all(
     Array.from({ length: rooms }, (_, room) =>
@@ -114,7 +114,7 @@ export async function makeRooms(bus: Frontend, rooms: number, perRoom: number, m
 export const receiptPath = (room: number, event: number) =>
   `/v3/rooms/${enc(roomOf(room))}/receipt/m.read/${enc(eventOf(room, event))}`;
 
-/** The body of an answer. Throws when it is a refusal. */
+/** Returns the body of an answer. Throws if the request was refused. */
 export function bodyOf({ status, body }: RawAnswer): string {
   if (status === 200) return body;
   throw new Error(`the gateway refused: ${status} ${body}`);
@@ -127,7 +127,7 @@ export function nextBatch(body: string): string {
   return body.slice(at, body.indexOf('"', at));
 }
 
-/** The first `/sync` of each client; their tokens. */
+/** Sends the first `/sync` of each client. Resolves to their tokens. */
 export async function firstSyncs(clients: readonly RawClient[], query = ""): Promise<string[]> {
   const tokens: string[] = [];
   const queue = clients.entries();
@@ -138,7 +138,7 @@ export async function firstSyncs(clients: readonly RawClient[], query = ""): Pro
   return tokens;
 }
 
-/** Counts processor time from now on, s by process. */
+/** Starts to count processor time. The result returns the seconds since then, by process. */
 export async function processorMeter(world: GatewayWorld): Promise<() => Promise<Record<string, number>>> {
   const before = await processorSeconds(world.pids);
   return async () => {
@@ -147,7 +147,7 @@ export async function processorMeter(world: GatewayWorld): Promise<() => Promise
   };
 }
 
-/** What one receipt, or answer, cost each process. `others` is what the rest of the machine did meanwhile. */
+/** Returns the processor time of each process per receipt or answer. `others` is the rest of the machine. */
 export function costs(id: string, what: string, seconds: Record<string, number>, count: number): Measured[] {
   return Object.entries(seconds).map(([name, busy]) => ({
     id: `${id}_cost_${name}`,

@@ -1,7 +1,8 @@
 /**
- * One keep-alive connection that speaks just enough HTTP: a load generator must cost less than what it loads.
+ * An HTTP client on one keep-alive connection, reduced to the minimum: a load generator must cost less than the server
+ * that it loads.
  *
- * It reads answers with a `content-length`, as Tidemark gives them.
+ * It reads only answers with a `content-length`, as Tidemark sends them.
  */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
@@ -16,7 +17,7 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-/** What one read of a socket brings at most. All sockets read into the same memory, one after another. */
+/** The most that one read of a socket returns. All sockets share this buffer, one after another. */
 const READ_BYTES = 65_536;
 const shared = Buffer.allocUnsafe(READ_BYTES);
 const HEAD_END = "\r\n\r\n";
@@ -25,9 +26,9 @@ const LENGTH = "\r\ncontent-length: ";
 export class RawClient {
   readonly #socket: Socket;
   readonly #head: string;
-  /** The beginning of an answer whose rest is to come, as latin1: a character is a byte. */
+  /** The start of an answer whose rest has not arrived, as latin1: one character per byte. */
   #begun = "";
-  /** How long the answer is, once its head is here. */
+  /** The length of the answer, once its head has arrived. */
   #length = 0;
   /** Answers come in the order of their requests. */
   readonly #waiting: Waiting[] = [];
@@ -60,7 +61,10 @@ export class RawClient {
     return client;
   }
 
-  /** A path below `/_matrix/client`. The body of the answer is latin1. Rejects when the connection ends. */
+  /**
+   * Sends a request to a path below `/_matrix/client`. The body of the answer is latin1. Rejects when the connection
+   * ends.
+   */
   ask(method: string, path: string, body?: string): Promise<RawAnswer> {
     if (this.#socket.destroyed) return Promise.reject(new Error("the connection is closed"));
     const length = body === undefined ? "" : `Content-Length: ${body.length}\r\n`;
@@ -88,12 +92,12 @@ export class RawClient {
   }
 }
 
-/** Of the answer that a text begins with; 0 while its head is not complete. */
+/** Returns the length of the answer at the start of a text, or 0 while its head is incomplete. */
 function lengthOf(text: string): number {
   const headEnd = text.indexOf(HEAD_END);
   if (headEnd < 0) return 0;
   const at = text.indexOf(LENGTH);
-  // Node itself answers without a length, and closes: a request that did not come in time, say.
+  // Answers of Node itself, such as a request timeout, have no length and close the connection.
   const length = at < 0 || at > headEnd ? 0 : Number.parseInt(text.slice(at + LENGTH.length), 10);
   return headEnd + HEAD_END.length + length;
 }

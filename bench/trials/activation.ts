@@ -1,8 +1,8 @@
 /**
- * A room that is not in memory. Two spans, one after the other, of every room once, in a store opened anew (its pages
- * are in the page cache):
+ * The activation of a room that is not in memory. Two times from the same start, of every room once, in a newly opened
+ * store (its pages are in the page cache):
  *
- *     a receipt is handed to `Rooms` ──▶ actor, room record and held receipts loaded, event and marker looked up, folded
+ *     `Rooms` gets a receipt ──▶ actor, room record and held receipts loaded, event and marker looked up, folded
  *     ──▶ a snapshot's state gathered: all markers as content, members, orders (the bodies come from the log, later)
  */
 import { join } from "node:path";

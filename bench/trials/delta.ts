@@ -1,7 +1,7 @@
 /**
- * One delta: a receipt of a random member is folded, its change added, taken, and encoded as the message that tells it.
- * All members have a marker. Once with the room in memory as the fold keeps it, so that the cost of size alone shows;
- * once over a store that has all markers, of which memory keeps 1,024, so that reading them shows as well.
+ * One delta: a receipt of a random member is folded, and its change is added, taken, and encoded as a message. All
+ * members have a marker. Once with the room in memory, as the fold keeps it, which shows the cost of size alone. Once
+ * over a store with all markers, of which memory has 1,024, which shows the cost of reading them, too.
  */
 import { join } from "node:path";
 import { type Entry, sequenceOf } from "../../actors/entry.ts";
@@ -16,9 +16,9 @@ import type { Measured, Trial, TrialContext } from "../trial.ts";
 
 const MEMBERS = [100, 10_000, 100_000];
 const ROOM = roomOf(0);
-/** Deltas that are timed together. */
+/** How many deltas are timed together. */
 const BATCH = 2_000;
-/** Prime, and no divisor of any size: it goes through all members, in an order that has little to do with theirs. */
+/** A prime that divides no size, so it reaches all members, in an order that has little to do with theirs. */
 const STRIDE = 7_919;
 
 export const delta: Trial = {
@@ -31,9 +31,9 @@ interface Bench {
   readonly room: Room;
   readonly store?: PartitionStore;
   position: number;
-  /** Folded so far. */
+  /** How many events were folded so far. */
   events: number;
-  /** Decides who is next. */
+  /** Determines the next member. */
   next: number;
 }
 
@@ -60,7 +60,7 @@ async function overStore({ scale, dir }: TrialContext): Promise<Measured[]> {
     writer.commit();
     benches.push({ members, room: store.load(ROOM), store, position: writer.position, events: 1, next: 0 });
   }
-  // What a checkpoint writes is not part of a delta, but it decides what stays in memory.
+  // A checkpoint is not part of a delta, but it determines what stays in memory.
   const commit = ({ room, store, position }: Bench) => {
     const mark = { sequence: sequenceOf(position), room: ROOM, at: LONG_AGO, entries: 1 };
     store?.commit(store.collect([room], mark));
@@ -104,7 +104,10 @@ function rounds(
   return [...costs, ...ratios];
 }
 
-/** The mean cost of a delta, µs. Each time that all members have read the newest event, another one comes, untimed. */
+/**
+ * Returns the mean cost of a delta in µs. Whenever all members have read the newest event, the next one is folded,
+ * which is not timed.
+ */
 function batch(bench: Bench): number {
   const { room, members } = bench;
   const changes = new Changes();
@@ -116,7 +119,7 @@ function batch(bench: Bench): number {
       receipt(((bench.next + i) * STRIDE) % members, bench.events - 1),
     );
     const started = performance.now();
-    for (const entry of receipts) tell(room, changes, bench.position++, entry);
+    for (const entry of receipts) makeDelta(room, changes, bench.position++, entry);
     elapsed += performance.now() - started;
     bench.next = (bench.next + count) % members;
     left -= count;
@@ -124,8 +127,9 @@ function batch(bench: Bench): number {
   return (elapsed * 1_000) / BATCH;
 }
 
-function tell(room: Room, changes: Changes, position: number, entry: Entry): void {
+function makeDelta(room: Room, changes: Changes, position: number, entry: Entry): void {
   const outcome = fold(room, position, entry);
-  if (!changes.add(room, { position, at: LONG_AGO, entry, outcome }, false)) throw new Error("nothing to tell");
+  if (!changes.add(room, { position, at: LONG_AGO, entry, outcome }, false))
+    throw new Error("the receipt changed nothing");
   if (markerMessages(0, changes.take(room.id)!).length !== 1) throw new Error("not one message");
 }

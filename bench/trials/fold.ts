@@ -1,6 +1,4 @@
-/**
- * The fold alone, in memory: entries that are decoded already, of rooms that are in memory, each advancing a marker.
- */
+/** The fold alone, in memory: decoded entries of rooms in memory, each of which advances a marker. */
 import { positionOf } from "../../actors/entry.ts";
 import { type Folded, fold, foldRecord } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";
@@ -37,7 +35,7 @@ function repetition(events: number): { readonly fold: number; readonly decodeAnd
   for (const room of rooms) for (let n = 0; n < events; n++) fold(room, positionOf(1, n), liveEvent(n));
   let sequence = 2;
   let count = 0;
-  // All receipts advance a marker, or the figure is of something else.
+  // If a receipt does not advance a marker, the figure measures something else.
   const advanced: Folded = (_, { outcome: { outcome } }) => {
     if (outcome !== "advanced") throw new Error(`a receipt was ${outcome}`);
     count++;
@@ -51,7 +49,7 @@ function repetition(events: number): { readonly fold: number; readonly decodeAnd
         Array.from({ length: PER_RECORD }, (_, i) => receipt(first + i, event)),
       );
       const started = performance.now();
-      // Every room gets strings of its own, as it does from the log.
+      // Decoded for each room, because strings from the log are not shared.
       const records = rooms.map(() => decodeRecord(sequence++, bytes));
       const decoded = performance.now();
       for (const [i, room] of rooms.entries()) foldRecord(room, records[i]!, advanced);

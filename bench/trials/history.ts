@@ -1,7 +1,7 @@
 /**
- * Where the events of a page of history are, in a room of a million of which one in a hundred is a reaction to the
- * first: the newest page, one in the middle, and the newest of those reactions. The room is stored, and not in memory.
- * Besides, what it takes to look at all of its events instead, and what an event takes to be folded and stored.
+ * Finding the events of a page of history, in a room of a million events of which one in a hundred is a reaction to the
+ * first: the newest page, one in the middle, and the newest reactions. The room is stored, and not in memory. For
+ * comparison, a scan of all its events, and the cost of folding and storing an event.
  */
 import { statSync } from "node:fs";
 import { join } from "node:path";
@@ -40,7 +40,7 @@ export const history: Trial = {
       writer.fold(ROOM, n % REACTION_EVERY === REACTION_EVERY - 1 ? [LIVE, reaction(n)] : liveEvent(n));
     }
     writer.commit();
-    const made = ((performance.now() - started) * 1_000) / events;
+    const storing = ((performance.now() - started) * 1_000) / events;
     await store.close();
     const size = statSync(join(dir, "history", "data.mdb")).size / 2 ** 20;
     const opened = await openStore(join(dir, "history"));
@@ -54,7 +54,7 @@ export const history: Trial = {
         if (n >= 0) values.push(performance.now() - began);
         if (found !== PAGE) throw new Error(`${found} events, not ${PAGE}`);
       }
-      const title = `where ${PAGE} events are in a room of ${events.toLocaleString("en")}: ${what}`;
+      const title = `finding ${PAGE} events in a room of ${events.toLocaleString("en")}: ${what}`;
       return { id: `history_${id}`, title, unit: "ms", values };
     };
     const figures = [
@@ -62,7 +62,7 @@ export const history: Trial = {
       figure("middle", "in the middle", ALL, middle),
       figure("related", "the newest that relate to one event", FIRST, Number.POSITIVE_INFINITY),
     ];
-    const walks = Array.from({ length: 3 }, () => {
+    const scans = Array.from({ length: 3 }, () => {
       const began = performance.now();
       const { length } = Array.from(opened.load(ROOM).events, ([, { order }]) => order);
       if (length !== events) throw new Error(`${length} events, not ${events}`);
@@ -72,8 +72,8 @@ export const history: Trial = {
     const room = `a room of ${events.toLocaleString("en")} events`;
     return [
       ...figures,
-      { id: "history_walk", title: `a look at all events of ${room}`, unit: "ms", values: walks },
-      { id: "history_made", title: `an event of ${room}, folded and stored`, unit: "µs", values: [made] },
+      { id: "history_walk", title: `scan of all events of ${room}`, unit: "ms", values: scans },
+      { id: "history_made", title: `an event of ${room}, folded and stored`, unit: "µs", values: [storing] },
       { id: "history_size", title: `the store of ${room}`, unit: "MiB", values: [size] },
     ];
   },

@@ -1,11 +1,11 @@
 /**
- * Clients that wait in `/sync`, and receipts at a steady rate, in rooms at random: from when a receipt was due to be
- * posted to when another client of its room has been shown it. A client that is answered asks again at once, as phones
+ * Clients in long polls of `/sync`, and receipts at a steady rate in random rooms. Measures the time from when the POST
+ * of a receipt was due until another client of the room has it. A client that is answered asks again at once, as phones
  * do.
  *
- * Ten clients of a room are told of each receipt, so the gateway gives up to ten answers for one receipt. Nine of them
- * read an event, one after another, and then the next event; the tenth is watched: its answers are read, the others'
- * are only counted. A client that is not answered, or refused, breaks the trial.
+ * Each receipt goes to the ten clients of its room, so the gateway gives up to ten answers per receipt. Nine of them
+ * read an event, one after another, and then the next event. The answers of the tenth are parsed, those of the others
+ * are only counted. A refused or unanswered client fails the trial.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import {
@@ -34,7 +34,7 @@ const SIZES = {
 } as const;
 const FILTER = `filter=${enc(JSON.stringify({ room: { timeline: { limit: 1 } } }))}`;
 const TIMEOUT_MS = 30_000;
-/** How long the last receipts may take to be shown. */
+/** The timeout for the last receipts to be shown. */
 const SHOWN_MS_MAX = 5_000;
 
 export const httpLoad: Trial = {
@@ -122,8 +122,8 @@ export const httpLoad: Trial = {
 };
 
 /**
- * The most memory that a process has, MiB: in the first half of the time, and in the second. The collector makes it
- * swing.
+ * The maximum memory of a process in MiB, in the first half of the time and in the second. Maxima, because garbage
+ * collection makes memory rise and fall.
  */
 class MemoryWatch {
   readonly #seen: number[] = [];
@@ -149,16 +149,16 @@ interface Section {
   readonly ephemeral: { readonly events: readonly { readonly content: Record<string, Record<string, object>> }[] };
 }
 
-/** Receipts that are to be shown to whoever is watched. */
+/** Receipts that the watched clients have not been shown yet. */
 class Shown {
   readonly times: number[] = [];
-  /** What went wrong first. */
+  /** The first failure. */
   failure: unknown;
   #open = 0;
-  /** By user: the number of the event that was shown last, and when those after it were due. */
+  /** By user: the number of the last event that was shown, and the due times of the events after it. */
   readonly #users = new Map<number, { shown: number; readonly due: number[] }>();
 
-  /** Events come in turn. */
+  /** The events of a user must be passed in order. */
   await(user: number, event: number, dueAt: number): void {
     const found = this.#users.get(user);
     if (found === undefined) this.#users.set(user, { shown: event - 1, due: [dueAt] });
@@ -166,7 +166,7 @@ class Shown {
     this.#open++;
   }
 
-  /** A receipt stands for those of its user before it, which it may have replaced on the way. */
+  /** A receipt counts for the earlier ones of its user, too, which it may have replaced on the way. */
   take(body: string, now: number): void {
     for (const section of Object.values<Section>(JSON.parse(body).rooms.join)) {
       for (const { content } of section.ephemeral.events) {
@@ -185,7 +185,7 @@ class Shown {
     }
   }
 
-  /** Throws when some are never shown, or something went wrong. */
+  /** Resolves when all receipts are shown. Throws the first failure, or after `SHOWN_MS_MAX`. */
   async all(): Promise<void> {
     const deadline = performance.now() + SHOWN_MS_MAX;
     for (;;) {

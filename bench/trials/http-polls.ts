@@ -1,7 +1,7 @@
 /**
- * What a client costs that waits in `/sync`, and for whom nothing happens: its connection, its user and its poll, and a
- * share of all else that the gateway has taken since it was ready: the rooms' deltas, compiled code, what the collector
- * lets lie. So it is an upper bound, and the nearer the more clients there are.
+ * The memory of a client that waits in `/sync` while nothing happens: its connection, its user and its poll, and a
+ * share of all other memory that the gateway has allocated since it was ready, such as deltas of rooms, compiled code
+ * and garbage. So the figure is an upper bound. With more clients it is closer.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { firstSyncs, makeRooms, startGatewayWorld } from "../gateway/gateway-world.ts";

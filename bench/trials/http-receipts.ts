@@ -1,6 +1,7 @@
 /**
- * Receipts over HTTP, as many as it takes: every client posts its next receipt when the one before is answered, which
- * is once the log has it. Each advances a marker, and its delta is published; nobody waits in `/sync`.
+ * Receipts over HTTP, as many as the gateway can handle: every client posts its next receipt when the previous one is
+ * answered, which is once the log has stored it. Each receipt advances a marker, and its delta is published. No client
+ * waits in `/sync`.
  */
 import { costs, makeRooms, processorMeter, receiptPath, startGatewayWorld } from "../gateway/gateway-world.ts";
 import { percentile } from "../stats.ts";

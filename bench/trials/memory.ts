@@ -1,6 +1,7 @@
 /**
- * Resident memory of a Tidemark process that has folded so many rooms, once it has settled. `RssFile` is, for the most
- * part, pages of the store that LMDB has mapped: the page cache's, which the kernel takes back when it needs them.
+ * The resident memory of a Tidemark process that has folded this many rooms, once it has settled. `RssFile` is mostly
+ * pages of the store that LMDB has mapped. They belong to the page cache, and the kernel takes them back when it needs
+ * them.
  */
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -14,7 +15,7 @@ import type { Measured, Trial, TrialContext } from "../trial.ts";
 const ROOMS = { full: [10_000, 100_000, 1_000_000], quick: [2_000, 20_000] };
 const SHAPE = { records: 1, events: 2, receipts: 6 };
 const POLL_MS = 500;
-/** Settled: within 1 % for so many polls. */
+/** Memory has settled when it stays within 1 % for this many polls. */
 const STILL_POLLS = 6;
 const POLLS_MAX = 60;
 const FIELDS: Record<MemoryField, string> = {

@@ -1,6 +1,6 @@
 /**
- * A replay: a worker without a store folds a whole log, and writes its checkpoints; beside it, bare consumption of the
- * same streams, which decodes nothing. Both in this process, in turns. The log's deltas are long published.
+ * A replay: a worker without a store folds all logs and writes its checkpoints. For comparison, bare consumption of the
+ * same streams, without decoding. Both run in this process, in turns. All deltas of the logs count as published.
  */
 import { join } from "node:path";
 import { connect, type NatsConnection } from "nats";
@@ -49,7 +49,7 @@ export const replay: Trial = {
   },
 };
 
-/** From the claim of the partitions until the end of every log is folded. */
+/** Returns the time from claiming the partitions until the end of every log is folded, in ms. */
 async function replayOnce(url: string, partitions: number, data: string): Promise<number> {
   const nc = await connectBus({ url, name: "replay" });
   const log = pino({ level: "silent" });
@@ -67,7 +67,7 @@ async function timed(run: () => Promise<unknown>): Promise<number> {
   return performance.now() - started;
 }
 
-/** All streams at once, as a worker reads them. */
+/** Reads all streams at once, as a worker does. */
 async function consume(nc: NatsConnection, partitions: number): Promise<void> {
   const ahead = FETCH_RECORDS_MAX / partitions;
   await Promise.all(Array.from({ length: partitions }, (_, partition) => consumeOne(nc, { partition, ahead })));

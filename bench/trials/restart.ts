@@ -1,6 +1,6 @@
 /**
- * From the start of the process to its `ready` line, with everything in its store: the broker runs, and the store's
- * pages are in the page cache. Node's own start is part of it, so an empty log is there to compare with.
+ * The time from the start of the process to its `ready` line, with everything in its store. The broker runs, and the
+ * pages of the store are in the page cache. Node's own start is included, so an empty log is measured for comparison.
  */
 import { join } from "node:path";
 import { connect } from "nats";

@@ -1,6 +1,6 @@
 /**
- * `tidemark replay` of one long room, as a process: its lines, and its state at the end. The rate includes the
- * process's start. Its peak of memory is beside that of a room a tenth as long.
+ * `tidemark replay` of one long room, as a process: all its lines, or its state at the end. The rate includes the start
+ * of the process. The peak of memory can be compared with that of a room a tenth as long.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -71,7 +71,7 @@ async function run(args: readonly string[]): Promise<{ readonly ms: number; read
   const timer = setInterval(() => {
     residentMemory(child.pid!).then(
       ({ VmHWM }) => {
-        if (VmHWM > peakMiB) peakMiB = VmHWM; // Not a number once the process has ended.
+        if (VmHWM > peakMiB) peakMiB = VmHWM; // NaN once the process has ended.
       },
       () => {},
     );

@@ -1,7 +1,7 @@
 /**
  * Subscribes to everything that Tidemark publishes, as a sync front-end does, and checks two promises of
- * docs/design.md#what-is-published: no message is missing (`previous` is the position of the one before), and private receipts
- * reach their own user only.
+ * docs/design.md#what-is-published: no message is missing (`previous` is the position of the one before), and private
+ * receipts reach their own user only.
  */
 import type { Position } from "../../actors/entry.ts";
 import type { Room } from "../../actors/room/room.ts";

@@ -4,8 +4,8 @@
  *
  *     start ──▶ replay, show deltas ──▶ snapshots, orders ──▶ fold the logs again ──▶ compare ──▶ report
  *
- * No figure is hard-coded: all come from the recording, the bus or the logs. Exit status: 0 if all is equal, 1 if something
- * differs or fails, 2 for wrong usage.
+ * No figure is hard-coded: all come from the recording, the bus or the logs. Exit status: 0 if all is equal, 1 if
+ * something differs or fails, 2 for wrong usage.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

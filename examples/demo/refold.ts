@@ -1,6 +1,6 @@
 /**
- * Folds the logs again with the worker's fold: the result must be what the worker published. It also counts outcomes, which
- * are not on the bus: deltas only have what changed.
+ * Folds the logs again with the worker's fold: the result must be what the worker published. It also counts outcomes,
+ * which are not on the bus: deltas only have what changed.
  */
 import { type PlacedRecord, RECEIPT, type ReceiptEntry } from "../../actors/entry.ts";
 import { type FoldedEntry, foldRecord, type Judgement } from "../../actors/room/fold.ts";
