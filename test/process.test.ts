@@ -291,7 +291,7 @@ run("an unreadable record stops its partition, and then every start, with a clea
   await bus.sent("event", ROOM, message("$1"));
   await bus.nc.jetstream().publish(`tidemark.log.0.${token(ROOM)}`, pack([2, 1, [[0, message("$2")]]]));
   const says = /record 2 of the log can't be read: its version is 2, this Tidemark reads 1/;
-  await eventually(async () => (await status(`${http}/readyz`)) === 503, "it is not ready any more");
+  await eventually(async () => (await status(`${http}/readyz`)) === 503, "it is no longer ready");
   assert.is(await status(`${http}/healthz`), 200);
   assert.match(tidemark.stderr.join("\n"), says);
   assert.is((await bus.query(ROOM, { op: "orders", event_ids: ["$1"] })).errcode, "M_UNKNOWN");

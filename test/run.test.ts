@@ -101,7 +101,7 @@ const refused: Record<string, [source: string, problem: string]> = {
 for (const hook of ["before", "before.each", "after", "after.each"]) {
   refused[`with the hook ${hook}`] = [
     `${HEAD}${PASSING}planted.${hook}§(() => { throw new Error("unseen"); });\n${RUN}`,
-    "hooks are not for us: uvu exits with 0 when one throws",
+    "hooks are refused: uvu exits with 0 when one throws",
   ];
 }
 

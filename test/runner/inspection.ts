@@ -26,7 +26,7 @@ export function inspect(source: string): Inspection {
     if (!new RegExp(`(?<![.\\w])${name}\\.run\\(\\)`).test(source)) refusals.push(`the suite ${name} is never run`);
   }
   if (HIDING.test(source)) refusals.push(".only or .skip hides tests");
-  if (HOOK.test(source)) refusals.push("hooks are not for us: uvu exits with 0 when one throws");
+  if (HOOK.test(source)) refusals.push("hooks are refused: uvu exits with 0 when one throws");
   const definitions = suites.reduce(
     (sum, name) => sum + count(source, new RegExp(`(?<![.\\w])${name}\\s*\\(`, "g")),
     0,

@@ -129,7 +129,7 @@ ownership(
     await second[Symbol.asyncDispose]();
     second = await startWorker(bus, "second");
     const then = sent;
-    await eventually(() => sent > then + 50, "load goes on");
+    await eventually(() => sent > then + 50, "the load continues");
     running = false;
     await load;
     assert.ok(gapMs < 2_000, `the longest gap was ${Math.round(gapMs)} ms`);
