@@ -12,8 +12,8 @@ import { until } from "./until.ts";
 /**
  * Sends everything in order of arrival, and resolves to the position of each room's last entry.
  *
- * A partition's requests go one by one, each after the answer to the one before; partitions go side by side. Nothing
- * more is needed for the order of a room, and every run gets the same order numbers: a request has a record of its own.
+ * Within a partition, each request is sent after the answer to the previous one. Partitions run in parallel. This is
+ * enough for the order of a room, and gives every run the same order numbers: each request has its own record.
  */
 export async function deliver(
   nc: Bus,

@@ -78,7 +78,7 @@ function summarize(): void {
     const recovery = seconds(Math.max(...ones.map(({ recoveryMs }) => recoveryMs)));
     const silence = seconds(Math.max(...ones.map(({ silentMs }) => silentMs)));
     print(
-      `${name}: ${ones.length} times; all rooms answered after at most ${recovery}; no delta for at most ${silence}`,
+      `${name}: injected ${ones.length}×; all rooms answered after at most ${recovery}; no delta for at most ${silence}`,
     );
   }
   const written = results.reduce((sum, result) => sum + result.written, 0);

@@ -8,7 +8,7 @@ import { type NatsCluster, startNatsCluster, type User } from "../support/nats-c
 
 const ROOM = "!room:a";
 
-/** Permissions are the same for all partitions and rooms, so one subject stands for all. */
+/** A subject of the log. `nats.conf` has wildcards for partition and room, so one subject stands for all. */
 const LOG = `tidemark.log.0.${ROOM}`;
 const DESTRUCTIVE = ["DELETE", "PURGE", "UPDATE", "MSG.DELETE", "SNAPSHOT", "RESTORE", "LEADER.STEPDOWN"].map(
   (verb) => `$JS.API.STREAM.${verb}.TIDEMARK_LOG_0`,
