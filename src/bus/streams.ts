@@ -17,7 +17,7 @@ import {
   TRANSACTIONS_AGE_MS,
 } from "../limits.ts";
 import { type Bus, isTransient } from "./client/connection.ts";
-import { ensureStream, type StreamSettings } from "./client/jetstream.ts";
+import { ensureStream, type StreamSettings, streamState } from "./client/jetstream.ts";
 import { ensureBucket } from "./client/kv.ts";
 import {
   deltaStream,
@@ -28,10 +28,12 @@ import {
   LEASES_BUCKET,
   logStream,
   logStreamSubjects,
+  MARKS_BUCKET,
   REJECTED_STREAM,
   REJECTED_SUBJECTS,
   TRANSACTIONS_BUCKET,
 } from "./contract/subjects.ts";
+import { markNewLog } from "./deltas/published-mark.ts";
 import { agreeOnPartitionCount } from "./partition-count.ts";
 
 export interface PrepareOptions {
@@ -39,6 +41,8 @@ export interface PrepareOptions {
   readonly partitions?: number | undefined;
   /** Of every stream and bucket that is made. Default: 3 on a cluster, 1 on a single server. */
   readonly replicas?: number | undefined;
+  /** Whether the logs that are made are filled from elsewhere, with what is old. Default: false. */
+  readonly isImport?: boolean;
 }
 
 /**
@@ -60,7 +64,7 @@ export async function prepareBus(nc: Bus, options: PrepareOptions = {}): Promise
   const deadline = performance.now() + (clustered ? CLUSTER_READY_MS_MAX : 0);
   for (;;) {
     try {
-      return await prepare(nc, options.partitions, replicas);
+      return await prepare(nc, options, replicas);
     } catch (error) {
       if (!isTransient(error) || performance.now() > deadline) throw error;
       await delay(CLUSTER_READY_POLL_MS);
@@ -68,12 +72,19 @@ export async function prepareBus(nc: Bus, options: PrepareOptions = {}): Promise
   }
 }
 
-async function prepare(nc: Bus, wanted: number | undefined, replicas: number): Promise<number> {
+async function prepare(nc: Bus, options: PrepareOptions, replicas: number): Promise<number> {
   // Before the partition count: a process that finds the count relies on these.
   await ensureBucket(nc, TRANSACTIONS_BUCKET, { replicas, ttlMs: TRANSACTIONS_AGE_MS });
   await ensureBucket(nc, FEDERATION_CURSORS_BUCKET, { replicas });
-  const partitions = await agreeOnPartitionCount(nc, wanted, replicas);
+  const partitions = await agreeOnPartitionCount(nc, options.partitions, replicas);
+  await ensureBucket(nc, MARKS_BUCKET, { replicas });
   for (const stream of streamsOf(partitions, replicas)) await ensureStream(nc, stream);
+  for (let partition = 0; partition < partitions; partition++) {
+    // Before the log: one that lacks a mark is not a new one.
+    const isNew = (await streamState(nc, logStream(partition))) === undefined;
+    if (isNew && options.isImport !== true) await markNewLog(nc, partition);
+    await ensureStream(nc, logOf(partition, replicas));
+  }
   await ensureBucket(nc, LEASES_BUCKET, { replicas });
   return partitions;
 }
@@ -82,7 +93,10 @@ function* streamsOf(partitions: number, replicas: number): Generator<StreamSetti
   yield { name: FEDERATION_STREAM, subjects: FEDERATION_SUBJECTS, keep: FEDERATION_AGE_MS, replicas };
   yield { name: REJECTED_STREAM, subjects: REJECTED_SUBJECTS, keep: REJECTED_AGE_MS, replicas };
   for (let partition = 0; partition < partitions; partition++) {
-    yield { name: logStream(partition), subjects: logStreamSubjects(partition), keep: "forever", replicas };
     yield { name: deltaStream(partition), subjects: deltaStreamSubjects(partition), keep: DELTAS_AGE_MS, replicas };
   }
+}
+
+function logOf(partition: number, replicas: number): StreamSettings {
+  return { name: logStream(partition), subjects: logStreamSubjects(partition), keep: "forever", replicas };
 }

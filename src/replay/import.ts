@@ -9,6 +9,7 @@
 import type { PlacedRecord } from "../../actors/entry.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { encodeRecord } from "../bus/contract/record.ts";
+import { removeMark } from "../bus/deltas/published-mark.ts";
 import { appendAt, logEnd } from "../bus/log/log.ts";
 import { scanLog } from "../bus/log/log-scan.ts";
 import { prepareBus } from "../bus/streams.ts";
@@ -36,8 +37,9 @@ export async function importLog(nc: Bus, { path, onProgress }: ImportOptions): P
   const total = await fileBytes(path);
   // Reads the whole file first, so that nothing is appended if it is damaged, or if positions can't be kept.
   const { header, last } = await survey(path);
-  await prepareBus(nc, { partitions: header.partitions });
+  await prepareBus(nc, { partitions: header.partitions, isImport: true });
   const present = await presentRecords(nc, path, last);
+  for (const partition of last.keys()) await removeMark(nc, partition);
 
   let records = 0;
   let entries = 0;

@@ -2,7 +2,7 @@
 import { type Position, sequenceOf } from "../../actors/entry.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { ask } from "../bus/client/request.ts";
-import { publishedThrough } from "../bus/deltas/published-header.ts";
+import { publishedPosition } from "../bus/deltas/published-mark.ts";
 import { type Ownership, ownerships } from "../bus/leases/lease-report.ts";
 import { logEnd, recordAt } from "../bus/log/log.ts";
 import { partitionCount } from "../bus/partition-count.ts";
@@ -45,7 +45,7 @@ export async function partitionStatuses(nc: Bus): Promise<PartitionStatus[]> {
         at: newest?.record.at ?? null,
         folded,
         lag: sequence === 0 ? 0 : folded === null ? null : sequence - folded,
-        published: await publishedThrough(nc, partition),
+        published: (await publishedPosition(nc, { partition, lineage: "" })) ?? 0,
       };
     }),
   );

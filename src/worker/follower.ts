@@ -10,15 +10,14 @@ import { lastPositionOf, type PlacedRecord, type Position } from "../../actors/e
 import type { Bus, BusSubscription } from "../bus/client/connection.ts";
 import { untilReached } from "../bus/client/retry.ts";
 import { onPublished } from "../bus/deltas/published-announcement.ts";
-import { publishedThrough } from "../bus/deltas/published-header.ts";
+import { type MarkedLog, publishedPosition } from "../bus/deltas/published-mark.ts";
 import { LogReader } from "../bus/log/log-reader.ts";
 
 /** Records that a standby has read and may not fold yet, at which it stops reading. */
 const STANDBY_RECORDS_MAX = 4_096;
 
-interface FollowerOptions {
+interface FollowerOptions extends MarkedLog {
   readonly nc: Bus;
-  readonly partition: number;
   /** The sequence through which everything is folded. */
   readonly folded: number;
   /** Records that the broker may send ahead. */
@@ -56,9 +55,8 @@ export class Follower {
 
   /** An owner that is gone is not heard, so what it has published is read as well. */
   async #begin(): Promise<void> {
-    const { nc, partition } = this.#options;
-    const published = await untilReached(this.#closed.signal, () => publishedThrough(nc, partition));
-    this.#published = Math.max(this.#published, published);
+    const published = await untilReached(this.#closed.signal, () => publishedPosition(this.#options.nc, this.#options));
+    this.#published = Math.max(this.#published, published ?? 0);
     this.#fold();
   }
 

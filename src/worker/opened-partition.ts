@@ -38,6 +38,8 @@ interface OpenOptions {
   readonly folded: Folded;
   /** See `Checkpoints`. */
   readonly published: (through: Position) => Promise<void> | undefined;
+  /** Called when a checkpoint is committed. */
+  readonly stored: () => void;
   readonly catchingUp: () => boolean;
   /** Called when the partition can't go on. */
   readonly failed: (error: unknown) => void;
@@ -45,7 +47,7 @@ interface OpenOptions {
 
 /** Opens a partition's checkpoint, or begins a new one. Throws `LOG_BROKEN` when it belongs to another log. */
 export async function openPartition(options: OpenOptions, signal: AbortSignal): Promise<OpenedPartition> {
-  const { partition, data, log, memory, folded, published, catchingUp, failed } = options;
+  const { partition, data, log, memory, folded, published, stored, catchingUp, failed } = options;
   const store = await PartitionStore.open(join(data, "state", String(partition)), log);
   try {
     await untilReached(signal, () => checkLog(options, store));
@@ -69,7 +71,10 @@ export async function openPartition(options: OpenOptions, signal: AbortSignal): 
     store,
     rooms,
     published,
-    stored: (through) => memberships.stored(through),
+    stored: (through) => {
+      memberships.stored(through);
+      stored();
+    },
     catchingUp,
     failed,
     everyMs: memory.checkpointMs,

@@ -7,7 +7,7 @@
  */
 import type { Logger } from "pino";
 import { type ActorRefFrom, createActor, fromCallback, fromPromise, type SnapshotFrom, waitFor } from "xstate";
-import { lastPositionOf, type PlacedRecord, type Position } from "../../actors/entry.ts";
+import { type LogRecord, lastPositionOf, type PlacedRecord, type Position } from "../../actors/entry.ts";
 import { type PartitionInput, partitionMachine } from "../../actors/partition/machine.ts";
 import type { Outcome } from "../../actors/room/fold.ts";
 import type { Room } from "../../actors/room/room.ts";
@@ -17,9 +17,9 @@ import type { Bus } from "../bus/client/connection.ts";
 import { untilReached } from "../bus/client/retry.ts";
 import type { Membership } from "../bus/contract/questions.ts";
 import { PublishedAnnouncer } from "../bus/deltas/published-announcement.ts";
-import { publishedThrough } from "../bus/deltas/published-header.ts";
+import { type MarkedLog, PublishedMark, publishedPosition, removeMark } from "../bus/deltas/published-mark.ts";
 import type { Leases } from "../bus/leases/leases.ts";
-import { logEnd } from "../bus/log/log.ts";
+import { logEnd, recordAt } from "../bus/log/log.ts";
 import { reasonOf } from "../errors.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 import { type FederationOutboxOptions, FederationPublisher } from "./federation-publisher.ts";
@@ -28,6 +28,7 @@ import { type OpenedPartition, openPartition, type PartitionMemory } from "./ope
 import { OwnerLease } from "./owner-lease.ts";
 import { OwnerReader } from "./owner-reader.ts";
 import { Publisher } from "./publisher.ts";
+import { UnmarkedLog } from "./unmarked-log.ts";
 
 /** How long a drain waits until the end of the log is folded, and how often it checks. */
 const DRAIN_FOLD_MS_MAX = 2_000;
@@ -42,8 +43,6 @@ interface PartitionOptions {
   readonly data: string;
   readonly federation: FederationOutboxOptions;
   readonly log: Logger;
-  /** Unix time in ms. */
-  readonly now: () => number;
   readonly memory: PartitionMemory;
   /** Records that the broker may send ahead of the fold. */
   readonly ahead: number;
@@ -67,6 +66,10 @@ export class Partition {
   /** Publishes nothing until the partition has an owner here. */
   #publisher: Publisher;
   #announcer: PublishedAnnouncer | undefined;
+  /** Written while the partition has an owner here. */
+  #mark: PublishedMark | undefined;
+  /** Where publishing begins, if nothing said it. */
+  #unmarked: UnmarkedLog | undefined;
   #reader: OwnerReader | undefined;
   #folded = 0;
 
@@ -180,6 +183,7 @@ export class Partition {
           this.#publisher.add(room, entry);
         },
         published: (through) => this.#publisher.published(through),
+        stored: () => void this.#mark?.raise(this.#publishedThrough),
         catchingUp: () => this.#actor.getSnapshot().matches({ owner: "catchingUp" }),
         failed: (error) => this.#actor.send({ type: "FAIL", error }),
       },
@@ -190,16 +194,16 @@ export class Partition {
   }
 
   #publisherFrom(published: Position): Publisher {
-    const { partition, acked, log, now } = this.#options;
+    const { partition, acked, log } = this.#options;
     const federation = new FederationPublisher({ ...this.#options.federation, partition, acked, log });
-    return new Publisher({ partition, acked, federation, published, log, startedAt: now() });
+    return new Publisher({ partition, acked, federation, published, log });
   }
 
   #follow(sendBack: SendBack): () => void {
-    const { nc, partition, ahead } = this.#options;
+    const { nc, ahead } = this.#options;
     const follower = new Follower({
+      ...this.#marked,
       nc,
-      partition,
       folded: this.#folded,
       ahead,
       fold: (fetch) => sendBack({ type: "RECORDS", fetch }),
@@ -211,15 +215,50 @@ export class Partition {
 
   /** Gets the lease, and finds out from where to publish. */
   async #claim(signal: AbortSignal): Promise<boolean> {
-    const { nc, partition } = this.#options;
+    const { nc, partition, log } = this.#options;
     const left = await untilReached(signal, () => this.#lease.claim());
     if (left === undefined || signal.aborted) return false;
-    const stored = await untilReached(signal, () => publishedThrough(nc, partition));
+    const published = await untilReached(signal, () => this.#publishedBefore(left));
+    const newest = published === undefined ? await untilReached(signal, () => this.#newestRecord()) : undefined;
     if (signal.aborted) return false;
-    // What is folded is published: a checkpoint is written after that, and a standby folds after it.
-    this.#publisher = this.#publisherFrom(Math.max(lastPositionOf(this.#folded), stored, left));
+    if (newest !== undefined) this.#unmarked = new UnmarkedLog(newest.at);
+    this.#publisher = this.#publisherFrom(published ?? 0);
     this.#announcer = new PublishedAnnouncer(nc, partition, () => this.#publishedThrough);
+    this.#mark = new PublishedMark({
+      ...this.#marked,
+      nc,
+      failed: (error) => log.warn({ partition, reason: reasonOf(error) }, "the published mark was not written"),
+    });
+    if (published !== undefined) void this.#mark.raise(published);
     return true;
+  }
+
+  /**
+   * The position through which the partition is published: the greatest that anything says. undefined when nothing says one.
+   * `left`: what the lease says.
+   */
+  async #publishedBefore(left: Position): Promise<Position | undefined> {
+    const { nc, partition, log } = this.#options;
+    const marked = await publishedPosition(nc, this.#marked);
+    // What is folded is published: a checkpoint is written after that, and a standby folds after it.
+    const folded = this.#folded === 0 ? 0 : lastPositionOf(this.#folded);
+    const published = Math.max(folded, marked ?? 0, left);
+    // The log is asked after that: meanwhile a previous owner may still publish.
+    const { sequence } = await logEnd(nc, partition);
+    if (published <= lastPositionOf(sequence)) return marked === undefined && published === 0 ? undefined : published;
+    log.warn({ partition, published, sequence }, "more is published than the log has: the log was replaced");
+    await removeMark(nc, partition);
+    return undefined;
+  }
+
+  async #newestRecord(): Promise<LogRecord | undefined> {
+    const { nc, partition } = this.#options;
+    const { sequence } = await logEnd(nc, partition);
+    return sequence === 0 ? undefined : (await recordAt(nc, partition, sequence))?.record;
+  }
+
+  get #marked(): MarkedLog {
+    return { partition: this.#options.partition, lineage: "" };
   }
 
   get #publishedThrough(): Position {
@@ -245,6 +284,8 @@ export class Partition {
 
   #fold(fetch: readonly PlacedRecord[]): void {
     const { rooms, checkpoints } = this.#opened!;
+    const skipped = this.#unmarked?.skipped(fetch);
+    if (skipped !== undefined) this.#publisher.skip(skipped);
     rooms.deliver(fetch);
     this.#folded = fetch.at(-1)!.record.sequence;
     checkpoints.folded(fetch);
@@ -268,9 +309,11 @@ export class Partition {
     const { partition, log } = this.#options;
     await this.#publisher.drain();
     this.#announcer?.announce();
-    await this.#lease.release(this.#publishedThrough).catch((error) => {
+    const published = this.#publishedThrough;
+    const released = this.#lease.release(published).catch((error) => {
       log.warn({ partition, reason: reasonOf(error) }, "a lease could not be given up: it runs out");
     });
+    await Promise.all([released, this.#mark?.raise(published)]);
     await this.#opened!.checkpoints.drain();
   }
 

@@ -10,9 +10,8 @@
  * - A message that the broker does not acknowledge is sent again, without end. Deltas are idempotent.
  *
  * How a restart knows what was published: a header of every message names the position through which the partition
- * was published when it was sent. After a replay, everything that changed beyond the newest such position is published again,
- * and readers drop what they have. Changes older than the retention of the streams are not published: a reader that was away for
- * so long sees a gap in `previous`, and asks for a snapshot.
+ * was published when it was sent, and a mark outlives the messages (`../bus/deltas/published-mark.ts`). After a replay, everything
+ * that changed beyond them is published again, and readers drop what they have.
  */
 import type { Logger } from "pino";
 import type { Position } from "../../actors/entry.ts";
@@ -20,7 +19,7 @@ import { Changes, type RoomDelta } from "../../actors/partition/changes.ts";
 import type { Folded } from "../../actors/room/fold.ts";
 import { type AckedPublisher, type Outgoing, sendAll } from "../bus/client/acked-publisher.ts";
 import { publishedHeader } from "../bus/deltas/published-header.ts";
-import { DELTAS_AGE_MS, FLUSH_WINDOW_MS } from "../limits.ts";
+import { FLUSH_WINDOW_MS } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { eventMessages, markerMessages } from "./delta-messages.ts";
 import type { FederationPublisher } from "./federation-publisher.ts";
@@ -40,13 +39,13 @@ interface PublisherOptions {
   /** The position through which the partition is published already. */
   readonly published: Position;
   readonly log: Logger;
-  /** Unix time in ms at which publishing starts. Changes older by `DELTAS_AGE_MS` are not published. */
-  readonly startedAt: number;
 }
 
 export class Publisher {
   readonly #options: PublisherOptions;
   readonly #changes = new Changes();
+  /** Nothing through this position is published here. */
+  #skipped: Position;
   /** Rooms whose window is over. */
   readonly #due = new Set<RoomId>();
   /** When each room was flushed whose window is not over (`performance.now()`), the earliest first. */
@@ -62,12 +61,18 @@ export class Publisher {
 
   constructor(options: PublisherOptions) {
     this.#options = options;
+    this.#skipped = options.published;
+  }
+
+  /** Publishes nothing through a position. Called before any of it is added. */
+  skip(through: Position): void {
+    this.#skipped = Math.max(this.#skipped, through);
   }
 
   /** Called once per entry, after it is folded, in log order. */
   readonly add: Folded = (room, folded) => {
-    const { published, startedAt, federation } = this.#options;
-    const isPublished = folded.position <= published || folded.at < startedAt - DELTAS_AGE_MS;
+    const isPublished = folded.position <= this.#skipped;
+    const { federation } = this.#options;
     federation?.add(room, folded, isPublished);
     if (!this.#changes.add(room, folded, isPublished)) return;
     if (this.#flushedAt.has(room.id)) return;

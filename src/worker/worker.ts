@@ -219,7 +219,7 @@ export class Worker {
   }
 
   #standBy(number: number): void {
-    const { nc, data, federation = {}, log, now = Date.now, partitions: count } = this.#options;
+    const { nc, data, federation = {}, log, partitions: count } = this.#options;
     const { activeRoomsMax = ACTIVE_ROOMS_MAX, idleMs = IDLE_MS } = this.#options;
     const { checkpointMs = CHECKPOINT_MS, checkpointEntries = CHECKPOINT_ENTRIES } = this.#options;
     const partition = new Partition({
@@ -235,7 +235,6 @@ export class Worker {
       data,
       federation,
       log,
-      now,
       memory: { activeRoomsMax: Math.ceil(activeRoomsMax / count), idleMs, checkpointMs, checkpointEntries },
       ahead: Math.max(FETCH_RECORDS_MIN, Math.floor(FETCH_RECORDS_MAX / count)),
       changed: () => this.#changed(),

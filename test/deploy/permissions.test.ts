@@ -20,7 +20,12 @@ const READ_LOG = [
   "$JS.API.CONSUMER.DURABLE.CREATE.TIDEMARK_LOG_0.mine",
   "$JS.API.CONSUMER.MSG.NEXT.TIDEMARK_LOG_0.theirs",
 ];
-const MAKE = ["$JS.API.STREAM.CREATE.MINE", "$KV.tidemark.partitions", "$KV.tidemark_leases.partition.0"];
+const MAKE = [
+  "$JS.API.STREAM.CREATE.MINE",
+  "$KV.tidemark.partitions",
+  "$KV.tidemark_leases.partition.0",
+  "$KV.tidemark_published.partition.0",
+];
 const TRANSACTIONS = ["$KV.tidemark_transactions.x", "$JS.API.STREAM.MSG.GET.KV_tidemark_transactions"];
 const CURSORS = ["$KV.tidemark_federation.b", "$JS.API.STREAM.MSG.GET.KV_tidemark_federation"];
 const DELTAS = [`tidemark.client.0.${ROOM}.receipts`, "tidemark.user.0.@a:a.receipts", "tidemark.federation.b"];

@@ -13,6 +13,7 @@ import { type PartitionInput, partitionMachine } from "../../actors/partition/ma
 import { Room } from "../../actors/room/room.ts";
 import { Rooms } from "../../actors/room/rooms.ts";
 import { decode } from "../../src/bus/contract/codec.ts";
+import { DELTAS_AGE_MS } from "../../src/limits.ts";
 import type { RoomId, UserId } from "../../src/matrix/ids.ts";
 import { Publisher } from "../../src/worker/publisher.ts";
 import { DeltaReader, type SeenMarkers, uncovered } from "../support/delta-reader.ts";
@@ -23,6 +24,8 @@ import { cases, SEED } from "../support/tier.ts";
 
 const RUNS = cases(200);
 const STEPS = 60;
+/** The clocks of records are anywhere in this time. */
+const WRONG_CLOCKS_MS = 10 * DELTAS_AGE_MS;
 const ROOMS = ["!a:a.org", "!b:a.org"] as RoomId[];
 const USERS = ["@u:a.org", "@v:a.org"] as UserId[];
 const log = pino({ level: "silent" });
@@ -66,7 +69,6 @@ class Owner {
       },
       published,
       log,
-      startedAt: 0,
     });
     this.#rooms = new Rooms({
       store: { load: (id) => new Room(id), has: () => false },
@@ -172,7 +174,11 @@ async function run(seed: number): Promise<void> {
     if (chance < 0.3) {
       const sequence = world.log.length + 1;
       const room = ROOMS[Math.floor(next() * ROOMS.length)]!;
-      world.log.push({ partition: 0, room, record: { sequence, at: 1, entries: someEntries(next, step) } });
+      world.log.push({
+        partition: 0,
+        room,
+        record: { sequence, at: Math.floor(next() * WRONG_CLOCKS_MS), entries: someEntries(next, step) },
+      });
     } else if (chance < 0.55) picked.read(1 + Math.floor(next() * 4), Math.floor(next() * 3));
     else if (chance < 0.75) await picked.deliver();
     else if (chance < 0.85) {

@@ -310,7 +310,7 @@ publishing("a marker that moves while its delta is in flight is in the next delt
         sent.push({ subject, body: decoded(payload), acknowledge: () => resolve(1) });
       }),
   };
-  const publisher = new Publisher({ partition: 0, acked, published: 0, log: pino({ level: "silent" }), startedAt: 0 });
+  const publisher = new Publisher({ partition: 0, acked, published: 0, log: pino({ level: "silent" }) });
   const feed = (position: number, entry: unknown) => {
     const outcome = fold(room, position, entry as Entry);
     publisher.add(room, { position, at: 0, entry: entry as Entry, outcome });

@@ -114,6 +114,7 @@ export function isInbox(reply: string | undefined): reply is Subject {
 /** Names of streams and buckets, and what the streams take in. */
 export const PARTITIONS_BUCKET = "tidemark";
 export const LEASES_BUCKET = "tidemark_leases";
+export const MARKS_BUCKET = "tidemark_published";
 export const logStream = (partition: number) => `TIDEMARK_LOG_${partition}`;
 export const deltaStream = (partition: number) => `TIDEMARK_DELTAS_${partition}`;
 export const TRANSACTIONS_BUCKET = "tidemark_transactions";

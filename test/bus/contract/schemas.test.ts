@@ -8,6 +8,7 @@ import * as assert from "uvu/assert";
 import type * as z from "zod";
 import { type Json, jsonSchemaOf } from "../../../scripts/asyncapi/json-schema.ts";
 import { LEASE_ROWS } from "../../../src/bus/contract/lease-rows.ts";
+import { MARK_ROW } from "../../../src/bus/contract/mark-row.ts";
 import { MESSAGES } from "../../../src/bus/contract/messages.ts";
 import { QUESTIONS } from "../../../src/bus/contract/questions.ts";
 import { appended, eduReply, refusal } from "../../../src/bus/contract/replies.ts";
@@ -46,6 +47,7 @@ const HASHES: Readonly<Record<string, string>> = {
   "message federation": "c050fa29429f965f",
   "message rejected": "449d0857ffbcd7b7",
   "message published": "c4a85f66cd130f96",
+  "mark row": "a7e33b49da421a40",
   "lease row worker": "b7e3bfd386575872",
   "lease row lease": "2b45d9e9a756e5c4",
   "lease row release": "caf4e7b0811eba31",
@@ -59,6 +61,7 @@ function shapes(): Map<string, z.ZodType> {
     ["reply", appended],
     ["reply edu", eduReply],
     ["refusal", refusal],
+    ["mark row", MARK_ROW],
   ]);
   for (const [kind, { body }] of Object.entries(REQUESTS)) found.set(`request ${kind}`, body);
   for (const [op, { question, answer }] of Object.entries(QUESTIONS)) {
