@@ -60,13 +60,15 @@ operations("a server joins, takes a replica over, and one that is gone for good 
       CLUSTER_LIMIT_MS,
     );
   }
-  // Who lost the lease of a partition while the cluster was busy with itself has it again after a while.
-  const isServed = () =>
-    looks(admin.nc).then(
-      () => true,
-      () => false,
-    );
-  await eventually(isServed, "every partition is served", CLUSTER_LIMIT_MS);
+  // A worker that lost a lease while the cluster elected leaders claims it again.
+  let answer: unknown;
+  const isServed = async () => {
+    answer = await looks(admin.nc).catch((error: unknown) => error);
+    return !(answer instanceof Error);
+  };
+  await eventually(isServed, "every partition is served", CLUSTER_LIMIT_MS).catch((cause: unknown) => {
+    throw new Error(`${cause}\nthe last answer: ${answer}\nthe process wrote:\n${running.stderr.join("\n")}`);
+  });
   assert.equal(await looks(admin.nc), before);
 });
 
