@@ -1,7 +1,8 @@
 /**
  * Reads a stream in order and without holes, from a sequence on, and goes on with new messages until it is closed.
  *
- *     opening ──▶ reading ──(a hole, a reconnect, heartbeats missed, the consumer gone)──▶ opening, where it stopped
+ *     opening ──▶ reading ──(a message lost, a reconnect, heartbeats missed, the consumer gone)──▶ opening, where it stopped
+ *                    └──────(a message out of order)──▶ asking the leader ──▶ opening, or the stream has a hole
  *
  * The consumer acknowledges nothing and lives in the broker's memory. When it is lost, another one goes on. The client
  * library's ordered consumer does that, too, but notices a loss only by the next message: messages that were on their way when
@@ -15,6 +16,7 @@ import { AckPolicy, ConsumerEvents, type ConsumerMessages, DeliverPolicy, nanos,
 import type { Bus } from "./connection.ts";
 import { type ConsumerMessage, type Delivered, delivered } from "./delivered.ts";
 import { manager } from "./jetstream.ts";
+import { isMisplaced, leaderAgrees, type Misplaced } from "./leader-check.ts";
 import { BUS_RETRY_MS_MAX, untilReached } from "./retry.ts";
 
 /** Messages that a reader requests ahead. */
@@ -27,6 +29,9 @@ const CONSUMER_EXPIRES_MS = 2_000;
 /** The broker removes a consumer without requests after this time. */
 const CONSUMER_IDLE_MS = 10_000;
 
+/** The pause before a consumer that delivered something out of order is replaced: its broker may need a while. */
+const BAD_CONSUMER_PAUSE_MS = 500;
+
 interface StreamReaderOptions {
   readonly stream: string;
   /** The first sequence. `latest`: begins with the newest message of each subject. */
@@ -37,6 +42,11 @@ interface StreamReaderOptions {
   readonly ahead?: number;
   /** Called for each message, in order. Must not throw. */
   readonly onMessage: (message: Delivered) => void;
+  /**
+   * For a stream without holes that is read without `subject`: called when the stream's leader confirms that the expected
+   * message is missing. The reader is closed then.
+   */
+  readonly onHole?: (hole: Misplaced) => void;
 }
 
 const LOST: ReadonlySet<unknown> = new Set([
@@ -59,6 +69,8 @@ export class StreamReader {
   /** Counts consumers: what an earlier one still delivers is ignored. */
   #generation = 0;
   #delivered = 0;
+  /** Never rejects. The next consumer is opened after it. */
+  #examined: Promise<void> | undefined;
 
   /** Retries transient failures while it opens, and failures of any kind later. */
   constructor(nc: Bus, options: StreamReaderOptions) {
@@ -84,6 +96,9 @@ export class StreamReader {
   /** Makes consumers until one is not lost before it is ready. */
   async #open(): Promise<number> {
     for (;;) {
+      await this.#examined;
+      this.#examined = undefined;
+      if (this.#closed) return 0;
       const generation = ++this.#generation;
       this.#delivered = 0;
       const { messages, waiting } = await untilReached(this.#ended.signal, () => this.#consume(generation));
@@ -136,8 +151,29 @@ export class StreamReader {
       this.#lost(generation);
       return;
     }
+    const place = this.#next === "latest" ? undefined : { expected: this.#next, found: message.sequence };
+    if (place !== undefined && isMisplaced(place, this.#options.onHole !== undefined)) {
+      this.#examined = this.#examine(place);
+      this.#lost(generation);
+      return;
+    }
     this.#next = message.sequence + 1;
     this.#options.onMessage(message);
+  }
+
+  async #examine(place: Misplaced): Promise<void> {
+    const { stream, onHole } = this.#options;
+    // A leader that can't be asked now is asked about what the next consumer delivers.
+    const agrees = await leaderAgrees(this.#nc, stream, place).catch(() => false);
+    if (this.#closed) return;
+    if (!agrees) {
+      await delay(BAD_CONSUMER_PAUSE_MS, undefined, { ref: false });
+    } else if (onHole === undefined) {
+      this.#next = place.found; // The stream is another one, or lost its end: what to do is up to the caller.
+    } else {
+      this.close();
+      onHole(place);
+    }
   }
 
   async #watch(messages: ConsumerMessages, generation: number): Promise<void> {

@@ -3,7 +3,7 @@
  *
  * A `StreamReader` delivers messages as fast as they come. A scan asks the broker for more only after the caller has handled
  * what came, so memory stays bounded however long the stream is. The consumer is an ephemeral one that acknowledges nothing.
- * When it is lost (a broker restart) or skips a message, another one goes on where it stopped.
+ * When it is lost (a broker restart), skips a message or delivers one out of order, another one goes on where it stopped.
  */
 import { AckPolicy, DeliverPolicy, NatsError, nanos } from "nats";
 import { TidemarkError } from "../../errors.ts";
@@ -11,6 +11,7 @@ import type { Subject } from "../contract/subjects.ts";
 import type { Bus } from "./connection.ts";
 import { type Delivered, delivered, type StoredMessage } from "./delivered.ts";
 import { manager } from "./jetstream.ts";
+import { isMisplaced, leaderAgrees, leaderHasNone, type Misplaced } from "./leader-check.ts";
 
 /** Messages that a scan requests ahead of its caller. */
 const SCAN_MESSAGES_MAX = 1_024;
@@ -34,25 +35,36 @@ export interface StreamScan {
   /** The last sequence. Default: the scan goes on with new messages until `signal` is aborted. */
   readonly until?: number;
   readonly signal?: AbortSignal;
+  /**
+   * For a stream without holes that is read without `subject`: called when the stream's leader confirms that the expected
+   * message is missing. Throws what the scan shall fail with.
+   */
+  readonly onHole?: (hole: Misplaced) => never;
 }
 
 /** Called for each message, in order. The scan pauses until a returned promise settles, and fails when it rejects. */
 type OnMessage = (message: StoredMessage) => void | Promise<void>;
 
-/** Resolves after the last message is handled. Throws `BUS_UNAVAILABLE`, and whatever `onMessage` throws. */
+/** Resolves after the last message is handled. Throws `BUS_UNAVAILABLE`, and whatever `onMessage` and `onHole` throw. */
 export async function scanStream(nc: Bus, scan: StreamScan, onMessage: OnMessage): Promise<void> {
-  const { stream, until = Number.POSITIVE_INFINITY, signal } = scan;
+  const { stream, until = Number.POSITIVE_INFINITY, signal, onHole } = scan;
   let next = scan.from ?? 1;
   for (let fruitless = 0; next <= until && !signal?.aborted; ) {
     const before = next;
     const startedAt = performance.now();
     const part = { ...scan, from: next };
     let cause: unknown;
-    const consumer = await consume(nc, part).catch((error) => {
+    const noted = (error: unknown) => {
       cause = error;
-    });
-    if (consumer !== undefined) next = await read(consumer, part, onMessage);
+    };
+    const consumer = await consume(nc, part).catch(noted);
+    const end: End = consumer === undefined ? { next } : await read(consumer, part, onMessage);
+    next = end.next;
     fruitless = next > before || performance.now() - startedAt > SCAN_STEADY_MS ? 0 : fruitless + 1;
+    // A leader that can't be asked now is asked about what the next consumer says.
+    const { misplaced } = end;
+    if (onHole && misplaced && (await leaderAgrees(nc, stream, misplaced).catch(noted))) onHole(misplaced);
+    if (end.drained && (await leaderHasNone(nc, { ...part, from: next, until }).catch(noted))) return;
     if (fruitless > SCAN_RETRIES_MAX) {
       const message = `reading ${stream} stopped at ${next}: the broker gives nothing more`;
       throw new TidemarkError("BUS_UNAVAILABLE", message, { cause });
@@ -65,9 +77,19 @@ export async function scanStream(nc: Bus, scan: StreamScan, onMessage: OnMessage
 type Part = StreamScan & { readonly from: number };
 type Consumer = Awaited<ReturnType<typeof consume>>;
 
-/** Reads until the consumer ends or the scan does. Returns the sequence to go on from. Throws only what `onMessage` throws. */
-async function read(consumer: Consumer, scan: Part, onMessage: OnMessage): Promise<number> {
-  const { stream, until = Number.POSITIVE_INFINITY, signal } = scan;
+/** How far a consumer was read, and why not further. */
+interface End {
+  /** The sequence to go on from. */
+  readonly next: number;
+  /** It delivered a message out of order. */
+  readonly misplaced?: Misplaced;
+  /** It has nothing more to deliver. */
+  readonly drained?: boolean;
+}
+
+/** Reads until the consumer ends or the scan does. Throws only what `onMessage` throws. */
+async function read(consumer: Consumer, scan: Part, onMessage: OnMessage): Promise<End> {
+  const { stream, until = Number.POSITIVE_INFINITY, signal, onHole } = scan;
   const { jsm, name, messages, waiting } = consumer;
   const stop = () => messages.stop();
   signal?.addEventListener("abort", stop, { once: true });
@@ -77,19 +99,21 @@ async function read(consumer: Consumer, scan: Part, onMessage: OnMessage): Promi
   const ends = Number.isFinite(until);
   try {
     // A stream with a maximum age may have dropped the last message. Then the scan ends where nothing is pending any more.
-    if (ends && waiting === 0) return until + 1;
+    if (ends && waiting === 0) return { next, drained: true };
     for await (const raw of messages) {
       const message: Delivered = delivered(raw);
       // A message was lost on its way. The next consumer delivers it.
       if (signal?.aborted || message.deliverySequence !== ++count) break;
-      if (message.sequence > until) return message.sequence;
+      const place: Misplaced = { expected: next, found: message.sequence };
+      if (isMisplaced(place, onHole !== undefined)) return { next, misplaced: place };
+      if (message.sequence > until) return { next: message.sequence };
       handling = true;
       const handled = onMessage(message);
       if (handled !== undefined) await handled;
       handling = false;
       next = message.sequence + 1;
-      if (ends && message.pending === 0) next = until + 1;
       if (next > until) break;
+      if (ends && message.pending === 0) return { next, drained: true };
     }
   } catch (error) {
     if (handling || !(error instanceof NatsError)) throw error; // A lost consumer is replaced by the caller.
@@ -98,7 +122,7 @@ async function read(consumer: Consumer, scan: Part, onMessage: OnMessage): Promi
     messages.stop();
     await jsm.consumers.delete(stream, name).catch(() => {}); // The broker removes it later.
   }
-  return next;
+  return { next };
 }
 
 async function consume(nc: Bus, { stream, subject, from }: Part) {

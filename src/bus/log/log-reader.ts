@@ -4,7 +4,7 @@ import { type Bus, translate } from "../client/connection.ts";
 import type { Delivered } from "../client/delivered.ts";
 import { StreamReader } from "../client/stream-reader.ts";
 import { logStream } from "../contract/subjects.ts";
-import { assertNoHole, recordIn } from "./log.ts";
+import { holeIn, recordIn } from "./log.ts";
 
 export interface LogReaderOptions {
   readonly partition: number;
@@ -22,15 +22,18 @@ export class LogReader {
   readonly #options: LogReaderOptions;
   readonly #reader: StreamReader;
   #fetch: PlacedRecord[] = [];
-  #next: number;
   #closed = false;
 
   constructor(nc: Bus, options: LogReaderOptions) {
     const { partition, from, ahead } = options;
     this.#options = options;
-    this.#next = from;
-    const onMessage = (message: Delivered) => this.#received(message);
-    this.#reader = new StreamReader(nc, { stream: logStream(partition), from, ahead, onMessage });
+    this.#reader = new StreamReader(nc, {
+      stream: logStream(partition),
+      from,
+      ahead,
+      onMessage: (message) => this.#received(message),
+      onHole: (hole) => this.#fail(holeIn(partition, hole)),
+    });
     this.#reader.opened.catch((error) => this.#fail(translate(error, `read the log of partition ${partition}`)));
   }
 
@@ -44,13 +47,11 @@ export class LogReader {
   #received(message: Delivered): void {
     const { partition } = this.#options;
     try {
-      assertNoHole(partition, this.#next, message.sequence);
       this.#fetch.push(recordIn(partition, message));
     } catch (error) {
       this.#fail(error);
       return;
     }
-    this.#next = message.sequence + 1;
     // All messages that came with the same read of the socket join this fetch.
     if (this.#fetch.length === 1) setImmediate(() => this.#deliver());
   }

@@ -4,7 +4,7 @@ import type { RoomId } from "../../matrix/ids.ts";
 import type { Bus } from "../client/connection.ts";
 import { type StreamScan, scanStream } from "../client/stream-scan.ts";
 import { logStream, logSubject } from "../contract/subjects.ts";
-import { assertNoHole, recordIn } from "./log.ts";
+import { holeIn, recordIn } from "./log.ts";
 
 /** Called for each record, in log order. The scan pauses until a returned promise settles. */
 export type OnRecord = (record: PlacedRecord) => void | Promise<void>;
@@ -20,18 +20,19 @@ export interface LogScan extends Pick<StreamScan, "from" | "until" | "signal"> {
  * Throws `RECORD_UNREADABLE`, `LOG_BROKEN` for a hole in a partition, `BUS_UNAVAILABLE`, and whatever `onRecord` throws.
  */
 export function scanLog(nc: Bus, scan: LogScan, onRecord: OnRecord): Promise<void> {
-  const { partition, room, from = 1, until, signal } = scan;
-  let next = from;
+  const { partition, room, from, until, signal } = scan;
   const stream: StreamScan = {
     stream: logStream(partition),
-    from,
-    ...(room !== undefined && { subject: logSubject(partition, room) }),
+    ...(from !== undefined && { from }),
     ...(until !== undefined && { until }),
     ...(signal !== undefined && { signal }),
+    ...(room === undefined
+      ? {
+          onHole: (hole) => {
+            throw holeIn(partition, hole);
+          },
+        }
+      : { subject: logSubject(partition, room) }),
   };
-  return scanStream(nc, stream, (message) => {
-    if (room === undefined) assertNoHole(partition, next, message.sequence);
-    next = message.sequence + 1;
-    return onRecord(recordIn(partition, message));
-  });
+  return scanStream(nc, stream, (message) => onRecord(recordIn(partition, message)));
 }

@@ -2,8 +2,8 @@
  * The room log: one append-only stream per partition (docs/design.md#subjects, docs/design.md#records).
  *
  * A record's sequence in the stream is its place for ever. The stream denies deletion, so sequences have no holes: a hole
- * means a damaged log, and readers stop there (`LOG_BROKEN`). Ingress appends through its own publisher, at whatever sequence
- * comes next; `appendAt` is for an import, which keeps the sequences of the log that it copies.
+ * that the stream's leader confirms means a damaged log, and readers stop there (`LOG_BROKEN`). Ingress appends through its own
+ * publisher, at whatever sequence comes next; `appendAt` is for an import, which keeps the sequences of the log that it copies.
  */
 import type { PlacedRecord } from "../../../actors/entry.ts";
 import { TidemarkError } from "../../errors.ts";
@@ -11,6 +11,7 @@ import { type RoomId, roomId } from "../../matrix/ids.ts";
 import type { Bus } from "../client/connection.ts";
 import type { StoredMessage } from "../client/delivered.ts";
 import { append, messageAt, messagesBySubject, newestMessage, streamState } from "../client/jetstream.ts";
+import type { Misplaced } from "../client/leader-check.ts";
 import { decodeRecord, encodeRecord } from "../contract/record.ts";
 import { decodeToken, lastToken, logStream, logSubject } from "../contract/subjects.ts";
 
@@ -59,10 +60,9 @@ function roomOf(subject: string): RoomId {
   return room.data;
 }
 
-/** Throws `LOG_BROKEN` when the record that was read next is not the one that must come next. */
-export function assertNoHole(partition: number, expected: number, found: number): void {
-  if (found === expected) return;
-  throw new TidemarkError(
+/** What a reader of the log fails with when the stream's leader has no record where one must come. */
+export function holeIn(partition: number, { expected, found }: Misplaced): TidemarkError {
+  return new TidemarkError(
     "LOG_BROKEN",
     `the log of partition ${partition} has no record ${expected}, and goes on at ${found}: restore it from a backup`,
   );

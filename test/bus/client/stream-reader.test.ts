@@ -2,13 +2,14 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { connectBus } from "../../../src/bus/client/connection.ts";
 import type { Delivered } from "../../../src/bus/client/delivered.ts";
+import type { Misplaced } from "../../../src/bus/client/leader-check.ts";
 import { StreamReader } from "../../../src/bus/client/stream-reader.ts";
 import { type BusHarness, eventually, startBus } from "../../support/harness.ts";
 import { pipeTo } from "../../support/pipe.ts";
+import { appendTo, COPY, makeStreams, STREAM, type StaleReplica, staleReplica } from "../../support/stale-replica.ts";
 
 const reader = suite("stream reader");
 
-const STREAM = "NUMBERS";
 const KEPT = { name: STREAM, subjects: ["numbers.*"] };
 
 /** A stream with this many messages. */
@@ -31,6 +32,12 @@ function reading(nc: BusHarness["nc"], options: Partial<ConstructorParameters<ty
 }
 
 const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+
+/** The same for a stream without holes. Collects the holes as well. */
+function readingAll({ nc }: Pick<StaleReplica, "nc">, from = 1) {
+  const holes: Misplaced[] = [];
+  return { ...reading(nc, { from, onHole: (hole) => holes.push(hole) }), holes };
+}
 
 async function consumers(bus: BusHarness) {
   return bus.jsm.consumers.list(STREAM).next();
@@ -130,6 +137,95 @@ reader("continues after an outage of the stream", async () => {
   await has(6);
   assert.equal(sequences, [1, 3, 5, 6]);
   reader.close();
+});
+
+reader("continues with a stream that was made again, and is shorter", async () => {
+  await using bus = await startBus();
+  await stream(bus, 5);
+  const { reader, sequences, has } = reading(bus.nc);
+  await has(5);
+  await bus.jsm.streams.delete(STREAM);
+  await stream(bus, 0);
+  await eventually(async () => (await consumers(bus)).length === 1, "the reader's next consumer");
+  await append(bus, 1, 2);
+  await has(2);
+  assert.equal(sequences, [1, 2, 3, 4, 5, 1, 2]);
+  reader.close();
+});
+
+// E22
+reader("delivers nothing older than it was asked for", async () => {
+  await using bus = await startBus();
+  await makeStreams(bus, 9);
+  const replica = await staleReplica(bus, { consumers: 2 });
+  const { reader, sequences, has } = reading(replica.nc, { from: 7 });
+  for (const count of [1, 2]) {
+    await eventually(() => replica.opened.length === count, `consumer ${count}`);
+    await appendTo(bus.nc, COPY, 1);
+  }
+  await has(9);
+  assert.equal(sequences, [7, 8, 9]);
+  assert.equal(replica.opened, [7, 7, 7]);
+  reader.close();
+});
+
+// E22
+reader("reads a message that only a copy of the stream lacks from the stream", async () => {
+  await using bus = await startBus();
+  await makeStreams(bus, 9);
+  await appendTo(bus.nc, COPY, 9);
+  await bus.jsm.streams.deleteMessage(COPY, 5);
+  const replica = await staleReplica(bus, { consumers: 2 });
+  const { reader, sequences, holes, has } = readingAll(replica);
+  await has(9);
+  assert.equal(sequences, numbers(1, 9));
+  assert.equal(replica.opened, [1, 5, 5]);
+  assert.equal(holes, []);
+  reader.close();
+});
+
+// E13
+reader("ends at a hole once the stream's leader has confirmed it", async () => {
+  await using bus = await startBus();
+  await makeStreams(bus, 9);
+  await bus.jsm.streams.deleteMessage(STREAM, 5);
+  const replica = await staleReplica(bus, { consumers: 0, unanswered: 2 });
+  const { sequences, holes } = readingAll(replica);
+  await eventually(() => holes.length > 0, "the hole");
+  assert.equal(holes, [{ expected: 5, found: 6 }]);
+  assert.equal(sequences, numbers(1, 4));
+  assert.equal(replica.opened, [1, 5, 5], "a leader that does not answer is asked again");
+});
+
+// E13
+reader("ends at a stream whose beginning is gone, or which ends before what was read", async () => {
+  await using bus = await startBus();
+  await makeStreams(bus, 9);
+  await bus.jsm.streams.purge(STREAM, { seq: 4 });
+  const first = readingAll(bus);
+  await eventually(() => first.holes.length > 0, "the purged beginning");
+  assert.equal(first.holes, [{ expected: 1, found: 4 }]);
+  const last = readingAll(bus, 8);
+  await last.has(9);
+  await bus.jsm.streams.delete(STREAM);
+  await makeStreams(bus, 0);
+  await eventually(async () => (await consumers(bus)).length === 1, "the reader's next consumer");
+  await appendTo(bus.nc, STREAM, 1);
+  await eventually(() => last.holes.length > 0, "the lost end");
+  assert.equal(last.holes, [{ expected: 10, found: 1 }]);
+});
+
+reader("opens no consumer and reports no hole once it is closed", async () => {
+  await using bus = await startBus();
+  await makeStreams(bus, 9);
+  await bus.jsm.streams.deleteMessage(STREAM, 5);
+  const replica = await staleReplica(bus, { consumers: 0, unanswered: 1 });
+  const { reader, sequences, holes } = readingAll(replica);
+  await eventually(() => replica.asked() === 1, "the leader is asked");
+  reader.close();
+  const other = readingAll(bus);
+  await eventually(() => other.holes.length > 0, "another reader's hole");
+  assert.equal([sequences, holes, replica.opened], [numbers(1, 4), [], [1]]);
 });
 
 reader("delivers nothing once it is closed", async () => {
