@@ -2,7 +2,7 @@
 import type { NatsConnection } from "nats";
 import * as assert from "uvu/assert";
 import { type CliProcess, runCli } from "./cli-process.ts";
-import { type Body, decoded, LIMIT_MS, message, pack, receipt, token } from "./harness.ts";
+import { type Body, decoded, eventually, LIMIT_MS, message, pack, receipt, token } from "./harness.ts";
 import type { NatsCluster, User } from "./nats-cluster.ts";
 
 const ROOMS = ["!one:a.org", "!two:a.org", "!three:a.org"];
@@ -27,16 +27,20 @@ async function ask(nc: NatsConnection, subject: string, body: unknown): Promise<
   return reply;
 }
 
+/** Resolves once the worker has folded it all. */
 export async function fill(nc: NatsConnection): Promise<void> {
   for (const room of ROOMS) {
     await ask(nc, `tidemark.in.event.${token(room)}`, [message(`$1${room}`), message(`$2${room}`)]);
-    await ask(nc, `tidemark.in.receipt.${token(room)}`, receipt("@a:a.org", `$2${room}`));
+    const { positions } = await ask(nc, `tidemark.in.receipt.${token(room)}`, receipt("@a:a.org", `$2${room}`));
+    const isFolded = async () => (await look(nc, room)).position === positions[0];
+    await eventually(isFolded, `${room} is folded`);
   }
 }
 
+const look = (nc: NatsConnection, room: string) => ask(nc, `tidemark.query.${token(room)}`, { op: "snapshot" });
+
 /** What each room looks like; the times of bodies left alone. */
-export const looks = (nc: NatsConnection) =>
-  Promise.all(ROOMS.map((room) => ask(nc, `tidemark.query.${token(room)}`, { op: "snapshot" })));
+export const looks = (nc: NatsConnection) => Promise.all(ROOMS.map((room) => look(nc, room)));
 
 export async function tidemark(...args: string[]): Promise<void> {
   await using run = runCli(args);
