@@ -45,6 +45,9 @@ export const HELD_PER_KEY_MAX = 8;
 /** F4. Held receipts of one room. */
 export const HELD_PER_ROOM_MAX = 10_000;
 
+/** F9. Characters of patterns in one list of a server ACL: more than fit into an event. */
+export const ACL_PATTERN_CHARS_MAX = 65_536;
+
 /** F13. No unread count is larger. */
 export const UNREAD_COUNT_MAX = 1_000;
 
