@@ -5,6 +5,7 @@ import { closeBus } from "../bus/client/gathered-writes.ts";
 import { PARTITIONS_MAX } from "../limits.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
 import { integer } from "./options.ts";
+import { complain } from "./output.ts";
 
 export function roomArgument(text: string): RoomId {
   const room = roomId.safeParse(text);
@@ -19,7 +20,7 @@ export const partitionOption = () =>
 
 /** Prints the message and ends the command with status 2. */
 export function wrongUsage(message: string): never {
-  process.stderr.write(`error: ${message}\n`);
+  complain(`error: ${message}`);
   throw new CommanderError(2, "tidemark.usage", message);
 }
 

@@ -4,6 +4,7 @@ import type { RoomId } from "../matrix/ids.ts";
 import { exportLog } from "../replay/export.ts";
 import { allOption, partitionOption, roomArgument, withBus, wrongUsage } from "./bus.ts";
 import { natsOption } from "./options.ts";
+import { print } from "./output.ts";
 import { Progress } from "./progress.ts";
 
 interface ExportOptions {
@@ -37,8 +38,6 @@ export function exportCommand(): Command {
           ...(partition !== undefined && { partition }),
         }),
       ).finally(() => progress.stop());
-      process.stdout.write(
-        `${out}: ${records} records, ${entries} entries${redact ? ", without message content" : ""}\n`,
-      );
+      print(`${out}: ${records} records, ${entries} entries${redact ? ", without message content" : ""}`);
     });
 }

@@ -8,6 +8,8 @@ import { HomeserverClient } from "../homeserver/homeserver-client.ts";
 import { importRoom } from "../homeserver/room-import.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
 import { httpUrl, natsOption } from "./options.ts";
+import { print } from "./output.ts";
+import { visibleLine } from "./visible-text.ts";
 
 export function importRoomCommand(): Command {
   return new Command("import-room")
@@ -41,7 +43,8 @@ export function importRoomCommand(): Command {
           url,
           token,
           user,
-          onPause: (ms, reason) => bar.update({ pause: ` · waiting ${Math.ceil(ms / 1_000)} s: ${reason}` }),
+          onPause: (ms, reason) =>
+            bar.update({ pause: ` · waiting ${Math.ceil(ms / 1_000)} s: ${visibleLine(reason)}` }),
         });
         const { state, events } = await importRoom({
           nc,
@@ -51,7 +54,7 @@ export function importRoomCommand(): Command {
           onProgress: ({ events, done }) => bar.update(done, { events, pause: "" }),
         });
         bar.stop();
-        process.stdout.write(`imported ${id}: ${state} state events, ${events} events of its history\n`);
+        print(`imported ${id}: ${state} state events, ${events} events of its history`);
       } finally {
         bar.stop();
         await closeBus(nc);

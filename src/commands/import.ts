@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { importLog } from "../replay/import.ts";
 import { withBus } from "./bus.ts";
 import { natsOption } from "./options.ts";
+import { complain, print } from "./output.ts";
 import { Progress } from "./progress.ts";
 
 export function importCommand(): Command {
@@ -15,7 +16,7 @@ export function importCommand(): Command {
       const { header, records, entries } = await withBus(nats, (nc) =>
         importLog(nc, { path, onProgress: progress.update }),
       ).finally(() => progress.stop());
-      if (header.redacted) process.stderr.write("this log was exported with --redact: it has no message content\n");
-      process.stdout.write(`${path}: ${records} records, ${entries} entries imported\n`);
+      if (header.redacted) complain("this log was exported with --redact: it has no message content");
+      print(`${path}: ${records} records, ${entries} entries imported`);
     });
 }

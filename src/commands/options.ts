@@ -5,6 +5,7 @@
 import { InvalidArgumentError, Option } from "commander";
 import { pino } from "pino";
 import { type ServerName, serverName } from "../matrix/ids.ts";
+import { visibleJson } from "./visible-text.ts";
 
 export const natsOption = () => new Option("--nats <url>", "the broker, nats://host:port[,…]").env("TIDEMARK_NATS");
 
@@ -17,9 +18,10 @@ export const logLevelOption = () =>
     .choices(["fatal", "error", "warn", "info", "debug", "trace", "silent"])
     .default("info");
 
-/** Writes structured logs to standard error. Standard output is for the output of the command. */
+/** Writes structured logs to standard error, as JSON that a terminal doesn't obey. */
 export function logger(level: string) {
-  return pino({ level, base: null }, pino.destination({ dest: 2, sync: true }));
+  const stderr = pino.destination({ dest: 2, sync: true });
+  return pino({ level, base: null }, { write: (line: string) => stderr.write(visibleJson(line)) });
 }
 
 export interface Address {

@@ -4,6 +4,7 @@ import { reasonOf } from "../errors.ts";
 import { exportCommand } from "./export.ts";
 import { importCommand } from "./import.ts";
 import { importRoomCommand } from "./import-room.ts";
+import { commanderOutput, complain } from "./output.ts";
 import { registrationCommand } from "./registration.ts";
 import { replayCommand } from "./replay.ts";
 import { startCommand } from "./start.ts";
@@ -19,6 +20,7 @@ export async function run(args: readonly string[]): Promise<number> {
     .description(
       "Explicit, permanent ordering of events and read receipts for Matrix rooms (MSC4033), on NATS JetStream",
     )
+    .configureOutput(commanderOutput)
     .exitOverride();
   const commands = [
     startCommand(),
@@ -36,7 +38,7 @@ export async function run(args: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE; // commander has printed the reason
-    process.stderr.write(`tidemark: ${reasonOf(error)}\n`);
+    complain(`tidemark: ${reasonOf(error)}`);
     return EXIT_FAILED;
   }
 }

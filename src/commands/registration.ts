@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { Command, Option } from "commander";
 import { newRegistration } from "../homeserver/registration.ts";
 import { httpUrl, serverNames } from "./options.ts";
+import { printDocument } from "./output.ts";
 
 export function registrationCommand(): Command {
   return new Command("registration")
@@ -28,7 +29,7 @@ export function registrationCommand(): Command {
     .addOption(new Option("--out <file>", "a new file, readable by its owner only (default: standard output)"))
     .action(async ({ url, serverName, id, senderLocalpart, out }) => {
       const yaml = newRegistration({ id, url: url.replace(/\/$/, ""), serverNames: serverName, senderLocalpart });
-      if (out === undefined) process.stdout.write(yaml);
+      if (out === undefined) printDocument(yaml);
       else await writeFile(out, yaml, { mode: 0o600, flag: "wx" });
     });
 }

@@ -1,18 +1,17 @@
 /** `tidemark replay`: shows what happened in a room, entry by entry. */
 import { Command, InvalidArgumentError, Option } from "commander";
-import picocolors from "picocolors";
 import { sequenceOf } from "../../actors/entry.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { RoomHistory } from "../replay/history/room-history.ts";
 import { OUTCOMES, type OutcomeName, type Step, stepOf } from "../replay/history/step.ts";
 import { matches, resolveId, type StepFilter } from "../replay/history/step-filter.ts";
-import { type Paints, plain, stateLines, stateReport, stepLine, whyLines } from "../replay/history/text.ts";
+import { type Paints, stateLines, stateReport, stepLine, whyLines } from "../replay/history/text.ts";
 import { why } from "../replay/history/why-text.ts";
 import { busSource, fileSource, type Source } from "../replay/record-source.ts";
 import { Refold, type Until } from "../replay/refold.ts";
 import { allOption, roomArgument, withBus, wrongUsage } from "./bus.ts";
 import { natsOption } from "./options.ts";
-import { isColourWanted, Output } from "./output.ts";
+import { Output, wantedPaints } from "./output.ts";
 import { Progress } from "./progress.ts";
 
 interface Point {
@@ -113,7 +112,7 @@ interface View {
 }
 
 function viewOf(out: Output, options: ReplayOptions): View {
-  const paints: Paints = isColourWanted() ? picocolors.createColors(true) : plain;
+  const paints = wantedPaints();
   if (options.why !== undefined) return whyView(out, paints, options);
   if (options.state) return stateView(out, paints, options);
   return stepsView(out, paints, options);
@@ -132,7 +131,7 @@ function stepsView(out: Output, paints: Paints, options: ReplayOptions): View {
   return {
     step: (step, room) => {
       if (!matches(filter, step)) return;
-      if (options.json) out.line(JSON.stringify({ room, ...step }));
+      if (options.json) out.json({ room, ...step });
       else out.line(options.all ? `${stepLine(step, paints)}  ${paints.dim(room)}` : stepLine(step, paints));
     },
     end: () => {},
@@ -153,7 +152,7 @@ function stateView(out: Output, paints: Paints, { json }: ReplayOptions): View {
     end: (refold) => {
       for (const room of refold.rooms.values()) {
         const state = stateReport(room, histories.get(room.id) ?? new RoomHistory(room.id));
-        if (json) out.line(JSON.stringify(state));
+        if (json) out.json(state);
         else for (const line of stateLines(state, paints)) out.line(line);
       }
     },
@@ -181,7 +180,7 @@ function whyView(out: Output, paints: Paints, options: ReplayOptions): View {
         if (event === undefined && histories.size > 1) continue;
         if (event === undefined) throw new Error(`the log has no event ${options.why}, and no receipt on it`);
         const answer = why(history, { user: user ?? wanted, event, position: history.position });
-        if (options.json) out.line(JSON.stringify({ room: history.room, user: user ?? wanted, event, ...answer }));
+        if (options.json) out.json({ room: history.room, user: user ?? wanted, event, ...answer });
         else for (const line of whyLines(answer, paints)) out.line(line);
         return;
       }

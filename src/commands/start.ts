@@ -27,6 +27,7 @@ import {
   serverNames,
   someOf,
 } from "./options.ts";
+import { print } from "./output.ts";
 import { Progress } from "./progress.ts";
 
 /** How long the process may take to end by itself after a drain. */
@@ -163,7 +164,7 @@ export function startCommand(): Command {
         hsToken,
         log,
       }).finally(() => progress.stop());
-      process.stdout.write(`tidemark ready nats=${tidemark.natsUrl} http=${tidemark.httpUrl}\n`);
+      print(`tidemark ready nats=${tidemark.natsUrl} http=${tidemark.httpUrl}`);
       const why = await Promise.race([stopped, tidemark.brokerLost.then(() => "broker lost" as const)]);
       log.info({ why }, "stopping");
       const timer = setTimeout(() => {

@@ -4,6 +4,7 @@ import { timeText } from "../replay/history/text.ts";
 import { partitionStatuses } from "../replay/status.ts";
 import { withBus } from "./bus.ts";
 import { natsOption } from "./options.ts";
+import { Output } from "./output.ts";
 
 const HEADINGS = [
   "partition",
@@ -24,8 +25,10 @@ export function statusCommand(): Command {
     .addOption(new Option("--json", "one JSON object per line, for tools"))
     .action(async ({ nats, json }: { nats?: string; json?: true }) => {
       const statuses = await withBus(nats, partitionStatuses);
+      const out = new Output();
       if (json) {
-        process.stdout.write(statuses.map((status) => `${JSON.stringify(status)}\n`).join(""));
+        for (const status of statuses) out.json(status);
+        await out.flush();
         return;
       }
       const rows = statuses.map(({ partition, records, last, at, folded, lag, published, owner, standbys, failed }) =>
@@ -43,12 +46,13 @@ export function statusCommand(): Command {
       );
       const widths = HEADINGS.map((heading, i) => Math.max(heading.length, ...rows.map((row) => row[i]!.length)));
       for (const row of [HEADINGS, ...rows]) {
-        process.stdout.write(
-          `${row
+        out.line(
+          row
             .map((cell, i) => cell.padEnd(widths[i]!))
             .join("  ")
-            .trimEnd()}\n`,
+            .trimEnd(),
         );
       }
+      await out.flush();
     });
 }

@@ -5,6 +5,7 @@ import type { RoomId } from "../matrix/ids.ts";
 import { verify } from "../replay/verify.ts";
 import { allOption, roomArgument, withBus, wrongUsage } from "./bus.ts";
 import { integer, natsOption } from "./options.ts";
+import { print } from "./output.ts";
 import { Progress } from "./progress.ts";
 
 export function verifyCommand(): Command {
@@ -24,9 +25,9 @@ export function verifyCommand(): Command {
       const { rooms, entries, orders, markers, deltas } = await withBus(options.nats, (nc) =>
         verify(nc, { waitMs: options.wait, onProgress: progress.update, ...(room !== undefined && { room }) }),
       ).finally(() => progress.stop());
-      process.stdout.write(
+      print(
         `no difference: ${rooms} rooms, ${entries} entries folded; ${orders} orders and ${markers} markers equal those of ` +
-          `the owners; ${deltas} deltas agree\n`,
+          `the owners; ${deltas} deltas agree`,
       );
     });
 }

@@ -122,7 +122,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   } catch (error) {
     await stop();
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`nats-server on ${storeDir} ${reason}; its last log lines:\n${tail.join("\n")}`);
+    throw new Error(`nats-server on ${storeDir} ${reason}; its last log lines: ${tail.join(" | ")}`);
   }
 }
 
