@@ -22,6 +22,13 @@ import type { Room } from "../room/room.ts";
 import { DestinationsOfRooms } from "./destinations.ts";
 import { Lane } from "./lane.ts";
 
+export interface Folding {
+  /** Whether the entry's receipt is in the stream already. */
+  readonly published: boolean;
+  /** When the entry was folded, ms on this process's own clock. undefined when it may have been in the log for long. */
+  readonly foldedAt: number | undefined;
+}
+
 export class FederationOutbox {
   readonly #destinations: DestinationsOfRooms;
   readonly #ages = new EventAges();
@@ -40,9 +47,9 @@ export class FederationOutbox {
     return urgent.since === undefined ? waiting.since : Math.min(urgent.since, waiting.since ?? urgent.since);
   }
 
-  /** Called once per entry, in log order. `published`: its receipt is in the stream already. */
-  add(room: Room, { position, at, entry, outcome }: FoldedEntry, published: boolean): void {
-    this.#ages.mark(position, at);
+  /** Called once per entry, in log order. */
+  add(room: Room, { position, entry, outcome }: FoldedEntry, { published, foldedAt }: Folding): void {
+    if (foldedAt !== undefined) this.#ages.mark(position, foldedAt);
     this.#destinations.update(room, entry);
     if (published) return;
     if (outcome.outcome === "advanced") {
@@ -83,7 +90,10 @@ export class FederationOutbox {
 
 const MARK_MS = 1_000;
 
-/** Says whether a live event is young: a mark per second of the log, as far back as events are young. */
+/**
+ * Says whether a live event is young: folded here a short time ago. A mark per second, as far back as events are young. The clocks
+ * of records are no measure: those of two ingresses may differ by days.
+ */
 class EventAges {
   readonly #marks: { readonly position: Position; readonly at: number }[] = [];
 

@@ -30,6 +30,8 @@ interface FederationPublisherOptions extends FederationOutboxOptions {
   readonly partition: number;
   readonly acked: Pick<AckedPublisher, "publish">;
   readonly log: Logger;
+  /** Whether the entry at a position came after this worker had begun to read. Default: each did. */
+  readonly isNew?: (position: Position) => boolean;
 }
 
 /** When a lane is taken next; undefined when nothing is in it. */
@@ -59,7 +61,9 @@ export class FederationPublisher {
 
   /** Called once per entry, in log order. With `published` its receipt is in the stream already. */
   add(room: Room, folded: FoldedEntry, published: boolean): void {
-    this.#outbox.add(room, folded, published);
+    const { isNew } = this.#options;
+    const foldedAt = isNew === undefined || isNew(folded.position) ? performance.now() : undefined;
+    this.#outbox.add(room, folded, { published, foldedAt });
     if (this.#outbox.oldest() !== undefined) this.#arm();
   }
 

@@ -7,7 +7,7 @@
  */
 import type { Logger } from "pino";
 import { type ActorRefFrom, createActor, fromCallback, fromPromise, type SnapshotFrom, waitFor } from "xstate";
-import { type LogRecord, lastPositionOf, type PlacedRecord, type Position } from "../../actors/entry.ts";
+import { type LogRecord, lastPositionOf, type PlacedRecord, type Position, sequenceOf } from "../../actors/entry.ts";
 import { type PartitionInput, partitionMachine } from "../../actors/partition/machine.ts";
 import type { Outcome } from "../../actors/room/fold.ts";
 import type { Room } from "../../actors/room/room.ts";
@@ -195,7 +195,8 @@ export class Partition {
 
   #publisherFrom(published: Position): Publisher {
     const { partition, acked, log } = this.#options;
-    const federation = new FederationPublisher({ ...this.#options.federation, partition, acked, log });
+    const isNew = (position: Position) => this.#reader !== undefined && sequenceOf(position) > this.#reader.end;
+    const federation = new FederationPublisher({ ...this.#options.federation, partition, acked, log, isNew });
     return new Publisher({ partition, acked, federation, published, log });
   }
 

@@ -18,10 +18,11 @@ export class FoldedOutbox {
     this.outbox = new FederationOutbox(own.map((name) => serverName.parse(name)));
   }
 
-  fold(entry: Entry, published = false): Outcome {
+  /** `at`: the clock of the record. */
+  fold(entry: Entry, published = false, at = 0): Outcome {
     const position = positionOf(++this.#sequence, 0);
     const outcome = fold(this.room, position, entry);
-    this.outbox.add(this.room, { position, at: this.now, entry, outcome }, published);
+    this.outbox.add(this.room, { position, at, entry, outcome }, { published, foldedAt: this.now });
     return outcome;
   }
 

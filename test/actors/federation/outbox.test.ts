@@ -84,6 +84,23 @@ outbox("sends at once in a room of fewer than 10 servers if the event is younger
   assert.equal(folded.take("waiting"), {});
 });
 
+outbox("asks no record's clock how old an event is", () => {
+  const days = 24 * 60 * MINUTE_MS;
+  for (const [eventAt, receiptAt] of [
+    [3 * days, 0],
+    [-3 * days, 0],
+    [0, 3 * days],
+  ]) {
+    const folded = roomOf(3);
+    folded.fold([LIVE, event("$2")], false, eventAt);
+    folded.fold(receipt("$2", { user: A }), false, receiptAt);
+    assert.equal(folded.take("urgent"), everywhere(3, `${A} - → $2`));
+    folded.now += MINUTE_MS;
+    folded.fold(receipt("$2", { user: A, thread: "main" }), false, eventAt);
+    assert.equal(folded.take("urgent"), {});
+  }
+});
+
 outbox("batches everything in a room of 10 servers", () => {
   const folded = roomOf(10);
   folded.fold(receipt("$1", { user: A }));
