@@ -29,7 +29,7 @@ export function eventMessages(partition: number, { room, events, previous }: Roo
   ).map((payload) => ({ subject, payload }));
 }
 
-/** The rest of a delta, which is published after its events. */
+/** The markers of a delta, which are published after its events. */
 export function markerMessages(partition: number, delta: RoomDelta): Outgoing[] {
   const messages: Outgoing[] = [];
   if (delta.markers.size > 0) {
@@ -42,13 +42,16 @@ export function markerMessages(partition: number, delta: RoomDelta): Outgoing[] 
   for (const [user, markers] of delta.privateMarkers) {
     messages.push(...privateMessages(partition, delta, user, markers));
   }
-  for (const { position, receipt, rejected } of delta.rejections) {
-    const { reason, detail } = rejected;
-    const entry = rejectedReceipt(receipt);
-    const payload = encodeMessage("rejected", { room_id: delta.room, position, entry, reason, detail });
-    messages.push({ subject: rejectedSubject(partition, delta.room), payload });
-  }
   return messages;
+}
+
+/** `tidemark.rejected.<partition>.<room>`: one message for each. */
+export function rejectionMessages(partition: number, { room, rejections }: RoomDelta): Outgoing[] {
+  const subject = rejectedSubject(partition, room);
+  return rejections.map(({ position, receipt, rejected: { reason, detail } }) => {
+    const entry = rejectedReceipt(receipt);
+    return { subject, payload: encodeMessage("rejected", { room_id: room, position, entry, reason, detail }) };
+  });
 }
 
 /** A rejected receipt by field names; null for a private one, which only its user may see. */

@@ -8,6 +8,7 @@
  * - One flush at a time: a slow broker makes deltas larger, not more.
  * - A marker is never published before its event: a flush sends markers once its events are acknowledged.
  * - A message that the broker does not acknowledge is sent again, without end. Deltas are idempotent.
+ * - Rejections are sent at the beginning of a flush, which doesn't wait for them.
  *
  * How a restart knows what was published: a header of every message names the position through which the partition
  * was published when it was sent, and a mark outlives the messages (`../bus/deltas/published-mark.ts`). After a replay, everything
@@ -21,8 +22,9 @@ import { type AckedPublisher, type Outgoing, sendAll } from "../bus/client/acked
 import { publishedHeader } from "../bus/deltas/published-header.ts";
 import { FLUSH_WINDOW_MS } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
-import { eventMessages, markerMessages } from "./delta-messages.ts";
+import { eventMessages, markerMessages, rejectionMessages } from "./delta-messages.ts";
 import type { FederationPublisher } from "./federation-publisher.ts";
+import { RejectionPublisher } from "./rejection-publisher.ts";
 
 /** Rooms that one flush publishes. */
 const FLUSH_ROOMS_MAX = 1_024;
@@ -44,6 +46,7 @@ interface PublisherOptions {
 export class Publisher {
   readonly #options: PublisherOptions;
   readonly #changes = new Changes();
+  readonly #rejections: RejectionPublisher;
   /** Nothing through this position is published here. */
   #skipped: Position;
   /** Rooms whose window is over. */
@@ -62,6 +65,7 @@ export class Publisher {
   constructor(options: PublisherOptions) {
     this.#options = options;
     this.#skipped = options.published;
+    this.#rejections = new RejectionPublisher({ ...options, settled: () => this.#settle() });
   }
 
   /** Publishes nothing through a position. Called before any of it is added. */
@@ -112,12 +116,14 @@ export class Publisher {
       for (const room of this.#changes.rooms()) this.#due.add(room);
       await (this.#flushing ?? this.#flush());
     }
+    await this.#rejections.drain();
   }
 
   /** Drops unpublished changes: the next owner publishes them from the log. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+    this.#rejections.close();
     this.#options.federation?.close();
   }
 
@@ -166,6 +172,7 @@ export class Publisher {
     // Both are built now: while the events are sent, markers may move on to events that are not in this delta.
     const events = deltas.flatMap((delta) => eventMessages(partition, delta));
     const markers = deltas.flatMap((delta) => markerMessages(partition, delta));
+    for (const delta of deltas) this.#rejections.send(rejectionMessages(partition, delta), delta.since);
     await this.#send(events, through);
     if (!this.#closed) await this.#send(markers, through);
   }
@@ -206,9 +213,10 @@ export class Publisher {
     return Math.min(this.#throughDeltas(), (federation?.oldest() ?? Number.POSITIVE_INFINITY) - 1);
   }
 
-  /** The position through which all deltas are published. */
+  /** The position through which all deltas and rejections are published. */
   #throughDeltas(): Position {
-    return Math.min(this.#flushingSince, this.#changes.oldest() ?? Number.POSITIVE_INFINITY) - 1;
+    const never = Number.POSITIVE_INFINITY;
+    return Math.min(this.#flushingSince, this.#changes.oldest() ?? never, this.#rejections.oldest() ?? never) - 1;
   }
 
   #settle(): void {

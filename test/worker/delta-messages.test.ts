@@ -8,7 +8,7 @@ import { decode } from "../../src/bus/contract/codec.ts";
 import { PUBLISH_BYTES_MAX } from "../../src/limits.ts";
 import type { UserId } from "../../src/matrix/ids.ts";
 import { FULLY_READ, READ_PRIVATE } from "../../src/matrix/receipt-types.ts";
-import { eventMessages, markerMessages } from "../../src/worker/delta-messages.ts";
+import { eventMessages, markerMessages, rejectionMessages } from "../../src/worker/delta-messages.ts";
 import { acl, at, BOB, backfilled, CARA, inThread, live, ROOM, receipt, Story, TWO } from "../support/given.ts";
 
 /** The delta of a room after these entries. */
@@ -139,7 +139,7 @@ const rejections = suite("rejections");
 
 rejections("have the receipt's fields, its position in the log, and the reason", () => {
   const from = receipt(CARA, "$a", { origin: TWO, thread: "$t", ts: 5 });
-  const [message] = markerMessages(3, deltaOf(live("$a"), live("$acl", acl({ allow: [] })), from));
+  const [message] = rejectionMessages(3, deltaOf(live("$a"), live("$acl", acl({ allow: [] })), from));
   assert.is(message?.subject, "tidemark.rejected.3.!room:one%2Eexample");
   assert.equal(payloadOf(message!), {
     v: 1,
@@ -153,17 +153,17 @@ rejections("have the receipt's fields, its position in the log, and the reason",
 
 rejections("omit fields that the receipt lacks, and have the receipt's position, not its event's", () => {
   const held = Array.from({ length: 9 }, (_, i) => receipt(BOB, `$${i}`, { ts: 5 }));
-  const [overflow] = markerMessages(0, deltaOf(...held)).map(payloadOf);
+  const [overflow] = rejectionMessages(0, deltaOf(...held)).map(payloadOf);
   assert.equal([overflow.position, overflow.reason], [at(1), "held_overflow"]);
   assert.equal(overflow.entry, { user_id: BOB, receipt_type: "m.read", event_id: "$0", ts: 5 });
-  const [late] = markerMessages(0, deltaOf(receipt(BOB, "$a", { thread: "$t" }), live("$a"))).map(payloadOf);
+  const [late] = rejectionMessages(0, deltaOf(receipt(BOB, "$a", { thread: "$t" }), live("$a"))).map(payloadOf);
   assert.equal([late.position, late.reason], [at(1), "wrong_thread"]);
 });
 
 for (const type of [READ_PRIVATE, FULLY_READ] as const) {
   rejections(`of a ${type} receipt carry no entry`, () => {
     const nine = Array.from({ length: 9 }, (_, i) => receipt(BOB, `$${i}`, { type }));
-    const [message] = markerMessages(0, deltaOf(...nine)).map(payloadOf);
+    const [message] = rejectionMessages(0, deltaOf(...nine)).map(payloadOf);
     assert.equal([message.entry, message.reason], [null, "held_overflow"]);
     assert.not(JSON.stringify(message).includes("bob"));
   });
