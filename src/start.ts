@@ -13,7 +13,7 @@ import { type Broker, startBroker } from "./bus/broker/process.ts";
 import { type Bus, connectBus, isForbidden } from "./bus/client/connection.ts";
 import { closeBus } from "./bus/client/gathered-writes.ts";
 import { untilReached } from "./bus/client/retry.ts";
-import { logEnd } from "./bus/log/log.ts";
+import { lastSequence } from "./bus/log/log.ts";
 import { awaitPartitionCount, storedPartitionCount } from "./bus/partition-count.ts";
 import { prepareBus } from "./bus/streams.ts";
 import { openClientApi } from "./gateway/client-api.ts";
@@ -108,7 +108,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
         ...options.memory,
       });
       closing.push(() => worker!.drain());
-      metrics.watch(worker, async (partition) => (await logEnd(nc, partition)).sequence);
+      metrics.watch(worker, (partition) => lastSequence(nc, partition));
     }
     if (roles.has("ingress")) {
       const ingress = new Ingress({ nc, partitions, log, ...metrics.ingress });

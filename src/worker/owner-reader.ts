@@ -8,7 +8,7 @@
 import type { PlacedRecord } from "../../actors/entry.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { untilReached } from "../bus/client/retry.ts";
-import { logEnd } from "../bus/log/log.ts";
+import { lastSequence } from "../bus/log/log.ts";
 import { LogReader } from "../bus/log/log-reader.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 import type { Publisher } from "./publisher.ts";
@@ -52,9 +52,8 @@ export class OwnerReader {
 
   async #begin(): Promise<void> {
     const { nc, partition } = this.#options;
-    const { sequence } = await untilReached(this.#closed.signal, () => logEnd(nc, partition));
-    this.#end = sequence;
-    if (this.#folded >= sequence) this.#options.caughtUp();
+    this.#end = await untilReached(this.#closed.signal, () => lastSequence(nc, partition));
+    if (this.#folded >= this.#end) this.#options.caughtUp();
     this.#open();
   }
 

@@ -19,7 +19,7 @@ import type { Membership } from "../bus/contract/questions.ts";
 import { PublishedAnnouncer } from "../bus/deltas/published-announcement.ts";
 import { type MarkedLog, PublishedMark, publishedPosition, removeMark } from "../bus/deltas/published-mark.ts";
 import type { Leases } from "../bus/leases/leases.ts";
-import { logEnd, recordAt } from "../bus/log/log.ts";
+import { lastSequence, recordAt } from "../bus/log/log.ts";
 import { reasonOf } from "../errors.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 import { type FederationOutboxOptions, FederationPublisher } from "./federation-publisher.ts";
@@ -245,7 +245,7 @@ export class Partition {
     const folded = this.#folded === 0 ? 0 : lastPositionOf(this.#folded);
     const published = Math.max(folded, marked ?? 0, left);
     // The log is asked after that: meanwhile a previous owner may still publish.
-    const { sequence } = await logEnd(nc, partition);
+    const sequence = await lastSequence(nc, partition);
     if (published <= lastPositionOf(sequence)) return marked === undefined && published === 0 ? undefined : published;
     log.warn({ partition, published, sequence }, "more is published than the log has: the log was replaced");
     await removeMark(nc, partition);
@@ -254,7 +254,7 @@ export class Partition {
 
   async #newestRecord(): Promise<LogRecord | undefined> {
     const { nc, partition } = this.#options;
-    const { sequence } = await logEnd(nc, partition);
+    const sequence = await lastSequence(nc, partition);
     return sequence === 0 ? undefined : (await recordAt(nc, partition, sequence))?.record;
   }
 
@@ -297,7 +297,7 @@ export class Partition {
     const { nc, partition, log } = this.#options;
     const limit = AbortSignal.any([signal, AbortSignal.timeout(DRAIN_FOLD_MS_MAX)]);
     try {
-      const { sequence: last } = await logEnd(nc, partition);
+      const last = await lastSequence(nc, partition);
       while (this.#folded < last && !limit.aborted) {
         await new Promise((resolve) => setTimeout(resolve, DRAIN_FOLD_POLL_MS));
       }

@@ -3,7 +3,8 @@ import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { ROLES, start } from "../../src/start.ts";
-import { message, startTidemark } from "../support/harness.ts";
+import { OwnerReader } from "../../src/worker/owner-reader.ts";
+import { message, startBus, startTidemark } from "../support/harness.ts";
 
 const catchingUp = suite("catching up");
 
@@ -25,6 +26,29 @@ catchingUp("reports its progress, from the first record of the logs to the last"
   const records = (await tidemark.lastSequences()).reduce((sum, last) => sum + last, 0);
   assert.equal(reported.at(-1), [records, records]);
   for (const [done, total] of reported) assert.ok(done <= total && total <= records, `${done} of ${total}`);
+});
+
+catchingUp("fails at once when the log is gone, without being caught up", async () => {
+  await using bus = await startBus();
+  const seen: unknown[] = [];
+  const failure = new Promise<unknown>((failed) => {
+    const reader = new OwnerReader({
+      nc: bus.nc,
+      partition: 0,
+      folded: 0,
+      ahead: 1,
+      publisher: { overloaded: false, relieved: async () => {} },
+      checkpoints: { overloaded: false, done: async () => {} },
+      fold: () => seen.push("records"),
+      caughtUp: () => seen.push("caught up"),
+      failed: (error) => {
+        reader.close();
+        failed(error);
+      },
+    });
+  });
+  assert.match(String(await failure), "the log of partition 0 is gone");
+  assert.equal(seen, []);
 });
 
 catchingUp.run();

@@ -37,6 +37,16 @@ export async function logEnd(nc: Bus, partition: number, room?: RoomId): Promise
   return records === undefined || newest === undefined ? EMPTY : { sequence: newest.sequence, records };
 }
 
+/** The newest sequence of a log that was made; 0 when it is empty. Throws `LOG_BROKEN` when there is no such log any more. */
+export async function lastSequence(nc: Bus, partition: number): Promise<number> {
+  const state = await streamState(nc, logStream(partition));
+  if (state !== undefined) return state.last;
+  throw new TidemarkError(
+    "LOG_BROKEN",
+    `the log of partition ${partition} is gone: connect the right broker, or restore it from a backup`,
+  );
+}
+
 /** The rooms of a partition, and how many records each of them has. */
 export async function roomsOf(nc: Bus, partition: number): Promise<Map<RoomId, number>> {
   const subjects = await messagesBySubject(nc, logStream(partition), ">");

@@ -2,7 +2,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { PlacedRecord } from "../../../actors/entry.ts";
 import { oldestKnownEvent } from "../../../src/bus/log/known-events.ts";
-import { appendAt, logEnd, recordAt, roomsOf } from "../../../src/bus/log/log.ts";
+import { appendAt, lastSequence, logEnd, recordAt, roomsOf } from "../../../src/bus/log/log.ts";
 import { prepareBus } from "../../../src/bus/streams.ts";
 import type { RoomId } from "../../../src/matrix/ids.ts";
 import { backfilled, live } from "../../support/given.ts";
@@ -32,12 +32,13 @@ log("has an end, rooms, and records by sequence", async () => {
   assert.is(await recordAt(bus.nc, 0, 5), undefined);
 });
 
-log("that was never created is empty", async () => {
+log("that was never created is empty, and gone for a worker, which creates it", async () => {
   await using bus = await startBus();
   assert.equal(await logEnd(bus.nc, 0), { sequence: 0, records: 0 });
   assert.equal(await logEnd(bus.nc, 0, A), { sequence: 0, records: 0 });
   assert.is((await roomsOf(bus.nc, 0)).size, 0);
   assert.is(await recordAt(bus.nc, 0, 1), undefined);
+  assert.match((await rejects(lastSequence(bus.nc, 0), "LOG_BROKEN")).message, "the log of partition 0 is gone");
   assert.is(await oldestKnownEvent(bus.nc, 0, A), undefined);
 });
 
