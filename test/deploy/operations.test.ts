@@ -33,7 +33,7 @@ operations("a server joins, takes a replica over, and one that is gone for good 
   // `nats server report jetstream`
   const metaPeers = async () => {
     const names: string[] = [];
-    for await (const reply of await system.nc.requestMany("$SYS.REQ.SERVER.PING.JSZ", "", { maxWait: 500 })) {
+    for await (const reply of await system.nc.requestMany("$SYS.REQ.SERVER.PING.JSZ", "", { maxWait: 2_000 })) {
       const { meta_cluster: meta } = reply.json<{ data: Body }>().data;
       for (const { name, current } of meta.replicas ?? []) if (current) names.push(name);
     }
