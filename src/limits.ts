@@ -115,6 +115,9 @@ export const FEDERATION_PENDING_MAX = 50_000;
 /** A reader of one destination finds what it missed during a lost connection within this time. */
 export const FEDERATION_POLL_MS_MAX = 10_000;
 
+/** Streams that share the destinations. The count of a broker is fixed when its streams are made. */
+export const FEDERATION_SHARDS = 4;
+
 /* Homeservers. */
 
 /** One transaction of a homeserver: 100 events of the largest size, and as much again for everything else. */

@@ -28,7 +28,7 @@ Accept keys that you don't know. Everything published has \`v: 1\`: ignore a mes
 all of it. Without an answer, or after \`M_UNKNOWN\`, send the same again: that changes nothing that was stored.
 
 **Streams.** \`tidemark.client.<partition>.>\` and \`tidemark.user.<partition>.>\` are kept for 24 hours in the JetStream stream
-\`TIDEMARK_DELTAS_<partition>\`, federation for 24 hours in \`TIDEMARK_FEDERATION\`, rejections for 7 days in \`TIDEMARK_REJECTED\`.
+\`TIDEMARK_DELTAS_<partition>\`, federation for 24 hours in \`TIDEMARK_FEDERATION_<shard>\`, rejections for 7 days in \`TIDEMARK_REJECTED\`.
 
 **Reading deltas.** Keep the \`position\` of the last message of each subject and room. Drop a message whose \`position\` you have already. If its
 \`previous\` is greater than what you have, you missed something: ask for a snapshot. Otherwise apply it, and move a marker only forward.`;
@@ -37,6 +37,7 @@ const PARAMETERS = {
   partition: "The number of a partition. Which rooms are in it follows from their ids; readers write `*`.",
   room: "A room id, as a token.",
   user: "A user id, as a token.",
+  shard: "The number of a shard. It follows from the server's name; readers write `*`.",
   server: "A server name, as a token.",
   about: "A room id, or for `rooms` a user id, as a token.",
 };

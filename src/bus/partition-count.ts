@@ -1,24 +1,35 @@
 /**
- * The partition count of a broker's logs: the row `partitions` of the bucket `tidemark`. It is written once, before the logs
- * are made, and never changes.
+ * The partition count of a broker's logs, and the shard count of what is published for other servers: the rows `partitions` and
+ * `federation_shards` of the bucket `tidemark`. Each is written once, before its streams are made, and never changes.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { TidemarkError } from "../errors.ts";
-import { CLUSTER_READY_MS_MAX, CLUSTER_READY_POLL_MS, PARTITIONS_DEFAULT, PARTITIONS_MAX } from "../limits.ts";
+import {
+  CLUSTER_READY_MS_MAX,
+  CLUSTER_READY_POLL_MS,
+  FEDERATION_SHARDS,
+  PARTITIONS_DEFAULT,
+  PARTITIONS_MAX,
+} from "../limits.ts";
 import type { Bus } from "./client/connection.ts";
 import { Bucket, ensureBucket } from "./client/kv.ts";
 import { untilReached } from "./client/retry.ts";
 import { PARTITIONS_BUCKET } from "./contract/subjects.ts";
 
 const KEY = "partitions";
+const SHARDS_KEY = "federation_shards";
 
 /** Returns undefined when no worker has made the logs yet. Throws `BUS_UNAVAILABLE`, `BUS_MISMATCH` for a row that is no count. */
 export async function storedPartitionCount(nc: Bus): Promise<number | undefined> {
-  const text = await new Bucket(nc, PARTITIONS_BUCKET).get(KEY);
+  return storedCount(nc, KEY, "partition count");
+}
+
+async function storedCount(nc: Bus, key: string, what: string): Promise<number | undefined> {
+  const text = await new Bucket(nc, PARTITIONS_BUCKET).get(key);
   if (text === undefined) return undefined;
   const count = Number(text);
   if (Number.isInteger(count) && count >= 1 && count <= PARTITIONS_MAX) return count;
-  throw new TidemarkError("BUS_MISMATCH", `the key ${KEY} of the bucket ${PARTITIONS_BUCKET} is no partition count`);
+  throw new TidemarkError("BUS_MISMATCH", `the key ${key} of the bucket ${PARTITIONS_BUCKET} is no ${what}`);
 }
 
 /** Throws `BUS_UNAVAILABLE` when no worker has made the logs yet. */
@@ -48,6 +59,20 @@ export async function agreeOnPartitionCount(nc: Bus, wanted: number | undefined,
   // Of several processes that start at once, one writes the row, and all of them read it.
   if ((await bucket.get(KEY)) === undefined) await bucket.putAfter(KEY, 0, String(wanted ?? PARTITIONS_DEFAULT));
   return agreed(await partitionCount(nc), wanted);
+}
+
+/** How many shards federation has. Throws `BUS_UNAVAILABLE` when no worker has made the streams yet. */
+export async function federationShards(nc: Bus): Promise<number> {
+  const count = await storedCount(nc, SHARDS_KEY, "shard count");
+  if (count === undefined) throw noLogs();
+  return count;
+}
+
+/** Writes `FEDERATION_SHARDS` unless there is a shard count. Returns the stored one. */
+export async function agreeOnFederationShards(nc: Bus, replicas: number): Promise<number> {
+  const bucket = await ensureBucket(nc, PARTITIONS_BUCKET, { replicas });
+  if ((await bucket.get(SHARDS_KEY)) === undefined) await bucket.putAfter(SHARDS_KEY, 0, String(FEDERATION_SHARDS));
+  return federationShards(nc);
 }
 
 function agreed(count: number, wanted: number | undefined): number {

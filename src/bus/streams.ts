@@ -23,8 +23,8 @@ import {
   deltaStream,
   deltaStreamSubjects,
   FEDERATION_CURSORS_BUCKET,
-  FEDERATION_STREAM,
-  FEDERATION_SUBJECTS,
+  federationStream,
+  federationStreamSubjects,
   LEASES_BUCKET,
   logStream,
   logStreamSubjects,
@@ -34,7 +34,7 @@ import {
   TRANSACTIONS_BUCKET,
 } from "./contract/subjects.ts";
 import { markNewLog } from "./deltas/published-mark.ts";
-import { agreeOnPartitionCount } from "./partition-count.ts";
+import { agreeOnFederationShards, agreeOnPartitionCount } from "./partition-count.ts";
 
 export interface PrepareOptions {
   /** The partition count, if the logs don't exist yet. Default: `PARTITIONS_DEFAULT`. */
@@ -76,9 +76,10 @@ async function prepare(nc: Bus, options: PrepareOptions, replicas: number): Prom
   // Before the partition count: a process that finds the count relies on these.
   await ensureBucket(nc, TRANSACTIONS_BUCKET, { replicas, ttlMs: TRANSACTIONS_AGE_MS });
   await ensureBucket(nc, FEDERATION_CURSORS_BUCKET, { replicas });
+  const shards = await agreeOnFederationShards(nc, replicas);
   const partitions = await agreeOnPartitionCount(nc, options.partitions, replicas);
   await ensureBucket(nc, MARKS_BUCKET, { replicas });
-  for (const stream of streamsOf(partitions, replicas)) await ensureStream(nc, stream);
+  for (const stream of streamsOf({ partitions, shards }, replicas)) await ensureStream(nc, stream);
   for (let partition = 0; partition < partitions; partition++) {
     // Before the log: one that lacks a mark is not a new one.
     const isNew = (await streamState(nc, logStream(partition))) === undefined;
@@ -89,8 +90,16 @@ async function prepare(nc: Bus, options: PrepareOptions, replicas: number): Prom
   return partitions;
 }
 
-function* streamsOf(partitions: number, replicas: number): Generator<StreamSettings> {
-  yield { name: FEDERATION_STREAM, subjects: FEDERATION_SUBJECTS, keep: FEDERATION_AGE_MS, replicas };
+interface Counts {
+  readonly partitions: number;
+  readonly shards: number;
+}
+
+function* streamsOf({ partitions, shards }: Counts, replicas: number): Generator<StreamSettings> {
+  for (let shard = 0; shard < shards; shard++) {
+    const subjects = federationStreamSubjects(shard);
+    yield { name: federationStream(shard), subjects, keep: FEDERATION_AGE_MS, replicas };
+  }
   yield { name: REJECTED_STREAM, subjects: REJECTED_SUBJECTS, keep: REJECTED_AGE_MS, replicas };
   for (let partition = 0; partition < partitions; partition++) {
     yield { name: deltaStream(partition), subjects: deltaStreamSubjects(partition), keep: DELTAS_AGE_MS, replicas };

@@ -30,6 +30,8 @@ export interface Transaction {
 interface DestinationOptions {
   readonly nc: Bus;
   readonly cursors: FederationCursors;
+  /** The shard count of the broker. */
+  readonly shards: number;
   readonly server: ServerName;
   /** The most receipts in memory; reading pauses there. */
   readonly pendingMax: number;
@@ -40,6 +42,7 @@ export class Destination implements Disposable {
   readonly server: ServerName;
   readonly #nc: Bus;
   readonly #cursors: FederationCursors;
+  readonly #shards: number;
   readonly #pendingMax: number;
   readonly #onClosed: (destination: Destination) => void;
   readonly #pending = new PendingReceipts();
@@ -52,9 +55,10 @@ export class Destination implements Disposable {
   #closed = false;
   #changed: (() => void) | undefined;
 
-  private constructor({ nc, cursors, server, pendingMax, closed }: DestinationOptions) {
+  private constructor({ nc, cursors, shards, server, pendingMax, closed }: DestinationOptions) {
     this.#nc = nc;
     this.#cursors = cursors;
+    this.#shards = shards;
     this.server = server;
     this.#pendingMax = pendingMax;
     this.#onClosed = closed;
@@ -132,6 +136,7 @@ export class Destination implements Disposable {
   async #resume(): Promise<void> {
     const reader = await FederationReader.open(this.#nc, {
       destination: this.server,
+      shards: this.#shards,
       from: this.#read + 1,
       onEdu: (edu, sequence, last) => this.#take(edu, sequence, last),
     });

@@ -2,8 +2,9 @@
 import { type Bus, connectBus } from "../bus/client/connection.ts";
 import { closeBus } from "../bus/client/gathered-writes.ts";
 import { messagesBySubject } from "../bus/client/jetstream.ts";
-import { decodeToken, FEDERATION_STREAM, FEDERATION_SUBJECTS, lastToken } from "../bus/contract/subjects.ts";
+import { decodeToken, federationStream, federationSubject, lastToken } from "../bus/contract/subjects.ts";
 import { FederationCursors } from "../bus/deltas/federation-cursors.ts";
+import { federationShards } from "../bus/partition-count.ts";
 import { TidemarkError } from "../errors.ts";
 import { FEDERATION_PENDING_MAX } from "../limits.ts";
 import { type ServerName, serverName } from "../matrix/ids.ts";
@@ -23,23 +24,34 @@ export async function openFederation({
 }: FederationOptions): Promise<Federation> {
   const nc = await connectBus({ url: nats, name: "tidemark federation" });
   try {
-    return new Federation(nc, await FederationCursors.open(nc), pendingMax);
+    const shards = await federationShards(nc);
+    const cursors = await FederationCursors.open(nc, shards);
+    return new Federation({ nc, cursors, shards, pendingMax });
   } catch (error) {
     await closeBus(nc);
     throw error;
   }
 }
 
+interface Opened {
+  readonly nc: Bus;
+  readonly cursors: FederationCursors;
+  readonly shards: number;
+  readonly pendingMax: number;
+}
+
 export class Federation implements AsyncDisposable {
   readonly #nc: Bus;
   readonly #cursors: FederationCursors;
+  readonly #shards: number;
   readonly #pendingMax: number;
   readonly #open = new Set<Destination>();
 
   /** @internal */
-  constructor(nc: Bus, cursors: FederationCursors, pendingMax: number) {
+  constructor({ nc, cursors, shards, pendingMax }: Opened) {
     this.#nc = nc;
     this.#cursors = cursors;
+    this.#shards = shards;
     this.#pendingMax = pendingMax;
   }
 
@@ -53,6 +65,7 @@ export class Federation implements AsyncDisposable {
     const destination = await Destination.open({
       nc: this.#nc,
       cursors: this.#cursors,
+      shards: this.#shards,
       server: parsed.data,
       pendingMax: this.#pendingMax,
       closed: (closed) => this.#open.delete(closed),
@@ -61,7 +74,7 @@ export class Federation implements AsyncDisposable {
     return destination;
   }
 
-  /** Every server that receipts were published for: those in the stream, then each new one. Ends with `close`. */
+  /** Every server that receipts were published for: those in the streams, then each new one. Ends with `close`. */
   async *destinations(): AsyncGenerator<ServerName> {
     const seen = new Set<ServerName>();
     const unseen = (subject: string): ServerName | undefined => {
@@ -70,7 +83,7 @@ export class Federation implements AsyncDisposable {
       seen.add(server);
       return server;
     };
-    const subscription = this.#nc.subscribe(FEDERATION_SUBJECTS[0]!);
+    const subscription = this.#nc.subscribe(federationSubject.every);
     try {
       for (const subject of await this.#storedSubjects()) {
         const server = unseen(subject);
@@ -96,7 +109,11 @@ export class Federation implements AsyncDisposable {
   }
 
   async #storedSubjects(): Promise<string[]> {
-    const subjects = await messagesBySubject(this.#nc, FEDERATION_STREAM, FEDERATION_SUBJECTS[0]!);
-    return [...(subjects?.keys() ?? [])];
+    const subjects: string[] = [];
+    for (let shard = 0; shard < this.#shards; shard++) {
+      const stored = await messagesBySubject(this.#nc, federationStream(shard), federationSubject.every);
+      subjects.push(...(stored?.keys() ?? []));
+    }
+    return subjects;
   }
 }

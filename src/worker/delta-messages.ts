@@ -11,6 +11,7 @@ import {
   clientReceipts,
   federationSubject,
   rejectedSubject,
+  shardOf,
   userReceipts,
 } from "../bus/contract/subjects.ts";
 import { PUBLISH_BYTES_MAX } from "../limits.ts";
@@ -130,14 +131,14 @@ function cutNear(changes: readonly { readonly position: Position }[], middle: nu
   return undefined;
 }
 
-/** `tidemark.federation.<server>`: the same EDUs for every destination of a batch. */
-export function federationMessages(batches: readonly FederationBatch[]): Outgoing[] {
+/** `tidemark.federation.<shard>.<server>`: the same EDUs for every destination of a batch. */
+export function federationMessages(batches: readonly FederationBatch[], shards: number): Outgoing[] {
   const messages: Outgoing[] = [];
   for (const { destinations, receipts } of batches) {
     for (const { edu } of packEdus(receipts)) {
       for (const destination of destinations) {
         messages.push({
-          subject: federationSubject(destination),
+          subject: federationSubject(shardOf(destination, shards), destination),
           payload: encodeMessage("federation", { destination, edu }),
         });
       }

@@ -28,6 +28,8 @@ export interface FederationOutboxOptions {
 
 interface FederationPublisherOptions extends FederationOutboxOptions {
   readonly partition: number;
+  /** The shard count of the broker. */
+  readonly shards: number;
   readonly acked: Pick<AckedPublisher, "publish">;
   readonly log: Logger;
   /** Whether the entry at a position came after this worker had begun to read. Default: each did. */
@@ -133,8 +135,8 @@ export class FederationPublisher {
       const dispatch = this.#takeDue();
       if (dispatch === undefined) return;
       this.#underWay = dispatch.since;
-      const { acked, partition, log } = this.#options;
-      await sendAll(acked, federationMessages(dispatch.batches), {
+      const { acked, partition, shards, log } = this.#options;
+      await sendAll(acked, federationMessages(dispatch.batches, shards), {
         closed: () => this.#closed,
         again: (left, reason) => log.warn({ partition, messages: left, reason }, "EDUs are sent again"),
       });

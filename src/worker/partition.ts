@@ -41,7 +41,7 @@ interface PartitionOptions {
   readonly partition: number;
   /** The folder of all partitions' checkpoints. */
   readonly data: string;
-  readonly federation: FederationOutboxOptions;
+  readonly federation: FederationOutboxOptions & { readonly shards: number };
   readonly log: Logger;
   readonly memory: PartitionMemory;
   /** Records that the broker may send ahead of the fold. */

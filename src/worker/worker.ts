@@ -11,6 +11,7 @@ import { AckedPublisher } from "../bus/client/acked-publisher.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import type { WorkerRow } from "../bus/contract/lease-rows.ts";
 import { LEASE_TIMES, Leases, type LeaseTimes } from "../bus/leases/leases.ts";
+import { federationShards } from "../bus/partition-count.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { ACTIVE_ROOMS_MAX, CHECKPOINT_ENTRIES, CHECKPOINT_MS, IDLE_MS } from "../limits.ts";
 import { CatchUpProgress } from "./catch-up-progress.ts";
@@ -74,6 +75,7 @@ export class Worker {
   readonly #closing = new Map<number, Promise<void>>();
   #phase: Phase = { is: "assigning" };
   #leases: Leases | undefined;
+  #shards = 0;
   #isAssignmentDue = false;
   #lastReport = "";
   #onSettled: (() => void) | undefined;
@@ -112,6 +114,7 @@ export class Worker {
     const settled = new Promise<void>((resolve) => {
       this.#onSettled = resolve;
     });
+    this.#shards = await federationShards(nc);
     this.#leases = await Leases.open({
       nc,
       worker: this.id,
@@ -233,7 +236,7 @@ export class Worker {
       leases: this.#leases!,
       partition: number,
       data,
-      federation,
+      federation: { ...federation, shards: this.#shards },
       log,
       memory: { activeRoomsMax: Math.ceil(activeRoomsMax / count), idleMs, checkpointMs, checkpointEntries },
       ahead: Math.max(FETCH_RECORDS_MIN, Math.floor(FETCH_RECORDS_MAX / count)),

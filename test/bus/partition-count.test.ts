@@ -1,8 +1,10 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import {
+  agreeOnFederationShards,
   agreeOnPartitionCount,
   awaitPartitionCount,
+  federationShards,
   partitionCount,
   storedPartitionCount,
 } from "../../src/bus/partition-count.ts";
@@ -52,4 +54,23 @@ count("that is malformed is refused by every reader", async () => {
   }
 });
 
+const shards = suite("shard count of federation");
+
+shards("is fixed when the streams are made, whatever the default is later", async () => {
+  await using bus = await startBus();
+  assert.is((await rejects(federationShards(bus.nc), "BUS_UNAVAILABLE")).message, NO_LOGS);
+  const bucket = await bus.nc.jetstream().views.kv("tidemark", { history: 1 });
+  await bucket.put("federation_shards", "7");
+  assert.is(await agreeOnFederationShards(bus.nc, 1), 7);
+  await bucket.put("federation_shards", "none");
+  await rejects(federationShards(bus.nc), "BUS_MISMATCH");
+});
+
+shards("is the one that the first process wrote", async () => {
+  await using bus = await startBus();
+  assert.equal(await Promise.all([1, 2, 3].map(() => agreeOnFederationShards(bus.nc, 1))), [4, 4, 4]);
+  assert.is(await federationShards(bus.nc), 4);
+});
+
 count.run();
+shards.run();

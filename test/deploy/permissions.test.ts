@@ -28,7 +28,7 @@ const MAKE = [
 ];
 const TRANSACTIONS = ["$KV.tidemark_transactions.x", "$JS.API.STREAM.MSG.GET.KV_tidemark_transactions"];
 const CURSORS = ["$KV.tidemark_federation.b", "$JS.API.STREAM.MSG.GET.KV_tidemark_federation"];
-const DELTAS = [`tidemark.client.0.${ROOM}.receipts`, "tidemark.user.0.@a:a.receipts", "tidemark.federation.b"];
+const DELTAS = [`tidemark.client.0.${ROOM}.receipts`, "tidemark.user.0.@a:a.receipts", "tidemark.federation.0.b"];
 const INBOXES: readonly User[] = ["homeserver", "ingress", "worker", "frontend", "gateway", "federation"];
 
 /** Allowed only for the roles of Tidemark itself. */
@@ -103,7 +103,7 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
       "tidemark.in.edu.a",
       "$JS.API.STREAM.PURGE.TIDEMARK_DELTAS_0",
       "$JS.API.STREAM.MSG.DELETE.TIDEMARK_DELTAS_0",
-      "$JS.API.STREAM.MSG.GET.TIDEMARK_FEDERATION",
+      "$JS.API.STREAM.MSG.GET.TIDEMARK_FEDERATION_0",
       // More than eight partitions need more lines (docs/operations.md).
       "$JS.API.CONSUMER.CREATE.TIDEMARK_DELTAS_8.x",
     ],
@@ -124,9 +124,10 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
   federation: {
     publishes: [
       ...CURSORS,
-      "$JS.API.STREAM.MSG.GET.TIDEMARK_FEDERATION",
-      "$JS.API.CONSUMER.MSG.NEXT.TIDEMARK_FEDERATION.sender",
-      "$JS.ACK.TIDEMARK_FEDERATION.sender.1.1.1.1.1",
+      "$JS.API.STREAM.MSG.GET.KV_tidemark",
+      "$JS.API.STREAM.MSG.GET.TIDEMARK_FEDERATION_0",
+      "$JS.API.CONSUMER.MSG.NEXT.TIDEMARK_FEDERATION_3.sender",
+      "$JS.ACK.TIDEMARK_FEDERATION_3.sender.1.1.1.1.1",
     ],
     publishesNot: [
       ...LOG_AND_STREAMS,
@@ -134,11 +135,12 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
       `tidemark.query.${ROOM}`,
       ...TRANSACTIONS,
       // It would deliver to any subject that its creator chooses.
-      "$JS.API.CONSUMER.CREATE.TIDEMARK_FEDERATION.mine",
-      "$JS.API.CONSUMER.DURABLE.CREATE.TIDEMARK_FEDERATION.mine",
+      "$JS.API.CONSUMER.CREATE.TIDEMARK_FEDERATION_3.mine",
+      "$JS.API.CONSUMER.DURABLE.CREATE.TIDEMARK_FEDERATION_3.mine",
       "$JS.API.STREAM.MSG.GET.TIDEMARK_DELTAS_0",
+      "$JS.API.STREAM.MSG.GET.KV_tidemark_leases",
     ],
-    subscribes: ["tidemark.federation.b"],
+    subscribes: ["tidemark.federation.0.b"],
     subscribesNot: ["tidemark.in.>", "tidemark.log.>", "tidemark.client.>", "tidemark.user.>", "tidemark.query.*"],
   },
 };

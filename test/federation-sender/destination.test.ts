@@ -22,7 +22,7 @@ async function publish(tidemark: Tidemark, ...receipts: readonly [user: string, 
     const content = { [ROOM]: { "m.read": { [user]: { event_ids: [event], data } } } };
     const edu = { edu_type: "m.receipt", content };
     const body = pack({ v: 1, destination: THERE, edu });
-    await tidemark.nc.jetstream().publish("tidemark.federation.there%2Eexample", body);
+    await tidemark.nc.jetstream().publish("tidemark.federation.1.there%2Eexample", body);
   }
 }
 
@@ -180,8 +180,8 @@ reader("starts over on a stream that was deleted and created again", async () =>
     await using federation = await open(tidemark);
     await (await take(await federation.destination(THERE))).acknowledge();
   }
-  const { config } = await tidemark.jsm.streams.info("TIDEMARK_FEDERATION");
-  await tidemark.jsm.streams.delete("TIDEMARK_FEDERATION");
+  const { config } = await tidemark.jsm.streams.info("TIDEMARK_FEDERATION_1");
+  await tidemark.jsm.streams.delete("TIDEMARK_FEDERATION_1");
   await tidemark.jsm.streams.add(config);
   await publish(tidemark, [A, "-", "$4"]);
   await using federation = await open(tidemark);
@@ -222,7 +222,7 @@ reader("lists every destination, those from before it started and new ones", asy
   await using federation = await open(tidemark);
   await tidemark.sent("state", ROOM, [member(A), member("@b:there.example"), member("@c:[::1]:8448")]);
   await tidemark.sent("event", ROOM, [message("$1"), message("$2")]);
-  const stored = tidemark.subscribe("tidemark.federation.*");
+  const stored = tidemark.subscribe("tidemark.federation.*.*");
   await tidemark.sent("receipt", ROOM, read(A, "$1"));
   await eventually(() => stored.messages.length === 2, "both");
   const destinations = federation.destinations();
@@ -241,7 +241,7 @@ reader("refuses an invalid server name, and a broker without Tidemark's streams"
   await using tidemark = await startFederation();
   await using federation = await open(tidemark);
   await rejects(federation.destination("there.*"), "M_INVALID_PARAM");
-  await tidemark.jsm.streams.delete("TIDEMARK_FEDERATION");
+  await tidemark.jsm.streams.delete("TIDEMARK_FEDERATION_1");
   await rejects(openFederation({ nats: tidemark.url }), "BUS_UNAVAILABLE");
 });
 

@@ -129,7 +129,7 @@ federationIn("publishes a remote receipt to clients, and to no other server", as
   await tidemark.send("edu", "there.example", reads({ [B]: item("$1") }));
   await client.next((body) => body.event.content.$1["m.read"][B] !== undefined);
   await tidemark.sent("receipt", ROOM, { user_id: "@a:here.example", receipt_type: "m.read", event_id: "$1" });
-  const { body } = await federation.next((_, subject) => subject === "tidemark.federation.else%2Eexample");
+  const { body } = await federation.next((_, subject) => subject === "tidemark.federation.0.else%2Eexample");
   assert.equal(Object.keys(body.edu.content[ROOM]["m.read"]), ["@a:here.example"]);
 });
 

@@ -8,7 +8,7 @@ import { type Body, eventually, startBus } from "../support/harness.ts";
 
 const ROOM = "!room:here.example";
 const A = "@a:here.example";
-const there = "tidemark.federation.there%2Eexample";
+const there = "tidemark.federation.1.there%2Eexample";
 
 const edusOf = (messages: readonly { readonly body: Body }[]) => messages.map(({ body }) => body.edu);
 
@@ -22,7 +22,7 @@ federationOut(
     await tidemark.sent("state", ROOM, [member(A), member("@b:there.example"), member("@c:else.example:8448")]);
     await tidemark.sent("event", ROOM, [message("$1"), message("$2", A, "$1")]);
     await tidemark.sent("receipt", ROOM, read(A, "$2", { thread_id: "$1", ts: 7 }));
-    await all.next((_, subject) => subject === "tidemark.federation.else%2Eexample:8448");
+    await all.next((_, subject) => subject === "tidemark.federation.2.else%2Eexample:8448");
     const { body } = await all.next((_, subject) => subject === there);
     assert.equal(body, {
       v: 1,

@@ -362,7 +362,7 @@ publishing("everything published is in its stream, and JetStream can replay it",
   }
 });
 
-publishing("streams and the partition count match the contract", async () => {
+publishing("streams, and the counts of partitions and shards, match the contract", async () => {
   await using tidemark = await startTidemark({ partitions: 3 });
   const streams = await tidemark.jsm.streams.list().next();
   const shown = streams
@@ -374,7 +374,6 @@ publishing("streams and the partition count match the contract", async () => {
   const kept = { storage: "file", retention: "limits", discard: "old", deny_delete: false, deny_purge: false };
   const log = { ...kept, discard: "new", max_age: 0, deny_delete: true, deny_purge: true };
   const expected: Record<string, unknown> = {
-    TIDEMARK_FEDERATION: { ...kept, subjects: ["tidemark.federation.*"], max_age: DAY_NS },
     TIDEMARK_REJECTED: { ...kept, subjects: ["tidemark.rejected.*.*"], max_age: 7 * DAY_NS },
   };
   for (const p of [0, 1, 2]) {
@@ -382,9 +381,17 @@ publishing("streams and the partition count match the contract", async () => {
     const subjects = [`tidemark.client.${p}.*.*`, `tidemark.user.${p}.*.receipts`];
     expected[`TIDEMARK_DELTAS_${p}`] = { ...kept, subjects, max_age: DAY_NS };
   }
+  for (const shard of [0, 1, 2, 3]) {
+    expected[`TIDEMARK_FEDERATION_${shard}`] = {
+      ...kept,
+      subjects: [`tidemark.federation.${shard}.*`],
+      max_age: DAY_NS,
+    };
+  }
   assert.equal(Object.fromEntries(shown), expected);
   const bucket = await tidemark.nc.jetstream().views.kv("tidemark");
   assert.is((await bucket.get("partitions"))?.string(), "3");
+  assert.is((await bucket.get("federation_shards"))?.string(), "4");
 });
 
 publishing("the log can't be purged, and its records can't be deleted", async () => {

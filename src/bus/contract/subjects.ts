@@ -48,6 +48,7 @@ interface Tokens {
   readonly room: RoomId;
   readonly user: UserId;
   readonly server: ServerName;
+  readonly shard: number;
   readonly about: RoomId | UserId;
 }
 
@@ -93,7 +94,7 @@ export const clientEvents = address("tidemark.client.{partition}.{room}.events")
 export const clientReceipts = address("tidemark.client.{partition}.{room}.receipts");
 export const userReceipts = address("tidemark.user.{partition}.{user}.receipts");
 export const rejectedSubject = address("tidemark.rejected.{partition}.{room}");
-export const federationSubject = address("tidemark.federation.{server}");
+export const federationSubject = address("tidemark.federation.{shard}.{server}");
 
 /** A question about a room, or about a user. */
 export const querySubject = address("tidemark.query.{about}");
@@ -119,22 +120,28 @@ export const logStream = (partition: number) => `TIDEMARK_LOG_${partition}`;
 export const deltaStream = (partition: number) => `TIDEMARK_DELTAS_${partition}`;
 export const TRANSACTIONS_BUCKET = "tidemark_transactions";
 export const FEDERATION_CURSORS_BUCKET = "tidemark_federation";
-export const FEDERATION_STREAM = "TIDEMARK_FEDERATION";
+export const federationStream = (shard: number) => `TIDEMARK_FEDERATION_${shard}`;
 export const REJECTED_STREAM = "TIDEMARK_REJECTED";
 export const logStreamSubjects = (partition: number) => [`tidemark.log.${partition}.*`];
 export const deltaStreamSubjects = (partition: number) => [
   `tidemark.client.${partition}.*.*`,
   `tidemark.user.${partition}.*.receipts`,
 ];
-export const FEDERATION_SUBJECTS = ["tidemark.federation.*"];
+export const federationStreamSubjects = (shard: number) => [`tidemark.federation.${shard}.*`];
 export const REJECTED_SUBJECTS = ["tidemark.rejected.*.*"];
 
 const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
 
-/** The partition of a room: FNV-1a-32 of its id's UTF-8, modulo the partition count (docs/design.md#records). */
-export function partitionOf(room: RoomId, partitions: number): number {
+/** FNV-1a-32 of a text's UTF-8. */
+function hashOf(text: string): number {
   let hash = FNV_OFFSET;
-  for (const byte of Buffer.from(room)) hash = Math.imul(hash ^ byte, FNV_PRIME);
-  return (hash >>> 0) % partitions;
+  for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, FNV_PRIME);
+  return hash >>> 0;
 }
+
+/** The partition of a room: the hash of its id, modulo the partition count (docs/design.md#records). */
+export const partitionOf = (room: RoomId, partitions: number): number => hashOf(room) % partitions;
+
+/** The federation shard of a server: the hash of its name, modulo the shard count (docs/design.md#subjects). */
+export const shardOf = (server: ServerName, shards: number): number => hashOf(server) % shards;

@@ -1,5 +1,5 @@
 /**
- * Reads what the federation stream has for one destination, from a sequence on.
+ * Reads what its federation stream has for one destination, from a sequence on.
  *
  * It reads message by message, without a consumer: a user who may create consumers may also choose where they deliver, even
  * into the log, so the user of federation senders may not create any (`nats.conf`). A subscription says that something new
@@ -14,24 +14,37 @@ import type { StoredMessage } from "../client/delivered.ts";
 import { nextMessage } from "../client/jetstream.ts";
 import { BUS_RETRY_MS_MIN } from "../client/retry.ts";
 import { decodeMessage } from "../contract/messages.ts";
-import { FEDERATION_STREAM, federationSubject, type Subject } from "../contract/subjects.ts";
+import { federationStream, federationSubject, type Subject, shardOf } from "../contract/subjects.ts";
 
 /** In place of a message of another version. */
 const NOTHING: ReceiptEdu = { edu_type: "m.receipt", content: {} };
 
 interface FederationReaderOptions {
   readonly destination: ServerName;
+  /** The shard count of the broker. */
+  readonly shards: number;
   /** The first sequence to read. */
   readonly from: number;
   /** Called for each EDU. `last` is true when the stream has no further one at the moment. */
   readonly onEdu: (edu: ReceiptEdu, sequence: number, last: boolean) => void;
 }
 
+/** Where a destination's EDUs are. */
+interface Place {
+  readonly stream: string;
+  readonly subject: Subject;
+}
+
+function placeOf({ destination, shards }: FederationReaderOptions): Place {
+  const shard = shardOf(destination, shards);
+  return { stream: federationStream(shard), subject: federationSubject(shard, destination) };
+}
+
 export class FederationReader {
   /** Whether the stream had nothing to read when this was opened. */
   readonly empty: boolean;
   readonly #nc: Bus;
-  readonly #subject: Subject;
+  readonly #place: Place;
   readonly #subscription: BusSubscription;
   readonly #onEdu: FederationReaderOptions["onEdu"];
   readonly #closing = new AbortController();
@@ -40,7 +53,7 @@ export class FederationReader {
 
   private constructor(nc: Bus, subscription: BusSubscription, options: FederationReaderOptions, empty: boolean) {
     this.#nc = nc;
-    this.#subject = federationSubject(options.destination);
+    this.#place = placeOf(options);
     this.#subscription = subscription;
     this.#onEdu = options.onEdu;
     this.empty = empty;
@@ -48,12 +61,12 @@ export class FederationReader {
 
   /** Starts reading; goes on with what is published, across lost connections, until it is closed. */
   static async open(nc: Bus, options: FederationReaderOptions): Promise<FederationReader> {
-    const subject = federationSubject(options.destination);
+    const { stream, subject } = placeOf(options);
     let onNews = () => {};
     // Subscribes before the first read, so that nothing is missed in between.
     const subscription = nc.subscribe(subject, { callback: () => onNews() });
     try {
-      const first = await nextMessage(nc, FEDERATION_STREAM, { subject, from: options.from });
+      const first = await nextMessage(nc, stream, { subject, from: options.from });
       const reader = new FederationReader(nc, subscription, options, first === undefined);
       onNews = () => reader.#news.abort();
       void reader.#run(first, options.from);
@@ -105,7 +118,8 @@ export class FederationReader {
       pauseMs = Math.min(2 * pauseMs, FEDERATION_POLL_MS_MAX)
     ) {
       try {
-        return await nextMessage(this.#nc, FEDERATION_STREAM, { subject: this.#subject, from });
+        const { stream, subject } = this.#place;
+        return await nextMessage(this.#nc, stream, { subject, from });
       } catch {
         await this.#pause(pauseMs);
       }

@@ -1,7 +1,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { partitionOf } from "../../../src/bus/contract/subjects.ts";
-import type { RoomId } from "../../../src/matrix/ids.ts";
+import { federationSubject, partitionOf, shardOf } from "../../../src/bus/contract/subjects.ts";
+import type { RoomId, ServerName } from "../../../src/matrix/ids.ts";
 
 const partition = suite("partition of a room");
 
@@ -48,4 +48,13 @@ partition("is 0 if there is only one", () => {
   assert.is(partitionOf("!a:example.org" as RoomId, 1), 0);
 });
 
+const shard = suite("shard of a server");
+
+shard("is FNV-1a-32 of its name, and stands before it in the subject", () => {
+  for (const [text, hash] of Object.entries(VECTORS)) assert.is(shardOf(text as ServerName, 2 ** 32), hash, text);
+  const server = "there.example" as ServerName;
+  assert.is(federationSubject(shardOf(server, 4), server), "tidemark.federation.1.there%2Eexample");
+});
+
 partition.run();
+shard.run();
