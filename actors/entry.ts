@@ -13,8 +13,20 @@ export const LIVE = 0;
 export const BACKFILLED = 1;
 export const RECEIPT = 2;
 export const STATE = 3;
+/** Kinds 4 and 6 are reserved. */
+export const HISTORY = 5;
 
-export type EventEntry = readonly [kind: typeof LIVE | typeof BACKFILLED | typeof STATE, event: MatrixEvent];
+/** An event that gets an order (F1). `order` is set for an imported event: the order it had in the exported log. */
+export type TimelineEntry = readonly [
+  kind: typeof LIVE | typeof BACKFILLED | typeof HISTORY,
+  event: MatrixEvent,
+  order?: Order,
+];
+
+/** Current state, without an order. `asOf` is the order of the newest live event when the state was read (F10). */
+export type StateEntry = readonly [kind: typeof STATE, event: MatrixEvent, asOf?: Order];
+
+export type EventEntry = TimelineEntry | StateEntry;
 
 /**
  * The thread of a receipt whose source doesn't say whether it was threaded: some homeservers leave out `thread_id` when
@@ -23,7 +35,10 @@ export type EventEntry = readonly [kind: typeof LIVE | typeof BACKFILLED | typeo
  */
 export const UNKNOWN_THREAD = "?";
 
-/** `thread` is null for an unthreaded receipt, `origin` is null for the receipt of a local user. */
+/**
+ * `thread` is null for an unthreaded receipt, `origin` is null for the receipt of a local user. `accepted`: a homeserver
+ * has accepted the receipt with the thread it names (F6).
+ */
 export type ReceiptEntry = readonly [
   kind: typeof RECEIPT,
   user: UserId,
@@ -32,9 +47,20 @@ export type ReceiptEntry = readonly [
   thread: ThreadId | typeof UNKNOWN_THREAD | null,
   ts: number,
   origin: ServerName | null,
+  accepted?: true,
 ];
 
 export type Entry = EventEntry | ReceiptEntry;
+
+/** How a partition's log begins (docs/design.md#records). */
+export interface LogStart {
+  /** Positive orders begin behind it (F1). */
+  readonly base: Order;
+  /** A random id of the log. */
+  readonly lineage: string;
+  /** The lineage that this one was restored from; null for a new log. */
+  readonly parent: string | null;
+}
 
 /** One message of the log: entries of one room, appended together. `at`: Unix time in ms, by the clock of ingress. */
 export interface LogRecord {
@@ -53,7 +79,7 @@ export interface PlacedRecord {
 /** The place of an entry in the log of its partition, as a total order (docs/design.md#words). */
 export type Position = number;
 
-/** The order of an event (MSC4033): its position if it is live, the negated position if it is backfilled (F1). */
+/** The order of an event (MSC4033), by F1: positive for live events and history, negative for backfill. */
 export type Order = number;
 
 export function positionOf(sequence: number, index: number): Position {
@@ -73,14 +99,22 @@ export function indexOf(position: Position): number {
   return position % ENTRIES_PER_RECORD_MAX;
 }
 
-/** What a room stores about an event, permanently. The body is in the log, at the position that the order gives. */
+/** What a room stores about an event, permanently. */
 export interface EventInfo {
   /** Markers share this string object, so that a room stores each event id once. */
   readonly id: EventId;
   readonly order: Order;
-  /** F3. Decided when the event is folded, and fixed from then on. */
-  readonly thread: ThreadId;
+  /** Where the log has the body. */
+  readonly position: Position;
   readonly sender: UserId;
+  /** F3. `main` for the time being while the event is unsettled. */
+  thread: ThreadId;
+  /** Whether the thread is known for good, but for F11. */
+  settled: boolean;
+  /** Whether the thread is that of the event which this one relates to (F3). */
+  inherits: boolean;
+  /** The thread that the event was in before a redaction moved it to `main` (F11). */
+  movedFrom?: ThreadId;
   /** Whether the event counts as unread (F13). A redaction sets it to false (F11). */
   counts: boolean;
   /** The id of the first event that redacted this one. */

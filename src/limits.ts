@@ -45,13 +45,24 @@ export const HELD_PER_KEY_MAX = 8;
 /** F4. Held receipts of one room. */
 export const HELD_PER_ROOM_MAX = 10_000;
 
+/** F4. Held receipts of one user in a room, and of one remote server. */
+export const HELD_PER_USER_MAX = 64;
+export const HELD_PER_SERVER_MAX = 1_000;
+
+/** F3. Unsettled events of the senders of one server in a room, and of a room. */
+export const UNSETTLED_PER_SERVER_MAX = 1_000;
+export const UNSETTLED_PER_ROOM_MAX = 10_000;
+
+/** F6. Live events of a room for which a receipt of unknown thread waits for its event to be settled. */
+export const UNSETTLED_LIVE_EVENTS_MAX = 100;
+
 /** F9. Characters of patterns in one list of a server ACL: more than fit into an event. */
 export const ACL_PATTERN_CHARS_MAX = 65_536;
 
 /** F13. No unread count is larger. */
 export const UNREAD_COUNT_MAX = 1_000;
 
-/** The newest live events of a room whose positions the room keeps for snapshots. Their bodies stay in the log. */
+/** The newest events of positive order whose places a room keeps for snapshots. Their bodies stay in the log. */
 export const TIMELINE_EVENTS_MAX = 100;
 
 /* What is published. */

@@ -15,7 +15,7 @@ import { FEDERATION_SMALL_ROOM_SERVERS, FEDERATION_YOUNG_EVENT_MS } from "../../
 import { type ServerName, serverOf } from "../../src/matrix/ids.ts";
 import type { FederatedReceipt } from "../../src/matrix/receipt-edu.ts";
 import { isFederated } from "../../src/matrix/receipt-types.ts";
-import { type Order, type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../entry.ts";
+import { type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../entry.ts";
 import type { FoldedEntry } from "../room/fold.ts";
 import type { Marker } from "../room/markers.ts";
 import type { Room } from "../room/room.ts";
@@ -55,7 +55,7 @@ export class FederationOutbox {
     if (outcome.outcome === "advanced") {
       this.#moved(room, position, entry as ReceiptEntry, outcome.marker);
     } else if (outcome.outcome === "ordered") {
-      for (const { held, judgement } of outcome.settled) {
+      for (const { held, judgement } of outcome.judged) {
         if (judgement.outcome === "released") this.#moved(room, position, held.receipt, judgement.marker);
       }
     }
@@ -73,11 +73,12 @@ export class FederationOutbox {
     this.urgent.drop(receipt);
     this.waiting.drop(receipt);
     const small = destinations.count < FEDERATION_SMALL_ROOM_SERVERS;
-    if (small && this.#ages.isYoung(marker.order)) {
+    const info = small ? room.events.get(event) : undefined;
+    // History arrives late: its orders are up to the base.
+    if (info !== undefined && info.order > room.base && this.#ages.isYoung(info.position)) {
       this.urgent.add(destinations, position, { receipt });
       return;
     }
-    const info = small ? room.events.get(event) : undefined;
     const sender = info === undefined ? undefined : serverOf(info.sender);
     if (sender === undefined || !destinations.servers.has(sender)) {
       this.waiting.add(destinations, position, { receipt });
@@ -104,8 +105,8 @@ class EventAges {
     while (this.#marks[0]!.at <= at - FEDERATION_YOUNG_EVENT_MS) this.#marks.shift();
   }
 
-  isYoung(order: Order): boolean {
+  isYoung(position: Position): boolean {
     const oldest = this.#marks[0];
-    return oldest !== undefined && order >= oldest.position;
+    return oldest !== undefined && position >= oldest.position;
   }
 }

@@ -93,7 +93,7 @@ export class Changes {
         const [, event] = entry as Exclude<Entry, ReceiptEntry>;
         if (!published) this.#delta(room, position).events.push({ position, event, order: outcome.order });
         room.changed.events = position;
-        for (const { held, judgement } of outcome.settled) {
+        for (const { held, judgement } of outcome.judged) {
           this.#judged(room, position, held.position, held.receipt, judgement, published);
         }
         return !published;
@@ -159,26 +159,34 @@ export class Changes {
 }
 
 /**
- * The `m.receipt` event that shows these markers. It has one place for a user, a type and an event: an unthreaded marker is shown
- * in place of a threaded one, because it covers it (MSC4102), and any other marker in place of an inferred one.
+ * The `m.receipt` event that shows these markers. It has one place for a user, a type and an event: `preferred` says which
+ * marker gets it.
  */
 export function receiptEvent(markers: Iterable<Marker>): ReceiptEvent {
-  const content: ReceiptContent = {};
-  const inferred: Marker[] = [];
+  const shown = new Map<string, Marker>();
   for (const marker of markers) {
-    if (marker.inferred) inferred.push(marker);
-    else show(content, marker);
+    const place = `${marker.type} ${marker.event} ${marker.user}`;
+    const other = shown.get(place);
+    shown.set(place, other === undefined ? marker : preferred(other, marker));
   }
-  for (const marker of inferred) show(content, marker);
+  const content: ReceiptContent = {};
+  for (const marker of shown.values()) {
+    const { event, type, user, thread, ts } = marker;
+    content[event] ??= {};
+    content[event][type] ??= {};
+    const data = { ts, order: publishedOrder(marker) };
+    content[event][type][user] = thread === null ? data : { ...data, thread_id: thread };
+  }
   return { type: "m.receipt", content };
 }
 
-function show(content: ReceiptContent, marker: Marker): void {
-  content[marker.event] ??= {};
-  const types = content[marker.event]!;
-  types[marker.type] ??= {};
-  const users = types[marker.type]!;
-  if (marker.thread !== null && users[marker.user] !== undefined) return;
-  const data = { ts: marker.ts, order: publishedOrder(marker) };
-  users[marker.user] = marker.thread === null ? data : { ...data, thread_id: marker.thread };
+/**
+ * Of two markers at one event: an inferred one gives way to any other; an unthreaded one covers a threaded one (MSC4102); of two
+ * threads, that of the later receipt. (An event has had two threads if it was unsettled, or if a redaction moved it: F6.)
+ */
+export function preferred(a: Marker, b: Marker): Marker {
+  if (a.inferred !== b.inferred) return a.inferred ? b : a;
+  if (a.thread === null || b.thread === null) return a.thread === null ? a : b;
+  if (a.position !== b.position) return a.position > b.position ? a : b;
+  return a.thread > b.thread ? a : b;
 }

@@ -16,14 +16,17 @@
  * has seen. Its marker is an *inferred* one, stored apart from those of known thread. It has an effect only where none of
  * them covers it, and is dropped when one does. So if both kinds arrive, in whatever order, only those of known thread stay.
  */
+
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import { MAIN } from "../../src/matrix/id-grammar.ts";
-import { type EventId, type ServerName, type ThreadId, userId } from "../../src/matrix/ids.ts";
-import { countsAsUnread, redactedBy, relationOf, threadRootOf } from "../../src/matrix/relations.ts";
+import { type EventId, type ServerName, type ThreadId, type UserId, userId } from "../../src/matrix/ids.ts";
+import { FULLY_READ } from "../../src/matrix/receipt-types.ts";
+import { countsAsUnread, inheritedFrom, redactedBy, relationOf, threadRootOf } from "../../src/matrix/relations.ts";
 import {
-  BACKFILLED,
   type Entry,
   type EventInfo,
+  HISTORY,
+  LIVE,
   type LogRecord,
   type Order,
   type Position,
@@ -31,15 +34,17 @@ import {
   RECEIPT,
   type ReceiptEntry,
   STATE,
+  type TimelineEntry,
   UNKNOWN_THREAD,
 } from "../entry.ts";
-import { ALL } from "./event-orders.ts";
 import type { HeldReceipt } from "./held.ts";
-import { coveringMarker, inferredMarker, knownThreadMarker, type Marker, type Markers, moveMarker } from "./markers.ts";
-import { type Room, stateKey } from "./room.ts";
+import type { Marker, UserMarkers } from "./markers.ts";
+import { ALL } from "./order-index.ts";
+import { type Room, type StateEvent, stateKey } from "./room.ts";
+import type { UnsettledEvent } from "./threads.ts";
 
 /** Raise it whenever the same log would fold to another state: existing checkpoints are then rebuilt. */
-export const FOLD_VERSION = 1;
+export const FOLD_VERSION = 2;
 
 export type RejectReason = "wrong_thread" | "acl_denied" | "not_joined" | "held_overflow";
 
@@ -61,22 +66,29 @@ interface Moved {
 /** What became of a receipt whose event is known. */
 export type Judgement = Moved | { readonly outcome: "stale"; readonly marker: Marker } | Rejected;
 
-/** What became of a held receipt, at last. */
-export interface Settled {
+/** What became of a held receipt. */
+export interface JudgedReceipt {
   readonly held: HeldReceipt;
   readonly judgement: Judgement;
 }
 
 export type Outcome =
-  | { readonly outcome: "ordered"; readonly order: Order; readonly settled: readonly Settled[] }
+  | {
+      readonly outcome: "ordered";
+      readonly order: Order;
+      /** Held receipts that could be judged then (F5, F6), in that order. */
+      readonly judged: readonly JudgedReceipt[];
+      /** Other events whose thread was settled, or changed (F3, F11). */
+      readonly rethreaded: readonly EventInfo[];
+    }
   | { readonly outcome: "duplicate"; readonly order: Order }
   | { readonly outcome: "noted" }
-  | { readonly outcome: "held"; readonly overflow: Settled | undefined }
+  | { readonly outcome: "held"; readonly overflow: JudgedReceipt | undefined }
   | Judgement;
 
 const NOTED: Outcome = { outcome: "noted" };
 const HELD: Outcome = { outcome: "held", overflow: undefined };
-const NONE_SETTLED: readonly Settled[] = [];
+const NO_RECEIPTS: readonly JudgedReceipt[] = [];
 
 const WRONG_THREAD: Rejected = {
   outcome: "rejected",
@@ -122,162 +134,349 @@ export function foldRecord(room: Room, { sequence, at, entries }: LogRecord, fol
 /** Folds one entry into its room. */
 export function fold(room: Room, position: Position, entry: Entry): Outcome {
   room.position = position;
-  if (entry[0] === RECEIPT) return foldReceipt(room, position, entry);
-  const [kind, event] = entry;
-  if (kind === STATE) {
-    foldState(room, position, event);
-    return NOTED;
+  switch (entry[0]) {
+    case RECEIPT:
+      return foldReceipt(room, position, entry);
+    case STATE:
+      foldState(room, entry[1], { position, order: 0, asOf: entry[2] });
+      return NOTED;
+    default:
+      return foldEvent(room, position, entry);
   }
-  return foldEvent(room, position, event, kind === BACKFILLED);
 }
 
-function foldEvent(room: Room, position: Position, event: MatrixEvent, backfilled: boolean): Outcome {
-  const known = room.events.get(event.event_id);
+function foldEvent(room: Room, position: Position, [kind, event, imported]: TimelineEntry): Outcome {
+  const { event_id: id, sender } = event;
+  const known = room.events.get(id);
   if (known !== undefined) return { outcome: "duplicate", order: known.order }; // F2
 
-  const order = backfilled ? -position : position; // F1
-  const info: EventInfo = {
-    id: event.event_id,
-    order,
-    thread: threadOf(room, event),
-    sender: event.sender,
-    counts: !backfilled && countsAsUnread(event),
-  };
-  const redaction = room.redactionsAhead ? room.redactions.get(event.event_id) : undefined; // F11
+  const order = nextOrder(room, kind, imported);
+  const counts = order > 0 && countsAsUnread(event);
+  const info: EventInfo = { id, order, position, sender, thread: MAIN, settled: true, inherits: false, counts };
+  room.byOrder.add(ALL, order, position);
+  const related = relationOf(event)?.eventId;
+  if (related !== undefined) room.relations.add(related, order, id);
+
+  const rethreaded = placeInThread(room, info, event);
+  room.events.set(id, info);
+  if (order > 0) {
+    room.addToTimeline({ order, position });
+    if (info.counts) room.unread.add(info);
+    noteSent(room, info);
+    if (kind === HISTORY) foldHistoricalJoin(room, event, order);
+  }
+  rethreaded.push(...settleAwaiting(room, info));
+  rethreaded.push(...redact(room, event));
+  if (kind === LIVE) {
+    foldState(room, event, { position, order, asOf: undefined });
+    room.liveEvents++;
+    for (let overdue = room.unsettled.overdue(room.liveEvents); overdue !== undefined; ) {
+      rethreaded.push(...settleAsMain(room, overdue));
+      overdue = room.unsettled.overdue(room.liveEvents);
+    }
+  }
+  return { outcome: "ordered", order, judged: release(room, position, info, rethreaded), rethreaded };
+}
+
+/** F1. Takes the next order at the end of the room's orders where the event belongs. */
+function nextOrder({ orders, base }: Room, kind: TimelineEntry[0], imported: Order | undefined): Order {
+  if (kind === LIVE) {
+    const next = Math.max(orders.greatest, base) + 1;
+    const order = imported !== undefined && imported > orders.greatest ? imported : next;
+    orders.greatest = order;
+    if (orders.smallest === 0) orders.smallest = order;
+    return order;
+  }
+  if (kind === HISTORY && orders.negative === 0) {
+    const next = orders.smallest > 0 ? orders.smallest - 1 : base;
+    const fits = imported !== undefined && imported > 0 && imported <= next;
+    const order = fits ? imported : next;
+    if (order > 0) {
+      orders.smallest = order;
+      if (orders.greatest === 0) orders.greatest = order;
+      return order;
+    }
+  }
+  const next = orders.negative - 1;
+  orders.negative = imported !== undefined && imported < next ? imported : next;
+  return orders.negative;
+}
+
+/** F3. Sets the event's thread. Returns the events that are settled because there are too many unsettled ones. */
+function placeInThread(room: Room, info: EventInfo, event: MatrixEvent): EventInfo[] {
+  const named = threadRootOf(event);
+  const target = named === undefined ? inheritedFrom(event) : undefined;
+  const above = target === undefined ? undefined : room.events.get(target);
+  const redaction = room.redactionsAhead ? room.redactions.get(info.id) : undefined;
   if (redaction !== undefined) {
+    // F11. The event is in main, as if it had come before its redaction.
     info.redaction = redaction;
     info.counts = false;
+    const before = named ?? (above?.settled ? above.thread : MAIN);
+    if (before !== MAIN) info.movedFrom = before;
+    return [];
   }
-  room.events.set(event.event_id, info);
-  room.orders.add(order, ALL);
-  const target = relationOf(event)?.eventId;
-  if (target !== undefined) room.orders.add(order, target);
-  if (!backfilled) {
-    if (info.counts) room.unread.add(info);
-    room.append(position);
-    foldState(room, position, event);
+  if (named !== undefined) info.thread = named;
+  if (target === undefined) return [];
+  info.inherits = true;
+  if (above?.settled) {
+    info.thread = above.thread;
+    return [];
   }
-  redact(room, event);
-  return { outcome: "ordered", order, settled: settle(room, position, event.event_id, info) };
+  const awaited = above === undefined ? target : room.unsettled.awaitedBy(target)!;
+  if (awaited === info.id) return []; // a circle: all of it is in main
+  info.settled = false;
+  const { id, position, order, sender } = info;
+  const surplus = room.unsettled.add({ id, position, order, sender, target }, awaited);
+  // Its events are read from the room, this one too.
+  room.events.set(id, info);
+  return surplus === undefined ? [] : settleAsMain(room, surplus);
 }
 
-/** F3. The thread that an event belongs to, from what it says and what is known when it is folded. */
-function threadOf(room: Room, event: MatrixEvent): ThreadId {
-  const root = threadRootOf(event);
-  if (root !== undefined) return root;
-  return (infoOf(room, relationOf(event)?.eventId) ?? infoOf(room, redactedBy(event)))?.thread ?? MAIN;
+/** F3. Settles the events that awaited this one, or makes them await what this one awaits. Returns those that were settled. */
+function settleAwaiting(room: Room, info: EventInfo): EventInfo[] {
+  const awaiting = room.unsettled.awaiting(info.id);
+  if (awaiting.length === 0) return [];
+  if (info.settled) return awaiting.map((event) => settle(room, event, info.thread));
+  room.unsettled.merge(info.id, room.unsettled.awaitedBy(info.id)!);
+  return [];
 }
 
-function infoOf(room: Room, id: EventId | undefined): EventInfo | undefined {
-  return id === undefined ? undefined : room.events.get(id);
+function settle(room: Room, event: UnsettledEvent, thread: ThreadId): EventInfo {
+  room.unsettled.delete(event);
+  const info = room.events.get(event.id)!;
+  if (info.counts && info.thread !== thread) room.unread.move(info, thread);
+  info.thread = thread;
+  info.settled = true;
+  room.events.set(info.id, info);
+  if (info.order > 0) {
+    room.sent.add(info);
+    room.markers.touch(info.sender, MAIN);
+    room.markers.touch(info.sender, thread);
+  }
+  return info;
 }
 
-/** F11. The target keeps its order, thread and markers. One that is not known yet is redacted when it comes. */
-function redact(room: Room, redaction: MatrixEvent): void {
+/** F3, F6. Settles an event, and those that inherit from it, as `main`, although the event that it awaits has not come. */
+function settleAsMain(room: Room, event: UnsettledEvent): EventInfo[] {
+  const settled: EventInfo[] = [];
+  const stack = [event];
+  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+    settled.push(settle(room, next, MAIN));
+    for (const [, id] of room.relations.range(next.id)) {
+      const child = room.unsettled.get(id);
+      if (child?.target === next.id) stack.push(child);
+    }
+  }
+  return settled;
+}
+
+/** F13. The event counts like a receipt of its sender's for its thread. While it is unsettled, `room.unsettled` has it. */
+function noteSent(room: Room, info: EventInfo): void {
+  if (!info.settled || room.sent.add(info)) room.markers.touch(info.sender, info.thread);
+}
+
+/**
+ * F11. The target keeps its order and markers, and does not count as unread; it moves to `main`, with what inherits its thread. A
+ * target that is not known is redacted when it comes. Returns the events that it moved.
+ */
+function redact(room: Room, redaction: MatrixEvent): EventInfo[] {
   const id = redactedBy(redaction);
-  if (id === undefined) return;
+  if (id === undefined) return [];
   const target = room.events.get(id);
   if (target === undefined) {
     if (room.redactions.get(id) === undefined) room.redactions.set(id, redaction.event_id);
     room.redactionsAhead = true;
-    return;
+    return [];
   }
-  if (target.redaction !== undefined) return;
+  if (target.redaction !== undefined) return [];
   target.redaction = redaction.event_id;
   if (target.counts) room.unread.remove(target);
   target.counts = false;
   room.events.set(id, target);
+  return moveToMain(room, target);
+}
+
+/** F11. Moves an event, and what inherits its thread, to `main`. Returns those that were in another thread, or unsettled. */
+function moveToMain(room: Room, target: EventInfo): EventInfo[] {
+  const moved: EventInfo[] = [];
+  const stack = [target];
+  for (let info = stack.pop(); info !== undefined; info = stack.pop()) {
+    const unsettled = room.unsettled.get(info.id);
+    if (unsettled !== undefined) moved.push(settle(room, unsettled, MAIN));
+    else if (info.thread === MAIN) continue;
+    else moved.push(leaveThread(room, info));
+    for (const [, id] of room.relations.range(info.id)) {
+      const child = room.events.get(id);
+      if (child?.inherits && (!child.settled || child.thread !== MAIN)) stack.push(child);
+    }
+  }
+  return moved;
+}
+
+function leaveThread(room: Room, info: EventInfo): EventInfo {
+  const { thread, sender } = info;
+  if (info.counts) room.unread.move(info, MAIN);
+  if (info.order > 0) room.sent.remove(info);
+  info.movedFrom = thread;
+  info.thread = MAIN;
+  room.events.set(info.id, info);
+  if (info.order < 0) return info;
+  room.sent.add(info);
+  room.markers.touch(sender, thread);
+  room.markers.touch(sender, MAIN);
+  return info;
+}
+
+interface StateChange extends StateEvent {
+  /** F10. Leaves alone what a live event of a greater order set. */
+  readonly asOf: Order | undefined;
 }
 
 /** F10. Membership, server ACL and where the current state is, as of this entry. */
-function foldState(room: Room, position: Position, event: MatrixEvent): void {
+function foldState(room: Room, event: MatrixEvent, { position, order, asOf }: StateChange): void {
   if (event.state_key === undefined) return;
-  room.state.set(stateKey(event.type, event.state_key), position);
+  const key = stateKey(event.type, event.state_key);
+  if (asOf !== undefined && (room.state.get(key)?.order ?? 0) > asOf) return;
+  room.state.set(key, { position, order });
   if (event.type === "m.room.server_acl" && event.state_key === "") {
     room.acl = event.content;
   } else if (event.type === "m.room.member" && typeof event.content.membership === "string") {
     const member = userId.safeParse(event.state_key);
     if (!member.success) return;
     const { membership } = event.content;
-    // A change of a display name is none.
-    if (room.members.get(member.data) !== membership) room.members.set(member.data, membership);
     room.membershipKnown = true;
+    const before = room.members.get(member.data);
+    if (before === membership) return; // a new display name, say
+    room.members.set(member.data, membership);
+    if (membership === "join" && order > 0) setJoin(room, member.data, order);
   }
 }
 
-/** F5. What waited for this event is judged as if it had come just after it. */
-function settle(room: Room, position: Position, id: EventId, info: EventInfo): readonly Settled[] {
-  const waiting = room.held.release(id);
-  if (waiting.length === 0) return NONE_SETTLED;
-  return waiting.map((held) => {
+/** F12. A member event of the history began the user's stay, if no later one did. */
+function foldHistoricalJoin(room: Room, event: MatrixEvent, order: Order): void {
+  if (event.type !== "m.room.member" || event.content.membership !== "join") return;
+  const member = userId.safeParse(event.state_key);
+  const before = event.unsigned?.prev_content as { readonly membership?: unknown } | undefined;
+  if (!member.success || before?.membership === "join" || order <= room.joinedAt(member.data)) return;
+  setJoin(room, member.data, order);
+}
+
+function setJoin(room: Room, user: UserId, order: Order): void {
+  room.joins.set(user, order);
+  room.markers.touch(user, null);
+}
+
+/**
+ * F5, F6. Held receipts that can be judged now: those on the event itself, and those on events that were settled, in the order of
+ * the log, as if they had come just after this entry.
+ */
+function release(
+  room: Room,
+  position: Position,
+  info: EventInfo,
+  rethreaded: readonly EventInfo[],
+): readonly JudgedReceipt[] {
+  if (room.held.size === 0) return NO_RECEIPTS;
+  const events = rethreaded.length === 0 ? [info] : [info, ...rethreaded.toSorted((a, b) => a.position - b.position)];
+  return events.flatMap((event) => releaseOn(room, position, event));
+}
+
+function releaseOn(room: Room, position: Position, info: EventInfo): JudgedReceipt[] {
+  const released: JudgedReceipt[] = [];
+  for (const held of room.held.on(info.id)) {
+    if (waitsForThread(held.receipt, info)) {
+      room.unsettled.limit(room.unsettled.get(info.id)!, room.liveEvents);
+      continue;
+    }
+    room.held.release(held);
     const judgement = judge(room, position, held.receipt, info);
-    return { held, judgement: judgement.outcome === "advanced" ? { ...judgement, outcome: "released" } : judgement };
-  });
+    released.push({
+      held,
+      judgement: judgement.outcome === "advanced" ? { ...judgement, outcome: "released" } : judgement,
+    });
+  }
+  return released;
+}
+
+/** F6. A receipt of unknown thread can't be judged while its event isn't settled. */
+function waitsForThread(receipt: ReceiptEntry, info: EventInfo): boolean {
+  return receipt[4] === UNKNOWN_THREAD && !info.settled;
 }
 
 function foldReceipt(room: Room, position: Position, receipt: ReceiptEntry): Outcome {
   const info = room.events.get(receipt[3]);
-  if (info !== undefined) return judge(room, position, receipt, info);
+  if (info !== undefined && !waitsForThread(receipt, info)) return judge(room, position, receipt, info);
 
-  // F9 comes again when the event does; a denied server doesn't get to fill the room's held receipts until then.
+  // F9 comes again when the receipt is judged; a denied server doesn't get to fill the room's held receipts until then.
   if (aclDenies(room, receipt[6])) return ACL_DENIED;
   const dropped = room.held.hold(position, receipt); // F4
+  if (info !== undefined) room.unsettled.limit(room.unsettled.get(info.id)!, room.liveEvents);
   return dropped === undefined ? HELD : { outcome: "held", overflow: { held: dropped, judgement: HELD_OVERFLOW } };
 }
 
 function judge(room: Room, position: Position, receipt: ReceiptEntry, info: EventInfo): Judgement {
-  const [, user, type, , thread, ts, origin] = receipt;
+  const [, user, type, , thread, ts, origin, accepted = false] = receipt;
   if (origin !== null) {
     if (aclDenies(room, origin)) return ACL_DENIED; // F9
     if (room.membershipKnown && room.members.get(user) !== "join") return NOT_JOINED; // F9
   }
-  if (thread === UNKNOWN_THREAD) return judgeUnknownThread(room, position, receipt, info);
-  if (thread !== null && thread !== info.thread) return WRONG_THREAD; // F6
-
+  if (thread === UNKNOWN_THREAD) return judgeInferred(room, position, receipt, info);
+  if (thread !== null && !accepted && info.settled && thread !== info.thread && thread !== info.movedFrom) {
+    return WRONG_THREAD; // F6
+  }
   const own = room.markers.of(user);
-  const standing = knownThreadMarker(own, type, thread);
-  if (standing !== undefined && info.order <= standing.order) return { outcome: "stale", marker: standing }; // F7
+  const current = own.get(type, thread);
   const { id: event, order } = info;
-  return advance(room.markers, own, { standing, to: { user, type, thread, event, order, ts, position } });
+  const to: Marker = { user, type, thread, event, order, ts, position };
+  if (current === undefined) return advance(room, own, { current, to });
+  const replaces = accepted && type === FULLY_READ && current.event !== event;
+  if (order <= current.order && !replaces) return { outcome: "stale", marker: current }; // F7
+  return advance(room, own, { current, to });
 }
 
-/** A receipt of unknown thread, judged as one in the thread of its event. */
-function judgeUnknownThread(room: Room, position: Position, receipt: ReceiptEntry, info: EventInfo): Judgement {
+/** A receipt of unknown thread, as one in the thread of its event. */
+function judgeInferred(room: Room, position: Position, receipt: ReceiptEntry, info: EventInfo): Judgement {
   const [, user, type, , , ts] = receipt;
   const own = room.markers.of(user);
-  const covering = coveringMarker(own, type, info);
-  if (covering !== undefined) return { outcome: "stale", marker: covering };
   const { id: event, thread, order } = info;
-  const standing = inferredMarker(own, type, thread);
-  return advance(room.markers, own, {
-    standing,
+  const covering = own.covering(type, thread, order);
+  if (covering !== undefined) return { outcome: "stale", marker: covering };
+  const current = own.inferred(type, thread);
+  return advance(room, own, {
+    current,
     to: { user, type, thread, event, order, ts, position, inferred: true },
   });
 }
 
-/** Moves the marker that stands among a user's own, or sets a new one. */
+/** Moves a user's current marker, or adds a new one. */
 function advance(
-  markers: Markers,
-  own: readonly Marker[],
-  { standing, to }: { readonly standing: Marker | undefined; readonly to: Marker },
+  { markers }: Room,
+  own: UserMarkers,
+  { current, to }: { readonly current: Marker | undefined; readonly to: Marker },
 ): Moved {
-  if (standing === undefined) {
-    markers.put(own, to);
+  if (current === undefined) {
+    markers.add(own, to);
     return { outcome: "advanced", marker: to, from: undefined, fromEvent: undefined };
   }
-  const { order: from, event: fromEvent } = standing;
-  moveMarker(standing, to);
-  markers.put(own, standing);
-  return { outcome: "advanced", marker: standing, from, fromEvent };
+  const { order: from, event: fromEvent } = current;
+  markers.move(own, current, to);
+  return { outcome: "advanced", marker: current, from, fromEvent };
 }
 
 function aclDenies(room: Room, origin: ServerName | null): boolean {
   return origin !== null && !room.allows(origin);
 }
 
-/** F12. Whether the user has read the event; null when the event is not known. */
-export function isRead(room: Room, user: Marker["user"], event: EventId): boolean | null {
+/**
+ * F12. Whether the user has read the event; null if the event is not known. An order equal to a marker's is read by both kinds of
+ * receipts: MSC4033 says "after" for unthreaded receipts and "after or the same as" for threaded ones, and its section on
+ * equal orders implies "or the same" for both. That reading begins at the join is Tidemark's rule, not the proposal's.
+ */
+export function isRead(room: Room, user: UserId, event: EventId): boolean | null {
   const info = room.events.get(event);
   if (info === undefined) return null;
-  return info.order < 0 || info.sender === user || room.markers.cover(user, info.thread, info.order);
+  const { order, thread, sender } = info;
+  if (order < 0 || sender === user || order < room.joinedAt(user)) return true;
+  return room.markers.of(user).readUpTo(thread) >= order;
 }

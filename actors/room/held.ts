@@ -1,10 +1,11 @@
 /**
- * Held receipts: those whose event is not in the log yet (F4, F5).
+ * Held receipts: those that can't be judged yet, because their event is not in the log (F4) or its thread isn't settled (F6).
  *
- * They are held per event, in log order. Both bounds drop the oldest receipt: of the same user, type and thread, or, in a full
- * room, of all.
+ * They wait per event, in log order. Every bound drops the oldest receipt under the same bound, so that a user, or a server,
+ * pushes out receipts of its own. At the bound of the room, the holder with the most receipts loses its oldest: a holder is a
+ * local user or a remote server.
  */
-import { HELD_PER_KEY_MAX, HELD_PER_ROOM_MAX } from "../../src/limits.ts";
+import { HELD_PER_KEY_MAX, HELD_PER_ROOM_MAX, HELD_PER_SERVER_MAX, HELD_PER_USER_MAX } from "../../src/limits.ts";
 import type { EventId } from "../../src/matrix/ids.ts";
 import type { Position, ReceiptEntry } from "../entry.ts";
 
@@ -13,18 +14,57 @@ export interface HeldReceipt {
   readonly receipt: ReceiptEntry;
 }
 
-const NONE: readonly HeldReceipt[] = [];
+const NO_RECEIPTS: readonly HeldReceipt[] = [];
 
 function keyOf([, user, type, , thread]: ReceiptEntry): string {
-  return `${user} ${type} ${thread ?? ""}`;
+  return `${type} ${user.length} ${user} ${thread ?? ""}`;
+}
+
+/** A local user, or a remote server. No server name begins with `@`. */
+function holderOf([, user, , , , , origin]: ReceiptEntry): string {
+  return origin ?? user;
+}
+
+/** Held receipts by a key, oldest first: positions grow, and a Map keeps the order of insertion. */
+class Groups {
+  readonly #groups = new Map<string, Map<Position, HeldReceipt>>();
+
+  size(key: string): number {
+    return this.#groups.get(key)?.size ?? 0;
+  }
+
+  oldest(key: string): HeldReceipt | undefined {
+    return this.#groups.get(key)?.values().next().value;
+  }
+
+  of(key: string): Iterable<HeldReceipt> {
+    return this.#groups.get(key)?.values() ?? NO_RECEIPTS;
+  }
+
+  add(key: string, held: HeldReceipt): void {
+    const group = this.#groups.get(key);
+    if (group === undefined) this.#groups.set(key, new Map([[held.position, held]]));
+    else group.set(held.position, held);
+  }
+
+  delete(key: string, { position }: HeldReceipt): void {
+    const group = this.#groups.get(key);
+    if (group === undefined) return;
+    group.delete(position);
+    if (group.size === 0) this.#groups.delete(key);
+  }
 }
 
 export class HeldReceipts {
-  /** All of them, oldest first: positions grow. */
+  /** All of them, oldest first. */
   readonly #all = new Map<Position, HeldReceipt>();
-  readonly #byEvent = new Map<EventId, HeldReceipt[]>();
-  readonly #byKey = new Map<string, HeldReceipt[]>();
-  /** undefined when empty. */
+  readonly #byEvent = new Groups();
+  readonly #byKey = new Groups();
+  readonly #byUser = new Groups();
+  readonly #byHolder = new Groups();
+  /** Holders by how many receipts they hold. */
+  readonly #holders: (Set<string> | undefined)[] = [];
+  /** Positions that changed since the last `collect`; undefined when empty. */
   #changed: Set<Position> | undefined;
 
   /** `stored`: the held receipts of a store, oldest first. */
@@ -42,64 +82,86 @@ export class HeldReceipts {
 
   /** Holds a receipt. Returns the receipt that was dropped for it, if any (F4, `held_overflow`). */
   hold(position: Position, receipt: ReceiptEntry): HeldReceipt | undefined {
-    const key = keyOf(receipt);
-    let overflow: HeldReceipt | undefined;
-    if ((this.#byKey.get(key)?.length ?? 0) >= HELD_PER_KEY_MAX) overflow = this.#byKey.get(key)?.[0];
-    else if (this.#all.size >= HELD_PER_ROOM_MAX) overflow = this.#all.values().next().value;
-    if (overflow !== undefined) this.#drop(overflow);
-
+    const dropped = this.#overflow(receipt);
+    if (dropped !== undefined) this.release(dropped);
     this.#add({ position, receipt });
     this.#change(position);
-    return overflow;
+    return dropped;
   }
 
-  /** Removes and returns the receipts on an event, in log order. */
-  release(event: EventId): readonly HeldReceipt[] {
-    const waiting = this.#byEvent.get(event);
-    if (waiting === undefined) return NONE;
-    this.#byEvent.delete(event);
-    for (const held of waiting) {
-      this.#all.delete(held.position);
-      this.#change(held.position);
-      remove(this.#byKey, keyOf(held.receipt), held);
-    }
-    return waiting;
+  /** The receipts on an event, in log order. */
+  on(event: EventId): readonly HeldReceipt[] {
+    if (this.#all.size === 0 || this.#byEvent.size(event) === 0) return NO_RECEIPTS;
+    return [...this.#byEvent.of(event)];
   }
 
-  /** Calls back with each position that changed since the last time: its held receipt, or undefined when it has none any more. */
+  /** Removes a receipt: it is judged, or dropped. */
+  release(held: HeldReceipt): void {
+    const { position, receipt } = held;
+    this.#all.delete(position);
+    this.#byEvent.delete(receipt[3], held);
+    this.#byKey.delete(keyOf(receipt), held);
+    this.#byUser.delete(receipt[1], held);
+    const holder = holderOf(receipt);
+    const count = this.#byHolder.size(holder);
+    this.#byHolder.delete(holder, held);
+    this.#recount(holder, count, count - 1);
+    this.#change(position);
+  }
+
+  /** Calls back with each position that changed since the last call: its held receipt, or undefined when it is no longer held. */
   collect(each: (position: Position, held: HeldReceipt | undefined) => void): void {
     const changed = this.#changed;
     this.#changed = undefined;
     if (changed !== undefined) for (const position of changed) each(position, this.#all.get(position));
   }
 
+  /** F4: the receipt that has to go before this one is held. */
+  #overflow(receipt: ReceiptEntry): HeldReceipt | undefined {
+    const [, user, , , , , origin] = receipt;
+    const key = keyOf(receipt);
+    if (this.#byKey.size(key) >= HELD_PER_KEY_MAX) return this.#byKey.oldest(key);
+    if (this.#byUser.size(user) >= HELD_PER_USER_MAX) return this.#byUser.oldest(user);
+    if (origin !== null && this.#byHolder.size(origin) >= HELD_PER_SERVER_MAX) return this.#byHolder.oldest(origin);
+    return this.#all.size >= HELD_PER_ROOM_MAX ? this.#oldestOfGreatest() : undefined;
+  }
+
+  /** The oldest receipt of the holder that holds the most; among equals, of the holder whose oldest is oldest. */
+  #oldestOfGreatest(): HeldReceipt | undefined {
+    let oldest: HeldReceipt | undefined;
+    for (const holder of this.#holders.at(-1) ?? []) {
+      const candidate = this.#byHolder.oldest(holder)!;
+      if (oldest === undefined || candidate.position < oldest.position) oldest = candidate;
+      // The first receipt of the room is older than all others.
+      if (candidate === this.#all.values().next().value) break;
+    }
+    return oldest;
+  }
+
+  #add(held: HeldReceipt): void {
+    const { position, receipt } = held;
+    this.#all.set(position, held);
+    this.#byEvent.add(receipt[3], held);
+    this.#byKey.add(keyOf(receipt), held);
+    this.#byUser.add(receipt[1], held);
+    const holder = holderOf(receipt);
+    const count = this.#byHolder.size(holder);
+    this.#byHolder.add(holder, held);
+    this.#recount(holder, count, count + 1);
+  }
+
+  #recount(holder: string, before: number, after: number): void {
+    const holders = this.#holders;
+    holders[before]?.delete(holder);
+    if (after > 0) {
+      holders[after] ??= new Set();
+      holders[after].add(holder);
+    }
+    while (holders.length > 0 && (holders.at(-1)?.size ?? 0) === 0) holders.pop();
+  }
+
   #change(position: Position): void {
     this.#changed ??= new Set();
     this.#changed.add(position);
   }
-
-  #add(held: HeldReceipt): void {
-    this.#all.set(held.position, held);
-    append(this.#byEvent, held.receipt[3], held);
-    append(this.#byKey, keyOf(held.receipt), held);
-  }
-
-  #drop(held: HeldReceipt): void {
-    this.#all.delete(held.position);
-    this.#change(held.position);
-    remove(this.#byEvent, held.receipt[3], held);
-    remove(this.#byKey, keyOf(held.receipt), held);
-  }
-}
-
-function append<K>(map: Map<K, HeldReceipt[]>, key: K, held: HeldReceipt): void {
-  const list = map.get(key);
-  if (list === undefined) map.set(key, [held]);
-  else list.push(held);
-}
-
-function remove<K>(map: Map<K, HeldReceipt[]>, key: K, held: HeldReceipt): void {
-  const left = map.get(key)?.filter((other) => other !== held) ?? [];
-  if (left.length === 0) map.delete(key);
-  else map.set(key, left);
 }

@@ -1,16 +1,16 @@
 /**
  * The markers of a room: one per (user, type, thread).
  *
- * Inferred markers, of receipts of unknown thread (`fold.ts`), are stored next to them. One never replaces a marker of known
- * thread, and is dropped as soon as such a marker covers it.
+ * Beside them are inferred markers, of receipts whose thread is unknown (`fold.ts`): they never replace a marker whose thread
+ * is known, and are removed as soon as one of those covers them.
  *
- * A user has a handful at most, so each user's markers are in a short array: a scan of it costs less than a map with composite
- * keys, and every question about a user needs all of them.
+ * A user's markers are loaded together, because a count of unread events asks for most of them. They are looked up by slot, and
+ * stored by slot, so that a user with ten thousand threads costs no more per receipt than a user with one.
  */
+
 import type { EventId, ThreadId, UserId } from "../../src/matrix/ids.ts";
-import { countsAsRead, type ReceiptType } from "../../src/matrix/receipt-types.ts";
+import { READING_TYPES, type ReceiptType } from "../../src/matrix/receipt-types.ts";
 import type { Order, Position } from "../entry.ts";
-import { type Rows, Table } from "./table.ts";
 
 export interface Marker {
   readonly user: UserId;
@@ -24,110 +24,221 @@ export interface Marker {
   ts: number;
   /** The entry that moved the marker here: the receipt, or the event that released it. */
   position: Position;
-  /** The receipt was of unknown thread: `thread` is that of its event. */
+  /** Its receipt's thread is unknown: `thread` is the event's. */
   readonly inferred?: true;
 }
 
-/** F8. The order in a receipt. */
+/** F8. The order that a receipt shows for the event it points at. */
 export function publishedOrder(marker: Marker): Order {
   return Math.max(0, marker.order);
 }
 
-const NONE: readonly Marker[] = [];
-
-function covers(marker: Marker, thread: ThreadId, order: Order): boolean {
-  return (marker.thread === null || marker.thread === thread) && marker.order >= order;
+/** The markers that a store has. */
+export interface StoredMarkers {
+  of(user: UserId): Iterable<Marker>;
+  all(): Iterable<Marker>;
 }
 
-function isInferred({ inferred }: Marker): boolean {
-  return inferred === true;
+/** Changes of one user that a count of unread events can go on over. */
+const CHANGES_MAX = 8;
+
+interface Change {
+  readonly version: number;
+  /** null: all threads. */
+  readonly thread: ThreadId | null;
 }
 
-function supersedes(known: Marker, { inferred, type, thread, order }: Marker): boolean {
-  return inferred === true && type === known.type && covers(known, thread!, order);
-}
+type ByThread = Map<ThreadId | null, Marker>;
 
-/** Among a user's markers of known thread, the one of a type and thread. */
-export function knownThreadMarker(
-  own: readonly Marker[],
-  type: ReceiptType,
-  thread: ThreadId | null,
-): Marker | undefined {
-  for (const marker of own) {
-    if (marker.thread === thread && marker.type === type && marker.inferred === undefined) return marker;
-  }
-  return undefined;
-}
+/** The markers of one user. */
+export class UserMarkers {
+  readonly #known = new Map<ReceiptType, ByThread>();
+  /** undefined until the first one: few users have inferred markers. */
+  #inferred: Map<ReceiptType, ByThread> | undefined;
+  readonly #since: number;
+  /** undefined if nothing changed since the markers were loaded. */
+  #changes: Change[] | undefined;
+  #version: number;
 
-/** Among a user's inferred markers, the one of a type and thread. */
-export function inferredMarker(own: readonly Marker[], type: ReceiptType, thread: ThreadId): Marker | undefined {
-  return own.find((marker) => marker.inferred && marker.type === type && marker.thread === thread);
-}
-
-/** A marker of this type that covers an event of this thread and order. */
-export function coveringMarker(
-  own: readonly Marker[],
-  type: ReceiptType,
-  { thread, order }: { readonly thread: ThreadId; readonly order: Order },
-): Marker | undefined {
-  return own.find((marker) => marker.type === type && covers(marker, thread, order));
-}
-
-/** Moves a marker to another event. Call `Markers.put` after it. */
-export function moveMarker(marker: Marker, to: Pick<Marker, "event" | "order" | "ts" | "position">): void {
-  marker.event = to.event;
-  marker.order = to.order;
-  marker.ts = to.ts;
-  marker.position = to.position;
-}
-
-export class Markers {
-  readonly rows: Table<UserId, readonly Marker[]>;
-
-  constructor(cold?: Rows<UserId, readonly Marker[]>) {
-    this.rows = new Table(cold);
+  constructor(version: number, markers: Iterable<Marker>) {
+    this.#since = version;
+    this.#version = version;
+    for (const marker of markers) this.set(marker);
   }
 
-  of(user: UserId): readonly Marker[] {
-    return this.rows.get(user) ?? NONE;
-  }
-
-  /** The marker of known thread of a user, type and thread. */
-  get(user: UserId, type: ReceiptType, thread: ThreadId | null): Marker | undefined {
-    return knownThreadMarker(this.of(user), type, thread);
-  }
-
-  /**
-   * Adds a marker, or marks it as moved. A marker of known thread replaces the inferred ones that it covers. `own` is the result
-   * of `of`: looking it up again would cost more than the rest.
-   */
-  put(own: readonly Marker[], marker: Marker): void {
-    const left = marker.inferred || !own.some(isInferred) ? own : own.filter((other) => !supersedes(marker, other));
-    if (left === own && own.includes(marker)) this.rows.touch(marker.user);
-    else this.rows.set(marker.user, left.includes(marker) ? left : [...left, marker]);
+  /** Grows with every change of what the user has read. */
+  get version(): number {
+    return this.#version;
   }
 
   *[Symbol.iterator](): Generator<Marker> {
-    for (const [, markers] of this.rows) yield* markers;
+    for (const byThread of this.#known.values()) yield* byThread.values();
+    for (const byThread of this.#inferred?.values() ?? []) yield* byThread.values();
+  }
+
+  /** The marker whose thread is known. */
+  get(type: ReceiptType, thread: ThreadId | null): Marker | undefined {
+    return this.#known.get(type)?.get(thread);
+  }
+
+  inferred(type: ReceiptType, thread: ThreadId): Marker | undefined {
+    return this.#inferred?.get(type)?.get(thread);
+  }
+
+  /** A marker of this type that covers an event of this thread and order. */
+  covering(type: ReceiptType, thread: ThreadId, order: Order): Marker | undefined {
+    return [this.get(type, null), this.get(type, thread), this.inferred(type, thread)].find(
+      (marker) => marker !== undefined && marker.order >= order,
+    );
+  }
+
+  /** The inferred markers that this one covers. */
+  superseded({ type, thread, order }: Marker): readonly Marker[] {
+    const byThread = this.#inferred?.get(type);
+    if (byThread === undefined) return NO_MARKERS;
+    const candidates = thread === null ? [...byThread.values()] : [byThread.get(thread)];
+    return candidates.filter((marker) => marker !== undefined && marker.order <= order) as Marker[];
   }
 
   /**
-   * F12, the half that markers decide. An event is covered by an unthreaded marker or by one for its thread, of
-   * a type that counts as read, whose order is the same or larger. "The same" counts for both kinds: MSC4033 says
-   * "after" for unthreaded receipts and "after or the same as" for threaded ones, and its section on equal orders
-   * assumes "or the same" for both.
+   * F12, the part that markers decide: the greatest order that the user has read up to in a thread (unthreaded receipts count
+   * there too), or in all threads (null). −∞ without a marker.
    */
-  cover(user: UserId, thread: ThreadId, order: Order): boolean {
-    return this.readUpTo(user, thread) >= order;
-  }
-
-  /** The largest order that the user has read up to in a thread, or in all of them (null); −∞ when there is no marker. */
-  readUpTo(user: UserId, thread: ThreadId | null): Order {
+  readUpTo(thread: ThreadId | null): Order {
     let upTo = Number.NEGATIVE_INFINITY;
-    for (const marker of this.of(user)) {
-      if (!countsAsRead(marker.type) || marker.order <= upTo) continue;
-      if (marker.thread === null || marker.thread === thread) upTo = marker.order;
+    for (const type of READING_TYPES) {
+      upTo = Math.max(upTo, this.get(type, null)?.order ?? upTo);
+      if (thread === null) continue;
+      upTo = Math.max(upTo, this.get(type, thread)?.order ?? upTo, this.inferred(type, thread)?.order ?? upTo);
     }
     return upTo;
+  }
+
+  set(marker: Marker): void {
+    const { type, thread } = marker;
+    if (marker.inferred) this.#inferred ??= new Map();
+    const types = marker.inferred ? this.#inferred! : this.#known;
+    const byThread = types.get(type);
+    if (byThread === undefined) types.set(type, new Map([[thread, marker]]));
+    else byThread.set(thread, marker);
+  }
+
+  delete({ type, thread, inferred }: Marker): void {
+    (inferred ? this.#inferred : this.#known)?.get(type)?.delete(thread);
+  }
+
+  /** Called when what the user has read in a thread (null: in all of them) has changed. */
+  changed(version: number, thread: ThreadId | null): void {
+    this.#version = version;
+    this.#changes ??= [];
+    this.#changes.push({ version, thread });
+    if (this.#changes.length > CHANGES_MAX) this.#changes.shift();
+  }
+
+  /** Returns the threads that changed since a version; undefined if all did, or if that is no longer known. */
+  changedSince(version: number): readonly ThreadId[] | undefined {
+    if (version === this.#version) return [];
+    const first = this.#changes?.[0];
+    if (this.#changes === undefined || version < this.#since || first === undefined) return undefined;
+    if (this.#changes.length === CHANGES_MAX && version < first.version) return undefined;
+    const threads: ThreadId[] = [];
+    for (const change of this.#changes) {
+      if (change.version <= version) continue;
+      if (change.thread === null) return undefined;
+      threads.push(change.thread);
+    }
+    return threads;
+  }
+}
+
+const NO_MARKERS: readonly Marker[] = [];
+
+export class Markers {
+  readonly #users = new Map<UserId, UserMarkers>();
+  readonly #stored: StoredMarkers | undefined;
+  #changed = new Set<Marker>();
+  #deleted = new Set<Marker>();
+  /** Markers in memory. */
+  #count = 0;
+  #version = 0;
+
+  constructor(stored?: StoredMarkers) {
+    this.#stored = stored;
+  }
+
+  of(user: UserId): UserMarkers {
+    let markers = this.#users.get(user);
+    if (markers === undefined) {
+      const stored = this.#stored === undefined ? NO_MARKERS : [...this.#stored.of(user)];
+      markers = new UserMarkers(this.#version, stored);
+      this.#users.set(user, markers);
+      this.#count += stored.length;
+    }
+    return markers;
+  }
+
+  /** The marker whose thread is known. */
+  get(user: UserId, type: ReceiptType, thread: ThreadId | null): Marker | undefined {
+    return this.of(user).get(type, thread);
+  }
+
+  /** Adds a marker to those of its user. It replaces the inferred ones that it covers, unless it is inferred itself. */
+  add(own: UserMarkers, marker: Marker): void {
+    this.#count++;
+    own.set(marker);
+    this.#moved(own, marker);
+  }
+
+  /** Moves a marker of the user's to another event. */
+  move(own: UserMarkers, marker: Marker, to: Pick<Marker, "event" | "order" | "ts" | "position">): void {
+    marker.event = to.event;
+    marker.order = to.order;
+    marker.ts = to.ts;
+    marker.position = to.position;
+    this.#moved(own, marker);
+  }
+
+  /** Called when something other than a marker has changed what a user has read in a thread (null: in all of them). */
+  touch(user: UserId, thread: ThreadId | null): void {
+    const version = ++this.#version; // grows for a user who isn't in memory, too
+    this.#users.get(user)?.changed(version, thread);
+  }
+
+  *[Symbol.iterator](): Generator<Marker> {
+    for (const marker of this.#stored?.all() ?? []) if (!this.#users.has(marker.user)) yield marker;
+    for (const markers of this.#users.values()) yield* markers;
+  }
+
+  /** Calls back with each marker that was deleted, and each that changed, since the last call. */
+  collect(deleted: (marker: Marker) => void, changed: (marker: Marker) => void): void {
+    for (const marker of this.#deleted) deleted(marker);
+    for (const marker of this.#changed) changed(marker);
+    this.#deleted = new Set();
+    this.#changed = new Set();
+  }
+
+  /** Called when the store has the collected markers. Evicts users, those loaded first, until `hotMax` markers are left. */
+  committed(hotMax: number): void {
+    if (this.#stored === undefined || this.#count <= hotMax) return;
+    const unstored = new Set(Array.from([...this.#changed, ...this.#deleted], ({ user }) => user));
+    for (const [user, markers] of this.#users) {
+      if (this.#count <= hotMax) return;
+      if (unstored.has(user)) continue;
+      for (const _ of markers) this.#count--;
+      this.#users.delete(user);
+    }
+  }
+
+  #moved(own: UserMarkers, marker: Marker): void {
+    this.#changed.add(marker);
+    if (marker.inferred === undefined) {
+      for (const other of own.superseded(marker)) {
+        own.delete(other);
+        this.#count--;
+        this.#changed.delete(other);
+        this.#deleted.add(other);
+      }
+    }
+    own.changed(++this.#version, marker.thread);
   }
 }

@@ -5,14 +5,37 @@
  * store doesn't have yet; the fold reads other rows from the store one by one.
  */
 import { TIMELINE_EVENTS_MAX } from "../../src/limits.ts";
-import type { EventId, RoomId, ServerName, UserId } from "../../src/matrix/ids.ts";
+import type { EventId, RoomId, ServerName, ThreadId, UserId } from "../../src/matrix/ids.ts";
 import { type ServerAcl, serverAcl } from "../../src/matrix/server-acl.ts";
-import type { EventInfo, Position } from "../entry.ts";
-import { EventOrders, type OrderRows } from "./event-orders.ts";
+import type { EventInfo, Order, Position } from "../entry.ts";
 import { type HeldReceipt, HeldReceipts } from "./held.ts";
-import { type Marker, Markers } from "./markers.ts";
+import { Markers, type StoredMarkers } from "./markers.ts";
+import { OrderIndex, type OrderRows } from "./order-index.ts";
+import { SentEvents, type StoredSent } from "./sent-events.ts";
 import { type Rows, Table } from "./table.ts";
-import { UnreadIndex, type UnreadRows } from "./unread.ts";
+import { type UnsettledEvent, UnsettledThreads } from "./threads.ts";
+import { NOTHING_UNREAD, type ReadingOf, type UnreadCounts, UnreadIndex, type UnreadRows } from "./unread.ts";
+
+/** The ends of a room's orders (F1); 0 where it has no such order yet. */
+export interface OrderEnds {
+  greatest: Order;
+  /** The smallest positive one. */
+  smallest: Order;
+  /** The smallest negative one. */
+  negative: Order;
+}
+
+/** An event of the timeline. */
+export interface TimelineEvent {
+  readonly order: Order;
+  readonly position: Position;
+}
+
+/** Where the log has a state event, and the order of the live event that set it; 0 for a `state` entry (F10). */
+export interface StateEvent {
+  readonly position: Position;
+  readonly order: Order;
+}
 
 /** What a room has once, not per event or user. */
 export interface RoomFacts {
@@ -20,8 +43,11 @@ export interface RoomFacts {
   position: Position;
   /** The newest entry that changed what is published: an event, a public marker. */
   readonly changed: { events: Position; receipts: Position };
-  /** The newest live events, oldest first. Their bodies are in the log. */
-  readonly timeline: Position[];
+  readonly orders: OrderEnds;
+  /** How many live events got an order. */
+  liveEvents: number;
+  /** The newest events of positive order, oldest first. */
+  readonly timeline: TimelineEvent[];
   /** F9. Whether any membership was folded. */
   membershipKnown: boolean;
   /** F11. Whether a redaction came before its target. */
@@ -35,103 +61,17 @@ export interface StoredRoom {
   /** undefined for a room that was never stored. */
   readonly facts: RoomFacts | undefined;
   readonly events: Rows<EventId, EventInfo>;
-  readonly orders: OrderRows;
-  readonly markers: Rows<UserId, Marker[]>;
+  readonly byOrder: OrderRows<Position>;
+  readonly relations: OrderRows<EventId>;
+  readonly markers: StoredMarkers;
   readonly members: Rows<UserId, string>;
+  readonly joins: Rows<UserId, Order>;
   readonly redactions: Rows<EventId, EventId>;
-  readonly state: Rows<string, Position>;
+  readonly state: Rows<string, StateEvent>;
   readonly held: Iterable<HeldReceipt>;
+  readonly unsettled: Iterable<UnsettledEvent>;
+  readonly sent: StoredSent;
   readonly unread: UnreadRows;
-}
-
-export class Room implements RoomFacts {
-  readonly id: RoomId;
-  position: Position;
-  readonly changed: { events: Position; receipts: Position };
-  readonly timeline: Position[];
-  membershipKnown: boolean;
-  redactionsAhead: boolean;
-  readonly events: Table<EventId, EventInfo>;
-  readonly orders: EventOrders;
-  readonly markers: Markers;
-  /** F10. Membership by user. */
-  readonly members: Table<UserId, string>;
-  /** F11. Redactions that came before their target, by target. */
-  readonly redactions: Table<EventId, EventId>;
-  /** The position of each current state event, by `stateKey`. */
-  readonly state: Table<string, Position>;
-  readonly held: HeldReceipts;
-  readonly unread: UnreadIndex;
-  #acl: Record<string, unknown> | undefined;
-  #judge: ServerAcl | undefined;
-
-  constructor(id: RoomId, stored?: StoredRoom) {
-    const facts = stored?.facts;
-    this.id = id;
-    this.position = facts?.position ?? 0;
-    this.changed = facts?.changed ?? { events: 0, receipts: 0 };
-    this.timeline = facts?.timeline ?? [];
-    this.membershipKnown = facts?.membershipKnown ?? false;
-    this.redactionsAhead = facts?.redactionsAhead ?? false;
-    this.#acl = facts?.acl;
-    this.events = new Table(stored?.events);
-    this.orders = new EventOrders(stored?.orders);
-    this.markers = new Markers(stored?.markers);
-    this.members = new Table(stored?.members);
-    this.redactions = new Table(stored?.redactions);
-    this.state = new Table(stored?.state);
-    this.held = new HeldReceipts(stored?.held);
-    this.unread = new UnreadIndex(stored?.unread);
-  }
-
-  get acl(): Record<string, unknown> | undefined {
-    return this.#acl;
-  }
-
-  set acl(content: Record<string, unknown> | undefined) {
-    this.#acl = content;
-    this.#judge = undefined;
-  }
-
-  /** Whether the room's server ACL accepts receipts of a server. */
-  allows(server: ServerName): boolean {
-    if (this.#acl === undefined) return true;
-    this.#judge ??= serverAcl(this.#acl);
-    return this.#judge(server);
-  }
-
-  /** Adds a live event to the timeline. */
-  append(position: Position): void {
-    this.timeline.push(position);
-    if (this.timeline.length > TIMELINE_EVENTS_MAX) this.timeline.shift();
-  }
-
-  /** Called when the store has what was collected for a checkpoint. Evicts rows beyond `hotMax` of each kind. */
-  committed(hotMax: number): void {
-    this.events.committed(hotMax);
-    this.orders.committed();
-    this.markers.rows.committed(hotMax);
-    this.members.committed(hotMax);
-    this.redactions.committed(hotMax);
-    this.state.committed(hotMax);
-    this.unread.committed(hotMax);
-  }
-}
-
-/** The key of a state event among a room's state. */
-export function stateKey(type: string, key: string): string {
-  return `${escaped(type)}\\ ${escaped(key)}`;
-}
-
-/** Characters that a key of the store can't have, and the escape character. */
-const CONTROL_OR_BACKSLASH = /[\p{Cc}\\]/gu;
-const ESCAPED_FROM = "0".charCodeAt(0);
-
-/** At most twice as long as the name, because the length of keys is limited: JSON may be six times as long. */
-function escaped(name: string): string {
-  return name.replace(CONTROL_OR_BACKSLASH, (char) =>
-    char === "\\" ? "\\\\" : `\\${String.fromCharCode(char.charCodeAt(0) + ESCAPED_FROM)}`,
-  );
 }
 
 /** The rooms of a partition that are not active. Synchronous: a fold never waits. */
@@ -140,4 +80,144 @@ export interface RoomStore {
   load(room: RoomId): Room;
   /** Whether the room was ever stored. */
   has(room: RoomId): boolean;
+}
+
+export class Room implements RoomFacts {
+  readonly id: RoomId;
+  /** The base of the log: positive orders begin behind it (F1). */
+  readonly base: Order;
+  position: Position;
+  readonly changed: { events: Position; receipts: Position };
+  readonly orders: OrderEnds;
+  liveEvents: number;
+  readonly timeline: TimelineEvent[];
+  membershipKnown: boolean;
+  redactionsAhead: boolean;
+  readonly events: Table<EventId, EventInfo>;
+  /** All events by order, with their positions. */
+  readonly byOrder: OrderIndex<Position>;
+  /** The events that relate to one, by order, with their ids. */
+  readonly relations: OrderIndex<EventId>;
+  readonly markers: Markers;
+  /** F10. Membership by user. */
+  readonly members: Table<UserId, string>;
+  /** F12. The order of the event with which a user's stay began. */
+  readonly joins: Table<UserId, Order>;
+  /** F11. Redactions that came before their target, by target. */
+  readonly redactions: Table<EventId, EventId>;
+  /** The current state events, by `stateKey`. */
+  readonly state: Table<string, StateEvent>;
+  readonly held: HeldReceipts;
+  /** F3 */
+  readonly unsettled: UnsettledThreads;
+  /** F13 */
+  readonly sent: SentEvents;
+  readonly unread: UnreadIndex;
+  #acl: Record<string, unknown> | undefined;
+  #allows: ServerAcl | undefined;
+
+  constructor(id: RoomId, base: Order, stored?: StoredRoom) {
+    const facts = stored?.facts;
+    this.id = id;
+    this.base = base;
+    this.position = facts?.position ?? 0;
+    this.changed = facts?.changed ?? { events: 0, receipts: 0 };
+    this.orders = facts?.orders ?? { greatest: 0, smallest: 0, negative: 0 };
+    this.liveEvents = facts?.liveEvents ?? 0;
+    this.timeline = facts?.timeline ?? [];
+    this.membershipKnown = facts?.membershipKnown ?? false;
+    this.redactionsAhead = facts?.redactionsAhead ?? false;
+    this.#acl = facts?.acl;
+    this.events = new Table(stored?.events);
+    this.byOrder = new OrderIndex(stored?.byOrder);
+    this.relations = new OrderIndex(stored?.relations);
+    this.markers = new Markers(stored?.markers);
+    this.members = new Table(stored?.members);
+    this.joins = new Table(stored?.joins);
+    this.redactions = new Table(stored?.redactions);
+    this.state = new Table(stored?.state);
+    this.held = new HeldReceipts(stored?.held);
+    this.unsettled = new UnsettledThreads(stored?.unsettled);
+    this.sent = new SentEvents(stored?.sent);
+    this.unread = new UnreadIndex(stored?.unread, this.orders.greatest);
+  }
+
+  get acl(): Record<string, unknown> | undefined {
+    return this.#acl;
+  }
+
+  set acl(content: Record<string, unknown> | undefined) {
+    this.#acl = content;
+    this.#allows = undefined;
+  }
+
+  /** Whether the room's server ACL accepts receipts of a server. */
+  allows(server: ServerName): boolean {
+    if (this.#acl === undefined) return true;
+    this.#allows ??= serverAcl(this.#acl);
+    return this.#allows(server);
+  }
+
+  /** Adds an event of positive order to the timeline, at the end where it belongs. */
+  addToTimeline(event: TimelineEvent): void {
+    const { timeline } = this;
+    const last = timeline.at(-1);
+    if (last === undefined || event.order > last.order) {
+      timeline.push(event);
+      if (timeline.length > TIMELINE_EVENTS_MAX) timeline.shift();
+    } else if (timeline.length < TIMELINE_EVENTS_MAX) {
+      timeline.unshift(event);
+    }
+  }
+
+  /** F12. The order of the event with which a user's current stay began; 0 if no event did. */
+  joinedAt(user: UserId): Order {
+    return this.joins.get(user) ?? 0;
+  }
+
+  /** F12, F13. How far a user has read, as a count of unread events asks for it. */
+  readingOf(user: UserId): ReadingOf {
+    const own = this.markers.of(user);
+    const everywhere = Math.max(this.joinedAt(user), own.readUpTo(null));
+    const sent = (thread: ThreadId) =>
+      thread === "main"
+        ? Math.max(this.sent.newest(user, thread), this.unsettled.newestOf(user))
+        : this.sent.newest(user, thread);
+    return {
+      user,
+      everywhere,
+      upTo: (thread) => Math.max(everywhere, own.readUpTo(thread), sent(thread)),
+      version: own.version,
+      changedSince: (version) => own.changedSince(version),
+    };
+  }
+
+  /** F13. */
+  unreadCounts(user: UserId): UnreadCounts {
+    return this.countsFor(user) ? this.unread.count(this.readingOf(user)) : NOTHING_UNREAD;
+  }
+
+  /** F13. Whether the unread events of a user are counted: not in rooms that the user is known not to have joined. */
+  countsFor(user: UserId): boolean {
+    return !this.membershipKnown || this.members.get(user) === "join";
+  }
+
+  /** Called when the store has what was collected for a checkpoint. Evicts rows beyond `hotMax` of each kind. */
+  committed(hotMax: number): void {
+    this.events.committed(hotMax);
+    this.byOrder.committed();
+    this.relations.committed();
+    this.markers.committed(hotMax);
+    this.members.committed(hotMax);
+    this.joins.committed(hotMax);
+    this.redactions.committed(hotMax);
+    this.state.committed(hotMax);
+    this.sent.committed(hotMax);
+    this.unread.committed(hotMax);
+  }
+}
+
+/** The key of a state event among a room's state. The length keeps two pairs apart: a type may have any characters. */
+export function stateKey(type: string, key: string): string {
+  return `${type.length} ${type} ${key}`;
 }

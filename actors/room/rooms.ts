@@ -84,7 +84,7 @@ export class Rooms {
 
   /** A room's state, for reading. One that the log doesn't have is not activated. */
   get(id: RoomId): Room {
-    if (!this.#active.has(id) && !this.#options.store.has(id)) return new Room(id);
+    if (!this.#active.has(id) && !this.#options.store.has(id)) return new Room(id, 0);
     const { room } = this.#use(id).getSnapshot();
     if (room === undefined) throw new Error("a room could not be loaded");
     return room;

@@ -39,7 +39,7 @@ interface Bench {
 
 async function inMemory({ scale }: TrialContext): Promise<Measured[]> {
   const benches = MEMBERS.map((members): Bench => {
-    const room = new Room(ROOM);
+    const room = new Room(ROOM, 0);
     let position = 1;
     fold(room, position++, liveEvent(0));
     for (let user = 0; user < members; user++) fold(room, position++, receipt(user, 0));

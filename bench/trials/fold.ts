@@ -31,7 +31,7 @@ export const foldTrial: Trial = {
 };
 
 function repetition(events: number): { readonly fold: number; readonly decodeAndFold: number } {
-  const rooms = Array.from({ length: ROOMS }, (_, n) => new Room(roomOf(n)));
+  const rooms = Array.from({ length: ROOMS }, (_, n) => new Room(roomOf(n), 0));
   for (const room of rooms) for (let n = 0; n < events; n++) fold(room, positionOf(1, n), liveEvent(n));
   let sequence = 2;
   let count = 0;

@@ -6,7 +6,8 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { LIVE } from "../../actors/entry.ts";
-import { ALL, type OrderRange, type Related } from "../../actors/room/event-orders.ts";
+import { ALL, type OrderIndex, type OrderRange, type Related } from "../../actors/room/order-index.ts";
+import type { Room } from "../../actors/room/room.ts";
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import type { EventId } from "../../src/matrix/ids.ts";
 import { liveEvent, roomOf } from "../entries.ts";
@@ -36,7 +37,7 @@ export const history: Trial = {
     let middle = 0;
     const started = performance.now();
     for (let n = 0; n < events; n++) {
-      if (n === events / 2) middle = writer.position;
+      if (n === events / 2) middle = n;
       writer.fold(ROOM, n % REACTION_EVERY === REACTION_EVERY - 1 ? [LIVE, reaction(n)] : liveEvent(n));
     }
     writer.commit();
@@ -45,12 +46,13 @@ export const history: Trial = {
     const size = statSync(join(dir, "history", "data.mdb")).size / 2 ** 20;
     const opened = await openStore(join(dir, "history"));
     const figure = (id: string, what: string, of: Related, below: number): Measured => {
+      const indexOf = (room: Room): OrderIndex<unknown> => (of === ALL ? room.byOrder : room.relations);
       const range: OrderRange = { dir: "b", above: Number.NEGATIVE_INFINITY, below };
       const values: number[] = [];
       for (let n = -WARM_UP; n < REPETITIONS[scale]; n++) {
         const began = performance.now();
         let found = 0;
-        for (const _ of opened.load(ROOM).orders.range(of, range)) if (++found === PAGE) break;
+        for (const _ of indexOf(opened.load(ROOM)).range(of, range)) if (++found === PAGE) break;
         if (n >= 0) values.push(performance.now() - began);
         if (found !== PAGE) throw new Error(`${found} events, not ${PAGE}`);
       }

@@ -48,7 +48,7 @@ export const unread: Trial = {
         for (const values of [cold, warm]) {
           const started = performance.now();
           const room = rooms.get(ROOM);
-          const { unthreaded } = room.unread.count(userOf(user), room.markers);
+          const { unthreaded } = room.unreadCounts(userOf(user));
           const elapsed = performance.now() - started;
           if (unthreaded !== Math.min(count, UNREAD_COUNT_MAX)) throw new Error(`${unthreaded} unread, not ${count}`);
           if (n >= 0) values[user]!.push(elapsed);
@@ -96,7 +96,7 @@ async function manyThreads(dir: string, scale: "full" | "quick") {
       [incremental, before],
     ] as const) {
       const started = performance.now();
-      before = room.unread.counting(userOf(0), room.markers, from);
+      before = room.unread.counting(room.readingOf(userOf(0)), from);
       if (n >= 0) values.push(performance.now() - started);
     }
   }

@@ -5,7 +5,7 @@
  * event, the snapshot shows the unthreaded one, which covers the other (MSC4102). The threaded marker then counts as
  * `covered`: the snapshot means the same without it.
  */
-import type { Position } from "../../actors/entry.ts";
+import type { Order } from "../../actors/entry.ts";
 import type { Marker } from "../../actors/room/markers.ts";
 import type { Answer } from "../../src/bus/contract/questions.ts";
 import type { EventId, RoomId, UserId } from "../../src/matrix/ids.ts";
@@ -119,7 +119,7 @@ export function named({ room, user, type, thread }: Placed): string {
   return `${type} of ${localpart(user)}${inThread(thread)} in ${room}`;
 }
 
-export type Orders = ReadonlyMap<EventId, Position | null>;
+export type Orders = ReadonlyMap<EventId, Order | null>;
 
 /** Compares a room's events, oldest first, with the orders that they got. */
 export function compareOrder(room: RoomId, wanted: readonly EventId[], orders: Orders): string[] {

@@ -37,11 +37,11 @@ export async function foldLogs(nc: Bus, partitions: number): Promise<Refold> {
 
   for (let partition = 0; partition < partitions; partition++) {
     for (const { room: id, record } of await readLog(nc, partition)) {
-      const room = rooms.get(id) ?? new Room(id);
+      const room = rooms.get(id) ?? new Room(id, 0);
       rooms.set(id, room);
       foldRecord(room, record, (_, folded) => {
         if (folded.outcome.outcome === "held") waited++;
-        for (const [name, example] of settledBy(room, folded)) count(name, example);
+        for (const [name, example] of linesOf(room, folded)) count(name, example);
       });
     }
   }
@@ -69,10 +69,10 @@ async function readLog(nc: Bus, partition: number): Promise<PlacedRecord[]> {
   return records;
 }
 
-type Settled = readonly [outcome: string, example: () => string];
+type Line = readonly [outcome: string, example: () => string];
 
 /** The outcomes that an entry decided: its own, and those of the receipts that were held for it. */
-function settledBy(room: Room, { position, entry, outcome }: FoldedEntry): Settled[] {
+function linesOf(room: Room, { position, entry, outcome }: FoldedEntry): Line[] {
   if (entry[0] === RECEIPT) {
     if (outcome.outcome === "held") {
       const { overflow } = outcome;
@@ -82,14 +82,14 @@ function settledBy(room: Room, { position, entry, outcome }: FoldedEntry): Settl
   }
   const [, event] = entry;
   if (outcome.outcome !== "ordered") return [[outcome.outcome, () => short(event.event_id)]];
-  const settled = outcome.settled.map(({ held, judgement }): Settled => {
+  const judgedLines = outcome.judged.map(({ held, judgement }): Line => {
     if (judgement.outcome !== "released") return judged(room, held.receipt, judgement);
     return ["released", () => `${byWhom(held.receipt)}: held at ${held.position}, event at ${position}`];
   });
-  return [["ordered", () => `${short(event.event_id)} ${event.type}: order ${outcome.order}`], ...settled];
+  return [["ordered", () => `${short(event.event_id)} ${event.type}: order ${outcome.order}`], ...judgedLines];
 }
 
-function judged(room: Room, receipt: ReceiptEntry, judgement: Judgement): Settled {
+function judged(room: Room, receipt: ReceiptEntry, judgement: Judgement): Line {
   const order = room.events.get(receipt[3])?.order;
   switch (judgement.outcome) {
     case "stale":

@@ -14,7 +14,7 @@ const DIFFERENCES_SHOWN_MAX = 20;
 /** The usual outcomes, in the order in which they are printed. Any others follow. */
 const USUAL = ["ordered", "advanced", "released", "stale", "wrong_thread", "held"];
 const MEANING: Readonly<Record<string, string>> = {
-  ordered: "an event got its order: its place in the log, forever",
+  ordered: "an event got its order, which never changes",
   advanced: "a receipt moved its user's marker",
   released: "a held receipt did, when its event arrived",
   stale: "the marker was already further",

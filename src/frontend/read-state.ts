@@ -5,19 +5,18 @@
  * whether the event that a receipt points at was ever seen: add events and receipts in any sequence, from `/sync`,
  * `/messages`, `/relations` or the bus, any number of times.
  *
- * Rules F12 and F13 of docs/design.md#the-fold decide what is read and what counts. The server settles an event's thread
- * when it stores the event (F3); a client works it out in the same way, from the relations of the events that it has. An
- * event whose relation points at an unknown event is in the main timeline until that event is added.
+ * The rules are F3 and F11 to F13 of docs/design.md#the-fold. With all events of a room, the result is the worker's. With some
+ * of them, an event whose relation points at an unknown event is in `main` until that event is added.
  *
  * This module and all that it imports run in a browser: no Node built-ins, no packages.
  */
-import { knownThreadMarker, type Marker, Markers } from "../../actors/room/markers.ts";
+import { type Marker, Markers } from "../../actors/room/markers.ts";
 import { UNREAD_COUNT_MAX } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
 import { MAIN } from "../matrix/id-grammar.ts";
 import type { EventId, ThreadId, UserId } from "../matrix/ids.ts";
 import { FULLY_READ, type ReceiptType } from "../matrix/receipt-types.ts";
-import { countsAsUnread, redactedBy, relationOf, threadRootOf } from "../matrix/relations.ts";
+import { countsAsUnread, inheritedFrom, redactedBy, threadRootOf } from "../matrix/relations.ts";
 
 /** A room event in the client-server format: the fields that decide what is read. */
 export interface ClientEvent {
@@ -36,9 +35,23 @@ interface KnownEvent {
   readonly sender: UserId;
   /** The thread root that the event itself names. */
   readonly root: EventId | undefined;
-  /** The event that it edits, reacts to or redacts: they share a thread. */
+  /** The event whose thread it shares. */
   readonly target: EventId | undefined;
   readonly counts: boolean;
+}
+
+interface Reader {
+  readonly user: UserId;
+  readonly joinedAt: number;
+  readonly upTo: (thread: ThreadId) => number;
+}
+
+/** An event that set a user's membership. */
+interface Membership {
+  readonly order: number;
+  readonly membership: unknown;
+  /** What it was before, if the event says so. */
+  readonly before: unknown;
 }
 
 /** The content of an `m.receipt` event, from `/sync` or a client subject: event → receipt type → user → receipt. */
@@ -74,17 +87,19 @@ export interface ReadMarkers extends Iterable<ReadMarker> {
   of(user: string): readonly ReadMarker[];
 }
 
-/** An edit or reaction points at its event, and that one at its root. Longer chains are not followed. */
-const RELATION_HOPS_MAX = 8;
-
 export class ReadState {
   readonly #markers = new Markers();
   readonly #events = new Map<EventId, KnownEvent>();
   readonly #redacted = new Set<string>();
+  /** By user, then by event. */
+  readonly #memberships = new Map<string, Map<EventId, Membership>>();
+  /** Worked out since the last event was added. */
+  #threads = new Map<EventId, ThreadId>();
 
   /** Every marker that was added, fully-read markers included. */
   get markers(): ReadMarkers {
-    return this.#markers;
+    const markers = this.#markers;
+    return { [Symbol.iterator]: () => markers[Symbol.iterator](), of: (user) => [...markers.of(user as UserId)] };
   }
 
   /** The number of events. */
@@ -97,21 +112,19 @@ export class ReadState {
     const event = clientEvent as MatrixEvent;
     const order = event.unsigned?.order;
     if (typeof order !== "number") return;
-    const relation = relationOf(event);
     const redacts = redactedBy(event);
     if (redacts !== undefined) this.#redacted.add(redacts);
     if (event.unsigned?.redacted_because !== undefined) this.#redacted.add(event.event_id);
-    const root = threadRootOf(event);
-    const known = this.#events.get(event.event_id);
     this.#events.set(event.event_id, {
       id: event.event_id,
       order,
       sender: event.sender,
-      // A redacted event has lost its relation, and keeps its thread (F11).
-      root: root ?? known?.root,
-      target: root === undefined ? (relation?.eventId ?? redacts ?? known?.target) : undefined,
-      counts: countsAsUnread(event),
+      root: threadRootOf(event),
+      target: inheritedFrom(event),
+      counts: order > 0 && countsAsUnread(event),
     });
+    this.#threads = new Map();
+    if (event.type === "m.room.member") this.#noteMember(event, order);
   }
 
   /** Adds the content of an `m.receipt` event. Receipts without an order are ignored. */
@@ -149,23 +162,27 @@ export class ReadState {
     if (typeof event !== "string") this.note(event);
     const known = this.#events.get((typeof event === "string" ? event : event.event_id) as EventId);
     if (known === undefined) return null;
-    return this.#isRead(known, this.#threadOf(known), user as UserId);
+    return isRead(known, this.#threadOf(known), this.#readerOf(user as UserId));
   }
 
-  /** F13, over the events that were added. */
+  /** F13, over the events that were added. All figures are 0 for a user whose last known membership is not `join`. */
   unread(user: string): Unread {
-    let total = 0;
-    let main = 0;
     const threads = new Map<string, number>();
-    for (const event of this.#events.values()) {
-      if (!event.counts || event.order < 0 || event.sender === user || this.#redacted.has(event.id)) continue;
-      const thread = this.#threadOf(event);
-      if (this.#isRead(event, thread, user as UserId)) continue;
-      total++;
-      if (thread === MAIN) main++;
-      else threads.set(thread, Math.min((threads.get(thread) ?? 0) + 1, UNREAD_COUNT_MAX));
+    let total = 0;
+    if (this.#mayBeJoined(user)) {
+      const reader = this.#readerOf(user as UserId);
+      const sent = this.#newestSent(user as UserId);
+      for (const event of this.#events.values()) {
+        if (!event.counts || this.#redacted.has(event.id)) continue;
+        const thread = this.#threadOf(event);
+        if (event.order <= (sent.get(thread) ?? 0) || isRead(event, thread, reader)) continue;
+        total++;
+        threads.set(thread, Math.min((threads.get(thread) ?? 0) + 1, UNREAD_COUNT_MAX));
+      }
     }
-    return { total: Math.min(total, UNREAD_COUNT_MAX), main: Math.min(main, UNREAD_COUNT_MAX), threads };
+    const main = threads.get(MAIN) ?? 0;
+    threads.delete(MAIN);
+    return { total: Math.min(total, UNREAD_COUNT_MAX), main, threads };
   }
 
   /**
@@ -173,7 +190,7 @@ export class ReadState {
    * Without a thread: by unthreaded receipts alone. Returns undefined when there is no such receipt.
    */
   readUpTo(user: string, thread?: string): number | undefined {
-    const upTo = this.#markers.readUpTo(user as UserId, (thread ?? null) as ThreadId | null);
+    const upTo = this.#markers.of(user as UserId).readUpTo((thread ?? null) as ThreadId | null);
     return upTo === Number.NEGATIVE_INFINITY ? undefined : upTo;
   }
 
@@ -181,10 +198,10 @@ export class ReadState {
   readers(event: string): string[] {
     const known = this.#events.get(event as EventId);
     if (known === undefined) return [];
-    const thread = this.#threadOf(known) as ThreadId;
+    const thread = this.#threadOf(known);
     const users = new Set<UserId>();
     for (const { user } of this.#markers) users.add(user);
-    return [...users].filter((user) => this.#markers.cover(user, thread, known.order));
+    return [...users].filter((user) => this.#markers.of(user).readUpTo(thread) >= known.order);
   }
 
   /**
@@ -200,29 +217,75 @@ export class ReadState {
     }
   }
 
-  #isRead(event: KnownEvent, thread: string, user: UserId): boolean {
-    return event.order < 0 || event.sender === user || this.#markers.cover(user, thread as ThreadId, event.order);
+  #readerOf(user: UserId): Reader {
+    const markers = this.#markers.of(user);
+    return { user, joinedAt: this.#joinedAt(user), upTo: (thread) => markers.readUpTo(thread) };
   }
 
-  #threadOf(event: KnownEvent | undefined): string {
-    let at = event;
-    for (let hops = 0; at !== undefined && hops < RELATION_HOPS_MAX; hops++) {
-      if (at.root !== undefined) return at.root;
+  /** F3, F11 */
+  #threadOf(event: KnownEvent | undefined): ThreadId {
+    const way = new Set<EventId>();
+    let thread: ThreadId | undefined;
+    for (let at = event; at !== undefined && thread === undefined; ) {
+      const known = this.#threads.get(at.id);
+      if (known !== undefined) thread = known;
+      else if (this.#redacted.has(at.id) || way.has(at.id)) thread = MAIN;
+      else if (at.root !== undefined) thread = at.root;
+      way.add(at.id);
       at = at.target === undefined ? undefined : this.#events.get(at.target);
     }
-    return MAIN;
+    for (const id of way) this.#threads.set(id, thread ?? MAIN);
+    return thread ?? MAIN;
+  }
+
+  /** F13. The user's newest event in each thread counts like a receipt. */
+  #newestSent(user: UserId): Map<ThreadId, number> {
+    const newest = new Map<ThreadId, number>();
+    for (const event of this.#events.values()) {
+      if (event.sender !== user || event.order < 0) continue;
+      const thread = this.#threadOf(event);
+      newest.set(thread, Math.max(newest.get(thread) ?? 0, event.order));
+    }
+    return newest;
+  }
+
+  #noteMember({ event_id: id, state_key: user, content, unsigned }: MatrixEvent, order: number): void {
+    if (user === undefined || typeof content.membership !== "string") return;
+    const before = unsigned?.prev_content as { readonly membership?: unknown } | null | undefined;
+    const membership = { order, membership: content.membership, before: before?.membership };
+    const known = this.#memberships.get(user);
+    if (known === undefined) this.#memberships.set(user, new Map([[id, membership]]));
+    else known.set(id, membership);
+  }
+
+  #membershipsOf(user: string): Membership[] {
+    return [...(this.#memberships.get(user)?.values() ?? [])].sort((a, b) => b.order - a.order);
+  }
+
+  #mayBeJoined(user: string): boolean {
+    const last = this.#membershipsOf(user).find(({ order }) => order > 0);
+    return last === undefined || last.membership === "join";
+  }
+
+  /** F12. The order of the event with which the user's stay began; 0 if it is not known. */
+  #joinedAt(user: string): number {
+    const memberships = this.#membershipsOf(user).filter(({ order }) => order > 0);
+    const joined = memberships.find(({ membership, before }, i) => {
+      return membership === "join" && (before ?? memberships[i + 1]?.membership) !== "join";
+    });
+    return joined?.order ?? 0;
   }
 
   /** F7. A marker only moves forward. At equal orders the later call wins: all events before the room's history have order 0. */
   #move(to: Marker): void {
     const own = this.#markers.of(to.user);
-    const marker = knownThreadMarker(own, to.type as ReceiptType, to.thread);
-    if (marker === undefined) {
-      this.#markers.put(own, to);
-    } else if (to.order >= marker.order) {
-      marker.event = to.event;
-      marker.order = to.order;
-      marker.ts = to.ts;
-    }
+    const marker = own.get(to.type, to.thread);
+    if (marker === undefined) this.#markers.add(own, to);
+    else if (to.order >= marker.order) this.#markers.move(own, marker, to);
   }
+}
+
+/** F12 */
+function isRead({ order, sender }: KnownEvent, thread: ThreadId, { user, joinedAt, upTo }: Reader): boolean {
+  return order < 0 || sender === user || order < joinedAt || upTo(thread) >= order;
 }

@@ -47,8 +47,14 @@ function typesWith(rule: YesOrNo): readonly string[] {
 
 const PRIVATE = typesWith("private");
 const THREADED = typesWith("threaded");
-const COUNTING = typesWith("counts");
 const FEDERATED = typesWith("federated");
+
+export function countsAsRead(type: ReceiptType): boolean {
+  return READING_TYPES.includes(type);
+}
+
+/** The types that mark events as read. */
+export const READING_TYPES: readonly ReceiptType[] = RECEIPT_TYPES.filter((type) => RULES[type].counts);
 
 export function isPrivate(type: ReceiptType): boolean {
   return PRIVATE.includes(type);
@@ -56,10 +62,6 @@ export function isPrivate(type: ReceiptType): boolean {
 
 export function isThreaded(type: ReceiptType): boolean {
   return THREADED.includes(type);
-}
-
-export function countsAsRead(type: ReceiptType): boolean {
-  return COUNTING.includes(type);
 }
 
 /** `type` may be any text that another server sent. */

@@ -32,6 +32,13 @@ export function threadRootOf(event: MatrixEvent): EventId | undefined {
   return relation?.relType === "m.thread" && relation.eventId !== event.event_id ? relation.eventId : undefined;
 }
 
+/** F3. The event whose thread this one shares: what it relates to, if it is neither in a thread by itself nor a redaction. */
+export function inheritedFrom(event: MatrixEvent): EventId | undefined {
+  if (event.type === "m.room.redaction" || threadRootOf(event) !== undefined) return undefined;
+  const target = relationOf(event)?.eventId;
+  return target === event.event_id ? undefined : target;
+}
+
 /** The event that this one redacts. Since room version 11 it is named in `content`. */
 export function redactedBy(event: MatrixEvent): EventId | undefined {
   if (event.type !== "m.room.redaction") return undefined;
@@ -39,9 +46,20 @@ export function redactedBy(event: MatrixEvent): EventId | undefined {
   return typeof event.content.redacts === "string" ? named(event.content.redacts) : undefined;
 }
 
-/** F13. Whether the event can make a room unread for others: not state, an edit, a reaction or a redaction. */
+/** F13. The types of events that count as unread, stable and unstable. Unknown types don't. */
+const UNREAD_TYPES: ReadonlySet<string> = new Set([
+  "m.room.message",
+  "m.room.encrypted",
+  "m.sticker",
+  "m.poll.start",
+  "org.matrix.msc3381.poll.start",
+  "org.matrix.msc3381.v2.poll.start",
+  "m.call.invite",
+]);
+
+/** F13. Whether the event can make a room unread for others: a message of a person, not state, a notice or an edit. */
 export function countsAsUnread(event: MatrixEvent): boolean {
-  if (event.state_key !== undefined || event.type === "m.reaction" || event.type === "m.room.redaction") return false;
-  const relType = relationOf(event)?.relType;
-  return relType !== "m.replace" && relType !== "m.annotation";
+  if (event.state_key !== undefined || !UNREAD_TYPES.has(event.type)) return false;
+  if (event.type === "m.room.message" && event.content.msgtype === "m.notice") return false;
+  return relationOf(event)?.relType !== "m.replace";
 }

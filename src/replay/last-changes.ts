@@ -21,7 +21,7 @@ export class LastChanges {
   /** Called once per entry, in log order. */
   readonly add: Folded = (room, { position, at, outcome }) => {
     const change = { position, at };
-    const judgements = outcome.outcome === "ordered" ? outcome.settled.map(({ judgement }) => judgement) : [outcome];
+    const judgements = outcome.outcome === "ordered" ? outcome.judged.map(({ judgement }) => judgement) : [outcome];
     if (outcome.outcome === "ordered") this.#of(room.id).events = change;
     for (const judgement of judgements) {
       if (judgement.outcome !== "advanced" && judgement.outcome !== "released") continue;

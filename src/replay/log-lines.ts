@@ -16,7 +16,7 @@ import { type Entry, type EventEntry, type PlacedRecord, RECEIPT } from "../../a
 import { isEntry } from "../bus/contract/log-entry.ts";
 import { reasonOf } from "../errors.ts";
 import { ENTRIES_PER_RECORD_MAX } from "../limits.ts";
-import type { MatrixEvent } from "../matrix/event.ts";
+import { essential } from "../matrix/essential.ts";
 import { roomId } from "../matrix/ids.ts";
 import { crc32 } from "./crc32.ts";
 
@@ -179,31 +179,10 @@ function hex(crc: number): string {
   return crc.toString(16).padStart(8, "0");
 }
 
-/** Removes the content of an event, except for what the fold reads: relations, redactions, membership, server ACL. */
+/** Removes what the fold doesn't read. */
 function withoutContent(entry: Entry): Entry {
   if (entry[0] === RECEIPT) return entry;
-  const [kind, event] = entry;
-  const { event_id, type, sender, origin_server_ts, state_key, redacts, room_id, content } = event;
-  const reduced: Record<string, unknown> = {};
-  if (typeof content.redacts === "string") reduced.redacts = content.redacts;
-  if (type === "m.room.member") reduced.membership = content.membership;
-  if (type === "m.room.server_acl") {
-    for (const key of ["allow", "deny", "allow_ip_literals"]) if (key in content) reduced[key] = content[key];
-  }
-  const relation = content["m.relates_to"];
-  if (typeof relation === "object" && relation !== null) {
-    const { rel_type, event_id } = relation as Record<string, unknown>;
-    reduced["m.relates_to"] = { rel_type, event_id };
-  }
-  const redacted: MatrixEvent = {
-    event_id,
-    type,
-    sender,
-    origin_server_ts,
-    content: reduced,
-    ...(state_key !== undefined && { state_key }),
-    ...(redacts !== undefined && { redacts }),
-    ...(room_id !== undefined && { room_id }),
-  };
-  return [kind, redacted] satisfies EventEntry;
+  const reduced = [...entry] satisfies EventEntry;
+  reduced[1] = essential(entry[1]);
+  return reduced;
 }

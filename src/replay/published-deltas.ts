@@ -115,7 +115,7 @@ export class PublishedDeltas {
     if (published?.event === event && published.order === order) return undefined;
     if (published?.ahead && published.order >= order) return undefined;
     // An inferred marker and one of known thread look the same in public: the newest delta may be of either.
-    const namesakes = room.markers.of(user).filter((other) => other.type === type && other.thread === thread);
+    const namesakes = [...room.markers.of(user)].filter((other) => other.type === type && other.thread === thread);
     if (namesakes.some((other) => other !== marker && other.event === published?.event)) return undefined;
     if (thread !== null && this.#covered(room, marker)) return undefined;
     const name = `the ${type} marker of ${user}${thread === null ? "" : ` in ${thread}`}`;

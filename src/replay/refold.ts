@@ -41,7 +41,7 @@ export class Refold {
   room(id: RoomId): Room {
     let room = this.#rooms.get(id);
     if (room === undefined) {
-      room = new Room(id);
+      room = new Room(id, 0);
       this.#rooms.set(id, room);
     }
     return room;

@@ -19,19 +19,19 @@ import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:f
 import { join } from "node:path";
 import { type Database, open, type RootDatabase, TransactionFlags } from "lmdb";
 import type { Logger } from "pino";
-import type { EventInfo, Order, Position, ReceiptEntry } from "../../actors/entry.ts";
-import type { OrderRange, Related } from "../../actors/room/event-orders.ts";
+import type { EventInfo, LogStart, Order, Position, ReceiptEntry } from "../../actors/entry.ts";
 import { FOLD_VERSION } from "../../actors/room/fold.ts";
 import type { Marker } from "../../actors/room/markers.ts";
-import { Room, type RoomStore, type StoredRoom, stateKey } from "../../actors/room/room.ts";
+import type { Ordered, OrderRange } from "../../actors/room/order-index.ts";
+import { Room, type RoomStore, type StateEvent, type StoredRoom, stateKey } from "../../actors/room/room.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import type { EventId, RoomId, ThreadId, UserId } from "../matrix/ids.ts";
+import { keyPart, nameAndValue, withName } from "./keys.ts";
 import { lmdbFault } from "./lmdb-file.ts";
 import {
   type EventRow,
   eventInfo,
   eventRow,
-  holds,
   type MarkerRow,
   type MembershipRow,
   marker,
@@ -40,6 +40,12 @@ import {
   type RoomRow,
   roomFacts,
   roomRow,
+  type StateRow,
+  stateRow,
+  type UnsettledRow,
+  unsettledEvent,
+  unsettledRow,
+  waitingIn,
 } from "./rows.ts";
 import { type Key, type RowReader, StoredRows } from "./stored-rows.ts";
 
@@ -81,29 +87,37 @@ interface Write {
 
 interface Readers {
   readonly events: RowReader<EventId, EventInfo>;
-  readonly markers: RowReader<UserId, Marker[]>;
   readonly members: RowReader<UserId, string>;
+  readonly joins: RowReader<UserId, Order>;
   readonly redactions: RowReader<EventId, EventId>;
-  readonly state: RowReader<string, Position>;
+  readonly state: RowReader<string, StateEvent>;
+  readonly sent: RowReader<UserId, Order>;
 }
 
-type TableName =
-  | "rooms"
-  | "events"
-  | "orders"
-  | "markers"
-  | "members"
-  | "memberships"
-  | "redactions"
-  | "state"
-  | "held"
-  | "unread";
+const TABLES = [
+  "rooms",
+  "events",
+  "orders",
+  "relations",
+  "markers",
+  "members",
+  "memberships",
+  "joins",
+  "redactions",
+  "state",
+  "held",
+  "unsettled",
+  "sent",
+  "sentInThreads",
+  "unread",
+] as const;
+type TableName = (typeof TABLES)[number];
 
-/** The tables of `TableName`, and `meta`. */
-const TABLES_MAX = 11;
+/** The tables, and `meta`. */
+const TABLES_MAX = TABLES.length + 1;
 
-/** After every room id in sort order: they begin with `!`. */
-const LAST_TEXT = "~";
+/** Beyond every part of a key: names begin with a sigil or a letter, digests with `~`. */
+const LAST_TEXT = "~~";
 /**
  * A commit doesn't wait for the disk. A checkpoint survives the death of the process. After a crash of the machine, LMDB goes
  * on from what was flushed earlier, which is enough for a cache.
@@ -112,8 +126,8 @@ const COMMIT_FLAGS = TransactionFlags.ABORTABLE | TransactionFlags.NO_SYNC_FLUSH
 
 /** After every position and order. */
 const LAST = Number.MAX_SAFE_INTEGER;
-/** The value of a row whose key says everything. */
-const ORDER_ROW = 0;
+/** The key says everything. */
+const KEY_ONLY = 0;
 
 export class PartitionStore implements RoomStore {
   readonly #dir: string;
@@ -126,27 +140,21 @@ export class PartitionStore implements RoomStore {
   readonly #owner = randomUUID();
   #nextNumber: number;
   #mark: Mark | undefined;
+  #start: LogStart | undefined;
 
   private constructor(dir: string) {
     this.#dir = dir;
     this.#root = open({ path: dir, maxDbs: TABLES_MAX });
     const table = (name: TableName) => this.#root.openDB<unknown, Key>({ name });
-    this.#tables = {
-      rooms: table("rooms"),
-      events: table("events"),
-      orders: table("orders"),
-      markers: table("markers"),
-      members: table("members"),
-      redactions: table("redactions"),
-      memberships: table("memberships"),
-      state: table("state"),
-      held: table("held"),
-      unread: table("unread"),
-    };
+    this.#tables = Object.fromEntries(TABLES.map((name) => [name, table(name)])) as Record<
+      TableName,
+      Database<unknown, Key>
+    >;
     this.#readers = this.#makeReaders();
     this.#meta = this.#root.openDB<unknown, string>({ name: "meta" });
     this.#nextNumber = (this.#meta.get("rooms") as number | undefined) ?? 1;
     this.#mark = this.#meta.get("mark") as Mark | undefined;
+    this.#start = this.#meta.get("start") as LogStart | undefined;
   }
 
   /** Opens a partition's checkpoint, or starts a new one. Makes the directory if it doesn't exist. */
@@ -187,21 +195,35 @@ export class PartitionStore implements RoomStore {
     return this.#mark;
   }
 
+  /** How the log begins; undefined until its first record is folded. Rooms are loaded after that. */
+  get start(): LogStart | undefined {
+    return this.#start;
+  }
+
+  /** The log's first record is folded. Stored with the next checkpoint. */
+  begin(start: LogStart): void {
+    this.#start = start;
+  }
+
   has(id: RoomId): boolean {
-    return this.#read(() => this.#tables.rooms.doesExist(id));
+    return this.#read(() => this.#tables.rooms.doesExist(keyPart(id)));
   }
 
   load(id: RoomId): Room {
     return this.#read(() => {
-      const row = this.#tables.rooms.get(id) as RoomRow | undefined;
-      return new Room(id, this.#stored(row, row?.[0] ?? this.#numberOf(id)));
+      const row = this.#tables.rooms.get(keyPart(id)) as RoomRow | undefined;
+      return new Room(id, this.#start?.base ?? 0, this.#stored(row, row?.[0] ?? this.#numberOf(id)));
     });
   }
 
   /** A user's memberships, as of the last checkpoint. */
   *roomsOf(user: UserId): Generator<readonly [room: RoomId, row: MembershipRow]> {
-    const rows = this.#read(() => [...this.#tables.memberships.getRange({ start: [user], end: [user, LAST_TEXT] })]);
-    for (const { key, value } of rows) yield [(key as [UserId, RoomId])[1], value as MembershipRow];
+    const part = keyPart(user);
+    const rows = this.#read(() => [...this.#tables.memberships.getRange({ start: [part], end: [part, LAST_TEXT] })]);
+    for (const { key, value: stored } of rows) {
+      const [room, row] = nameAndValue((key as [string, string])[1], stored);
+      yield [room as RoomId, row as MembershipRow];
+    }
   }
 
   /** Collects the changed rows of these rooms for a later `commit`. The rooms may be folded further in the meantime. */
@@ -222,6 +244,7 @@ export class PartitionStore implements RoomStore {
         if (writes === undefined) for (const room of rooms) this.#collectRoom(room, this.#put);
         else for (const { table, key, value } of writes) this.#put(table, key, value);
         this.#meta.putSync("rooms", this.#nextNumber);
+        this.#meta.putSync("start", this.#start);
         this.#meta.putSync("mark", mark);
       }, COMMIT_FLAGS);
     } catch (cause) {
@@ -245,27 +268,42 @@ export class PartitionStore implements RoomStore {
 
   #collectRoom(room: Room, put: Put): void {
     const number = this.#numberOf(room.id);
-    const { events, orders, markers, members, redactions, state, held, unread } = room;
-    events.collect((id, info) => put("events", [number, id], eventRow(info)));
-    orders.collect((of, order) => put("orders", [number, of, order], ORDER_ROW));
-    markers.rows.collect((user, list) => put("markers", [number, user], list.map(markerRow)));
+    const named = (table: TableName, name: string, value: unknown) =>
+      put(table, [number, keyPart(name)], withName(name, value));
+    const { events, byOrder, relations, markers, members, joins, redactions, state, held, unsettled, sent, unread } =
+      room;
+    events.collect((id, info) => named("events", id, eventRow(info)));
+    byOrder.collect((_, order, position) => put("orders", [number, order], position));
+    relations.collect((target, order, id) => put("relations", [number, keyPart(target), order], id));
+    markers.collect(
+      (marker) => put("markers", markerKey(number, marker), undefined),
+      (marker) => put("markers", markerKey(number, marker), withName(marker.user, markerRow(marker))),
+    );
     members.collect((user, membership) => {
-      put("members", [number, user], membership);
-      const position = state.get(stateKey("m.room.member", user)) ?? room.position;
+      named("members", user, membership);
+      const position = state.get(stateKey("m.room.member", user))?.position ?? room.position;
       const row: MembershipRow = [membership, position];
-      put("memberships", [user, room.id], row);
+      put("memberships", [keyPart(user), keyPart(room.id)], withName(room.id, row));
     });
-    redactions.collect((target, redaction) => put("redactions", [number, target], redaction));
-    state.collect((key, position) => put("state", [number, key], position));
+    joins.collect((user, order) => named("joins", user, order));
+    redactions.collect((target, redaction) => named("redactions", target, redaction));
+    state.collect((key, event) => named("state", key, stateRow(event)));
     held.collect((position, receipt) => put("held", [number, position], receipt?.receipt));
-    const { added, removed } = unread.collect();
-    for (const { thread, order, sender } of added) put("unread", [number, thread, order], sender);
-    for (const { thread, order } of removed) put("unread", [number, thread, order], undefined);
-    put("rooms", room.id, roomRow(number, room, held.size));
+    unsettled.collect((position, event) =>
+      put("unsettled", [number, position], event === undefined ? undefined : unsettledRow(event)),
+    );
+    sent.main.collect((user, order) => named("sent", user, order));
+    sent.collect(({ user, thread, order, present }) =>
+      put("sentInThreads", [number, keyPart(user), keyPart(thread), order], present ? KEY_ONLY : undefined),
+    );
+    unread.collect(({ thread, order, sender }) =>
+      put("unread", [number, keyPart(thread), order], sender === undefined ? undefined : withName(thread, sender)),
+    );
+    put("rooms", keyPart(room.id), roomRow(number, room, { held: held.size, unsettled: unsettled.size }));
   }
 
   #numberOf(id: RoomId): number {
-    let number = this.#numbers.get(id) ?? (this.#tables.rooms.get(id) as RoomRow | undefined)?.[0];
+    let number = this.#numbers.get(id) ?? (this.#tables.rooms.get(keyPart(id)) as RoomRow | undefined)?.[0];
     if (number === undefined) {
       number = this.#nextNumber++;
       this.#numbers.set(id, number);
@@ -274,78 +312,103 @@ export class PartitionStore implements RoomStore {
   }
 
   #makeReaders(): Readers {
-    const { events, markers, members, redactions, state } = this.#tables;
+    const { events, members, joins, redactions, state, sent } = this.#tables;
     const get = (table: Database<unknown, Key>, key: Key) => this.#read(() => table.get(key));
     return {
       events: { table: events, get, parse: (id, value) => eventInfo(id, value as EventRow) },
-      markers: { table: markers, get, parse: (user, value) => (value as MarkerRow[]).map((row) => marker(user, row)) },
       members: { table: members, get, parse: (_, value) => value as string },
+      joins: { table: joins, get, parse: (_, value) => value as Order },
       redactions: { table: redactions, get, parse: (_, value) => value as EventId },
-      state: { table: state, get, parse: (_, value) => value as Position },
+      state: { table: state, get, parse: (_, value) => stateEvent(value as StateRow) },
+      sent: { table: sent, get, parse: (_, value) => value as Order },
     };
   }
 
-  /** A room that was never stored gets readers, too: rows that are committed later can be evicted then. */
+  /** Also of a room that was never stored: it has rows to come, which leave memory once they are there. */
   #stored(row: RoomRow | undefined, number: number): StoredRoom {
-    const { orders, held, unread } = this.#tables;
+    const { orders, relations, unread } = this.#tables;
     const readers = this.#readers;
+    const waiting = row === undefined ? { held: 0, unsettled: 0 } : waitingIn(row);
     return {
       facts: row === undefined ? undefined : roomFacts(row),
       events: new StoredRows(readers.events, number),
-      orders: { range: (of, range) => this.#ordersIn(orders, [number, of], range) },
-      markers: new StoredRows(readers.markers, number),
+      byOrder: { range: (_, range) => ordered<Position>(orders, [number], range) },
+      relations: { range: (target, range) => ordered<EventId>(relations, [number, keyPart(target)], range) },
+      markers: {
+        of: (user) => this.#markersOf(number, user),
+        all: () => this.#markers({ start: [number], end: [number + 1] }),
+      },
       members: new StoredRows(readers.members, number),
+      joins: new StoredRows(readers.joins, number),
       redactions: new StoredRows(readers.redactions, number),
       state: new StoredRows(readers.state, number),
-      held: row === undefined || !holds(row) ? [] : this.#held(held, number),
+      held: waiting.held === 0 ? [] : this.#held(number),
+      unsettled: waiting.unsettled === 0 ? [] : this.#unsettled(number),
+      sent: {
+        main: new StoredRows(readers.sent, number),
+        inThread: (user, thread) => this.#sentInThread([number, keyPart(user), keyPart(thread)]),
+      },
       unread: {
         threads: () => this.#threads(unread, number),
-        between: (thread, after, before) => this.#unreadBetween(unread, [number, thread], { after, before }),
+        between: (thread, after, before) => this.#unreadBetween(unread, [number, keyPart(thread)], { after, before }),
       },
     };
   }
 
-  *#ordersIn(
-    table: Database<unknown, Key>,
-    of: readonly [number, Related],
-    { dir, above, below }: OrderRange,
-  ): Generator<Order> {
-    const low: Key = [...of, Math.max(above, -LAST)];
-    const high: Key = [...of, Math.min(below, LAST)];
-    const keys =
-      dir === "f"
-        ? table.getKeys({ start: low, exclusiveStart: true, end: high })
-        : table.getKeys({ start: high, exclusiveStart: true, end: low, reverse: true });
-    for (const key of keys) yield (key as [number, Related, Order])[2];
+  #markersOf(number: number, user: UserId): Iterable<Marker> {
+    const part = keyPart(user);
+    return this.#markers({ start: [number, part], end: [number, part, LAST_TEXT] });
   }
 
-  *#held(table: Database<unknown, Key>, number: number) {
-    for (const { key, value } of table.getRange({ start: [number], end: [number + 1] })) {
+  *#markers(range: { readonly start: Key; readonly end: Key }): Generator<Marker> {
+    for (const { key, value: stored } of this.#tables.markers.getRange(range)) {
+      const [user, row] = nameAndValue((key as [number, string])[1], stored);
+      yield marker(user as UserId, row as MarkerRow);
+    }
+  }
+
+  *#held(number: number) {
+    for (const { key, value } of this.#tables.held.getRange({ start: [number], end: [number + 1] })) {
       yield { position: (key as [number, Position])[1], receipt: value as ReceiptEntry };
     }
   }
 
-  /** Each thread once: seeks from one to the next. */
+  *#unsettled(number: number) {
+    for (const { key, value } of this.#tables.unsettled.getRange({ start: [number], end: [number + 1] })) {
+      yield unsettledEvent((key as [number, Position])[1], value as UnsettledRow);
+    }
+  }
+
+  *#sentInThread(of: readonly [number, string, string]): Generator<Order> {
+    const range = { start: [...of, LAST], end: [...of, 0], reverse: true };
+    for (const key of this.#tables.sentInThreads.getKeys(range)) yield (key as [number, string, string, Order])[3];
+  }
+
+  /** Each thread once: from one to the next by a seek. */
   *#threads(table: Database<unknown, Key>, number: number): Generator<ThreadId> {
     let start: Key = [number];
     for (;;) {
-      let thread: ThreadId | undefined;
-      for (const key of table.getKeys({ start, end: [number + 1], limit: 1 })) thread = (key as [number, ThreadId])[1];
-      if (thread === undefined) return;
-      yield thread;
-      start = [number, thread, LAST];
+      let next: Key | undefined;
+      for (const { key, value } of table.getRange({ start, end: [number + 1], limit: 1 })) {
+        const part = (key as [number, string])[1];
+        next = [number, part, LAST];
+        yield nameAndValue(part, value)[0] as ThreadId;
+      }
+      if (next === undefined) return;
+      start = next;
     }
   }
 
   *#unreadBetween(
     table: Database<unknown, Key>,
-    of: readonly [number, ThreadId],
+    of: readonly [number, string],
     { after, before }: { readonly after: Order; readonly before: Order },
   ) {
     const start: Key = [...of, Number.isFinite(before) ? before : LAST];
     const end: Key = [...of, Math.max(after, 0)];
     for (const { key, value } of table.getRange({ start, exclusiveStart: true, end, reverse: true })) {
-      yield { order: (key as [number, ThreadId, Order])[2], sender: value as UserId };
+      const [, part, order] = key as [number, string, Order];
+      yield { order, sender: nameAndValue(part, value)[1] as UserId };
     }
   }
 
@@ -367,7 +430,30 @@ export class PartitionStore implements RoomStore {
   }
 }
 
-/** Moves a damaged checkpoint away, so that it can be examined. */
+function markerKey(number: number, { user, type, thread, inferred }: Marker): Key {
+  return [number, keyPart(user), inferred ? `?${type}` : type, thread === null ? "" : keyPart(thread)];
+}
+
+function stateEvent([position, order]: StateRow): StateEvent {
+  return { position, order };
+}
+
+/** Rows whose last part of the key is an order. */
+function* ordered<V>(
+  table: Database<unknown, Key>,
+  of: readonly (string | number)[],
+  { dir, above, below }: OrderRange,
+): Generator<Ordered<V>> {
+  const low: Key = [...of, Math.max(above, -LAST)];
+  const high: Key = [...of, Math.min(below, LAST)];
+  const rows =
+    dir === "f"
+      ? table.getRange({ start: low, exclusiveStart: true, end: high })
+      : table.getRange({ start: high, exclusiveStart: true, end: low, reverse: true });
+  for (const { key, value } of rows) yield [(key as (string | number)[]).at(-1) as Order, value as V];
+}
+
+/** Keeps a damaged checkpoint for whoever wants to know, out of the way. */
 function setAside(dir: string, fault: string, log: Logger): void {
   const aside = `${dir}.damaged-${new Date().toISOString().replaceAll(":", "")}`;
   renameSync(dir, aside);

@@ -1,33 +1,57 @@
 /**
  * The rows of a room in the store: arrays, the shortest form that MessagePack has.
  *
- * Raise `ROWS_VERSION` with every change of a row's shape. It is a part of the checkpoint's version, next to `FOLD_VERSION`, so
- * checkpoints with other rows are rebuilt from the log.
+ * The shapes are part of the checkpoint's version: whoever changes one raises `ROWS_VERSION`, and existing stores are rebuilt from
+ * the log.
  */
+
 import type { EventInfo, Order, Position } from "../../actors/entry.ts";
 import type { Marker } from "../../actors/room/markers.ts";
-import type { RoomFacts } from "../../actors/room/room.ts";
+import type { RoomFacts, StateEvent } from "../../actors/room/room.ts";
+import type { UnsettledEvent } from "../../actors/room/threads.ts";
 import { MAIN } from "../matrix/id-grammar.ts";
 import type { EventId, ThreadId, UserId } from "../matrix/ids.ts";
 import type { ReceiptType } from "../matrix/receipt-types.ts";
 
-export const ROWS_VERSION = 3;
+/** Raised with every change of a row's shape. */
+export const ROWS_VERSION = 4;
+
+const COUNTS = 1;
+const INHERITS = 2;
+const UNSETTLED = 4;
 
 export type EventRow = readonly [
   order: Order,
+  position: Position,
   thread: EventId | 0,
   sender: UserId,
-  counts: 0 | 1,
-  redaction: EventId | 0,
+  flags: number,
+  redaction?: EventId | 0,
+  movedFrom?: ThreadId,
 ];
 
-export function eventRow({ order, thread, sender, counts, redaction }: EventInfo): EventRow {
-  return [order, thread === MAIN ? 0 : thread, sender, counts ? 1 : 0, redaction ?? 0];
+export function eventRow(info: EventInfo): EventRow {
+  const { order, position, thread, sender, redaction, movedFrom } = info;
+  const flags = (info.counts ? COUNTS : 0) | (info.inherits ? INHERITS : 0) | (info.settled ? 0 : UNSETTLED);
+  const row = [order, position, thread === MAIN ? 0 : thread, sender, flags] as const;
+  if (movedFrom !== undefined) return [...row, redaction ?? 0, movedFrom];
+  return redaction === undefined ? row : [...row, redaction];
 }
 
-export function eventInfo(id: EventId, [order, thread, sender, counts, redaction]: EventRow): EventInfo {
-  const info: EventInfo = { id, order, thread: thread === 0 ? MAIN : thread, sender, counts: counts === 1 };
-  return redaction === 0 ? info : { ...info, redaction };
+export function eventInfo(id: EventId, row: EventRow): EventInfo {
+  const [order, position, thread, sender, flags, redaction = 0, movedFrom] = row;
+  return {
+    id,
+    order,
+    position,
+    sender,
+    thread: thread === 0 ? MAIN : thread,
+    settled: (flags & UNSETTLED) === 0,
+    inherits: (flags & INHERITS) !== 0,
+    counts: (flags & COUNTS) !== 0,
+    ...(redaction !== 0 && { redaction }),
+    ...(movedFrom !== undefined && { movedFrom }),
+  };
 }
 
 export type MarkerRow = readonly [
@@ -49,7 +73,26 @@ export function marker(user: UserId, [type, thread, event, order, ts, position, 
   return inferred === 1 ? { ...stored, inferred: true } : stored;
 }
 
-/** A user's membership in a room, and the position of the entry that set it. */
+export type StateRow = readonly [position: Position, order: Order];
+
+export function stateRow({ position, order }: StateEvent): StateRow {
+  return [position, order];
+}
+
+export type UnsettledRow = readonly [id: EventId, order: Order, sender: UserId, target: EventId, deadline?: number];
+
+export function unsettledRow({ id, order, sender, target, deadline }: UnsettledEvent): UnsettledRow {
+  return deadline === undefined ? [id, order, sender, target] : [id, order, sender, target, deadline];
+}
+
+export function unsettledEvent(
+  position: Position,
+  [id, order, sender, target, deadline]: UnsettledRow,
+): UnsettledEvent {
+  return { id, position, order, sender, target, ...(deadline !== undefined && { deadline }) };
+}
+
+/** A user's membership in a room, and the entry that it is from. */
 export type MembershipRow = readonly [membership: string, position: Position];
 
 /** In the keys of all other rows, a room's number replaces its id. */
@@ -58,41 +101,68 @@ export type RoomRow = readonly [
   position: Position,
   eventsChanged: Position,
   receiptsChanged: Position,
+  greatest: Order,
+  smallest: Order,
+  negative: Order,
+  liveEvents: number,
   membershipKnown: 0 | 1,
   redactionsAhead: 0 | 1,
   heldCount: number,
+  unsettledCount: number,
   acl: Record<string, unknown> | 0,
-  timeline: readonly Position[],
+  /** Order and position of each event, one after the other. */
+  timeline: readonly number[],
 ];
 
-export function roomRow(number: number, room: RoomFacts, heldCount: number): RoomRow {
-  const { position, changed, membershipKnown, redactionsAhead, acl, timeline } = room;
+export function roomRow(
+  number: number,
+  room: RoomFacts,
+  { held, unsettled }: { readonly held: number; readonly unsettled: number },
+): RoomRow {
+  const { position, changed, orders, liveEvents, membershipKnown, redactionsAhead, acl, timeline } = room;
   return [
     number,
     position,
     changed.events,
     changed.receipts,
+    orders.greatest,
+    orders.smallest,
+    orders.negative,
+    liveEvents,
     membershipKnown ? 1 : 0,
     redactionsAhead ? 1 : 0,
-    heldCount,
+    held,
+    unsettled,
     acl ?? 0,
-    [...timeline],
+    timeline.flatMap((event) => [event.order, event.position]),
   ];
 }
 
 export function roomFacts(row: RoomRow): RoomFacts {
-  const [, position, events, receipts, membershipKnown, redactionsAhead, , acl, timeline] = row;
+  const [, position, events, receipts, greatest, smallest, negative, liveEvents] = row;
+  const [membershipKnown, redactionsAhead, , , acl, places] = row.slice(8) as [
+    0 | 1,
+    0 | 1,
+    number,
+    number,
+    RoomRow[12],
+    RoomRow[13],
+  ];
+  const timeline = [];
+  for (let i = 0; i < places.length; i += 2) timeline.push({ order: places[i]!, position: places[i + 1]! });
   return {
     position,
     changed: { events, receipts },
+    orders: { greatest, smallest, negative },
+    liveEvents,
     membershipKnown: membershipKnown === 1,
     redactionsAhead: redactionsAhead === 1,
     acl: acl === 0 ? undefined : acl,
-    timeline: [...timeline],
+    timeline,
   };
 }
 
-/** Whether a room has held receipts in the store. */
-export function holds(row: RoomRow): boolean {
-  return row[6] > 0;
+/** How many held receipts and unsettled events a room has to be loaded with. */
+export function waitingIn(row: RoomRow): { readonly held: number; readonly unsettled: number } {
+  return { held: row[10], unsettled: row[11] };
 }

@@ -1,6 +1,7 @@
-/** A room's rows of one table. Each active room has several of these objects, so they hold no closures of their own. */
+/** A room's rows of one table, by name. An active room has one for each table, so they hold no closures of their own. */
 import type { Database } from "lmdb";
 import type { Rows } from "../../actors/room/table.ts";
+import { keyPart, nameAndValue } from "./keys.ts";
 
 export type Key = string | (string | number)[];
 
@@ -24,15 +25,16 @@ export class StoredRows<K extends string, V> implements Rows<K, V> {
 
   get(key: K): V | undefined {
     const { table, get, parse } = this.#reader;
-    const value = get(table, [this.#number, key]);
-    return value === undefined ? undefined : parse(key, value);
+    const part = keyPart(key);
+    const stored = get(table, [this.#number, part]);
+    return stored === undefined ? undefined : parse(key, nameAndValue(part, stored)[1]);
   }
 
   *entries(): Generator<readonly [K, V]> {
     const { table, parse } = this.#reader;
-    for (const { key, value } of table.getRange({ start: [this.#number], end: [this.#number + 1] })) {
-      const name = (key as [number, K])[1];
-      yield [name, parse(name, value)] as const;
+    for (const { key, value: stored } of table.getRange({ start: [this.#number], end: [this.#number + 1] })) {
+      const [name, value] = nameAndValue((key as [number, string])[1], stored);
+      yield [name as K, parse(name as K, value)] as const;
     }
   }
 }

@@ -2,17 +2,17 @@ import type { Outcome } from "../../actors/room/fold.ts";
 
 /** What a worker has done since its process began. */
 export class WorkerCounts {
-  /** Entries and settled receipts by outcome, those that a standby folded included. */
+  /** Entries and judged receipts by outcome, those that a standby folded included. */
   readonly outcomes = new Map<string, number>();
   /** Messages that were published. */
   deltas = 0;
   /** Partitions that were claimed, handed over or lost. */
   leaseChanges = 0;
 
-  /** Counts what became of an entry, and of the held receipts that it settled or pushed out. */
+  /** Counts what became of an entry, and of the held receipts that it released or dropped. */
   add(outcome: Outcome): void {
     this.#count(outcome.outcome);
-    if (outcome.outcome === "ordered") for (const { judgement } of outcome.settled) this.#count(judgement.outcome);
+    if (outcome.outcome === "ordered") for (const { judgement } of outcome.judged) this.#count(judgement.outcome);
     else if (outcome.outcome === "held" && outcome.overflow !== undefined) this.#count("rejected");
   }
 

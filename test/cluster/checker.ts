@@ -7,7 +7,7 @@ import * as assert from "uvu/assert";
 import type { Delivered } from "../../src/bus/client/delivered.ts";
 import { StreamReader } from "../../src/bus/client/stream-reader.ts";
 import { DeltaReader, markersIn, type SeenMarkers, uncovered } from "../support/delta-reader.ts";
-import { type Body, decoded, LIMIT_MS, pack, token } from "../support/harness.ts";
+import { BASE, type Body, decoded, LIMIT_MS, pack, token } from "../support/harness.ts";
 import { Model, type ModelMarker } from "../support/model.ts";
 import type { Readers } from "./readers.ts";
 import { type Acknowledged, USERS } from "./workload.ts";
@@ -158,7 +158,7 @@ function assertStored(
 }
 
 function modelOf(records: { sequence: number; entries: Body[] }[]): Model {
-  const model = new Model();
+  const model = new Model(BASE);
   for (const { sequence, entries } of records) {
     entries.forEach((entry, i) => {
       model.fold(sequence * ENTRIES_PER_RECORD + i, entry);

@@ -3,7 +3,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { runCli } from "../support/cli-process.ts";
 import { BOB, output, ROOM, story, tidemarkCommand } from "../support/commands.ts";
-import { eventually, message, receipt, startTidemark } from "../support/harness.ts";
+import { BASE, eventually, message, receipt, startTidemark } from "../support/harness.ts";
 
 const withoutTime = (line: string) => line.slice("1970-01-01 00:00:00.000  ".length);
 
@@ -15,11 +15,11 @@ replay("shows a room as lines, as JSON, filtered, in part, its state, and why an
   const nats = ["--nats", tidemark.url];
   const lines = await output(["replay", ROOM, ...nats]);
   assert.equal(lines.map(withoutTime), [
-    "1024  ordered    @alice:a.org  m.room.message $1  order 1024",
-    "2048  advanced   @bob:a.org  m.read $1  marker none → 1024",
+    `1024  ordered    @alice:a.org  m.room.message $1  order ${BASE + 1}`,
+    `2048  advanced   @bob:a.org  m.read $1  marker none → ${BASE + 1}`,
     "3072  held       @bob:a.org  m.read $3 in main  its event is not in the log yet",
-    "4096  ordered    @alice:a.org  m.room.message $2  order 4096",
-    "5120  ordered    @alice:a.org  m.room.message $3  order 5120  released @bob:a.org m.read in main of 3072: marker none → 5120",
+    `4096  ordered    @alice:a.org  m.room.message $2  order ${BASE + 2}`,
+    `5120  ordered    @alice:a.org  m.room.message $3  order ${BASE + 3}  released @bob:a.org m.read in main of 3072: marker none → ${BASE + 3}`,
   ]);
 
   const json = (await output(["replay", ROOM, "--json", ...nats])).map((line) => JSON.parse(line));
@@ -33,7 +33,7 @@ replay("shows a room as lines, as JSON, filtered, in part, its state, and why an
       [ROOM, 5120, "ordered"],
     ],
   );
-  assert.equal(json[4].settled[0].to, { event: "$3", order: 5120 });
+  assert.equal(json[4].judged[0].to, { event: "$3", order: BASE + 3 });
 
   const shown = async (...args: string[]) =>
     (await output(["replay", ROOM, ...args], { TIDEMARK_NATS: tidemark.url })).map((line) =>
@@ -49,16 +49,19 @@ replay("shows a room as lines, as JSON, filtered, in part, its state, and why an
   assert.equal(state.unread, [{ user: BOB, total: 1, main: 1, threads: {}, oldest: "$2" }]);
   const text = (await output(["replay", ROOM, "--state", ...nats])).join("\n");
   assert.match(text, "!a:a.org at position 5120: 3 events");
-  assert.match(text, "  @bob:a.org  m.read in main  $3  order 5120");
+  assert.match(text, `  @bob:a.org  m.read in main  $3  order ${BASE + 3}`);
 
   const why = await output(["replay", ROOM, "--why", "$2", "--user", "@bob", "--until", "4096", ...nats]);
   assert.equal(why.slice(0, 3), [
-    "Unread: no marker of @bob:a.org that covers the main timeline has reached its order 4096 (F12).",
-    "  The unthreaded m.read marker is at $1, order 1024 < 4096.",
+    `Unread: no marker of @bob:a.org that covers the main timeline has reached its order ${BASE + 2} (F12).`,
+    `  The unthreaded m.read marker is at $1, order ${BASE + 1} < ${BASE + 2}.`,
     "  The m.read receipt at position 3072 on $3 is held: the log has no event $3 (F4).",
   ]);
   const later = await output(["replay", ROOM, "--why", "$2", "--user", BOB, ...nats]);
-  assert.match(later[0]!, "Read: the m.read marker of the main timeline reached $3, order 5120 at position 5120");
+  assert.match(
+    later[0]!,
+    `Read: the m.read marker of the main timeline reached $3, order ${BASE + 3} at position 5120`,
+  );
 });
 
 replay("colours outcomes if FORCE_COLOR is set, and not if NO_COLOR is", async () => {
@@ -79,7 +82,7 @@ replay("follows a room until it gets a signal", async () => {
   await tidemark.sent("event", "!other:a.org", message("$5"));
   await tidemark.sent("receipt", ROOM, receipt(BOB, "$4"));
   await eventually(() => child.stdout.length === 7, "the new entries");
-  assert.match(child.stdout[6]!, "advanced   @bob:a.org  m.read $4  marker 1024 → 6144");
+  assert.match(child.stdout[6]!, `advanced   @bob:a.org  m.read $4  marker ${BASE + 1} → ${BASE + 4}`);
   child.kill("SIGINT");
   assert.is(await child.ended, 0);
 });

@@ -11,7 +11,7 @@ import { connect } from "../../src/frontend/frontend.ts";
 import { serverName } from "../../src/matrix/ids.ts";
 import { type Role, type StartOptions, start, type Tidemark } from "../../src/start.ts";
 import { linesOf, member } from "../support/federation.ts";
-import { decoded, eventually, LIMIT_MS, message, pack, receipt } from "../support/harness.ts";
+import { BASE, decoded, eventually, LIMIT_MS, message, pack, receipt } from "../support/harness.ts";
 import { NATS_CONF, type NatsCluster, startNatsCluster, type User } from "../support/nats-cluster.ts";
 import { HS_TOKEN, push } from "../support/pushing-homeserver.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
@@ -91,7 +91,7 @@ roles("no request makes a process publish on a subject that its sender may not u
   ).positions;
   const isFolded = async () => {
     const asked = await frontend.nc.request(`tidemark.query.${ROOM}`, pack({ op: "orders", event_ids: ["$1"] }));
-    return decoded(asked.data).orders.$1 === 1024;
+    return decoded(asked.data).orders.$1 === BASE + 1;
   };
   await eventually(isFolded, "the event without a reply is folded");
   await using admin = await connectAs(cluster, "admin");

@@ -31,7 +31,7 @@ unknownThread("on a threaded event marks only that thread as read", () => {
   assert.is(rooms.fold(ROOM, ofUnknownThread("$3")).outcome, "advanced");
   assert.equal(read(rooms, "$1", "$2", "$3", "$4"), [false, false, true, false]);
   assert.equal(Object.keys(shown(rooms)), ["$3"]);
-  assert.equal(shown(rooms).$3, { "m.read": { [READER]: { ts: 1, order: 1026, thread_id: "$1" } } });
+  assert.equal(shown(rooms).$3, { "m.read": { [READER]: { ts: 1, order: 3, thread_id: "$1" } } });
 });
 
 unknownThread("on an event of the main timeline marks only the main timeline as read", () => {
@@ -67,12 +67,12 @@ unknownThread("is not published if one of known thread is on the same event, in 
   const first = rooms.fold(ROOM, ofUnknownThread("$2", { ts: 8 }));
   const second = rooms.fold(ROOM, receipt("$2", { ts: 7 }));
   assert.ok("marker" in first && "marker" in second);
-  const unthreaded = { $2: { "m.read": { [READER]: { ts: 7, order: 1025 } } } };
+  const unthreaded = { $2: { "m.read": { [READER]: { ts: 7, order: 2 } } } };
   assert.equal(receiptEvent([first.marker, second.marker]).content, unthreaded);
   assert.equal(receiptEvent([second.marker, first.marker]).content, unthreaded);
 
   const threaded = { ...second.marker, thread: "main" as const };
-  const main = { $2: { "m.read": { [READER]: { ts: 7, order: 1025, thread_id: "main" } } } };
+  const main = { $2: { "m.read": { [READER]: { ts: 7, order: 2, thread_id: "main" } } } };
   assert.equal(receiptEvent([first.marker, threaded]).content, main);
 });
 
@@ -100,7 +100,7 @@ unknownThread("is held until its event arrives, and is then replaced by one of k
   assert.is(rooms.fold(ROOM, receipt("$5")).outcome, "held");
   const outcome = rooms.live(ROOM, event("$5"));
   assert.ok(outcome.outcome === "ordered");
-  assert.is(outcome.settled.length, 2);
+  assert.is(outcome.judged.length, 2);
   assert.equal(rooms.markers(true), [`${ROOM} ${READER} m.read - → $5`]);
   assert.equal(rooms.markers(false), []);
 });

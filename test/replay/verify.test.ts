@@ -5,6 +5,7 @@ import type { RoomId } from "../../src/matrix/ids.ts";
 import { verify } from "../../src/replay/verify.ts";
 import { failure } from "../support/failure.ts";
 import {
+  BASE,
   type Body,
   decoded,
   message,
@@ -83,19 +84,21 @@ async function withFalseOwner(change: (op: string, answer: Body) => void): Promi
 const falseAnswers: Record<string, readonly [change: (op: string, answer: Body) => void, difference: RegExp]> = {
   "an order": [
     (op, answer) => op === "orders" && answer.orders.$2++,
-    /\$2 has order 1025 in the log, the owner answers 1026/,
+    new RegExp(`\\$2 has order ${BASE + 2} in the log, the owner answers ${BASE + 3}`),
   ],
   "a missing event": [
     (op, answer) => {
       if (op === "orders") answer.orders.$1 = null;
     },
-    /\$1 has order 1024 in the log, the owner answers null/,
+    new RegExp(`\\$1 has order ${BASE + 1} in the log, the owner answers null`),
   ],
   "a marker": [
     (op, answer) => {
       if (op === "snapshot") answer.receipts = { $2: answer.receipts.$1 };
     },
-    /marker @bob:a\.org m\.read unthreaded is at \$1, order 1024, ts 5000 in the log, the owner answers at \$2/,
+    new RegExp(
+      `marker @bob:a\\.org m\\.read unthreaded is at \\$1, order ${BASE + 1}, ts 5000 in the log, the owner answers at \\$2`,
+    ),
   ],
   "a missing marker": [
     (op, answer) => {
@@ -105,7 +108,7 @@ const falseAnswers: Record<string, readonly [change: (op: string, answer: Body) 
   ],
   "an additional marker": [
     (op, answer) => {
-      if (op === "snapshot") answer.receipts.$1["m.read"]["@eve:a.org"] = { ts: 1, order: 1024 };
+      if (op === "snapshot") answer.receipts.$1["m.read"]["@eve:a.org"] = { ts: 1, order: BASE + 1 };
     },
     /@eve:a\.org m\.read unthreaded is nowhere in the log/,
   ],
@@ -117,7 +120,7 @@ const falseAnswers: Record<string, readonly [change: (op: string, answer: Body) 
   ],
   "an m.fully_read": [
     (op, answer) => {
-      if (op === "private") answer.fully_read.order = 1;
+      if (op === "private") answer.fully_read.order++;
     },
     /the m\.fully_read of @bob:a\.org/,
   ],
@@ -170,38 +173,41 @@ const eventsAfter = (previous: number, event: string, order: number) =>
     },
   ] as const;
 const falseDeltas: Record<string, readonly [plant: Parameters<typeof withFalseDelta>[0], difference: RegExp]> = {
-  "an order": [([, second]) => eventsAfter(second!, "$2", 7), /\$2 order 7, the log 1025/],
+  "an order": [
+    ([, second]) => eventsAfter(second!, "$2", BASE + 7),
+    new RegExp(`\\$2 order ${BASE + 7}, the log ${BASE + 2}`),
+  ],
   "the order of a receipt": [
     ([, , third]) => [
       `${client}.receipts`,
-      { v: 1, room_id: ROOM, position: third! + 1, previous: third, event: shown("$2", BOB, 9) },
+      { v: 1, room_id: ROOM, position: third! + 1, previous: third, event: shown("$2", BOB, BASE + 9) },
     ],
-    /m\.read +at \$2, order 9, the log has 1025/,
+    new RegExp(`m\\.read +at \\$2, order ${BASE + 9}, the log has ${BASE + 2}`),
   ],
   "an event that the log does not have": [
-    ([, second]) => eventsAfter(second!, "$9", 2048),
-    /\$9 order 2048, the log undefined/,
+    ([, second]) => eventsAfter(second!, "$9", BASE + 3),
+    new RegExp(`\\$9 order ${BASE + 3}, the log undefined`),
   ],
   "a move that the log does not have": [
     ([, , third]) => [
       `${client}.receipts`,
-      { v: 1, room_id: ROOM, position: third! + 1024, previous: third, event: shown("$2", BOB, 1025) },
+      { v: 1, room_id: ROOM, position: third! + 1024, previous: third, event: shown("$2", BOB, BASE + 2) },
     ],
     /it is published through position 3072, and its log ends with record 2/,
   ],
   "a gap": [
     ([, , third]) => [
       `${client}.receipts`,
-      { v: 1, room_id: ROOM, position: third! + 2, previous: third! + 1, event: shown("$2", BOB, 1025) },
+      { v: 1, room_id: ROOM, position: third! + 2, previous: third! + 1, event: shown("$2", BOB, BASE + 2) },
     ],
     /one is missing/,
   ],
   "a private marker": [
     ([, , third]) => [
       `tidemark.user.0.${token(BOB)}.receipts`,
-      { v: 1, user_id: BOB, room_id: ROOM, position: third, event: shown("$2", BOB, 3, "m.read.private") },
+      { v: 1, user_id: BOB, room_id: ROOM, position: third, event: shown("$2", BOB, BASE + 3, "m.read.private") },
     ],
-    /m\.read\.private.* at \$2, order 3, the log has 1025/,
+    new RegExp(`m\\.read\\.private.* at \\$2, order ${BASE + 3}, the log has ${BASE + 2}`),
   ],
 };
 for (const [what, [plant, expected]] of Object.entries(falseDeltas)) {

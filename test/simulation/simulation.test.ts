@@ -71,7 +71,7 @@ class Owner {
       log,
     });
     this.#rooms = new Rooms({
-      store: { load: (id) => new Room(id), has: () => false },
+      store: { load: (id) => new Room(id, 0), has: () => false },
       folded: this.#publisher.add,
       failed: (error) => {
         throw error;
@@ -208,7 +208,7 @@ function assertMatchesLog({ log, stream }: World): void {
   const reader = new DeltaReader({ repeats: true });
   for (const { subject, body } of stream) if (subject.startsWith("tidemark.client.")) reader.read(subject, body);
   for (const id of ROOMS) {
-    const model = new Model();
+    const model = new Model(0);
     for (const { room, record } of log) {
       if (room !== id) continue;
       record.entries.forEach((entry, i) => {

@@ -6,12 +6,14 @@ import { fold } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";
 import { type Mark, PartitionStore } from "../../src/store/partition-store.ts";
 import { history, USERS } from "../support/arbitraries.ts";
-import { ROOM } from "../support/given.ts";
+import { BASE, ROOM } from "../support/given.ts";
 import { checkAsync } from "../support/property.ts";
 import { stateOf } from "../support/room-state.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 const log = pino({ level: "silent" });
+
+const START = { base: BASE, lineage: "a", parent: null };
 
 const markAt = (sequence: number): Mark => ({ sequence, room: ROOM, at: 1, entries: 1 });
 
@@ -28,7 +30,8 @@ checkpoints("passivation and restarts at any time change no outcome and no state
     fc.asyncProperty(history, fc.array(interruption, { minLength: 1, maxLength: 60 }), async (entries, moments) => {
       using dir = temporaryDirectory();
       let store = await PartitionStore.open(dir.path, log);
-      const expected = new Room(ROOM);
+      store.begin(START);
+      const expected = new Room(ROOM, BASE);
       let room = store.load(ROOM);
       let collected: ReturnType<PartitionStore["collect"]> | undefined;
       const commit = (sequence: number) => {

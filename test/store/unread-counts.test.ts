@@ -8,7 +8,7 @@ import { type Counting, summed } from "../../actors/room/unread.ts";
 import type { UserId } from "../../src/matrix/ids.ts";
 import { PartitionStore } from "../../src/store/partition-store.ts";
 import { history, USERS } from "../support/arbitraries.ts";
-import { BOB, inThread, live, member, ROOM, receipt } from "../support/given.ts";
+import { BOB, history as historical, inThread, live, member, ROOM, receipt, relates } from "../support/given.ts";
 import { checkAsync } from "../support/property.ts";
 import { roomOver } from "../support/stored-room.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
@@ -31,9 +31,9 @@ counts("are the same incrementally, for any history and checkpoints", async () =
         if (step === "left memory") room.unread.committed(0);
         if (step === "loaded again") room = store.load(ROOM);
         for (const user of USERS) {
-          const counting = room.unread.counting(user, room.markers, before.get(user));
+          const counting = room.unread.counting(room.readingOf(user), before.get(user));
           before.set(user, counting);
-          assert.equal(summed(counting), room.unread.count(user, room.markers));
+          assert.equal(summed(counting), room.unread.count(room.readingOf(user)));
         }
       }
       await store.close();
@@ -53,16 +53,20 @@ counts("read only new events, until something that they depend on changes", () =
   let counting: Counting | undefined;
   const after = (entry: Parameters<typeof fold>[2]) => {
     fold(room, ++position, entry);
-    counting = room.unread.counting(BOB, room.markers, counting);
+    counting = room.unread.counting(room.readingOf(BOB), counting);
     return [summed(counting).unthreaded, read];
   };
   assert.equal(after(live("$a")), [1, 1]);
   assert.equal(after(live("$b", inThread("$a"))), [2, 1]);
-  assert.equal(after(live("$own", { sender: BOB })), [2, 1]);
-  assert.equal(after(live("$m", member(BOB, "join"))), [2, 1]);
-  assert.equal(after(receipt(BOB, "$a")), [1, 1], "the events after the marker are in memory");
-  assert.equal(after(live("$c")), [2, 1]);
-  assert.equal(after(live("$x", { type: "m.room.redaction", redacts: "$b", content: {} })), [1, 1]);
+  assert.equal(after(live("$c")), [3, 1]);
+  assert.equal(after(historical("$old", inThread("$a"))), [4, 1], "below all others");
+  assert.equal(after(live("$x", { type: "m.room.redaction", redacts: "$c", content: {} })), [3, 1]);
+  assert.equal(after(live("$late", { content: relates("m.reference", "$d") })), [4, 1], "unsettled, so in main");
+  assert.equal(after(live("$d", inThread("$a"))), [5, 1], "moves $late to its thread");
+  assert.equal(after(receipt(BOB, "$a", { thread: "main" })), [4, 1]);
+  assert.equal(after(live("$own", { sender: BOB, ...inThread("$a") })), [0, 1], "counts like a receipt for its thread");
+  assert.equal(after(receipt(BOB, "$a")), [0, 1], "an unthreaded marker concerns every thread");
+  assert.equal(after(live("$m", member(BOB, "join"))), [0, 1], "nothing after the join");
 });
 
 counts.run();

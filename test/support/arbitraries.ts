@@ -3,10 +3,24 @@
  * duplicates, receipts before their events, relations and redactions of events known and unknown.
  */
 import * as fc from "fast-check";
-import { type Entry, positionOf } from "../../actors/entry.ts";
+import { type Entry, positionOf, UNKNOWN_THREAD } from "../../actors/entry.ts";
 import type { ServerName, UserId } from "../../src/matrix/ids.ts";
 import { FULLY_READ, READ, READ_PRIVATE, type ReceiptType } from "../../src/matrix/receipt-types.ts";
-import { ALICE, acl, BOB, backfilled, CARA, live, member, receipt, relates, state, TWO } from "./given.ts";
+import {
+  ALICE,
+  acl,
+  BASE,
+  BOB,
+  backfilled,
+  CARA,
+  history as historical,
+  live,
+  member,
+  receipt,
+  relates,
+  state,
+  TWO,
+} from "./given.ts";
 
 const DAN = "@dan:[2001:db8::1]:8448" as UserId;
 export const USERS: readonly UserId[] = [ALICE, BOB, CARA, DAN];
@@ -41,8 +55,15 @@ const malformed = fc.constantFrom(
 );
 
 const membership = fc
-  .tuple(user, fc.constantFrom("join", "leave", "invite", "ban", 7))
-  .map(([user, membership]) => member(user, membership as string));
+  .tuple(
+    user,
+    fc.constantFrom("join", "join", "leave", "invite", "ban", 7),
+    fc.constantFrom(undefined, "join", "leave"),
+  )
+  .map(([user, membership, before]) => ({
+    ...member(user, membership as string),
+    ...(before !== undefined && { unsigned: { prev_content: { membership: before } } }),
+  }));
 
 const accessList = fc.constantFrom(
   acl({ allow: ["*"] }),
@@ -54,6 +75,11 @@ const accessList = fc.constantFrom(
 
 const message = fc.oneof(
   { weight: 4, arbitrary: fc.constant({}) },
+  { weight: 1, arbitrary: fc.constant({ content: { msgtype: "m.notice", body: "…" } }) },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom("m.poll.start", "m.call.hangup", "m.room.encrypted").map((type) => ({ type })),
+  },
   {
     weight: 4,
     arbitrary: fc
@@ -73,37 +99,63 @@ const fields = fc
   .map(([sender, fields]) => ({ sender, ...fields }));
 
 const type = fc.constantFrom<ReceiptType>(READ, READ, READ_PRIVATE, FULLY_READ);
-const thread = fc.option(fc.oneof(fc.constant("main"), id), { nil: undefined });
+const named = fc.option(fc.oneof(fc.constant("main"), id), { nil: undefined });
 
-const localReceipt = fc
-  .tuple(user, id, type, thread, fc.nat(1_000))
-  .map(([user, id, type, thread, ts]) =>
-    receipt(user, id, { type, ts, ...(thread !== undefined && type !== FULLY_READ && { thread }) }),
-  );
-const remoteReceipt = fc.tuple(fc.constantFrom(...ORIGINS), id, thread, fc.nat(1_000)).map(([from, id, thread, ts]) => {
+/** `plain`: of known thread, and not accepted by a homeserver. */
+const localReceipt = (plain: boolean) =>
+  fc
+    .tuple(
+      user,
+      id,
+      type,
+      plain ? named : fc.oneof({ weight: 3, arbitrary: named }, { weight: 1, arbitrary: fc.constant(UNKNOWN_THREAD) }),
+      fc.nat(1_000),
+      plain ? fc.constant(undefined) : fc.constantFrom(undefined, undefined, undefined, true as const),
+    )
+    .map(([user, id, type, thread, ts, accepted]) =>
+      receipt(user, id, {
+        type,
+        ts,
+        ...(thread !== undefined && type !== FULLY_READ && { thread }),
+        ...(accepted && { accepted }),
+      }),
+    );
+const remoteReceipt = fc.tuple(fc.constantFrom(...ORIGINS), id, named, fc.nat(1_000)).map(([from, id, thread, ts]) => {
   const [user, origin] = from;
   return receipt(user, id, { ts, origin: origin as ServerName, ...(thread !== undefined && { thread }) });
 });
 
-const entry: fc.Arbitrary<Entry> = fc.oneof(
-  { weight: 6, arbitrary: fc.tuple(id, fields).map(([id, fields]) => live(id, fields)) },
-  { weight: 3, arbitrary: fc.tuple(id, fields).map(([id, fields]) => backfilled(id, fields)) },
-  { weight: 1, arbitrary: fc.tuple(id, stateFields).map(([id, fields]) => state(id, fields)) },
-  { weight: 8, arbitrary: localReceipt },
-  { weight: 4, arbitrary: remoteReceipt },
-);
+const entry = (plain: boolean): fc.Arbitrary<Entry> =>
+  fc.oneof(
+    { weight: 6, arbitrary: fc.tuple(id, fields).map(([id, fields]) => live(id, fields)) },
+    { weight: 2, arbitrary: fc.tuple(id, fields).map(([id, fields]) => historical(id, fields)) },
+    { weight: 2, arbitrary: fc.tuple(id, fields).map(([id, fields]) => backfilled(id, fields)) },
+    {
+      weight: 1,
+      arbitrary: fc
+        .tuple(id, stateFields, fc.option(fc.integer({ min: BASE, max: BASE + 8 }), { nil: undefined }))
+        .map(([id, fields, asOf]) => state(id, fields, asOf)),
+    },
+    { weight: 8, arbitrary: localReceipt(plain) },
+    { weight: 4, arbitrary: remoteReceipt },
+  );
 
 /** Entries at growing positions: records of some entries each, with records of other rooms between them. */
-export const history: fc.Arbitrary<Positioned[]> = fc
-  .array(fc.tuple(fc.integer({ min: 1, max: 3 }), fc.array(entry, { minLength: 1, maxLength: 4 })), {
-    minLength: 1,
-    maxLength: 30,
-    size: "max",
-  })
-  .map((records) => {
-    let sequence = 0;
-    return records.flatMap(([step, entries]) => {
-      sequence += step;
-      return entries.map((entry, index) => ({ position: positionOf(sequence, index), entry }));
+const historyOf = (plain: boolean): fc.Arbitrary<Positioned[]> =>
+  fc
+    .array(fc.tuple(fc.integer({ min: 1, max: 3 }), fc.array(entry(plain), { minLength: 1, maxLength: 4 })), {
+      minLength: 1,
+      maxLength: 30,
+      size: "max",
+    })
+    .map((records) => {
+      let sequence = 0;
+      return records.flatMap(([step, entries]) => {
+        sequence += step;
+        return entries.map((entry, index) => ({ position: positionOf(sequence, index), entry }));
+      });
     });
-  });
+
+export const history = historyOf(false);
+/** A history in which all threads are known, and markers only go forward. */
+export const plainHistory = historyOf(true);

@@ -10,14 +10,17 @@ import {
   BACKFILLED,
   type Entry,
   type EventEntry,
+  HISTORY,
   indexOf,
   LIVE,
+  type Order,
   type Position,
   positionOf,
   RECEIPT,
   type ReceiptEntry,
   STATE,
   sequenceOf,
+  type TimelineEntry,
 } from "../../actors/entry.ts";
 import { fold, isRead, type Judgement, type Outcome } from "../../actors/room/fold.ts";
 import type { Marker } from "../../actors/room/markers.ts";
@@ -29,6 +32,8 @@ import { READ, type ReceiptType } from "../../src/matrix/receipt-types.ts";
 export const ROOM = "!room:one.example" as RoomId;
 export const ALICE = "@alice:one.example" as UserId;
 export const BOB = "@bob:one.example" as UserId;
+/** The base of the log (F1): the first live event has the order after it. */
+export const BASE = 1_000;
 /** A user of another server. */
 export const CARA = "@cara:two.example" as UserId;
 export const TWO = "two.example" as ServerName;
@@ -44,9 +49,17 @@ export function event(id: string, fields: Fields = {}): MatrixEvent {
   return { ...base, ...fields, event_id: id } as MatrixEvent;
 }
 
-export const live = (id: string, fields?: Fields): EventEntry => [LIVE, event(id, fields)];
-export const backfilled = (id: string, fields?: Fields): EventEntry => [BACKFILLED, event(id, fields)];
-export const state = (id: string, fields?: Fields): EventEntry => [STATE, event(id, fields)];
+const timeline =
+  (kind: TimelineEntry[0]) =>
+  (id: string, fields?: Fields, imported?: Order): EventEntry =>
+    imported === undefined ? [kind, event(id, fields)] : [kind, event(id, fields), imported];
+
+/** `imported`: the order that the entry carries (F1). */
+export const live = timeline(LIVE);
+export const history = timeline(HISTORY);
+export const backfilled = timeline(BACKFILLED);
+export const state = (id: string, fields?: Fields, asOf?: Order): EventEntry =>
+  asOf === undefined ? [STATE, event(id, fields)] : [STATE, event(id, fields), asOf];
 
 interface ReceiptFields {
   readonly type?: ReceiptType;
@@ -55,12 +68,22 @@ interface ReceiptFields {
   readonly ts?: number;
   /** Default: a local user. */
   readonly origin?: string;
+  readonly accepted?: true;
 }
 
 /** A public, unthreaded receipt of a local user. `fields` override the defaults. */
 export function receipt(user: UserId, target: string, fields: ReceiptFields = {}): ReceiptEntry {
-  const { type = READ, thread = null, ts = 1_700_000_000_000, origin = null } = fields;
-  return [RECEIPT, user, type, target as EventId, thread as ThreadId | null, ts, origin as ServerName | null];
+  const { type = READ, thread = null, ts = 1_700_000_000_000, origin = null, accepted } = fields;
+  const entry = [
+    RECEIPT,
+    user,
+    type,
+    target as EventId,
+    thread as ThreadId | null,
+    ts,
+    origin as ServerName | null,
+  ] as const;
+  return accepted ? [...entry, accepted] : entry;
 }
 
 /** The content of an event that relates to another one. */
@@ -88,7 +111,7 @@ export function at(n: number): Position {
 export function describe(outcome: Outcome): string[] {
   switch (outcome.outcome) {
     case "ordered":
-      return ["ordered", ...outcome.settled.map(({ held, judgement }) => numbered(held.position, judgement))];
+      return ["ordered", ...outcome.judged.map(({ held, judgement }) => numbered(held.position, judgement))];
     case "held": {
       const { overflow } = outcome;
       return overflow === undefined ? ["held"] : ["held", numbered(overflow.held.position, overflow.judgement)];
@@ -111,7 +134,7 @@ interface Expectation {
 
 /** A room into which entries are folded. */
 export class Story {
-  readonly room = new Room(ROOM);
+  readonly room = new Room(ROOM, BASE);
   #count = 0;
 
   fold(entry: Entry): Outcome {
@@ -155,13 +178,21 @@ export class Story {
 
   /** F13, as plain objects. */
   unread(user: UserId): { unthreaded: number; main: number; threads: Record<string, number> } {
-    const { unthreaded, main, threads } = this.room.unread.count(user, this.room.markers);
-    return { unthreaded, main, threads: Object.fromEntries(threads) };
+    return unreadOf(this.room, user);
   }
 
   markers(): Marker[] {
     return [...this.room.markers];
   }
+}
+
+/** F13, as plain objects. */
+export function unreadOf(
+  room: Room,
+  user: UserId,
+): { unthreaded: number; main: number; threads: Record<string, number> } {
+  const { unthreaded, main, threads } = room.unreadCounts(user);
+  return { unthreaded, main, threads: Object.fromEntries(threads) };
 }
 
 export function given(...entries: readonly Entry[]): Story {

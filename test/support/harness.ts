@@ -155,6 +155,9 @@ export async function startBus(limits: Pick<BrokerOptions, "payloadBytesMax"> = 
   };
 }
 
+/** The base of the logs of all test brokers: the nth live event of a room has the order `BASE + n` (F1). */
+export const BASE = 0;
+
 /** Options of `start` for a process with HTTP on this bus, with two partitions. */
 export function servedOn({ url, dir }: BusHarness) {
   return { nats: url, data: dir, http: { host: "127.0.0.1", port: 0 }, partitions: 2 };

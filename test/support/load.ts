@@ -87,7 +87,7 @@ async function foldedFromScratch(bus: BusHarness, partitions: number): Promise<M
   for (let partition = 0; partition < partitions; partition++) {
     for (const { sequence, subject, entries } of await bus.records(partition)) {
       const id = decodeURIComponent(subject.slice(subject.lastIndexOf(".") + 1)) as RoomId;
-      const room = rooms.get(id) ?? new Room(id);
+      const room = rooms.get(id) ?? new Room(id, 0);
       rooms.set(id, room);
       entries.forEach((entry, i) => {
         fold(room, sequence * ENTRIES_PER_RECORD + i, entry as unknown as Entry);
@@ -115,7 +115,7 @@ export async function assertMatchesLog(
       const { read } = await bus.query(id, { op: "read", user_id: user, event_ids: ids });
       assert.equal(read, Object.fromEntries(ids.map((event: EventId) => [event, isRead(room, user, event)])));
       const { ok: _, ...unread } = await bus.query(id, { op: "unread", user_id: user });
-      const { unthreaded, main } = room.unread.count(user, room.markers);
+      const { unthreaded, main } = room.unreadCounts(user);
       assert.equal(unread, { unthreaded: { count: unthreaded }, main: { count: main }, threads: {} });
     }
     const { receipts } = await bus.query(id, { op: "snapshot" });

@@ -9,7 +9,7 @@ import type { FederatedReceipt } from "../../src/matrix/receipt-edu.ts";
 
 export class FoldedOutbox {
   readonly outbox: FederationOutbox;
-  readonly room: Room = new Room("!r:here.example" as RoomId);
+  readonly room: Room = new Room("!r:here.example" as RoomId, 0);
   /** ms */
   now = 1_000_000;
   #sequence = 0;

@@ -1,10 +1,9 @@
-import { ALL } from "../../actors/room/event-orders.ts";
+import { ALL } from "../../actors/room/order-index.ts";
 import type { Room } from "../../actors/room/room.ts";
 import type { UserId } from "../../src/matrix/ids.ts";
+import { unreadOf } from "./given.ts";
 
 const byText = (rows: Iterable<unknown>): string[] => Array.from(rows, (row) => JSON.stringify(row)).sort();
-
-const EVERYTHING = { dir: "f", above: Number.NEGATIVE_INFINITY, below: Number.POSITIVE_INFINITY } as const;
 
 /** Everything of a room that can be compared, in an order that doesn't depend on where its rows are. */
 export function stateOf(room: Room, users: readonly UserId[]) {
@@ -15,11 +14,16 @@ export function stateOf(room: Room, users: readonly UserId[]) {
     acl: room.acl,
     membershipKnown: room.membershipKnown,
     events: byText(room.events),
-    orders: [...room.orders.range(ALL, EVERYTHING)],
+    orders: { ...room.orders },
+    liveEvents: room.liveEvents,
+    byOrder: [...room.byOrder.range(ALL)],
     markers: byText(room.markers),
     redactions: byText(room.redactions),
     held: [...room.held],
     members: byText(room.members),
-    unread: users.map((user) => room.unread.count(user, room.markers)),
+    joins: byText(room.joins),
+    state: byText(room.state),
+    sent: users.map((user) => [user, room.sent.newest(user, "main")]),
+    unread: users.map((user) => unreadOf(room, user)),
   };
 }

@@ -63,7 +63,7 @@ export class FoldedRooms {
   room(id: string): Room {
     let room = this.rooms.get(id);
     if (room === undefined) {
-      room = new Room(id as RoomId);
+      room = new Room(id as RoomId, 0);
       this.rooms.set(id, room);
     }
     return room;

@@ -171,7 +171,7 @@ class Owned {
     const newest = this.log.at(-1);
     const unmarked = this.mark === undefined && newest !== undefined ? new UnmarkedLog(newest.record.at) : undefined;
     const rooms = new Rooms({
-      store: { load: (id) => new Room(id), has: () => false },
+      store: { load: (id) => new Room(id, 0), has: () => false },
       folded: publisher.add,
       failed: (error) => {
         throw error;

@@ -13,6 +13,7 @@ import type { RoomId } from "../../src/matrix/ids.ts";
 import { Publisher } from "../../src/worker/publisher.ts";
 import { DeltaReader } from "../support/delta-reader.ts";
 import {
+  BASE,
   type Body,
   decoded,
   eventually,
@@ -42,11 +43,10 @@ function subjects(tidemark: TidemarkHarness, room = ROOM) {
 }
 
 /** Sends an event and waits until it is published, so that the next change has a delta of its own. */
-async function settled(tidemark: TidemarkHarness, event: Record<string, unknown>, kind = "event"): Promise<number> {
+async function settled(tidemark: TidemarkHarness, event: Record<string, unknown>): Promise<void> {
   const events = tidemark.subscribe(subjects(tidemark).events);
-  const [position] = await tidemark.sent(kind, ROOM, event);
+  await tidemark.sent("event", ROOM, event);
   await events.next(({ events }) => events.some((other: Body) => other.event_id === event.event_id));
-  return position!;
 }
 
 function shows(event: string, user: string) {
@@ -65,25 +65,26 @@ publishing("events carry their order, and are otherwise unchanged", async () => 
     room_id: ROOM,
     position,
     previous: 0,
-    events: [{ ...first, unsigned: { age: 5, order: position } }],
+    events: [{ ...first, unsigned: { age: 5, order: BASE + 1 } }],
   });
 
-  const [p2, p3] = await tidemark.sent("backfill", ROOM, [message("$2"), message("$3")]);
+  const [, p3] = await tidemark.sent("backfill", ROOM, [message("$2"), message("$3")]);
   assert.equal((await published.next(({ position }) => position === p3)).body, {
     v: 1,
     room_id: ROOM,
     position: p3,
     previous: position,
     events: [
-      { ...message("$2"), unsigned: { order: -p2! } },
-      { ...message("$3"), unsigned: { order: -p3! } },
+      { ...message("$2"), unsigned: { order: -1 } },
+      { ...message("$3"), unsigned: { order: -2 } },
     ],
   });
 });
 
 publishing("public receipts are published in one m.receipt, with the order of their event", async () => {
   await using tidemark = await startTidemark();
-  const order = await settled(tidemark, message("$1"));
+  await settled(tidemark, message("$1"));
+  const order = BASE + 1;
   const published = tidemark.subscribe(subjects(tidemark).receipts);
   const [p1, p2] = await tidemark.sent("receipt", ROOM, [
     receipt(BOB, "$1"),
@@ -109,14 +110,14 @@ publishing("a receipt for an unknown event is published after the event, and not
   const all = tidemark.subscribe("tidemark.client.>");
   await tidemark.sent("receipt", ROOM, receipt(BOB, "$late"));
   await settled(tidemark, message("$other"));
-  const [order] = await tidemark.sent("event", ROOM, message("$late"));
+  const [position] = await tidemark.sent("event", ROOM, message("$late"));
   const { body } = await all.next(shows("$late", BOB));
   assert.equal(body, {
     v: 1,
     room_id: ROOM,
-    position: order,
+    position,
     previous: 0,
-    event: { type: "m.receipt", content: { $late: { "m.read": { [BOB]: { ts: 5_000, order } } } } },
+    event: { type: "m.receipt", content: { $late: { "m.read": { [BOB]: { ts: 5_000, order: BASE + 2 } } } } },
   });
 });
 
@@ -134,7 +135,8 @@ publishing("a receipt on a backfilled event has order 0", async () => {
 
 publishing("private receipts and the fully-read marker are published on their user's subject", async () => {
   await using tidemark = await startTidemark();
-  const order = await settled(tidemark, message("$1"));
+  await settled(tidemark, message("$1"));
+  const order = BASE + 1;
   const published = tidemark.subscribe(subjects(tidemark).user(BOB));
   const [, p2] = await tidemark.sent("receipt", ROOM, [
     receipt(BOB, "$1", { receipt_type: "m.read.private" }),
@@ -148,14 +150,14 @@ publishing("private receipts and the fully-read marker are published on their us
     event: { type: "m.receipt", content: { $1: { "m.read.private": { [BOB]: { ts: 5_000, order } } } } },
     fully_read: { event_id: "$1", order },
   });
-  const next = await settled(tidemark, message("$2"));
+  await settled(tidemark, message("$2"));
   const [p3] = await tidemark.sent("receipt", ROOM, receipt(BOB, "$2", { receipt_type: "m.fully_read" }));
   assert.equal((await published.next(({ position }) => position === p3)).body, {
     v: 1,
     user_id: BOB,
     room_id: ROOM,
     position: p3,
-    fully_read: { event_id: "$2", order: next },
+    fully_read: { event_id: "$2", order: BASE + 2 },
   });
 });
 
@@ -241,12 +243,12 @@ publishing("a held receipt that is pushed out is published with its own position
 publishing("of an unthreaded and a threaded receipt on one event, the unthreaded one is published", async () => {
   for (const threadedFirst of [true, false]) {
     await using tidemark = await startTidemark();
-    const order = await settled(tidemark, message("$1"));
+    await settled(tidemark, message("$1"));
     const published = tidemark.subscribe(subjects(tidemark).receipts);
     const both = [receipt(BOB, "$1", { thread_id: "main", ts: 1 }), receipt(BOB, "$1", { ts: 2 })];
     await tidemark.sent("receipt", ROOM, threadedFirst ? both : both.reverse());
     const { body } = await published.next();
-    assert.equal(body.event.content, { $1: { "m.read": { [BOB]: { ts: 2, order } } } });
+    assert.equal(body.event.content, { $1: { "m.read": { [BOB]: { ts: 2, order: BASE + 1 } } } });
   }
 });
 
@@ -302,7 +304,7 @@ publishing("under load deltas have no gap, and an event comes before its markers
 });
 
 publishing("a marker that moves while its delta is in flight is in the next delta, after its event", async () => {
-  const room = new Room(ROOM as RoomId);
+  const room = new Room(ROOM as RoomId, 0);
   const sent: { subject: string; body: Body; acknowledge: () => void }[] = [];
   const acked = {
     publish: (subject: string, payload: Uint8Array) =>
@@ -334,8 +336,8 @@ publishing("a marker that moves while its delta is in flight is in the next delt
   }
   publisher.close();
   assert.equal([...reader.room(ROOM).markers].sort(), [
-    [`${BOB} m.read `, { event: "$2", order: 3, ts: 7 }],
-    ["@eve:a.org m.read ", { event: "$2", order: 3, ts: 7 }],
+    [`${BOB} m.read `, { event: "$2", order: 2, ts: 7 }],
+    ["@eve:a.org m.read ", { event: "$2", order: 2, ts: 7 }],
   ]);
 });
 

@@ -4,22 +4,26 @@
  * By hand rather than by schema: every entry comes through here before it is folded. It checks what the fold relies on.
  * Nothing here does I/O or needs Node, so that the inspector's page reads files too.
  */
-import { BACKFILLED, type Entry, LIVE, RECEIPT, STATE } from "../../../actors/entry.ts";
+import { BACKFILLED, type Entry, HISTORY, LIVE, RECEIPT, STATE } from "../../../actors/entry.ts";
 
 /** Items of a receipt. To take them apart by an iterator would cost each of them. */
-const [USER, TYPE, EVENT, THREAD, TS, ORIGIN] = [1, 2, 3, 4, 5, 6] as const;
+const [USER, TYPE, EVENT, THREAD, TS, ORIGIN, ACCEPTED] = [1, 2, 3, 4, 5, 6, 7] as const;
 const RECEIPT_ITEMS = 7;
+/** Item of an event that may follow it: an imported event's order, or the `as_of` of state. */
+const EVENT_ORDER = 2;
 
 export function isEntry(entry: unknown): entry is Entry {
   if (!Array.isArray(entry)) return false;
   const kind: unknown = entry[0];
   if (kind === RECEIPT) return isReceipt(entry);
-  return (kind === LIVE || kind === BACKFILLED || kind === STATE) && isEvent(entry[1]);
+  if (kind === STATE) return isEvent(entry[1]) && isOptionalOrder(entry, (order) => order >= 0);
+  if (kind !== LIVE && kind !== BACKFILLED && kind !== HISTORY) return false;
+  return isEvent(entry[1]) && isOptionalOrder(entry, (order) => order !== 0);
 }
 
 function isReceipt(entry: readonly unknown[]): boolean {
   return (
-    entry.length === RECEIPT_ITEMS &&
+    (entry.length === RECEIPT_ITEMS || (entry.length === RECEIPT_ITEMS + 1 && entry[ACCEPTED] === true)) &&
     typeof entry[USER] === "string" &&
     typeof entry[TYPE] === "string" &&
     typeof entry[EVENT] === "string" &&
@@ -27,6 +31,12 @@ function isReceipt(entry: readonly unknown[]): boolean {
     typeof entry[TS] === "number" &&
     (entry[ORIGIN] === null || typeof entry[ORIGIN] === "string")
   );
+}
+
+function isOptionalOrder(entry: readonly unknown[], fits: (order: number) => boolean): boolean {
+  if (entry.length === EVENT_ORDER) return true;
+  const order = entry[EVENT_ORDER];
+  return entry.length === EVENT_ORDER + 1 && Number.isSafeInteger(order) && fits(order as number);
 }
 
 function isEvent(event: unknown): boolean {

@@ -73,8 +73,11 @@ const snapshot = {
     receipts: receiptContent.describe("Public ones."),
     private: receiptContent.exactOptional().describe("`m.read.private` of the question's user."),
     fully_read: fullyRead.exactOptional().describe("Of the question's user."),
-    timeline: z.array(orderedEvent).describe("The newest live events, oldest first."),
-    limited: z.boolean().exactOptional().describe("There are more live events than the timeline has."),
+    timeline: z
+      .array(orderedEvent)
+      .describe("The newest events of positive order, by order. With `since`: those after the last one known by then."),
+    timeline_position: position.exactOptional().describe("Where the log has the last event of the timeline."),
+    limited: z.boolean().exactOptional().describe("There are more such events than the timeline has."),
     members: z.record(z.string(), z.string()).exactOptional().describe("User id → membership."),
     markers_more: position.exactOptional().describe("There are more markers: the `since` to go on with."),
   }),
@@ -88,6 +91,7 @@ const snapshot = {
       fully_read: { event_id: EXAMPLE_EVENT_ID, order: 17_408 },
       members: { [BOB]: "join", "@alice:example.org": "join" },
       timeline: [EXAMPLE_EVENT],
+      timeline_position: 17_408,
       limited: true,
     },
   },
@@ -96,8 +100,18 @@ const snapshot = {
 const orders = {
   summary: "The orders of events; null for one that isn't known.",
   errors: ERRORS,
-  question: z.object({ op: z.literal("orders"), event_ids: eventIds }),
-  answer: z.object({ position, orders: byEvent(order.nullable()) }),
+  question: z.object({
+    op: z.literal("orders"),
+    event_ids: eventIds,
+    through: count.optional().describe("A position."),
+  }),
+  answer: z.object({
+    position,
+    orders: byEvent(order.nullable()),
+    greatest: order
+      .exactOptional()
+      .describe("With `through`: the greatest order of the room's events up to that position; 0 if none is positive."),
+  }),
   examples: {
     question: { op: "orders", event_ids: [EXAMPLE_EVENT_ID, "$never"] },
     answer: { position: 19_456, orders: { [EXAMPLE_EVENT_ID]: 17_408, $never: null } },

@@ -1,5 +1,5 @@
 /** Which of a room's events the log has: for an import, which brings older ones. */
-import { BACKFILLED, LIVE, type LogRecord, type Order, positionOf } from "../../../actors/entry.ts";
+import { BACKFILLED, HISTORY, LIVE, type LogRecord } from "../../../actors/entry.ts";
 import type { EventId, RoomId } from "../../matrix/ids.ts";
 import type { Bus } from "../client/connection.ts";
 import { logEnd } from "./log.ts";
@@ -13,23 +13,21 @@ export async function oldestKnownEvent(nc: Bus, partition: number, room: RoomId)
   return oldest.id;
 }
 
-/** F1, F2: finds the smallest order. Of an event that was stored more than once, only the first copy counts. */
+/**
+ * F1, F2: finds the smallest order. A live event has it only if it is the first event of its room, an older event always: each goes
+ * below all that are known. Of an event that was stored more than once, only the first copy counts.
+ */
 class OldestEvent {
   id: EventId | undefined;
-  #order: Order = Number.POSITIVE_INFINITY;
   readonly #known = new Set<EventId>();
 
-  add({ sequence, entries }: LogRecord): void {
-    entries.forEach((entry, index) => {
-      if (entry[0] !== LIVE && entry[0] !== BACKFILLED) return;
+  add({ entries }: LogRecord): void {
+    for (const entry of entries) {
+      if (entry[0] !== LIVE && entry[0] !== BACKFILLED && entry[0] !== HISTORY) continue;
       const { event_id: id } = entry[1];
-      if (this.#known.has(id)) return;
+      if (this.#known.has(id)) continue;
       this.#known.add(id);
-      const position = positionOf(sequence, index);
-      const order = entry[0] === LIVE ? position : -position;
-      if (order > this.#order) return;
-      this.#order = order;
-      this.id = id;
-    });
+      if (entry[0] !== LIVE || this.id === undefined) this.id = id;
+    }
   }
 }

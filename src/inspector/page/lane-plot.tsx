@@ -84,14 +84,14 @@ function plotOf(element: HTMLElement, latest: { readonly current: LanePlotProps 
   const markers = lane.markers.filter((marker) => !isPrivate(marker.type) || marker.user === user);
   const lines: SeriesLine[] = [
     { ...lane.events, until: chart.until },
-    { ...lane.backfilled, until: undefined },
+    { ...lane.older, until: undefined },
     ...markers.map((marker) => ({ ...marker, until: chart.until })),
   ];
   const stepped = uPlot.paths.stepped!({ align: 1 });
   const series: uPlot.Series[] = [
     {},
     { label: "events", stroke: colour("--events"), width: 2, paths: stepped, points: { show: false }, spanGaps: true },
-    { label: "backfilled", stroke: colour("--events"), paths: () => null, points: { show: true, size: 3 } },
+    { label: "history and backfill", stroke: colour("--events"), paths: () => null, points: { show: true, size: 3 } },
     ...markers.map((marker) => ({
       label: `${marker.user} ${marker.type}`,
       stroke: colour(colourOf(users.indexOf(marker.user))),

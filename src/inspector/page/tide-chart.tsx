@@ -1,7 +1,7 @@
 /**
  * The tide chart: orders on the vertical axis, time or positions on the horizontal axis. Events are a staircase. Each
  * user's marker is a line below it, and the gap between them is what the user has not read. Threads have separate lanes
- * below. Held receipts are open circles, which are connected to a filled circle where they were settled.
+ * below. Held receipts are open circles, which are connected to a filled circle where they were judged.
  */
 import { useEffect, useMemo, useState } from "preact/hooks";
 import type { Axis, Chart } from "../../replay/history/chart.ts";
@@ -95,7 +95,7 @@ export function TideChart({ source, room, axis, state, user, revision, onSeek, o
         <figure key={lane.thread ?? ""} class="lane">
           <figcaption>
             {lane.thread === null
-              ? "Room: all events, unthreaded markers"
+              ? `Room: all events, unthreaded markers, orders above ${chart.origin}`
               : lane.thread === "main"
                 ? "Main timeline"
                 : `Thread ${shortId(lane.thread)}`}

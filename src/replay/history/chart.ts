@@ -8,7 +8,7 @@
 import type { Order, Position } from "../../../actors/entry.ts";
 import { isPrivate, type ReceiptType } from "../../matrix/receipt-types.ts";
 import type { RoomHistory } from "./room-history.ts";
-import { countWhile, type HeldTrack, lastAt, type MarkerTrack } from "./tracks.ts";
+import { countWhile, type EventTrack, type HeldTrack, lastAt, type MarkerTrack, threadAt } from "./tracks.ts";
 
 /** Lines in one lane, threads with a lane of their own, held receipts. */
 const CHART_LINES_MAX = 24;
@@ -28,7 +28,7 @@ export interface ChartRequest {
   readonly user?: string;
 }
 
-/** The points of a line: x in units of the axis, y the order. */
+/** The points of a line: x in units of the axis, y the order, see `Chart.origin`. */
 export interface Line {
   readonly x: readonly number[];
   readonly y: readonly Order[];
@@ -43,8 +43,8 @@ export interface Lane {
   /** null: the lane of the room, with all events and the unthreaded markers. Otherwise the lane of this thread. */
   readonly thread: string | null;
   readonly events: Line;
-  /** Backfilled events, which have negative orders. */
-  readonly backfilled: Line;
+  /** Events that came as history or backfill, whose orders fall. */
+  readonly older: Line;
   readonly markers: readonly MarkerLine[];
 }
 
@@ -52,10 +52,10 @@ export interface HeldMark {
   readonly user: string;
   readonly event: string;
   readonly position: Position;
-  /** The start: where it was held, at the newest order of that time. */
+  /** The start: where it was held, at the newest live order of that time. */
   readonly x: number;
   readonly y: Order;
-  /** The end: where it was settled, at the order of its event if there is one. */
+  /** The end: where it was judged, at the order of its event if there is one. */
   readonly ended: {
     readonly x: number;
     readonly y: Order;
@@ -68,6 +68,8 @@ export interface Chart {
   readonly x: Axis;
   readonly from: number;
   readonly until: number;
+  /** Subtracted from positive orders, so that they lie near the negative ones. */
+  readonly origin: Order;
   readonly lanes: readonly Lane[];
   readonly held: readonly HeldMark[];
   /** The numbers of what is left out. */
@@ -86,17 +88,19 @@ export function chartOf(history: RoomHistory, request: ChartRequest): Chart {
   const begin = history.eventList[0] ?? history.held[0] ?? { position: 0, at: 0 };
   const from = request.from ?? value(begin);
   const until = request.until ?? value(history);
-  const thin = <T extends Point & { readonly order: Order }>(items: readonly T[]): Line =>
-    thinned(items, { from, until, points, value });
+  const origin = originOf(history);
+  const thin = (items: readonly (Point & { readonly order: Order })[]): Line =>
+    thinned(items, { from, until, points, origin, value });
 
-  const threads = new Map<string, { order: Order; position: Position; at: number }[]>();
-  const live: { order: Order; position: Position; at: number }[] = [];
-  const backfilled: typeof live = [];
+  const threads = new Map<string, EventTrack[]>();
+  const live: EventTrack[] = [];
+  const older: EventTrack[] = [];
   for (const event of history.eventList) {
-    (event.order < 0 ? backfilled : live).push(event);
-    if (event.order < 0) continue;
-    const events = threads.get(event.thread);
-    if (events === undefined) threads.set(event.thread, [event]);
+    (event.live ? live : older).push(event);
+    if (!event.live) continue;
+    const thread = threadAt(event, history.position);
+    const events = threads.get(thread);
+    if (events === undefined) threads.set(thread, [event]);
     else events.push(event);
   }
 
@@ -111,9 +115,9 @@ export function chartOf(history: RoomHistory, request: ChartRequest): Chart {
   const threaded = [...threads].sort(([, a], [, b]) => b.length - a.length);
   // The main timeline has its own lane only if a user has a marker for it.
   const worthwhile = threaded.filter(([id]) => id !== "main" || markers.some(({ thread }) => thread === "main"));
-  const lanes: Lane[] = [{ thread: null, events: thin(live), backfilled: thin(backfilled), markers: linesOf(null) }];
+  const lanes: Lane[] = [{ thread: null, events: thin(live), older: thin(older), markers: linesOf(null) }];
   for (const [thread, events] of worthwhile.slice(0, CHART_LANES_MAX)) {
-    lanes.push({ thread, events: thin(events), backfilled: { x: [], y: [] }, markers: linesOf(thread) });
+    lanes.push({ thread, events: thin(events), older: { x: [], y: [] }, markers: linesOf(thread) });
   }
   const inWindow = history.held.filter(
     (held) => value(held) <= until && (held.ended === undefined || value(held.ended) >= from),
@@ -122,8 +126,9 @@ export function chartOf(history: RoomHistory, request: ChartRequest): Chart {
     x,
     from,
     until,
+    origin,
     lanes,
-    held: inWindow.slice(-CHART_HELD_MAX).map((held) => heldMark(history, live, held, value)),
+    held: inWindow.slice(-CHART_HELD_MAX).map((held) => heldMark(held, { history, live, origin, value })),
     more: {
       threads: Math.max(0, worthwhile.length - CHART_LANES_MAX),
       lines,
@@ -137,24 +142,43 @@ function rank(marker: MarkerTrack, user: string | undefined): number {
   return (marker.user === user ? 1e12 : 0) + (isPrivate(marker.type) ? 0 : 1e9) + marker.moves.length;
 }
 
-function heldMark(
-  history: RoomHistory,
-  live: readonly { readonly order: Order; readonly position: Position }[],
-  held: HeldTrack,
-  value: (point: Point) => number,
-): HeldMark {
+/** One less than the smallest positive order. */
+function originOf({ eventList }: RoomHistory): Order {
+  let smallest = Number.POSITIVE_INFINITY;
+  for (const { order } of eventList) if (order > 0 && order < smallest) smallest = order;
+  return Number.isFinite(smallest) ? smallest - 1 : 0;
+}
+
+function height(order: Order, origin: Order): number {
+  return order > 0 ? order - origin : order;
+}
+
+interface HeldContext {
+  readonly history: RoomHistory;
+  readonly live: readonly EventTrack[];
+  readonly origin: Order;
+  readonly value: (point: Point) => number;
+}
+
+function heldMark(held: HeldTrack, { history, live, origin, value }: HeldContext): HeldMark {
   const { user, event, position, ended } = held;
   const order = history.events.get(event)?.order;
+  const y = height(lastAt(live, position)?.order ?? 0, origin);
   return {
     user,
     event,
     position,
     x: value(held),
-    y: lastAt(live, position)?.order ?? position,
+    y,
     ended:
       ended === undefined
         ? null
-        : { x: value(ended), y: order ?? ended.position, position: ended.position, outcome: ended.outcome },
+        : {
+            x: value(ended),
+            y: order === undefined ? y : height(order, origin),
+            position: ended.position,
+            outcome: ended.outcome,
+          },
   };
 }
 
@@ -162,12 +186,13 @@ interface Window {
   readonly from: number;
   readonly until: number;
   readonly points: number;
+  readonly origin: Order;
   readonly value: (point: Point) => number;
 }
 
 /** Returns the points of the window, and the one before it, so that the line starts at the left edge. */
 function thinned(items: readonly (Point & { readonly order: Order })[], window: Window): Line {
-  const { from, until, points, value } = window;
+  const { from, until, points, origin, value } = window;
   // The clocks of ingresses may differ a little, so times are not quite sorted. That only leads to a kink in the line.
   let begin = countWhile(items, (item) => value(item) < from);
   const end = countWhile(items, (item) => value(item) < until + 1);
@@ -179,7 +204,7 @@ function thinned(items: readonly (Point & { readonly order: Order })[], window: 
     if ((i - begin) % every !== 0 && i !== end - 1) continue;
     const item = items[i]!;
     x.push(Math.max(from, value(item)));
-    y.push(item.order);
+    y.push(height(item.order, origin));
   }
   return { x, y };
 }

@@ -11,7 +11,7 @@ import { type Order, type Position, UNKNOWN_THREAD } from "../../../actors/entry
 import { UNREAD_COUNT_MAX } from "../../limits.ts";
 import { MAIN } from "../../matrix/id-grammar.ts";
 import { countsAsRead, type ReceiptType } from "../../matrix/receipt-types.ts";
-import type { SettledReceipt, Step } from "./step.ts";
+import type { Step, StepReceipt } from "./step.ts";
 import {
   countThrough,
   type EventTrack,
@@ -21,8 +21,11 @@ import {
   type MarkerTrack,
   type Membership,
   type Move,
+  OrderedEvents,
   placeAt,
   positionIn,
+  type Stay,
+  threadAt,
 } from "./tracks.ts";
 
 export interface HistoryOptions {
@@ -55,13 +58,18 @@ export class RoomHistory {
   readonly events = new Map<string, EventTrack>();
   /** In log order. */
   readonly eventList: EventTrack[] = [];
-  /** Live events that count as unread, by thread, in log order. */
-  readonly #counting = new Map<string, EventTrack[]>();
+  /** Events that count as unread before a redaction, by thread. */
+  readonly #counting = new Map<string, OrderedEvents>();
+  /** Events of positive order, by sender and thread. */
+  readonly #sent = new Map<string, Map<string, OrderedEvents>>();
   readonly #markers = new Map<string, Map<string, MarkerTrack>>();
   /** In log order. */
   readonly held: HeldTrack[] = [];
   readonly #waiting = new Map<Position, HeldTrack>();
   readonly #members = new Map<string, Membership[]>();
+  /** From here on some membership is known. */
+  #membershipSince = Number.POSITIVE_INFINITY;
+  readonly #stays = new Map<string, Stay[]>();
   readonly #users = new Map<string, Position>();
 
   constructor(room: string, options: HistoryOptions = {}) {
@@ -85,9 +93,10 @@ export class RoomHistory {
   }
 
   #event(step: Step): void {
-    const { position, at, event: id, user, type, settled = [], member, redacts } = step;
+    const { position, at, event: id, user, type, judged = [], rethreaded = [], member, redacts } = step;
     if (member !== undefined) {
       append(this.#members, member.user, { position, membership: member.membership });
+      this.#membershipSince = Math.min(this.#membershipSince, position);
       this.#seen(member.user, position);
     }
     if (step.outcome !== "ordered") return;
@@ -96,8 +105,9 @@ export class RoomHistory {
       id,
       position,
       at,
+      live: step.kind === "event",
       order: step.order!,
-      thread: step.thread ?? MAIN,
+      threads: [{ position, thread: step.thread ?? MAIN }],
       user,
       type,
       counts: step.counts === true,
@@ -105,17 +115,37 @@ export class RoomHistory {
     };
     this.events.set(id, event);
     this.eventList.push(event);
-    if (event.counts) append(this.#counting, event.thread, event);
+    this.#index(event);
+    if (step.joined !== undefined) append(this.#stays, step.joined, { position, order: event.order });
     const target = redacts === undefined ? undefined : this.events.get(redacts);
     if (target !== undefined) target.redactedAt ??= position;
-    for (const receipt of settled) this.#settle(receipt, { position, at, thread: event.thread });
+    for (const { event: moved, thread } of rethreaded) {
+      const track = this.events.get(moved)!;
+      if (threadAt(track, position) === thread) continue;
+      track.threads.push({ position, thread });
+      this.#index(track);
+    }
+    for (const receipt of judged) this.#judge(receipt, { position, at });
+  }
+
+  /** Adds an event to what its thread has. */
+  #index(event: EventTrack): void {
+    if (event.order < 0) return;
+    const { thread } = event.threads.at(-1)!;
+    if (event.counts) orderedEvents(this.#counting, thread).add(event);
+    let sent = this.#sent.get(event.user);
+    if (sent === undefined) {
+      sent = new Map();
+      this.#sent.set(event.user, sent);
+    }
+    orderedEvents(sent, thread).add(event);
   }
 
   #receipt(step: Step): void {
     const { position, at, user, thread, event } = step;
     const type = step.type as ReceiptType; // The type of a receipt's step.
     this.#seen(user, position);
-    if (step.dropped !== undefined) this.#settle(step.dropped, { position, at, thread: MAIN });
+    if (step.dropped !== undefined) this.#judge(step.dropped, { position, at });
     if (step.outcome === "held") {
       const held: HeldTrack = { position, at, user, type, thread, event, ended: undefined };
       this.held.push(held);
@@ -125,19 +155,19 @@ export class RoomHistory {
     }
   }
 
-  /** `thread`: of the event that settled the receipt. */
-  #settle(receipt: SettledReceipt, { position, at, thread }: { position: Position; at: number; thread: string }): void {
+  #judge(receipt: StepReceipt, { position, at }: Pick<Step, "position" | "at">): void {
     const held = this.#waiting.get(receipt.position);
     if (held === undefined) return; // Its user does not match the prefix.
     this.#waiting.delete(receipt.position);
     const outcome = receipt.outcome === "advanced" ? "released" : receipt.outcome;
     held.ended = { position, at, outcome, reason: receipt.reason };
     if (receipt.to === undefined) return;
-    this.#move(receipt, thread, { position, at, ...receipt.to, receipt: receipt.position });
+    const move = { position, at, ...receipt.to, receipt: receipt.position };
+    this.#move(receipt, receipt.eventThread ?? MAIN, move);
   }
 
   /** A receipt of unknown thread moves an inferred marker of its event's thread. */
-  #move(receipt: Pick<SettledReceipt, "user" | "type" | "thread">, eventThread: string, move: Move): void {
+  #move(receipt: Pick<StepReceipt, "user" | "type" | "thread">, eventThread: string, move: Move): void {
     const { user, type } = receipt;
     const inferred = receipt.thread === UNKNOWN_THREAD;
     const thread = inferred ? eventThread : receipt.thread;
@@ -203,11 +233,30 @@ export class RoomHistory {
     return upTo;
   }
 
+  /** F12. The user's current stay in the room at a position, if it is known when it began. */
+  stay(user: string, position: Position): Stay | undefined {
+    return lastAt(this.#stays.get(user) ?? [], position);
+  }
+
   /** F12 at a position; null if the event is not known then. */
   isRead(user: string, id: string, position: Position): boolean | null {
     const event = this.eventAt(id, position);
     if (event === undefined) return null;
-    return event.order < 0 || event.user === user || this.readUpTo(user, event.thread, position) >= event.order;
+    const { order, user: sender } = event;
+    if (order < 0 || sender === user || order < (this.stay(user, position)?.order ?? 0)) return true;
+    return this.readUpTo(user, threadAt(event, position), position) >= order;
+  }
+
+  /** F13. The newest event that the user has sent in a thread. */
+  newestSent(user: string, thread: string, position: Position): EventTrack | undefined {
+    const events = this.#sent.get(user)?.get(thread)?.newestFirst(position) ?? [];
+    for (const event of events) if (threadAt(event, position) === thread) return event;
+    return undefined;
+  }
+
+  /** F13. Whether the user's unread events are counted: not when the user is known not to be joined. */
+  countsFor(user: string, position: Position): boolean {
+    return position < this.#membershipSince || this.membership(user, position) === "join";
   }
 
   /** F13 at a position. */
@@ -216,15 +265,19 @@ export class RoomHistory {
     let main = 0;
     const threads: Record<string, number> = {};
     let oldest: EventTrack | undefined;
+    if (!this.countsFor(user, position)) return { total, main, threads, oldest: undefined };
+    const joinedAt = this.stay(user, position)?.order ?? 0;
     for (const [thread, events] of this.#counting) {
       const readUpTo = this.readUpTo(user, thread, position);
+      const sentAt = this.newestSent(user, thread, position)?.order ?? 0;
       let count = 0;
-      for (let i = countThrough(events, position, positionIn) - 1; i >= 0 && count < UNREAD_COUNT_MAX; i--) {
-        const event = events[i]!;
-        if (event.order <= readUpTo) break;
-        if (event.user === user || (event.redactedAt ?? Number.POSITIVE_INFINITY) <= position) continue;
+      for (const event of events.newestFirst(position)) {
+        if (event.order <= readUpTo || event.order <= sentAt || event.order < joinedAt) break;
+        if (event.user === user || threadAt(event, position) !== thread) continue;
+        if ((event.redactedAt ?? Number.POSITIVE_INFINITY) <= position) continue;
         count++;
-        if (oldest === undefined || event.position < oldest.position) oldest = event;
+        if (oldest === undefined || event.order < oldest.order) oldest = event;
+        if (count === UNREAD_COUNT_MAX) break;
       }
       if (count === 0) continue;
       total += count;
@@ -258,6 +311,15 @@ function dropInferred(
     if (moved.thread !== null && moved.thread !== thread) continue;
     moves.push({ position, at, event: last.event, order: last.order, receipt, gone: true });
   }
+}
+
+function orderedEvents(byThread: Map<string, OrderedEvents>, thread: string): OrderedEvents {
+  let events = byThread.get(thread);
+  if (events === undefined) {
+    events = new OrderedEvents();
+    byThread.set(thread, events);
+  }
+  return events;
 }
 
 function append<K, T>(map: Map<K, T[]>, key: K, item: T): void {

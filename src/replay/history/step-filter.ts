@@ -7,7 +7,7 @@ export interface StepFilter {
   /** The event, receipts on it, and redactions of it. */
   readonly event?: string;
   readonly thread?: string;
-  /** The outcome of the entry, or of a held receipt that it settled. */
+  /** The outcome of the entry, or of a held receipt that was judged with it. */
   readonly outcome?: OutcomeName;
   readonly from?: Position;
   readonly fromTime?: number;
@@ -22,13 +22,13 @@ export function matches(filter: StepFilter, step: Step): boolean {
   const { user, event, thread, outcome } = filter;
   if (filter.from !== undefined && step.position < filter.from) return false;
   if (filter.fromTime !== undefined && step.at < filter.fromTime) return false;
-  const settled = step.dropped === undefined ? (step.settled ?? []) : [step.dropped];
-  if (user !== undefined && !hasPrefix(step.user, user) && !settled.some((receipt) => hasPrefix(receipt.user, user))) {
+  const judged = step.dropped === undefined ? (step.judged ?? []) : [step.dropped];
+  if (user !== undefined && !hasPrefix(step.user, user) && !judged.some((receipt) => hasPrefix(receipt.user, user))) {
     return false;
   }
   if (event !== undefined && !hasPrefix(step.event, event) && !hasPrefix(step.redacts, event)) return false;
   if (thread !== undefined && !hasPrefix(step.thread, thread) && !hasPrefix(step.eventThread, thread)) return false;
-  return outcome === undefined || step.outcome === outcome || settled.some((receipt) => receipt.outcome === outcome);
+  return outcome === undefined || step.outcome === outcome || judged.some((receipt) => receipt.outcome === outcome);
 }
 
 /**

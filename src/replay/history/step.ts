@@ -4,12 +4,22 @@
  *
  * A step is created right after its entry is folded, from the outcome. It has copies of the markers, which move later.
  */
-import { BACKFILLED, type Entry, type Order, type Position, RECEIPT, STATE } from "../../../actors/entry.ts";
-import type { FoldedEntry, Judgement, Outcome, RejectReason, Settled } from "../../../actors/room/fold.ts";
-import type { HeldReceipt } from "../../../actors/room/held.ts";
+import {
+  BACKFILLED,
+  type Entry,
+  type EventInfo,
+  HISTORY,
+  LIVE,
+  type Order,
+  type Position,
+  RECEIPT,
+  type ReceiptEntry,
+  STATE,
+} from "../../../actors/entry.ts";
+import type { FoldedEntry, JudgedReceipt, Judgement, Outcome, RejectReason } from "../../../actors/room/fold.ts";
 import type { Room } from "../../../actors/room/room.ts";
 import type { MatrixEvent } from "../../matrix/event.ts";
-import type { EventId } from "../../matrix/ids.ts";
+import { type UserId, userId } from "../../matrix/ids.ts";
 import type { ReceiptType } from "../../matrix/receipt-types.ts";
 import { redactedBy, relationOf } from "../../matrix/relations.ts";
 
@@ -25,7 +35,9 @@ export const OUTCOMES = [
 ] as const satisfies readonly Outcome["outcome"][];
 export type OutcomeName = (typeof OUTCOMES)[number];
 
-type StepKind = "event" | "backfill" | "state" | "receipt";
+type StepKind = "event" | "history" | "backfill" | "state" | "receipt";
+
+const KIND = { [LIVE]: "event", [HISTORY]: "history", [BACKFILLED]: "backfill", [STATE]: "state" } as const;
 
 /** The place of a marker: its event, and the order of the event. */
 interface Place {
@@ -34,7 +46,7 @@ interface Place {
 }
 
 /** The judgement of a receipt. */
-export interface Judged {
+export interface StepJudgement {
   readonly outcome: "advanced" | "released" | "stale" | "rejected";
   /** advanced, released: the place of the marker before (null: it is new) and after. */
   readonly from?: Place | null;
@@ -47,13 +59,22 @@ export interface Judged {
 }
 
 /** A receipt that was held until this step. */
-export interface SettledReceipt extends Judged {
+export interface StepReceipt extends StepJudgement {
   /** The position of the receipt. */
   readonly position: Position;
   readonly user: string;
   readonly type: ReceiptType;
+  /** The thread that it names, as in a step. */
   readonly thread: string | null;
   readonly event: string;
+  /** The thread of its event, if that is known. */
+  readonly eventThread?: string;
+}
+
+/** An event that is in another thread, or in its thread for good, from this step on. */
+interface ThreadChange {
+  readonly event: string;
+  readonly thread: string;
 }
 
 export interface Step {
@@ -85,8 +106,12 @@ export interface Step {
   readonly redacts?: string;
   /** The redaction of this event came before it (F11). */
   readonly redacted?: true;
+  /** Other events whose thread this one settled or changed (F3, F11). */
+  readonly rethreaded?: readonly ThreadChange[];
   /** A user whose membership this entry set. */
   readonly member?: { readonly user: string; readonly membership: string };
+  /** A user whose current stay begins with this event (F12). */
+  readonly joined?: string;
   /** Whether the event counts as unread (F13). */
   readonly counts?: boolean;
   readonly from?: Place | null;
@@ -94,16 +119,16 @@ export interface Step {
   readonly stands?: Place;
   readonly reason?: RejectReason;
   readonly detail?: string;
-  /** Held receipts that this event settled (F5). */
-  readonly settled?: readonly SettledReceipt[];
+  /** Held receipts that could be judged when this event came (F5, F6). */
+  readonly judged?: readonly StepReceipt[];
   /** The held receipt that was dropped to make room for this one (F4). */
-  readonly dropped?: SettledReceipt;
+  readonly dropped?: StepReceipt;
 }
 
 /** `room`: its state right after the entry was folded. */
 export function stepOf(room: Room, folded: FoldedEntry): Step {
   const { position, at, entry, outcome } = folded;
-  if (entry[0] !== RECEIPT) return eventStep(room, folded, entry[1]);
+  if (entry[0] !== RECEIPT) return eventStep(room, folded, entry);
   const [, user, type, event, thread, , origin] = entry;
   const info = room.events.get(event);
   return {
@@ -118,24 +143,24 @@ export function stepOf(room: Room, folded: FoldedEntry): Step {
     ...(info !== undefined && { order: info.order, eventThread: info.thread }),
     ...(origin !== null && { origin }),
     ...(outcome.outcome === "held" &&
-      outcome.overflow !== undefined && { dropped: settledReceipt(outcome.overflow, undefined) }),
+      outcome.overflow !== undefined && { dropped: stepReceipt(room, outcome.overflow) }),
     ...((outcome.outcome === "advanced" ||
       outcome.outcome === "released" ||
       outcome.outcome === "stale" ||
       outcome.outcome === "rejected") &&
-      judged(outcome, event)),
+      stepJudgement(outcome, event)),
   };
 }
 
-function eventStep(room: Room, { position, at, entry, outcome }: FoldedEntry, event: MatrixEvent): Step {
-  const [kind] = entry;
+function eventStep(room: Room, { position, at, outcome }: FoldedEntry, entry: Exclude<Entry, ReceiptEntry>): Step {
+  const [kind, event] = entry;
   const info = kind === STATE ? undefined : room.events.get(event.event_id);
   const about = aboutOf(event);
   const target = redactedBy(event);
   return {
     position,
     at,
-    kind: kind === STATE ? "state" : kind === BACKFILLED ? "backfill" : "event",
+    kind: KIND[kind],
     user: event.sender,
     event: event.event_id,
     type: event.type,
@@ -147,20 +172,38 @@ function eventStep(room: Room, { position, at, entry, outcome }: FoldedEntry, ev
       ...(target !== undefined && room.events.get(target) !== undefined && { redacts: target }),
       ...(info?.counts === true && { counts: true }),
       ...(info?.redaction !== undefined && { redacted: true as const }),
-      ...(outcome.settled.length > 0 && {
-        settled: outcome.settled.map((settled) => settledReceipt(settled, event.event_id)),
-      }),
+      ...(outcome.rethreaded.length > 0 && { rethreaded: outcome.rethreaded.map(threadChange) }),
+      ...(outcome.judged.length > 0 && { judged: outcome.judged.map((judged) => stepReceipt(room, judged)) }),
     }),
-    ...memberIn(room, kind, outcome, event),
+    ...memberIn(room, { kind, outcome, event, info }),
   };
 }
 
-/** F10: live events and state events set membership. The room already has what this one has set. */
-function memberIn(room: Room, kind: Entry[0], { outcome }: Outcome, event: MatrixEvent): Pick<Step, "member"> {
-  const sets = outcome === "noted" || (outcome === "ordered" && kind !== BACKFILLED);
-  if (!sets || event.type !== "m.room.member" || event.state_key === undefined) return {};
-  const membership = room.members.get(event.state_key as typeof event.sender);
-  return membership === undefined ? {} : { member: { user: event.state_key, membership } };
+function threadChange({ id, thread }: EventInfo): ThreadChange {
+  return { event: id, thread };
+}
+
+interface MemberEvent {
+  readonly kind: Entry[0];
+  readonly outcome: Outcome;
+  readonly event: MatrixEvent;
+  readonly info: EventInfo | undefined;
+}
+
+/** F10, F12. What the room has of the member whom the event is about, if the event set it. */
+function memberIn(
+  room: Room,
+  { kind, outcome: { outcome }, event, info }: MemberEvent,
+): Pick<Step, "member" | "joined"> {
+  if (event.type !== "m.room.member" || (outcome !== "noted" && outcome !== "ordered")) return {};
+  const member = userId.safeParse(event.state_key);
+  if (!member.success) return {};
+  const user: UserId = member.data;
+  const membership = room.members.get(user);
+  return {
+    ...((kind === LIVE || kind === STATE) && membership !== undefined && { member: { user, membership } }),
+    ...(outcome === "ordered" && info !== undefined && room.joinedAt(user) === info.order && { joined: user }),
+  };
 }
 
 function aboutOf(event: MatrixEvent): string | undefined {
@@ -171,14 +214,22 @@ function aboutOf(event: MatrixEvent): string | undefined {
   return relation === undefined ? undefined : `${relation.relType} of ${relation.eventId ?? "no event"}`;
 }
 
-/** `event`: the event that released the receipt; undefined if it was dropped before. */
-function settledReceipt({ held, judgement }: Settled, event: EventId | undefined): SettledReceipt {
-  const { position, receipt } = held satisfies HeldReceipt;
-  const [, user, type, target, thread] = receipt;
-  return { position, user, type, thread, event: target, ...judged(judgement, event ?? target) };
+function stepReceipt(room: Room, { held, judgement }: JudgedReceipt): StepReceipt {
+  const { position, receipt } = held;
+  const [, user, type, event, thread] = receipt;
+  const info = room.events.get(event);
+  return {
+    position,
+    user,
+    type,
+    thread,
+    event,
+    ...(info !== undefined && { eventThread: info.thread }),
+    ...stepJudgement(judgement, event),
+  };
 }
 
-function judged(judgement: Judgement, event: EventId): Judged {
+function stepJudgement(judgement: Judgement, event: string): StepJudgement {
   switch (judgement.outcome) {
     case "rejected": {
       const { outcome, reason, detail } = judgement;

@@ -3,7 +3,7 @@ import { type Order, type Position, UNKNOWN_THREAD } from "../../../actors/entry
 import type { Room } from "../../../actors/room/room.ts";
 import type { UserId } from "../../matrix/ids.ts";
 import type { RoomHistory } from "./room-history.ts";
-import type { Judged, OutcomeName, SettledReceipt, Step } from "./step.ts";
+import type { OutcomeName, Step, StepJudgement, StepReceipt } from "./step.ts";
 import type { Why } from "./why-text.ts";
 
 type Paint = (text: string) => string;
@@ -21,8 +21,8 @@ export interface Paints {
 const asIs: Paint = (text) => text;
 export const plain: Paints = { dim: asIs, bold: asIs, green: asIs, yellow: asIs, red: asIs, cyan: asIs };
 
-/** The maximum of settled receipts in a line. */
-const SETTLED_SHOWN_MAX = 4;
+/** The maximum number of judged receipts in a line. */
+const JUDGED_SHOWN_MAX = 4;
 const ID_CHARS = 12;
 const OUTCOME_CHARS = 9;
 
@@ -81,31 +81,34 @@ export function stepChanges(step: Step, paints: Paints = plain): string[] {
     texts.push(step.outcome === "duplicate" ? `keeps order ${step.order}` : `order ${paints.bold(String(step.order))}`);
   }
   if (step.outcome === "held") texts.push("its event is not in the log yet");
-  const judged = judgedText(step, step.order);
-  if (judged !== undefined) texts.push(judged);
-  const settled = step.settled ?? [];
-  for (const receipt of settled.slice(0, SETTLED_SHOWN_MAX)) texts.push(settledText(receipt, paints));
-  if (settled.length > SETTLED_SHOWN_MAX) texts.push(`and ${settled.length - SETTLED_SHOWN_MAX} more held receipts`);
-  if (step.dropped !== undefined) texts.push(settledText(step.dropped, paints));
+  const text = judgementText(step, step.order);
+  if (text !== undefined) texts.push(text);
+  const judged = step.judged ?? [];
+  for (const receipt of judged.slice(0, JUDGED_SHOWN_MAX)) texts.push(receiptText(receipt, paints));
+  if (judged.length > JUDGED_SHOWN_MAX) texts.push(`and ${judged.length - JUDGED_SHOWN_MAX} more held receipts`);
+  if (step.dropped !== undefined) texts.push(receiptText(step.dropped, paints));
   return texts;
 }
 
-function settledText(receipt: SettledReceipt, paints: Paints): string {
+function receiptText(receipt: StepReceipt, paints: Paints): string {
   const outcome = paints[COLOUR[receipt.outcome]](receipt.outcome);
-  const judged = judgedText(receipt, undefined);
-  return `${outcome} ${receipt.user} ${receipt.type}${threadText(receipt.thread)} of ${receipt.position}: ${judged}`;
+  const text = judgementText(receipt, undefined);
+  return `${outcome} ${receipt.user} ${receipt.type}${threadText(receipt.thread)} of ${receipt.position}: ${text}`;
 }
 
-function judgedText(judged: Partial<Omit<Judged, "outcome">>, order: Order | undefined): string | undefined {
-  if (judged.to !== undefined) {
-    const from = judged.from === undefined || judged.from === null ? "none" : String(judged.from.order);
-    return `marker ${from} → ${judged.to.order}`;
+function judgementText(
+  judgement: Partial<Omit<StepJudgement, "outcome">>,
+  order: Order | undefined,
+): string | undefined {
+  if (judgement.to !== undefined) {
+    const from = judgement.from === undefined || judgement.from === null ? "none" : String(judgement.from.order);
+    return `marker ${from} → ${judgement.to.order}`;
   }
-  if (judged.stands !== undefined) {
+  if (judgement.stands !== undefined) {
     const than = order === undefined ? "" : `, not before ${order}`;
-    return `marker is at ${judged.stands.order}${than}`;
+    return `marker is at ${judgement.stands.order}${than}`;
   }
-  return judged.reason === undefined ? undefined : `${judged.reason}: ${judged.detail}`;
+  return judgement.reason === undefined ? undefined : `${judgement.reason}: ${judgement.detail}`;
 }
 
 export function whyLines(why: Why, paints: Paints = plain): string[] {
@@ -163,7 +166,7 @@ export function stateReport(room: Room, history: RoomHistory): StateReport {
     markers: [...room.markers].map((marker) => ({ ...marker })),
     members: Object.fromEntries(room.members),
     unread: [...users].map((user) => {
-      const { unthreaded, main, threads } = room.unread.count(user, room.markers);
+      const { unthreaded, main, threads } = room.unreadCounts(user);
       const { oldest } = history.unread(user, room.position);
       return {
         user,

@@ -3,13 +3,22 @@ import type { Order, Position } from "../../../actors/entry.ts";
 import type { RejectReason } from "../../../actors/room/fold.ts";
 import type { ReceiptType } from "../../matrix/receipt-types.ts";
 
+/** The thread of an event from a position on (F3, F11). */
+interface ThreadMove {
+  readonly position: Position;
+  readonly thread: string;
+}
+
 export interface EventTrack {
   readonly id: string;
   readonly position: Position;
   /** Unix time in ms, of the record. */
   readonly at: number;
+  /** Whether it came live, not as history or backfill. */
+  readonly live: boolean;
   readonly order: Order;
-  readonly thread: string;
+  /** In log order, never empty. */
+  readonly threads: ThreadMove[];
   readonly user: string;
   readonly type: string;
   /** Whether it counts as unread (F13) before a redaction. */
@@ -38,7 +47,7 @@ export interface MarkerTrack {
   readonly thread: string | null;
   /** Set by receipts of unknown thread. */
   readonly inferred: boolean;
-  /** Positions and orders grow (F7). */
+  /** Positions grow. Orders grow as well (F7), except those of an `m.fully_read` that a homeserver replaced. */
   readonly moves: Move[];
 }
 
@@ -49,7 +58,7 @@ export interface HeldTrack {
   readonly type: string;
   readonly thread: string | null;
   readonly event: string;
-  /** How it was settled; undefined while it is held. */
+  /** How it was judged; undefined while it is held. */
   ended:
     | {
         readonly position: Position;
@@ -63,6 +72,35 @@ export interface HeldTrack {
 export interface Membership {
   readonly position: Position;
   readonly membership: string;
+}
+
+/** F12. A user's stay in the room: the position from which it is known, and the order of the event that began it. */
+export interface Stay {
+  readonly position: Position;
+  readonly order: Order;
+}
+
+/**
+ * Events of positive order that are, or once were, in one thread. Live events grow in order as they come, history falls (F1):
+ *
+ *     order  ◀── history, newest entry first ──┃── live, oldest entry first ──▶
+ */
+export class OrderedEvents {
+  readonly #live: EventTrack[] = [];
+  readonly #history: EventTrack[] = [];
+
+  add(event: EventTrack): void {
+    const events = event.live ? this.#live : this.#history;
+    const at = countThrough(events, event.position, positionIn);
+    if (events[at - 1] !== event) events.splice(at, 0, event);
+  }
+
+  /** The events that were known at a position, the greatest order first. */
+  *newestFirst(position: Position): Generator<EventTrack> {
+    for (let i = countThrough(this.#live, position, positionIn) - 1; i >= 0; i--) yield this.#live[i]!;
+    const known = countThrough(this.#history, position, positionIn);
+    for (let i = 0; i < known; i++) yield this.#history[i]!;
+  }
 }
 
 /** Returns the number of items whose key is at most `bound`. The items must be sorted by the key. */
@@ -98,6 +136,11 @@ export function lastAt<T extends { readonly position: Position }>(
 export function placeAt({ moves }: MarkerTrack, position: Position): Move | undefined {
   const move = lastAt(moves, position);
   return move?.gone ? undefined : move;
+}
+
+/** The thread of an event at a position, at which it is known. */
+export function threadAt({ threads }: EventTrack, position: Position): string {
+  return (lastAt(threads, position) ?? threads[0]!).thread;
 }
 
 /** Whether the receipt is held at a position. */

@@ -29,6 +29,7 @@ const VERDICTS: Readonly<Record<Verdict["kind"], Why["verdict"]>> = {
   unknown: "unknown",
   "negative order": "read",
   "own event": "read",
+  "before the stay": "read",
   covered: "read",
   "not reached": "unread",
   "no marker": "unread",
@@ -42,17 +43,19 @@ function answerText(verdict: Verdict, user: string): string {
       return `Read: its order ${verdict.event.order} is negative, and such an event is always read (F12).`;
     case "own event":
       return `Read: ${user} sent it (F12).`;
+    case "before the stay":
+      return `Read: ${user} joined the room after it, with the event of order ${verdict.stay.order} > ${verdict.event.order} (F12).`;
     case "covered": {
       const { event, marker, first } = verdict;
       const place = first.event === event.id ? "it" : `${first.event}, order ${first.order}`;
       return `Read: ${markerName(marker)} reached ${place} at position ${first.position}, and ${first.order} ≥ ${event.order} (F12).`;
     }
     case "not reached": {
-      const { thread, order } = verdict.event;
-      return `Unread: no marker of ${user} that covers ${threadName(thread)} has reached its order ${order} (F12).`;
+      const { thread, event } = verdict;
+      return `Unread: no marker of ${user} that covers ${threadName(thread)} has reached its order ${event.order} (F12).`;
     }
     case "no marker":
-      return `Unread: ${user} has no marker that covers ${threadName(verdict.event.thread)} (F12).`;
+      return `Unread: ${user} has no marker that covers ${threadName(verdict.thread)} (F12).`;
   }
 }
 
@@ -63,7 +66,11 @@ function factText(fact: Fact, event: string): string {
     case "redacted":
       return `It was redacted at position ${fact.position}: it never counts as unread (F11).`;
     case "not counted":
-      return "It is an edit, a reaction, a redaction or state: it never counts as unread (F13).";
+      return "Its type, or that it is an edit or state, means that it never counts as unread (F13).";
+    case "not joined":
+      return "It does not count as unread: the user is not joined (F13).";
+    case "sent after":
+      return `It does not count as unread: the user has sent ${fact.own.id}, order ${fact.own.order}, after it in its thread (F13).`;
     case "moved on":
       return `That marker is at ${fact.now.event} by now, order ${fact.now.order}, since position ${fact.now.position}.`;
     case "marker before":
@@ -71,12 +78,12 @@ function factText(fact: Fact, event: string): string {
     case "reads nothing":
       return `${capital(markerName(fact.marker))} is at order ${fact.now.order}, but ${fact.marker.type} marks nothing as read (F12).`;
     case "other thread":
-      return `${capital(markerName(fact.marker))} is at order ${fact.now.order}, but it covers only ${threadName(fact.marker.thread)}, and this event is in ${threadName(fact.event.thread)} (F12).`;
+      return `${capital(markerName(fact.marker))} is at order ${fact.now.order}, but it covers only ${threadName(fact.marker.thread)}, and this event is in ${threadName(fact.thread)} (F12).`;
     case "waits":
       return `${heldName(fact.held)} waits for it, and is judged when it comes (F4, F5).`;
     case "held":
       return `${heldName(fact.held)} is held: the log has no event ${fact.held.event} (F4).`;
-    case "settled in vain": {
+    case "judged in vain": {
       const { outcome, reason, position } = fact.ended;
       return `${heldName(fact.held)} was held, and ${reason === undefined ? outcome : `rejected (${reason})`} at position ${position}.`;
     }
@@ -92,15 +99,15 @@ function factText(fact: Fact, event: string): string {
 function causeText(cause: Cause, user: string): string {
   switch (cause.kind) {
     case "sent": {
-      const { user: sender, id, order, thread } = cause.event;
-      return `${sender} sends ${id}: order ${order}, ${threadName(thread)}`;
+      const { user: sender, id, order } = cause.event;
+      return `${sender} sends ${id}: order ${order}, ${threadName(cause.thread)}`;
     }
     case "moved":
       return `${cause.marker.user}'s receipt: ${moveText(cause)}`;
     case "was held":
-      return `${cause.marker.user}'s receipt on ${cause.move.event}: held, its event is not known yet`;
+      return `${cause.marker.user}'s receipt on ${cause.move.event}: held`;
     case "released":
-      return `${cause.move.event} comes and releases it: ${moveText(cause)}`;
+      return `${cause.move.event} is known, and its thread: ${moveText(cause)}`;
     case "held":
       return `${heldName(cause.held)}: held`;
     case "no effect":

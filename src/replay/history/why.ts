@@ -3,6 +3,7 @@
  * sentences.
  *
  *     not in the log yet ──▶ unknown          negative order ──▶ read          sent by the user ──▶ read
+ *     from before the user's current stay ──▶ read
  *     a marker of the user that covers its thread has reached its order ──▶ read, otherwise ──▶ unread       (F12)
  *
  * Beside the verdict there are facts, such as a receipt that had no effect, and the entries that led to the verdict.
@@ -11,7 +12,16 @@ import type { Position } from "../../../actors/entry.ts";
 import { countsAsRead } from "../../matrix/receipt-types.ts";
 import type { RoomHistory } from "./room-history.ts";
 import type { Step } from "./step.ts";
-import { type EventTrack, type HeldTrack, isOpenAt, type MarkerTrack, type Move, placeAt } from "./tracks.ts";
+import {
+  type EventTrack,
+  type HeldTrack,
+  isOpenAt,
+  type MarkerTrack,
+  type Move,
+  placeAt,
+  type Stay,
+  threadAt,
+} from "./tracks.ts";
 
 export interface WhyQuestion {
   readonly user: string;
@@ -23,11 +33,18 @@ export type Verdict =
   | { readonly kind: "unknown" }
   | { readonly kind: "negative order"; readonly event: EventTrack }
   | { readonly kind: "own event" }
+  | { readonly kind: "before the stay"; readonly event: EventTrack; readonly stay: Stay }
   /** `first`: the move with which the marker covered the event. */
   | { readonly kind: "covered"; readonly event: EventTrack; readonly marker: MarkerTrack; readonly first: Move }
   /** The user's markers that cover the thread are all before the event. */
-  | { readonly kind: "not reached"; readonly event: EventTrack }
-  | { readonly kind: "no marker"; readonly event: EventTrack };
+  | ({ readonly kind: "not reached" } & EventNow)
+  | ({ readonly kind: "no marker" } & EventNow);
+
+/** An event of the question, and its thread at the position of the question. */
+interface EventNow {
+  readonly event: EventTrack;
+  readonly thread: string;
+}
 
 /** A marker, and its place at the position of the question. */
 interface MarkerNow {
@@ -42,22 +59,26 @@ export type Fact =
   | { readonly kind: "redacted"; readonly position: Position }
   /** The type of the event never counts as unread (F13). */
   | { readonly kind: "not counted" }
+  /** The user is not joined, so nothing counts as unread (F13). */
+  | { readonly kind: "not joined" }
+  /** The user has sent a newer event in its thread, so it does not count as unread (F13). */
+  | { readonly kind: "sent after"; readonly own: EventTrack }
   /** The marker that covers the event has moved on. */
   | { readonly kind: "moved on"; readonly now: Move }
   | ({ readonly kind: "marker before"; readonly event: EventTrack } & MarkerNow)
   /** The marker is at or after the event, but its receipt type reads nothing (F12). */
   | ({ readonly kind: "reads nothing" } & MarkerNow)
-  | { readonly kind: "other thread"; readonly event: EventTrack; readonly marker: ThreadedMarker; readonly now: Move }
+  | ({ readonly kind: "other thread"; readonly marker: ThreadedMarker; readonly now: Move } & EventNow)
   /** A held receipt on the event of the question. */
   | { readonly kind: "waits"; readonly held: HeldTrack }
   /** A held receipt on another event. */
   | { readonly kind: "held"; readonly held: HeldTrack }
-  | { readonly kind: "settled in vain"; readonly held: HeldTrack; readonly ended: NonNullable<HeldTrack["ended"]> }
+  | { readonly kind: "judged in vain"; readonly held: HeldTrack; readonly ended: NonNullable<HeldTrack["ended"]> }
   | { readonly kind: "stale" | "rejected"; readonly step: Step };
 
 /** An entry of the log that led to the verdict. `before`: the place that the marker had until then. */
 export type Cause = { readonly position: Position; readonly at: number } & (
-  | { readonly kind: "sent"; readonly event: EventTrack }
+  | ({ readonly kind: "sent" } & EventNow)
   | { readonly kind: "moved"; readonly marker: MarkerTrack; readonly move: Move; readonly before: Move | undefined }
   | { readonly kind: "released"; readonly marker: MarkerTrack; readonly move: Move; readonly before: Move | undefined }
   | { readonly kind: "was held"; readonly marker: MarkerTrack; readonly move: Move }
@@ -80,31 +101,37 @@ export function explain(history: RoomHistory, question: WhyQuestion): Explanatio
   const event = history.eventAt(question.event, position);
   if (event === undefined) return explainUnknown(history, question);
 
-  const sent: Cause = { kind: "sent", position: event.position, at: event.at, event };
+  const thread = threadAt(event, position);
+  const now = { event, thread };
+  const sent: Cause = { kind: "sent", position: event.position, at: event.at, ...now };
   const counted = factsOfCounting(event, position);
   if (event.order < 0) return { verdict: { kind: "negative order", event }, facts: counted, causes: [sent] };
   if (event.user === user) return { verdict: { kind: "own event" }, facts: counted, causes: [sent] };
+  const stay = history.stay(user, position);
+  if (stay !== undefined && event.order < stay.order) {
+    return { verdict: { kind: "before the stay", event, stay }, facts: counted, causes: [sent] };
+  }
 
   const applicable = [...history.markersOf(user)].filter(
-    ({ type, thread }) => countsAsRead(type) && (thread === null || thread === event.thread),
+    ({ type, thread: named }) => countsAsRead(type) && (named === null || named === thread),
   );
   const covering = coveringMarker(applicable, event, position);
   if (covering !== undefined) {
-    const { marker, first, now } = covering;
+    const { marker, first, now: place } = covering;
     return {
       verdict: { kind: "covered", event, marker, first },
-      facts: now === first ? counted : [...counted, { kind: "moved on", now }],
+      facts: place === first ? counted : [...counted, { kind: "moved on", now: place }],
       causes: inLogOrder([sent, ...causesOfMove(history, marker, first)]),
     };
   }
   const before = markersAt(applicable, position);
   const withoutEffect = receiptsWithoutEffect(history, question, event);
   return {
-    verdict: { kind: before.length > 0 ? "not reached" : "no marker", event },
+    verdict: { kind: before.length > 0 ? "not reached" : "no marker", ...now },
     facts: [
-      ...counted,
+      ...(counted.length > 0 ? counted : factsOfReader(history, question, now)),
       ...before.map((each): Fact => ({ kind: "marker before", event, ...each })),
-      ...nearMisses(history, question, event),
+      ...nearMisses(history, question, now),
       ...heldReceipts(history, question, event),
       ...withoutEffect.map((step): Fact => ({ kind: step.outcome === "stale" ? "stale" : "rejected", step })),
     ],
@@ -138,6 +165,13 @@ function factsOfCounting(event: EventTrack, position: Position): Fact[] {
   const { redactedAt } = event;
   if (redactedAt !== undefined && redactedAt <= position) return [{ kind: "redacted", position: redactedAt }];
   return event.counts || event.order < 0 ? [] : [{ kind: "not counted" }];
+}
+
+/** F13. Why an unread event does not count as unread for this user. */
+function factsOfReader(history: RoomHistory, { user, position }: WhyQuestion, { event, thread }: EventNow): Fact[] {
+  if (!history.countsFor(user, position)) return [{ kind: "not joined" }];
+  const own = history.newestSent(user, thread, position);
+  return own !== undefined && own.order > event.order ? [{ kind: "sent after", own }] : [];
 }
 
 function markersAt(markers: Iterable<MarkerTrack>, position: Position): MarkerNow[] {
@@ -174,12 +208,12 @@ function causesOfMove(history: RoomHistory, marker: MarkerTrack, move: Move): Ca
 }
 
 /** Markers at or after the event that still do not cover it. */
-function nearMisses(history: RoomHistory, { user, position }: WhyQuestion, event: EventTrack): Fact[] {
+function nearMisses(history: RoomHistory, { user, position }: WhyQuestion, { event, thread }: EventNow): Fact[] {
   return markersAt(history.markersOf(user), position).flatMap(({ marker, now }): Fact[] => {
     if (now.order < event.order) return [];
     if (!countsAsRead(marker.type)) return [{ kind: "reads nothing", marker, now }];
-    if (!isThreaded(marker) || marker.thread === event.thread) return [];
-    return [{ kind: "other thread", event, marker, now }];
+    if (!isThreaded(marker) || marker.thread === thread) return [];
+    return [{ kind: "other thread", event, thread, marker, now }];
   });
 }
 
@@ -195,7 +229,7 @@ function heldReceipts(history: RoomHistory, { user, position }: WhyQuestion, eve
     if (ended === undefined || isOpenAt(held, position)) return [{ kind: "held", held }];
     const order = history.eventAt(held.event, position)?.order;
     if (ended.outcome === "released" || (order !== undefined && order < event.order)) return [];
-    return [{ kind: "settled in vain", held, ended }];
+    return [{ kind: "judged in vain", held, ended }];
   });
 }
 

@@ -2,11 +2,12 @@
 import { LRUCache } from "lru-cache";
 import { isRead } from "../../../actors/room/fold.ts";
 import type { Room } from "../../../actors/room/room.ts";
-import { type Counting, summed } from "../../../actors/room/unread.ts";
+import { type Counting, NOTHING_UNREAD, summed } from "../../../actors/room/unread.ts";
 import type { Answer, Op, Question } from "../../bus/contract/questions.ts";
 import type { EventId } from "../../matrix/ids.ts";
 import type { Bodies } from "./bodies.ts";
 import { eventPage, statePage } from "./event-pages.ts";
+import { greatestOrder } from "./greatest-order.ts";
 import { snapshot } from "./snapshot.ts";
 
 /** Threads of all rooms and users whose unread count is cached, so that the next count goes on from it. About 100 bytes each. */
@@ -29,18 +30,19 @@ const ANSWERS: Answers = {
   snapshot: ({ bodies, room }, question) => snapshot(bodies, room, question),
   state: ({ bodies, room }, { since }) => statePage(bodies, room, since ?? 0),
   events: ({ bodies, room }, question) => eventPage(bodies, room, question),
-  orders: ({ room }, { event_ids: ids }) => ({
+  orders: ({ room }, { event_ids: ids, through }) => ({
     position: room.position,
     orders: byEvent(ids, (id) => room.events.get(id)?.order ?? null),
+    ...(through !== undefined && { greatest: greatestOrder(room, through) }),
   }),
   threads: ({ room }, { event_ids: ids }) => ({ threads: byEvent(ids, (id) => room.events.get(id)?.thread ?? null) }),
   event: async ({ bodies, room }, { event_id: id }) => ({ event: await bodies.one(room, id) }),
   read: ({ room }, { user_id: user, event_ids: ids }) => ({ read: byEvent(ids, (id) => isRead(room, user, id)) }),
   unread: ({ room, counts }, { user_id: user }) => {
     const key = `${room.id} ${user}`;
-    const counting = room.unread.counting(user, room.markers, counts.get(key));
+    const counting = room.unread.counting(room.readingOf(user), counts.get(key));
     counts.set(key, counting);
-    const { unthreaded, main, threads } = summed(counting);
+    const { unthreaded, main, threads } = room.countsFor(user) ? summed(counting) : NOTHING_UNREAD;
     return {
       unthreaded: { count: unthreaded },
       main: { count: main },

@@ -2,7 +2,6 @@
 import {
   type EventInfo,
   indexOf,
-  type Order,
   type PlacedRecord,
   type Position,
   RECEIPT,
@@ -37,12 +36,7 @@ export class Bodies {
     );
   }
 
-  /** Events of these orders, live or backfilled, as they are served. */
-  ofOrders(room: Room, orders: readonly Order[]): Promise<OrderedEvent[]> {
-    return this.at(room, orders.map(Math.abs));
-  }
-
-  /** State events at these positions. The event of a `state` entry has no order (F10), unless it is known by another entry. */
+  /** State events at these positions. That of a `state` entry has no order (F10), unless its event is known besides. */
   async state(room: Room, positions: readonly Position[]): Promise<MatrixEvent[]> {
     const events = await this.#read(positions);
     return Promise.all(
@@ -58,7 +52,7 @@ export class Bodies {
   async one(room: Room, id: EventId): Promise<OrderedEvent | null> {
     const info = room.events.get(id);
     if (info === undefined) return null;
-    return this.#served(room, await this.#body(info.order), info);
+    return this.#served(room, await this.#body(info.position), info);
   }
 
   /** The event with its order, and without what a redaction removed (F11). */
@@ -66,11 +60,10 @@ export class Bodies {
     if (info === undefined) throw this.#missing(event.event_id);
     const redaction = info.redaction === undefined ? undefined : room.events.get(info.redaction);
     if (redaction === undefined) return withOrder(event, info.order);
-    return withOrder(redacted(event, await this.#body(redaction.order)), info.order);
+    return withOrder(redacted(event, await this.#body(redaction.position)), info.order);
   }
 
-  async #body(order: Order): Promise<MatrixEvent> {
-    const position = Math.abs(order);
+  async #body(position: Position): Promise<MatrixEvent> {
     return (await this.#read([position])).get(position)!;
   }
 

@@ -1,8 +1,9 @@
 /**
  * The state of a room, or what changed in it since a position: the answer to `snapshot` (docs/design.md#queries).
  *
- * With `since`, the answer has only markers and live events beyond that position, so a reader that was away for any length of time
- * gets exactly what it lacks; `limited` is true when it leaves out live events. With `markers_limit`, markers are sorted by
+ * With `since`, the answer has only markers beyond that position, and the events after the last one that was known by then, so a
+ * reader that was away for any length of time gets exactly what it lacks; `limited` is true when it leaves out events of these.
+ * Older events that came since (history) are left to pages of history. With `markers_limit`, markers are sorted by
  * position, and `markers_more` is the `since` of the next page: a marker that moves in the meantime is there again, and no marker is
  * missed.
  */
@@ -24,7 +25,7 @@ export async function snapshot(bodies: Bodies, room: Room, query: Question<"snap
   const shown: Marker[] = [];
   for (const marker of room.markers) if (!isPrivate(marker.type) && marker.position > since) shown.push(marker);
   const more = query.markers_limit === undefined ? undefined : cut(shown, query.markers_limit);
-  const own = user === undefined ? [] : room.markers.of(user).filter(({ position }) => position > since);
+  const own = user === undefined ? [] : [...room.markers.of(user)].filter(({ position }) => position > since);
   const {
     "m.receipt": ownReceipts,
     "m.fully_read": [fullyRead],
@@ -39,11 +40,16 @@ export async function snapshot(bodies: Bodies, room: Room, query: Question<"snap
     ...(members && { members: Object.fromEntries(room.members) }),
   };
   const limit = query.timeline_limit ?? TIMELINE_EVENTS_DEFAULT;
-  const newer = room.timeline.filter((position) => position > since);
+  const known = room.timeline.findLastIndex(({ position }) => position <= since);
+  const newer = room.timeline.slice(known + 1).map(({ position }) => position);
   const timeline = newest(await bodies.at(room, limit === 0 ? [] : newer.slice(-limit)));
-  // Whether the answer leaves out live events beyond `since`.
   const limited = timeline.length < newer.length || newer.length === TIMELINE_EVENTS_MAX;
-  return { ...answer, timeline, ...(limited && { limited }) };
+  return {
+    ...answer,
+    timeline,
+    ...(timeline.length > 0 && { timeline_position: newer.at(-1)! }),
+    ...(limited && { limited }),
+  };
 }
 
 /** The last events, as many as fit into an answer. */

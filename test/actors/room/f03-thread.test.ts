@@ -1,6 +1,6 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { backfilled, given, inThread, live, relates } from "../../support/given.ts";
+import { backfilled, CARA, given, history, inThread, live, relates, Story } from "../../support/given.ts";
 
 const f3 = suite("F3: the thread of an event");
 
@@ -28,8 +28,8 @@ f3("is main for an event that relates to nothing", () => {
   assert.is(given(live("$a")).thread("$a"), "main");
 });
 
-for (const [name, relating] of Object.entries({ reaction, edit, redaction, redactionByContent })) {
-  f3(`is that of the target of a ${name}`, () => {
+for (const [name, relating] of Object.entries({ reaction, edit })) {
+  f3(`is that of the event which a ${name} is about`, () => {
     const story = given(live("$root"), live("$a", inThread("$root")))
       .and(live("$x", relating("$a")))
       .and(live("$y", relating("$root")));
@@ -38,9 +38,17 @@ for (const [name, relating] of Object.entries({ reaction, edit, redaction, redac
   });
 }
 
-f3("is inherited: a redaction of a reaction to a threaded event is in the thread", () => {
-  const story = given(live("$a", inThread("$root")), live("$x", reaction("$a")), live("$y", redaction("$x")));
-  assert.is(story.thread("$y"), "$root");
+for (const [name, relating] of Object.entries({ redaction, redactionByContent })) {
+  f3(`is main for a ${name}, whatever it redacts`, () => {
+    assert.is(given(live("$a", inThread("$root")), live("$x", relating("$a"))).thread("$x"), "main");
+  });
+}
+
+f3("is main for a redaction that relates to an event of a thread", () => {
+  const story = given(live("$b", inThread("$two"))).and(
+    live("$x", { type: "m.room.redaction", redacts: "$a", content: relates("m.reference", "$b") }),
+  );
+  assert.is(story.thread("$x"), "main");
 });
 
 f3("is inherited through relations of any type", () => {
@@ -65,31 +73,64 @@ f3("is that of m.thread, whatever the event redacts", () => {
   assert.is(story.thread("$x"), "$two");
 });
 
-f3("is that of a known related event rather than of the redacted one", () => {
-  const story = given(live("$a", inThread("$one")), live("$b", inThread("$two"))).and(
-    live("$x", { type: "m.room.redaction", redacts: "$a", content: relates("m.reference", "$b") }),
-  );
-  assert.is(story.thread("$x"), "$two");
-});
-
-for (const [name, relating] of Object.entries({ reaction, edit, redaction, redactionByContent })) {
-  f3(`is main for a ${name} of an unknown event, also when that comes`, () => {
-    const story = given(live("$x", relating("$a")), live("$a", inThread("$root"))).and(live("$x", relating("$a")));
-    assert.is(story.thread("$a"), "$root");
-    assert.is(story.thread("$x"), "main");
+for (const [name, relating] of Object.entries({ reaction, edit })) {
+  f3(`is main for a ${name} of an event that is not known, until that comes, live or not`, () => {
+    for (const come of [live, history, backfilled]) {
+      const story = given(live("$x", relating("$a")));
+      assert.is(story.thread("$x"), "main");
+      story.and(come("$a", inThread("$root")), live("$x", relating("$a")));
+      assert.is(story.thread("$x"), "$root");
+      assert.is(story.room.unsettled.size, 0);
+    }
   });
 }
 
-f3("ignores redacts of events that are not redactions", () => {
-  const story = given(live("$a", inThread("$root")), live("$x", { redacts: "$a", content: { redacts: "$a" } }));
-  assert.is(story.thread("$x"), "main");
+f3("is settled for all that hang on an event in turn, newest first as in backfill", () => {
+  const story = given(
+    backfilled("$reaction", reaction("$edit")),
+    backfilled("$edit", edit("$reply")),
+    backfilled("$reply", inThread("$root")),
+    backfilled("$root"),
+  );
+  assert.equal(
+    ["$reaction", "$edit", "$reply", "$root"].map((id) => story.thread(id)),
+    ["$root", "$root", "$root", "main"],
+  );
 });
 
-f3("prefers the top-level redacts to the one in content", () => {
-  const story = given(live("$a", inThread("$one")), live("$b", inThread("$two"))).and(
-    live("$x", { type: "m.room.redaction", redacts: "$a", content: { redacts: "$b" } }),
+f3("is main for events that hang on each other in a circle, and for what hangs on them", () => {
+  const story = given(live("$a", edit("$b")), live("$d", edit("$a")), live("$b", edit("$c")), live("$c", edit("$a")));
+  assert.equal(
+    ["$a", "$b", "$c", "$d"].map((id) => story.thread(id)),
+    ["main", "main", "main", "main"],
   );
-  assert.is(story.thread("$x"), "$one");
+  assert.is(story.room.unsettled.size, 0);
+});
+
+f3("of more than 1,000 unsettled events of a server is main for the oldest, for good", () => {
+  const story = new Story();
+  story.fold(live("$other", { ...edit("$a"), sender: CARA }));
+  for (let i = 0; i < 1_001; i++) story.fold(live(`$${i}`, edit("$a")));
+  assert.is(story.room.unsettled.size, 1_001);
+  story.and(live("$a", inThread("$root")));
+  assert.equal(
+    ["$0", "$1", "$1000", "$other"].map((id) => story.thread(id)),
+    ["main", "$root", "$root", "$root"],
+  );
+});
+
+f3("of more than 10,000 unsettled events of a room is main for the oldest, and what hangs on it", () => {
+  const story = new Story();
+  story.and(live("$first", edit("$a")), live("$on-first", { ...edit("$first"), sender: "@u:last.example" }));
+  for (let i = 0; i < 9_999; i++) story.fold(live(`$${i}`, { ...edit("$b"), sender: `@u:s${i % 20}.example` }));
+  assert.is(story.room.unsettled.size, 9_999);
+  story.and(live("$a", inThread("$root")));
+  assert.equal([story.thread("$first"), story.thread("$on-first")], ["main", "main"]);
+});
+
+f3("takes redacts from redactions alone", () => {
+  const story = given(live("$a", inThread("$root")), live("$x", { redacts: "$a", content: { redacts: "$a" } }));
+  assert.is(story.thread("$x"), "main");
 });
 
 for (const relation of [

@@ -2,7 +2,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { UserId } from "../../../src/matrix/ids.ts";
 import { FULLY_READ, READ_PRIVATE } from "../../../src/matrix/receipt-types.ts";
-import { BOB, backfilled, CARA, given, live, receipt, Story, state } from "../../support/given.ts";
+import { ALICE, BOB, backfilled, CARA, given, live, receipt, Story, state, TWO } from "../../support/given.ts";
 
 const f4 = suite("F4: a receipt on an unknown event");
 
@@ -76,6 +76,33 @@ f4("drops one of the same user before those of others, also in a full room", () 
   for (let i = 0; i < 10_000 - 9; i++) story.fold(receipt(`@u${i}:one.example` as UserId, "$z"));
   assert.is(story.room.held.size, 10_000);
   story.when(receipt(BOB, "$9")).then("held", "2 rejected: held_overflow");
+});
+
+f4("of a user beyond 64 push out the oldest of the user", () => {
+  const story = given(receipt(CARA, "$c"));
+  for (let i = 0; i < 64; i++) story.fold(receipt(BOB, "$unknown", { thread: `$t${i}` }));
+  story.when(receipt(BOB, "$unknown", { thread: "$t64" })).then("held", "2 rejected: held_overflow");
+});
+
+f4("of a remote server beyond 1,000 push out the oldest of the server", () => {
+  const story = given(receipt(BOB, "$b"));
+  const remote = (i: number) => receipt(`@u${i}:two.example` as UserId, "$unknown", { origin: TWO });
+  for (let i = 0; i < 1_000; i++) story.fold(remote(i));
+  story.when(remote(1_000)).then("held", "2 rejected: held_overflow");
+  assert.is(story.room.held.size, 1_001);
+});
+
+f4("of a full room push out the oldest of the holder that holds the most", () => {
+  const story = given(receipt(BOB, "$b"));
+  for (let server = 0; server < 9; server++) {
+    const origin = `s${server}.example`;
+    for (let i = 0; i < 1_000; i++) story.fold(receipt(`@u${i}:${origin}` as UserId, "$unknown", { origin }));
+  }
+  for (let i = 0; i < 999; i++) story.fold(receipt(`@u${i}:one.example` as UserId, "$unknown"));
+  assert.is(story.room.held.size, 10_000);
+  // Of nine servers with 1,000 each, the oldest is the first one's; then it has fewer than the others.
+  story.when(receipt(ALICE, "$unknown")).then("held", "2 rejected: held_overflow");
+  story.when(receipt(CARA, "$unknown")).then("held", "1002 rejected: held_overflow");
 });
 
 f4.run();

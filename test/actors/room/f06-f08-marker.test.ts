@@ -1,8 +1,9 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { publishedOrder } from "../../../actors/room/markers.ts";
+import type { EventId } from "../../../src/matrix/ids.ts";
 import { FULLY_READ, READ_PRIVATE } from "../../../src/matrix/receipt-types.ts";
-import { at, BOB, backfilled, CARA, given, inThread, live, receipt } from "../../support/given.ts";
+import { at, BASE, BOB, backfilled, CARA, given, inThread, live, receipt, relates } from "../../support/given.ts";
 
 const f6 = suite("F6: a threaded receipt");
 
@@ -38,6 +39,66 @@ f6("does not apply to unthreaded receipts", () => {
     .then("advanced");
 });
 
+const reaction = (target: string) => ({ type: "m.reaction", content: relates("m.annotation", target) });
+
+f6("on an unsettled event stands for the thread that it names, whichever", () => {
+  const story = given(live("$x", reaction("$a")))
+    .when(receipt(BOB, "$x", { thread: "main" }))
+    .then("advanced")
+    .when(receipt(BOB, "$x", { thread: "$root" }))
+    .then("advanced");
+  story.and(live("$a", inThread("$root")));
+  assert.is(story.isRead(BOB, "$x"), true);
+});
+
+f6("on an event that is settled by then is rejected for another thread", () => {
+  given(live("$x", reaction("$a")), live("$a", inThread("$root")))
+    .when(receipt(BOB, "$x", { thread: "main" }))
+    .then("rejected: wrong_thread")
+    .when(receipt(BOB, "$x", { thread: "$root" }))
+    .then("advanced");
+});
+
+f6("that a homeserver has accepted stands for the thread that it names", () => {
+  const story = given(live("$a", inThread("$root")))
+    .when(receipt(BOB, "$a", { thread: "main", accepted: true }))
+    .then("advanced");
+  assert.is(story.marker(BOB, { thread: "main" })?.event, "$a");
+});
+
+const unknown = suite("F6: a receipt of unknown thread");
+
+unknown("on an unsettled event is held until that is settled, and then in its thread", () => {
+  const story = given(live("$x", reaction("$a")))
+    .when(receipt(BOB, "$x", { thread: "?" }))
+    .then("held")
+    .when(live("$a", inThread("$root")))
+    .then("ordered", "2 released");
+  assert.is(story.room.markers.of(BOB).inferred("m.read", "$root" as EventId)?.event, "$x");
+});
+
+unknown("that came before its event, which is unsettled, is held on", () => {
+  given(receipt(BOB, "$x", { thread: "?" }))
+    .when(live("$x", reaction("$a")))
+    .then("ordered")
+    .when(live("$a", inThread("$root")))
+    .then("ordered", "1 released");
+});
+
+unknown("waits for 100 live events of the room at most: then its event is settled as main", () => {
+  const story = given(live("$x", reaction("$a")), receipt(BOB, "$x", { thread: "?" }));
+  for (let i = 1; i < 100; i++) story.when(live(`$${i}`)).then("ordered");
+  story.and(backfilled("$old"), live("$1")).when(live("$100")).then("ordered", "2 released");
+  story.and(live("$a", inThread("$root")));
+  assert.is(story.thread("$x"), "main");
+});
+
+unknown("is released by a redaction that moves its event to main", () => {
+  given(live("$x", reaction("$a")), receipt(BOB, "$x", { thread: "?" }))
+    .when(live("$r", { type: "m.room.redaction", redacts: "$x", content: {} }))
+    .then("ordered", "2 released");
+});
+
 const f7 = suite("F7: a receipt advances its marker only forwards");
 
 f7("or creates it at any event", () => {
@@ -45,7 +106,7 @@ f7("or creates it at any event", () => {
     .when(receipt(BOB, "$a", { ts: 7 }))
     .then("advanced");
   assert.equal(story.markers(), [
-    { user: BOB, type: "m.read", thread: null, event: "$a", order: -at(1), ts: 7, position: at(2) },
+    { user: BOB, type: "m.read", thread: null, event: "$a", order: -1, ts: 7, position: at(2) },
   ]);
 });
 
@@ -54,7 +115,7 @@ f7("to an event with a greater order", () => {
     .when(receipt(BOB, "$b", { ts: 8 }))
     .then("advanced");
   assert.equal(story.markers(), [
-    { user: BOB, type: "m.read", thread: null, event: "$b", order: at(2), ts: 8, position: at(4) },
+    { user: BOB, type: "m.read", thread: null, event: "$b", order: BASE + 2, ts: 8, position: at(4) },
   ]);
 });
 
@@ -64,7 +125,7 @@ f7("and reports the previous place of the marker", () => {
     const outcome = story.fold(entry);
     return outcome.outcome === "advanced" ? outcome.from : assert.unreachable();
   });
-  assert.equal(from, [undefined, at(1)]);
+  assert.equal(from, [undefined, BASE + 1]);
 });
 
 f7("not to the event where it is, whatever the timestamp", () => {
@@ -90,7 +151,7 @@ f7("by raw orders, so also among backfilled events", () => {
     .then("advanced")
     .when(receipt(BOB, "$older"))
     .then("stale");
-  assert.is(story.marker(BOB)?.order, -at(1));
+  assert.is(story.marker(BOB)?.order, -1);
 });
 
 f7("from a backfilled event to a live one", () => {
@@ -113,10 +174,21 @@ f7("separately for each user, type and thread", () => {
   assert.is(story.marker(BOB)?.event, "$b");
 });
 
+f7("but for m.fully_read that a homeserver has accepted, which replaces", () => {
+  const story = given(live("$a"), live("$b"), receipt(BOB, "$b", { type: FULLY_READ }))
+    .when(receipt(BOB, "$a", { type: FULLY_READ }))
+    .then("stale")
+    .when(receipt(BOB, "$a", { type: FULLY_READ, accepted: true }))
+    .then("advanced")
+    .when(receipt(BOB, "$a", { type: FULLY_READ, accepted: true }))
+    .then("stale");
+  assert.is(story.marker(BOB, { type: FULLY_READ })?.event, "$a");
+});
+
 const f8 = suite("F8: the order that a marker publishes");
 
 f8("is the order of its event", () => {
-  assert.is(publishedOrder(given(live("$a"), receipt(BOB, "$a")).marker(BOB)!), at(1));
+  assert.is(publishedOrder(given(live("$a"), receipt(BOB, "$a")).marker(BOB)!), BASE + 1);
 });
 
 f8("is 0 on an event with a negative order", () => {
@@ -124,5 +196,6 @@ f8("is 0 on an event with a negative order", () => {
 });
 
 f6.run();
+unknown.run();
 f7.run();
 f8.run();

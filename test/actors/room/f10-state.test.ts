@@ -1,6 +1,20 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { ALICE, acl, BOB, backfilled, CARA, given, live, member, receipt, state, TWO } from "../../support/given.ts";
+import {
+  ALICE,
+  acl,
+  BASE,
+  BOB,
+  backfilled,
+  CARA,
+  given,
+  history,
+  live,
+  member,
+  receipt,
+  state,
+  TWO,
+} from "../../support/given.ts";
 
 const fromTwo = receipt(CARA, "$a", { origin: TWO });
 const memberOf = (story: ReturnType<typeof given>) => Object.fromEntries(story.room.members);
@@ -96,6 +110,28 @@ entry("of a known event is noted, and changes no order", () => {
   const order = story.order("$1");
   story.when(state("$1", member(BOB, "join"))).then("noted");
   assert.is(story.order("$1"), order);
+});
+
+entry("leaves alone what a live event set after the state was read", () => {
+  const story = given(live("$a"), live("$1", member(CARA, "join")), state("$0", member(CARA, "leave"), BASE + 1));
+  assert.equal(memberOf(story), { [CARA]: "join" });
+  story.and(state("$2", member(CARA, "ban"), BASE + 2));
+  assert.equal(memberOf(story), { [CARA]: "ban" });
+});
+
+entry("that was read before there was any live event leaves alone what those set", () => {
+  const story = given(
+    live("$1", member(CARA, "join")),
+    state("$0", member(CARA, "leave"), 0),
+    state("$2", member(BOB, "join"), 0),
+  );
+  assert.equal(memberOf(story), { [CARA]: "join", [BOB]: "join" });
+});
+
+f10("are left alone by history", () => {
+  assert.equal(memberOf(given(live("$1", member(CARA, "join")), history("$0", member(CARA, "leave")))), {
+    [CARA]: "join",
+  });
 });
 
 f10.run();

@@ -1,7 +1,19 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { FULLY_READ, READ, READ_PRIVATE } from "../../../src/matrix/receipt-types.ts";
-import { ALICE, BOB, backfilled, CARA, given, inThread, live, receipt } from "../../support/given.ts";
+import {
+  ALICE,
+  BOB,
+  backfilled,
+  CARA,
+  given,
+  history,
+  inThread,
+  live,
+  member,
+  receipt,
+  state,
+} from "../../support/given.ts";
 
 const f12 = suite("F12: an event");
 
@@ -75,4 +87,52 @@ f12("is not read because of a held receipt", () => {
   assert.equal(readIn(room().and(receipt(BOB, "$unknown"))), []);
 });
 
+const stay = suite("F12: reading begins at the join");
+
+const join = (user: string, before?: string) => ({
+  ...member(user, "join"),
+  ...(before !== undefined && { unsigned: { prev_content: { membership: before } } }),
+});
+const readOf = (story: ReturnType<typeof given>, ...ids: string[]) => ids.filter((id) => story.isRead(BOB, id));
+
+stay("what came before a live join is read, what comes after is not", () => {
+  const story = given(live("$a"), live("$j", join(BOB)), live("$b"));
+  assert.equal(readOf(story, "$a", "$j", "$b"), ["$a", "$j"]);
+});
+
+stay("the current stay counts: what came between a leave and the next join is read", () => {
+  const story = given(live("$j", join(BOB)), live("$a"), live("$l", member(BOB, "leave")), live("$b"));
+  story.and(live("$j2", join(BOB)), live("$c"));
+  assert.equal(readOf(story, "$a", "$b", "$c"), ["$a", "$b"]);
+});
+
+stay("a new display name is no join", () => {
+  assert.equal(readOf(given(live("$j", join(BOB)), live("$a"), live("$n", join(BOB)), live("$b")), "$a", "$b"), []);
+});
+
+stay("a state entry says that the user is joined, and not since when", () => {
+  const story = given(live("$a"), state("$j", join(BOB)), live("$b"), live("$n", join(BOB, "join")));
+  assert.equal(readOf(story, "$a", "$b"), []);
+});
+
+stay("a join in the history begins it, unless the user was joined before", () => {
+  const story = given(live("$d"), history("$c"), history("$n", join(BOB, "join")), history("$b"));
+  story.and(history("$j", join(BOB, "invite")), history("$a"));
+  assert.equal(readOf(story, "$a", "$b", "$c", "$d"), ["$a"]);
+});
+
+stay("a join in the history that says nothing of before begins it", () => {
+  assert.equal(readOf(given(live("$b"), history("$j", join(BOB)), history("$a")), "$a", "$b"), ["$a"]);
+});
+
+stay("an earlier join in the history does not replace a later one", () => {
+  const story = given(live("$j2", join(BOB)), history("$b"), history("$j", join(BOB)), live("$c"));
+  assert.equal(readOf(story, "$b", "$c"), ["$b"]);
+});
+
+stay("a join in the backfill begins nothing", () => {
+  assert.equal(readOf(given(live("$a"), backfilled("$j", join(BOB))), "$a"), []);
+});
+
 f12.run();
+stay.run();

@@ -1,7 +1,20 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { READ_PRIVATE } from "../../../src/matrix/receipt-types.ts";
-import { ALICE, BOB, backfilled, given, inThread, live, member, receipt, relates, Story } from "../../support/given.ts";
+import {
+  ALICE,
+  BOB,
+  backfilled,
+  CARA,
+  given,
+  history,
+  inThread,
+  live,
+  member,
+  receipt,
+  relates,
+  Story,
+} from "../../support/given.ts";
 
 const f13 = suite("F13: unread counts");
 
@@ -24,10 +37,43 @@ f13("are given for the whole room, for main, and for each thread with unread eve
   assert.equal(story.unread(BOB), { unthreaded: 1, main: 0, threads: { $b: 1 } });
 });
 
-f13("do not include events that the user sent", () => {
-  const story = given(live("$a"), live("$b", { sender: BOB }));
+f13("count the user's own newest event like a receipt for its thread", () => {
+  const story = given(live("$a"), live("$t", inThread("$a")), live("$b", { sender: BOB }), live("$c"));
+  assert.equal(story.unread(BOB), { unthreaded: 2, main: 1, threads: { $a: 1 } });
+  story.and(live("$r", { sender: BOB, type: "m.reaction", content: relates("m.annotation", "$t") }));
+  assert.equal(story.unread(BOB), { unthreaded: 1, main: 1, threads: {} });
+  assert.is(story.isRead(BOB, "$t"), false, "it is no receipt");
+});
+
+f13("take what is after the event before, when the user's newest event leaves its thread", () => {
+  const story = given(
+    live("$root"),
+    live("$t1", inThread("$root")),
+    live("$own", { sender: BOB, ...inThread("$root") }),
+  );
+  assert.equal(story.unread(BOB).threads, {});
+  story.and(live("$x", { type: "m.room.redaction", redacts: "$own", content: {} }));
+  assert.equal(story.unread(BOB), { unthreaded: 1, main: 0, threads: { $root: 1 } });
+});
+
+f13("are 0 for whoever is known not to be joined", () => {
+  const story = given(live("$j", member(BOB, "join")), live("$a"));
   assert.is(story.unread(BOB).unthreaded, 1);
-  assert.is(story.unread(ALICE).unthreaded, 1);
+  assert.is(story.unread(CARA).unthreaded, 0);
+  assert.is(story.and(live("$l", member(BOB, "leave"))).unread(BOB).unthreaded, 0);
+});
+
+f13("take in history, which may be unread", () => {
+  const story = given(live("$b"), history("$a"));
+  assert.is(story.unread(BOB).unthreaded, 2);
+  assert.is(story.and(receipt(BOB, "$a")).unread(BOB).unthreaded, 1);
+});
+
+f13("follow events whose thread becomes known", () => {
+  const story = given(live("$x", { content: relates("m.reference", "$a") }));
+  assert.equal(story.unread(BOB), { unthreaded: 1, main: 1, threads: {} });
+  story.and(live("$a", inThread("$root")));
+  assert.equal(story.unread(BOB), { unthreaded: 2, main: 0, threads: { $root: 2 } });
 });
 
 for (const [name, fields] of Object.entries({
@@ -36,6 +82,13 @@ for (const [name, fields] of Object.entries({
   "an edit": { content: relates("m.replace", "$0") },
   "a reaction": { type: "m.reaction", content: relates("m.annotation", "$0") },
   "a reaction without a relation": { type: "m.reaction", content: {} },
+  "a notice": { content: { msgtype: "m.notice", body: "…" } },
+  "an event of a type that nobody knows": { type: "org.example.poll", content: {} },
+  "the candidates of a call": { type: "m.call.candidates", content: {} },
+  "the end of a call": { type: "m.call.hangup", content: {} },
+  "a vote": { type: "m.poll.response", content: relates("m.reference", "$0") },
+  "a beacon": { type: "m.beacon", content: relates("m.reference", "$0") },
+  "a key verification": { type: "m.key.verification.start", content: {} },
   "an annotation of another type": { type: "org.example.vote", content: relates("m.annotation", "$0") },
   "a redaction": { type: "m.room.redaction", redacts: "$0", content: {} },
 })) {
@@ -46,7 +99,10 @@ for (const [name, fields] of Object.entries({
 
 for (const [name, fields] of Object.entries({
   "an encrypted event": { type: "m.room.encrypted", content: {} },
-  "an event of a type that nobody knows": { type: "org.example.poll", content: {} },
+  "a sticker": { type: "m.sticker", content: {} },
+  "a poll": { type: "m.poll.start", content: {} },
+  "a poll by its unstable name": { type: "org.matrix.msc3381.poll.start", content: {} },
+  "a call": { type: "m.call.invite", content: {} },
   "a reply": { content: { "m.relates_to": { "m.in_reply_to": { event_id: "$0" } } } },
   "a reference": { content: relates("m.reference", "$0") },
   "a malformed relation": { content: { "m.relates_to": { rel_type: "m.replace" } } },

@@ -38,7 +38,7 @@ const WAYS: Record<RoomState, readonly Input[]> = {
 };
 
 const INPUT: { readonly [I in Input]: Extract<RoomInput, { readonly type: I }> } = {
-  LOADED: { type: "LOADED", room: new Room(ROOM) },
+  LOADED: { type: "LOADED", room: new Room(ROOM, 0) },
   BATCH: { type: "BATCH", records: [] },
   STORE: { type: "STORE" },
   STORED: { type: "STORED" },

@@ -5,10 +5,10 @@ import { oldestKnownEvent } from "../../../src/bus/log/known-events.ts";
 import { appendAt, lastSequence, logEnd, recordAt, roomsOf } from "../../../src/bus/log/log.ts";
 import { prepareBus } from "../../../src/bus/streams.ts";
 import type { RoomId } from "../../../src/matrix/ids.ts";
-import { backfilled, live } from "../../support/given.ts";
+import { backfilled, history, live } from "../../support/given.ts";
 import { rejects, startBus } from "../../support/harness.ts";
 
-const [A, B, C] = ["!a:a.org", "!b:a.org", "!c:a.org"] as [RoomId, RoomId, RoomId];
+const [A, B, C, D] = ["!a:a.org", "!b:a.org", "!c:a.org", "!d:a.org"] as [RoomId, RoomId, RoomId, RoomId];
 
 const records: readonly PlacedRecord[] = [
   { partition: 0, room: A, record: { sequence: 1, at: 10, entries: [live("$new")] } },
@@ -52,10 +52,13 @@ log("accepts a record only at its own sequence", async () => {
   assert.equal(await logEnd(bus.nc, 0), { sequence: 1, records: 1 });
 });
 
-log("has the oldest event of a room: the last backfilled one, not a repeated one", async () => {
+log("has the oldest event of a room: the last older one, not a repeated one", async () => {
   await using bus = await startBus();
   await prepareBus(bus.nc, { partitions: 1 });
   for (const record of records) await appendAt(bus.nc, record);
+  const entries = [history("$h2"), live("$newest"), history("$h1"), history("$h2")];
+  await appendAt(bus.nc, { partition: 0, room: D, record: { sequence: 5, at: 50, entries } });
+  assert.is(await oldestKnownEvent(bus.nc, 0, D), "$h1");
   assert.is(await oldestKnownEvent(bus.nc, 0, A), "$oldest");
   assert.is(await oldestKnownEvent(bus.nc, 0, B), "$other");
   assert.is(await oldestKnownEvent(bus.nc, 0, C), undefined);

@@ -6,6 +6,9 @@ import { type Why, why } from "../../../src/replay/history/why-text.ts";
 import { ALICE, acl, at, BOB, backfilled, CARA, inThread, live, member, receipt, TWO } from "../../support/given.ts";
 import { replayed } from "../../support/replayed.ts";
 
+/** The order of the nth live event: `replayed` folds a log whose base is 0. */
+const order = (n: number) => n;
+
 function explained(user: string, event: string, ...entries: readonly Entry[]): Why {
   const { history } = replayed(...entries);
   return why(history, { user, event, position: history.position });
@@ -18,13 +21,13 @@ explanation("names the receipt that read the event", () => {
   assert.is(verdict, "read");
   assert.is(
     answer,
-    `Read: the unthreaded m.read marker reached $2, order ${at(2)} at position ${at(3)}, and ${at(2)} ≥ ${at(1)} (F12).`,
+    `Read: the unthreaded m.read marker reached $2, order ${order(2)} at position ${at(3)}, and ${order(2)} ≥ ${order(1)} (F12).`,
   );
   assert.equal(
     entries.map(({ position }) => position),
     [at(1), at(3)],
   );
-  assert.match(entries[1]!.text, `the unthreaded m.read marker begins at ${at(2)} ($2)`);
+  assert.match(entries[1]!.text, `the unthreaded m.read marker begins at ${order(2)} ($2)`);
 });
 
 explanation("names a held receipt and the event that released it", () => {
@@ -33,9 +36,9 @@ explanation("names a held receipt and the event that released it", () => {
   assert.equal(
     entries.map(({ position, text }) => [position, text]),
     [
-      [at(1), `${BOB}'s receipt on $1: held, its event is not known yet`],
-      [at(2), `${ALICE} sends $1: order ${at(2)}, the main timeline`],
-      [at(2), `$1 comes and releases it: the unthreaded m.read marker begins at ${at(2)} ($1)`],
+      [at(1), `${BOB}'s receipt on $1: held`],
+      [at(2), `${ALICE} sends $1: order ${order(1)}, the main timeline`],
+      [at(2), `$1 is known, and its thread: the unthreaded m.read marker begins at ${order(1)} ($1)`],
     ],
   );
 });
@@ -43,12 +46,12 @@ explanation("names a held receipt and the event that released it", () => {
 explanation("names the first receipt that covered the event, and the current place of its marker", () => {
   const { answer, because } = explained(BOB, "$1", live("$1"), receipt(BOB, "$1"), live("$2"), receipt(BOB, "$2"));
   assert.match(answer, `reached it at position ${at(2)}`);
-  assert.equal(because, [`That marker is at $2 by now, order ${at(3)}, since position ${at(4)}.`]);
+  assert.equal(because, [`That marker is at $2 by now, order ${order(2)}, since position ${at(4)}.`]);
 });
 
 explanation("says that a user has read their own events, and everybody has read backfilled ones", () => {
   assert.is(explained(ALICE, "$1", live("$1")).answer, `Read: ${ALICE} sent it (F12).`);
-  assert.match(explained(BOB, "$1", backfilled("$1")).answer, `its order -${at(1)} is negative`);
+  assert.match(explained(BOB, "$1", backfilled("$1")).answer, `its order -1 is negative`);
 });
 
 explanation("says that no marker of the user covers the event", () => {
@@ -61,7 +64,7 @@ explanation("says that no marker of the user covers the event", () => {
 explanation("names a marker that has not reached the event", () => {
   const { verdict, because } = explained(BOB, "$2", live("$1"), receipt(BOB, "$1"), live("$2"));
   assert.is(verdict, "unread");
-  assert.equal(because, [`The unthreaded m.read marker is at $1, order ${at(1)} < ${at(3)}.`]);
+  assert.equal(because, [`The unthreaded m.read marker is at $1, order ${order(1)} < ${order(2)}.`]);
 });
 
 explanation("names a marker that is ahead, but in another thread", () => {
@@ -75,7 +78,7 @@ explanation("names a marker that is ahead, but in another thread", () => {
   );
   assert.is(verdict, "unread");
   assert.equal(because, [
-    `The m.read marker of the main timeline is at order ${at(3)}, but it covers only the main timeline, and this event is in thread $1 (F12).`,
+    `The m.read marker of the main timeline is at order ${order(3)}, but it covers only the main timeline, and this event is in thread $1 (F12).`,
   ]);
 });
 
@@ -138,7 +141,7 @@ explanation("says that an event never counts as unread", () => {
   assert.match(explained(BOB, "$1", live("$1"), redaction).because.join(), `redacted at position ${at(2)}`);
   assert.match(
     explained(BOB, "$j", live("$j", member(ALICE, "join"))).because.join(),
-    "or state: it never counts as unread",
+    "an edit or state, means that it never counts as unread",
   );
 });
 
@@ -155,8 +158,34 @@ explanation("names no marker if a stale receipt was of unknown thread", () => {
     unknown,
   );
   assert.equal(because.slice(-1), [
-    `The m.read receipt at position ${at(5)} on $2 was stale: an m.read marker that covers the event was at order ${at(3)} already (F7).`,
+    `The m.read receipt at position ${at(5)} on $2 was stale: an m.read marker that covers the event was at order ${order(3)} already (F7).`,
   ]);
+});
+
+explanation("says that the user's stay began after the event", () => {
+  const { verdict, answer } = explained(BOB, "$1", live("$1"), live("$2", member(BOB, "join")));
+  assert.is(verdict, "read");
+  assert.is(answer, `Read: ${BOB} joined the room after it, with the event of order ${order(2)} > ${order(1)} (F12).`);
+});
+
+explanation("says why an unread event does not count as unread for a user", () => {
+  const sent = explained(BOB, "$1", live("$1"), live("$2", { sender: BOB }));
+  assert.is(sent.verdict, "unread");
+  assert.equal(sent.because, [
+    `It does not count as unread: the user has sent $2, order ${order(2)}, after it in its thread (F13).`,
+  ]);
+  const left = explained(BOB, "$1", live("$1"), live("$2", member(BOB, "leave")));
+  assert.is(left.verdict, "unread");
+  assert.equal(left.because, ["It does not count as unread: the user is not joined (F13)."]);
+});
+
+explanation("names the thread that the event had at that point", () => {
+  const edit = { content: { "m.relates_to": { rel_type: "m.replace", event_id: "$2" } } };
+  const { history } = replayed(live("$3", edit), live("$1"), live("$2", inThread("$1")));
+  const at2 = why(history, { user: BOB, event: "$3", position: at(2) });
+  assert.is(at2.answer, `Unread: ${BOB} has no marker that covers the main timeline (F12).`);
+  const at3 = why(history, { user: BOB, event: "$3", position: at(3) });
+  assert.is(at3.answer, `Unread: ${BOB} has no marker that covers thread $1 (F12).`);
 });
 
 explanation.run();

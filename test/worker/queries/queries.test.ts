@@ -2,6 +2,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import {
+  BASE,
   type Body,
   eventually,
   message,
@@ -29,10 +30,13 @@ async function folded(tidemark: TidemarkHarness, room = ROOM): Promise<void> {
   );
 }
 
-/** A room with every kind of event and receipt. Returns the positions of its events by ID. */
+const joined = (user: string) => ({ type: "m.room.member", state_key: user, content: { membership: "join" } });
+
+/** A room with every kind of event and receipt. Returns the orders of its events by ID. */
 async function livelyRoom(tidemark: TidemarkHarness): Promise<Record<string, number>> {
-  const member = { type: "m.room.member", state_key: BOB, content: { membership: "join" } };
-  const positions = await tidemark.sent("event", ROOM, [
+  const member = joined(BOB);
+  await tidemark.sent("state", ROOM, [message("$eve", joined(EVE))]);
+  await tidemark.sent("event", ROOM, [
     message("$member", member),
     message("$1"),
     threaded("$t1", "$1"),
@@ -40,7 +44,7 @@ async function livelyRoom(tidemark: TidemarkHarness): Promise<Record<string, num
     threaded("$t2", "$1"),
     message("$3"),
   ]);
-  const [p0] = await tidemark.sent("backfill", ROOM, message("$0"));
+  await tidemark.sent("backfill", ROOM, message("$0"));
   await tidemark.sent("receipt", ROOM, [
     receipt(BOB, "$1"),
     receipt(BOB, "$t1", { thread_id: "$1", ts: 6 }),
@@ -51,7 +55,7 @@ async function livelyRoom(tidemark: TidemarkHarness): Promise<Record<string, num
   ]);
   await folded(tidemark);
   const ids = ["$member", "$1", "$t1", "$2", "$t2", "$3"];
-  return { ...Object.fromEntries(ids.map((id, i) => [id, positions[i]!])), $0: p0! };
+  return { ...Object.fromEntries(ids.map((id, i) => [id, BASE + i + 1])), $0: -1 };
 }
 
 const queries = suite("queries");
@@ -60,7 +64,12 @@ for (const encoding of ENCODINGS) {
   queries(`a snapshot as ${encoding} has the public state of the room`, async () => {
     await using tidemark = await startTidemark();
     const at = await livelyRoom(tidemark);
-    const { position, timeline, ...rest } = await tidemark.query(ROOM, { op: "snapshot" }, { encoding });
+    const {
+      position,
+      timeline,
+      timeline_position: newest,
+      ...rest
+    } = await tidemark.query(ROOM, { op: "snapshot" }, { encoding });
     assert.equal(rest, {
       ok: true,
       room_id: ROOM,
@@ -68,10 +77,11 @@ for (const encoding of ENCODINGS) {
         $1: { "m.read": { [BOB]: { ts: 5_000, order: at.$1 } } },
         $t1: { "m.read": { [BOB]: { ts: 6, order: at.$t1, thread_id: "$1" } } },
       },
-      members: { [BOB]: "join" },
+      members: { [BOB]: "join", [EVE]: "join" },
     });
     const [log] = (await tidemark.lastSequences()).filter((sequence) => sequence > 0);
     assert.is(sequenceOf(position), log, "it includes the newest record");
+    assert.ok(newest < position, "where $3 is in the log, with other entries after it");
     assert.equal(
       timeline.map(({ event_id, unsigned }: Body) => [event_id, unsigned.order]),
       ["$member", "$1", "$t1", "$2", "$t2", "$3"].map((id) => [id, at[id]]),
@@ -118,7 +128,7 @@ for (const encoding of ENCODINGS) {
     );
     assert.is(answer.ok, true);
     assert.type(answer.position, "number");
-    assert.equal(answer.orders, { $1: at.$1, $0: -at.$0!, $never: null, $toString: null });
+    assert.equal(answer.orders, { $1: at.$1, $0: at.$0!, $never: null, $toString: null });
   });
 
   queries(`an event as ${encoding} has its order and its body, and is null if it is unknown`, async () => {
@@ -127,7 +137,7 @@ for (const encoding of ENCODINGS) {
     const live = await tidemark.query(ROOM, { op: "event", event_id: "$3" }, { encoding });
     assert.equal(live, { ok: true, event: { ...message("$3"), unsigned: { order: at.$3 } } });
     const old = await tidemark.query(ROOM, { op: "event", event_id: "$0" }, { encoding });
-    assert.equal(old, { ok: true, event: { ...message("$0"), unsigned: { order: -at.$0! } } });
+    assert.equal(old, { ok: true, event: { ...message("$0"), unsigned: { order: at.$0! } } });
     const unknown = await tidemark.query(ROOM, { op: "event", event_id: "$never" }, { encoding });
     assert.equal(unknown, { ok: true, event: null });
   });
@@ -152,6 +162,8 @@ for (const encoding of ENCODINGS) {
     assert.equal(bob, { ok: true, unthreaded: { count: 2 }, main: { count: 1 }, threads: { $1: { count: 1 } } });
     const eve = await tidemark.query(ROOM, { op: "unread", user_id: EVE }, { encoding });
     assert.equal(eve, { ok: true, unthreaded: { count: 3 }, main: { count: 3 }, threads: {} });
+    const stranger = await tidemark.query(ROOM, { op: "unread", user_id: "@who:a.org" }, { encoding });
+    assert.equal(stranger, { ok: true, unthreaded: { count: 0 }, main: { count: 0 }, threads: {} });
   });
 
   queries(`an unknown room as ${encoding} answers like an empty one`, async () => {
@@ -193,18 +205,16 @@ queries("a timeline has 20 events by default, and 100 at most", async () => {
 
 queries("a redacted event is served redacted, with its order, in every answer", async () => {
   await using tidemark = await startTidemark();
-  const [live, old] = [
-    await tidemark.sent("event", ROOM, message("$secret", { content: { body: "the secret" } })),
-    await tidemark.sent("backfill", ROOM, message("$old", { content: { body: "the secret" } })),
-  ];
+  await tidemark.sent("event", ROOM, message("$secret", { content: { body: "the secret" } }));
+  await tidemark.sent("backfill", ROOM, message("$old", { content: { body: "the secret" } }));
   await tidemark.sent("event", ROOM, [
     message("$r1", { type: "m.room.redaction", redacts: "$secret", content: {} }),
     message("$r2", { type: "m.room.redaction", content: { redacts: "$old" } }),
   ]);
   await folded(tidemark);
   for (const [id, order, redaction] of [
-    ["$secret", live![0], "$r1"],
-    ["$old", -old![0]!, "$r2"],
+    ["$secret", BASE + 1, "$r1"],
+    ["$old", -1, "$r2"],
   ] as const) {
     const { event } = await tidemark.query(ROOM, { op: "event", event_id: id });
     assert.equal(event.content, {});
@@ -214,19 +224,19 @@ queries("a redacted event is served redacted, with its order, in every answer", 
   const snapshot = await tidemark.query(ROOM, { op: "snapshot" });
   assert.not.match(JSON.stringify(snapshot), "the secret");
   assert.is(snapshot.timeline[0].event_id, "$secret");
-  assert.is(snapshot.timeline[0].unsigned.order, live![0]);
+  assert.is(snapshot.timeline[0].unsigned.order, BASE + 1);
 });
 
 queries("the body of an event is read from the log, so it outlives the timeline and a restart", async () => {
   await using tidemark = await startTidemark();
-  const [position] = await tidemark.sent("event", ROOM, message("$first", { content: { body: "from the log" } }));
+  await tidemark.sent("event", ROOM, message("$first", { content: { body: "from the log" } }));
   await tidemark.sent(
     "event",
     ROOM,
     Array.from({ length: 150 }, (_, i) => message(`$${i}`)),
   );
   await folded(tidemark);
-  const event = { ...message("$first", { content: { body: "from the log" } }), unsigned: { order: position } };
+  const event = { ...message("$first", { content: { body: "from the log" } }), unsigned: { order: BASE + 1 } };
   assert.equal((await tidemark.query(ROOM, { op: "event", event_id: "$first" })).event, event);
   await tidemark.restart();
   assert.equal((await tidemark.query(ROOM, { op: "event", event_id: "$first" })).event, event);
