@@ -30,11 +30,19 @@ type EventsQuestion = Omit<Asked<"events">, "op">;
 
 export function historyRoutes(app: FastifyInstance, api: Api): void {
   const { frontend } = api;
-  const pagingOf = (room: RoomId, query: Record<string, unknown>, dir: "b" | "f"): EventsQuestion => {
-    const orderAfter = (field: "from" | "to") =>
-      orderAfterToken(param(text, field, query[field]), field, { room, partitions: frontend.partitions });
-    const from = orderAfter("from");
-    const to = orderAfter("to");
+  /** Returns the smallest order after a token; undefined if the token is the end of the room, or there is none. */
+  const orderAfter = async (room: RoomId, token: string | undefined, field: string): Promise<number | undefined> => {
+    if (token === undefined) return undefined;
+    const match = HISTORY_TOKEN.exec(token);
+    if (match !== null) return match[1] === undefined ? undefined : Number(match[1]);
+    const { partitions } = frontend;
+    const { published } = decodeSyncToken(token, partitions, field).marks[partitionOf(room, partitions)]!;
+    const { greatest } = await frontend.query(room, { op: "orders", event_ids: [], through: published });
+    return greatest! + 1;
+  };
+  const pagingOf = async (room: RoomId, query: Record<string, unknown>, dir: "b" | "f"): Promise<EventsQuestion> => {
+    const from = await orderAfter(room, param(text, "from", query.from), "from");
+    const to = await orderAfter(room, param(text, "to", query.to), "to");
     return {
       dir,
       limit: param(limit, "limit", query.limit ?? EVENTS_PAGE_DEFAULT),
@@ -50,7 +58,7 @@ export function historyRoutes(app: FastifyInstance, api: Api): void {
     const filter = param(text, "filter", query.filter);
     const wanted = filter === undefined ? undefined : eventFilter(filter);
     const room = await api.joinedRoom(request);
-    const { events, next } = await ask(room, pagingOf(room, query, dir));
+    const { events, next } = await ask(room, await pagingOf(room, query, dir));
     return {
       start: query.from ?? historyToken(dir === "f" ? Number.MIN_SAFE_INTEGER : undefined),
       ...endOf(next, dir, "end"),
@@ -80,7 +88,7 @@ export function historyRoutes(app: FastifyInstance, api: Api): void {
         const { orders } = await frontend.query(room, { op: "orders", event_ids: [target] });
         if (orders[target] === null) throw notFound("No such event in this room");
         const { events, next } = await ask(room, {
-          ...pagingOf(room, query, dir),
+          ...(await pagingOf(room, query, dir)),
           relates_to: target,
           ...(rel !== undefined && { rel_type: rel }),
           ...(type !== undefined && { event_type: type }),
@@ -94,18 +102,6 @@ export function historyRoutes(app: FastifyInstance, api: Api): void {
       },
     );
   }
-}
-
-/** Returns the smallest order after the token; undefined if the token is the end of the room, or there is none. */
-function orderAfterToken(
-  token: string | undefined,
-  field: string,
-  { room, partitions }: { readonly room: RoomId; readonly partitions: number },
-): number | undefined {
-  if (token === undefined) return undefined;
-  const match = HISTORY_TOKEN.exec(token);
-  if (match !== null) return match[1] === undefined ? undefined : Number(match[1]);
-  return decodeSyncToken(token, partitions, field).marks[partitionOf(room, partitions)]!.published + 1;
 }
 
 function endOf(next: number | undefined, dir: "b" | "f", field: string): Record<string, string> {

@@ -20,14 +20,27 @@ import type { UserId } from "../matrix/ids.ts";
 import { packEdus } from "../matrix/receipt-edu.ts";
 import { isPrivate, type ShownAs, shownAs } from "../matrix/receipt-types.ts";
 
-/** `tidemark.client.<partition>.<room>.events`: one message, or as many as its size needs. */
+/**
+ * `tidemark.client.<partition>.<room>.events`: as few messages as fit. A member event is the last of its message, whose `position` is
+ * therefore its own: readers compare it with the positions of memberships.
+ */
 export function eventMessages(partition: number, { room, events, previous }: RoomDelta): Outgoing[] {
-  if (events.length === 0) return [];
   const subject = clientEvents(partition, room);
   const body = (part: readonly EventChange[]) => ({ events: part.map(({ event, order }) => withOrder(event, order)) });
-  return split(events, previous.events, (part, position, before) =>
-    encodeMessage("events", { room_id: room, position, previous: before, ...body(part) }),
-  ).map((payload) => ({ subject, payload }));
+  const messages: Outgoing[] = [];
+  let before = previous.events;
+  let from = 0;
+  events.forEach(({ event, position }, at) => {
+    const isMember = event.type === "m.room.member" && event.state_key !== undefined;
+    if (!isMember && at < events.length - 1) return;
+    const payloads = split(events.slice(from, at + 1), before, (part, through, after) =>
+      encodeMessage("events", { room_id: room, position: through, previous: after, ...body(part) }),
+    );
+    for (const payload of payloads) messages.push({ subject, payload });
+    before = position;
+    from = at + 1;
+  });
+  return messages;
 }
 
 /** The markers of a delta, which are published after its events. */

@@ -1,7 +1,7 @@
 /** `/messages`, `/event`, `/relations`: orders, pages, redactions. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { ALICE, type Client, enc, startGateway } from "../support/gateway.ts";
+import { ALICE, type Client, enc, startGateway, syncUntil } from "../support/gateway.ts";
 import { type Body, eventually, message } from "../support/harness.ts";
 
 const bodies = (events: readonly Body[]) => events.flatMap(({ content }) => content.body ?? []);
@@ -78,6 +78,21 @@ history("the end of a page continues in either direction, without gap or overlap
     (await alice.get(`${path}?dir=b&limit=100&filter=${filter}`)).chunk.map(({ type }: Body) => type),
     ["m.room.create"],
   );
+});
+
+history("a token of /sync is the place after the newest event that it knew", async () => {
+  await using tidemark = await startGateway();
+  const { alice, bob } = tidemark;
+  const room = await tidemark.room(alice, bob);
+  const path = `/v3/rooms/${enc(room)}/messages`;
+  const { next_batch: since } = await bob.sync();
+  await alice.say(room, "0");
+  await bob.read(room, await alice.say(room, "1"));
+  const { next: token } = await syncUntil(bob, since, ({ rooms }) => rooms.join[room]?.ephemeral.events.length > 0);
+  for (let i = 2; i < 5; i++) await alice.say(room, `${i}`);
+  assert.equal(bodies((await alice.get(`${path}?dir=f&from=${token}`)).chunk), ["2", "3", "4"]);
+  assert.equal(bodies((await alice.get(`${path}?dir=b&limit=2&from=${token}`)).chunk), ["1", "0"]);
+  assert.equal(bodies((await alice.get(`${path}?dir=b&to=${token}`)).chunk), ["4", "3", "2"]);
 });
 
 history("a redacted event is served as redacted, and keeps its order", async () => {

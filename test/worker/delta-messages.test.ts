@@ -9,7 +9,21 @@ import { PUBLISH_BYTES_MAX } from "../../src/limits.ts";
 import type { UserId } from "../../src/matrix/ids.ts";
 import { FULLY_READ, READ_PRIVATE } from "../../src/matrix/receipt-types.ts";
 import { eventMessages, markerMessages, rejectionMessages } from "../../src/worker/delta-messages.ts";
-import { acl, at, BOB, backfilled, CARA, inThread, live, ROOM, receipt, Story, TWO } from "../support/given.ts";
+import {
+  acl,
+  at,
+  BASE,
+  BOB,
+  backfilled,
+  CARA,
+  inThread,
+  live,
+  member,
+  ROOM,
+  receipt,
+  Story,
+  TWO,
+} from "../support/given.ts";
 
 /** The delta of a room after these entries. */
 function deltaOf(...entries: readonly Entry[]): RoomDelta {
@@ -39,6 +53,29 @@ function assertChain(messages: readonly Outgoing[], previous = 0): void {
     previous = position;
   }
 }
+
+const members = suite("member events");
+
+members("are each the last of their message, whose position is therefore theirs", () => {
+  const join = (n: number, user: string) => live(`$${n}`, member(user, "join"));
+  const messages = eventMessages(0, deltaOf(live("$1"), join(2, BOB), join(3, CARA), live("$4"), live("$5")));
+  assertChain(messages);
+  const shown = messages.map(payloadOf);
+  assert.equal(
+    shown.map(({ position, events }) => [position, events.map(({ event_id: id }: { event_id: string }) => id)]),
+    [
+      [at(2), ["$1", "$2"]],
+      [at(3), ["$3"]],
+      [at(5), ["$4", "$5"]],
+    ],
+  );
+});
+
+members("end a message as the last events of a delta, too", () => {
+  assert.is(eventMessages(0, deltaOf(live("$1"), live("$2", member(BOB, "join")))).length, 1);
+});
+
+members.run();
 
 const large = suite("a delta that is too large for one message");
 
@@ -114,13 +151,13 @@ privacy("are published only on their user's subject", () => {
           user_id: BOB,
           room_id: ROOM,
           position: at(3),
-          event: { type: "m.receipt", content: { $a: { "m.read.private": { [BOB]: { ts: 5, order: at(1) } } } } },
-          fully_read: { event_id: "$a", order: at(1) },
+          event: { type: "m.receipt", content: { $a: { "m.read.private": { [BOB]: { ts: 5, order: BASE + 1 } } } } },
+          fully_read: { event_id: "$a", order: BASE + 1 },
         },
       ],
       [
         "tidemark.user.3.@cara:two%2Eexample.receipts",
-        { v: 1, user_id: CARA, room_id: ROOM, position: at(4), fully_read: { event_id: "$a", order: at(1) } },
+        { v: 1, user_id: CARA, room_id: ROOM, position: at(4), fully_read: { event_id: "$a", order: BASE + 1 } },
       ],
     ],
   );
@@ -131,7 +168,7 @@ privacy("leave no trace in the public messages of the same delta", () => {
   const open = markerMessages(0, delta).filter(({ subject }) => subject.startsWith("tidemark.client."));
   assert.is(open.length, 1);
   assert.equal(payloadOf(open[0]!).event.content, {
-    $a: { "m.read": { [CARA]: { ts: 1_700_000_000_000, order: at(1) } } },
+    $a: { "m.read": { [CARA]: { ts: 1_700_000_000_000, order: BASE + 1 } } },
   });
 });
 
@@ -183,7 +220,7 @@ content("clamps negative orders to 0, and names threads", () => {
   );
   assert.equal(payloadOf(message!).event.content, {
     $a: { "m.read": { [BOB]: { ts: 1, order: 0 } } },
-    $t: { "m.read": { [BOB]: { ts: 2, order: at(2), thread_id: "$a" } } },
+    $t: { "m.read": { [BOB]: { ts: 2, order: BASE + 1, thread_id: "$a" } } },
   });
 });
 
@@ -195,7 +232,7 @@ content("has the unthreaded one of two receipts on one event, whichever came fir
     [threaded, whole],
   ]) {
     const [message] = markerMessages(0, deltaOf(live("$a"), ...order));
-    assert.equal(payloadOf(message!).event.content, { $a: { "m.read": { [BOB]: { ts: 1, order: at(1) } } } });
+    assert.equal(payloadOf(message!).event.content, { $a: { "m.read": { [BOB]: { ts: 1, order: BASE + 1 } } } });
   }
 });
 

@@ -46,7 +46,9 @@ export const MESSAGES = {
   events: {
     subject: clientEvents,
     schema: z.object({ v, room_id: roomId, position, previous, events: z.array(orderedEvent) }),
-    summary: "New events of a room, with their orders. Live ones are in the order of the room.",
+    summary:
+      "New events of a room, with their orders. Live ones are in the order of the room. A member event is the last of its " +
+      "message: `position` is its own.",
     example: {
       v: V,
       room_id: ROOM,

@@ -149,15 +149,13 @@ export class OnlineUsers {
       for (const id of usersIn(delta.event.content)) this.#users.get(id)?.invalidateUnread(delta.room_id);
       return;
     }
-    for (const { type, state_key: member, content, unsigned } of delta.events) {
+    // A member event is the last of its message, so the position is its own.
+    for (const { type, state_key: member, content, unsigned } of delta.events.slice(-1)) {
       if (type !== "m.room.member" || member === undefined || unsigned.order < 0) continue;
       const user = this.#users.get(member as UserId);
       if (user === undefined || typeof content.membership !== "string") continue;
-      this.#setMembership(user, delta.room_id, {
-        membership: content.membership,
-        position: unsigned.order,
-        sequence,
-      });
+      const { membership } = content;
+      this.#setMembership(user, delta.room_id, { membership, position: delta.position, sequence });
       this.#touch(user, delta.room_id, true);
     }
     for (const user of this.#inRoom.get(delta.room_id) ?? []) this.#touch(user, delta.room_id, true);

@@ -1,4 +1,5 @@
 /** The section of one room in a `/sync` response: an update of the room, reduced by the client's filter. */
+import type { Position } from "../../../actors/entry.ts";
 import type { Answer } from "../../bus/contract/questions.ts";
 import { SYNC_TIMELINE_DEFAULT } from "../../limits.ts";
 import type { MatrixEvent, OrderedEvent } from "../../matrix/event.ts";
@@ -24,6 +25,8 @@ export interface RoomUpdate extends RoomChanges {
   readonly state: readonly MatrixEvent[];
   /** Whether this is the whole room, not the changes since a token. */
   readonly whole: boolean;
+  /** The position of the newest event, if a snapshot has it. */
+  readonly readThrough?: Position;
 }
 
 /** `pages`: of one snapshot. The first one has the timeline and the private data. */
@@ -32,7 +35,7 @@ export function updateFromSnapshot(
   state: readonly MatrixEvent[],
   whole: boolean,
 ): RoomUpdate {
-  const { timeline, limited = false, private: own, fully_read: fullyRead } = pages[0]!;
+  const { timeline, timeline_position: readThrough, limited = false, private: own, fully_read: fullyRead } = pages[0]!;
   const inTimeline = new Set(timeline.map(({ event_id }) => event_id));
   return {
     events: timeline,
@@ -41,6 +44,7 @@ export function updateFromSnapshot(
     limited,
     state: state.filter(({ event_id }) => !inTimeline.has(event_id)),
     whole,
+    ...(readThrough !== undefined && { readThrough }),
   };
 }
 

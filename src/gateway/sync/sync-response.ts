@@ -16,7 +16,7 @@ import { partitionOf } from "../../bus/contract/subjects.ts";
 import type { DeltaMark } from "../../bus/deltas/delta-reader.ts";
 import type { Frontend } from "../../frontend/frontend.ts";
 import { SETTLE_MS_MAX } from "../../limits.ts";
-import type { MatrixEvent } from "../../matrix/event.ts";
+import type { MatrixEvent, OrderedEvent } from "../../matrix/event.ts";
 import type { RoomId } from "../../matrix/ids.ts";
 import { roomPasses } from "../filter.ts";
 import type { Membership, OnlineUser } from "./online-users.ts";
@@ -167,10 +167,10 @@ export class SyncResponses {
   /** Sections of rooms that the user has left, with events until the leave and none after it. */
   #leave(user: OnlineUser, left: readonly RoomId[], request: SyncRequest): Record<string, unknown> {
     const sections = left.map((room) => {
-      const { partition, position: until } = user.rooms.get(room)!;
+      const { partition } = user.rooms.get(room)!;
       const from = request.since?.marks[partition];
       const changes = from === undefined ? undefined : this.#recent.changes(room, user.id, from.sequence);
-      const events = (changes?.events ?? []).filter(({ unsigned }) => unsigned.order <= until);
+      const events = untilLeave(changes?.events ?? [], user);
       const update = { events, receipts: [], limited: false, state: [], whole: true };
       return [room, roomSection(update, room, request)!];
     });
@@ -196,10 +196,9 @@ export class SyncResponses {
   /** Resolves when the deltas of all events in the updates are cached, or after `SETTLE_MS_MAX`. */
   async #untilCached(updates: ReadonlyMap<RoomId, RoomUpdate>): Promise<void> {
     const deadline = performance.now() + SETTLE_MS_MAX;
-    for (const [room, { events }] of updates) {
-      const newest = events.at(-1)?.unsigned.order;
-      if (newest === undefined) continue;
-      while (!this.#recent.hasEvents(this.#partitionOf(room), room, newest) && performance.now() < deadline) {
+    for (const [room, { readThrough }] of updates) {
+      if (readThrough === undefined) continue;
+      while (!this.#recent.hasEvents(this.#partitionOf(room), room, readThrough) && performance.now() < deadline) {
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
     }
@@ -226,6 +225,14 @@ function isAhead(since: SyncToken, marks: readonly DeltaMark[], memberships: rea
 /** Whether the membership is newer than the token. */
 function isAfter({ sequence, position }: Membership, from: DeltaMark, memberships: Position): boolean {
   return sequence === undefined ? position > memberships : sequence > from.sequence;
+}
+
+/** The events until the user left. None if the leave is not among them: it may have come before them all. */
+function untilLeave(events: readonly OrderedEvent[], { id }: OnlineUser): readonly OrderedEvent[] {
+  const leave = events.findLastIndex(({ type, state_key, content }) => {
+    return type === "m.room.member" && state_key === id && LEFT.has(content.membership as string);
+  });
+  return events.slice(0, leave + 1);
 }
 
 /** Adds the changes that arrived while the snapshot was read. */

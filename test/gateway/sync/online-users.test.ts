@@ -27,11 +27,12 @@ function usersIn(rooms: Body) {
 }
 
 const JOINED = { [ROOM]: { membership: "join", position: 10 } };
-const member = (user: UserId, membership: string, order: number) =>
+/** `order`: not comparable with positions. */
+const member = (user: UserId, membership: string, position: number, order = 1) =>
   ({
     kind: "events",
     room_id: ROOM,
-    position: order,
+    position,
     events: [{ type: "m.room.member", state_key: user, sender: user, content: { membership }, unsigned: { order } }],
   }) as unknown as Delta;
 const receipt = (user: UserId, kind = "receipts") =>
@@ -51,11 +52,11 @@ users("a membership changes only by newer live events", async () => {
   const { users: online } = usersIn(JOINED);
   const bob = await online.get(BOB);
   assert.ok(bob.isJoined(ROOM));
-  online.receive(member(BOB, "leave", 9), MARK);
+  online.receive(member(BOB, "leave", 9, 90), MARK);
   assert.ok(bob.isJoined(ROOM), "older than what is known");
-  online.receive(member(BOB, "leave", -11), MARK);
+  online.receive(member(BOB, "leave", 11, -1), MARK);
   assert.ok(bob.isJoined(ROOM), "backfilled");
-  online.receive(member(BOB, "leave", 11), MARK);
+  online.receive(member(BOB, "leave", 11, 2), MARK);
   assert.not.ok(bob.isJoined(ROOM));
   assert.equal(bob.newestMemberships, [11]);
   assert.is(bob.rooms.get(ROOM)!.sequence, 5);
@@ -65,8 +66,18 @@ users("a membership changes only by newer live events", async () => {
 users("a backfilled membership does not change the current one", async () => {
   const { users: online } = usersIn({});
   const bob = await online.get(BOB);
-  online.receive(member(BOB, "join", -11), MARK);
+  online.receive(member(BOB, "join", 11, -1), MARK);
   assert.not.ok(bob.isJoined(ROOM));
+  online.close();
+});
+
+users("of a message's events, the last is the member event to which its position belongs", async () => {
+  const { users: online } = usersIn(JOINED);
+  const bob = await online.get(BOB);
+  const left = member(BOB, "leave", 12);
+  online.receive({ ...left, events: [message(1), ...(left as Body).events] } as Delta, MARK);
+  assert.is(bob.rooms.get(ROOM)!.position, 12);
+  assert.equal(bob.newestMemberships, [12]);
   online.close();
 });
 

@@ -15,15 +15,21 @@ import type { Body } from "../../support/harness.ts";
 const BOB = "@bob:a.org" as UserId;
 const ROOM = "!r:a.org" as RoomId;
 
-const event = (order: number) => ({
+const event = (order: number, more: Body = {}) => ({
   event_id: `$${order}`,
   type: "m.room.message",
   sender: "@alice:a.org",
   content: {},
   unsigned: { order },
+  ...more,
 });
-const events = (...orders: number[]) =>
-  ({ kind: "events", room_id: ROOM, position: orders.at(-1), events: orders.map(event) }) as unknown as Delta;
+/** Orders are from another range than positions: nothing may compare the two. */
+const positionAt = (order: number) => 1_000 + order;
+const delta = (...list: Body[]) => {
+  const position = positionAt(list.at(-1).unsigned.order);
+  return { kind: "events", room_id: ROOM, position, events: list } as unknown as Delta;
+};
+const events = (...orders: number[]) => delta(...orders.map((order) => event(order)));
 const receipt = (id: string) =>
   ({
     kind: "receipts",
@@ -62,9 +68,9 @@ const response = suite("sync response");
 
 response("changes that arrive while a room is queried are sent with it, once", async () => {
   const { recent, ask } = situation("join", () => {
-    recent.add(0, events(15, 20), { sequence: 6, published: 20 }, 1);
-    recent.add(0, receipt("$15"), { sequence: 7, published: 20 }, 1);
-    return { timeline: [event(10), event(15)] };
+    recent.add(0, events(15, 20), { sequence: 6, published: positionAt(20) }, 1);
+    recent.add(0, receipt("$15"), { sequence: 7, published: positionAt(20) }, 1);
+    return { timeline: [event(10), event(15)], timeline_position: positionAt(15) };
   });
   const body = (await ask(undefined))!;
   const { timeline, ephemeral } = body.rooms.join[ROOM];
@@ -77,14 +83,17 @@ response("changes that arrive while a room is queried are sent with it, once", a
 });
 
 response("a snapshot that is ahead of the deltas waits for them, so that no event is sent twice", async () => {
-  const { recent, ask } = situation("join", () => ({ timeline: [event(30)] }));
+  const { recent, ask } = situation("join", () => ({
+    timeline: [event(30)],
+    timeline_position: positionAt(30),
+  }));
   let isAnswered = false;
   const asked = ask(undefined).finally(() => {
     isAnswered = true;
   });
   for (let turns = 0; turns < 50; turns++) await new Promise((resolve) => setImmediate(resolve));
   assert.not.ok(isAnswered);
-  recent.add(0, events(30), { sequence: 6, published: 30 }, 1);
+  recent.add(0, events(30), { sequence: 6, published: 5 }, 1);
   const body = (await asked)!;
   assert.is(sequenceOf(body), 6);
   assert.is(body.rooms.join[ROOM].timeline.events.length, 1);
@@ -103,6 +112,19 @@ response("a room that was left before the first sync is sent only with include_l
   const { ask } = situation("leave");
   assert.is(await ask(undefined), undefined);
   assert.equal(Object.keys((await ask(undefined, { room: { include_leave: true } }))!.rooms.leave), [ROOM]);
+});
+
+response("a room that was left is sent with its events until the leave, and none after it", async () => {
+  const since = { marks: [{ sequence: 5, published: 5 }], memberships: [2] };
+  const left = { type: "m.room.member", state_key: BOB, content: { membership: "leave" } };
+  const { recent, ask } = situation("leave");
+  recent.add(0, delta(event(7), event(8, left)), { sequence: 6, published: 5 }, 1);
+  recent.add(0, events(9), { sequence: 7, published: 5 }, 1);
+  const shown = (body: Body) => body.rooms.leave[ROOM].timeline.events.map(({ event_id }: Body) => event_id);
+  assert.equal(shown(await ask(since)), ["$7", "$8"]);
+  const unseen = situation("leave");
+  unseen.recent.add(0, events(9), { sequence: 6, published: 5 }, 1);
+  assert.equal(shown(await unseen.ask(since)), [], "the leave came before, or without an event");
 });
 
 response("an invite is sent once, with stripped state only", async () => {
