@@ -18,6 +18,7 @@ const EVENT_LOOP_SAMPLE_MS = 100;
 export class Metrics {
   readonly #registry = new Registry();
   readonly #reconnects: Counter;
+  readonly #unreadable: Counter;
   /** Callbacks for `Ingress`. */
   readonly ingress: {
     readonly appended: (entries: number, latencyMs: number) => void;
@@ -50,6 +51,11 @@ export class Metrics {
       help: "Reconnects to the broker",
       registers,
     });
+    this.#unreadable = new Counter({
+      name: "tidemark_deltas_unreadable_total",
+      help: "Deltas that this gateway could not read",
+      registers,
+    });
     this.ingress = {
       appended: (entries, latencyMs) => {
         records.observe(entries);
@@ -61,6 +67,10 @@ export class Metrics {
 
   reconnected(): void {
     this.#reconnects.inc();
+  }
+
+  unreadableDelta(): void {
+    this.#unreadable.inc();
   }
 
   /** Adds the metrics of a worker. They are collected on each request. */

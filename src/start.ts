@@ -16,13 +16,15 @@ import { untilReached } from "./bus/client/retry.ts";
 import { lastSequence } from "./bus/log/log.ts";
 import { awaitPartitionCount, storedPartitionCount } from "./bus/partition-count.ts";
 import { prepareBus } from "./bus/streams.ts";
+import { reasonOf } from "./errors.ts";
 import { openClientApi } from "./gateway/client-api.ts";
 import { openTokenLookup } from "./gateway/tokens.ts";
 import { appservice } from "./homeserver/appservice.ts";
 import { startHttpServer } from "./http/server.ts";
 import { Ingress } from "./ingress/ingress.ts";
 import { type InspectorOptions, inspectorRoutes } from "./inspector/routes.ts";
-import { CLUSTER_READY_MS_MAX } from "./limits.ts";
+import { IntervalGate } from "./interval-gate.ts";
+import { CLUSTER_READY_MS_MAX, REPEATED_WARNING_MS } from "./limits.ts";
 import { Metrics } from "./metrics.ts";
 import type { FederationOutboxOptions } from "./worker/federation-publisher.ts";
 import { type MemoryOptions, Worker } from "./worker/worker.ts";
@@ -120,7 +122,13 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const { hsToken } = options;
     // Without tokens there are no clients, and following all deltas would be wasted work.
     const hasClients = roles.has("gateway") && (options.users !== undefined || options.whoami !== undefined);
-    const api = hasClients ? await openClientApi({ ...options, nc, partitions, lookupToken }) : undefined;
+    const warnings = new IntervalGate(REPEATED_WARNING_MS);
+    const unreadable = (partition: number, error: unknown) => {
+      metrics.unreadableDelta();
+      if (!warnings.pass()) return;
+      log.warn({ partition, reason: reasonOf(error) }, "a delta can't be read: rooms are read again from snapshots");
+    };
+    const api = hasClients ? await openClientApi({ ...options, nc, partitions, lookupToken, unreadable }) : undefined;
     if (api !== undefined) {
       closing.push(api.close);
       routes.push(api.routes);

@@ -68,13 +68,17 @@ export interface DeltaListener {
   readonly begin: (mark: DeltaMark) => void;
   /** Called for each delta, in stream order. `bytes` is the size of its message. */
   readonly delta: (delta: Delta, mark: DeltaMark, bytes: number) => void;
-  /** Called when deltas before `mark` were evicted from the stream unread. */
+  /** Called when deltas at or before `mark` were evicted from the stream unread, or can't be read. */
   readonly lost: (mark: DeltaMark) => void;
+  /** Called when what follows is of another log: positions and orders of before mean nothing any more. */
+  readonly restarted: (mark: DeltaMark) => void;
 }
 
 interface FrontendOptions {
   /** How many of each partition's past deltas are read first. Default: 0. */
   readonly back?: number;
+  /** Called for each delta that can't be read. Views are filled again from snapshots. */
+  readonly unreadable?: (partition: number, error: unknown) => void;
   /** Called by `close`. Default: the connection stays open. */
   readonly disconnect?: () => Promise<void>;
 }
@@ -101,14 +105,20 @@ export class Frontend implements AsyncDisposable {
   readonly partitions: number;
   readonly #nc: Bus;
   readonly #back: number;
+  readonly #unreadable: (partition: number, error: unknown) => void;
   readonly #disconnect: () => Promise<void>;
   readonly #feeds = new Map<number, Feed>();
 
   /** @internal */
-  constructor(nc: Bus, partitions: number, { back = 0, disconnect = async () => {} }: FrontendOptions = {}) {
+  constructor(
+    nc: Bus,
+    partitions: number,
+    { back = 0, unreadable = () => {}, disconnect = async () => {} }: FrontendOptions = {},
+  ) {
     this.#nc = nc;
     this.partitions = partitions;
     this.#back = back;
+    this.#unreadable = unreadable;
     this.#disconnect = disconnect;
   }
 
@@ -219,6 +229,11 @@ export class Frontend implements AsyncDisposable {
           for (const room of views.values()) for (const view of room) void view.reload();
           for (const listener of listeners) listener.lost(mark);
         },
+        onOtherLineage: (mark) => {
+          for (const room of views.values()) for (const view of room) void view.restart();
+          for (const listener of listeners) listener.restarted(mark);
+        },
+        onUnreadable: (error) => this.#unreadable(partition, error),
       });
       feed = { reader, listeners, views };
       this.#feeds.set(partition, feed);

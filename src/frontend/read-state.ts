@@ -88,7 +88,7 @@ export interface ReadMarkers extends Iterable<ReadMarker> {
 }
 
 export class ReadState {
-  readonly #markers = new Markers();
+  #markers = new Markers();
   readonly #events = new Map<EventId, KnownEvent>();
   readonly #redacted = new Set<string>();
   /** By user, then by event. */
@@ -202,6 +202,18 @@ export class ReadState {
     const users = new Set<UserId>();
     for (const { user } of this.#markers) users.add(user);
     return [...users].filter((user) => this.#markers.of(user).readUpTo(thread) >= known.order);
+  }
+
+  /**
+   * Removes all events and receipts.
+   * @internal
+   */
+  protected clear(): void {
+    this.#markers = new Markers();
+    this.#events.clear();
+    this.#redacted.clear();
+    this.#memberships.clear();
+    this.#threads = new Map();
   }
 
   /**

@@ -2,6 +2,7 @@
  * One room, kept up to date: a snapshot, then deltas (docs/design.md#what-is-published).
  *
  *     loading ──snapshot──▶ following ──gap in `previous`, or deltas lost──▶ loading
+ *                               └──────deltas of another log──▶ emptied ──▶ loading
  *
  * Deltas that arrive during a load wait for its end. A delta at or before the view's position is a repetition and is dropped.
  * One whose `previous` is after that position shows that a delta is missing, and starts a new load.
@@ -47,6 +48,8 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
   readonly #at = { events: 0, receipts: 0 };
   #waiting: Delta[] | undefined;
   #again = false;
+  /** Whether what is here is of another log. */
+  #isStale = false;
   #closed = false;
 
   /** @internal */
@@ -141,6 +144,16 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
     }
   }
 
+  /**
+   * Empties the view and loads it again, because its log was replaced by one with other positions and orders.
+   * @internal
+   */
+  async restart(): Promise<void> {
+    this.#isStale = true;
+    if (this.#waiting !== undefined) this.#waiting.length = 0;
+    await this.reload();
+  }
+
   /** Stops following the room, and ends the view's iterators. Its contents can still be read. */
   close(): void {
     if (this.#closed) return;
@@ -161,6 +174,11 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
     const { user, snapshot } = this.#options;
     const ask = { markers_limit: SNAPSHOT_MARKERS_MAX, ...(user !== undefined && { user_id: user }) };
     const first = await snapshot({ ...ask, timeline_limit: TIMELINE_EVENTS_MAX });
+    if (this.#isStale) {
+      this.#isStale = false;
+      this.clear();
+      this.#members.clear();
+    }
     let page = first;
     while (page.markers_more !== undefined) {
       this.apply(page.receipts);

@@ -33,6 +33,8 @@ export interface ClientApiOptions {
   readonly nc: Bus;
   readonly partitions: number;
   readonly lookupToken: TokenLookup;
+  /** Called for each delta that can't be read. */
+  readonly unreadable?: (partition: number, error: unknown) => void;
   /** Adds the routes that create rooms and send events, without a homeserver. Default: false. */
   readonly standalone?: boolean;
 }
@@ -46,9 +48,10 @@ export async function openClientApi({
   nc,
   partitions,
   lookupToken,
+  unreadable = () => {},
   standalone = false,
 }: ClientApiOptions): Promise<ClientApi> {
-  const frontend = new Frontend(nc, partitions, { back: RECENT_DELTAS_READ });
+  const frontend = new Frontend(nc, partitions, { back: RECENT_DELTAS_READ, unreadable });
   const users = new OnlineUsers(frontend);
   const recent = await followAll(frontend, users);
   const sync = new Sync(users, new SyncResponses(frontend, recent));
@@ -114,8 +117,12 @@ async function followAll(frontend: Frontend, users: OnlineUsers): Promise<Recent
         users.receive(delta, mark);
       },
       lost: (mark) => {
-        recent.begin(partition, { ...mark, sequence: mark.sequence - 1 });
+        recent.begin(partition, mark);
         users.invalidateAll();
+      },
+      restarted: (mark) => {
+        recent.restart(partition, mark);
+        users.restart(partition);
       },
     });
   };

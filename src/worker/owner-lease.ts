@@ -12,9 +12,9 @@ export class OwnerLease {
     this.#partition = partition;
   }
 
-  /** Resolves to the position through which the last owner had published, or undefined when another worker has the lease. */
-  claim(): Promise<Position | undefined> {
-    const claim = this.#leases.claim(this.#partition);
+  /** Resolves to the position through which the last owner had published the log of this lineage, or undefined when another worker has the lease. */
+  claim(lineage: string): Promise<Position | undefined> {
+    const claim = this.#leases.claim(this.#partition, lineage);
     this.#lastClaim = claim.catch(() => {});
     return claim;
   }

@@ -197,7 +197,8 @@ export class Partition {
     const { partition, acked, log } = this.#options;
     const isNew = (position: Position) => this.#reader !== undefined && sequenceOf(position) > this.#reader.end;
     const federation = new FederationPublisher({ ...this.#options.federation, partition, acked, log, isNew });
-    return new Publisher({ partition, acked, federation, published, log });
+    const { lineage } = this.#marked;
+    return new Publisher({ partition, acked, federation, published, lineage, log });
   }
 
   #follow(sendBack: SendBack): () => void {
@@ -217,7 +218,7 @@ export class Partition {
   /** Gets the lease, and finds out from where to publish. */
   async #claim(signal: AbortSignal): Promise<boolean> {
     const { nc, partition, log } = this.#options;
-    const left = await untilReached(signal, () => this.#lease.claim());
+    const left = await untilReached(signal, () => this.#lease.claim(this.#marked.lineage));
     if (left === undefined || signal.aborted) return false;
     const published = await untilReached(signal, () => this.#publishedBefore(left));
     const newest = published === undefined ? await untilReached(signal, () => this.#newestRecord()) : undefined;
@@ -258,6 +259,7 @@ export class Partition {
     return sequence === 0 ? undefined : (await recordAt(nc, partition, sequence))?.record;
   }
 
+  /** The log whose positions are published. */
   get #marked(): MarkedLog {
     return { partition: this.#options.partition, lineage: "" };
   }

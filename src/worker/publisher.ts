@@ -17,9 +17,9 @@
 import type { Logger } from "pino";
 import type { Position } from "../../actors/entry.ts";
 import { Changes, type RoomDelta } from "../../actors/partition/changes.ts";
-import type { Folded } from "../../actors/room/fold.ts";
+import { FOLD_VERSION, type Folded } from "../../actors/room/fold.ts";
 import { type AckedPublisher, type Outgoing, sendAll } from "../bus/client/acked-publisher.ts";
-import { publishedHeader } from "../bus/deltas/published-header.ts";
+import { deltaHeaders } from "../bus/deltas/published-header.ts";
 import { FLUSH_WINDOW_MS } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { eventMessages, markerMessages, rejectionMessages } from "./delta-messages.ts";
@@ -40,6 +40,8 @@ interface PublisherOptions {
   readonly federation?: FederationPublisher;
   /** The position through which the partition is published already. */
   readonly published: Position;
+  /** Of the log. Default: none. */
+  readonly lineage?: string;
   readonly log: Logger;
 }
 
@@ -179,9 +181,9 @@ export class Publisher {
 
   /** Sends until the streams have acknowledged all of it. */
   #send(messages: readonly Outgoing[], through: Position): Promise<void> {
-    const { acked, partition, log } = this.#options;
+    const { acked, partition, log, lineage = "" } = this.#options;
     return sendAll(acked, messages, {
-      headers: publishedHeader(through),
+      headers: deltaHeaders({ published: through, lineage, fold: FOLD_VERSION }),
       closed: () => this.#closed,
       again: (left, reason) => log.warn({ partition, messages: left, reason }, "deltas are sent again"),
     });

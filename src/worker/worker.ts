@@ -7,6 +7,7 @@
 import { randomUUID } from "node:crypto";
 import type { Logger } from "pino";
 import { type Assignment, assignmentOf, ranking } from "../../actors/partition/placement.ts";
+import { FOLD_VERSION } from "../../actors/room/fold.ts";
 import { AckedPublisher } from "../bus/client/acked-publisher.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import type { WorkerRow } from "../bus/contract/lease-rows.ts";
@@ -51,6 +52,8 @@ interface WorkerOptions extends MemoryOptions {
   /** Unix time in ms. Default: `Date.now`. */
   readonly now?: () => number;
   readonly leaseTimes?: LeaseTimes;
+  /** Default: `FOLD_VERSION`. */
+  readonly foldVersion?: number;
   /** Called repeatedly until the worker is live, with the numbers of folded records and of all records of its logs. */
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -73,6 +76,8 @@ export class Worker {
   readonly #failed = new Map<number, unknown>();
   /** Partitions that are being closed. Until then their stores can't be opened again. */
   readonly #closing = new Map<number, Promise<void>>();
+  /** Partitions without an owner that need a newer fold than this worker's. */
+  readonly #tooNew = new Set<number>();
   #phase: Phase = { is: "assigning" };
   #leases: Leases | undefined;
   #shards = 0;
@@ -119,6 +124,7 @@ export class Worker {
       nc,
       worker: this.id,
       session: randomUUID(),
+      fold: this.#foldVersion,
       times: leaseTimes,
       report: () => this.#report(),
       changed: () => this.#changed(),
@@ -194,6 +200,7 @@ export class Worker {
     const workers = this.#leases!.workers();
     for (let number = 0; number < this.#options.partitions; number++) {
       if (this.#failed.has(number) || this.#closing.has(number)) continue;
+      this.#warnOfNewerFold(number);
       const assignment = this.#assignmentOf(number, workers);
       const partition = this.#partitions.get(number);
       if (assignment === "none" && partition?.standsBy) void this.#giveUp(number);
@@ -210,11 +217,30 @@ export class Worker {
     }
   }
 
+  get #foldVersion(): number {
+    return this.#options.foldVersion ?? FOLD_VERSION;
+  }
+
+  #warnOfNewerFold(number: number): void {
+    const fold = this.#leases!.foldVersion(number);
+    if (fold <= this.#foldVersion || this.#leases!.owner(number) !== undefined) {
+      this.#tooNew.delete(number);
+    } else if (!this.#tooNew.has(number)) {
+      this.#tooNew.add(number);
+      const message = "a partition has no owner, and its last one had a newer version of Tidemark: start that version";
+      this.#options.log.error({ partition: number, fold, own: this.#foldVersion }, message);
+    }
+  }
+
   #assignmentOf(number: number, workers: ReadonlyMap<string, WorkerRow>): Assignment {
-    const able = [...workers].filter(([, { failed }]) => !failed.includes(number)).map(([id]) => id);
+    const needed = this.#leases!.foldVersion(number);
+    const able = [...workers].filter(([, { failed, fold }]) => fold >= needed && !failed.includes(number));
     return assignmentOf({
       me: this.id,
-      ranking: ranking(number, able),
+      ranking: ranking(
+        number,
+        able.map(([id]) => id),
+      ),
       owner: this.#leases!.owner(number),
       freeMs: this.#leases!.freeMs(number),
       isWarm: (worker) => workers.get(worker)?.warm.includes(number) ?? false,

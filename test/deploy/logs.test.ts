@@ -103,7 +103,10 @@ logs("name no user in valid or invalid traffic, a failover, a broker restart or 
   // Another worker has all leases for a moment.
   const leases = await bus.nc.jetstream().views.kv("tidemark_leases");
   for (const partition of [0, 1]) {
-    await leases.put(`partition.${partition}`, JSON.stringify({ v: 1, worker: "other", session: "other" }));
+    await leases.put(
+      `partition.${partition}`,
+      JSON.stringify({ v: 1, worker: "other", session: "other", lineage: "", fold: 0 }),
+    );
   }
   await eventually(() => says(logged, "the lease of a partition ran out"), "a lease is lost");
   await leases.delete("partition.0");

@@ -187,7 +187,12 @@ roles(
       await using frontend = await connect({ nats: cluster.url(user) });
       const begun: number[] = [];
       for (let partition = 0; partition < 16; partition++) {
-        await frontend.follow(partition, { begin: () => begun.push(partition), delta: () => {}, lost: () => {} });
+        await frontend.follow(partition, {
+          begin: () => begun.push(partition),
+          delta: () => {},
+          lost: () => {},
+          restarted: () => {},
+        });
       }
       assert.is(begun.length, 16, user);
     }

@@ -1,10 +1,20 @@
 /** The library against a real broker and a real Tidemark: snapshots, deltas, gaps and reconnects. */
 import { setTimeout as delay } from "node:timers/promises";
 import { pack } from "msgpackr";
+import { headers } from "nats";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { connect, type Frontend, type RoomChange, type RoomView } from "../../src/frontend/index.ts";
-import { BASE, eventually, message, receipt, rejects, startTidemark, token } from "../support/harness.ts";
+import { type ClientEvent, connect, type Frontend, type RoomChange, type RoomView } from "../../src/frontend/index.ts";
+import {
+  BASE,
+  eventually,
+  message,
+  receipt,
+  rejects,
+  startTidemark,
+  type TidemarkHarness,
+  token,
+} from "../support/harness.ts";
 
 const ROOM = "!room:a.org";
 const OTHER_ROOM = "!other:a.org";
@@ -203,6 +213,51 @@ room("a room with more markers than one answer can hold is loaded completely", a
   await using frontend = await connect({ nats: tidemark.url });
   await using view = await frontend.room(ROOM);
   await live(view, () => view.readers("$1").length === users.length);
+});
+
+/** Publishes on a room's subject of receipts, as nobody but a worker may. */
+async function intrude(tidemark: TidemarkHarness, bytes: Uint8Array, fields: Record<string, string> = {}) {
+  const subject = `tidemark.client.${tidemark.partitionOf(ROOM)}.${token(ROOM)}.receipts`;
+  const made = headers();
+  for (const [name, value] of Object.entries(fields)) made.set(name, value);
+  await tidemark.nc.jetstream().publish(subject, bytes, { headers: made });
+}
+
+room("a delta that can't be read, or makes no sense, is a gap: the view takes a snapshot and goes on", async () => {
+  await using tidemark = await startTidemark();
+  await tidemark.sent("event", ROOM, message("$1"));
+  await using frontend = await connect({ nats: tidemark.url });
+  await using view = await frontend.room(ROOM);
+  const changes = changesOf(view);
+  for (const bytes of [
+    new Uint8Array(),
+    Buffer.from("{"),
+    pack({ v: 2 }),
+    pack(null),
+    pack({ v: 1, room_id: ROOM, position: 1e15, previous: 0 }),
+  ]) {
+    changes.length = 0;
+    await intrude(tidemark, bytes);
+    await live(view, () => changes.some(({ kind }) => kind === "snapshot"));
+  }
+  await tidemark.sent("event", ROOM, message("$2"));
+  await live(view, () => view.order("$2") !== undefined);
+});
+
+room("a delta of another lineage empties the view, which begins again from a snapshot", async () => {
+  await using tidemark = await startTidemark();
+  await tidemark.sent("event", ROOM, message("$1"));
+  await using frontend = await connect({ nats: tidemark.url });
+  await using view = await frontend.room(ROOM);
+  // What a log that was replaced since had.
+  view.note({ ...message("$gone"), unsigned: { order: 1e12 } } as unknown as ClientEvent);
+  view.apply({ $gone: { "m.read": { [BOB]: { order: 1e12 } } } });
+  const receipts = { v: 1, room_id: ROOM, position: 1, previous: 0, event: { type: "m.receipt", content: {} } };
+  await intrude(tidemark, pack(receipts), { "Tidemark-Lineage": "another" });
+  await live(view, () => view.order("$gone") === undefined);
+  assert.is(view.isRead("$1", BOB), false);
+  await tidemark.sent("event", ROOM, message("$2"));
+  await live(view, () => view.order("$2") !== undefined);
 });
 
 room.run();

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { FOLD_VERSION } from "../../actors/room/fold.ts";
 import { connectBus } from "../../src/bus/client/connection.ts";
 import { LEASE_TIMES, type LeaseTimes } from "../../src/bus/leases/leases.ts";
 import { prepareBus } from "../../src/bus/streams.ts";
@@ -24,6 +25,7 @@ async function startWorker(
   bus: BusHarness,
   name: string,
   leaseTimes: LeaseTimes = LEASE_TIMES,
+  foldVersion = FOLD_VERSION,
 ): Promise<RunningWorker> {
   const nc = await connectBus({ url: bus.url, name });
   const partitions = await prepareBus(nc, { partitions: PARTITIONS });
@@ -33,6 +35,7 @@ async function startWorker(
     data: join(bus.dir, name),
     log,
     leaseTimes,
+    foldVersion,
   }).catch(async (error) => {
     await nc.close();
     throw error;
@@ -202,7 +205,7 @@ ownership("a worker that can't reach the broker gives its partitions up before o
   // A lease that another worker holds can't be renewed, so from here on each renewal fails.
   const kv = await bus.nc.jetstream().views.kv("tidemark_leases");
   for (let i = 0; i < PARTITIONS; i++) {
-    await kv.put(`partition.${i}`, JSON.stringify({ v: 1, worker: "other", session: "other" }));
+    await kv.put(`partition.${i}`, JSON.stringify({ v: 1, worker: "other", session: "other", lineage: "", fold: 0 }));
   }
   await eventually(() => owned(worker).length === 0, "it gives them up");
   assert.not.ok(worker.worker.live);
@@ -279,5 +282,24 @@ ownership("a partition that fails on one worker is served by another", async () 
   await using second = await startWorker({ ...other, dir: bus.dir }, "second");
   assert.is(owned(second).length, PARTITIONS);
 });
+
+ownership(
+  "a worker with a newer fold gets all partitions, and an older one then neither owns nor stands by",
+  async () => {
+    await using bus = await startBus();
+    await using older = await startWorker(bus, "older");
+    await using newer = await startWorker(bus, "newer", LEASE_TIMES, FOLD_VERSION + 1);
+    // Those that rendezvous hashing gives it. Of the others, the older worker stays the owner.
+    await eventually(
+      () => owned(newer).length > 0 && owned(newer).length + owned(older).length === PARTITIONS,
+      "shares",
+    );
+    await older[Symbol.asyncDispose]();
+    await eventually(() => owned(newer).length === PARTITIONS, "the newer one owns all");
+    await using again = await startWorker(bus, "older");
+    assert.equal(states(again), ["none", "none", "none", "none"]);
+    assert.ok(again.worker.live);
+  },
+);
 
 ownership.run();

@@ -5,13 +5,14 @@
  *     partition.<n>    the lease of a partition while somebody owns it; deleted with a release
  */
 import * as z from "zod";
-import type { Position } from "../../../actors/entry.ts";
 import { position } from "./fields.ts";
 
 const V = 1;
 const v = z.literal(V);
 const partitions = z.array(z.int().min(0));
 const session = z.string();
+const fold = z.int().min(0).describe("The version of the fold. A worker with an older one never claims the partition.");
+const lineage = z.string().describe("Of the partition's log.");
 
 const report = z.object({
   warm: partitions.describe("Partitions that the worker owns or could own at once."),
@@ -20,10 +21,10 @@ const report = z.object({
 });
 
 export const LEASE_ROWS = {
-  worker: z.object({ v, session, ...report.shape }),
-  lease: z.object({ v, worker: z.string(), session }),
+  worker: z.object({ v, session, fold, ...report.shape }),
+  lease: z.object({ v, worker: z.string(), session, lineage, fold }),
   /** What an owner leaves to the next one, because no other message is sure to arrive in time. */
-  release: z.object({ v, published: position }),
+  release: z.object({ v, published: position, lineage, fold }),
 };
 
 /** What a worker reports about itself with its heartbeat. */
@@ -33,6 +34,7 @@ export type WorkerReport = Readonly<z.infer<typeof report>>;
 type Content<Kind extends keyof typeof LEASE_ROWS> = Readonly<Omit<z.infer<(typeof LEASE_ROWS)[Kind]>, "v">>;
 export type WorkerRow = Content<"worker">;
 export type LeaseRow = Content<"lease">;
+export type ReleaseRow = Content<"release">;
 
 const WORKER = "worker.";
 const PARTITION = "partition.";
@@ -47,7 +49,7 @@ interface StoredRow {
   readonly text: string;
 }
 
-/** A row with its content, by what its key stands for; undefined for another key. */
+/** A row with its content, by what its key stands for. Content that is no such row counts as missing. */
 export type ParsedRow =
   | { readonly kind: "worker"; readonly worker: string; readonly content: WorkerRow | undefined }
   | {
@@ -55,22 +57,31 @@ export type ParsedRow =
       readonly partition: number;
       /** undefined when nobody owns it. */
       readonly content: LeaseRow | undefined;
-      /** After a release: the position through which the partition had been published. */
-      readonly published: Position | undefined;
+      /** What the last owner left. undefined while there is an owner, and when it left nothing. */
+      readonly release: ReleaseRow | undefined;
     };
 
 export function encodeRow<Kind extends keyof typeof LEASE_ROWS>(_kind: Kind, content: Content<Kind>): string {
   return JSON.stringify({ v: V, ...content });
 }
 
+/** undefined for a key that stands for nothing. */
 export function parseRow({ key, deleted, text }: StoredRow): ParsedRow | undefined {
-  const content: unknown = text === "" ? undefined : JSON.parse(text);
   if (key.startsWith(WORKER)) {
-    return { kind: "worker", worker: key.slice(WORKER.length), content: deleted ? undefined : (content as WorkerRow) };
+    return { kind: "worker", worker: key.slice(WORKER.length), content: deleted ? undefined : parse("worker", text) };
   }
   if (!/^partition\.\d+$/.test(key)) return undefined;
   const partition = Number(key.slice(PARTITION.length));
-  if (!deleted) return { kind: "partition", partition, content: content as LeaseRow, published: undefined };
-  const published = (content as Content<"release"> | undefined)?.published;
-  return { kind: "partition", partition, content: undefined, published };
+  return deleted
+    ? { kind: "partition", partition, content: undefined, release: parse("release", text) }
+    : { kind: "partition", partition, content: parse("lease", text), release: undefined };
+}
+
+/** Somebody else may have written the row. */
+function parse<Kind extends keyof typeof LEASE_ROWS>(kind: Kind, text: string): Content<Kind> | undefined {
+  try {
+    return LEASE_ROWS[kind].safeParse(JSON.parse(text)).data as Content<Kind> | undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -2,8 +2,10 @@
  * Reads the deltas of a partition as they are published (docs/design.md#what-is-published), those of all its rooms and users.
  *
  * The stream numbers its messages without holes, and all of them are read. So reading goes on where it stopped after a lost
- * connection, and a hole has one meaning only: the missing deltas are past the stream's retention. The caller then asks for a
- * snapshot.
+ * connection, and a hole has one meaning only: the missing deltas are past the stream's retention. A message that can't be read is
+ * taken for a hole. The caller then asks for snapshots.
+ *
+ * After a restore the messages are of another lineage. Its positions and orders are not those of before: the caller begins again.
  */
 import type { Position } from "../../../actors/entry.ts";
 import { type Bus, translate } from "../client/connection.ts";
@@ -12,7 +14,7 @@ import { existingStream } from "../client/jetstream.ts";
 import { StreamReader } from "../client/stream-reader.ts";
 import { type Delta, decodeDelta } from "../contract/messages.ts";
 import { deltaStream } from "../contract/subjects.ts";
-import { publishedAt, publishedOf } from "./published-header.ts";
+import { headersAt, lineageOf, publishedOf } from "./published-header.ts";
 
 /** How far a partition's deltas are read. */
 export interface DeltaMark {
@@ -28,28 +30,35 @@ interface DeltaReaderOptions {
   readonly back?: number;
   /** Called for each delta, in order. `bytes` is the size of its message. */
   readonly onDelta: (delta: Delta, mark: DeltaMark, bytes: number) => void;
-  /** Called when deltas between the previous mark and this one are gone from the stream. */
+  /** Called when deltas after the previous mark, at or before this one, were not read: they are gone, or unreadable. */
   readonly onLost: (mark: DeltaMark) => void;
+  /** Called before the first delta of another lineage. `mark`: the place before it, with no position of that lineage. */
+  readonly onOtherLineage: (mark: DeltaMark) => void;
+  /** Called for each message that can't be read, before `onLost`. */
+  readonly onUnreadable: (error: unknown) => void;
 }
 
 export class DeltaReader {
   readonly #options: DeltaReaderOptions;
   readonly #reader: StreamReader;
   #mark: DeltaMark;
+  /** undefined until a delta has told it. */
+  #lineage: string | undefined;
   /** Resolves when every delta that was there at the start has been read. */
   readonly caughtUp: Promise<void>;
   readonly #reached: { readonly sequence: number; readonly resolve: () => void };
 
-  private constructor(nc: Bus, options: DeltaReaderOptions, from: DeltaMark, last: number) {
+  private constructor(nc: Bus, options: DeltaReaderOptions, from: Start, last: number) {
     this.#options = options;
-    this.#mark = from;
+    this.#mark = from.mark;
+    this.#lineage = from.lineage;
     let resolve = () => {};
     this.caughtUp = new Promise((done) => (resolve = done));
     this.#reached = { sequence: last, resolve };
-    if (from.sequence >= last) resolve();
+    if (from.mark.sequence >= last) resolve();
     this.#reader = new StreamReader(nc, {
       stream: deltaStream(options.partition),
-      from: from.sequence + 1,
+      from: from.mark.sequence + 1,
       onMessage: (message) => this.#received(message),
     });
   }
@@ -59,8 +68,9 @@ export class DeltaReader {
     const { partition, back = 0 } = options;
     const { first, last } = await existingStream(nc, deltaStream(partition));
     const sequence = Math.min(last, Math.max(0, first - 1, last - back));
-    const published = await publishedAt(nc, partition, sequence);
-    const reader = new DeltaReader(nc, options, { sequence, published }, last);
+    const headers = await headersAt(nc, partition, sequence);
+    const mark = { sequence, published: publishedOf(headers) };
+    const reader = new DeltaReader(nc, options, { mark, lineage: headers && lineageOf(headers) }, last);
     try {
       await reader.#reader.opened;
       return reader;
@@ -79,18 +89,38 @@ export class DeltaReader {
   }
 
   #received(message: Delivered): void {
-    const lost = message.sequence !== this.#mark.sequence + 1;
-    this.#mark = {
-      sequence: message.sequence,
-      published: Math.max(this.#mark.published, publishedOf(message.headers)),
-    };
-    if (lost) this.#options.onLost(this.#mark);
-    this.#deliver(message);
-    if (message.sequence >= this.#reached.sequence) this.#reached.resolve();
+    const { sequence, headers } = message;
+    const { onLost, onOtherLineage, onUnreadable } = this.#options;
+    const lineage = lineageOf(headers);
+    if (this.#lineage !== undefined && lineage !== this.#lineage) {
+      this.#mark = { sequence: sequence - 1, published: 0 };
+      onOtherLineage(this.#mark);
+    }
+    this.#lineage = lineage;
+    const isHole = sequence !== this.#mark.sequence + 1;
+    const published = Math.max(this.#mark.published, publishedOf(headers));
+    this.#mark = { sequence, published };
+    if (isHole) onLost({ sequence: sequence - 1, published });
+    try {
+      this.#deliver(message);
+    } catch (error) {
+      onUnreadable(error);
+      onLost(this.#mark);
+    }
+    if (sequence >= this.#reached.sequence) this.#reached.resolve();
   }
 
-  #deliver(message: Delivered): void {
-    const delta = decodeDelta(message.subject, message.data);
-    if (delta !== undefined) this.#options.onDelta(delta, this.#mark, message.data.length);
+  /** Throws for a message that is no delta of this version. */
+  #deliver({ subject, data }: Delivered): void {
+    const delta = decodeDelta(subject, data);
+    if (delta === undefined) throw new Error("it is of another version, or no delta");
+    this.#options.onDelta(delta, this.#mark, data.length);
   }
+}
+
+/** Where reading begins. */
+interface Start {
+  readonly mark: DeltaMark;
+  /** Of the delta at the mark, if the stream has it. */
+  readonly lineage: string | undefined;
 }

@@ -16,7 +16,7 @@ import { BUS_RETRY_MS_MIN } from "../client/retry.ts";
 import { decodeMessage } from "../contract/messages.ts";
 import { federationStream, federationSubject, type Subject, shardOf } from "../contract/subjects.ts";
 
-/** In place of a message of another version. */
+/** In place of a message that can't be read, or is of another version. */
 const NOTHING: ReceiptEdu = { edu_type: "m.receipt", content: {} };
 
 interface FederationReaderOptions {
@@ -88,7 +88,7 @@ export class FederationReader {
     while (message !== undefined) {
       const following: StoredMessage | undefined = await this.#read(message.sequence + 1);
       if (this.#closing.signal.aborted) return;
-      const edu = decodeMessage("federation", message.data)?.edu ?? NOTHING;
+      const edu = eduIn(message.data);
       this.#onEdu(edu, message.sequence, following === undefined);
       message = following ?? (await this.#next(message.sequence + 1));
     }
@@ -130,5 +130,13 @@ export class FederationReader {
   async #pause(ms: number, news?: AbortSignal): Promise<void> {
     const signal = news === undefined ? this.#closing.signal : AbortSignal.any([news, this.#closing.signal]);
     await delay(ms, undefined, { signal }).catch(() => {});
+  }
+}
+
+function eduIn(bytes: Uint8Array): ReceiptEdu {
+  try {
+    return decodeMessage("federation", bytes)?.edu ?? NOTHING;
+  } catch {
+    return NOTHING;
   }
 }

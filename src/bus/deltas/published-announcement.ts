@@ -45,8 +45,17 @@ export function onPublished(nc: Bus, partition: number, callback: (through: Posi
   return nc.subscribe(publishedSubject(partition), {
     callback: (error, message) => {
       if (error !== null) return;
-      const announced = decodeMessage("published", message.data);
-      if (announced !== undefined) callback(announced.position);
+      const position = positionIn(message.data);
+      if (position !== undefined) callback(position);
     },
   });
+}
+
+/** undefined for bytes that are no announcement: the next one follows within a second. */
+function positionIn(bytes: Uint8Array): Position | undefined {
+  try {
+    return decodeMessage("published", bytes)?.position;
+  } catch {
+    return undefined;
+  }
 }

@@ -27,7 +27,7 @@ export interface MarkedLog {
  * Throws `BUS_UNAVAILABLE`.
  */
 export async function publishedPosition(nc: Bus, log: MarkedLog): Promise<Position | undefined> {
-  const [mark, delta] = await Promise.all([storedMark(nc, log), publishedThrough(nc, log.partition)]);
+  const [mark, delta] = await Promise.all([storedMark(nc, log), publishedThrough(nc, log.partition, log.lineage)]);
   return mark === undefined && delta === 0 ? undefined : Math.max(mark ?? 0, delta);
 }
 

@@ -1,9 +1,10 @@
 /**
  * Who owns which partition, and which workers there are (docs/design.md#workers): the bucket `tidemark_leases`.
  *
- *     partition.<n>   { v, worker, session }                   owned while it is renewed; free when it is deleted or expires;
- *                                                              deleted with { v, published }: what its owner has published
- *     worker.<id>     { v, session, warm, failed, folded }     a worker's heartbeat, with its report about itself
+ *     partition.<n>   { v, worker, session, lineage, fold }          owned while it is renewed; free when it is deleted or expires;
+ *                                                                    deleted with { v, published, lineage, fold }: what its owner
+ *                                                                    has published
+ *     worker.<id>     { v, session, fold, warm, failed, folded }     a worker's heartbeat, with its report about itself
  *
  * - **Compare and set.** A row is written with the revision that was last seen, so of two workers that claim one wins.
  * - **No shared clock.** For other workers, a lease expires `LEASE_TTL_MS` after they saw its last renewal, on their own
@@ -13,6 +14,9 @@
  * - **Sessions.** A worker's id lives as long as its data directory, a session as long as its process. A process takes leases
  *   of its own id and another session at once: the earlier process is gone, or superseded. A superseded process writes nothing
  *   more: only a process's first heartbeat replaces what another session wrote.
+ *
+ * - **Fold versions.** A worker never claims a partition whose last owner had a newer fold: it would publish other orders and
+ *   markers than those that are published. Without the row's last content (deleted by hand) any worker may.
  *
  * A lease only spares work. If two workers believe that they own one, both publish the same deltas, and nothing else happens.
  */
@@ -27,6 +31,7 @@ import {
   type LeaseRow,
   parseRow,
   partitionKey,
+  type ReleaseRow,
   type WorkerReport,
   type WorkerRow,
   workerKey,
@@ -47,11 +52,12 @@ interface Known<T> {
 }
 
 interface KnownLease extends Known<LeaseRow> {
-  /** Of a released partition: the position through which it had been published. */
-  readonly published: Position | undefined;
+  /** What the last owner left, if it gave the lease up. */
+  readonly release: ReleaseRow | undefined;
 }
 
 interface OwnedLease {
+  readonly lineage: string;
   revision: number;
   /** The renewal that is being written. */
   renewing?: Promise<void>;
@@ -71,6 +77,8 @@ interface LeasesOptions {
   readonly nc: Bus;
   readonly worker: string;
   readonly session: string;
+  /** The version of this worker's fold. */
+  readonly fold: number;
   readonly times: LeaseTimes;
   /** Called for each heartbeat, and by `workers`. */
   readonly report: () => WorkerReport;
@@ -173,6 +181,12 @@ export class Leases {
     return Math.max(0, lease.content === undefined ? past : past - this.#options.times.ttlMs);
   }
 
+  /** The oldest fold version that may claim a partition. */
+  foldVersion(partition: number): number {
+    const lease = this.#leases.get(partition);
+    return (lease?.content ?? lease?.release)?.fold ?? 0;
+  }
+
   /** Whether this worker owns a partition now. */
   owns(partition: number): boolean {
     return this.#owned.has(partition);
@@ -180,21 +194,22 @@ export class Leases {
 
   /**
    * Claims a partition. Returns undefined when this worker doesn't get it; otherwise the position through which the previous
-   * owner had published it, 0 when unknown. Throws `BUS_UNAVAILABLE`.
+   * owner had published its log of this lineage, 0 when unknown. Throws `BUS_UNAVAILABLE`.
    */
-  async claim(partition: number): Promise<Position | undefined> {
+  async claim(partition: number, lineage: string): Promise<Position | undefined> {
     if (this.#owned.has(partition)) return 0;
     if (this.#closed || this.#leaving || this.owner(partition) !== undefined) return undefined;
+    if (this.foldVersion(partition) > this.#options.fold) return undefined;
     const key = partitionKey(partition);
     const before = this.#leases.get(partition);
     const sentAt = performance.now();
-    const revision = await this.#bucket.putAfter(key, before?.revision ?? 0, this.#lease());
+    const revision = await this.#bucket.putAfter(key, before?.revision ?? 0, this.#lease(lineage));
     if (revision === undefined) {
       await this.#refresh(key);
       return undefined;
     }
-    this.#owned.set(partition, { revision, deadline: sentAt + this.#options.times.holdMs });
-    return before?.published ?? 0;
+    this.#owned.set(partition, { lineage, revision, deadline: sentAt + this.#options.times.holdMs });
+    return before?.release?.lineage === lineage ? before.release.published : 0;
   }
 
   /** Gives up a partition that is published through a position, so that another worker can take over at once. */
@@ -204,7 +219,8 @@ export class Leases {
     if (lease === undefined) return;
     await lease.renewing; // It changes the revision.
     // Another revision means that the lease expired and another worker has claimed it: nothing is left to release.
-    await this.#bucket.deleteAfter(partitionKey(partition), lease.revision, encodeRow("release", { published }));
+    const left = encodeRow("release", { published, lineage: lease.lineage, fold: this.#options.fold });
+    await this.#bucket.deleteAfter(partitionKey(partition), lease.revision, left);
   }
 
   /** Writes this worker's heartbeat now, because its report has changed. */
@@ -230,14 +246,14 @@ export class Leases {
     this.#reader?.close();
   }
 
-  #lease(): string {
-    const { worker, session } = this.#options;
-    return encodeRow("lease", { worker, session });
+  #lease(lineage: string): string {
+    const { worker, session, fold } = this.#options;
+    return encodeRow("lease", { worker, session, lineage, fold });
   }
 
   #heartbeat(): WorkerRow {
-    const { session, report } = this.#options;
-    return { session, ...report() };
+    const { session, fold, report } = this.#options;
+    return { session, fold, ...report() };
   }
 
   async #writeHeartbeat(): Promise<void> {
@@ -260,7 +276,7 @@ export class Leases {
     const ageMs = early ? Math.max(0, this.#startedAt! - row.at) : 0;
     const seen = { revision: row.revision, since: performance.now() - ageMs, early };
     if (parsed.kind === "worker") this.#learnWorker(parsed.worker, { ...seen, content: parsed.content });
-    else this.#learnLease(parsed.partition, { ...seen, content: parsed.content, published: parsed.published });
+    else this.#learnLease(parsed.partition, { ...seen, content: parsed.content, release: parsed.release });
     if (!this.#closed) this.#options.changed();
   }
 
@@ -311,7 +327,7 @@ export class Leases {
     const { renewMs, holdMs } = this.#options.times;
     const sentAt = performance.now();
     try {
-      const revision = await this.#bucket.putAfter(key, lease.revision, this.#lease());
+      const revision = await this.#bucket.putAfter(key, lease.revision, this.#lease(lease.lineage));
       if (revision === undefined) {
         // Another worker claimed it, or an earlier renewal was stored and its acknowledgement lost: `#learn` finds out.
         await this.#refresh(key);

@@ -170,6 +170,19 @@ export class OnlineUsers {
     }
   }
 
+  /** Forgets the memberships of a partition whose log was replaced: the new ones have other positions. Wakes all users. */
+  restart(partition: number): void {
+    for (const user of this.#users.values()) {
+      for (const [room, membership] of user.rooms) {
+        if (membership.partition !== partition) continue;
+        user.rooms.delete(room);
+        this.#leave(user, room);
+      }
+      user.newestMemberships = user.newestMemberships.with(partition, 0);
+    }
+    this.invalidateAll();
+  }
+
   /** Evicts users without requests for `USER_IDLE_MS`. Called by a timer. */
   evictIdle(): void {
     const idleSince = performance.now() - USER_IDLE_MS;

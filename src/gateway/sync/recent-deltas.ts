@@ -68,6 +68,17 @@ export class RecentDeltas {
     this.#floors[partition] = mark.sequence;
   }
 
+  /** Evicts a partition's deltas: those after this mark are of another log. */
+  restart(partition: number, mark: DeltaMark): void {
+    for (const arrival of this.#arrivals) {
+      if (arrival.partition !== partition) continue;
+      this.#arrivals.delete(arrival);
+      this.#bytes -= arrival.cached.bytes;
+      this.#rooms.delete(arrival.cached.room);
+    }
+    this.begin(partition, mark);
+  }
+
   /** How far each partition is read. The array is never changed, but replaced. */
   get marks(): readonly DeltaMark[] {
     return this.#marks;

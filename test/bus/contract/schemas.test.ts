@@ -48,9 +48,9 @@ const HASHES: Readonly<Record<string, string>> = {
   "message rejected": "449d0857ffbcd7b7",
   "message published": "c4a85f66cd130f96",
   "mark row": "a7e33b49da421a40",
-  "lease row worker": "b7e3bfd386575872",
-  "lease row lease": "2b45d9e9a756e5c4",
-  "lease row release": "caf4e7b0811eba31",
+  "lease row worker": "ed0878e27b8bb968",
+  "lease row lease": "c13e3da2136a5cbe",
+  "lease row release": "f227624381b4fdf4",
 };
 
 /** Keys that do not affect the shape. */

@@ -81,6 +81,21 @@ users("of a message's events, the last is the member event to which its position
   online.close();
 });
 
+users("after a log was replaced, a membership of any position counts, and all users are woken", async () => {
+  const { users: online, asked } = usersIn(JOINED);
+  const bob = await online.get(BOB);
+  const before = bob.version;
+  online.restart(0);
+  assert.not.ok(bob.isJoined(ROOM));
+  assert.equal(bob.newestMemberships, [0]);
+  assert.ok(bob.version > before);
+  online.receive(member(BOB, "join", 3), MARK);
+  assert.ok(bob.isJoined(ROOM));
+  await online.get(BOB);
+  assert.is(asked.length, 2, "the rooms are asked for again");
+  online.close();
+});
+
 users("an idle user is evicted, but not while a request waits", async () => {
   const { users: online } = usersIn(JOINED);
   const bob = await online.get(BOB);

@@ -70,6 +70,20 @@ recentDeltas("the private receipt of another user is not a change", () => {
   assert.equal(ids(recent, BOB, 1), ["$2"]);
 });
 
+recentDeltas("nothing of a log that was replaced is left, and other partitions keep what they have", () => {
+  const recent = new RecentDeltas(2);
+  for (const partition of [0, 1]) recent.begin(partition, { sequence: 0, published: 0 });
+  recent.add(0, events(1_000, message(1_000)), { sequence: 1, published: 1_000 }, 100);
+  recent.add(1, receipt(ALICE, "$1", "m.read", OTHER), { sequence: 1, published: 1_000 }, 100);
+  recent.restart(0, { sequence: 1, published: 0 });
+  assert.is(recent.changes(ROOM, ALICE, 0), undefined);
+  assert.ok(recent.changes(OTHER, ALICE, 0));
+  assert.not.ok(recent.covers(0, { sequence: 0, published: 0 }));
+  assert.not.ok(recent.hasEvents(0, ROOM, 900), "the old log's position");
+  recent.add(0, events(10, message(10)), { sequence: 2, published: 9 }, 100);
+  assert.is(recent.changes(ROOM, ALICE, 1)!.events.length, 1);
+});
+
 recentDeltas("a new delta or a redaction invalidates what is shared", () => {
   const recent = cacheOf(events(10, message(10)));
   const before = recent.changes(ROOM, BOB, 0);
