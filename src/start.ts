@@ -9,7 +9,7 @@
 import { join } from "node:path";
 import type { FastifyPluginAsync } from "fastify";
 import type { Logger } from "pino";
-import { type Broker, startBroker } from "./bus/broker/process.ts";
+import { type Broker, type BrokerSync, startBroker } from "./bus/broker/process.ts";
 import { type Bus, connectBus, isForbidden } from "./bus/client/connection.ts";
 import { closeBus } from "./bus/client/gathered-writes.ts";
 import { untilReached } from "./bus/client/retry.ts";
@@ -36,6 +36,8 @@ export interface StartOptions {
   /** URL of the broker. Default: the process runs its own, on a free loopback port, with its store in `<data>/nats`. */
   readonly nats?: string;
   readonly data: string;
+  /** When a broker of its own syncs what it stores. Default: before each acknowledgement. */
+  readonly brokerSync?: BrokerSync;
   readonly http: { readonly host: string; readonly port: number };
   readonly roles: ReadonlySet<Role>;
   readonly partitions?: number;
@@ -86,6 +88,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     if (options.nats === undefined) {
       broker = await startBroker({
         storeDir: join(options.data, "nats"),
+        ...(options.brokerSync !== undefined && { sync: options.brokerSync }),
         log: (line) => log.debug({ line }, "broker"),
       });
       closing.push(() => broker!.stop());

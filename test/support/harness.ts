@@ -103,7 +103,9 @@ export interface StartTidemarkOptions {
 export async function startBus(limits: Pick<BrokerOptions, "payloadBytesMax"> = {}): Promise<BusHarness> {
   const dir = await mkdtemp(join(tmpdir(), "tidemark-test-"));
   const storeDir = join(dir, "nats");
-  let broker: Broker = await startBroker({ storeDir, ...limits });
+  // Tests lose no power.
+  const settings = { storeDir, sync: "2m", ...limits } as const;
+  let broker: Broker = await startBroker(settings);
   const { url } = broker;
   const nc = await connect({ servers: url, maxReconnectAttempts: -1, reconnectTimeWait: 50 });
   const jsm = await nc.jetstreamManager();
@@ -143,7 +145,7 @@ export async function startBus(limits: Pick<BrokerOptions, "payloadBytesMax"> = 
     records: (partition) => storedRecords(jsm, partition),
     restartBroker: async () => {
       await broker.stop();
-      broker = await startBroker({ storeDir, port: Number(new URL(url).port), ...limits });
+      broker = await startBroker({ ...settings, port: Number(new URL(url).port) });
     },
     pauseBroker: () => broker.kill("SIGSTOP"),
     [Symbol.asyncDispose]: async () => {
