@@ -349,6 +349,7 @@ function foldState(room: Room, event: MatrixEvent, { position, order, asOf }: St
     const before = room.members.get(member.data);
     if (before === membership) return; // a new display name, say
     room.members.set(member.data, membership);
+    room.joined.move(member.data, before, membership);
     if (membership === "join" && order > 0) setJoin(room, member.data, order);
   }
 }

@@ -9,6 +9,7 @@ import type { EventId, RoomId, ServerName, ThreadId, UserId } from "../../src/ma
 import { type ServerAcl, serverAcl } from "../../src/matrix/server-acl.ts";
 import type { EventInfo, Order, Position } from "../entry.ts";
 import { type HeldReceipt, HeldReceipts } from "./held.ts";
+import { JoinedServers } from "./joined-servers.ts";
 import { Markers, type StoredMarkers } from "./markers.ts";
 import { OrderIndex, type OrderRows } from "./order-index.ts";
 import { SentEvents, type StoredSent } from "./sent-events.ts";
@@ -65,6 +66,7 @@ export interface StoredRoom {
   readonly relations: OrderRows<EventId>;
   readonly markers: StoredMarkers;
   readonly members: Rows<UserId, string>;
+  readonly joined: Rows<ServerName, number>;
   readonly joins: Rows<UserId, Order>;
   readonly redactions: Rows<EventId, EventId>;
   readonly state: Rows<string, StateEvent>;
@@ -101,6 +103,7 @@ export class Room implements RoomFacts {
   readonly markers: Markers;
   /** F10. Membership by user. */
   readonly members: Table<UserId, string>;
+  readonly joined: JoinedServers;
   /** F12. The order of the event with which a user's stay began. */
   readonly joins: Table<UserId, Order>;
   /** F11. Redactions that came before their target, by target. */
@@ -133,6 +136,7 @@ export class Room implements RoomFacts {
     this.relations = new OrderIndex(stored?.relations);
     this.markers = new Markers(stored?.markers);
     this.members = new Table(stored?.members);
+    this.joined = new JoinedServers(stored?.joined);
     this.joins = new Table(stored?.joins);
     this.redactions = new Table(stored?.redactions);
     this.state = new Table(stored?.state);
@@ -209,6 +213,7 @@ export class Room implements RoomFacts {
     this.relations.committed();
     this.markers.committed(hotMax);
     this.members.committed(hotMax);
+    this.joined.committed(hotMax);
     this.joins.committed(hotMax);
     this.redactions.committed(hotMax);
     this.state.committed(hotMax);

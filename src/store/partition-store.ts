@@ -25,7 +25,7 @@ import type { Marker } from "../../actors/room/markers.ts";
 import type { Ordered, OrderRange } from "../../actors/room/order-index.ts";
 import { Room, type RoomStore, type StateEvent, type StoredRoom, stateKey } from "../../actors/room/room.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
-import type { EventId, RoomId, ThreadId, UserId } from "../matrix/ids.ts";
+import type { EventId, RoomId, ServerName, ThreadId, UserId } from "../matrix/ids.ts";
 import { keyPart, nameAndValue, withName } from "./keys.ts";
 import { lmdbFault } from "./lmdb-file.ts";
 import {
@@ -88,6 +88,7 @@ interface Write {
 interface Readers {
   readonly events: RowReader<EventId, EventInfo>;
   readonly members: RowReader<UserId, string>;
+  readonly joined: RowReader<ServerName, number>;
   readonly joins: RowReader<UserId, Order>;
   readonly redactions: RowReader<EventId, EventId>;
   readonly state: RowReader<string, StateEvent>;
@@ -102,6 +103,7 @@ const TABLES = [
   "markers",
   "members",
   "memberships",
+  "joined",
   "joins",
   "redactions",
   "state",
@@ -270,7 +272,7 @@ export class PartitionStore implements RoomStore {
     const number = this.#numberOf(room.id);
     const named = (table: TableName, name: string, value: unknown) =>
       put(table, [number, keyPart(name)], withName(name, value));
-    const { events, byOrder, relations, markers, members, joins, redactions, state, held, unsettled, sent, unread } =
+    const { events, byOrder, relations, markers, members, joined, joins, redactions, state, held, unsettled, sent, unread } =
       room;
     events.collect((id, info) => named("events", id, eventRow(info)));
     byOrder.collect((_, order, position) => put("orders", [number, order], position));
@@ -285,6 +287,9 @@ export class PartitionStore implements RoomStore {
       const row: MembershipRow = [membership, position];
       put("memberships", [keyPart(user), keyPart(room.id)], withName(room.id, row));
     });
+    joined.collect((server, count) =>
+      put("joined", [number, keyPart(server)], count === undefined ? undefined : withName(server, count)),
+    );
     joins.collect((user, order) => named("joins", user, order));
     redactions.collect((target, redaction) => named("redactions", target, redaction));
     state.collect((key, event) => named("state", key, stateRow(event)));
@@ -312,11 +317,12 @@ export class PartitionStore implements RoomStore {
   }
 
   #makeReaders(): Readers {
-    const { events, members, joins, redactions, state, sent } = this.#tables;
+    const { events, members, joined, joins, redactions, state, sent } = this.#tables;
     const get = (table: Database<unknown, Key>, key: Key) => this.#read(() => table.get(key));
     return {
       events: { table: events, get, parse: (id, value) => eventInfo(id, value as EventRow) },
       members: { table: members, get, parse: (_, value) => value as string },
+      joined: { table: joined, get, parse: (_, value) => value as number },
       joins: { table: joins, get, parse: (_, value) => value as Order },
       redactions: { table: redactions, get, parse: (_, value) => value as EventId },
       state: { table: state, get, parse: (_, value) => stateEvent(value as StateRow) },
@@ -339,6 +345,7 @@ export class PartitionStore implements RoomStore {
         all: () => this.#markers({ start: [number], end: [number + 1] }),
       },
       members: new StoredRows(readers.members, number),
+      joined: new StoredRows(readers.joined, number),
       joins: new StoredRows(readers.joins, number),
       redactions: new StoredRows(readers.redactions, number),
       state: new StoredRows(readers.state, number),

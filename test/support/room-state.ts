@@ -21,6 +21,7 @@ export function stateOf(room: Room, users: readonly UserId[]) {
     redactions: byText(room.redactions),
     held: [...room.held],
     members: byText(room.members),
+    joined: [...room.joined.servers].sort(),
     joins: byText(room.joins),
     state: byText(room.state),
     sent: users.map((user) => [user, room.sent.newest(user, "main")]),

@@ -10,6 +10,7 @@ const EMPTY: StoredRoom = {
   relations: { range: () => [] },
   markers: { of: () => [], all: () => [] },
   members: NOTHING,
+  joined: NOTHING,
   joins: NOTHING,
   redactions: NOTHING,
   state: NOTHING,
