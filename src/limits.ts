@@ -108,6 +108,9 @@ export const OWNER_ANSWER_MS = 2_000;
 export const FEDERATION_WINDOW_MS = 1_000;
 export const FEDERATION_WINDOW_MS_MAX = 60_000;
 
+/** EDUs with receipts of one user in one room that one server gets in a window. Further threads wait for the next. */
+export const FEDERATION_EDUS_MAX = 4;
+
 /** In a room with fewer servers than this, ours included, some receipts don't wait. */
 export const FEDERATION_SMALL_ROOM_SERVERS = 10;
 

@@ -55,13 +55,18 @@ export function receiptKey({ room, user, thread }: FederatedReceipt): string {
   return `${room} ${user} ${thread ?? ""}`;
 }
 
+/** An EDU has one place for it: receipts with the same place need an EDU each. */
+export function placeOf({ room, user }: FederatedReceipt): string {
+  return `${room} ${user}`;
+}
+
 /** Packs receipts into as few EDUs as possible. No two receipts may have the same key. */
 export function packEdus(receipts: Iterable<FederatedReceipt>): PackedEdu[] {
   const edus: OpenEdu[] = [];
   const places = new Map<string, number>();
   let firstWithSpace = 0;
   for (const receipt of receipts) {
-    const place = `${receipt.room} ${receipt.user}`;
+    const place = placeOf(receipt);
     const item = itemOf(receipt);
     const bytes = jsonBytes(receipt.user) + jsonBytes(item);
     let at = Math.max(firstWithSpace, (places.get(place) ?? -1) + 1);

@@ -272,8 +272,21 @@ export class PartitionStore implements RoomStore {
     const number = this.#numberOf(room.id);
     const named = (table: TableName, name: string, value: unknown) =>
       put(table, [number, keyPart(name)], withName(name, value));
-    const { events, byOrder, relations, markers, members, joined, joins, redactions, state, held, unsettled, sent, unread } =
-      room;
+    const {
+      events,
+      byOrder,
+      relations,
+      markers,
+      members,
+      joined,
+      joins,
+      redactions,
+      state,
+      held,
+      unsettled,
+      sent,
+      unread,
+    } = room;
     events.collect((id, info) => named("events", id, eventRow(info)));
     byOrder.collect((_, order, position) => put("orders", [number, order], position));
     relations.collect((target, order, id) => put("relations", [number, keyPart(target), order], id));

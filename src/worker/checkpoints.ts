@@ -21,6 +21,8 @@ interface CheckpointsOptions {
   /** Called when a checkpoint is committed, with the position through which everything is stored. */
   readonly stored: (through: Position) => void;
   readonly catchingUp: () => boolean;
+  /** Called when folding is about to pause for the checkpoint under way. */
+  readonly overloaded: () => void;
   readonly failed: (error: unknown) => void;
   readonly everyMs: number;
   readonly everyEntries: number;
@@ -61,6 +63,7 @@ export class Checkpoints {
     // Clean rooms are passivated first, so that many new rooms cost one checkpoint, not one each.
     if (rooms.crowded && this.#writing === undefined) rooms.passivate();
     if (this.#entries >= everyEntries || rooms.crowded) this.#begin();
+    if (this.overloaded) this.#options.overloaded();
   }
 
   /** Writes a last checkpoint. Every change must be published, or on its way. */

@@ -1,23 +1,14 @@
 /** A room's delta → its messages (docs/design.md#what-is-published). */
 import { type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../../actors/entry.ts";
-import type { FederationBatch } from "../../actors/federation/lane.ts";
 import { type EventChange, type RoomDelta, receiptEvent } from "../../actors/partition/changes.ts";
 import { type Marker, publishedOrder } from "../../actors/room/markers.ts";
 import type { Outgoing } from "../bus/client/acked-publisher.ts";
 import type { FullyRead } from "../bus/contract/fields.ts";
 import { encodeMessage, type Published } from "../bus/contract/messages.ts";
-import {
-  clientEvents,
-  clientReceipts,
-  federationSubject,
-  rejectedSubject,
-  shardOf,
-  userReceipts,
-} from "../bus/contract/subjects.ts";
+import { clientEvents, clientReceipts, rejectedSubject, userReceipts } from "../bus/contract/subjects.ts";
 import { PUBLISH_BYTES_MAX } from "../limits.ts";
 import { withOrder } from "../matrix/event.ts";
 import type { UserId } from "../matrix/ids.ts";
-import { packEdus } from "../matrix/receipt-edu.ts";
 import { isPrivate, type ShownAs, shownAs } from "../matrix/receipt-types.ts";
 
 /**
@@ -142,20 +133,4 @@ function cutNear(changes: readonly { readonly position: Position }[], middle: nu
     if (begins(middle + away)) return middle + away;
   }
   return undefined;
-}
-
-/** `tidemark.federation.<shard>.<server>`: the same EDUs for every destination of a batch. */
-export function federationMessages(batches: readonly FederationBatch[], shards: number): Outgoing[] {
-  const messages: Outgoing[] = [];
-  for (const { destinations, receipts } of batches) {
-    for (const { edu } of packEdus(receipts)) {
-      for (const destination of destinations) {
-        messages.push({
-          subject: federationSubject(shardOf(destination, shards), destination),
-          payload: encodeMessage("federation", { destination, edu }),
-        });
-      }
-    }
-  }
-  return messages;
 }

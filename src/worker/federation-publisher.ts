@@ -7,6 +7,7 @@
  * What is not acknowledged is sent again, and until then counts as not published: `oldest` holds back what the
  * partition's deltas say of how far it was published, so after a crash the next owner sends it again.
  */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Position } from "../../actors/entry.ts";
 import type { Dispatch } from "../../actors/federation/lane.ts";
@@ -16,7 +17,7 @@ import type { Room } from "../../actors/room/room.ts";
 import { type AckedPublisher, sendAll } from "../bus/client/acked-publisher.ts";
 import { FEDERATION_WINDOW_MS, FLUSH_WINDOW_MS } from "../limits.ts";
 import type { ServerName } from "../matrix/ids.ts";
-import { federationMessages } from "./delta-messages.ts";
+import { eduSlices } from "./edu-messages.ts";
 
 /** How local users' receipts reach other servers. */
 export interface FederationOutboxOptions {
@@ -47,8 +48,8 @@ export class FederationPublisher {
   readonly #outbox: FederationOutbox;
   readonly #urgent: LaneTimer = { timer: undefined, due: false };
   readonly #waiting: LaneTimer = { timer: undefined, due: false };
-  /** The oldest change under way. */
-  #underWay: Position | undefined;
+  /** The oldest change under way; infinite when none is. */
+  #underWay = Number.POSITIVE_INFINITY;
   #sending: Promise<void> | undefined;
   /** Who waits for what to be published. */
   #published: { readonly through: Position; readonly resolve: () => void }[] = [];
@@ -66,13 +67,13 @@ export class FederationPublisher {
     const { isNew } = this.#options;
     const foldedAt = isNew === undefined || isNew(folded.position) ? performance.now() : undefined;
     this.#outbox.add(room, folded, { published, foldedAt });
-    if (this.#outbox.oldest() !== undefined) this.#arm();
+    if (!this.#outbox.isEmpty) this.#arm();
   }
 
   /** The oldest change that is not known to be published; undefined when all are. */
   oldest(): Position | undefined {
-    const waiting = this.#outbox.oldest();
-    return this.#underWay === undefined ? waiting : Math.min(this.#underWay, waiting ?? this.#underWay);
+    const oldest = Math.min(this.#underWay, this.#outbox.oldest() ?? Number.POSITIVE_INFINITY);
+    return Number.isFinite(oldest) ? oldest : undefined;
   }
 
   /** Resolves when every change through a position is published. */
@@ -85,11 +86,20 @@ export class FederationPublisher {
 
   /** Publishes everything that waits, windows or not. */
   async drain(): Promise<void> {
-    while (!this.#closed && this.oldest() !== undefined) {
+    while (!this.#closed && (!this.#outbox.isEmpty || this.#sending !== undefined)) {
       this.#urgent.due = this.#waiting.due = true;
       await this.#send();
     }
     this.#disarm();
+  }
+
+  /**
+   * Stops waiting for receipts of users who have more threads than go in a window: checkpoints, and what is published of the
+   * partition, go on without them. They are still sent, but not again after a crash.
+   */
+  releaseBacklog(): void {
+    this.#outbox.releaseBacklog();
+    this.#settle();
   }
 
   /** Gives up what waits: the log has it, and the next owner publishes it. */
@@ -99,9 +109,8 @@ export class FederationPublisher {
   }
 
   #arm(): void {
-    const { urgent, waiting } = this.#outbox;
-    if (urgent.since !== undefined) this.#wake(this.#urgent, this.#sentUrgent + FLUSH_WINDOW_MS - performance.now());
-    if (waiting.since !== undefined) this.#wake(this.#waiting, this.#options.windowMs ?? FEDERATION_WINDOW_MS);
+    if (this.#outbox.isUrgent) this.#wake(this.#urgent, this.#sentUrgent + FLUSH_WINDOW_MS - performance.now());
+    if (this.#outbox.hasWindow) this.#wake(this.#waiting, this.#options.windowMs ?? FEDERATION_WINDOW_MS);
   }
 
   #wake(lane: LaneTimer, delayMs: number): void {
@@ -136,12 +145,15 @@ export class FederationPublisher {
       if (dispatch === undefined) return;
       this.#underWay = dispatch.since;
       const { acked, partition, shards, log } = this.#options;
-      await sendAll(acked, federationMessages(dispatch.batches, shards), {
-        closed: () => this.#closed,
-        again: (left, reason) => log.warn({ partition, messages: left, reason }, "EDUs are sent again"),
-      });
-      if (this.#closed) return;
-      this.#underWay = undefined;
+      for (const slice of eduSlices(dispatch.batches, shards)) {
+        await sendAll(acked, slice, {
+          closed: () => this.#closed,
+          again: (left, reason) => log.warn({ partition, messages: left, reason }, "EDUs are sent again"),
+        });
+        if (this.#closed) return;
+        await nextTurn();
+      }
+      this.#underWay = Number.POSITIVE_INFINITY;
       this.#settle();
     }
   }
@@ -156,16 +168,19 @@ export class FederationPublisher {
   }
 
   #takeDue(): Dispatch | undefined {
+    let dispatch: Dispatch | undefined;
     if (this.#urgent.due) {
-      this.#urgent.due = false;
       this.#sentUrgent = performance.now();
-      const dispatch = this.#outbox.urgent.take();
-      if (dispatch !== undefined) return dispatch;
+      dispatch = this.#take("urgent", this.#urgent);
     }
-    if (this.#waiting.due) {
-      this.#waiting.due = false;
-      return this.#outbox.waiting.take();
-    }
-    return undefined;
+    if (dispatch === undefined && this.#waiting.due) dispatch = this.#take("waiting", this.#waiting);
+    this.#arm(); // For what is left, and for the end of the window.
+    return dispatch;
+  }
+
+  #take(lane: "urgent" | "waiting", timer: LaneTimer): Dispatch | undefined {
+    const { dispatch, isCut } = this.#outbox.take(lane);
+    timer.due = isCut;
+    return dispatch;
   }
 }

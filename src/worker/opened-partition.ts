@@ -41,13 +41,14 @@ interface OpenOptions {
   /** Called when a checkpoint is committed. */
   readonly stored: () => void;
   readonly catchingUp: () => boolean;
+  readonly overloaded: () => void;
   /** Called when the partition can't go on. */
   readonly failed: (error: unknown) => void;
 }
 
 /** Opens a partition's checkpoint, or begins a new one. Throws `LOG_BROKEN` when it belongs to another log. */
 export async function openPartition(options: OpenOptions, signal: AbortSignal): Promise<OpenedPartition> {
-  const { partition, data, log, memory, folded, published, stored, catchingUp, failed } = options;
+  const { partition, data, log, memory, folded, published, stored, catchingUp, overloaded, failed } = options;
   const store = await PartitionStore.open(join(data, "state", String(partition)), log);
   try {
     await untilReached(signal, () => checkLog(options, store));
@@ -76,6 +77,7 @@ export async function openPartition(options: OpenOptions, signal: AbortSignal): 
       stored();
     },
     catchingUp,
+    overloaded,
     failed,
     everyMs: memory.checkpointMs,
     everyEntries: memory.checkpointEntries,

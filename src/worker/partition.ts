@@ -184,6 +184,7 @@ export class Partition {
         },
         published: (through) => this.#publisher.published(through),
         stored: () => void this.#mark?.raise(this.#publishedThrough),
+        overloaded: () => this.#publisher.releaseBacklog(),
         catchingUp: () => this.#actor.getSnapshot().matches({ owner: "catchingUp" }),
         failed: (error) => this.#actor.send({ type: "FAIL", error }),
       },

@@ -109,6 +109,11 @@ export class Publisher {
     return Promise.all([deltas, this.#options.federation?.published(through)]).then(() => {});
   }
 
+  /** See `FederationPublisher`. */
+  releaseBacklog(): void {
+    this.#options.federation?.releaseBacklog();
+  }
+
   /** Publishes everything, without waiting for windows. */
   async drain(): Promise<void> {
     await this.#options.federation?.drain();

@@ -1,6 +1,6 @@
 /** Folds a room into a federation outbox, as a partition does. */
 import { type Entry, positionOf } from "../../actors/entry.ts";
-import type { Dispatch, Lane } from "../../actors/federation/lane.ts";
+import type { Dispatch } from "../../actors/federation/lane.ts";
 import { FederationOutbox } from "../../actors/federation/outbox.ts";
 import { fold, type Outcome } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";
@@ -28,7 +28,7 @@ export class FoldedOutbox {
 
   /** Takes the next receipts of a lane: lines of `user thread → event`, by destination. */
   take(lane: "urgent" | "waiting"): Record<string, string[]> {
-    return byDestination((this.outbox[lane] as Lane).take());
+    return byDestination(this.outbox.take(lane).dispatch);
   }
 }
 
