@@ -222,6 +222,9 @@ export const ACTIVE_ROOMS_MAX = 10_000;
 /** A drain that takes longer is abandoned. Nothing is lost: the log has everything. */
 export const DRAIN_MS_MAX = 10_000;
 
+/** A clock that differs this much from the broker's is warned about. */
+export const CLOCK_SKEW_WARN_MS = 60_000;
+
 /** How often a warning that would repeat without end is logged. */
 export const REPEATED_WARNING_MS = 60_000;
 

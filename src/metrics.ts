@@ -115,6 +115,14 @@ export class Metrics {
         for (const [partition, { rooms }] of worker.partitions) set(rooms?.passivated ?? 0, { partition });
       },
     );
+    this.#gauge(
+      "tidemark_clock_skew_seconds",
+      "How far a clock is ahead of the broker's: this worker's, or that of the ingress that differs most",
+      ["clock"],
+      (set) => {
+        for (const [clock, aheadMs] of worker.clockSkew.readings()) set(aheadMs / MS_PER_SECOND, { clock });
+      },
+    );
     this.#gauge("tidemark_partitions_failed", "Partitions that have failed in this process", [], (set) => {
       set(worker.failedPartitions, {});
     });

@@ -24,6 +24,8 @@ interface OwnerReaderOptions {
   readonly checkpoints: Pick<Checkpoints, "overloaded" | "done">;
   readonly fold: (fetch: readonly PlacedRecord[]) => void;
   readonly caughtUp: () => void;
+  /** Called for each record that is appended while this reads: how far its clock is ahead of the broker's, ms. */
+  readonly clockAhead: (aheadMs: number) => void;
   readonly failed: (error: unknown) => void;
 }
 
@@ -65,6 +67,9 @@ export class OwnerReader {
       from: this.#folded + 1,
       ahead,
       onFetch: (fetch) => this.#fold(fetch),
+      onStored: ({ sequence, at }, storedAt) => {
+        if (sequence > this.end) this.#options.clockAhead(at - storedAt);
+      },
       onError: (error) => this.#failed(error),
     });
   }

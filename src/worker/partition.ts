@@ -46,6 +46,8 @@ interface PartitionOptions {
   readonly memory: PartitionMemory;
   /** Records that the broker may send ahead of the fold. */
   readonly ahead: number;
+  /** Called for each record that is appended while the partition has an owner here. See `OwnerReader`. */
+  readonly clockAhead: (aheadMs: number) => void;
   /** Called after every change of state. */
   readonly changed: () => void;
   /** Called once per entry, after it is folded, in log order. */
@@ -270,8 +272,9 @@ export class Partition {
   }
 
   #read(sendBack: SendBack): () => void {
-    const { nc, partition, ahead } = this.#options;
+    const { nc, partition, ahead, clockAhead } = this.#options;
     const reader = new OwnerReader({
+      clockAhead,
       nc,
       partition,
       folded: this.#folded,

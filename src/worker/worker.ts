@@ -16,6 +16,7 @@ import { federationShards } from "../bus/partition-count.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { ACTIVE_ROOMS_MAX, CHECKPOINT_ENTRIES, CHECKPOINT_MS, IDLE_MS } from "../limits.ts";
 import { CatchUpProgress } from "./catch-up-progress.ts";
+import { ClockSkew } from "./clock-skew.ts";
 import type { FederationOutboxOptions } from "./federation-publisher.ts";
 import { workerId } from "./identity.ts";
 import { Partition } from "./partition.ts";
@@ -49,7 +50,7 @@ interface WorkerOptions extends MemoryOptions {
   readonly data: string;
   readonly federation?: FederationOutboxOptions;
   readonly log: Logger;
-  /** Unix time in ms. Default: `Date.now`. */
+  /** Unix time in ms, which is compared with the broker's, and decides nothing. Default: `Date.now`. */
   readonly now?: () => number;
   readonly leaseTimes?: LeaseTimes;
   /** Default: `FOLD_VERSION`. */
@@ -68,6 +69,7 @@ type Phase =
 export class Worker {
   readonly id: string;
   readonly counts = new WorkerCounts();
+  readonly clockSkew: ClockSkew;
   readonly #options: WorkerOptions;
   readonly #acked: AckedPublisher;
   readonly #queries: Queries;
@@ -89,6 +91,7 @@ export class Worker {
     const { nc, partitions, data, log } = options;
     this.id = workerId(data);
     this.#options = options;
+    this.clockSkew = new ClockSkew(log);
     this.#acked = new AckedPublisher(nc);
     const served = (number: number) => {
       const partition = this.#partitions.get(number);
@@ -115,7 +118,7 @@ export class Worker {
   }
 
   async #begin(): Promise<void> {
-    const { nc, leaseTimes = LEASE_TIMES, log, onProgress } = this.#options;
+    const { nc, leaseTimes = LEASE_TIMES, log, now = Date.now, onProgress } = this.#options;
     const settled = new Promise<void>((resolve) => {
       this.#onSettled = resolve;
     });
@@ -129,6 +132,7 @@ export class Worker {
       report: () => this.#report(),
       changed: () => this.#changed(),
       lost: (partition) => this.#lost(partition),
+      stamped: (brokerAt) => this.clockSkew.observe("worker", now() - brokerAt),
       superseded: () => this.#supersede(),
     });
     this.#changed();
@@ -266,6 +270,7 @@ export class Worker {
       log,
       memory: { activeRoomsMax: Math.ceil(activeRoomsMax / count), idleMs, checkpointMs, checkpointEntries },
       ahead: Math.max(FETCH_RECORDS_MIN, Math.floor(FETCH_RECORDS_MAX / count)),
+      clockAhead: (aheadMs) => this.clockSkew.observe("ingress", aheadMs),
       changed: () => this.#changed(),
       counted: (outcome) => this.counts.add(outcome),
     });

@@ -40,6 +40,7 @@ catchingUp("fails at once when the log is gone, without being caught up", async 
       publisher: { overloaded: false, relieved: async () => {} },
       checkpoints: { overloaded: false, done: async () => {} },
       fold: () => seen.push("records"),
+      clockAhead: () => {},
       caughtUp: () => seen.push("caught up"),
       failed: (error) => {
         reader.close();

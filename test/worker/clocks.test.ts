@@ -10,12 +10,14 @@ import * as assert from "uvu/assert";
 import { type Entry, lastPositionOf, type PlacedRecord, positionOf } from "../../actors/entry.ts";
 import { Room } from "../../actors/room/room.ts";
 import { Rooms } from "../../actors/room/rooms.ts";
+import { prepareBus } from "../../src/bus/streams.ts";
 import { Ingress } from "../../src/ingress/ingress.ts";
 import { DELTAS_AGE_MS } from "../../src/limits.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";
 import { start } from "../../src/start.ts";
 import { Publisher } from "../../src/worker/publisher.ts";
 import { UnmarkedLog } from "../../src/worker/unmarked-log.ts";
+import { Worker } from "../../src/worker/worker.ts";
 import { FakeBroker } from "../support/acked.ts";
 import { live } from "../support/given.ts";
 import { type BusHarness, eventually, message, startBus } from "../support/harness.ts";
@@ -141,6 +143,32 @@ clocks("a mark beyond the end of the log is not believed, and does not hold back
   await bus.sent("event", ROOM, message("$1"));
   await eventually(() => published().length === 1, "the delta");
   await second.stop();
+});
+
+clocks("a worker shows how far its own clock and those of ingresses differ from the broker's, and warns", async () => {
+  await using bus = await startBus();
+  const lines: string[] = [];
+  const worker = await Worker.start({
+    nc: bus.nc,
+    partitions: await prepareBus(bus.nc, { partitions: 1 }),
+    data: bus.dir,
+    log: pino({}, { write: (line: string) => lines.push(line) }),
+    now: () => Date.now() + 3 * HOUR,
+  });
+  await using _ingress = await startIngress(bus, { now: Date.now() - 25 * HOUR });
+  await bus.sent("event", ROOM, message("$1"));
+  const hours = () => new Map(Array.from(worker.clockSkew.readings(), ([clock, ms]) => [clock, Math.round(ms / HOUR)]));
+  await eventually(() => hours().size === 2, "both readings");
+  assert.equal(
+    hours(),
+    new Map([
+      ["worker", 3],
+      ["ingress", -25],
+    ]),
+  );
+  const warned = lines.filter((line) => line.includes("a clock differs from the broker's by a minute or more"));
+  assert.is(warned.length, 2);
+  await worker.drain();
 });
 
 /** What an owner does before it ends, and how. */

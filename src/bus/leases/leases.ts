@@ -86,6 +86,8 @@ interface LeasesOptions {
   readonly changed: () => void;
   /** Called when this worker no longer owns a partition, but not after `release`. */
   readonly lost: (partition: number) => void;
+  /** Called for each heartbeat of this worker that comes back, with the broker's time: Unix time in ms. */
+  readonly stamped: (brokerAt: number) => void;
   /** Called when another process runs with this worker's id. From then on this one owns nothing and writes nothing. */
   readonly superseded: () => void;
 }
@@ -271,6 +273,8 @@ export class Leases {
   #learn(row: Row, early: boolean): void {
     const parsed = parseRow(row);
     if (parsed === undefined || this.#closed) return;
+    const { worker, session, stamped } = this.#options;
+    if (parsed.kind === "worker" && parsed.worker === worker && parsed.content?.session === session) stamped(row.at);
     const known = parsed.kind === "worker" ? this.#workers.get(parsed.worker) : this.#leases.get(parsed.partition);
     if (known !== undefined && known.revision >= row.revision) return;
     const ageMs = early ? Math.max(0, this.#startedAt! - row.at) : 0;

@@ -1,5 +1,5 @@
 /** Reads a partition's log as fast as it comes, and goes on with what is appended: for a worker. */
-import type { PlacedRecord } from "../../../actors/entry.ts";
+import type { LogRecord, PlacedRecord } from "../../../actors/entry.ts";
 import { type Bus, translate } from "../client/connection.ts";
 import type { Delivered } from "../client/delivered.ts";
 import { StreamReader } from "../client/stream-reader.ts";
@@ -14,6 +14,8 @@ export interface LogReaderOptions {
   readonly ahead: number;
   /** Called with the records that arrived together, in log order. Never empty. */
   readonly onFetch: (fetch: PlacedRecord[]) => void;
+  /** Called for each record with the time at which the broker stored it, by the broker's clock. */
+  readonly onStored?: (record: LogRecord, storedAt: number) => void;
   /** Called once when the log can't be read any further: `LOG_BROKEN`, `RECORD_UNREADABLE`, `BUS_UNAVAILABLE`. */
   readonly onError: (error: unknown) => void;
 }
@@ -47,7 +49,9 @@ export class LogReader {
   #received(message: Delivered): void {
     const { partition } = this.#options;
     try {
-      this.#fetch.push(recordIn(partition, message));
+      const placed = recordIn(partition, message);
+      this.#fetch.push(placed);
+      this.#options.onStored?.(placed.record, message.at);
     } catch (error) {
       this.#fail(error);
       return;

@@ -24,6 +24,7 @@ async function openLeases(nc: Bus, worker: string, fold = 1) {
     report: () => HEARTBEAT,
     changed: () => {},
     lost: () => {},
+    stamped: () => {},
     superseded: () => {
       superseded++;
     },
