@@ -50,14 +50,17 @@ export interface PackedEdu {
   readonly receipts: readonly FederatedReceipt[];
 }
 
+/** The one character that no id has: users and rooms with spaces in their ids exist. */
+const NO_ID = "\0";
+
 /** A later receipt replaces an earlier one with the same key. */
 export function receiptKey({ room, user, thread }: FederatedReceipt): string {
-  return `${room} ${user} ${thread ?? ""}`;
+  return [room, user, thread ?? ""].join(NO_ID);
 }
 
 /** An EDU has one place for it: receipts with the same place need an EDU each. */
 export function placeOf({ room, user }: FederatedReceipt): string {
-  return `${room} ${user}`;
+  return room + NO_ID + user;
 }
 
 /** Packs receipts into as few EDUs as possible. No two receipts may have the same key. */

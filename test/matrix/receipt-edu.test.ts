@@ -118,5 +118,13 @@ item("names the field and the reason", () => {
   ]);
 });
 
+edu("has one key for each (room, user, thread), also with spaces in ids", () => {
+  const keys = [
+    receiptKey(receipt({ room: "!a", user: "@b:x", thread: "$t @c:y " })),
+    receiptKey(receipt({ room: "!a @b:x $t", user: "@c:y", thread: null })),
+  ];
+  assert.is(new Set(keys).size, 2);
+});
+
 edu.run();
 item.run();
