@@ -7,10 +7,10 @@
 
 /* Identifiers, events and requests. */
 
-/** An identifier, in bytes (Matrix specification, appendices, "Common identifier format"). */
-export const ID_BYTES_MAX = 255;
+/** An identifier, an event type or a state key, in Unicode code points: at most 1,020 bytes of UTF-8. */
+export const ID_CHARS_MAX = 255;
 
-/** One event as JSON (Matrix specification, "Size limits"). */
+/** One event as JSON (Matrix specification, "Size limits"). Of a larger one, only what the fold reads is stored. */
 export const EVENT_BYTES_MAX = 65_536;
 
 /** One message to `tidemark.in.*`, before it is decoded. Its record stays well below the broker's 1 MiB. */
@@ -18,6 +18,12 @@ export const REQUEST_BYTES_MAX = 524_288;
 
 /** Nesting of maps and arrays in a message from outside. */
 export const DEPTH_MAX = 64;
+
+/**
+ * Values in a message from outside: scalars, arrays and maps, without the keys of maps. Decoding costs time by their
+ * number rather than by their bytes. An event of `EVENT_BYTES_MAX` has at most half as many.
+ */
+export const VALUES_MAX = 65_536;
 
 /** Entries in one record, and so in one request. It is the factor of a position, so it can never change. */
 export const ENTRIES_PER_RECORD_MAX = 1024;

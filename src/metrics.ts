@@ -6,6 +6,7 @@
  */
 import type { FastifyPluginAsync } from "fastify";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { OnPruned } from "./bus/contract/pruning.ts";
 import type { Worker } from "./worker/worker.ts";
 
 const LATENCY_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
@@ -23,6 +24,7 @@ export class Metrics {
   readonly ingress: {
     readonly appended: (entries: number, latencyMs: number) => void;
     readonly refused: (errcode: string) => void;
+    readonly pruned: OnPruned;
   };
 
   constructor() {
@@ -46,6 +48,12 @@ export class Metrics {
       labelNames: ["errcode"],
       registers,
     });
+    const pruned = new Counter({
+      name: "tidemark_pruned_values_total",
+      help: "Values in events that are not stored, by the reason why they can't be",
+      labelNames: ["reason"],
+      registers,
+    });
     this.#reconnects = new Counter({
       name: "tidemark_bus_reconnects_total",
       help: "Reconnects to the broker",
@@ -62,6 +70,7 @@ export class Metrics {
         latency.observe(latencyMs / MS_PER_SECOND);
       },
       refused: (errcode) => refused.inc({ errcode }),
+      pruned: (reason) => pruned.inc({ reason }),
     };
   }
 

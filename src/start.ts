@@ -136,7 +136,8 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       closing.push(api.close);
       routes.push(api.routes);
     }
-    if (roles.has("gateway") && hsToken !== undefined) routes.push(await appservice({ nc, hsToken, log }));
+    if (roles.has("gateway") && hsToken !== undefined)
+      routes.push(await appservice({ nc, hsToken, log, pruned: metrics.ingress.pruned }));
     if (options.inspect !== undefined) routes.push(inspectorRoutes({ ...options.inspect, nc, partitions, log }));
     const server = await startHttpServer({ ...options.http, ready, log, routes });
     closing.push(() => server.close());

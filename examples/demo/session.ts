@@ -5,13 +5,20 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
-import { receiptRequest, type SentItem } from "../../src/bus/contract/requests.ts";
-import { matrixEvent } from "../../src/matrix/event.ts";
+import type { SentItem } from "../../src/bus/contract/requests.ts";
+import { storedEvent, timestamp } from "../../src/matrix/event.ts";
 import { eventId, type RoomId, roomId, threadId, type UserId, userId } from "../../src/matrix/ids.ts";
 import { receiptType } from "../../src/matrix/receipt.ts";
 
-const event = matrixEvent.loose().extend({ room_id: roomId });
-const receipt = z.looseObject({ ...receiptRequest.shape, room_id: roomId });
+const event = storedEvent.loose().extend({ room_id: roomId });
+const receipt = z.looseObject({
+  room_id: roomId,
+  user_id: userId,
+  receipt_type: receiptType,
+  event_id: eventId,
+  thread_id: threadId.optional(),
+  ts: timestamp,
+});
 
 /** The ephemeral part of a transaction is ignored: Synapse omits `thread_id` there. */
 const line = z.union([

@@ -6,6 +6,7 @@
  */
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from "fastify";
 import type { Bus } from "../bus/client/connection.ts";
+import { valueFault } from "../bus/contract/pruning.ts";
 import { jsonFault } from "../bus/contract/untrusted.ts";
 import { Frontend } from "../frontend/frontend.ts";
 import { badJson, forbidden, MatrixError, notJson, param } from "../http/matrix-error.ts";
@@ -140,18 +141,21 @@ function tokenOf({ headers, query }: FastifyRequest): string | undefined {
 
 const unknownToken = () => new MatrixError(401, "M_UNKNOWN_TOKEN", "Unrecognised access token");
 
-/** Parses every body as JSON, whatever its content type. */
+/** Parses every body as JSON, whatever its content type, after any byte order mark. */
 function parseEveryBodyAsJson(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser("*", { parseAs: "string" }, (_, body, done) => {
+  app.addContentTypeParser("*", { parseAs: "buffer" }, (_, body: Buffer, done) => {
     let value: unknown;
-    try {
-      value = JSON.parse(body as string);
-    } catch {
-      done(notJson("The request body is not JSON"));
-      return;
+    let fault = jsonFault(body)?.reason;
+    if (fault === undefined) {
+      try {
+        value = JSON.parse(body.toString().trimStart());
+      } catch {
+        done(notJson("The request body is not JSON"));
+        return;
+      }
+      fault = valueFault(value);
     }
-    const fault = jsonFault(value);
     if (fault === undefined) done(null, value);
     else done(badJson(`The request body is not accepted: ${fault}`));
   });

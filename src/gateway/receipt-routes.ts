@@ -2,6 +2,7 @@
 import type { FastifyInstance } from "fastify";
 import { LRUCache } from "lru-cache";
 import { invalidParam, param } from "../http/matrix-error.ts";
+import { ID_SEPARATOR } from "../matrix/id-grammar.ts";
 import { type EventId, eventId, type RoomId, type ThreadId, threadId } from "../matrix/ids.ts";
 import { NOT_THREADED, receiptType } from "../matrix/receipt.ts";
 import { isThreaded, RECEIPT_TYPES } from "../matrix/receipt-types.ts";
@@ -60,7 +61,7 @@ export function receiptRoutes(app: FastifyInstance, api: Api): void {
 function cachedThreads({ frontend }: Api): (room: RoomId, event: EventId) => Promise<ThreadId | undefined> {
   const cache = new LRUCache<string, ThreadId>({ max: THREADS_CACHED_MAX });
   return async (room, event) => {
-    const key = `${room} ${event}`;
+    const key = `${room}${ID_SEPARATOR}${event}`;
     const cached = cache.get(key);
     if (cached !== undefined) return cached;
     const answer = await frontend.query(room, { op: "threads", event_ids: [event] });

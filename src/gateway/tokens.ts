@@ -59,7 +59,9 @@ function fromHomeserver(base: string): TokenLookup {
         signal: AbortSignal.timeout(WHOAMI_TIMEOUT_MS),
       });
       if (response.status === 401 || response.status === 403) return { device: undefined };
-      const { user_id: user, device_id: id } = device.parse(await response.json());
+      const answer = device.safeParse(await response.json());
+      if (!answer.success) throw new Error("its answer names no user");
+      const { user_id: user, device_id: id } = answer.data;
       return { device: { user, id } };
     },
   });

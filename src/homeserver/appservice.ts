@@ -9,6 +9,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "pino";
 import type { Bus } from "../bus/client/connection.ts";
+import type { OnPruned } from "../bus/contract/pruning.ts";
 import { DeliveredTransactions } from "../bus/delivered-transactions.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { statusOf } from "../http/matrix-error.ts";
@@ -21,10 +22,12 @@ interface AppserviceOptions {
   /** The token with which the homeserver authenticates itself. */
   readonly hsToken: string;
   readonly log: Logger;
+  /** Called for every value of an event that is not stored. */
+  readonly pruned: OnPruned;
 }
 
 /** Returns the routes, as a Fastify plugin. */
-export async function appservice({ nc, hsToken, log }: AppserviceOptions): Promise<FastifyPluginAsync> {
+export async function appservice({ nc, hsToken, log, pruned }: AppserviceOptions): Promise<FastifyPluginAsync> {
   const delivered = await DeliveredTransactions.open(nc, hsToken);
   const expected = digest(hsToken);
 
@@ -36,7 +39,7 @@ export async function appservice({ nc, hsToken, log }: AppserviceOptions): Promi
   };
 
   const store = async (id: string, body: unknown): Promise<void> => {
-    const transaction = readTransaction(body);
+    const transaction = readTransaction(body, pruned);
     if (transaction === undefined) throw new TidemarkError("M_BAD_JSON", "the transaction must be an object");
     const { rooms, dropped, fingerprint } = transaction;
     if (dropped > 0) log.warn({ transaction: id, dropped }, "dropped malformed parts of a transaction");
@@ -54,7 +57,7 @@ export async function appservice({ nc, hsToken, log }: AppserviceOptions): Promi
     app.setErrorHandler((error, _, reply) => refuse(error, reply, log));
 
     app.put<{ Params: { txnId: string } }>("/_matrix/app/v1/transactions/:txnId", async ({ params, body }) => {
-      await store(params.txnId, parseJson(body));
+      await store(params.txnId, transactionOf(body));
       return {};
     });
     app.post("/_matrix/app/v1/ping", async () => ({}));
@@ -68,10 +71,13 @@ export async function appservice({ nc, hsToken, log }: AppserviceOptions): Promi
   };
 }
 
-/** Checks only that the body is JSON. `readTransaction` checks each part, so that no part can block the transaction. */
-function parseJson(body: unknown): unknown {
+/**
+ * Checks only that the body is JSON, after any byte order mark. `readTransaction` checks each part, so that no part can
+ * block the transaction.
+ */
+function transactionOf(body: unknown): unknown {
   try {
-    return JSON.parse(String(body));
+    return JSON.parse(String(body).trimStart());
   } catch (cause) {
     throw new TidemarkError("M_BAD_JSON", "the transaction is not JSON", { cause });
   }

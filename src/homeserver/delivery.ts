@@ -2,13 +2,14 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Bus } from "../bus/client/connection.ts";
 import { send } from "../bus/client/request.ts";
+import { encodedSize } from "../bus/contract/codec.ts";
 import type { RoomRequestKind, SentItem } from "../bus/contract/requests.ts";
 import { TidemarkError } from "../errors.ts";
-import { ENTRIES_PER_RECORD_MAX, RETRY_AFTER_MS } from "../limits.ts";
+import { ENTRIES_PER_RECORD_MAX, RETRY_AFTER_MS, VALUES_MAX } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import type { PushedRoom } from "./transaction.ts";
 
-/** Bytes of one request to ingress. A whole event always fits. */
+/** Encoded bytes of one request to ingress. An event of the largest size always fits, whatever is in it. */
 const DELIVERY_BYTES_MAX = 262_144;
 
 /** Attempts while ingress is saturated. */
@@ -43,18 +44,26 @@ async function sendWithRetry(send: () => Promise<unknown>): Promise<void> {
   }
 }
 
+/** Splits items into requests that ingress accepts, by their size as they are encoded. */
 function* batches<Item>(items: readonly Item[]): Generator<readonly Item[]> {
   let batch: Item[] = [];
   let bytes = 0;
+  let values = 0;
   for (const item of items) {
-    const size = Buffer.byteLength(JSON.stringify(item));
-    if (batch.length > 0 && (batch.length === ENTRIES_PER_RECORD_MAX || bytes + size > DELIVERY_BYTES_MAX)) {
+    const size = encodedSize(item);
+    const isFull =
+      batch.length === ENTRIES_PER_RECORD_MAX ||
+      bytes + size.bytes > DELIVERY_BYTES_MAX ||
+      values + size.values >= VALUES_MAX;
+    if (isFull && batch.length > 0) {
       yield batch;
       batch = [];
       bytes = 0;
+      values = 0;
     }
     batch.push(item);
-    bytes += size;
+    bytes += size.bytes;
+    values += size.values;
   }
   if (batch.length > 0) yield batch;
 }

@@ -9,7 +9,7 @@
 import type { Bus } from "../bus/client/connection.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
 import { oldestKnownEvent } from "../bus/log/known-events.ts";
-import { isState, type MatrixEvent, matrixEvent } from "../matrix/event.ts";
+import { isState, type MatrixEvent } from "../matrix/event.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { deliver } from "./delivery.ts";
 import type { HomeserverClient } from "./homeserver-client.ts";
@@ -75,8 +75,8 @@ async function importState({ nc, homeserver, room }: ImportOptions): Promise<rea
 /** Returns the well-formed events of the room, as stored. */
 function eventsOf(room: RoomId, values: readonly unknown[]): MatrixEvent[] {
   return values.flatMap((value) => {
-    const { success, data: event } = matrixEvent.safeParse(value);
-    return success && (event.room_id ?? room) === room ? [pushedEvent(event)] : [];
+    const event = pushedEvent(value, () => {});
+    return event !== undefined && (event.room_id ?? room) === room ? [event] : [];
   });
 }
 

@@ -7,10 +7,11 @@
  */
 import { createHash } from "node:crypto";
 import * as z from "zod";
+import { fittedEvent } from "../bus/contract/event-size.ts";
+import { type OnPruned, prunedEvent } from "../bus/contract/pruning.ts";
 import { receiptRequest } from "../bus/contract/requests.ts";
-import { jsonFault } from "../bus/contract/untrusted.ts";
-import { EVENT_BYTES_MAX } from "../limits.ts";
 import { type MatrixEvent, matrixEvent } from "../matrix/event.ts";
+import { ID_SEPARATOR } from "../matrix/id-grammar.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
 import { RECEIPT_TYPES, shownAs } from "../matrix/receipt-types.ts";
 
@@ -45,11 +46,11 @@ const transactionSchema = z.object({
   "de.sorunome.msc2409.ephemeral": anyItems,
 });
 
-/** Returns undefined if the body is not an object. */
-export function readTransaction(body: unknown): Transaction | undefined {
+/** Returns undefined if the body is not an object. `onPruned`: called for every value of an event that is not stored. */
+export function readTransaction(body: unknown, onPruned: OnPruned): Transaction | undefined {
   const parsed = transactionSchema.safeParse(body);
   if (!parsed.success) return undefined;
-  const reader = new TransactionReader();
+  const reader = new TransactionReader(onPruned);
   for (const event of parsed.data.events ?? []) reader.event(event);
   for (const key of ["ephemeral", "de.sorunome.msc2409.ephemeral"] as const) {
     for (const ephemeral of parsed.data[key] ?? []) reader.ephemeral(ephemeral);
@@ -63,15 +64,20 @@ class TransactionReader {
   dropped = 0;
   /** Receipts that were read already: an item may be under both keys. */
   readonly #seen = new Set<string>();
+  readonly #onPruned: OnPruned;
+
+  constructor(onPruned: OnPruned) {
+    this.#onPruned = onPruned;
+  }
 
   event(value: unknown): void {
-    const { success, data: event } = matrixEvent.safeParse(value);
-    if (!success || event.room_id === undefined) {
+    const event = pushedEvent(value, this.#onPruned);
+    if (event?.room_id === undefined) {
       this.dropped++;
       return;
     }
-    this.hash.update(`${event.room_id} ${event.event_id}\n`);
-    this.#room(event.room_id).events.push(pushedEvent(event));
+    this.hash.update(`${event.room_id}${ID_SEPARATOR}${event.event_id}${ID_SEPARATOR}`);
+    this.#room(event.room_id).events.push(event);
   }
 
   ephemeral(value: unknown): void {
@@ -122,21 +128,43 @@ class TransactionReader {
 /** Keys of `unsigned` that are only valid for one reader, or at one time. */
 const TRANSIENT_KEYS = ["age", "transaction_id", "m.relations"];
 
+/** The nesting of an event in a request: it is an item of an array. */
+const EVENT_DEPTH = 1;
+
 /**
- * Returns an event as it is stored: without the keys of `unsigned` that only concern one reader. If the event can't be
- * stored (too large, nested too deeply, numbers out of range), `unsigned` is dropped, and if that is not enough, the
- * content. It always gets its place in the order.
+ * Returns an event as it is stored: without the keys of `unsigned` that only concern one reader, and without what can't be
+ * stored. Whatever has an id, a room, a sender and a type has its place in the order. Otherwise returns undefined.
  */
-export function pushedEvent(event: MatrixEvent): MatrixEvent {
-  const { unsigned, ...bare } = event;
+export function pushedEvent(value: unknown, onPruned: OnPruned): MatrixEvent | undefined {
+  if (!isObject(value)) return undefined;
+  const { success, data } = matrixEvent.safeParse(withValidFields(prunedEvent(value, EVENT_DEPTH, onPruned), onPruned));
+  if (!success) return undefined;
+  const { unsigned, ...bare } = data;
   const lasting = Object.entries(unsigned ?? {}).filter(([key]) => !TRANSIENT_KEYS.includes(key));
-  const whole = lasting.length === 0 ? bare : { ...bare, unsigned: Object.fromEntries(lasting) };
-  return [whole, bare].find(canBeStored) ?? { ...bare, content: {} };
+  return fittedEvent(lasting.length === 0 ? bare : { ...bare, unsigned: Object.fromEntries(lasting) }, onPruned);
 }
 
-/** The depth begins at 1, because a request to ingress is an array of events. */
-function canBeStored(event: MatrixEvent): boolean {
-  return jsonFault(event, 1) === undefined && Buffer.byteLength(JSON.stringify(event)) <= EVENT_BYTES_MAX;
+/** What a field becomes that is not of its type. Those that name something can't be repaired. */
+const REPAIRS: Readonly<Record<string, { readonly isValid: (value: unknown) => boolean; readonly repaired: unknown }>> =
+  {
+    content: { isValid: isObject, repaired: {} },
+    origin_server_ts: { isValid: (value) => typeof value === "number", repaired: 0 },
+    state_key: {
+      isValid: (value) => typeof value === "string" || value === undefined || value === null,
+      repaired: null,
+    },
+    unsigned: { isValid: (value) => isObject(value) || value === undefined || value === null, repaired: null },
+  };
+
+function withValidFields(event: Record<string, unknown>, onPruned: OnPruned): Record<string, unknown> {
+  let copy: Record<string, unknown> | undefined;
+  for (const [field, { isValid, repaired }] of Object.entries(REPAIRS)) {
+    if (isValid(event[field])) continue;
+    onPruned("field");
+    copy ??= { ...event };
+    copy[field] = repaired;
+  }
+  return copy ?? event;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -7,7 +7,8 @@ import type { Position } from "../../actors/entry.ts";
 import { AckedPublisher } from "../bus/client/acked-publisher.ts";
 import type { Bus, BusMessage, BusSubscription } from "../bus/client/connection.ts";
 import { publish } from "../bus/client/gathered-writes.ts";
-import { decodeUntrusted, type Encoding, encodeAs, encodingOf } from "../bus/contract/codec.ts";
+import { decodeEvents, decodeUntrusted, type Encoding, encodeAs, encodingOf } from "../bus/contract/codec.ts";
+import type { OnPruned } from "../bus/contract/pruning.ts";
 import { encodeRecord } from "../bus/contract/record.ts";
 import { type EduReply, type Refusal, refusalOf } from "../bus/contract/replies.ts";
 import { REQUESTS, type RequestKind } from "../bus/contract/requests.ts";
@@ -37,6 +38,8 @@ interface IngressOptions {
   readonly appended?: (entries: number, latencyMs: number) => void;
   /** Called for every refused request. */
   readonly refused?: (errcode: string) => void;
+  /** Called for every value of an event that is not stored. */
+  readonly pruned?: OnPruned;
 }
 
 export class Ingress {
@@ -48,11 +51,13 @@ export class Ingress {
   readonly #subscriptions: BusSubscription[];
   readonly #payloadMax: number;
   readonly #refused: ((errcode: string) => void) | undefined;
+  readonly #pruned: OnPruned;
   /** By subject token. */
   readonly #rooms = new Map<string, RoomId>();
 
-  constructor({ nc, partitions, log, now = Date.now, appended, refused }: IngressOptions) {
+  constructor({ nc, partitions, log, now = Date.now, appended, refused, pruned = () => {} }: IngressOptions) {
     this.#refused = refused;
+    this.#pruned = pruned;
     this.#nc = nc;
     this.#log = log;
     this.#now = now;
@@ -119,11 +124,13 @@ export class Ingress {
         `the request has ${data.length} bytes, at most ${REQUEST_BYTES_MAX} are allowed`,
       );
     }
-    const request = { bytes: data.length, at: this.#now(), value: decodeUntrusted(data, encoding) };
+    const isOfEvents = kind !== "edu" && kind !== "receipt";
+    const value = isOfEvents ? decodeEvents(data, encoding, this.#pruned) : decodeUntrusted(data, encoding);
+    const request = { bytes: data.length, at: this.#now(), value };
     if (kind === "edu") return this.#edu(decodeToken(lastToken(subject)), request);
 
     const room = this.#room(lastToken(subject));
-    const entries = kind === "receipt" ? receiptEntries(request) : eventEntries(kind, room, request);
+    const entries = isOfEvents ? eventEntries(kind, room, request, this.#pruned) : receiptEntries(request);
     return this.#appender.add({ room, entries, bytes: data.length });
   }
 

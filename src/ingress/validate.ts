@@ -4,13 +4,15 @@
  */
 import type * as z from "zod";
 import { BACKFILLED, type Entry, LIVE, RECEIPT, type ReceiptEntry, STATE, UNKNOWN_THREAD } from "../../actors/entry.ts";
+import { fittedEvent } from "../bus/contract/event-size.ts";
+import type { OnPruned } from "../bus/contract/pruning.ts";
 import type { EduRejection } from "../bus/contract/replies.ts";
 import { REQUESTS } from "../bus/contract/requests.ts";
 import { TidemarkError } from "../errors.ts";
-import { ENTRIES_PER_RECORD_MAX, EVENT_BYTES_MAX, ID_BYTES_MAX } from "../limits.ts";
+import { ENTRIES_PER_RECORD_MAX, EVENT_BYTES_MAX, ID_CHARS_MAX } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
 import { type RoomId, roomId, type ServerName, serverOf, userId } from "../matrix/ids.ts";
-import { eduItem } from "../matrix/receipt-edu.ts";
+import { sentEduItem } from "../matrix/receipt-edu.ts";
 import { isFederated, READ, typesOf } from "../matrix/receipt-types.ts";
 
 /** An event's JSON is at most this many times as long as its request (a control character is escaped as six). */
@@ -26,15 +28,23 @@ export interface Request {
   readonly at: number;
 }
 
-/** `tidemark.in.event`, `.backfill`, `.state`: one event, or an array. */
-export function eventEntries(kind: keyof typeof EVENT_KINDS, room: RoomId, { value, bytes }: Request): Entry[] {
+/**
+ * `tidemark.in.event`, `.backfill`, `.state`: one event, or an array. An event that is too large loses what the fold doesn't
+ * read.
+ */
+export function eventEntries(
+  kind: keyof typeof EVENT_KINDS,
+  room: RoomId,
+  { value, bytes }: Request,
+  onPruned: OnPruned,
+): Entry[] {
   return items(value).map((item, index) => {
     const event = parse<MatrixEvent>(REQUESTS[kind].item, item, index, value);
     if (event.room_id !== undefined && event.room_id !== room) {
       throw new TidemarkError("M_INVALID_PARAM", "room_id: is not the room of the subject", at(index, value));
     }
-    if (bytes * JSON_GROWTH_MAX > EVENT_BYTES_MAX) checkSize(event, index, value);
-    return [EVENT_KINDS[kind], event];
+    const stored = bytes * JSON_GROWTH_MAX > EVENT_BYTES_MAX ? fittedEvent(event, onPruned) : event;
+    return [EVENT_KINDS[kind], stored];
   });
 }
 
@@ -124,16 +134,16 @@ function eduEntry(
   const userResult = userId.safeParse(user);
   if (!userResult.success) return `user_id: ${reasonIn(userResult.error)}`;
   if (serverOf(userResult.data) !== origin) return `user_id: is not a user of ${origin}`;
-  const receipt = eduItem.safeParse(item);
+  const receipt = sentEduItem.safeParse(item);
   if (!receipt.success) return reasonIn(receipt.error);
   const { event_ids, data } = receipt.data;
   const entry: ReceiptEntry = [RECEIPT, userResult.data, type, event_ids[0], data.thread_id ?? null, data.ts, origin];
   return [roomResult.data, entry];
 }
 
-/** A foreign string in a reply, cut to the length of an id. */
+/** A foreign string in a reply: cut to the length of an id, and well-formed. */
 function shortened(text: string): string {
-  return text.slice(0, ID_BYTES_MAX);
+  return text.slice(0, ID_CHARS_MAX).toWellFormed();
 }
 
 function items(value: unknown): readonly unknown[] {
@@ -165,16 +175,6 @@ function reasonIn(error: z.ZodError): string {
 /** The index of an item, if the request was an array. */
 function at(index: number, request: unknown): { index?: number } {
   return Array.isArray(request) ? { index } : {};
-}
-
-function checkSize(event: MatrixEvent, index: number, request: unknown): void {
-  const bytes = Buffer.byteLength(JSON.stringify(event));
-  if (bytes <= EVENT_BYTES_MAX) return;
-  throw new TidemarkError(
-    "M_TOO_LARGE",
-    `the event has ${bytes} bytes as JSON, at most ${EVENT_BYTES_MAX} are allowed`,
-    at(index, request),
-  );
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -1,8 +1,9 @@
 /** Room events as a homeserver hands them over, and what Tidemark reads in them. */
 import * as z from "zod";
-import { ID_BYTES_MAX } from "../limits.ts";
-import { utf8Bytes } from "./id-grammar.ts";
-import { eventId, roomId, userId } from "./ids.ts";
+import { ID_CHARS_MAX } from "../limits.ts";
+import { isEventId, isName } from "./id-grammar.ts";
+import { type EventId, eventId, roomId, userId } from "./ids.ts";
+import { withoutNulls } from "./optional.ts";
 
 type Json = Record<string, unknown>;
 
@@ -16,50 +17,82 @@ const object = z
 const name = (what: string, error: z.core.$ZodErrorMap | string = `must be ${what}`) =>
   z
     .string({ error })
-    .refine((text) => utf8Bytes(text) <= ID_BYTES_MAX, { error: `must be at most ${ID_BYTES_MAX} bytes` });
+    .transform((text) => text.toWellFormed())
+    .refine(isName, { error: `must be at most ${ID_CHARS_MAX} characters` });
 
-/** Milliseconds since 1970. Servers disagree about the past, so only the type is checked. */
-export const timestamp = z
-  .int({ error: "must be an integer of milliseconds" })
-  .meta({ description: "Unix time in milliseconds." });
+const MILLISECONDS = "Unix time in milliseconds.";
+
+/** As Tidemark stores and publishes it. */
+export const timestamp = z.int({ error: "must be an integer of milliseconds" }).meta({ description: MILLISECONDS });
+
+/** As others send it: any number. Homeservers don't check what other servers say, so it is rounded down and clamped. */
+export const sentTimestamp = z
+  .custom<number>((value) => typeof value === "number", { error: "must be a number of milliseconds" })
+  .transform((ms) => Math.min(Math.max(Math.floor(ms) || 0, 0), Number.MAX_SAFE_INTEGER))
+  .meta({ type: "number", description: `${MILLISECONDS} Rounded down, and clamped to 0 … 2^53 - 1.` });
+
+/** What names no event is as if absent: homeservers pass on what other servers send. */
+const redacts = z
+  .custom<string | null>(() => true)
+  .transform((value) => (typeof value === "string" && isEventId(value) ? (value as EventId) : null))
+  .optional()
+  .meta({ description: "An event id. Anything else counts as absent." });
+
+const sentEvent = z.object(
+  {
+    event_id: eventId,
+    type: name("an event type"),
+    sender: userId,
+    origin_server_ts: sentTimestamp,
+    content: object,
+    state_key: name("a state key").nullish(),
+    redacts,
+    unsigned: object.nullish(),
+    room_id: roomId.nullish(),
+  },
+  { error: "must be an event (an object)" },
+);
 
 /** A room event as homeservers have it, with the keys that Tidemark stores. Others are dropped. */
-export const matrixEvent = z
-  .object(
-    {
-      event_id: eventId,
-      type: name("an event type"),
-      sender: userId,
-      origin_server_ts: timestamp,
-      content: object,
-      state_key: name("a state key").optional(),
-      redacts: eventId.optional(),
-      unsigned: object.optional(),
-      room_id: roomId.optional(),
-    },
-    { error: "must be an event (an object)" },
-  )
+export const matrixEvent = sentEvent
+  .transform(withoutNulls)
   .meta({ id: "Event", description: "A room event as a homeserver has it. Other keys are dropped." });
 
-export type MatrixEvent = z.infer<typeof matrixEvent>;
-
 /** An event that is part of a room's state. */
-export const stateEvent = matrixEvent
+export const stateEvent = sentEvent
   .extend({
     state_key: name("a state key", ({ input }) =>
-      input === undefined ? "is missing, so this is no state event" : "must be a state key",
+      input === undefined || input === null ? "is missing, so this is no state event" : "must be a state key",
     ),
   })
+  .transform(withoutNulls)
   .meta({ id: "StateEvent", description: "A room event with a `state_key`. Other keys are dropped." });
 
-export type StateEvent = z.infer<typeof stateEvent>;
+/** A room event as Tidemark stores it. */
+export const storedEvent = z
+  .object({
+    event_id: eventId,
+    type: z.string(),
+    sender: userId,
+    origin_server_ts: timestamp,
+    content: object,
+    state_key: z.string().optional(),
+    redacts: eventId.optional(),
+    unsigned: object.optional(),
+    room_id: roomId.optional(),
+  })
+  .meta({ id: "StoredEvent", description: "A room event." });
+
+export type MatrixEvent = z.infer<typeof storedEvent>;
+
+export type StateEvent = MatrixEvent & { readonly state_key: string };
 
 export function isState(event: MatrixEvent): event is StateEvent {
   return event.state_key !== undefined;
 }
 
 /** An event as Tidemark publishes it: with its order (MSC4033). */
-export const orderedEvent = matrixEvent.extend({ unsigned: z.looseObject({ order: z.int() }) }).meta({
+export const orderedEvent = storedEvent.extend({ unsigned: z.looseObject({ order: z.int() }) }).meta({
   id: "OrderedEvent",
   description: "An event with `unsigned.order`: MSC4033's order, by which it is compared.",
 });

@@ -1,39 +1,56 @@
 /**
  * Which texts are Matrix identifiers (Matrix specification, appendices, "Identifier grammar").
  *
- * Servers accept more than the current grammar ("historical user ids"), so what is checked here is what would hurt:
- * the sigil, the domain where there must be one, 255 bytes, and no white space, control characters, lone surrogates or
- * NATS wildcards anywhere.
+ * Servers must accept more than the current grammar: user ids with spaces, `*` or control characters exist, and ids are
+ * longer than 255 bytes if their characters are. So only what nothing could carry is refused: NUL, lone surrogates, more
+ * than `ID_CHARS_MAX` code points, another sigil, and a server name that is none. Subjects encode everything else.
  *
  * Without any package, for `ReadState` in a browser.
  */
-import { ID_BYTES_MAX } from "../limits.ts";
+import { ID_CHARS_MAX } from "../limits.ts";
 
-const SERVER = String.raw`(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?`;
-const OPAQUE = String.raw`[^\s\p{Cc}\p{Cs}*>]`;
-const LOCALPART = String.raw`[^\s\p{Cc}\p{Cs}*>:]*`;
-
-const SERVER_NAME = new RegExp(`^${SERVER}$`);
-const USER_ID = new RegExp(`^@${LOCALPART}:${SERVER}$`, "u");
-const ROOM_ID = new RegExp(`^!${OPAQUE}+$`, "u");
-const EVENT_ID = new RegExp(String.raw`^\$${OPAQUE}+$`, "u");
+const SERVER_NAME = /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
 
 /** The thread id of the main timeline (Matrix specification, "Threaded read receipts"). */
 export const MAIN = "main";
 
-const utf8 = new TextEncoder();
+/**
+ * Separates ids in the keys of maps: no id contains it. Any other character may be part of an id, so keys of two different
+ * lists of ids could be equal.
+ */
+export const ID_SEPARATOR = "\0";
 
-/** Size of a text as UTF-8. A browser has no `Buffer`. */
-export function utf8Bytes(text: string): number {
-  return utf8.encode(text).length;
+export function isServerName(text: string): boolean {
+  return text.length <= ID_CHARS_MAX && SERVER_NAME.test(text);
 }
 
-export const isServerName = (text: string): boolean => fits(text) && SERVER_NAME.test(text);
-export const isUserId = (text: string): boolean => fits(text) && USER_ID.test(text);
-export const isRoomId = (text: string): boolean => fits(text) && ROOM_ID.test(text);
-export const isEventId = (text: string): boolean => fits(text) && EVENT_ID.test(text);
+/** The localpart may be empty. */
+export function isUserId(text: string): boolean {
+  if (text[0] !== "@" || !isCarried(text)) return false;
+  const colon = text.indexOf(":");
+  return colon > 0 && SERVER_NAME.test(text.slice(colon + 1));
+}
 
-/** A UTF-16 unit is at most three bytes of UTF-8, so most ids need no count. */
-function fits(id: string): boolean {
-  return id.length * 3 <= ID_BYTES_MAX || (id.length <= ID_BYTES_MAX && utf8Bytes(id) <= ID_BYTES_MAX);
+export const isRoomId = (text: string): boolean => text[0] === "!" && text.length > 1 && isCarried(text);
+export const isEventId = (text: string): boolean => text[0] === "$" && text.length > 1 && isCarried(text);
+
+function isCarried(id: string): boolean {
+  return !id.includes("\0") && id.isWellFormed() && hasLengthOfId(id);
+}
+
+/** Whether a text has at most `ID_CHARS_MAX` code points. */
+function hasLengthOfId(text: string): boolean {
+  if (text.length <= ID_CHARS_MAX) return true;
+  return text.length <= ID_CHARS_MAX * 2 && codePoints(text) <= ID_CHARS_MAX;
+}
+
+/** Whether a text can be an event type or a state key: any well-formed text of at most `ID_CHARS_MAX` code points. */
+export function isName(text: string): boolean {
+  return text.isWellFormed() && hasLengthOfId(text);
+}
+
+function codePoints(text: string): number {
+  let count = 0;
+  for (const _ of text) count++;
+  return count;
 }

@@ -1,13 +1,13 @@
 /** Matrix identifiers, parsed once at the edge into branded strings. `id-grammar.ts` says which texts are identifiers. */
 import * as z from "zod";
-import { ID_BYTES_MAX } from "../limits.ts";
+import { ID_CHARS_MAX } from "../limits.ts";
 import { isEventId, isRoomId, isServerName, isUserId, MAIN } from "./id-grammar.ts";
 
 const identifier = <Brand extends string>(name: string, form: string, matches: (text: string) => boolean) =>
   z
     .string({ error: `must be ${name}` })
     .refine(matches, {
-      error: `must be ${name} (${form}, at most ${ID_BYTES_MAX} bytes, no spaces, control characters, * or >)`,
+      error: `must be ${name} (${form}, at most ${ID_CHARS_MAX} characters, without NUL and lone surrogates)`,
     })
     .brand<Brand>();
 
@@ -18,8 +18,8 @@ const identifier = <Brand extends string>(name: string, form: string, matches: (
 const described = (id: string, pattern: string, ...examples: string[]) => ({
   id,
   pattern,
-  maxLength: ID_BYTES_MAX,
-  description: `At most ${ID_BYTES_MAX} bytes, without white space, control characters, \`*\` and \`>\`.`,
+  maxLength: ID_CHARS_MAX,
+  description: `At most ${ID_CHARS_MAX} characters, any but NUL and lone surrogates.`,
   examples,
 });
 
@@ -27,13 +27,13 @@ export const serverName = identifier<"ServerName">("a server name", "host or hos
   described("ServerName", "^[0-9A-Za-z.:\\[\\]-]+$", "example.org", "example.org:8448"),
 );
 export const userId = identifier<"UserId">("a user id", "@localpart:server", isUserId).meta(
-  described("UserId", "^@[^:]*:.+$", "@bob:example.org"),
+  described("UserId", "^@[^:]*:[0-9A-Za-z.:\\[\\]-]+$", "@bob:example.org"),
 );
 export const roomId = identifier<"RoomId">("a room id", "!opaque or !opaque:server", isRoomId).meta(
-  described("RoomId", "^!.+$", "!tide:example.org"),
+  described("RoomId", "^![^\\u0000]+$", "!tide:example.org"),
 );
 export const eventId = identifier<"EventId">("an event id", "$opaque or $opaque:server", isEventId).meta(
-  described("EventId", "^\\$.+$", "$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg"),
+  described("EventId", "^\\$[^\\u0000]+$", "$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg"),
 );
 
 export type ServerName = z.infer<typeof serverName>;
@@ -51,8 +51,8 @@ export const threadId = z
   .refine((text): text is ThreadId => text === MAIN || isEventId(text), { error: NO_THREAD })
   .meta({
     id: "ThreadId",
-    pattern: "^(main|\\$.+)$",
-    maxLength: ID_BYTES_MAX,
+    pattern: "^(main|\\$[^\\u0000]+)$",
+    maxLength: ID_CHARS_MAX,
     description: "`main`, or the event id of a thread's root.",
     examples: ["main"],
   });

@@ -8,7 +8,8 @@
  */
 import * as z from "zod";
 import { EDU_BYTES_MAX } from "../limits.ts";
-import { timestamp } from "./event.ts";
+import { sentTimestamp, timestamp } from "./event.ts";
+import { ID_SEPARATOR } from "./id-grammar.ts";
 import { type EventId, eventId, type RoomId, type ThreadId, threadId, type UserId } from "./ids.ts";
 import { type FederatedType, READ } from "./receipt-types.ts";
 
@@ -32,6 +33,11 @@ export const eduItem = z.object(
   { error: "must be an object" },
 );
 
+/** The same as other servers send it: with any number as the time. */
+export const sentEduItem = eduItem.extend({
+  data: eduItem.shape.data.extend({ ts: sentTimestamp }),
+});
+
 type EduItem = z.infer<typeof eduItem>;
 
 export const receiptEduContent = z
@@ -50,17 +56,14 @@ export interface PackedEdu {
   readonly receipts: readonly FederatedReceipt[];
 }
 
-/** The one character that no id has: users and rooms with spaces in their ids exist. */
-const NO_ID = "\0";
-
 /** A later receipt replaces an earlier one with the same key. */
 export function receiptKey({ room, user, thread }: FederatedReceipt): string {
-  return [room, user, thread ?? ""].join(NO_ID);
+  return [room, user, thread ?? ""].join(ID_SEPARATOR);
 }
 
 /** An EDU has one place for it: receipts with the same place need an EDU each. */
 export function placeOf({ room, user }: FederatedReceipt): string {
-  return room + NO_ID + user;
+  return `${room}${ID_SEPARATOR}${user}`;
 }
 
 /** Packs receipts into as few EDUs as possible. No two receipts may have the same key. */

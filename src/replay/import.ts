@@ -9,6 +9,7 @@
 import type { PlacedRecord } from "../../actors/entry.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { encodeRecord } from "../bus/contract/record.ts";
+import { partitionOf } from "../bus/contract/subjects.ts";
 import { removeMark } from "../bus/deltas/published-mark.ts";
 import { appendAt, logEnd } from "../bus/log/log.ts";
 import { scanLog } from "../bus/log/log-scan.ts";
@@ -19,6 +20,9 @@ import type { LogHeader } from "./log-lines.ts";
 
 /** Records that an import appends, or compares, at the same time. */
 const IMPORT_RECORDS_MAX = 256;
+
+/** The headers of an append. The broker counts them as a part of the message. */
+const HEADER_BYTES_MAX = 256;
 
 export interface ImportOptions {
   readonly path: string;
@@ -36,7 +40,7 @@ export interface Imported {
 export async function importLog(nc: Bus, { path, onProgress }: ImportOptions): Promise<Imported> {
   const total = await fileBytes(path);
   // Reads the whole file first, so that nothing is appended if it is damaged, or if positions can't be kept.
-  const { header, last } = await survey(path);
+  const { header, last } = await survey(path, (nc.info?.max_payload ?? Number.POSITIVE_INFINITY) - HEADER_BYTES_MAX);
   await prepareBus(nc, { partitions: header.partitions, isImport: true });
   const present = await presentRecords(nc, path, last);
   for (const partition of last.keys()) await removeMark(nc, partition);
@@ -64,14 +68,22 @@ export async function importLog(nc: Bus, { path, onProgress }: ImportOptions): P
 }
 
 /** Checks the whole file. Returns its header, and the last sequence of each partition. */
-async function survey(path: string): Promise<{ header: LogHeader; last: Map<number, number> }> {
+async function survey(path: string, recordBytesMax: number): Promise<{ header: LogHeader; last: Map<number, number> }> {
   const last = new Map<number, number>();
   let header: LogHeader | undefined;
   await readLogFile(path, {
     onHeader: (read) => {
       header = read;
     },
-    onRecord: ({ partition, record: { sequence } }) => {
+    onRecord: ({ partition, room, record: { sequence, at, entries } }, line) => {
+      const own = partitionOf(room, header!.partitions);
+      if (own !== partition) {
+        throw refusal(`${path}, line ${line}: the room is of partition ${own}, and its record of ${partition}`);
+      }
+      const bytes = encodeRecord(at, entries).length;
+      if (bytes > recordBytesMax) {
+        throw refusal(`${path}, line ${line}: the record has ${bytes} bytes, the broker takes ${recordBytesMax}`);
+      }
       const before = last.get(partition) ?? 0;
       if (sequence !== before + 1) {
         throw refusal(

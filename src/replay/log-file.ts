@@ -15,7 +15,8 @@ const isCompressed = (path: string) => path.endsWith(".gz");
 
 export interface LogFileRead {
   readonly onHeader?: (header: LogHeader) => void | Promise<void>;
-  readonly onRecord: (record: PlacedRecord) => void | Promise<void>;
+  /** `line`: where the record stands in the file, from 1. */
+  readonly onRecord: (record: PlacedRecord, line: number) => void | Promise<void>;
   /** Called with the number of bytes that have been read. */
   readonly onBytes?: (bytes: number) => void;
 }
@@ -39,7 +40,7 @@ export async function readLogFile(path: string, { onHeader, onRecord, onBytes }:
       const record = reader.read(text);
       if (before === undefined && reader.header !== undefined) await onHeader?.(reader.header);
       if (record === undefined) continue;
-      const handled = onRecord(record);
+      const handled = onRecord(record, line);
       if (handled !== undefined) await handled;
     }
     reader.finish();

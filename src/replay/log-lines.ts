@@ -13,15 +13,18 @@
  * Nothing here does I/O, so that the inspector's page can use it in a browser.
  */
 import { type Entry, type EventEntry, type PlacedRecord, RECEIPT } from "../../actors/entry.ts";
-import { isEntry } from "../bus/contract/log-entry.ts";
+import { isWholeEntry } from "../bus/contract/log-entry.ts";
 import { reasonOf } from "../errors.ts";
-import { ENTRIES_PER_RECORD_MAX } from "../limits.ts";
+import { ENTRIES_PER_RECORD_MAX, PARTITIONS_MAX } from "../limits.ts";
 import { essential } from "../matrix/essential.ts";
-import { roomId } from "../matrix/ids.ts";
+import { type RoomId, roomId } from "../matrix/ids.ts";
 import { crc32 } from "./crc32.ts";
 
 /** Versions of the format: 1 is the first one. */
 const VERSION = 1;
+
+/** Positions of later records could not be written exactly. */
+const SEQUENCE_MAX = Math.floor(Number.MAX_SAFE_INTEGER / ENTRIES_PER_RECORD_MAX) - 1;
 
 export type Scope = { readonly room: string } | { readonly partition: number } | { readonly all: true };
 
@@ -134,8 +137,14 @@ export class LogLineReader {
     const { tidemark, v, partitions, scope, redacted } = value;
     if (tidemark !== "log") throw this.#damaged("this is not a log that tidemark exported");
     if (v !== VERSION) throw this.#damaged(`the file's version is ${String(v)}, this Tidemark reads ${VERSION}`);
-    if (!isCount(partitions) || partitions < 1 || typeof scope !== "object" || scope === null) {
-      throw this.#damaged("its partition count or scope is missing");
+    if (
+      !isCount(partitions) ||
+      partitions < 1 ||
+      partitions > PARTITIONS_MAX ||
+      typeof scope !== "object" ||
+      scope === null
+    ) {
+      throw this.#damaged("its partition count or scope is missing or invalid");
     }
     return { partitions, scope: scope as Scope, redacted: redacted === true };
   }
@@ -145,17 +154,19 @@ export class LogLineReader {
     const room = roomId.safeParse(value.room);
     if (!room.success) throw this.#damaged("its room id is invalid");
     if (!isCount(partition) || partition >= this.header!.partitions) throw this.#damaged("its partition is invalid");
-    if (!isCount(sequence) || sequence <= (this.#sequences.get(partition) ?? 0)) {
+    if (!isCount(sequence) || sequence > SEQUENCE_MAX || sequence <= (this.#sequences.get(partition) ?? 0)) {
       throw this.#damaged(`its sequence ${String(sequence)} does not follow the one before`);
     }
     this.#sequences.set(partition, sequence);
-    if (typeof at !== "number") throw this.#damaged("its clock is missing");
+    if (!isCount(at)) throw this.#damaged("its clock is missing or invalid");
     if (!Array.isArray(entries) || entries.length === 0 || entries.length > ENTRIES_PER_RECORD_MAX) {
       throw this.#damaged("its entries are missing");
     }
-    if (!entries.every(isEntry)) {
-      throw this.#damaged(`its entry ${entries.findIndex((entry) => !isEntry(entry))} is invalid`);
+    if (!entries.every(isWholeEntry)) {
+      throw this.#damaged(`its entry ${entries.findIndex((entry) => !isWholeEntry(entry))} is invalid`);
     }
+    const stray = entries.findIndex((entry) => roomOf(entry) !== undefined && roomOf(entry) !== room.data);
+    if (stray >= 0) throw this.#damaged(`its entry ${stray} is of another room`);
     return { partition, room: room.data, record: { sequence, at, entries } };
   }
 
@@ -169,6 +180,11 @@ export class LogLineReader {
   #damaged(reason: string): DamagedLogError {
     return new DamagedLogError(this.#line, reason);
   }
+}
+
+/** The room that an event names: ingress refuses an event that names another room than its subject. */
+function roomOf(entry: Entry): RoomId | undefined {
+  return entry[0] === RECEIPT ? undefined : entry[1].room_id;
 }
 
 function isCount(value: unknown): value is number {

@@ -11,6 +11,7 @@ import type { Room } from "../../actors/room/room.ts";
 import type { Delta } from "../bus/contract/messages.ts";
 import { DELTAS_AGE_MS } from "../limits.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
+import { ID_SEPARATOR } from "../matrix/id-grammar.ts";
 import type { EventId, RoomId } from "../matrix/ids.ts";
 import { receiptItems } from "../matrix/receipt.ts";
 import { FULLY_READ, isPrivate } from "../matrix/receipt-types.ts";
@@ -187,7 +188,7 @@ function chainKey(room: RoomId, kind: string): string {
 }
 
 function markerKey(room: RoomId, user: string, type: string, thread: string | null): string {
-  return `${room} ${user} ${type} ${thread ?? ""}`;
+  return [room, user, type, thread ?? ""].join(ID_SEPARATOR);
 }
 
 /** A difference between the log and what was derived from it, in one sentence. */

@@ -1,6 +1,7 @@
 /** Transactions that a homeserver pushes to the gateway. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { DEPTH_MAX } from "../../src/limits.ts";
 import { member, message, read, startFederation } from "../support/federation.ts";
 import type { Body } from "../support/harness.ts";
 import { BASE, call, HS_TOKEN, push } from "../support/pushing-homeserver.ts";
@@ -130,9 +131,57 @@ transactions("with malformed parts store the rest", async () => {
     entries.map(([, item, , event]) => item.event_id ?? `${item} ${event}`),
     ["$deep", "$large", "$added", "$2", "@b:here.example $2"],
   );
-  assert.equal(entries[0][1].content, {}, "the event has its order, without content");
+  // The event is an item of an array, and its content is in it.
+  const kept = JSON.parse(`${'{"a":'.repeat(DEPTH_MAX - 3)}{}${"}".repeat(DEPTH_MAX - 3)}`);
+  assert.equal(entries[0][1].content, kept, "only what is too deep is left out");
   assert.equal(entries[1][1].content, {});
   assert.equal(entries[2][1].content, message("$added").content);
+});
+
+transactions("with identifiers, times and values that only some servers accept store every event", async () => {
+  await using tidemark = await startGateway();
+  const odd = [
+    { ...message("$sender"), sender: "@a b*>\u00a0:here.example" },
+    { ...message("$key"), type: "ü".repeat(200), state_key: "é".repeat(150) },
+    { ...message("$nulls"), state_key: null, redacts: null, unsigned: null },
+    { ...message("$redacts"), redacts: "" },
+    { ...message("$time"), origin_server_ts: 2 ** 60 },
+    { ...message("$float"), origin_server_ts: 1.5, content: { n: 1e22, m: 0.1 } },
+    { ...message("$fields"), origin_server_ts: "now", content: [], state_key: 5, unsigned: "none" },
+  ];
+  const events = odd.map((event) => ({ ...event, room_id: ROOM }));
+  const text = JSON.stringify({ events }).replace('"m":0.1', '"m":0.1,"__proto__":{},"x":1e999,"t":"\\ud800"');
+  assert.is((await push(tidemark, 1, `\ufeff\n${text}`)).status, 200);
+  const stored = (await entriesOf(tidemark)).map(([, event]) => event);
+  assert.equal(
+    stored.map(({ event_id }) => event_id),
+    odd.map(({ event_id }) => event_id),
+  );
+  const byId = Object.fromEntries(stored.map((event) => [event.event_id, event]));
+  assert.is(byId.$key.state_key, "é".repeat(150));
+  assert.equal(Object.keys(byId.$nulls).sort(), Object.keys({ ...message("$a"), room_id: ROOM }).sort());
+  assert.is(byId.$time.origin_server_ts, Number.MAX_SAFE_INTEGER);
+  assert.equal([byId.$float.origin_server_ts, byId.$float.content], [1, { n: 1e22, m: 0.1, t: "\ufffd" }]);
+  assert.equal(byId.$fields.content, {});
+  const counts = await (await fetch(`${tidemark.httpUrl}/metrics`)).text();
+  for (const [reason, count] of Object.entries({ proto: 1, number: 1, text: 1, field: 4 })) {
+    assert.match(counts, new RegExp(`^tidemark_pruned_values_total\\{reason="${reason}"\\} ${count}$`, "m"));
+  }
+});
+
+transactions("of events that are larger in the log than as JSON are stored", async () => {
+  await using tidemark = await startGateway();
+  const events = ["$1", "$2", "$3", "$4"].map((id) => ({
+    ...message(id),
+    room_id: ROOM,
+    content: { numbers: Array.from({ length: 15_500 }, () => 0.1) },
+  }));
+  assert.is((await push(tidemark, 1, { events })).status, 200);
+  const stored = await entriesOf(tidemark);
+  assert.equal(
+    stored.map(([, { event_id, content }]) => [event_id, content.numbers.length]),
+    events.map(({ event_id }) => [event_id, 15_500]),
+  );
 });
 
 transactions("are refused with a Matrix error if they are not a JSON object, or too large", async () => {

@@ -34,20 +34,14 @@ interface Attack {
 /** Values that are invalid as an identifier of any kind. `s` is the sigil. */
 const BAD_IDS: Readonly<Record<string, (sigil: string) => unknown>> = {
   __proto__: () => "__proto__",
-  "a wildcard": (s) => `${s}a*:a.org`,
-  "a full wildcard": (s) => `${s}>:a.org`,
-  "a space": (s) => `${s}a b:a.org`,
-  CRLF: (s) => `${s}a\r\nPUB x 0\r\n\r\n:a.org`,
   "a NUL": (s) => `${s}a\0:a.org`,
-  "300 bytes": (s) => `${s}${"x".repeat(300 - 7)}:a.org`,
-  "300 bytes in 100 characters": (s) => `${s}${"漢".repeat(98)}:a.org`,
+  "256 characters": (s) => `${s}${"漢".repeat(256 - 7)}:a.org`,
   nothing: () => "",
   "only a sigil": (s) => s,
   "another sigil": () => "#room:a.org",
   "a number": () => 7,
   "an object": () => ({ toString: "x" }),
   "an array": (s) => [`${s}a:a.org`],
-  null: () => null,
 };
 
 const state = (more: Record<string, unknown>) => message("$1", { state_key: "", ...more });
@@ -58,7 +52,6 @@ const ID_FIELDS: readonly { kind: string; field: string; sigil: string; body: (i
   ...(["event", "backfill", "state"] as const).flatMap((kind) => [
     { kind, field: "event_id", sigil: "$", body: (id: unknown) => state({ event_id: id }) },
     { kind, field: "sender", sigil: "@", body: (id: unknown) => state({ sender: id }) },
-    { kind, field: "redacts", sigil: "$", body: (id: unknown) => state({ redacts: id }) },
     { kind, field: "room_id", sigil: "!", body: (id: unknown) => state({ room_id: id }) },
   ]),
   { kind: "receipt", field: "user_id", sigil: "@", body: (id) => receipt("", "$1", { user_id: id }) },
@@ -133,6 +126,13 @@ async function serves(tidemark: TidemarkHarness): Promise<void> {
   assert.is((await fetch(`${tidemark.httpUrl}/readyz`)).status, 200);
 }
 
+/** How many values of events were pruned, for whatever reason. */
+async function prunedValues({ httpUrl }: TidemarkHarness): Promise<number> {
+  const text = await (await fetch(`${httpUrl}/metrics`)).text();
+  const counts = text.matchAll(/^tidemark_pruned_values_total\{.*\} (\d+)$/gm);
+  return Array.from(counts, ([, count]) => Number(count)).reduce((sum, count) => sum + count, 0);
+}
+
 const hostile = suite("hostile input");
 
 for (const [name, badId] of Object.entries(BAD_IDS)) {
@@ -178,7 +178,7 @@ for (const [name, badId] of Object.entries(BAD_IDS)) {
 
 hostile("an invalid room or origin in the subject is refused by name", async () => {
   await using tidemark = await startTidemark();
-  const rooms = ["room", "#room:a%2Eorg", "!", "!a%20b", "!a%2A", "!a%3E", "!a%0D%0Ab", "!a%00", `!${"x".repeat(300)}`];
+  const rooms = ["room", "#room:a%2Eorg", "!", "!a%00", `!${"x".repeat(300)}`];
   const origins = ["%20", "a%20b", "%2A", "a%0D%0Ab", "@u:a%2Eorg", "a_b", "x".repeat(300), "a%2Eorg:999999"];
   const attack = (kind: string, target: string): Attack => ({
     name: `${kind} ${target}`,
@@ -237,23 +237,23 @@ hostile("a request of more than half a MiB is refused before it is decoded", asy
   );
 });
 
-hostile("an event of 65 537 bytes as JSON is refused, and one of 65 536 is accepted", async () => {
+hostile("an event of 65 537 bytes as JSON has its place without content, and one of 65 536 with it", async () => {
   await using tidemark = await startTidemark();
   const sized = (bytes: number, char = "x") => {
     const event = message("$1", { state_key: "", content: { body: "" } });
     const fill = bytes - Buffer.byteLength(JSON.stringify(event));
     return { ...event, content: { body: char.repeat(Math.floor(fill / (JSON.stringify(char).length - 2))) } };
   };
-  await withstood(
-    tidemark,
-    (["event", "backfill", "state"] as const).flatMap((kind) => [
-      { name: kind, subject: subjectOf(kind), bytes: json(sized(65_537)), errcode: "M_TOO_LARGE", says: /65537/ },
-      { name: kind, subject: subjectOf(kind), bytes: pack(sized(65_537)), errcode: "M_TOO_LARGE", says: /65537/ },
-      // As MessagePack a control character is one byte, as JSON six.
-      { name: kind, subject: subjectOf(kind), bytes: pack(sized(65_600, "\u0001")), errcode: "M_TOO_LARGE" },
-    ]),
+  for (const kind of ["event", "backfill", "state"] as const) {
+    // As MessagePack a control character is one byte, as JSON six.
+    for (const event of [sized(65_537), sized(65_600, "\u0001"), sized(65_536)]) await tidemark.sent(kind, ROOM, event);
+  }
+  const stored = (await Promise.all([0, 1].map((partition) => tidemark.records(partition)))).flat();
+  assert.equal(
+    stored.flatMap(({ entries }) => entries.map(([, event]: Body) => Object.keys(event.content))),
+    Array.from({ length: 3 }, () => [[], [], ["body"]]).flat(),
   );
-  await tidemark.sent("event", ROOM, sized(65_536));
+  assert.is(await prunedValues(tidemark), 6);
 });
 
 hostile("nesting deeper than 64 is refused in both encodings, at any depth", async () => {
@@ -262,9 +262,6 @@ hostile("nesting deeper than 64 is refused in both encodings, at any depth", asy
   const bodies = [
     ...depths.map((depth) => nested(depth, "[", "]")),
     ...depths.map((depth) => Buffer.concat([Buffer.alloc(depth, 0x91), Buffer.from([0xc0])])),
-    ...[65, 40_000].map((depth) =>
-      Buffer.concat([Buffer.alloc(depth * 2, Buffer.from([0x81, 0xa0])), Buffer.from([0xc0])]),
-    ),
     nested(40_000, '{"":', "}").subarray(0, 160_000), // truncated
   ];
   await withstood(
@@ -283,22 +280,15 @@ hostile("malformed MessagePack, and unsupported values in it, are refused", asyn
     "an extension of 8 bits": Buffer.from([0xc7, 0x01, 0x05, 0x00]),
     "an extension of 32 bits": Buffer.from([0xc9, 0, 0, 0, 1, 0x05, 0]),
     "a timestamp": pack(new Date(1_700_000_000_000)),
-    undefined: pack(undefined),
+    undefined: new Packr().pack(undefined),
     "a set": new Packr({ moreTypes: true }).pack(new Set([1])),
     "an error": new Packr({ moreTypes: true }).pack(new Error("x")),
     "a regular expression": new Packr({ moreTypes: true }).pack(/x/),
     "a record definition": records.pack({ one: 1, two: 2 }),
     "binary data": pack(Buffer.from("abc")),
     "the token that is never used": Buffer.from([0xc1]),
-    "a bigint": pack(2n ** 64n - 1n),
-    "a bigint just too large": pack(2n ** 53n),
-    "a negative bigint": pack(-(2n ** 62n)),
-    "a float beyond 2^53": pack(2 ** 64),
-    NaN: Buffer.from([0xcb, 0x7f, 0xf8, 0, 0, 0, 0, 0, 0]),
-    infinity: pack(Number.POSITIVE_INFINITY),
     "a map with an integer key": Buffer.from([0x81, 0x01, 0x01]),
     "a map with a nil key": Buffer.from([0x81, 0xc0, 0x01]),
-    "a map with __proto__": Buffer.concat([Buffer.from([0x81]), pack("__proto__"), Buffer.from([0x80])]),
     "a string that ends too early": Buffer.from([0xdb, 0xff, 0xff, 0xff, 0xff]),
     "an array of four thousand millions": Buffer.from([0xdd, 0xff, 0xff, 0xff, 0xff]),
   };
@@ -316,18 +306,99 @@ hostile("malformed MessagePack, and unsupported values in it, are refused", asyn
   );
 });
 
-hostile("JSON with unsafe numbers, __proto__ or invalid UTF-8 is refused", async () => {
+hostile("a value that can't be carried is refused alone, and goes alone inside an event", async () => {
+  await using tidemark = await startTidemark();
+  const values: Record<string, Uint8Array> = {
+    NaN: Buffer.from([0xcb, 0x7f, 0xf8, 0, 0, 0, 0, 0, 0]),
+    infinity: pack(Number.POSITIVE_INFINITY),
+    "a map with __proto__": Buffer.concat([Buffer.from([0x81]), pack("__proto__"), Buffer.from([0x80])]),
+    "a deep map": Buffer.concat([Buffer.alloc(40_000 * 2, Buffer.from([0x81, 0xa0])), Buffer.from([0xc0])]),
+  };
+  await withstood(
+    tidemark,
+    Object.entries(values).flatMap(([name, value]) => [
+      ...[...ROOM_REQUESTS, "edu"].map((kind) => ({
+        name: `${name} alone on ${kind}`,
+        subject: subjectOf(kind),
+        bytes: Buffer.concat([Buffer.from([0x91]), value]),
+        // A map is an event, which has no id.
+        errcode: /map/.test(name) && kind !== "receipt" && kind !== "edu" ? "M_INVALID_PARAM" : "M_BAD_JSON",
+      })),
+      { name: `${name} in a receipt`, subject: subjectOf("receipt"), bytes: eventWith(value), errcode: "M_BAD_JSON" },
+    ]),
+  );
+  const before = await prunedValues(tidemark);
+  for (const value of [...Object.values(values), pack(2n ** 64n - 1n), pack(-(2n ** 62n)), pack(1e22)]) {
+    const raw = await tidemark.request(subjectOf("event"), eventWith(value));
+    assert.is(decoded(raw).ok, true, JSON.stringify(decoded(raw)));
+  }
+  for (const content of ['{"n":18446744073709551616}', '{"n":1e999}', '{"__proto__":{"x":1}}', '{"a":["\\ud800"]}']) {
+    const bytes = Buffer.from(JSON.stringify(message("$1")).replace(/"content":\{[^}]*\}/, `"content":${content}`));
+    assert.is(decoded(await tidemark.request(subjectOf("event"), bytes)).ok, true, content);
+  }
+  assert.is((await prunedValues(tidemark)) - before, Object.keys(values).length + 3);
+});
+
+hostile("an event keeps its meaning when one of its values is pruned", async () => {
+  await using tidemark = await startTidemark();
+  const send = (text: string) => tidemark.request(subjectOf("event"), Buffer.from(text));
+  const base = (id: string) => `"event_id":"${id}","sender":"@a:a.org","origin_server_ts":1`;
+  for (const text of [
+    `{${base("$acl")},"type":"m.room.server_acl","state_key":"","content":{"allow":["*"],"n":1e999}}`,
+    `{${base("$join")},"type":"m.room.member","state_key":"@u:b.org","content":{"membership":"join","__proto__":{}}}`,
+    `{${base("$root")},"type":"m.room.message","content":{"n":1e22}}`,
+    `{${base("$reply")},"type":"m.room.message","content":{"n":1e999,"m.relates_to":{"rel_type":"m.thread","event_id":"$root"}}}`,
+  ]) {
+    assert.is(decoded(await send(text)).ok, true, text);
+  }
+  const client = tidemark.subscribe("tidemark.client.*.*.receipts");
+  const item = { event_ids: ["$reply"], data: { ts: 1, thread_id: "$root" } };
+  const edu = await tidemark.send("edu", "b.org", { [ROOM]: { "m.read": { "@u:b.org": item } } });
+  assert.is(edu.accepted, 1);
+  await client.next((body) => body.event.content.$reply?.["m.read"]["@u:b.org"].thread_id === "$root");
+  const { event } = await tidemark.query(ROOM, { op: "event", event_id: "$root" });
+  assert.equal(event.content, { n: 1e22 });
+});
+
+const LONGEST = "😀".repeat(254);
+
+hostile("identifiers of any characters and of 1,020 bytes are served like any others", async () => {
+  await using tidemark = await startTidemark();
+  const users = [
+    "@a b:a.org",
+    "@a*:a.org",
+    "@a>:a.org",
+    "@a\u00a0b:a.org",
+    `@${"😀".repeat(247)}:a.org`,
+    "@x\r\ny:a.org",
+  ];
+  const rooms = ["!a b.*.>:a.org", `!${LONGEST}`, "!\r\nPUB x 0\r\n\r\n"];
+  for (const room of rooms) {
+    const client = tidemark.subscribe(`tidemark.client.*.${token(room)}.receipts`);
+    const ids = users.map((_, i) => `$${i} ${LONGEST.slice(8)}`);
+    const events = users.map((sender, i) => message(ids[i]!, { sender }));
+    const odd = { type: "ü".repeat(200), state_key: "é".repeat(150), redacts: "", unsigned: null };
+    await tidemark.sent("event", room, [...events, message("$odd", odd), message("$null", { state_key: null })]);
+    for (const user of users) {
+      const mine = tidemark.subscribe(`tidemark.user.*.${token(user)}.receipts`);
+      await tidemark.sent("receipt", room, receipt(user, ids[0]!, { receipt_type: "m.read.private" }));
+      assert.is((await mine.next()).body.user_id, user);
+      await tidemark.sent("receipt", room, receipt(user, "$null", { thread_id: null }));
+      await client.next((body) => body.event.content.$null?.["m.read"][user] !== undefined);
+      assert.equal((await tidemark.query(room, { op: "read", user_id: user, event_ids: ["$odd"] })).read, {
+        $odd: true,
+      });
+    }
+    const { orders } = await tidemark.query(room, { op: "orders", event_ids: ids });
+    for (const order of Object.values(orders)) assert.type(order, "number");
+  }
+});
+
+hostile("JSON with NaN or invalid UTF-8 is refused", async () => {
   await using tidemark = await startTidemark();
   const inEvent = (content: string) =>
     Buffer.from(JSON.stringify(message("$1")).replace(/"content":\{[^}]*\}/, `"content":${content}`));
-  const contents = [
-    '{"n":18446744073709551616}',
-    '{"n":1e999}',
-    '{"n":NaN}',
-    '{"n":-9007199254740992}',
-    '{"__proto__":{"x":1}}',
-    '{"a":[{"__proto__":null}]}',
-  ];
+  const contents = ['{"n":NaN}', '{"n":0x1}', '{"a":[1,]}'];
   await withstood(tidemark, [
     ...contents.map((content) => ({
       name: content,
@@ -339,9 +410,9 @@ hostile("JSON with unsafe numbers, __proto__ or invalid UTF-8 is refused", async
   ]);
 });
 
-hostile("times that aren't safe integers are refused by field", async () => {
+hostile("times that aren't numbers are refused by field", async () => {
   await using tidemark = await startTidemark();
-  const times = [1.5, "5", null, true, {}];
+  const times = ["5", true, {}, []];
   await withstood(
     tidemark,
     times.flatMap((time) => [

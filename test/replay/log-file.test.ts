@@ -5,8 +5,10 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import { connect } from "nats";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { partitionOf } from "../../src/bus/contract/subjects.ts";
 import { LOG_LINE_CHARS_MAX } from "../../src/limits.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";
+import { crc32 } from "../../src/replay/crc32.ts";
 import { exportLog } from "../../src/replay/export.ts";
 import { importLog } from "../../src/replay/import.ts";
 import { readLogFile } from "../../src/replay/log-file.ts";
@@ -122,6 +124,73 @@ logFile("that is damaged is refused completely, with the line and the reason", a
   await writeFile(path, "hello\n");
   assert.match(await failure(importLog(other.nc, { path })), "log.gz, after line 0: incorrect header check");
   assert.equal(await other.lastSequences(), []);
+});
+
+/** Writes a file as `export` does, of lines that may be anything. */
+async function writeLines(path: string, header: Record<string, unknown>, lines: readonly unknown[]): Promise<void> {
+  let crc = 0;
+  const text = [
+    { tidemark: "log", v: 1, partitions: 1, scope: { all: true }, redacted: false, ...header },
+    ...lines,
+    { records: lines.length, entries: lines.length },
+  ].map((line) => {
+    const body = JSON.stringify(line).slice(0, -1).replaceAll('"∞"', "1e999").replaceAll("!proto", "__proto__");
+    crc = crc32(body, crc);
+    return `${body},"crc":"${crc.toString(16).padStart(8, "0")}"}\n`;
+  });
+  await writeFile(path, text.join(""));
+}
+
+const EVENT = { event_id: "$1", type: "m.room.message", sender: "@a:a.org", origin_server_ts: 1, content: {} };
+const ROOM = "!a:a.org";
+const line = (sequence: number, entry: unknown, more: Record<string, unknown> = {}) => ({
+  partition: 0,
+  sequence,
+  room: ROOM,
+  at: 5,
+  entries: [entry],
+  ...more,
+});
+
+const INVALID: Readonly<Record<string, unknown>> = {
+  "a state key that is no text": line(2, [0, { ...EVENT, state_key: 5 }]),
+  "an event id of 3,000 bytes": line(2, [0, { ...EVENT, event_id: `$${"x".repeat(3_000)}` }]),
+  "an origin that is no server name": line(2, [2, "@a:a.org", "m.read", "$1", null, 5, "a b"]),
+  "an origin that is no text": line(2, [2, "@a:a.org", "m.read", "$1", null, 5, 7]),
+  "an unknown receipt type": line(2, [2, "@a:a.org", "m.seen", "$1", null, 5, null]),
+  "an unknown kind": line(2, [9, EVENT]),
+  "a number that is not finite": line(2, [0, { ...EVENT, content: { n: "∞" } }]),
+  "a key named __proto__": line(2, [0, { ...EVENT, content: { "!proto": {} } }]),
+  "text with a lone surrogate": line(2, [0, { ...EVENT, content: { a: "\ud800" } }]),
+  "content that is nested too deep": line(2, [
+    0,
+    { ...EVENT, content: JSON.parse(`${'{"a":'.repeat(99)}1${"}".repeat(99)}`) },
+  ]),
+  "an event of another room": line(2, [0, { ...EVENT, room_id: "!b:a.org" }]),
+  "a room id that is none": line(2, [0, EVENT], { room: "a" }),
+  "a clock that is no time": line(2, [0, EVENT], { at: -1 }),
+  "a sequence that is too large": line(2 ** 50, [0, EVENT]),
+  "a record that is too large for the broker": line(2, [0, { ...EVENT, content: { body: "x".repeat(1_048_576) } }]),
+};
+
+logFile("with anything that ingress would not have stored is refused completely, with the line", async () => {
+  await using dir = await temporaryDirectory();
+  const path = join(dir.path, "log");
+  await using bus = await startBus({ payloadBytesMax: 1_048_576 });
+  for (const [name, bad] of Object.entries(INVALID)) {
+    await writeLines(path, {}, [line(1, [0, EVENT]), bad, line(3, [0, EVENT])]);
+    assert.match(await failure(importLog(bus.nc, { path })), "log, line 3: ", name);
+  }
+  await writeLines(path, { partitions: 1e15 }, [line(1, [0, EVENT])]);
+  assert.match(await failure(importLog(bus.nc, { path })), "line 1: its partition count or scope");
+  await writeLines(path, { partitions: 8 }, [line(1, [0, EVENT])]);
+  assert.match(
+    await failure(importLog(bus.nc, { path })),
+    `line 2: the room is of partition ${partitionOf(ROOM as RoomId, 8)}`,
+  );
+  assert.equal(await bus.lastSequences(), []);
+  await writeLines(path, {}, [line(1, [0, EVENT]), line(2, [0, EVENT])]);
+  assert.is((await importLog(bus.nc, { path })).records, 2);
 });
 
 logFile("with a line that is too long is refused", async () => {

@@ -1,10 +1,14 @@
 /**
- * What an entry of the log is (docs/design.md#records), for records and for exported logs alike.
+ * What an entry of the log is (docs/design.md#records), for records and for exported logs alike: what ingress makes of a
+ * valid request. The fold, the store and whoever publishes rely on it. A log can be written by others, and a file by anybody.
  *
- * By hand rather than by schema: every entry comes through here before it is folded. It checks what the fold relies on.
- * Nothing here does I/O or needs Node, so that the inspector's page reads files too.
+ * By hand rather than by schema: every entry comes through here before it is folded. Nothing here does I/O or needs Node,
+ * so that the inspector's page reads files too.
  */
-import { BACKFILLED, type Entry, HISTORY, LIVE, RECEIPT, STATE } from "../../../actors/entry.ts";
+import { BACKFILLED, type Entry, HISTORY, LIVE, RECEIPT, STATE, UNKNOWN_THREAD } from "../../../actors/entry.ts";
+import { isEventId, isName, isRoomId, isServerName, isUserId, MAIN } from "../../matrix/id-grammar.ts";
+import { isThreaded, RECEIPT_TYPES, type ReceiptType } from "../../matrix/receipt-types.ts";
+import { prunedEvent } from "./pruning.ts";
 
 /** Items of a receipt. To take them apart by an iterator would cost each of them. */
 const [USER, TYPE, EVENT, THREAD, TS, ORIGIN, ACCEPTED] = [1, 2, 3, 4, 5, 6, 7] as const;
@@ -12,25 +16,41 @@ const RECEIPT_ITEMS = 7;
 /** Item of an event that may follow it: an imported event's order, or the `as_of` of state. */
 const EVENT_ORDER = 2;
 
+/** Doesn't look into the content of an event: ingress has pruned it, and bytes of the log are its own. */
 export function isEntry(entry: unknown): entry is Entry {
   if (!Array.isArray(entry)) return false;
   const kind: unknown = entry[0];
   if (kind === RECEIPT) return isReceipt(entry);
-  if (kind === STATE) return isEvent(entry[1]) && isOptionalOrder(entry, (order) => order >= 0);
+  if (!isEvent(entry[1])) return false;
+  if (kind === STATE) return entry[1].state_key !== undefined && isOptionalOrder(entry, (order) => order >= 0);
   if (kind !== LIVE && kind !== BACKFILLED && kind !== HISTORY) return false;
-  return isEvent(entry[1]) && isOptionalOrder(entry, (order) => order !== 0);
+  return isOptionalOrder(entry, (order) => order !== 0);
+}
+
+/** The same for an entry of a file: whoever wrote that may not have pruned the content of its event. */
+export function isWholeEntry(entry: unknown): entry is Entry {
+  if (!isEntry(entry)) return false;
+  return entry[0] === RECEIPT || prunedEvent(entry[1], 0, () => {}) === entry[1];
 }
 
 function isReceipt(entry: readonly unknown[]): boolean {
+  const { [USER]: user, [TYPE]: type, [EVENT]: event, [THREAD]: thread, [TS]: ts, [ORIGIN]: origin } = entry;
   return (
     (entry.length === RECEIPT_ITEMS || (entry.length === RECEIPT_ITEMS + 1 && entry[ACCEPTED] === true)) &&
-    typeof entry[USER] === "string" &&
-    typeof entry[TYPE] === "string" &&
-    typeof entry[EVENT] === "string" &&
-    (entry[THREAD] === null || typeof entry[THREAD] === "string") &&
-    typeof entry[TS] === "number" &&
-    (entry[ORIGIN] === null || typeof entry[ORIGIN] === "string")
+    typeof user === "string" &&
+    isUserId(user) &&
+    (RECEIPT_TYPES as readonly unknown[]).includes(type) &&
+    typeof event === "string" &&
+    isEventId(event) &&
+    isThreadOf(type as ReceiptType, thread) &&
+    isTime(ts) &&
+    (origin === null || (typeof origin === "string" && isServerName(origin)))
   );
+}
+
+function isThreadOf(type: ReceiptType, thread: unknown): boolean {
+  if (thread === null || thread === UNKNOWN_THREAD) return true;
+  return typeof thread === "string" && isThreaded(type) && (thread === MAIN || isEventId(thread));
 }
 
 function isOptionalOrder(entry: readonly unknown[], fits: (order: number) => boolean): boolean {
@@ -39,14 +59,32 @@ function isOptionalOrder(entry: readonly unknown[], fits: (order: number) => boo
   return entry.length === EVENT_ORDER + 1 && Number.isSafeInteger(order) && fits(order as number);
 }
 
-function isEvent(event: unknown): boolean {
-  if (typeof event !== "object" || event === null) return false;
-  const { event_id: id, type, sender, content } = event as Record<string, unknown>;
+function isEvent(event: unknown): event is Readonly<Record<string, unknown>> {
+  if (!isObject(event)) return false;
+  const { event_id, type, sender, origin_server_ts, content, state_key, redacts, unsigned, room_id } = event;
   return (
-    typeof id === "string" &&
-    typeof type === "string" &&
+    typeof event_id === "string" &&
+    isEventId(event_id) &&
+    isText(type) &&
     typeof sender === "string" &&
-    typeof content === "object" &&
-    content !== null
+    isUserId(sender) &&
+    isTime(origin_server_ts) &&
+    isObject(content) &&
+    (state_key === undefined || isText(state_key)) &&
+    (redacts === undefined || (typeof redacts === "string" && isEventId(redacts))) &&
+    (unsigned === undefined || isObject(unsigned)) &&
+    (room_id === undefined || (typeof room_id === "string" && isRoomId(room_id)))
   );
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === "string" && isName(value);
+}
+
+function isTime(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

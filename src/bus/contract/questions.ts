@@ -15,7 +15,7 @@ import {
   TIMELINE_EVENTS_MAX,
   UNREAD_COUNT_MAX,
 } from "../../limits.ts";
-import { matrixEvent, orderedEvent } from "../../matrix/event.ts";
+import { orderedEvent, storedEvent } from "../../matrix/event.ts";
 import { eventId, type RoomId, roomId, threadId, userId } from "../../matrix/ids.ts";
 import { receiptContent } from "../../matrix/receipt.ts";
 import { EXAMPLE_EVENT, EXAMPLE_EVENT_ID, fullyRead, order, position } from "./fields.ts";
@@ -166,7 +166,7 @@ const state = {
   summary: "The current state events whose change came after a position, the oldest change first.",
   errors: ERRORS_OF_BODIES,
   question: z.object({ op: z.literal("state"), since: count.optional().describe("A position. Default: 0.") }),
-  answer: page(matrixEvent),
+  answer: page(storedEvent),
   examples: {
     question: { op: "state", since: 16_384 },
     answer: { events: [{ ...EXAMPLE_EVENT, type: "m.room.name", state_key: "", content: { name: "Tide" } }] },

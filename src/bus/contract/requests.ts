@@ -7,8 +7,9 @@
 import * as z from "zod";
 import type { ErrorCode } from "../../errors.ts";
 import { ENTRIES_PER_RECORD_MAX } from "../../limits.ts";
-import { matrixEvent, stateEvent, timestamp } from "../../matrix/event.ts";
+import { matrixEvent, sentTimestamp, stateEvent } from "../../matrix/event.ts";
 import { eventId, threadId, userId } from "../../matrix/ids.ts";
+import { withoutNulls } from "../../matrix/optional.ts";
 import { NOT_THREADED, receiptType } from "../../matrix/receipt.ts";
 import { receiptEduContent } from "../../matrix/receipt-edu.ts";
 import { isThreaded } from "../../matrix/receipt-types.ts";
@@ -25,15 +26,16 @@ export const receiptRequest = z
       user_id: userId,
       receipt_type: receiptType,
       event_id: eventId,
-      thread_id: threadId.optional(),
+      thread_id: threadId.nullish(),
       thread_known: z
         .literal(false, { error: "must be false where it is given" })
-        .optional()
+        .nullish()
         .describe("The sender doesn't know whether the receipt has a thread. Not together with `thread_id`."),
-      ts: timestamp.optional(),
+      ts: sentTimestamp.nullish(),
     },
     { error: "must be a receipt (an object)" },
   )
+  .transform(withoutNulls)
   .refine((receipt) => isThreaded(receipt.receipt_type) || receipt.thread_id === undefined, {
     path: ["thread_id"],
     error: NOT_THREADED,

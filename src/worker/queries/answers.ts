@@ -4,6 +4,7 @@ import { isRead } from "../../../actors/room/fold.ts";
 import type { Room } from "../../../actors/room/room.ts";
 import { type Counting, NOTHING_UNREAD, summed } from "../../../actors/room/unread.ts";
 import type { Answer, Op, Question } from "../../bus/contract/questions.ts";
+import { ID_SEPARATOR } from "../../matrix/id-grammar.ts";
 import type { EventId } from "../../matrix/ids.ts";
 import type { Bodies } from "./bodies.ts";
 import { eventPage, statePage } from "./event-pages.ts";
@@ -39,7 +40,7 @@ const ANSWERS: Answers = {
   event: async ({ bodies, room }, { event_id: id }) => ({ event: await bodies.one(room, id) }),
   read: ({ room }, { user_id: user, event_ids: ids }) => ({ read: byEvent(ids, (id) => isRead(room, user, id)) }),
   unread: ({ room, counts }, { user_id: user }) => {
-    const key = `${room.id} ${user}`;
+    const key = `${room.id}${ID_SEPARATOR}${user}`;
     const counting = room.unread.counting(room.readingOf(user), counts.get(key));
     counts.set(key, counting);
     const { unthreaded, main, threads } = room.countsFor(user) ? summed(counting) : NOTHING_UNREAD;

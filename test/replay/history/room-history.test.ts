@@ -139,7 +139,7 @@ roomHistory("equals the live room at every position of the recorded session", ()
     }
     const { room, history, refold } = known;
     const request = { value: body, bytes: 0, at: sequence };
-    const entries = kind === "receipt" ? receiptEntries(request) : eventEntries("event", room.id, request);
+    const entries = kind === "receipt" ? receiptEntries(request) : eventEntries("event", room.id, request, () => {});
     refold.fold(room.id, { sequence, at: sequence, entries }, (_, folded) =>
       history.add(stepOf(refold.room(room.id), folded)),
     );
