@@ -45,7 +45,7 @@ async function sendWithRetry(send: () => Promise<unknown>): Promise<void> {
 }
 
 /** Splits items into requests that ingress accepts, by their size as they are encoded. */
-function* batches<Item>(items: readonly Item[]): Generator<readonly Item[]> {
+export function* batches<Item>(items: readonly Item[]): Generator<readonly Item[]> {
   let batch: Item[] = [];
   let bytes = 0;
   let values = 0;
