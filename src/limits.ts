@@ -140,8 +140,11 @@ export const FEDERATION_SHARDS = 4;
 
 /* Homeservers. */
 
-/** One transaction of a homeserver: 100 events of the largest size, and as much again for everything else. */
-export const TRANSACTION_BYTES_MAX = 16_777_216;
+/**
+ * One transaction of a homeserver: 100 events of the largest size, each with the content before it and its redaction, and
+ * as much again for receipts and others. Nothing of a larger one is stored.
+ */
+export const TRANSACTION_BYTES_MAX = 33_554_432;
 
 /** How long a transaction that is sent again is recognised by its id. */
 export const TRANSACTIONS_AGE_MS = 7 * 24 * 3_600_000;

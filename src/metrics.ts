@@ -7,6 +7,7 @@
 import type { FastifyPluginAsync } from "fastify";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { OnPruned } from "./bus/contract/pruning.ts";
+import type { OnLeftOut } from "./homeserver/delivery.ts";
 import type { Worker } from "./worker/worker.ts";
 
 const LATENCY_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
@@ -26,6 +27,8 @@ export class Metrics {
     readonly refused: (errcode: string) => void;
     readonly pruned: OnPruned;
   };
+  /** Callbacks for the application service endpoint. */
+  readonly transactions: { readonly pruned: OnPruned; readonly leftOut: OnLeftOut };
 
   constructor() {
     const registers = [this.#registry];
@@ -54,6 +57,12 @@ export class Metrics {
       labelNames: ["reason"],
       registers,
     });
+    const leftOut = new Counter({
+      name: "tidemark_transactions_left_out_total",
+      help: "Parts of a homeserver's transactions that are not stored, by the reason why they can't be",
+      labelNames: ["reason"],
+      registers,
+    });
     this.#reconnects = new Counter({
       name: "tidemark_bus_reconnects_total",
       help: "Reconnects to the broker",
@@ -72,6 +81,7 @@ export class Metrics {
       refused: (errcode) => refused.inc({ errcode }),
       pruned: (reason) => pruned.inc({ reason }),
     };
+    this.transactions = { pruned: this.ingress.pruned, leftOut: (reason, items) => leftOut.inc({ reason }, items) };
   }
 
   reconnected(): void {

@@ -137,7 +137,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       routes.push(api.routes);
     }
     if (roles.has("gateway") && hsToken !== undefined)
-      routes.push(await appservice({ nc, hsToken, log, pruned: metrics.ingress.pruned }));
+      routes.push(await appservice({ nc, hsToken, log, ...metrics.transactions }));
     if (options.inspect !== undefined) routes.push(inspectorRoutes({ ...options.inspect, nc, partitions, log }));
     const server = await startHttpServer({ ...options.http, ready, log, routes });
     closing.push(() => server.close());

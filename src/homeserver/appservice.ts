@@ -2,19 +2,22 @@
  * The application service API (Matrix specification) of the gateway: an unmodified homeserver pushes its events and
  * receipts here.
  *
- * A transaction is answered with 200 once all of it is stored. Its id is stored too, so that a retry, here or at
+ * A transaction is answered with 200 once all of it is stored that can be. It is refused only for its token, or because it
+ * is not JSON; it is answered with 503 when it may be stored later. Its id is stored too, so that a retry, here or at
  * another gateway, is answered without storing the events again.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
+import type { IncomingMessage } from "node:http";
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "pino";
 import type { Bus } from "../bus/client/connection.ts";
 import type { OnPruned } from "../bus/contract/pruning.ts";
 import { DeliveredTransactions } from "../bus/delivered-transactions.ts";
-import { reasonOf, TidemarkError } from "../errors.ts";
+import { TidemarkError } from "../errors.ts";
 import { statusOf } from "../http/matrix-error.ts";
 import { TRANSACTION_BYTES_MAX } from "../limits.ts";
-import { deliverRoom } from "./delivery.ts";
+import { Occasional } from "../occasional.ts";
+import { deliverRoom, type LeftOutReason, type OnLeftOut } from "./delivery.ts";
 import { readTransaction } from "./transaction.ts";
 
 interface AppserviceOptions {
@@ -24,10 +27,18 @@ interface AppserviceOptions {
   readonly log: Logger;
   /** Called for every value of an event that is not stored. */
   readonly pruned: OnPruned;
+  /** Called when parts of a transaction are not stored. */
+  readonly leftOut: OnLeftOut;
 }
 
 /** Returns the routes, as a Fastify plugin. */
-export async function appservice({ nc, hsToken, log, pruned }: AppserviceOptions): Promise<FastifyPluginAsync> {
+export async function appservice({
+  nc,
+  hsToken,
+  log,
+  pruned,
+  leftOut,
+}: AppserviceOptions): Promise<FastifyPluginAsync> {
   const delivered = await DeliveredTransactions.open(nc, hsToken);
   const expected = digest(hsToken);
 
@@ -38,26 +49,31 @@ export async function appservice({ nc, hsToken, log, pruned }: AppserviceOptions
     return reply.code(403).send(failure("M_FORBIDDEN", "This is not the hs_token of the registration"));
   };
 
+  const warnings = new Map<LeftOutReason, Occasional>();
+  const onLeftOut: OnLeftOut = (reason, items) => {
+    leftOut(reason, items);
+    const warning = warnings.get(reason) ?? new Occasional();
+    warnings.set(reason, warning);
+    warning.happened((times) => log.warn({ reason, items: times }, "parts of transactions are not stored"), items);
+  };
+
   const store = async (id: string, body: unknown): Promise<void> => {
-    const transaction = readTransaction(body, pruned);
-    if (transaction === undefined) throw new TidemarkError("M_BAD_JSON", "the transaction must be an object");
-    const { rooms, dropped, fingerprint } = transaction;
-    if (dropped > 0) log.warn({ transaction: id, dropped }, "dropped malformed parts of a transaction");
+    const { rooms, malformed, fingerprint } = readTransaction(body, pruned);
+    if (malformed > 0) onLeftOut("malformed", malformed);
     if (rooms.size === 0 || (await delivered.has(id, fingerprint))) return;
-    await Promise.all([...rooms].map(([room, content]) => deliverRoom(nc, room, content)));
+    await Promise.all([...rooms].map(([room, content]) => deliverRoom(nc, { room, onLeftOut }, content)));
     await delivered.add(id, fingerprint);
   };
 
   return async (app: FastifyInstance) => {
     app.removeAllContentTypeParsers();
-    app.addContentTypeParser("*", { parseAs: "buffer", bodyLimit: TRANSACTION_BYTES_MAX }, (_, body, done) =>
-      done(null, body),
-    );
+    app.addContentTypeParser("*", (_: FastifyRequest, stream: IncomingMessage) => boundedBody(stream));
     app.addHook("onRequest", authorize);
     app.setErrorHandler((error, _, reply) => refuse(error, reply, log));
 
     app.put<{ Params: { txnId: string } }>("/_matrix/app/v1/transactions/:txnId", async ({ params, body }) => {
-      await store(params.txnId, transactionOf(body));
+      if (body === TOO_LARGE) onLeftOut("too_large", 1);
+      else await store(params.txnId, transactionOf(body));
       return {};
     });
     app.post("/_matrix/app/v1/ping", async () => ({}));
@@ -69,6 +85,20 @@ export async function appservice({ nc, hsToken, log, pruned }: AppserviceOptions
       reply.code(404).send(failure("M_NOT_FOUND", "No such room")),
     );
   };
+}
+
+const TOO_LARGE = Symbol("a body beyond TRANSACTION_BYTES_MAX");
+
+/** A body that is too large is read to its end, so that the homeserver gets its answer, and goes on. */
+async function boundedBody(stream: AsyncIterable<Buffer>): Promise<Buffer | typeof TOO_LARGE> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stream) {
+    bytes += chunk.length;
+    if (bytes <= TRANSACTION_BYTES_MAX) chunks.push(chunk);
+    else chunks.length = 0;
+  }
+  return bytes <= TRANSACTION_BYTES_MAX ? Buffer.concat(chunks) : TOO_LARGE;
 }
 
 /**
@@ -91,17 +121,16 @@ function tokenOf({ headers, query }: FastifyRequest): string | undefined {
   return typeof token === "string" ? token : undefined;
 }
 
-/** After a 5xx or 429, the homeserver retries the transaction later. */
+/** After a 5xx, the homeserver retries the transaction later. */
 function refuse(error: unknown, reply: FastifyReply, log: Logger): FastifyReply {
   if (error instanceof TidemarkError) {
-    const status = statusOf(error.code);
+    const status = error.shouldRetry() ? 503 : statusOf(error.code);
     log.warn({ status, reason: error.message }, "a transaction was refused");
     return reply.code(status).send(failure(status === 503 ? "M_UNKNOWN" : error.code, error.message));
   }
   const { statusCode: status = 500 } = error as { readonly statusCode?: number };
   if (status >= 500) log.error({ err: error }, "a transaction failed unexpectedly");
-  const [code, text] = status === 413 ? ["M_TOO_LARGE", reasonOf(error)] : ["M_UNKNOWN", "The request failed"];
-  return reply.code(status).send(failure(code, text));
+  return reply.code(status).send(failure("M_UNKNOWN", "The request failed"));
 }
 
 function failure(errcode: string, error: string): Record<string, string> {

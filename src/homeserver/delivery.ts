@@ -1,10 +1,16 @@
-/** Sends events and receipts of a homeserver to ingress, in requests of limited size. */
+/**
+ * Sends events and receipts of a homeserver to ingress, in requests of limited size.
+ *
+ * What a homeserver pushes must not be answered with an error that lasts: it would repeat the same transaction for ever. So
+ * what ingress refuses for good is left out. Ingress refuses a request as a whole, so the request is halved, and its halves
+ * in turn, until the item at fault is alone. The rest is stored, in order, and once: nothing of a refused request was.
+ */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Bus } from "../bus/client/connection.ts";
 import { send } from "../bus/client/request.ts";
 import { encodedSize } from "../bus/contract/codec.ts";
 import type { RoomRequestKind, SentItem } from "../bus/contract/requests.ts";
-import { TidemarkError } from "../errors.ts";
+import { type ErrorCode, TidemarkError } from "../errors.ts";
 import { ENTRIES_PER_RECORD_MAX, RETRY_AFTER_MS, VALUES_MAX } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import type { PushedRoom } from "./transaction.ts";
@@ -15,19 +21,63 @@ const DELIVERY_BYTES_MAX = 262_144;
 /** Attempts while ingress is saturated. */
 const DELIVERY_ATTEMPTS_MAX = 20;
 
-/** Resolves once everything is stored. Events are sent first, so that receipts do not have to wait for them. */
-export async function deliverRoom(nc: Bus, room: RoomId, { events, receipts }: PushedRoom): Promise<void> {
-  await deliver(nc, { kind: "event", room }, events);
-  await deliver(nc, { kind: "receipt", room }, receipts);
+/** Why parts of a transaction are not stored: malformed here, or refused by ingress. */
+export type LeftOutReason = "malformed" | "too_large" | ErrorCode;
+
+export type OnLeftOut = (reason: LeftOutReason, items: number) => void;
+
+interface Target<Kind extends RoomRequestKind> {
+  readonly kind: Kind;
+  readonly room: RoomId;
+}
+
+/**
+ * Resolves once everything is stored that ingress doesn't refuse for good. Events are sent first, so that receipts do not
+ * have to wait for them. Throws when the same request may succeed later.
+ */
+export async function deliverRoom(
+  nc: Bus,
+  { room, onLeftOut }: { readonly room: RoomId; readonly onLeftOut: OnLeftOut },
+  { events, receipts }: PushedRoom,
+): Promise<void> {
+  await deliverAccepted(nc, { kind: "event", room, onLeftOut }, events);
+  await deliverAccepted(nc, { kind: "receipt", room, onLeftOut }, receipts);
+}
+
+async function deliverAccepted<Kind extends RoomRequestKind>(
+  nc: Bus,
+  target: Target<Kind> & { readonly onLeftOut: OnLeftOut },
+  items: readonly SentItem<Kind>[],
+): Promise<void> {
+  for (const batch of batches(items)) await sendAccepted(nc, target, batch);
+}
+
+async function sendAccepted<Kind extends RoomRequestKind>(
+  nc: Bus,
+  target: Target<Kind> & { readonly onLeftOut: OnLeftOut },
+  batch: readonly SentItem<Kind>[],
+): Promise<void> {
+  try {
+    await sendWithRetry(() => send(nc, target, batch));
+  } catch (error) {
+    if (!(error instanceof TidemarkError) || error.shouldRetry()) throw error;
+    if (batch.length === 1) {
+      target.onLeftOut(error.code, 1);
+      return;
+    }
+    const half = Math.ceil(batch.length / 2);
+    await sendAccepted(nc, target, batch.slice(0, half));
+    await sendAccepted(nc, target, batch.slice(half));
+  }
 }
 
 /** Sends items of one kind, in as many requests as needed. Resolves once all of them are in the log. */
 export async function deliver<Kind extends RoomRequestKind>(
   nc: Bus,
-  { kind, room }: { readonly kind: Kind; readonly room: RoomId },
+  target: Target<Kind>,
   items: readonly SentItem<Kind>[],
 ): Promise<void> {
-  for (const batch of batches(items)) await sendWithRetry(() => send(nc, { kind, room }, batch));
+  for (const batch of batches(items)) await sendWithRetry(() => send(nc, target, batch));
 }
 
 /** Retries while ingress is saturated, after the delay that it asks for. */

@@ -2,17 +2,18 @@
  * Converts a transaction that a homeserver pushes (Matrix specification, application service API, "Pushing events";
  * MSC2409 for `ephemeral`) into requests to ingress.
  *
- * A homeserver retries a transaction until it is accepted, so no content may cause a refusal. Malformed parts are
- * dropped and counted; other types of ephemeral data are ignored.
+ * A homeserver retries a transaction until it is accepted, so no content may cause a refusal. Any JSON is a transaction:
+ * malformed parts of it are left out and counted, each alone; other types of ephemeral data are ignored.
  */
 import { createHash } from "node:crypto";
-import * as z from "zod";
+import type * as z from "zod";
 import { fittedEvent } from "../bus/contract/event-size.ts";
 import { type OnPruned, prunedEvent } from "../bus/contract/pruning.ts";
 import { receiptRequest } from "../bus/contract/requests.ts";
 import { type MatrixEvent, matrixEvent } from "../matrix/event.ts";
 import { ID_SEPARATOR } from "../matrix/id-grammar.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
+import { sentReceiptData } from "../matrix/receipt.ts";
 import { RECEIPT_TYPES, shownAs } from "../matrix/receipt-types.ts";
 
 type PushedReceipt = z.infer<typeof receiptRequest>;
@@ -26,8 +27,8 @@ export interface PushedRoom {
 
 interface Transaction {
   readonly rooms: ReadonlyMap<RoomId, PushedRoom>;
-  /** The number of malformed events and receipts. */
-  readonly dropped: number;
+  /** The number of malformed parts, which are left out. */
+  readonly malformed: number;
   /**
    * A hash of the events and receipts. A retry has the same one, although it may differ elsewhere (such as in `age`).
    */
@@ -37,31 +38,25 @@ interface Transaction {
 /** The types that `m.receipt` may contain. */
 const IN_RECEIPT_EVENTS = RECEIPT_TYPES.filter((type) => shownAs(type) === "m.receipt");
 
-const anyItems = z.array(z.unknown()).optional().catch(undefined);
+/** The second is the unstable name. Synapse sends both keys, with the same content. */
+const EPHEMERAL_KEYS = ["ephemeral", "de.sorunome.msc2409.ephemeral"];
 
-const transactionSchema = z.object({
-  events: anyItems,
-  ephemeral: anyItems,
-  /** The unstable name of `ephemeral`. Synapse sends both keys, with the same content. */
-  "de.sorunome.msc2409.ephemeral": anyItems,
-});
-
-/** Returns undefined if the body is not an object. `onPruned`: called for every value of an event that is not stored. */
-export function readTransaction(body: unknown, onPruned: OnPruned): Transaction | undefined {
-  const parsed = transactionSchema.safeParse(body);
-  if (!parsed.success) return undefined;
+/** `onPruned`: called for every value of an event that is not stored. */
+export function readTransaction(body: unknown, onPruned: OnPruned): Transaction {
   const reader = new TransactionReader(onPruned);
-  for (const event of parsed.data.events ?? []) reader.event(event);
-  for (const key of ["ephemeral", "de.sorunome.msc2409.ephemeral"] as const) {
-    for (const ephemeral of parsed.data[key] ?? []) reader.ephemeral(ephemeral);
+  if (!isObject(body)) {
+    reader.malformed++;
+  } else {
+    for (const event of reader.items(body.events)) reader.event(event);
+    for (const key of EPHEMERAL_KEYS) for (const item of reader.items(body[key])) reader.ephemeral(item);
   }
-  return { rooms: reader.rooms, dropped: reader.dropped, fingerprint: reader.hash.digest("base64url") };
+  return { rooms: reader.rooms, malformed: reader.malformed, fingerprint: reader.hash.digest("base64url") };
 }
 
 class TransactionReader {
   readonly rooms = new Map<RoomId, PushedRoom>();
   readonly hash = createHash("sha256");
-  dropped = 0;
+  malformed = 0;
   /** Receipts that were read already: an item may be under both keys. */
   readonly #seen = new Set<string>();
   readonly #onPruned: OnPruned;
@@ -70,10 +65,16 @@ class TransactionReader {
     this.#onPruned = onPruned;
   }
 
+  items(value: unknown): readonly unknown[] {
+    if (Array.isArray(value)) return value;
+    if (value !== undefined && value !== null) this.malformed++;
+    return [];
+  }
+
   event(value: unknown): void {
     const event = pushedEvent(value, this.#onPruned);
     if (event?.room_id === undefined) {
-      this.dropped++;
+      this.malformed++;
       return;
     }
     this.hash.update(`${event.room_id}${ID_SEPARATOR}${event.event_id}${ID_SEPARATOR}`);
@@ -84,11 +85,11 @@ class TransactionReader {
     if (!isObject(value) || value.type !== "m.receipt") return;
     const room = roomId.safeParse(value.room_id);
     if (!room.success || !isObject(value.content)) {
-      this.dropped++;
+      this.malformed++;
       return;
     }
     for (const [event, types] of Object.entries(value.content)) {
-      if (!isObject(types)) this.dropped++;
+      if (!isObject(types)) this.malformed++;
       else for (const type of IN_RECEIPT_EVENTS) this.#receipts(room.data, event, type, types[type]);
     }
   }
@@ -96,15 +97,15 @@ class TransactionReader {
   #receipts(room: RoomId, event: string, type: string, users: unknown): void {
     if (users === undefined) return;
     if (!isObject(users)) {
-      this.dropped++;
+      this.malformed++;
       return;
     }
     for (const [user, data] of Object.entries(users)) {
-      const { ts, thread_id } = isObject(data) ? data : {};
+      const { ts, thread_id } = sentReceiptData(data);
       const thread = thread_id === undefined ? { thread_known: false } : { thread_id };
       const receipt = receiptRequest.safeParse({ user_id: user, receipt_type: type, event_id: event, ts, ...thread });
       if (!receipt.success) {
-        this.dropped++;
+        this.malformed++;
         continue;
       }
       const key = JSON.stringify([room, receipt.data]);

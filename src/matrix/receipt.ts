@@ -9,6 +9,19 @@ export const receiptType = z.enum(RECEIPT_TYPES, { error: `must be ${typesOf(() 
 /** Why a `thread_id` is refused. */
 export const NOT_THREADED = `is not allowed with ${typesOf((type) => !isThreaded(type))}`;
 
+/**
+ * What the `data` of a receipt says that another server sent. Homeservers don't check it and pass it on, so whatever makes
+ * no sense is as if absent: a time that is no number, and a thread that is no text, or is empty.
+ */
+export function sentReceiptData(data: unknown): { readonly ts?: number; readonly thread_id?: string } {
+  if (typeof data !== "object" || data === null) return {};
+  const { ts, thread_id: thread } = data as { readonly ts?: unknown; readonly thread_id?: unknown };
+  return {
+    ...(typeof ts === "number" && { ts }),
+    ...(typeof thread === "string" && thread !== "" && { thread_id: thread }),
+  };
+}
+
 /** What a receipt says in an `m.receipt` event. */
 const receiptData = z.object({
   ts: timestamp,

@@ -1,5 +1,5 @@
 /** The HTTP requests of a homeserver that pushes to the gateway. */
-import type { Body } from "./harness.ts";
+import type { Body, BusHarness } from "./harness.ts";
 
 export const HS_TOKEN = "the-hs-token";
 export const BASE = "/_matrix/app/v1";
@@ -28,3 +28,9 @@ export async function call(
 
 export const push = (at: { readonly httpUrl: string }, id: string | number, body: unknown) =>
   call(`${at.httpUrl}${BASE}/transactions/${id}`, "PUT", body);
+
+/** All entries of both partitions. */
+export async function entriesOf(bus: BusHarness): Promise<Body[]> {
+  const records = await Promise.all([0, 1].map((partition) => bus.records(partition)));
+  return records.flat().flatMap(({ entries }): Body[] => [...entries]);
+}

@@ -1,0 +1,174 @@
+/** Transactions with whatever the world sends: they are refused only for their token, or for not being JSON. */
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { TRANSACTION_BYTES_MAX } from "../../src/limits.ts";
+import { message, startFederation } from "../support/federation.ts";
+import { type Body, decoded, pack } from "../support/harness.ts";
+import { entriesOf, HS_TOKEN, push } from "../support/pushing-homeserver.ts";
+
+const ROOM = "!room:here.example";
+
+type Tidemark = Awaited<ReturnType<typeof startFederation>>;
+
+const event = (id: string) => ({ ...message(id), room_id: ROOM });
+const receipts = (users: Record<string, unknown>, id = "$1") => ({
+  type: "m.receipt",
+  room_id: ROOM,
+  content: { [id]: { "m.read": users } },
+});
+
+async function leftOut({ httpUrl }: Tidemark): Promise<Record<string, number>> {
+  const text = await (await fetch(`${httpUrl}/metrics`)).text();
+  const counts = text.matchAll(/^tidemark_transactions_left_out_total\{reason="(\w+)"\} (\d+)$/gm);
+  return Object.fromEntries(Array.from(counts, ([, reason, count]) => [reason, Number(count)]));
+}
+
+const hostile = suite("hostile transactions");
+
+hostile("are accepted whatever JSON they are, and refused if they are no JSON (I1)", async () => {
+  await using tidemark = await startFederation({ hsToken: HS_TOKEN });
+  const accepted = [
+    "[]",
+    "null",
+    "7",
+    '"text"',
+    "{}",
+    '{"events":5,"ephemeral":{}}',
+    '{"events":null}',
+    "\ufeff\n [1]",
+  ];
+  for (const [i, body] of accepted.entries()) {
+    assert.equal(await push(tidemark, `a${i}`, body), { status: 200, body: {} }, body);
+  }
+  for (const body of ["", "{", "no", '{"events":[],}']) {
+    const { status, body: answer } = await push(tidemark, "b", body);
+    assert.equal([status, answer.errcode], [400, "M_BAD_JSON"], body);
+  }
+  assert.equal(await leftOut(tidemark), { malformed: 7 });
+  assert.equal(await entriesOf(tidemark), []);
+});
+
+hostile("with receipts whose data makes no sense store them with the time of arrival (I1)", async () => {
+  await using tidemark = await startFederation({ hsToken: HS_TOKEN });
+  const data: Record<string, unknown> = {
+    empty: {},
+    null: null,
+    array: [],
+    text: "now",
+    number: 7,
+    "text as time": { ts: "1" },
+    "null as time": { ts: null },
+    "map as time": { ts: {} },
+  };
+  const threads = {
+    null: { ts: 5, thread_id: null },
+    number: { ts: 5, thread_id: 7 },
+    empty: { ts: 5, thread_id: "" },
+  };
+  const ofUsers = (all: Record<string, unknown>, prefix: string) =>
+    Object.fromEntries(Object.entries(all).map(([name, value]) => [`@${prefix} ${name}:here.example`, value]));
+  const ephemeral = [
+    receipts({ ...ofUsers(data, "data"), ...ofUsers(threads, "thread"), "@good:here.example": { ts: 7 } }),
+    receipts({ "@after:here.example": { ts: 8 } }, "$2"),
+  ];
+  const before = Date.now();
+  const body = { events: [event("$1"), event("$2")], ephemeral, "de.sorunome.msc2409.ephemeral": ephemeral };
+  assert.is((await push(tidemark, 1, body)).status, 200);
+  const entries = await entriesOf(tidemark);
+  assert.equal(
+    entries.slice(0, 2).map(([, { event_id }]) => event_id),
+    ["$1", "$2"],
+  );
+  const stored = new Map<string, Body>(entries.slice(2).map((entry) => [entry[1], entry]));
+  assert.is(stored.size, entries.length - 2, "each receipt once, though it is under both keys");
+  for (const user of Object.keys(ofUsers(data, "data"))) {
+    const [, , , , thread, ts] = stored.get(user);
+    assert.is(thread, "?", user);
+    assert.ok(ts >= before && ts <= Date.now(), `${user}: ${ts}`);
+  }
+  for (const user of Object.keys(ofUsers(threads, "thread")))
+    assert.equal(stored.get(user).slice(4, 6), ["?", 5], user);
+  assert.is(stored.get("@good:here.example")[5], 7);
+  assert.is(stored.get("@after:here.example")[3], "$2");
+});
+
+hostile("with more receipts than a request takes, of the longest ids, store all of them (I2)", async () => {
+  await using tidemark = await startFederation({ hsToken: HS_TOKEN });
+  const users = Array.from({ length: 1_500 }, (_, i) => `@${i}${"\u0001".repeat(200)}:here.example`);
+  const body = { events: [], ephemeral: [receipts(Object.fromEntries(users.map((user) => [user, { ts: 1 }])))] };
+  assert.is((await push(tidemark, 1, body)).status, 200);
+  assert.equal(
+    (await entriesOf(tidemark)).map(([, user]) => user),
+    users,
+  );
+});
+
+hostile("with events that are all of small values store all of them (I2)", async () => {
+  await using tidemark = await startFederation({ hsToken: HS_TOKEN });
+  const contents = [{ a: Array(32_000).fill(0) }, { a: Array(21_000).fill([]) }, { a: Array(20_000).fill("") }];
+  const events = contents.flatMap((content, i) => [0, 1, 2].map((j) => ({ ...event(`$${i}${j}`), content })));
+  assert.is((await push(tidemark, 1, { events })).status, 200);
+  const entries = await entriesOf(tidemark);
+  assert.equal(
+    entries.map(([, { event_id, content }]) => [event_id, content.a.length]),
+    events.map(({ event_id, content }) => [event_id, content.a.length]),
+  );
+});
+
+hostile("that are too large are answered, not stored, and counted", async () => {
+  await using tidemark = await startFederation({ hsToken: HS_TOKEN });
+  const text = JSON.stringify({ events: [event("$1")], filling: "x".repeat(TRANSACTION_BYTES_MAX) });
+  assert.equal(await push(tidemark, 1, text), { status: 200, body: {} });
+  assert.equal(await entriesOf(tidemark), []);
+  assert.equal(await leftOut(tidemark), { too_large: 1 });
+  assert.is((await push(tidemark, 2, { events: [event("$2")] })).status, 200);
+  assert.is((await entriesOf(tidemark)).length, 1);
+});
+
+/** Takes the place of ingress. Refuses each request that has the text `bad`, as a whole. Resolves to what it accepted. */
+function refusing(tidemark: Tidemark, errcode: string): { readonly accepted: Body[]; readonly requests: number[] } {
+  const accepted: Body[] = [];
+  const requests: number[] = [];
+  tidemark.nc.subscribe("tidemark.in.*.*", {
+    callback: (_, message) => {
+      const items: Body[] = decoded(message.data);
+      requests.push(items.length);
+      const isBad = JSON.stringify(items).includes("bad");
+      if (!isBad) accepted.push(...items);
+      const reply = isBad ? { ok: false, errcode, error: "no" } : { ok: true, positions: items.map(() => 1) };
+      message.respond(pack(reply));
+    },
+  });
+  return { accepted, requests };
+}
+
+for (const errcode of ["M_BAD_JSON", "M_INVALID_PARAM", "M_TOO_LARGE"]) {
+  hostile(`with items that ingress refuses for good, with ${errcode}, store the others once, in order`, async () => {
+    await using tidemark = await startFederation({ hsToken: HS_TOKEN, roles: new Set(["gateway", "worker"]) });
+    const ingress = refusing(tidemark, errcode);
+    const ids = Array.from({ length: 100 }, (_, i) => (i === 0 || i === 41 || i === 99 ? `$bad${i}` : `$${i}`));
+    const users = ["@a:here.example", "@bad:here.example", "@c:here.example"];
+    const ephemeral = [receipts(Object.fromEntries(users.map((user) => [user, { ts: 1 }])))];
+    const body = { events: ids.map(event), ephemeral };
+    assert.is((await push(tidemark, 1, body)).status, 200);
+    assert.equal(
+      ingress.accepted.map(({ event_id, user_id }) => user_id ?? event_id),
+      [...ids, ...users].filter((id) => !id.includes("bad")),
+    );
+    assert.equal(await leftOut(tidemark), { [errcode]: 4 });
+    const sent = ingress.requests.length;
+    assert.ok(sent < 60, `${sent} requests`);
+    assert.is((await push(tidemark, 1, body)).status, 200);
+    assert.is(ingress.requests.length, sent, "the transaction counts as stored");
+  });
+}
+
+hostile("with items that ingress refuses for now are answered with 503, and nothing of them is left out", async () => {
+  await using tidemark = await startFederation({ hsToken: HS_TOKEN, roles: new Set(["gateway", "worker"]) });
+  refusing(tidemark, "M_UNKNOWN");
+  const { status, body } = await push(tidemark, 1, { events: [event("$1"), event("$bad")] });
+  assert.equal([status, body.errcode], [503, "M_UNKNOWN"]);
+  assert.equal(await leftOut(tidemark), {});
+});
+
+hostile.run();
