@@ -28,6 +28,28 @@ export const VALUES_MAX = 65_536;
 /** Entries in one record, and so in one request. It is the factor of a position, so it can never change. */
 export const ENTRIES_PER_RECORD_MAX = 1024;
 
+/** An EDU of another server. What is beyond is refused. */
+export const EDU_ITEMS_MAX = 1024;
+export const EDU_ROOMS_MAX = 100;
+
+/** Refused items of an EDU that the reply names. The others are counted. */
+export const EDU_REFUSALS_NAMED_MAX = 50;
+
+/**
+ * Whether a room is known, which a receipt of another server must name: ingress asks the room's owner. So many answers are
+ * cached, of rooms that are known and of others, for so long.
+ */
+export const ROOM_ANSWERS_MAX = 65_536;
+export const KNOWN_ROOM_MS = 600_000;
+export const UNKNOWN_ROOM_MS = 5_000;
+
+/** Rooms that are asked about at a time, and those that wait for it included. Beyond, the receipt is taken. */
+export const ROOMS_ASKED_MAX = 128;
+export const ROOM_QUESTIONS_MAX = 4_096;
+
+/** Without an answer within this time, the receipt is taken. */
+export const ROOM_ANSWER_MS = 1_000;
+
 /** Bytes of requests that one ingress holds until the log acknowledges them. Beyond, it answers `M_LIMIT_EXCEEDED`. */
 export const IN_FLIGHT_BYTES_MAX = 33_554_432;
 

@@ -3,11 +3,12 @@
  * (docs/design.md#requests). Its only state is what is in flight, so any number of processes share the work.
  */
 import type { Logger } from "pino";
-import type { Position } from "../../actors/entry.ts";
+import { type Position, RECEIPT } from "../../actors/entry.ts";
 import { AckedPublisher } from "../bus/client/acked-publisher.ts";
 import type { Bus, BusMessage, BusSubscription } from "../bus/client/connection.ts";
 import { publish } from "../bus/client/gathered-writes.ts";
-import { decodeEvents, decodeUntrusted, type Encoding, encodeAs, encodingOf } from "../bus/contract/codec.ts";
+import { ask } from "../bus/client/request.ts";
+import { decodePruned, decodeUntrusted, type Encoding, encodeAs, encodingOf } from "../bus/contract/codec.ts";
 import type { OnPruned } from "../bus/contract/pruning.ts";
 import { encodeRecord } from "../bus/contract/record.ts";
 import { type EduReply, type Refusal, refusalOf } from "../bus/contract/replies.ts";
@@ -15,12 +16,16 @@ import { REQUESTS, type RequestKind } from "../bus/contract/requests.ts";
 import { decodeToken, isInbox, lastToken, logSubject, partitionOf } from "../bus/contract/subjects.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { REQUEST_BYTES_MAX } from "../limits.ts";
-import { type RoomId, roomId, serverName } from "../matrix/ids.ts";
+import { type RoomId, roomId, type ServerName, serverName } from "../matrix/ids.ts";
 import { Appender } from "./appender.ts";
-import { eduRecords, eventEntries, type Request, receiptEntries } from "./validate.ts";
+import { eduRecords, RefusedItems } from "./edu.ts";
+import { KnownRooms } from "./known-rooms.ts";
+import { eventEntries, type Request, receiptEntries } from "./validate.ts";
 
 /** Rooms whose subject token is cached with its parsed id. */
 const ROOM_TOKENS_MAX = 65_536;
+
+const NOT_KNOWN = "room_id: is not known here";
 
 const QUEUE = "tidemark-ingress";
 const REQUEST_KINDS: readonly RequestKind[] = ["event", "backfill", "state", "receipt", "edu"];
@@ -54,6 +59,9 @@ export class Ingress {
   readonly #pruned: OnPruned;
   /** By subject token. */
   readonly #rooms = new Map<string, RoomId>();
+  readonly #knownRooms: KnownRooms;
+  /** EDUs that are not answered yet. */
+  readonly #edus = new Set<Promise<unknown>>();
 
   constructor({ nc, partitions, log, now = Date.now, appended, refused, pruned = () => {} }: IngressOptions) {
     this.#refused = refused;
@@ -63,6 +71,11 @@ export class Ingress {
     this.#now = now;
     this.#publisher = new AckedPublisher(nc);
     this.#payloadMax = nc.info?.max_payload ?? Number.POSITIVE_INFINITY;
+    // A room that the fold doesn't know answers like an empty one.
+    this.#knownRooms = new KnownRooms(async (room) => {
+      const { position } = await ask(nc, room, { op: "orders", event_ids: [] });
+      return position > 0;
+    });
     this.#appender = new Appender(async (room, entries) => {
       const record = encodeRecord(this.#now(), entries);
       if (record.length > this.#payloadMax) {
@@ -74,6 +87,7 @@ export class Ingress {
       const sentAt = performance.now();
       const sequence = await this.#publisher.publish(logSubject(partitionOf(room, partitions), room), record);
       appended?.(entries.length, performance.now() - sentAt);
+      if (entries.some(([kind]) => kind !== RECEIPT)) this.#knownRooms.add(room);
       return sequence;
     });
     this.#subscriptions = REQUEST_KINDS.map((kind) =>
@@ -89,6 +103,7 @@ export class Ingress {
   /** Accepts no more requests, and resolves when those in flight are answered. */
   async drain(): Promise<void> {
     await Promise.all(this.#subscriptions.map((subscription) => subscription.drain()));
+    await Promise.allSettled(this.#edus);
     await this.#appender.drain();
     this.#publisher.close();
   }
@@ -124,13 +139,12 @@ export class Ingress {
         `the request has ${data.length} bytes, at most ${REQUEST_BYTES_MAX} are allowed`,
       );
     }
-    const isOfEvents = kind !== "edu" && kind !== "receipt";
-    const value = isOfEvents ? decodeEvents(data, encoding, this.#pruned) : decodeUntrusted(data, encoding);
+    const value = kind === "receipt" ? decodeUntrusted(data, encoding) : decodePruned(data, encoding, this.#pruned);
     const request = { bytes: data.length, at: this.#now(), value };
     if (kind === "edu") return this.#edu(decodeToken(lastToken(subject)), request);
 
     const room = this.#room(lastToken(subject));
-    const entries = isOfEvents ? eventEntries(kind, room, request, this.#pruned) : receiptEntries(request);
+    const entries = kind === "receipt" ? receiptEntries(request) : eventEntries(kind, room, request, this.#pruned);
     return this.#appender.add({ room, entries, bytes: data.length });
   }
 
@@ -145,26 +159,43 @@ export class Ingress {
     return room.data;
   }
 
-  /** An EDU has many rooms, so it becomes many records. Items that could not be stored are named like those that were dropped. */
-  async #edu(target: string | undefined, request: Request): Promise<EduReply> {
+  #edu(target: string | undefined, request: Request): Promise<EduReply> {
     const origin = serverName.safeParse(target);
     if (!origin.success) throw new TidemarkError("M_INVALID_PARAM", `origin: ${origin.error.issues[0]?.message}`);
-    const { records, rejected } = eduRecords(origin.data, request);
-    const stored = await Promise.allSettled(records.map(async (record) => this.#appender.add(record)));
+    const reply = this.#storeEdu(origin.data, request);
+    this.#edus.add(reply);
+    const done = () => this.#edus.delete(reply);
+    reply.then(done, done);
+    return reply;
+  }
+
+  /** An EDU has many rooms, so it becomes many records. Items that could not be stored are refused like those of wrong form. */
+  async #storeEdu(origin: ServerName, request: Request): Promise<EduReply> {
+    const refused = new RefusedItems();
+    const records = eduRecords(origin, request, refused);
+    const stored = await Promise.allSettled(
+      records.map(async ({ room, entries, bytes }) => {
+        const isKnown = this.#knownRooms.has(room, bytes);
+        if (isKnown !== true && !(await isKnown)) throw new TidemarkError("M_INVALID_PARAM", NOT_KNOWN);
+        await this.#appender.add({ room, entries, bytes });
+      }),
+    );
 
     let accepted = 0;
-    let failure: unknown;
+    let failure: TidemarkError | undefined;
     stored.forEach((result, i) => {
       const { room, entries } = records[i]!;
       if (result.status === "fulfilled") {
         accepted += entries.length;
         return;
       }
-      failure = result.reason;
-      for (const [, user] of entries) rejected.push({ room_id: room, user_id: user, reason: reasonOf(failure) });
+      const { reason } = result;
+      if (!(reason instanceof TidemarkError)) throw reason;
+      if (reason.shouldRetry()) failure = reason;
+      for (const [, user] of entries) refused.add(room, user, reasonOf(reason));
     });
     if (failure !== undefined && accepted === 0) throw failure;
-    return { accepted, rejected };
+    return { accepted, ...refused.reply };
   }
 
   #refusal(error: unknown): Refusal {

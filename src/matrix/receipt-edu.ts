@@ -11,6 +11,7 @@ import { EDU_BYTES_MAX } from "../limits.ts";
 import { sentTimestamp, timestamp } from "./event.ts";
 import { ID_SEPARATOR } from "./id-grammar.ts";
 import { type EventId, eventId, type RoomId, type ThreadId, threadId, type UserId } from "./ids.ts";
+import { sentReceiptData } from "./receipt.ts";
 import { type FederatedType, READ } from "./receipt-types.ts";
 
 /** A receipt for other servers, of the one type that federates. It has no order: orders are local to a server (MSC4033). */
@@ -33,9 +34,13 @@ export const eduItem = z.object(
   { error: "must be an object" },
 );
 
-/** The same as other servers send it: with any number as the time. */
+/** The same as other servers send it. Without a time that is a number, the receipt has the time of its arrival. */
 export const sentEduItem = eduItem.extend({
-  data: eduItem.shape.data.extend({ ts: sentTimestamp }),
+  data: z
+    .unknown()
+    .optional()
+    .transform(sentReceiptData)
+    .pipe(z.object({ ts: sentTimestamp.exactOptional(), thread_id: threadId.exactOptional() })),
 });
 
 type EduItem = z.infer<typeof eduItem>;

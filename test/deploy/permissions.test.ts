@@ -60,7 +60,7 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
     subscribesNot: ["tidemark.in.>", "tidemark.log.>", "tidemark.client.>", "tidemark.user.>", "tidemark.federation.>"],
   },
   ingress: {
-    publishes: [LOG, "$JS.API.INFO", "$JS.API.STREAM.INFO.KV_tidemark"],
+    publishes: [LOG, `tidemark.query.${ROOM}`, "$JS.API.INFO", "$JS.API.STREAM.INFO.KV_tidemark"],
     publishesNot: [
       ...DELTAS,
       ...READ_LOG,

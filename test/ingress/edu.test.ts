@@ -31,7 +31,7 @@ const federationIn = suite("incoming federation");
 federationIn("accepts the valid items of an EDU, and drops only the invalid ones", async () => {
   await using tidemark = await startFederation();
   const client = tidemark.subscribe("tidemark.client.*.*.receipts");
-  const right = ["@b:there.example", "@c:there.example"];
+  const right = ["@b:there.example", "@c:there.example", "@nots:there.example", "@thread:there.example"];
   await tidemark.sent(
     "state",
     ROOM,
@@ -50,6 +50,7 @@ federationIn("accepts the valid items of an EDU, and drops only the invalid ones
         "@nots:there.example": item("$1", {}),
         "@thread:there.example": item("$1", { ts: 1, thread_id: "" }),
         "@null:there.example": null,
+        "@named:there.example": item("$1", { ts: 1, thread_id: "none" }),
         [right[1]!]: item("$1"),
       },
       "m.read.private": { "@private:there.example": item("$1") },
@@ -59,26 +60,26 @@ federationIn("accepts the valid items of an EDU, and drops only the invalid ones
     "!list:here.example": [],
   });
   assert.is(reply.ok, true);
-  assert.is(reply.accepted, 2);
+  assert.is(reply.accepted, 4);
   assert.equal(
     reply.rejected.map(({ user_id }: Body) => user_id).sort(),
     [
       "",
       "@domain:else.example",
       "@many:there.example",
+      "@named:there.example",
       "@noevent:there.example",
       "@none:there.example",
-      "@nots:there.example",
       "@null:there.example",
       "@private:there.example",
       "@room:there.example",
-      "@thread:there.example",
       "@unknown:there.example",
       "not a user",
     ].sort(),
   );
   assert.ok(reply.rejected.every(({ reason }: Body) => typeof reason === "string" && reason !== ""));
   await client.next((body) => Object.keys(body.event.content.$1["m.read"]).includes(right[1]!));
+  await client.next((body) => Object.keys(body.event.content.$1["m.read"]).includes(right[3]!));
   assert.equal(await shown(tidemark), Object.fromEntries(right.map((user) => [user, "$1"])));
 });
 

@@ -93,8 +93,11 @@ export function decodeUntrusted(bytes: Uint8Array, encoding: Encoding): unknown 
   return value;
 }
 
-/** The same for a request of events: what can't be carried in one of them is pruned. */
-export function decodeEvents(bytes: Uint8Array, encoding: Encoding, onPruned: OnPruned): unknown {
+/**
+ * The same for a request whose content others wrote, of events or an EDU: what can't be carried in an event, or in the EDU,
+ * is pruned.
+ */
+export function decodePruned(bytes: Uint8Array, encoding: Encoding, onPruned: OnPruned): unknown {
   let value: unknown;
   if (encoding === "json") {
     value = boundedJson(bytes, true);

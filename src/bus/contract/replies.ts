@@ -5,6 +5,7 @@
 import * as z from "zod";
 import type { Position } from "../../../actors/entry.ts";
 import { ERROR_CODES, TidemarkError } from "../../errors.ts";
+import { EDU_REFUSALS_NAMED_MAX } from "../../limits.ts";
 import { decode, decodeUntrusted, type Encoding } from "./codec.ts";
 import { position } from "./fields.ts";
 import type { Answer, Op } from "./questions.ts";
@@ -33,7 +34,11 @@ export type EduRejection = z.infer<typeof eduRejection>;
 
 export const eduReply = z.object({
   accepted: z.int().min(0).describe("How many items are stored."),
-  rejected: z.array(eduRejection).describe("Items that are not, each with the reason."),
+  rejected: z
+    .array(eduRejection)
+    .max(EDU_REFUSALS_NAMED_MAX)
+    .describe("Items that are not, each with the reason: the first ones, if there are more."),
+  rejected_more: z.int().min(1).exactOptional().describe("How many others are not stored either."),
 });
 
 export type EduReply = z.infer<typeof eduReply>;

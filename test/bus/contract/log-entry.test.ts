@@ -2,10 +2,11 @@
 import * as fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { decode, decodeEvents, encode, encodingOf } from "../../../src/bus/contract/codec.ts";
+import { decode, decodePruned, encode, encodingOf } from "../../../src/bus/contract/codec.ts";
 import { isEntry, isWholeEntry } from "../../../src/bus/contract/log-entry.ts";
 import { TidemarkError } from "../../../src/errors.ts";
-import { eduRecords, eventEntries, receiptEntries } from "../../../src/ingress/validate.ts";
+import { eduRecords, RefusedItems } from "../../../src/ingress/edu.ts";
+import { eventEntries, receiptEntries } from "../../../src/ingress/validate.ts";
 import type { RoomId, ServerName } from "../../../src/matrix/ids.ts";
 import { history } from "../../support/arbitraries.ts";
 import { BOB, event, TWO } from "../../support/given.ts";
@@ -174,7 +175,7 @@ entry("is everything that ingress makes of requests, whatever is in them", () =>
     fc.property(fc.array(sentEvent, { minLength: 1, maxLength: 3 }), sentReceipt, (events, receipt) => {
       for (const kind of ["event", "backfill", "state"] as const) {
         for (const bytes of [Buffer.from(JSON.stringify(events)), encode(events)]) {
-          const decoded = () => decodeEvents(bytes, encodingOf(bytes), () => {});
+          const decoded = () => decodePruned(bytes, encodingOf(bytes), () => {});
           written(
             entriesOf(() => eventEntries(kind, room, { value: decoded(), bytes: bytes.length, at: 5 }, () => {})),
           );
@@ -184,11 +185,8 @@ entry("is everything that ingress makes of requests, whatever is in them", () =>
       const item = { event_ids: [receipt.event_id], data: { ts: receipt.ts, thread_id: receipt.thread_id } };
       const content = { [room]: { "m.read": { [String(receipt.user_id)]: item } } };
       const origin = "one.example" as ServerName;
-      written(
-        entriesOf(() =>
-          eduRecords(origin, { value: content, bytes: 100, at: 5 }).records.flatMap(({ entries }) => entries),
-        ),
-      );
+      const records = () => eduRecords(origin, { value: content, bytes: 100, at: 5 }, new RefusedItems());
+      written(entriesOf(() => records().flatMap(({ entries }) => entries)));
     }),
     { numRuns: 200 },
   );

@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { Packr } from "msgpackr";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { decodeEvents, encode, encodingOf } from "../../../src/bus/contract/codec.ts";
+import { decodePruned, encode, encodingOf } from "../../../src/bus/contract/codec.ts";
 import { fittedEvent } from "../../../src/bus/contract/event-size.ts";
 import type { PrunedReason } from "../../../src/bus/contract/pruning.ts";
 import { messagePackFault } from "../../../src/bus/contract/untrusted.ts";
@@ -19,7 +19,7 @@ interface Decoded {
 
 function decoded(bytes: Uint8Array): Decoded {
   const pruned: PrunedReason[] = [];
-  return { value: decodeEvents(bytes, encodingOf(bytes), (reason) => pruned.push(reason)), pruned };
+  return { value: decodePruned(bytes, encodingOf(bytes), (reason) => pruned.push(reason)), pruned };
 }
 
 function refusal(bytes: Uint8Array): string {

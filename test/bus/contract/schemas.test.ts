@@ -16,7 +16,7 @@ import { REQUESTS } from "../../../src/bus/contract/requests.ts";
 
 const HASHES: Readonly<Record<string, string>> = {
   reply: "0c09273a5f4ce579",
-  "reply edu": "f35c04dd8d079022",
+  "reply edu": "cfca38447e102a7f",
   refusal: "447dc9666e43ee37",
   "mark row": "a7e33b49da421a40",
   "request event": "61a7b187ba87654b",

@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { pack } from "msgpackr";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { decodeEvents, decodeUntrusted, type Encoding, encode, encodingOf } from "../../../src/bus/contract/codec.ts";
+import { decodePruned, decodeUntrusted, type Encoding, encode, encodingOf } from "../../../src/bus/contract/codec.ts";
 import { jsonFault, messagePackFault } from "../../../src/bus/contract/untrusted.ts";
 import { TidemarkError } from "../../../src/errors.ts";
 import { DEPTH_MAX, VALUES_MAX } from "../../../src/limits.ts";
@@ -359,7 +359,7 @@ bounds("hold for what is pruned, too", () => {
   assert.is(messagePackFault(deep)?.prunable, true);
   assert.is(messagePackFault(deep, true)?.code, "M_TOO_LARGE");
   assert.throws(
-    () => decodeEvents(deep, "msgpack", () => {}),
+    () => decodePruned(deep, "msgpack", () => {}),
     (error: unknown) => error instanceof TidemarkError && error.code === "M_TOO_LARGE",
   );
 });
