@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { RECEIPT } from "../../actors/entry.ts";
-import { decodeEvents, decodeUntrusted, encode } from "../../src/bus/contract/codec.ts";
+import { decodePruned, decodeUntrusted, encode } from "../../src/bus/contract/codec.ts";
 import { isWholeEntry } from "../../src/bus/contract/log-entry.ts";
 import { batches } from "../../src/homeserver/delivery.ts";
 import { readTransaction } from "../../src/homeserver/transaction.ts";
@@ -25,7 +25,6 @@ type Stored = string;
 /** What is stored of a transaction, after the two encodings on its way: JSON, and MessagePack requests. */
 function storedOf(body: unknown): Stored[] {
   const transaction = readTransaction(JSON.parse(JSON.stringify(body)), () => {});
-  if (transaction === undefined) return [];
   const stored: Stored[] = [];
   for (const [room, { events, receipts }] of transaction.rooms) {
     for (const batch of batches(events)) stored.push(...appended(room, "event", batch));
@@ -44,7 +43,7 @@ function appended(room: RoomId, kind: "event" | "receipt", items: readonly unkno
       ? eventEntries(
           "event",
           room,
-          { value: decodeEvents(bytes, "msgpack", notPruned), bytes: bytes.length, at: 5 },
+          { value: decodePruned(bytes, "msgpack", notPruned), bytes: bytes.length, at: 5 },
           notPruned,
         )
       : receiptEntries({ value: decodeUntrusted(bytes, "msgpack"), bytes: bytes.length, at: 5 });

@@ -74,3 +74,8 @@ export function mutated(value: unknown, { path, value: other }: Mutation): unkno
   const { [key]: _, ...others } = value as Record<string, unknown>;
   return inner === MISSING ? others : { ...others, [key]: inner };
 }
+
+/** Whether one of two places is in the other, or they are the same. */
+export function overlap(a: Path, b: Path): boolean {
+  return a.slice(0, b.length).every((key, i) => key === b[i]);
+}
