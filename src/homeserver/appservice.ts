@@ -15,8 +15,8 @@ import type { OnPruned } from "../bus/contract/pruning.ts";
 import { DeliveredTransactions } from "../bus/delivered-transactions.ts";
 import { TidemarkError } from "../errors.ts";
 import { statusOf } from "../http/matrix-error.ts";
-import { TRANSACTION_BYTES_MAX } from "../limits.ts";
-import { Occasional } from "../occasional.ts";
+import { IntervalGate } from "../interval-gate.ts";
+import { REPEATED_WARNING_MS, TRANSACTION_BYTES_MAX } from "../limits.ts";
 import { deliverRoom, type LeftOutReason, type OnLeftOut } from "./delivery.ts";
 import { readTransaction } from "./transaction.ts";
 
@@ -49,12 +49,16 @@ export async function appservice({
     return reply.code(403).send(failure("M_FORBIDDEN", "This is not the hs_token of the registration"));
   };
 
-  const warnings = new Map<LeftOutReason, Occasional>();
+  /** With what was left out since the last warning of its reason. */
+  const warnings = new Map<LeftOutReason, { readonly gate: IntervalGate; items: number }>();
   const onLeftOut: OnLeftOut = (reason, items) => {
     leftOut(reason, items);
-    const warning = warnings.get(reason) ?? new Occasional();
+    const warning = warnings.get(reason) ?? { gate: new IntervalGate(REPEATED_WARNING_MS), items: 0 };
     warnings.set(reason, warning);
-    warning.happened((times) => log.warn({ reason, items: times }, "parts of transactions are not stored"), items);
+    warning.items += items;
+    if (!warning.gate.pass()) return;
+    log.warn({ reason, items: warning.items }, "parts of transactions are not stored");
+    warning.items = 0;
   };
 
   const store = async (id: string, body: unknown): Promise<void> => {

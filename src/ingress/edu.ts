@@ -32,6 +32,17 @@ export class RefusedItems {
     this.#named.push({ room_id: shortened(room), user_id: shortened(user), reason });
   }
 
+  /** The same for all users from an index on. */
+  addRest(
+    room: string,
+    users: readonly string[],
+    { from, reason }: { readonly from: number; readonly reason: string },
+  ) {
+    let at = from;
+    while (at < users.length && this.#named.length < EDU_REFUSALS_NAMED_MAX) this.add(room, users[at++]!, reason);
+    this.#count += users.length - at;
+  }
+
   get reply(): Pick<EduReply, "rejected" | "rejected_more"> {
     const more = this.#count - this.#named.length;
     return { rejected: this.#named, ...(more > 0 && { rejected_more: more }) };
@@ -68,34 +79,27 @@ type EduItem = readonly [room: string, type: string, user: string, item: unknown
 const BEYOND_ITEMS = `is beyond the ${EDU_ITEMS_MAX} items that an EDU may have`;
 const BEYOND_ROOMS = `room_id: is beyond the ${EDU_ROOMS_MAX} rooms that an EDU may have`;
 
+/** The items within the bounds. Those beyond are counted without a look at them: there may be tens of thousands. */
 function* boundedItems(content: Record<string, unknown>, refused: RefusedItems): Generator<EduItem> {
   let items = 0;
   let rooms = 0;
-  let last: string | undefined;
-  for (const item of eduItems(content)) {
-    const [room, , user] = item;
-    if (room !== last) rooms++;
-    last = room;
-    if (rooms > EDU_ROOMS_MAX) refused.add(room, user, BEYOND_ROOMS);
-    else if (items === EDU_ITEMS_MAX) refused.add(room, user, BEYOND_ITEMS);
-    else {
-      items++;
-      yield item;
+  for (const room of Object.keys(content)) {
+    const isBeyond = ++rooms > EDU_ROOMS_MAX;
+    const types = mapOr(content[room], READ);
+    for (const type of Object.keys(types)) {
+      const users = mapOr(types[type], "");
+      const names = Object.keys(users);
+      const taken = isBeyond ? 0 : Math.min(names.length, EDU_ITEMS_MAX - items);
+      for (let i = 0; i < taken; i++) yield [room, type, names[i]!, users[names[i]!]];
+      items += taken;
+      refused.addRest(room, names, { from: taken, reason: isBeyond ? BEYOND_ROOMS : BEYOND_ITEMS });
     }
   }
 }
 
-/** The items of an EDU, room by room. One item stands for a value that should be a map of users and is not. */
-function* eduItems(content: Record<string, unknown>): Generator<EduItem> {
-  for (const [room, types] of Object.entries(content)) {
-    if (!isObject(types)) yield [room, READ, "", types];
-    else {
-      for (const [type, users] of Object.entries(types)) {
-        if (!isObject(users)) yield [room, type, "", users];
-        else for (const [user, item] of Object.entries(users)) yield [room, type, user, item];
-      }
-    }
-  }
+/** A value that should be a map and is not stands for one item of it. */
+function mapOr(value: unknown, key: string): Record<string, unknown> {
+  return isObject(value) ? value : { [key]: value };
 }
 
 /** The room and the entry, or the reason why the item is refused. */

@@ -66,6 +66,9 @@ roles("a cluster accepts, replicates, folds and publishes entries, with each rol
   );
   const snapshot = await ask(`tidemark.query.${ROOM}`, { op: "snapshot" });
   assert.equal(Object.keys(snapshot.receipts), ["$1"]);
+  const receipts = { "m.read": { "@b:b": { event_ids: ["$1"], data: {} } } };
+  const edu = await ask("tidemark.in.edu.b", { [ROOM]: receipts, "!unknown:b": receipts }, homeserver);
+  assert.equal([edu.accepted, edu.rejected[0].reason], [1, "room_id: is not known here"]);
 
   await using admin = await connectAs(cluster, "admin");
   const jsm = await admin.nc.jetstreamManager();

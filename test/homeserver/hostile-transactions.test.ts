@@ -1,4 +1,5 @@
 /** Transactions with whatever the world sends: they are refused only for their token, or for not being JSON. */
+import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { TRANSACTION_BYTES_MAX } from "../../src/limits.ts";
@@ -162,6 +163,26 @@ for (const errcode of ["M_BAD_JSON", "M_INVALID_PARAM", "M_TOO_LARGE"]) {
     assert.is(ingress.requests.length, sent, "the transaction counts as stored");
   });
 }
+
+hostile("are warned about once a minute and reason, without an id", async () => {
+  const lines: Body[] = [];
+  const log = pino({ level: "info" }, { write: (line) => lines.push(JSON.parse(line)) });
+  await using tidemark = await startFederation({ hsToken: HS_TOKEN, log });
+  for (let i = 0; i < 5; i++) {
+    const events = [
+      { ...event("$secret"), sender: "secret" },
+      { ...event("$secret"), room_id: 7 },
+    ];
+    assert.is((await push(tidemark, `secret-${i}`, { events, ephemeral: [receipts({ "@secret": {} })] })).status, 200);
+  }
+  assert.equal(await leftOut(tidemark), { malformed: 15 });
+  const warnings = lines.filter(({ level }) => level >= 40);
+  assert.equal(
+    warnings.map(({ reason, items, msg }) => [reason, items, msg]),
+    [["malformed", 3, "parts of transactions are not stored"]],
+  );
+  assert.not.match(JSON.stringify(lines), /secret/);
+});
 
 hostile("with items that ingress refuses for now are answered with 503, and nothing of them is left out", async () => {
   await using tidemark = await startFederation({ hsToken: HS_TOKEN, roles: new Set(["gateway", "worker"]) });
