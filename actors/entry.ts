@@ -13,8 +13,10 @@ export const LIVE = 0;
 export const BACKFILLED = 1;
 export const RECEIPT = 2;
 export const STATE = 3;
-/** Kinds 4 and 6 are reserved. */
+/** Kind 4 is reserved for erasures. */
 export const HISTORY = 5;
+/** Not of a room: how a log begins (`LogStart`). */
+export const BASE = 6;
 
 /** An event that gets an order (F1). `order` is set for an imported event: the order it had in the exported log. */
 export type TimelineEntry = readonly [
@@ -66,14 +68,27 @@ export interface LogStart {
 export interface LogRecord {
   readonly sequence: number;
   readonly at: number;
-  readonly entries: readonly Entry[];
+  /** null: an item that is no valid entry. It has the outcome `noted`, and its neighbours keep their positions. */
+  readonly entries: readonly (Entry | null)[];
 }
 
-/** A record and its place: the partition whose log it is in, and the room that its subject names. */
+/** A message of a partition's log: a record of a room, or none. */
 export interface PlacedRecord {
   readonly partition: number;
-  readonly room: RoomId;
+  /** undefined: it is no record of a room, and has no entries. */
+  readonly room: RoomId | undefined;
   readonly record: LogRecord;
+  /** How the log begins: with its first message. */
+  readonly start?: LogStart;
+  /** Why the message is no record, for a person. The fold goes on after it. */
+  readonly stray?: string;
+}
+
+/** A record of a room. */
+export type RoomRecord = PlacedRecord & { readonly room: RoomId };
+
+export function isRoomRecord(placed: PlacedRecord): placed is RoomRecord {
+  return placed.room !== undefined;
 }
 
 /** The place of an entry in the log of its partition, as a total order (docs/design.md#words). */

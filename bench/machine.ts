@@ -1,6 +1,5 @@
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { findBroker } from "../src/bus/broker/find.ts";
-import { BROKER_SYNC_DEFAULT, type BrokerSync } from "../src/bus/broker/process.ts";
 
 export interface Machine {
   readonly cpu: string;
@@ -8,8 +7,6 @@ export interface Machine {
   readonly memoryGiB: number;
   readonly node: string;
   readonly natsServer: string;
-  /** When the bench's broker syncs what it stores. */
-  readonly sync: BrokerSync;
 }
 
 export async function machine(): Promise<Machine> {
@@ -19,6 +16,5 @@ export async function machine(): Promise<Machine> {
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     node: process.versions.node,
     natsServer: (await findBroker())?.version ?? "unknown",
-    sync: BROKER_SYNC_DEFAULT,
   };
 }

@@ -35,9 +35,9 @@ export function markdown(report: Report): string {
 }
 
 function conditions({ machine, scale, rounds, seconds }: Report): string[] {
-  const { cpu, cores, memoryGiB, node, natsServer, sync } = machine;
+  const { cpu, cores, memoryGiB, node, natsServer } = machine;
   return [
-    `${cpu}, ${cores} cores, ${memoryGiB} GiB; Node ${node}, nats-server ${natsServer}, sync_interval ${sync}`,
+    `${cpu}, ${cores} cores, ${memoryGiB} GiB; Node ${node}, nats-server ${natsServer}`,
     `median (least – most) of ${rounds} rounds of ${seconds} s, and of the repetitions of each trial (${scale} sizes)`,
   ];
 }

@@ -6,14 +6,18 @@
  * Ingress starts after the worker, so that requests are accepted only when they can be served. Shutdown is in reverse
  * order.
  */
+import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import type { FastifyPluginAsync } from "fastify";
 import type { Logger } from "pino";
-import { type Broker, type BrokerSync, startBroker } from "./bus/broker/process.ts";
+import type { Order } from "../actors/entry.ts";
+import { type Broker, startBroker } from "./bus/broker/process.ts";
 import { type Bus, connectBus, isForbidden } from "./bus/client/connection.ts";
 import { closeBus } from "./bus/client/gathered-writes.ts";
 import { untilReached } from "./bus/client/retry.ts";
-import { lastSequence } from "./bus/log/log.ts";
+import { RECORD_VERSION } from "./bus/contract/record.ts";
+import { RecordVersions } from "./bus/leases/record-versions.ts";
+import { baseAt, beginLog, lastSequence } from "./bus/log/log.ts";
 import { awaitPartitionCount, storedPartitionCount } from "./bus/partition-count.ts";
 import { prepareBus } from "./bus/streams.ts";
 import { reasonOf } from "./errors.ts";
@@ -36,11 +40,11 @@ export interface StartOptions {
   /** URL of the broker. Default: the process runs its own, on a free loopback port, with its store in `<data>/nats`. */
   readonly nats?: string;
   readonly data: string;
-  /** When a broker of its own syncs what it stores. Default: before each acknowledgement. */
-  readonly brokerSync?: BrokerSync;
   readonly http: { readonly host: string; readonly port: number };
   readonly roles: ReadonlySet<Role>;
   readonly partitions?: number;
+  /** The base of logs that are empty (docs/design.md#words). Default: Unix time in ms × 1,024. */
+  readonly base?: Order;
   /** Replicas of each stream. Default: 3 on a cluster of brokers, otherwise 1. */
   readonly replicas?: number;
   readonly federation?: FederationOutboxOptions;
@@ -88,7 +92,6 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     if (options.nats === undefined) {
       broker = await startBroker({
         storeDir: join(options.data, "nats"),
-        ...(options.brokerSync !== undefined && { sync: options.brokerSync }),
         log: (line) => log.debug({ line }, "broker"),
       });
       closing.push(() => broker!.stop());
@@ -116,6 +119,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       metrics.watch(worker, (partition) => lastSequence(nc, partition));
     }
     if (roles.has("ingress")) {
+      await beginLogs(nc, partitions, options.base);
       const ingress = new Ingress({ nc, partitions, log, ...metrics.ingress });
       closing.push(() => ingress.drain());
     }
@@ -151,6 +155,17 @@ export async function start(options: StartOptions): Promise<Tidemark> {
   } catch (error) {
     await stop();
     throw error;
+  }
+}
+
+/** Gives each log that is empty a base (F1), once every worker can read it. */
+async function beginLogs(nc: Bus, partitions: number, base: Order | undefined): Promise<void> {
+  if ((await new RecordVersions(nc).readByAll()) < RECORD_VERSION) return;
+  const at = Date.now();
+  const start = { base: base ?? baseAt(at), lineage: randomUUID(), parent: null };
+  const limit = AbortSignal.timeout(CLUSTER_READY_MS_MAX);
+  for (let partition = 0; partition < partitions; partition++) {
+    await untilReached(limit, () => beginLog(nc, partition, { at, start }));
   }
 }
 

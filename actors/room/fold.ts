@@ -40,6 +40,7 @@ import {
 import type { HeldReceipt } from "./held.ts";
 import type { Marker, UserMarkers } from "./markers.ts";
 import { ALL } from "./order-index.ts";
+import { nextOrder } from "./orders.ts";
 import { type Room, type StateEvent, stateKey } from "./room.ts";
 import type { UnsettledEvent } from "./threads.ts";
 
@@ -119,14 +120,15 @@ export interface FoldedEntry {
   readonly outcome: Outcome;
 }
 
-/** Called once per entry, after it is folded, in log order; the room is as the entry left it. */
+/** Called once per valid entry, after it is folded, in log order; the room is as the entry left it. */
 export type Folded = (room: Room, folded: FoldedEntry) => void;
 
-/** Folds a record into its room, entry by entry. */
+/** Folds a record into its room, entry by entry. What is no entry only takes up its position. */
 export function foldRecord(room: Room, { sequence, at, entries }: LogRecord, folded: Folded): void {
   let position = positionOf(sequence, 0);
   for (const entry of entries) {
-    folded(room, { position, at, entry, outcome: fold(room, position, entry) });
+    if (entry === null) room.position = position;
+    else folded(room, { position, at, entry, outcome: fold(room, position, entry) });
     position++;
   }
 }
@@ -150,7 +152,7 @@ function foldEvent(room: Room, position: Position, [kind, event, imported]: Time
   const known = room.events.get(id);
   if (known !== undefined) return { outcome: "duplicate", order: known.order }; // F2
 
-  const order = nextOrder(room, kind, imported);
+  const order = nextOrder(room, kind, imported); // F1
   const counts = order > 0 && countsAsUnread(event);
   const info: EventInfo = { id, order, position, sender, thread: MAIN, settled: true, inherits: false, counts };
   room.byOrder.add(ALL, order, position);
@@ -176,30 +178,6 @@ function foldEvent(room: Room, position: Position, [kind, event, imported]: Time
     }
   }
   return { outcome: "ordered", order, judged: release(room, position, info, rethreaded), rethreaded };
-}
-
-/** F1. Takes the next order at the end of the room's orders where the event belongs. */
-function nextOrder({ orders, base }: Room, kind: TimelineEntry[0], imported: Order | undefined): Order {
-  if (kind === LIVE) {
-    const next = Math.max(orders.greatest, base) + 1;
-    const order = imported !== undefined && imported > orders.greatest ? imported : next;
-    orders.greatest = order;
-    if (orders.smallest === 0) orders.smallest = order;
-    return order;
-  }
-  if (kind === HISTORY && orders.negative === 0) {
-    const next = orders.smallest > 0 ? orders.smallest - 1 : base;
-    const fits = imported !== undefined && imported > 0 && imported <= next;
-    const order = fits ? imported : next;
-    if (order > 0) {
-      orders.smallest = order;
-      if (orders.greatest === 0) orders.greatest = order;
-      return order;
-    }
-  }
-  const next = orders.negative - 1;
-  orders.negative = imported !== undefined && imported < next ? imported : next;
-  return orders.negative;
 }
 
 /** F3. Sets the event's thread. Returns the events that are settled because there are too many unsettled ones. */

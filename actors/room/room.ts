@@ -12,19 +12,11 @@ import { type HeldReceipt, HeldReceipts } from "./held.ts";
 import { JoinedServers } from "./joined-servers.ts";
 import { Markers, type StoredMarkers } from "./markers.ts";
 import { OrderIndex, type OrderRows } from "./order-index.ts";
+import type { OrderEnds } from "./orders.ts";
 import { SentEvents, type StoredSent } from "./sent-events.ts";
 import { type Rows, Table } from "./table.ts";
 import { type UnsettledEvent, UnsettledThreads } from "./threads.ts";
 import { NOTHING_UNREAD, type ReadingOf, type UnreadCounts, UnreadIndex, type UnreadRows } from "./unread.ts";
-
-/** The ends of a room's orders (F1); 0 where it has no such order yet. */
-export interface OrderEnds {
-  greatest: Order;
-  /** The smallest positive one. */
-  smallest: Order;
-  /** The smallest negative one. */
-  negative: Order;
-}
 
 /** An event of the timeline. */
 export interface TimelineEvent {

@@ -71,10 +71,11 @@ export class Rooms {
     return this.#active.size > this.#options.max;
   }
 
-  /** Hands a fetch to its rooms: one input each, records in log order. */
+  /** Hands the records of a fetch to their rooms: one input each, records in log order. */
   deliver(fetch: readonly PlacedRecord[]): void {
     const batches = new Map<RoomId, LogRecord[]>();
     for (const { room, record } of fetch) {
+      if (room === undefined) continue;
       const batch = batches.get(room);
       if (batch === undefined) batches.set(room, [record]);
       else batch.push(record);

@@ -36,8 +36,11 @@ export async function foldLogs(nc: Bus, partitions: number): Promise<Refold> {
   };
 
   for (let partition = 0; partition < partitions; partition++) {
-    for (const { room: id, record } of await readLog(nc, partition)) {
-      const room = rooms.get(id) ?? new Room(id, 0);
+    let base = 0;
+    for (const { room: id, record, start } of await readLog(nc, partition)) {
+      if (start !== undefined) base = start.base;
+      if (id === undefined) continue;
+      const room = rooms.get(id) ?? new Room(id, base);
       rooms.set(id, room);
       foldRecord(room, record, (_, folded) => {
         if (folded.outcome.outcome === "held") waited++;

@@ -88,7 +88,7 @@ async function replay(source: Source, room: RoomId | undefined, options: ReplayO
   const progress = new Progress("replaying");
   await source.read(
     (scanned) => {
-      refold.fold(scanned.room, scanned.record, step && ((room, folded) => step(stepOf(room, folded), room.id)));
+      refold.fold(scanned, step && ((room, folded) => step(stepOf(room, folded), room.id)));
       if (refold.ended) ended.abort();
       const written = follow ? out.flush() : out.flushIfFull();
       return written === undefined ? undefined : written.then(() => {});

@@ -1,6 +1,5 @@
 /** `tidemark start`: runs until it gets a signal. */
 import { Command, InvalidArgumentError, Option } from "commander";
-import { BROKER_SYNC_DEFAULT, BROKER_SYNCS } from "../bus/broker/process.ts";
 import { TidemarkError } from "../errors.ts";
 import { readHsToken } from "../homeserver/registration.ts";
 import {
@@ -42,15 +41,6 @@ export function startCommand(): Command {
     .description("run Tidemark; without --nats, it starts its own broker")
     .addOption(natsOption())
     .addOption(dataOption())
-    .addOption(
-      new Option(
-        "--broker-sync <when>",
-        "without --nats: when its broker syncs to disk; later than always, a power failure may lose what was stored",
-      )
-        .env("TIDEMARK_BROKER_SYNC")
-        .choices(BROKER_SYNCS)
-        .default(BROKER_SYNC_DEFAULT),
-    )
     .addOption(
       new Option("--http <host:port>", "the address of the HTTP server; port 0 means any free port")
         .env("TIDEMARK_HTTP")

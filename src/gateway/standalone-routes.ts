@@ -153,8 +153,8 @@ function eventIdOf(api: Api, request: FastifyRequest, index: number): string {
 }
 
 /**
- * Resolves when the delta of the event is cached, or after `SETTLE_MS_MAX`. A repeated event has no delta: its order is
- * not the position of this entry, but that of the first one.
+ * Resolves when the delta of the event is cached, or after `SETTLE_MS_MAX`. A repeated event has no delta: another event, or itself,
+ * had its order before this position.
  */
 async function untilServed(api: Api, room: RoomId, { id, position }: { id: string; position: number }): Promise<void> {
   const partition = partitionOf(room, api.frontend.partitions);
@@ -162,7 +162,11 @@ async function untilServed(api: Api, room: RoomId, { id, position }: { id: strin
   for (let repeated = false; !repeated && performance.now() < deadline; ) {
     if (api.recent.hasEvents(partition, room, position)) return;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    const { orders } = await api.frontend.query(room, { op: "orders", event_ids: [id] });
-    repeated = orders[id] != null && orders[id] !== position;
+    const { orders, greatest = 0 } = await api.frontend.query(room, {
+      op: "orders",
+      event_ids: [id],
+      through: position - 1,
+    });
+    repeated = orders[id] != null && orders[id] <= greatest;
   }
 }

@@ -120,8 +120,8 @@ export class InspectedRooms {
     const refold = new Refold();
     // Rooms are folded one by one, so that a long list does not fold all of them at once.
     const folded = this.#summaryQueue.then(() =>
-      scanLog(nc, { partition, room, until: sequence }, ({ record }) =>
-        refold.fold(room, record, (room, folded) => history.add(stepOf(room, folded))),
+      scanLog(nc, { partition, room, until: sequence }, (scanned) =>
+        refold.fold(scanned, (room, folded) => history.add(stepOf(room, folded))),
       ),
     );
     this.#summaryQueue = folded.catch(() => {});
@@ -160,10 +160,10 @@ export class InspectedRooms {
     const closing = new AbortController();
     const listeners = new Set<RoomListener>();
     const ready = new Promise<void>((resolve, reject) => {
-      scanLog(nc, { partition, room, signal: closing.signal }, ({ record }) => {
-        refold.fold(room, record, (room, folded) => history.add(stepOf(room, folded)));
+      scanLog(nc, { partition, room, signal: closing.signal }, (scanned) => {
+        refold.fold(scanned, (room, folded) => history.add(stepOf(room, folded)));
         for (const listener of listeners) listener.onGrown();
-        if (record.sequence >= sequence) resolve();
+        if (scanned.record.sequence >= sequence) resolve();
       }).then(
         () => reject(new Error("the room was evicted before it was read")),
         (error) => {

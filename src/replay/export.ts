@@ -40,7 +40,7 @@ export async function exportLog(nc: Bus, options: ExportOptions): Promise<Export
     await file.write(lines.header({ partitions, scope, redacted: redact }));
     await source.read(
       (scanned) => {
-        records++;
+        if (scanned.room !== undefined) records++;
         entries += scanned.record.entries.length;
         return file.write(lines.record(scanned));
       },

@@ -1,20 +1,25 @@
 /**
- * Copies the records of a file into the logs of a broker. Every record keeps its position.
+ * Copies the records of a file into the logs of a broker. Every event keeps its order (F1), whatever the number of partitions.
  *
- * A position depends on the sequence in the partition's log, which counts from 1 without holes. So a file can only be
- * imported if it has all records of its partitions from the first one on, and if the logs are empty or have a prefix of
- * the same records (after an interrupted import, which is then continued). Each append names the sequence that it
- * expects, so nothing else can be appended in between.
+ * The logs must be empty, or have what an interrupted import has copied, which is then continued. The records of a room go to the
+ * log of its partition, in the order of the file, and each event carries its order there. Positions are others than in the
+ * log that was exported, so the logs are new ones: with a base of their own, above all orders of the file.
+ *
+ * Each append names the sequence that it expects, so nothing else can be appended in between.
  */
-import type { PlacedRecord } from "../../actors/entry.ts";
+import { randomUUID } from "node:crypto";
+import { type Entry, isRoomRecord, type Order, RECEIPT, type RoomRecord, STATE } from "../../actors/entry.ts";
+import { EventOrders } from "../../actors/room/orders.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { encodeRecord } from "../bus/contract/record.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
 import { removeMark } from "../bus/deltas/published-mark.ts";
-import { appendAt, logEnd } from "../bus/log/log.ts";
+import { type AppendedAt, appendAt, baseAt, beginLog, logEnd, recordAt } from "../bus/log/log.ts";
 import { scanLog } from "../bus/log/log-scan.ts";
+import { storedPartitionCount } from "../bus/partition-count.ts";
 import { prepareBus } from "../bus/streams.ts";
 import { TidemarkError } from "../errors.ts";
+import type { RoomId } from "../matrix/ids.ts";
 import { fileBytes, readLogFile } from "./log-file.ts";
 import type { LogHeader } from "./log-lines.ts";
 
@@ -23,6 +28,9 @@ const IMPORT_RECORDS_MAX = 256;
 
 /** The headers of an append. The broker counts them as a part of the message. */
 const HEADER_BYTES_MAX = 256;
+
+/** How far the base of the new logs lies above every order of the file (docs/design.md#words). */
+const RAISE = 2 ** 32;
 
 export interface ImportOptions {
   readonly path: string;
@@ -39,69 +47,169 @@ export interface Imported {
 
 export async function importLog(nc: Bus, { path, onProgress }: ImportOptions): Promise<Imported> {
   const total = await fileBytes(path);
-  // Reads the whole file first, so that nothing is appended if it is damaged, or if positions can't be kept.
-  const { header, last } = await survey(path, (nc.info?.max_payload ?? Number.POSITIVE_INFINITY) - HEADER_BYTES_MAX);
-  await prepareBus(nc, { partitions: header.partitions, isImport: true });
-  const present = await presentRecords(nc, path, last);
+  const stored = await storedPartitionCount(nc);
+  const bytesMax = (nc.info?.max_payload ?? Number.POSITIVE_INFINITY) - HEADER_BYTES_MAX;
+  const plan = { path, partitions: stored, bytesMax };
+  // Reads the whole file first, so that nothing is appended if it is damaged.
+  const { header, last, greatest } = await survey(plan);
+  await prepareBus(nc, { partitions: stored ?? header.partitions, isImport: true });
+  const present = await presentRecords(nc, plan, last);
   for (const partition of last.keys()) await removeMark(nc, partition);
+  await beginLogs(nc, present, greatest);
 
   let records = 0;
   let entries = 0;
-  let pending: Promise<void>[] = [];
-  const settle = async () => {
-    const appended = pending;
-    pending = [];
-    await Promise.all(appended);
-  };
-  await readLogFile(path, {
+  const appending = new Batches(async (batch) => {
+    await Promise.all(batch.map((append) => appendAt(nc, append)));
+  });
+  await readAppends(plan, {
     onBytes: (bytes) => onProgress?.(bytes, total),
-    onRecord: async ({ partition, room, record }) => {
-      if (record.sequence <= (present.get(partition) ?? 0)) return;
+    onAppend: (append) => {
+      if (append.sequence <= (present.get(append.partition) ?? 0)) return;
       records++;
-      entries += record.entries.length;
-      pending.push(appendAt(nc, { partition, room, record }));
-      if (pending.length >= IMPORT_RECORDS_MAX) await settle();
+      entries += append.entries;
+      return appending.add(append);
     },
   });
-  await settle();
+  await appending.flush();
   return { header, records, entries };
 }
 
-/** Checks the whole file. Returns its header, and the last sequence of each partition. */
-async function survey(path: string, recordBytesMax: number): Promise<{ header: LogHeader; last: Map<number, number> }> {
+interface Plan {
+  readonly path: string;
+  /** Of the broker. undefined: it has no logs yet, and gets as many as the file's. */
+  readonly partitions: number | undefined;
+  /** The largest record that the broker takes. */
+  readonly bytesMax: number;
+}
+
+/** `line`: of the file. */
+type Append = AppendedAt & { readonly entries: number; readonly line: number };
+
+interface AppendsRead {
+  readonly onHeader?: (header: LogHeader) => void;
+  readonly onOrder?: (order: Order) => void;
+  readonly onBytes?: (bytes: number) => void;
+  readonly onAppend: (append: Append) => void | Promise<void>;
+}
+
+/** Reads the file as the appends that copy it: the same at every reading. */
+async function readAppends(
+  { path, partitions, bytesMax }: Plan,
+  { onHeader, onOrder, onBytes, onAppend }: AppendsRead,
+): Promise<void> {
+  const bases = new Map<number, Order>();
+  const rooms = new Map<RoomId, EventOrders>();
+  const ends = new Map<number, number>();
+  let count = partitions;
+  let exported: number | undefined;
+  const ordersOf = ({ room, partition }: RoomRecord): EventOrders => {
+    let orders = rooms.get(room);
+    if (orders === undefined) {
+      orders = new EventOrders(bases.get(partition)!);
+      rooms.set(room, orders);
+    }
+    return orders;
+  };
+  await readLogFile(path, {
+    onHeader: (header) => {
+      exported = header.partitions;
+      count ??= header.partitions;
+      onHeader?.(header);
+    },
+    onRecord: async (placed, line) => {
+      if (placed.start !== undefined) {
+        bases.set(placed.partition, placed.start.base);
+        onOrder?.(placed.start.base);
+      }
+      if (!isRoomRecord(placed)) return;
+      const { room, record } = placed;
+      const own = partitionOf(room, exported!);
+      if (own !== placed.partition) {
+        throw refusal(`${path}, line ${line}: the room is of partition ${own}, and its record of ${placed.partition}`);
+      }
+      const orders = ordersOf(placed);
+      const entries = record.entries.flatMap((entry) => (entry === null ? [] : [withOrder(entry, orders)]));
+      onOrder?.(orders.orders.greatest);
+      const partition = partitionOf(room, count!);
+      for (const part of fitting(record.at, entries, bytesMax)) {
+        const sequence = (ends.get(partition) ?? BEGINNING) + 1;
+        ends.set(partition, sequence);
+        await onAppend({ partition, room, sequence, line, ...part });
+      }
+    },
+    ...(onBytes !== undefined && { onBytes }),
+  });
+}
+
+/** The sequence of the record with the base. */
+const BEGINNING = 1;
+
+function withOrder(entry: Entry, orders: EventOrders): Entry {
+  if (entry[0] === RECEIPT || entry[0] === STATE) return entry;
+  const order = orders.next(entry);
+  return order === undefined ? entry : [entry[0], entry[1], order];
+}
+
+/** The entries as records that the broker takes. Orders make them larger than they were. */
+function* fitting(
+  at: number,
+  entries: readonly Entry[],
+  bytesMax: number,
+): Generator<Pick<Append, "bytes" | "entries">> {
+  if (entries.length === 0) return;
+  const bytes = encodeRecord(at, entries);
+  if (bytes.length <= bytesMax || entries.length === 1) {
+    yield { bytes, entries: entries.length };
+    return;
+  }
+  const half = entries.length >> 1;
+  yield* fitting(at, entries.slice(0, half), bytesMax);
+  yield* fitting(at, entries.slice(half), bytesMax);
+}
+
+interface Surveyed {
+  readonly header: LogHeader;
+  /** By partition of the broker: the sequence with which its log will end. */
+  readonly last: ReadonlyMap<number, number>;
+  /** The greatest order or base of the file. */
+  readonly greatest: Order;
+}
+
+async function survey(plan: Plan): Promise<Surveyed> {
   const last = new Map<number, number>();
   let header: LogHeader | undefined;
-  await readLogFile(path, {
+  let greatest = 0;
+  await readAppends(plan, {
     onHeader: (read) => {
       header = read;
+      for (let partition = 0; partition < (plan.partitions ?? read.partitions); partition++) {
+        last.set(partition, BEGINNING);
+      }
     },
-    onRecord: ({ partition, room, record: { sequence, at, entries } }, line) => {
-      const own = partitionOf(room, header!.partitions);
-      if (own !== partition) {
-        throw refusal(`${path}, line ${line}: the room is of partition ${own}, and its record of ${partition}`);
-      }
-      const bytes = encodeRecord(at, entries).length;
-      if (bytes > recordBytesMax) {
-        throw refusal(`${path}, line ${line}: the record has ${bytes} bytes, the broker takes ${recordBytesMax}`);
-      }
-      const before = last.get(partition) ?? 0;
-      if (sequence !== before + 1) {
-        throw refusal(
-          `partition ${partition} lacks records ${before + 1} to ${sequence - 1}, so positions can't be kept. ` +
-            "Export the whole partition (--partition or --all), or read this file with replay --file.",
-        );
+    onOrder: (order) => {
+      greatest = Math.max(greatest, order);
+    },
+    onAppend: ({ partition, sequence, line, bytes }) => {
+      if (bytes.length > plan.bytesMax) {
+        const size = `the record has ${bytes.length} bytes, the broker takes ${plan.bytesMax}`;
+        throw refusal(`${plan.path}, line ${line}: ${size}`);
       }
       last.set(partition, sequence);
     },
   });
-  return { header: header!, last };
+  return { header: header!, last, greatest };
 }
 
 /** Returns how many records of each partition are in the log already. Throws if they differ from those of the file. */
-async function presentRecords(nc: Bus, path: string, last: ReadonlyMap<number, number>): Promise<Map<number, number>> {
+async function presentRecords(nc: Bus, plan: Plan, last: ReadonlyMap<number, number>): Promise<Map<number, number>> {
   const present = new Map<number, number>();
   for (const [partition, through] of last) {
     const { sequence } = await logEnd(nc, partition);
+    const first = sequence === 0 ? undefined : await recordAt(nc, partition, BEGINNING);
+    if (first !== undefined && (first.room !== undefined || first.stray !== undefined)) {
+      throw refusal(`the log of partition ${partition} is not empty`);
+    }
     if (sequence > through) {
       throw refusal(
         `the log of partition ${partition} has ${sequence} records, the file ${through}: it is another log, or a newer one`,
@@ -109,39 +217,65 @@ async function presentRecords(nc: Bus, path: string, last: ReadonlyMap<number, n
     }
     present.set(partition, sequence);
   }
-  if ([...present.values()].every((sequence) => sequence === 0)) return present;
+  if ([...present.values()].every((sequence) => sequence <= BEGINNING)) return present;
 
-  const compare = async (wanted: readonly PlacedRecord[]) => {
-    const { partition, record } = wanted[0]!;
-    let index = 0;
-    await scanLog(nc, { partition, from: record.sequence, until: wanted.at(-1)!.record.sequence }, (found) => {
-      if (!sameRecord(wanted[index++]!, found)) {
-        throw refusal(`the log of partition ${partition} has another record ${found.record.sequence} than the file`);
-      }
-    });
-  };
-  let chunk: PlacedRecord[] = [];
-  const flush = async () => {
-    const wanted = chunk;
-    chunk = [];
-    if (wanted.length > 0) await compare(wanted);
-  };
-  await readLogFile(path, {
-    onRecord: async (line) => {
-      if (line.record.sequence > present.get(line.partition)!) return;
-      if (chunk.length >= IMPORT_RECORDS_MAX || (chunk[0] !== undefined && chunk[0].partition !== line.partition)) {
-        await flush();
-      }
-      chunk.push(line);
-    },
+  const comparing = new Batches((batch) => compare(nc, batch));
+  await readAppends(plan, {
+    onAppend: (append) => (append.sequence <= present.get(append.partition)! ? comparing.add(append) : undefined),
   });
-  await flush();
+  await comparing.flush();
   return present;
 }
 
-function sameRecord(a: PlacedRecord, b: PlacedRecord): boolean {
-  const bytes = ({ record: { at, entries } }: PlacedRecord) => encodeRecord(at, entries);
-  return a.room === b.room && a.record.sequence === b.record.sequence && Buffer.compare(bytes(a), bytes(b)) === 0;
+async function compare(nc: Bus, wanted: readonly Append[]): Promise<void> {
+  const { partition, sequence: from } = wanted[0]!;
+  await scanLog(
+    nc,
+    { partition, from, until: wanted.at(-1)!.sequence },
+    ({ room, record: { sequence, at, entries } }) => {
+      const { room: wantedRoom, bytes } = wanted[sequence - from]!;
+      const valid = entries.filter((entry) => entry !== null);
+      if (room === wantedRoom && Buffer.compare(encodeRecord(at, valid), bytes) === 0) return;
+      throw refusal(`the log of partition ${partition} has another record ${sequence} than the file`);
+    },
+  );
+}
+
+/** Gives the empty logs a base above everything that the file has. */
+async function beginLogs(nc: Bus, present: Map<number, number>, greatest: Order): Promise<void> {
+  const at = Date.now();
+  const start = { base: Math.max(baseAt(at), greatest + RAISE), lineage: randomUUID(), parent: null };
+  for (const [partition, sequence] of present) {
+    if (sequence > 0) continue;
+    await beginLog(nc, partition, { at, start });
+    present.set(partition, BEGINNING);
+  }
+}
+
+/** Appends of one partition each, in the order of its log. */
+class Batches {
+  readonly #handle: (batch: readonly Append[]) => Promise<void>;
+  readonly #batches = new Map<number, Append[]>();
+
+  constructor(handle: (batch: readonly Append[]) => Promise<void>) {
+    this.#handle = handle;
+  }
+
+  async add(append: Append): Promise<void> {
+    const batch = this.#batches.get(append.partition);
+    if (batch === undefined) this.#batches.set(append.partition, [append]);
+    else batch.push(append);
+    if (batch !== undefined && batch.length >= IMPORT_RECORDS_MAX) await this.#flush(append.partition, batch);
+  }
+
+  async flush(): Promise<void> {
+    for (const [partition, batch] of this.#batches) await this.#flush(partition, batch);
+  }
+
+  async #flush(partition: number, batch: readonly Append[]): Promise<void> {
+    this.#batches.delete(partition);
+    await this.#handle(batch);
+  }
 }
 
 function refusal(reason: string): TidemarkError {

@@ -2,17 +2,19 @@
  * The format of exported logs: lines of JSON. `export` writes it; `import`, `replay --file` and the inspector's page
  * read it.
  *
- *     {"tidemark":"log","v":1,"partitions":8,"scope":{"room":"!a:b"},"redacted":false,"crc":"…"}
- *     {"partition":3,"sequence":17,"room":"!a:b","at":1795295119726,"entries":[…],"crc":"…"}      one line per record
- *     {"records":1,"entries":4,"crc":"…"}                                                         the last line
+ *     {"tidemark":"log","v":2,"partitions":8,"scope":{"room":"!a:b"},"redacted":false,"crc":"…"}
+ *     {"partition":3,"at":1795295119726,"base":1838382202600448,"lineage":"…","parent":null,"crc":"…"}    before a partition's records
+ *     {"partition":3,"sequence":17,"room":"!a:b","at":1795295119731,"entries":[…],"crc":"…"}              one line per record
+ *     {"records":1,"entries":4,"crc":"…"}                                                                 the last line
  *
- * `entries` are the tuples of the log (docs/design.md#records), so nothing is lost. Each `crc` is the CRC-32 of its
+ * `entries` are the tuples of the log (docs/design.md#records), with null for what is no entry; messages that are no records are
+ * left out. So the file folds to what the log folds to. Each `crc` is the CRC-32 of its
  * line up to the `crc`, continued from the `crc` of the line before. So the first line that was changed, moved, lost or
  * added is found, and a truncated file lacks its last line. This detects accidents, not manipulation.
  *
  * Nothing here does I/O, so that the inspector's page can use it in a browser.
  */
-import { type Entry, type EventEntry, type PlacedRecord, RECEIPT } from "../../actors/entry.ts";
+import { type Entry, type EventEntry, type PlacedRecord, RECEIPT, type RoomRecord } from "../../actors/entry.ts";
 import { isWholeEntry } from "../bus/contract/log-entry.ts";
 import { reasonOf } from "../errors.ts";
 import { ENTRIES_PER_RECORD_MAX, PARTITIONS_MAX } from "../limits.ts";
@@ -20,8 +22,8 @@ import { essential } from "../matrix/essential.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
 import { crc32 } from "./crc32.ts";
 
-/** Versions of the format: 1 is the first one. */
-const VERSION = 1;
+/** Versions of the format: 1 had no bases, and was never released. */
+const VERSION = 2;
 
 /** Positions of later records could not be written exactly. */
 const SEQUENCE_MAX = Math.floor(Number.MAX_SAFE_INTEGER / ENTRIES_PER_RECORD_MAX) - 1;
@@ -62,11 +64,14 @@ export class LogLineWriter {
     return this.#line({ tidemark: "log", v: VERSION, partitions, scope, redacted });
   }
 
-  record({ partition, room, record: { sequence, at, entries } }: PlacedRecord): string {
+  /** The lines of a message of the log. */
+  record({ partition, room, record: { sequence, at, entries }, start }: PlacedRecord): string {
+    const begins = start === undefined ? "" : this.#line({ partition, at, ...start });
+    if (room === undefined) return begins;
     this.#records++;
     this.#entries += entries.length;
     const written = this.#redact ? entries.map(withoutContent) : entries;
-    return this.#line({ partition, sequence, room, at, entries: written });
+    return begins + this.#line({ partition, sequence, room, at, entries: written });
   }
 
   end(): string {
@@ -90,7 +95,7 @@ export class LogLineReader {
   #ended = false;
   readonly #sequences = new Map<number, number>();
 
-  /** Returns the record of a line; undefined for the first and the last line. Throws `DamagedLogError`. */
+  /** Returns what a line has of a log; undefined for the first and the last line. Throws `DamagedLogError`. */
   read(line: string): PlacedRecord | undefined {
     this.#line++;
     if (this.#ended) throw this.#damaged("there is a line after the last one");
@@ -99,6 +104,7 @@ export class LogLineReader {
       this.header = this.#header(value);
       return undefined;
     }
+    if ("base" in value) return this.#start(value);
     if (!("sequence" in value)) {
       this.#end(value);
       return undefined;
@@ -149,12 +155,32 @@ export class LogLineReader {
     return { partitions, scope: scope as Scope, redacted: redacted === true };
   }
 
-  #record(value: Record<string, unknown>): PlacedRecord {
-    const { partition, sequence, at, entries } = value;
+  #start(value: Record<string, unknown>): PlacedRecord {
+    const { at, base, lineage, parent } = value;
+    const partition = this.#partition(value);
+    if (this.#sequences.has(partition)) throw this.#damaged("its partition has begun before");
+    if (!isCount(base)) throw this.#damaged("its base is invalid");
+    if (typeof lineage !== "string" || (parent !== null && typeof parent !== "string")) {
+      throw this.#damaged("its lineage is missing");
+    }
+    if (typeof at !== "number") throw this.#damaged("its clock is missing");
+    this.#sequences.set(partition, 0);
+    return { partition, room: undefined, record: { sequence: 0, at, entries: [] }, start: { base, lineage, parent } };
+  }
+
+  #partition({ partition }: Record<string, unknown>): number {
+    if (!isCount(partition) || partition >= this.header!.partitions) throw this.#damaged("its partition is invalid");
+    return partition;
+  }
+
+  #record(value: Record<string, unknown>): RoomRecord {
+    const { sequence, at, entries } = value;
     const room = roomId.safeParse(value.room);
     if (!room.success) throw this.#damaged("its room id is invalid");
-    if (!isCount(partition) || partition >= this.header!.partitions) throw this.#damaged("its partition is invalid");
-    if (!isCount(sequence) || sequence > SEQUENCE_MAX || sequence <= (this.#sequences.get(partition) ?? 0)) {
+    const partition = this.#partition(value);
+    const before = this.#sequences.get(partition);
+    if (before === undefined) throw this.#damaged("its partition has no base before it");
+    if (!isCount(sequence) || sequence > SEQUENCE_MAX || sequence <= before) {
       throw this.#damaged(`its sequence ${String(sequence)} does not follow the one before`);
     }
     this.#sequences.set(partition, sequence);
@@ -162,8 +188,8 @@ export class LogLineReader {
     if (!Array.isArray(entries) || entries.length === 0 || entries.length > ENTRIES_PER_RECORD_MAX) {
       throw this.#damaged("its entries are missing");
     }
-    if (!entries.every(isWholeEntry)) {
-      throw this.#damaged(`its entry ${entries.findIndex((entry) => !isWholeEntry(entry))} is invalid`);
+    if (!entries.every(isEntryOrNull)) {
+      throw this.#damaged(`its entry ${entries.findIndex((entry) => !isEntryOrNull(entry))} is invalid`);
     }
     const stray = entries.findIndex((entry) => roomOf(entry) !== undefined && roomOf(entry) !== room.data);
     if (stray >= 0) throw this.#damaged(`its entry ${stray} is of another room`);
@@ -183,8 +209,12 @@ export class LogLineReader {
 }
 
 /** The room that an event names: ingress refuses an event that names another room than its subject. */
-function roomOf(entry: Entry): RoomId | undefined {
-  return entry[0] === RECEIPT ? undefined : entry[1].room_id;
+function roomOf(entry: Entry | null): RoomId | undefined {
+  return entry === null || entry[0] === RECEIPT ? undefined : entry[1].room_id;
+}
+
+function isEntryOrNull(entry: unknown): entry is Entry | null {
+  return entry === null || isWholeEntry(entry);
 }
 
 function isCount(value: unknown): value is number {
@@ -196,8 +226,8 @@ function hex(crc: number): string {
 }
 
 /** Removes what the fold doesn't read. */
-function withoutContent(entry: Entry): Entry {
-  if (entry[0] === RECEIPT) return entry;
+function withoutContent(entry: Entry | null): Entry | null {
+  if (entry === null || entry[0] === RECEIPT) return entry;
   const reduced = [...entry] satisfies EventEntry;
   reduced[1] = essential(entry[1]);
   return reduced;

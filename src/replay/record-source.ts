@@ -69,8 +69,8 @@ export async function fileSource(path: string, room?: RoomId): Promise<Source> {
     async read(onRecord, { signal, onProgress } = {}) {
       await readLogFile(path, {
         onRecord: (record) => {
-          if (signal?.aborted || (room !== undefined && record.room !== room)) return;
-          return onRecord(record);
+          const isWanted = room === undefined || record.room === undefined || record.room === room;
+          if (!signal?.aborted && isWanted) return onRecord(record);
         },
         ...(onProgress !== undefined && { onBytes: onProgress }),
       });

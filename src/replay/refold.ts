@@ -1,5 +1,5 @@
 /** Folds records again, with the fold of the workers, up to an end. */
-import { type LogRecord, type Position, positionOf } from "../../actors/entry.ts";
+import { type LogRecord, type Order, type PlacedRecord, type Position, positionOf } from "../../actors/entry.ts";
 import { type Folded, foldRecord } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";
 import type { RoomId } from "../matrix/ids.ts";
@@ -14,8 +14,11 @@ export interface Until {
 
 const NOTHING: Folded = () => {};
 
+/** Records must come as they are in their log, from its first one on: that one has the base of the orders (F1). */
 export class Refold {
   readonly #rooms = new Map<RoomId, Room>();
+  /** By partition. */
+  readonly #bases = new Map<number, Order>();
   readonly #until: Until;
   #entries = 0;
   #ended = false;
@@ -38,22 +41,24 @@ export class Refold {
     return this.#rooms;
   }
 
-  room(id: RoomId): Room {
-    let room = this.#rooms.get(id);
-    if (room === undefined) {
-      room = new Room(id, 0);
-      this.#rooms.set(id, room);
-    }
-    return room;
-  }
-
   /** Folds the entries of the record that are not beyond the end. */
-  fold(id: RoomId, record: LogRecord, folded: Folded = NOTHING): void {
+  fold({ partition, room, record, start }: PlacedRecord, folded: Folded = NOTHING): void {
+    if (start !== undefined) this.#bases.set(partition, start.base);
+    if (room === undefined) return;
     const entries = this.#ended ? [] : this.#untilEnd(record);
     this.#ended ||= entries.length < record.entries.length;
     if (entries.length === 0) return;
-    foldRecord(this.room(id), { ...record, entries }, folded);
+    foldRecord(this.#room(room, partition), { ...record, entries }, folded);
     this.#entries += entries.length;
+  }
+
+  #room(id: RoomId, partition: number): Room {
+    let room = this.#rooms.get(id);
+    if (room === undefined) {
+      room = new Room(id, this.#bases.get(partition) ?? 0);
+      this.#rooms.set(id, room);
+    }
+    return room;
   }
 
   #untilEnd({ sequence, at, entries }: LogRecord): LogRecord["entries"] {

@@ -4,10 +4,11 @@ import type { Bus } from "../bus/client/connection.ts";
 import { ask } from "../bus/client/request.ts";
 import { publishedPosition } from "../bus/deltas/published-mark.ts";
 import { type Ownership, ownerships } from "../bus/leases/lease-report.ts";
-import { logEnd, recordAt } from "../bus/log/log.ts";
+import { logEnd, logStart, recordAt } from "../bus/log/log.ts";
 import { partitionCount } from "../bus/partition-count.ts";
+import type { RoomId } from "../matrix/ids.ts";
 
-export interface PartitionStatus extends Ownership {
+export interface PartitionStatus extends Omit<Ownership, "reported"> {
   readonly partition: number;
   readonly records: number;
   /** Sequence of the newest record; 0 for an empty log. */
@@ -15,8 +16,8 @@ export interface PartitionStatus extends Ownership {
   /** Unix time of the newest record, ms; null for an empty log. */
   readonly at: number | null;
   /**
-   * The newest sequence of the newest record's room that the owner has folded. If it is smaller than `last`, the newest
-   * record is not folded yet. null if the owner does not answer.
+   * The newest sequence of the newest record's room that the owner has folded, or what the owner has reported if the newest message
+   * is of no room. If it is smaller than `last`, the newest record is not folded yet. null if the owner does not answer.
    */
   readonly folded: number | null;
   /** All changes through this position are published. Newer ones may be published, too. */
@@ -29,14 +30,12 @@ export async function partitionStatuses(nc: Bus): Promise<PartitionStatus[]> {
   const partitions = await partitionCount(nc);
   const owners = await ownerships(nc, partitions);
   return await Promise.all(
-    owners.map(async (ownership, partition) => {
+    owners.map(async (owned, partition) => {
       const { records, sequence } = await logEnd(nc, partition);
       const newest = sequence === 0 ? undefined : await recordAt(nc, partition, sequence);
-      const answer =
-        newest === undefined
-          ? undefined
-          : await ask(nc, newest.room, { op: "orders", event_ids: [] }).catch(() => undefined);
-      const folded = answer === undefined ? null : sequenceOf(answer.position);
+      const begun = await logStart(nc, partition);
+      const { reported, ...ownership } = owned;
+      const folded = newest?.room === undefined ? reported : await foldedIn(nc, newest.room);
       return {
         partition,
         ...ownership,
@@ -45,8 +44,13 @@ export async function partitionStatuses(nc: Bus): Promise<PartitionStatus[]> {
         at: newest?.record.at ?? null,
         folded,
         lag: sequence === 0 ? 0 : folded === null ? null : sequence - folded,
-        published: (await publishedPosition(nc, { partition, lineage: "" })) ?? 0,
+        published: (await publishedPosition(nc, { partition, lineage: begun?.lineage ?? "" })) ?? 0,
       };
     }),
   );
+}
+
+async function foldedIn(nc: Bus, room: RoomId): Promise<number | null> {
+  const answer = await ask(nc, room, { op: "orders", event_ids: [] }).catch(() => undefined);
+  return answer === undefined ? null : sequenceOf(answer.position);
 }

@@ -94,7 +94,7 @@ class Verification {
 
   async foldThrough(until: number, room: RoomId | undefined, folded: () => void): Promise<void> {
     await scanLog(this.#nc, { partition: this.#partition, until, ...(room !== undefined && { room }) }, (scanned) => {
-      this.refold.fold(scanned.room, scanned.record, this.#changes.add);
+      this.refold.fold(scanned, this.#changes.add);
       folded();
     });
   }
@@ -190,7 +190,7 @@ class Verification {
         from: sequenceOf(room.position) + 1,
         until: Math.min(sequenceOf(position), sequence),
       },
-      (scanned) => this.refold.fold(scanned.room, scanned.record, this.#changes.add),
+      (scanned) => this.refold.fold(scanned, this.#changes.add),
     );
   }
 

@@ -60,7 +60,8 @@ const DAMAGED_FILE = "damaged";
 /** The last record that a checkpoint includes. Its room, clock and size distinguish it from a record of another log. */
 export interface Mark {
   readonly sequence: number;
-  readonly room: RoomId;
+  /** null: the message is no record of a room. */
+  readonly room: RoomId | null;
   readonly at: number;
   readonly entries: number;
 }

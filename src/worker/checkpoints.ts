@@ -121,5 +121,5 @@ export class Checkpoints {
 }
 
 function markOf({ room, record }: PlacedRecord): Mark {
-  return { sequence: record.sequence, room, at: record.at, entries: record.entries.length };
+  return { sequence: record.sequence, room: room ?? null, at: record.at, entries: record.entries.length };
 }

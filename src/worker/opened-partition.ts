@@ -6,13 +6,15 @@ import type { Folded } from "../../actors/room/fold.ts";
 import { Rooms } from "../../actors/room/rooms.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { untilReached } from "../bus/client/retry.ts";
-import { recordAt } from "../bus/log/log.ts";
+import { logStart, recordAt } from "../bus/log/log.ts";
 import { TidemarkError } from "../errors.ts";
 import { PartitionStore } from "../store/partition-store.ts";
 import { Checkpoints } from "./checkpoints.ts";
 import { Memberships } from "./memberships.ts";
 
 export interface OpenedPartition {
+  /** Of the log (docs/design.md#words); empty while it has no record. */
+  readonly lineage: string;
   readonly store: PartitionStore;
   readonly rooms: Rooms;
   readonly memberships: Memberships;
@@ -50,8 +52,9 @@ interface OpenOptions {
 export async function openPartition(options: OpenOptions, signal: AbortSignal): Promise<OpenedPartition> {
   const { partition, data, log, memory, folded, published, stored, catchingUp, overloaded, failed } = options;
   const store = await PartitionStore.open(join(data, "state", String(partition)), log);
+  let lineage: string;
   try {
-    await untilReached(signal, () => checkLog(options, store));
+    lineage = await untilReached(signal, () => checkedLineage(options, store));
   } catch (error) {
     await store.close();
     throw error;
@@ -82,19 +85,21 @@ export async function openPartition(options: OpenOptions, signal: AbortSignal): 
     everyMs: memory.checkpointMs,
     everyEntries: memory.checkpointEntries,
   });
-  return { store, rooms, memberships, checkpoints };
+  return { lineage, store, rooms, memberships, checkpoints };
 }
 
-/** Throws when the checkpoint's last record is not in the log as the checkpoint has it. */
-async function checkLog({ nc, partition, data }: OpenOptions, { mark }: PartitionStore): Promise<void> {
-  if (mark === undefined) return;
+/** The lineage of the log. Throws when the checkpoint has another, or the log not the checkpoint's last record. */
+async function checkedLineage({ nc, partition, data }: OpenOptions, { mark, start }: PartitionStore): Promise<string> {
+  const begun = await logStart(nc, partition);
+  if (mark === undefined) return begun?.lineage ?? "";
   const found = await recordAt(nc, partition, mark.sequence);
   const isSame =
     found !== undefined &&
-    found.room === mark.room &&
+    begun?.lineage === start?.lineage &&
+    (found.room ?? null) === mark.room &&
     found.record.at === mark.at &&
     found.record.entries.length === mark.entries;
-  if (isSame) return;
+  if (isSame) return begun?.lineage ?? "";
   const what = found === undefined ? "is ahead of its log" : "is of another log";
   throw new TidemarkError(
     "LOG_BROKEN",

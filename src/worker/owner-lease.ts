@@ -13,7 +13,7 @@ export class OwnerLease {
   }
 
   /** Resolves to the position through which the last owner had published the log of this lineage, or undefined when another worker has the lease. */
-  claim(lineage: string): Promise<Position | undefined> {
+  claim(lineage: () => string): Promise<Position | undefined> {
     const claim = this.#leases.claim(this.#partition, lineage);
     this.#lastClaim = claim.catch(() => {});
     return claim;

@@ -21,6 +21,7 @@ import { type MarkedLog, PublishedMark, publishedPosition, removeMark } from "..
 import type { Leases } from "../bus/leases/leases.ts";
 import { lastSequence, recordAt } from "../bus/log/log.ts";
 import { reasonOf } from "../errors.ts";
+import { IntervalGate } from "../interval-gate.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 import { type FederationOutboxOptions, FederationPublisher } from "./federation-publisher.ts";
 import { Follower } from "./follower.ts";
@@ -33,6 +34,9 @@ import { UnmarkedLog } from "./unmarked-log.ts";
 /** How long a drain waits until the end of the log is folded, and how often it checks. */
 const DRAIN_FOLD_MS_MAX = 2_000;
 const DRAIN_FOLD_POLL_MS = 5;
+
+/** How often a partition warns of what is no entry. */
+const STRAY_WARNING_MS = 60_000;
 
 interface PartitionOptions {
   readonly nc: Bus;
@@ -52,6 +56,8 @@ interface PartitionOptions {
   readonly changed: () => void;
   /** Called once per entry, after it is folded, in log order. */
   readonly counted: (outcome: Outcome) => void;
+  /** Called with the number of items in the log that are no entries. */
+  readonly noted: (items: number) => void;
 }
 
 /** The states that `/metrics` shows. */
@@ -74,6 +80,9 @@ export class Partition {
   #unmarked: UnmarkedLog | undefined;
   #reader: OwnerReader | undefined;
   #folded = 0;
+  /** Of the log; empty while that has no record. */
+  #lineage = "";
+  readonly #strayWarnings = new IntervalGate(STRAY_WARNING_MS);
 
   /** Begins to stand by. */
   constructor(options: PartitionOptions) {
@@ -193,6 +202,7 @@ export class Partition {
       signal,
     );
     this.#opened = await this.#opening;
+    this.#lineage = this.#opened.lineage;
     this.#folded = this.#opened.store.mark?.sequence ?? 0;
   }
 
@@ -200,7 +210,7 @@ export class Partition {
     const { partition, acked, log } = this.#options;
     const isNew = (position: Position) => this.#reader !== undefined && sequenceOf(position) > this.#reader.end;
     const federation = new FederationPublisher({ ...this.#options.federation, partition, acked, log, isNew });
-    const { lineage } = this.#marked;
+    const lineage = () => this.#lineage;
     return new Publisher({ partition, acked, federation, published, lineage, log });
   }
 
@@ -221,7 +231,7 @@ export class Partition {
   /** Gets the lease, and finds out from where to publish. */
   async #claim(signal: AbortSignal): Promise<boolean> {
     const { nc, partition, log } = this.#options;
-    const left = await untilReached(signal, () => this.#lease.claim(this.#marked.lineage));
+    const left = await untilReached(signal, () => this.#lease.claim(() => this.#lineage));
     if (left === undefined || signal.aborted) return false;
     const published = await untilReached(signal, () => this.#publishedBefore(left));
     const newest = published === undefined ? await untilReached(signal, () => this.#newestRecord()) : undefined;
@@ -230,8 +240,8 @@ export class Partition {
     this.#publisher = this.#publisherFrom(published ?? 0);
     this.#announcer = new PublishedAnnouncer(nc, partition, () => this.#publishedThrough);
     this.#mark = new PublishedMark({
-      ...this.#marked,
       nc,
+      log: () => this.#marked,
       failed: (error) => log.warn({ partition, reason: reasonOf(error) }, "the published mark was not written"),
     });
     if (published !== undefined) void this.#mark.raise(published);
@@ -264,7 +274,7 @@ export class Partition {
 
   /** The log whose positions are published. */
   get #marked(): MarkedLog {
-    return { partition: this.#options.partition, lineage: "" };
+    return { partition: this.#options.partition, lineage: this.#lineage };
   }
 
   get #publishedThrough(): Position {
@@ -290,12 +300,31 @@ export class Partition {
   }
 
   #fold(fetch: readonly PlacedRecord[]): void {
-    const { rooms, checkpoints } = this.#opened!;
+    const { store, rooms, checkpoints } = this.#opened!;
+    for (const placed of fetch) {
+      if (placed.start !== undefined) {
+        store.begin(placed.start);
+        this.#lineage = placed.start.lineage;
+      }
+      this.#note(placed);
+    }
     const skipped = this.#unmarked?.skipped(fetch);
-    if (skipped !== undefined) this.#publisher.skip(skipped);
+    if (skipped !== undefined) this.#publisher.passOver(skipped);
     rooms.deliver(fetch);
     this.#folded = fetch.at(-1)!.record.sequence;
     checkpoints.folded(fetch);
+  }
+
+  /** What is no record, and items that are no entries: the fold goes on after them. */
+  #note({ record, stray }: PlacedRecord): void {
+    let invalid = stray === undefined ? 0 : 1;
+    for (const entry of record.entries) if (entry === null) invalid++;
+    if (invalid === 0) return;
+    this.#options.noted(invalid);
+    const { partition, log } = this.#options;
+    if (!this.#strayWarnings.pass()) return;
+    const reason = stray ?? `${invalid} of its items are no entries`;
+    log.warn({ partition, sequence: record.sequence, reason }, "the log has what is no entry: it is passed over");
   }
 
   /** Resolves once everything is folded that the log has now: what was acknowledged before a drain is published by it. */

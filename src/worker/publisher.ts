@@ -40,8 +40,8 @@ interface PublisherOptions {
   readonly federation?: FederationPublisher;
   /** The position through which the partition is published already. */
   readonly published: Position;
-  /** Of the log. Default: none. */
-  readonly lineage?: string;
+  /** Of the log; empty before its first record. Default: always empty. */
+  readonly lineage?: () => string;
   readonly log: Logger;
 }
 
@@ -71,7 +71,7 @@ export class Publisher {
   }
 
   /** Publishes nothing through a position. Called before any of it is added. */
-  skip(through: Position): void {
+  passOver(through: Position): void {
     this.#skipped = Math.max(this.#skipped, through);
   }
 
@@ -186,9 +186,9 @@ export class Publisher {
 
   /** Sends until the streams have acknowledged all of it. */
   #send(messages: readonly Outgoing[], through: Position): Promise<void> {
-    const { acked, partition, log, lineage = "" } = this.#options;
+    const { acked, partition, log, lineage } = this.#options;
     return sendAll(acked, messages, {
-      headers: deltaHeaders({ published: through, lineage, fold: FOLD_VERSION }),
+      headers: deltaHeaders({ published: through, lineage: lineage?.() ?? "", fold: FOLD_VERSION }),
       closed: () => this.#closed,
       again: (left, reason) => log.warn({ partition, messages: left, reason }, "deltas are sent again"),
     });

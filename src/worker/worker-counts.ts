@@ -16,7 +16,12 @@ export class WorkerCounts {
     else if (outcome.outcome === "held" && outcome.overflow !== undefined) this.#count("rejected");
   }
 
-  #count(name: string): void {
-    this.outcomes.set(name, (this.outcomes.get(name) ?? 0) + 1);
+  /** Counts items of the log that are no entries. */
+  noted(items: number): void {
+    this.#count("noted", items);
+  }
+
+  #count(name: string, times = 1): void {
+    this.outcomes.set(name, (this.outcomes.get(name) ?? 0) + times);
   }
 }

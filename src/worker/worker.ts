@@ -11,6 +11,7 @@ import { FOLD_VERSION } from "../../actors/room/fold.ts";
 import { AckedPublisher } from "../bus/client/acked-publisher.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import type { WorkerRow } from "../bus/contract/lease-rows.ts";
+import { RECORD_VERSION } from "../bus/contract/record.ts";
 import { LEASE_TIMES, Leases, type LeaseTimes } from "../bus/leases/leases.ts";
 import { federationShards } from "../bus/partition-count.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
@@ -179,7 +180,7 @@ export class Worker {
       if (partition.warm) warm.push(number);
       folded[number] = partition.folded;
     }
-    return { warm, failed: [...this.#failed.keys()], folded };
+    return { warm, failed: [...this.#failed.keys()], folded, records: RECORD_VERSION };
   }
 
   /** Called after every change. Its caller may be in the middle of one, so assignments follow in a microtask. */
@@ -273,6 +274,7 @@ export class Worker {
       clockAhead: (aheadMs) => this.clockSkew.observe("ingress", aheadMs),
       changed: () => this.#changed(),
       counted: (outcome) => this.counts.add(outcome),
+      noted: (items) => this.counts.noted(items),
     });
     this.#partitions.set(number, partition);
   }

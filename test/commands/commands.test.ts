@@ -15,22 +15,22 @@ replay("shows a room as lines, as JSON, filtered, in part, its state, and why an
   const nats = ["--nats", tidemark.url];
   const lines = await output(["replay", ROOM, ...nats]);
   assert.equal(lines.map(withoutTime), [
-    `1024  ordered    @alice:a.org  m.room.message $1  order ${BASE + 1}`,
-    `2048  advanced   @bob:a.org  m.read $1  marker none → ${BASE + 1}`,
-    "3072  held       @bob:a.org  m.read $3 in main  its event is not in the log yet",
-    `4096  ordered    @alice:a.org  m.room.message $2  order ${BASE + 2}`,
-    `5120  ordered    @alice:a.org  m.room.message $3  order ${BASE + 3}  released @bob:a.org m.read in main of 3072: marker none → ${BASE + 3}`,
+    `2048  ordered    @alice:a.org  m.room.message $1  order ${BASE + 1}`,
+    `3072  advanced   @bob:a.org  m.read $1  marker none → ${BASE + 1}`,
+    "4096  held       @bob:a.org  m.read $3 in main  its event is not in the log yet",
+    `5120  ordered    @alice:a.org  m.room.message $2  order ${BASE + 2}`,
+    `6144  ordered    @alice:a.org  m.room.message $3  order ${BASE + 3}  released @bob:a.org m.read in main of 4096: marker none → ${BASE + 3}`,
   ]);
 
   const json = (await output(["replay", ROOM, "--json", ...nats])).map((line) => JSON.parse(line));
   assert.equal(
     json.map(({ room, position, outcome }) => [room, position, outcome]),
     [
-      [ROOM, 1024, "ordered"],
-      [ROOM, 2048, "advanced"],
-      [ROOM, 3072, "held"],
-      [ROOM, 4096, "ordered"],
+      [ROOM, 2048, "ordered"],
+      [ROOM, 3072, "advanced"],
+      [ROOM, 4096, "held"],
       [ROOM, 5120, "ordered"],
+      [ROOM, 6144, "ordered"],
     ],
   );
   assert.equal(json[4].judged[0].to, { event: "$3", order: BASE + 3 });
@@ -39,28 +39,28 @@ replay("shows a room as lines, as JSON, filtered, in part, its state, and why an
     (await output(["replay", ROOM, ...args], { TIDEMARK_NATS: tidemark.url })).map((line) =>
       Number(withoutTime(line).split(" ")[0]),
     );
-  assert.equal(await shown("--user", "@bob"), [2048, 3072, 5120]);
-  assert.equal(await shown("--from", "2048", "--until", "4096"), [2048, 3072, 4096]);
-  assert.equal(await shown("--from", new Date(json[3].at).toISOString(), "--thread", "main"), [4096, 5120]);
+  assert.equal(await shown("--user", "@bob"), [3072, 4096, 6144]);
+  assert.equal(await shown("--from", "3072", "--until", "5120"), [3072, 4096, 5120]);
+  assert.equal(await shown("--from", new Date(json[3].at).toISOString(), "--thread", "main"), [5120, 6144]);
 
-  const state = JSON.parse((await output(["replay", ROOM, "--state", "--until", "4096", "--json", ...nats]))[0]!);
+  const state = JSON.parse((await output(["replay", ROOM, "--state", "--until", "5120", "--json", ...nats]))[0]!);
   assert.is(state.events, 2);
   assert.is(state.held.length, 1);
   assert.equal(state.unread, [{ user: BOB, total: 1, main: 1, threads: {}, oldest: "$2" }]);
   const text = (await output(["replay", ROOM, "--state", ...nats])).join("\n");
-  assert.match(text, "!a:a.org at position 5120: 3 events");
+  assert.match(text, "!a:a.org at position 6144: 3 events");
   assert.match(text, `  @bob:a.org  m.read in main  $3  order ${BASE + 3}`);
 
-  const why = await output(["replay", ROOM, "--why", "$2", "--user", "@bob", "--until", "4096", ...nats]);
+  const why = await output(["replay", ROOM, "--why", "$2", "--user", "@bob", "--until", "5120", ...nats]);
   assert.equal(why.slice(0, 3), [
     `Unread: no marker of @bob:a.org that covers the main timeline has reached its order ${BASE + 2} (F12).`,
     `  The unthreaded m.read marker is at $1, order ${BASE + 1} < ${BASE + 2}.`,
-    "  The m.read receipt at position 3072 on $3 is held: the log has no event $3 (F4).",
+    "  The m.read receipt at position 4096 on $3 is held: the log has no event $3 (F4).",
   ]);
   const later = await output(["replay", ROOM, "--why", "$2", "--user", BOB, ...nats]);
   assert.match(
     later[0]!,
-    `Read: the m.read marker of the main timeline reached $3, order ${BASE + 3} at position 5120`,
+    `Read: the m.read marker of the main timeline reached $3, order ${BASE + 3} at position 6144`,
   );
 });
 

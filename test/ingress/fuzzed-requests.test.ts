@@ -7,13 +7,13 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { encode } from "../../src/bus/contract/codec.ts";
 import { isWholeEntry } from "../../src/bus/contract/log-entry.ts";
-import { decodeRecord } from "../../src/bus/contract/record.ts";
 import { encodeToken } from "../../src/bus/contract/subjects.ts";
 import { Ingress } from "../../src/ingress/ingress.ts";
 import { DEPTH_MAX, REQUEST_BYTES_MAX } from "../../src/limits.ts";
 import { decoded, eventually, message, pack, receipt } from "../support/harness.ts";
 import { LoopbackBus } from "../support/loopback-bus.ts";
 import { random } from "../support/random.ts";
+import { decodedRecord, entriesOf } from "../support/records.ts";
 import { cases, SEED } from "../support/tier.ts";
 
 const KINDS = ["event", "backfill", "state", "receipt", "edu"] as const;
@@ -131,7 +131,7 @@ fuzz("get one answer each, store only valid entries, and leave their neighbours 
   for (const reply of bus.replies) assert.type(decoded(reply).ok, "boolean");
   const stored = new Map<string, number>();
   bus.records.forEach((bytes, i) => {
-    for (const entry of decodeRecord(i + 1, bytes).entries) {
+    for (const entry of entriesOf(decodedRecord(i + 1, bytes))) {
       assert.ok(isWholeEntry(entry));
       const id = entry[0] === 2 ? "" : entry[1].event_id;
       if (id.startsWith("$honest")) stored.set(id, (stored.get(id) ?? 0) + 1);

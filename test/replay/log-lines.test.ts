@@ -4,21 +4,25 @@ import * as fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Entry, LogRecord, PlacedRecord } from "../../actors/entry.ts";
-import { decodeRecord, encodeRecord } from "../../src/bus/contract/record.ts";
+import { Room } from "../../actors/room/room.ts";
+import { encodeRecord } from "../../src/bus/contract/record.ts";
 import { crc32 } from "../../src/replay/crc32.ts";
 import { DamagedLogError, LogLineReader, LogLineWriter } from "../../src/replay/log-lines.ts";
 import { Refold } from "../../src/replay/refold.ts";
 import { history as histories, USERS } from "../support/arbitraries.ts";
 import { acl, BOB, inThread, live, member, ROOM, receipt, state } from "../support/given.ts";
 import { check } from "../support/property.ts";
-import { recordsOf } from "../support/records.ts";
+import { decodedRecord, entriesOf, recordsOf } from "../support/records.ts";
 import { stateOf } from "../support/room-state.ts";
 
 const HEADER = { partitions: 8, scope: { room: ROOM }, redacted: false };
 
+const START = { base: 1_000, lineage: "one", parent: null };
+
 function written(records: readonly LogRecord[], redact = false): string[] {
   const lines = new LogLineWriter(redact);
   const text = [lines.header({ ...HEADER, redacted: redact })];
+  text.push(lines.record({ partition: 3, room: undefined, record: { sequence: 1, at: 1, entries: [] }, start: START }));
   for (const record of records) text.push(lines.record({ partition: 3, room: ROOM, record }));
   text.push(lines.end());
   return text.join("").split("\n").slice(0, -1);
@@ -26,9 +30,9 @@ function written(records: readonly LogRecord[], redact = false): string[] {
 
 function read(lines: readonly string[]): PlacedRecord[] {
   const reader = new LogLineReader();
-  const records = lines.flatMap((line) => reader.read(line) ?? []);
+  const all = lines.flatMap((line) => reader.read(line) ?? []);
   reader.finish();
-  return records;
+  return all.filter(({ room }) => room !== undefined);
 }
 
 function damage(lines: readonly string[]): [line: number, reason: string] {
@@ -70,8 +74,8 @@ logLines("preserve every content that an event can have", () => {
     fc.property(content, (content) => {
       // As ingress writes it to the log.
       const stored = encodeRecord(1_000, [live("$1", { content: JSON.parse(JSON.stringify(content)) })]);
-      const [line] = read(written([decodeRecord(1, stored)]));
-      assert.equal(Buffer.from(encodeRecord(line!.record.at, line!.record.entries)), Buffer.from(stored));
+      const [line] = read(written([decodedRecord(1, stored)]));
+      assert.equal(Buffer.from(encodeRecord(line!.record.at, entriesOf(line!.record))), Buffer.from(stored));
     }),
     { numRuns: 500 },
   );
@@ -85,13 +89,13 @@ logLines("report the first damaged line", () => {
     return copy;
   };
   const checksum = "its checksum is wrong: it was changed, or lines are missing before it";
-  assert.equal(damage(lines.map((line) => line.replace("$2", "$X"))), [3, checksum]);
-  assert.equal(damage(lines.filter((_, i) => i !== 2)), [3, checksum]);
-  assert.equal(damage(swapped(1, 2)), [2, checksum]);
-  assert.equal(damage([...lines.slice(0, 2), lines[1]!, ...lines.slice(2)]), [3, checksum]);
-  assert.equal(damage(lines.slice(0, -1)), [5, "the file is truncated here"]);
-  assert.equal(damage([...lines.slice(0, 3), lines[3]!.slice(0, 40)]), [4, "it is truncated"]);
-  assert.equal(damage([...lines, lines[3]!]), [6, "there is a line after the last one"]);
+  assert.equal(damage(lines.map((line) => line.replace("$2", "$X"))), [4, checksum]);
+  assert.equal(damage(lines.filter((_, i) => i !== 3)), [4, checksum]);
+  assert.equal(damage(swapped(2, 3)), [3, checksum]);
+  assert.equal(damage([...lines.slice(0, 3), lines[2]!, ...lines.slice(3)]), [4, checksum]);
+  assert.equal(damage(lines.slice(0, -1)), [6, "the file is truncated here"]);
+  assert.equal(damage([...lines.slice(0, 4), lines[4]!.slice(0, 40)]), [5, "it is truncated"]);
+  assert.equal(damage([...lines, lines[3]!]), [7, "there is a line after the last one"]);
   assert.equal(damage([]), [1, "the file is empty"]);
   assert.equal(damage(["hello"]), [1, "this is not a log that tidemark exported"]);
 });
@@ -121,20 +125,25 @@ function signed(...values: object[]): string[] {
   });
 }
 
-const HEAD = { tidemark: "log", v: 1, partitions: 8, scope: { all: true }, redacted: false };
+const HEAD = { tidemark: "log", v: 2, partitions: 8, scope: { all: true }, redacted: false };
+const BEGIN = { partition: 3, at: 1, ...START };
 const LINE = { partition: 3, sequence: 1, room: ROOM, at: 1, entries: [live("$1")] };
 const refused: readonly (readonly [what: string, lines: object[], reason: RegExp])[] = [
-  ["another version", [{ ...HEAD, v: 2 }], /^the file's version is 2, this Tidemark reads 1$/],
+  ["another version", [{ ...HEAD, v: 1 }], /^the file's version is 1, this Tidemark reads 2$/],
   ["another file", [{ hello: 1 }], /not a log that tidemark exported/],
   ["no partition count", [{ ...HEAD, partitions: 0 }], /partition count/],
-  ["an invalid room id", [HEAD, { ...LINE, room: "no" }], /its room id is invalid/],
-  ["a partition beyond the count", [HEAD, { ...LINE, partition: 8 }], /its partition is invalid/],
-  ["a sequence that does not grow", [HEAD, LINE, LINE], /its sequence 1 does not follow/],
-  ["no clock", [HEAD, { ...LINE, at: "now" }], /its clock is missing/],
-  ["no entries", [HEAD, { ...LINE, entries: [] }], /its entries are missing/],
-  ["an unknown entry", [HEAD, { ...LINE, entries: [live("$1"), [9, {}]] }], /its entry 1 is invalid/],
-  ["an event without an id", [HEAD, { ...LINE, entries: [[0, { type: "t" }]] }], /its entry 0/],
-  ["a wrong count at the end", [HEAD, LINE, { records: 2, entries: 1 }], /it counts 2 records, the file has 1/],
+  ["an invalid room id", [HEAD, BEGIN, { ...LINE, room: "no" }], /its room id is invalid/],
+  ["a partition beyond the count", [HEAD, BEGIN, { ...LINE, partition: 8 }], /its partition is invalid/],
+  ["a sequence that does not grow", [HEAD, BEGIN, LINE, LINE], /its sequence 1 does not follow/],
+  ["no clock", [HEAD, BEGIN, { ...LINE, at: "now" }], /its clock is missing/],
+  ["no entries", [HEAD, BEGIN, { ...LINE, entries: [] }], /its entries are missing/],
+  ["an unknown entry", [HEAD, BEGIN, { ...LINE, entries: [live("$1"), [9, {}]] }], /its entry 1 is invalid/],
+  ["an event without an id", [HEAD, BEGIN, { ...LINE, entries: [[0, { type: "t" }]] }], /its entry 0/],
+  ["a partition without its base", [HEAD, LINE], /its partition has no base before it/],
+  ["a base after the first record", [HEAD, BEGIN, LINE, BEGIN], /its partition has begun before/],
+  ["a base that is none", [HEAD, { ...BEGIN, base: -1 }], /its base is invalid/],
+  ["a lineage that is none", [HEAD, { ...BEGIN, lineage: 5 }], /its lineage is missing/],
+  ["a wrong count at the end", [HEAD, BEGIN, LINE, { records: 2, entries: 1 }], /it counts 2 records, the file has 1/],
 ];
 for (const [what, lines, reason] of refused) {
   logLines(`refuse ${what}`, () => {
@@ -169,9 +178,10 @@ logLines("without content fold to the same room", () => {
       const records = recordsOf(positioned);
       const whole = new Refold();
       const redacted = new Refold();
-      for (const record of records) whole.fold(ROOM, record);
-      for (const { record } of read(written(records, true))) redacted.fold(ROOM, record);
-      assert.equal(stateOf(redacted.room(ROOM), USERS), stateOf(whole.room(ROOM), USERS));
+      for (const record of records) whole.fold({ partition: 0, room: ROOM, record });
+      for (const { record } of read(written(records, true))) redacted.fold({ partition: 0, room: ROOM, record });
+      const roomIn = ({ rooms }: Refold) => rooms.get(ROOM) ?? new Room(ROOM, 0);
+      assert.equal(stateOf(roomIn(redacted), USERS), stateOf(roomIn(whole), USERS));
     }),
   );
 });

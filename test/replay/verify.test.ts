@@ -193,7 +193,7 @@ const falseDeltas: Record<string, readonly [plant: Parameters<typeof withFalseDe
       `${client}.receipts`,
       { v: 1, room_id: ROOM, position: third! + 1024, previous: third, event: shown("$2", BOB, BASE + 2) },
     ],
-    /it is published through position 3072, and its log ends with record 2/,
+    /it is published through position 4096, and its log ends with record 3/,
   ],
   "a gap": [
     ([, , third]) => [
@@ -226,8 +226,8 @@ verification("finds deltas that were not published", async () => {
   const deltas = "TIDEMARK_DELTAS_0";
   for (const [filter, expected] of [
     [`tidemark.user.0.${token(BOB)}.receipts`, /the m\.read\.private marker of @bob:a\.org .* was not published/],
-    [`${client}.receipts`, /receipts changed at position 2048, and are published through 0/],
-    [`${client}.events`, /events changed at position 1024, and are published through 0/],
+    [`${client}.receipts`, /receipts changed at position 3072, and are published through 0/],
+    [`${client}.events`, /events changed at position 2048, and are published through 0/],
   ] as const) {
     await tidemark.jsm.streams.purge(deltas, { filter });
     assert.match(await failure(verify(tidemark.nc, { waitMs: 200 })), expected);

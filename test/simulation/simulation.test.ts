@@ -20,6 +20,7 @@ import { DeltaReader, type SeenMarkers, uncovered } from "../support/delta-reade
 import { backfilled, live, receipt } from "../support/given.ts";
 import { Model } from "../support/model.ts";
 import { random } from "../support/random.ts";
+import { entriesOf } from "../support/records.ts";
 import { cases, SEED } from "../support/tier.ts";
 
 const RUNS = cases(200);
@@ -211,7 +212,7 @@ function assertMatchesLog({ log, stream }: World): void {
     const model = new Model(0);
     for (const { room, record } of log) {
       if (room !== id) continue;
-      record.entries.forEach((entry, i) => {
+      entriesOf(record).forEach((entry, i) => {
         model.fold(positionOf(record.sequence, i), entry);
       });
     }

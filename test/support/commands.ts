@@ -47,7 +47,7 @@ export async function output(args: readonly string[], env?: NodeJS.ProcessEnv): 
 export const ROOM = "!a:a.org";
 export const BOB = "@bob:a.org";
 
-/** Sends five records of one entry each: positions 1024 to 5120. */
+/** Sends five records of one entry each: positions 2048 to 6144. */
 export async function story(tidemark: TidemarkHarness): Promise<void> {
   await tidemark.sent("event", ROOM, message("$1"));
   await tidemark.sent("receipt", ROOM, receipt(BOB, "$1"));

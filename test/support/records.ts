@@ -1,7 +1,10 @@
 /** Turns histories of a room into log records, and the recorded session into requests. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { indexOf, type LogRecord, sequenceOf } from "../../actors/entry.ts";
+import { type Entry, indexOf, type LogRecord, type PlacedRecord, sequenceOf } from "../../actors/entry.ts";
+import type { Bus } from "../../src/bus/client/connection.ts";
+import { decodeRecord, encodeRecord } from "../../src/bus/contract/record.ts";
+import { appendAt } from "../../src/bus/log/log.ts";
 import type { Positioned } from "./arbitraries.ts";
 
 /** Returns the entries in the records that their positions name. The time of a record is its sequence, in seconds. */
@@ -13,6 +16,27 @@ export function recordsOf(history: readonly Positioned[]): LogRecord[] {
     records.at(-1)!.entries.push(entry);
   }
   return records;
+}
+
+/** A record that must be one. */
+export function decodedRecord(sequence: number, bytes: Uint8Array): LogRecord {
+  const decoded = decodeRecord(sequence, bytes);
+  if (typeof decoded === "string") throw new Error(decoded);
+  return { sequence, ...decoded };
+}
+
+/** Its entries, all of which must be valid. */
+export function entriesOf({ entries }: LogRecord): Entry[] {
+  return entries.map((entry) => {
+    if (entry === null) throw new Error("an entry is not valid");
+    return entry;
+  });
+}
+
+/** Appends a record at its own sequence, as an import does. */
+export function appendRecord(nc: Bus, { partition, room, record }: PlacedRecord): Promise<void> {
+  const bytes = encodeRecord(record.at, entriesOf(record));
+  return appendAt(nc, { partition, room: room!, sequence: record.sequence, bytes });
 }
 
 export interface SessionRequest {

@@ -15,9 +15,8 @@ export function replayed(...entries: readonly Entry[]): Replayed {
   const history = new RoomHistory(ROOM);
   entries.forEach((entry, index) => {
     const sequence = index + 1;
-    refold.fold(ROOM, { sequence, at: sequence * 1_000, entries: [entry] }, (room, folded) =>
-      history.add(stepOf(room, folded)),
-    );
+    const record = { sequence, at: sequence * 1_000, entries: [entry] };
+    refold.fold({ partition: 0, room: ROOM, record }, (room, folded) => history.add(stepOf(room, folded)));
   });
   return { steps: history.steps, history };
 }

@@ -210,7 +210,7 @@ class Owned {
     });
     const fetch = this.log.slice(0, records);
     if (fetch.length > 0) {
-      publisher.skip(unmarked?.skipped(fetch) ?? 0);
+      publisher.passOver(unmarked?.skipped(fetch) ?? 0);
       rooms.deliver(fetch);
     }
     if (ends === "handsOver") {

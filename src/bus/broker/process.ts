@@ -14,8 +14,7 @@
  * - **Lifetime.** It never outlives its parent: a tiny shell waits for the end of a pipe that only the parent has open. The
  *   kernel closes the pipe however the parent ends.
  *
- * Everything that JetStream has acknowledged survives a stop and a SIGKILL, and, unless `sync` is relaxed, a loss of power. Start
- * again on the same `storeDir`.
+ * Everything that JetStream has acknowledged survives a stop and a SIGKILL. Start again on the same `storeDir`.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -25,7 +24,7 @@ import { connect, type Socket } from "node:net";
 import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
-import { findBroker, isRecommended } from "./find.ts";
+import { findBroker } from "./find.ts";
 import { ensureBroker } from "./install.ts";
 
 /** Long, because JetStream recovers its whole store before it listens. A broker that can't start ends at once. */
@@ -45,14 +44,6 @@ const PAYLOAD_BYTES_MAX = 8_388_608;
 const LOOPBACK = "127.0.0.1";
 const ORPHAN_GUARD = `read -r _; kill -TERM "$1"; sleep ${ORPHAN_STOP_LIMIT_S}; kill -KILL "$1"`;
 
-/**
- * When the broker syncs what it stores: before it acknowledges, or after a time. Then a loss of power may take what was
- * acknowledged in that time.
- */
-export const BROKER_SYNCS = ["always", "1s", "2m"] as const;
-export type BrokerSync = (typeof BROKER_SYNCS)[number];
-export const BROKER_SYNC_DEFAULT: BrokerSync = "always";
-
 export interface BrokerOptions {
   /** Created if it doesn't exist. */
   readonly storeDir: string;
@@ -60,8 +51,6 @@ export interface BrokerOptions {
   readonly port?: number;
   /** The largest message that it accepts. Default: 8 MiB. */
   readonly payloadBytesMax?: number;
-  /** Default: `always`. A server before 2.10 knows `2m` only. */
-  readonly sync?: BrokerSync;
   /** Called for each line of the broker's log. */
   readonly log?: (line: string) => void;
 }
@@ -78,7 +67,7 @@ export interface Broker extends AsyncDisposable {
 
 /** Resolves when the broker accepts clients. Throws with the broker's last log lines when it doesn't start. */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
-  const { port = 0, payloadBytesMax = PAYLOAD_BYTES_MAX, sync = BROKER_SYNC_DEFAULT, log = () => {} } = options;
+  const { port = 0, payloadBytesMax = PAYLOAD_BYTES_MAX, log = () => {} } = options;
   await mkdir(options.storeDir, { recursive: true });
   const storeDir = await realpath(options.storeDir);
   const portsDir = join(storeDir, "ports");
@@ -90,8 +79,7 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   await rm(portsDir, { recursive: true, force: true });
   await mkdir(portsDir);
   const config = join(storeDir, "nats-server.conf");
-  const syncs = isRecommended(executable) ? `jetstream { sync_interval: ${sync} }\n` : "";
-  await writeFile(config, `max_payload: ${payloadBytesMax}\n${syncs}`);
+  await writeFile(config, `max_payload: ${payloadBytesMax}\n`);
 
   const child = spawn(
     executable.path,

@@ -18,6 +18,7 @@ const report = z.object({
   warm: partitions.describe("Partitions that the worker owns or could own at once."),
   failed: partitions.describe("Partitions that it can't serve."),
   folded: z.record(z.string(), z.int()).describe("By partition: the sequence through which it has folded."),
+  records: z.int().min(1).describe("The newest version of records that it reads."),
 });
 
 export const LEASE_ROWS = {

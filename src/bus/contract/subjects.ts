@@ -89,6 +89,8 @@ export const inSubject = {
 };
 
 export const logSubject = address("tidemark.log.{partition}.{room}");
+/** Of the record that says how a partition's log begins. No room has this token: room ids begin with `!`. */
+export const logStartSubject = address("tidemark.log.{partition}.start");
 
 export const clientEvents = address("tidemark.client.{partition}.{room}.events");
 export const clientReceipts = address("tidemark.client.{partition}.{room}.receipts");

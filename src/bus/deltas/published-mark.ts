@@ -49,8 +49,10 @@ export async function removeMark(nc: Bus, partition: number): Promise<void> {
   if (row !== undefined && !row.deleted) await bucket.deleteAfter(markKey(partition), row.revision);
 }
 
-interface PublishedMarkOptions extends MarkedLog {
+interface PublishedMarkOptions {
   readonly nc: Bus;
+  /** Its lineage is known once the log has a record. */
+  readonly log: () => MarkedLog;
   /** Called when the mark could not be written. It is written with the next one. */
   readonly failed: (error: unknown) => void;
 }
@@ -69,7 +71,7 @@ export class PublishedMark {
   constructor(options: PublishedMarkOptions) {
     this.#options = options;
     this.#bucket = new Bucket(options.nc, MARKS_BUCKET);
-    this.#key = markKey(options.partition);
+    this.#key = markKey(options.log().partition);
   }
 
   /** Raises the mark to a position, unless it is there already. Resolves when it is written, or could not be. */
@@ -86,7 +88,7 @@ export class PublishedMark {
   async #write(): Promise<void> {
     while (this.#wanted > this.#stored) {
       const position = this.#wanted;
-      const text = encodeMark({ published: position, lineage: this.#options.lineage });
+      const text = encodeMark({ published: position, lineage: this.#options.log().lineage });
       const revision = await this.#bucket.putAfter(this.#key, this.#revision, text);
       if (revision === undefined) {
         await this.#read();
@@ -101,6 +103,6 @@ export class PublishedMark {
     const row = await this.#bucket.row(this.#key);
     this.#revision = row?.revision ?? 0;
     const mark = row === undefined || row.deleted ? undefined : parseMark(row.text);
-    this.#stored = mark?.lineage === this.#options.lineage ? mark.published : -1;
+    this.#stored = mark?.lineage === this.#options.log().lineage ? mark.published : -1;
   }
 }

@@ -8,6 +8,8 @@ import { LEASES_BUCKET } from "../contract/subjects.ts";
 export interface Ownership {
   /** The worker that owns the lease; null when nobody does. */
   readonly owner: string | null;
+  /** The sequence through which the owner had folded at its last heartbeat; null when nobody owns it. */
+  readonly reported: number | null;
   /** Workers that could take over at once. */
   readonly standbys: readonly string[];
   /** Workers that can't serve it. */
@@ -31,6 +33,7 @@ export async function ownerships(nc: Bus, partitions: number): Promise<Ownership
     const owner = leases.get(partition)?.worker ?? null;
     const idsOf = (list: "warm" | "failed") =>
       workers.filter(({ id, report }) => id !== owner && report[list].includes(partition)).map(({ id }) => id);
-    return { owner, standbys: idsOf("warm"), failed: idsOf("failed") };
+    const reported = workers.find(({ id }) => id === owner)?.report.folded[partition] ?? null;
+    return { owner, reported, standbys: idsOf("warm"), failed: idsOf("failed") };
   });
 }

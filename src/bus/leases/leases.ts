@@ -57,7 +57,7 @@ interface KnownLease extends Known<LeaseRow> {
 }
 
 interface OwnedLease {
-  readonly lineage: string;
+  readonly lineage: () => string;
   revision: number;
   /** The renewal that is being written. */
   renewing?: Promise<void>;
@@ -196,22 +196,23 @@ export class Leases {
 
   /**
    * Claims a partition. Returns undefined when this worker doesn't get it; otherwise the position through which the previous
-   * owner had published its log of this lineage, 0 when unknown. Throws `BUS_UNAVAILABLE`.
+   * owner had published its log of this lineage, 0 when unknown. A log has no lineage before its first record, so it is asked for
+   * whenever a row is written. Throws `BUS_UNAVAILABLE`.
    */
-  async claim(partition: number, lineage: string): Promise<Position | undefined> {
+  async claim(partition: number, lineage: () => string): Promise<Position | undefined> {
     if (this.#owned.has(partition)) return 0;
     if (this.#closed || this.#leaving || this.owner(partition) !== undefined) return undefined;
     if (this.foldVersion(partition) > this.#options.fold) return undefined;
     const key = partitionKey(partition);
     const before = this.#leases.get(partition);
     const sentAt = performance.now();
-    const revision = await this.#bucket.putAfter(key, before?.revision ?? 0, this.#lease(lineage));
+    const revision = await this.#bucket.putAfter(key, before?.revision ?? 0, this.#lease(lineage()));
     if (revision === undefined) {
       await this.#refresh(key);
       return undefined;
     }
     this.#owned.set(partition, { lineage, revision, deadline: sentAt + this.#options.times.holdMs });
-    return before?.release?.lineage === lineage ? before.release.published : 0;
+    return before?.release?.lineage === lineage() ? before.release.published : 0;
   }
 
   /** Gives up a partition that is published through a position, so that another worker can take over at once. */
@@ -221,7 +222,7 @@ export class Leases {
     if (lease === undefined) return;
     await lease.renewing; // It changes the revision.
     // Another revision means that the lease expired and another worker has claimed it: nothing is left to release.
-    const left = encodeRow("release", { published, lineage: lease.lineage, fold: this.#options.fold });
+    const left = encodeRow("release", { published, lineage: lease.lineage(), fold: this.#options.fold });
     await this.#bucket.deleteAfter(partitionKey(partition), lease.revision, left);
   }
 
@@ -331,7 +332,7 @@ export class Leases {
     const { renewMs, holdMs } = this.#options.times;
     const sentAt = performance.now();
     try {
-      const revision = await this.#bucket.putAfter(key, lease.revision, this.#lease(lease.lineage));
+      const revision = await this.#bucket.putAfter(key, lease.revision, this.#lease(lease.lineage()));
       if (revision === undefined) {
         // Another worker claimed it, or an earlier renewal was stored and its acknowledgement lost: `#learn` finds out.
         await this.#refresh(key);

@@ -1,5 +1,5 @@
 /** Which of a room's events the log has: for an import, which brings older ones. */
-import { BACKFILLED, HISTORY, LIVE, type LogRecord } from "../../../actors/entry.ts";
+import { LIVE, type LogRecord, RECEIPT, STATE } from "../../../actors/entry.ts";
 import type { EventId, RoomId } from "../../matrix/ids.ts";
 import type { Bus } from "../client/connection.ts";
 import { logEnd } from "./log.ts";
@@ -23,7 +23,7 @@ class OldestEvent {
 
   add({ entries }: LogRecord): void {
     for (const entry of entries) {
-      if (entry[0] !== LIVE && entry[0] !== BACKFILLED && entry[0] !== HISTORY) continue;
+      if (entry === null || entry[0] === RECEIPT || entry[0] === STATE) continue;
       const { event_id: id } = entry[1];
       if (this.#known.has(id)) continue;
       this.#known.add(id);

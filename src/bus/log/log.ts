@@ -3,17 +3,19 @@
  *
  * A record's sequence in the stream is its place for ever. The stream denies deletion, so sequences have no holes: a hole
  * that the stream's leader confirms means a damaged log, and readers stop there (`LOG_BROKEN`). Ingress appends through its own
- * publisher, at whatever sequence comes next; `appendAt` is for an import, which keeps the sequences of the log that it copies.
+ * publisher, at whatever sequence comes next; `appendAt` is for an import, which must be alone.
+ *
+ * The first record says how the log begins: its base, above which the orders of all its rooms are (F1), and its lineage.
  */
-import type { PlacedRecord } from "../../../actors/entry.ts";
+import type { LogStart, Order, PlacedRecord } from "../../../actors/entry.ts";
 import { TidemarkError } from "../../errors.ts";
 import { type RoomId, roomId } from "../../matrix/ids.ts";
 import type { Bus } from "../client/connection.ts";
 import type { StoredMessage } from "../client/delivered.ts";
 import { append, messageAt, messagesBySubject, newestMessage, streamState } from "../client/jetstream.ts";
 import type { Misplaced } from "../client/leader-check.ts";
-import { decodeRecord, encodeRecord } from "../contract/record.ts";
-import { decodeToken, lastToken, logStream, logSubject } from "../contract/subjects.ts";
+import { decodeRecord, decodeStart, encodeStart } from "../contract/record.ts";
+import { decodeToken, lastToken, logStartSubject, logStream, logSubject } from "../contract/subjects.ts";
 
 /** Where a log, or a room in it, ends now. */
 export interface LogEnd {
@@ -21,6 +23,11 @@ export interface LogEnd {
   readonly sequence: number;
   readonly records: number;
 }
+
+const FIRST_SEQUENCE = 1;
+
+/** Orders of a room begin at least that many beyond those of a log that was made a millisecond earlier. */
+const ORDERS_PER_MS = 1_024;
 
 const EMPTY: LogEnd = { sequence: 0, records: 0 };
 
@@ -50,7 +57,12 @@ export async function lastSequence(nc: Bus, partition: number): Promise<number> 
 /** The rooms of a partition, and how many records each of them has. */
 export async function roomsOf(nc: Bus, partition: number): Promise<Map<RoomId, number>> {
   const subjects = await messagesBySubject(nc, logStream(partition), ">");
-  return new Map(Array.from(subjects ?? [], ([subject, records]) => [roomOf(subject), records]));
+  const rooms = new Map<RoomId, number>();
+  for (const [subject, records] of subjects ?? []) {
+    const room = roomOf(subject);
+    if (room !== undefined) rooms.set(room, records);
+  }
+  return rooms;
 }
 
 /** The record with a sequence; undefined when the log has none. Throws `RECORD_UNREADABLE`. */
@@ -59,15 +71,56 @@ export async function recordAt(nc: Bus, partition: number, sequence: number): Pr
   return message && recordIn(partition, message);
 }
 
-/** The record that a message of the log carries. Throws `RECORD_UNREADABLE`. */
-export function recordIn(partition: number, { subject, sequence, data }: StoredMessage): PlacedRecord {
-  return { partition, room: roomOf(subject), record: decodeRecord(sequence, data) };
+/** How a partition's log begins; undefined while it is empty. Throws `RECORD_UNREADABLE`. */
+export async function logStart(nc: Bus, partition: number): Promise<LogStart | undefined> {
+  return (await recordAt(nc, partition, FIRST_SEQUENCE))?.start;
 }
 
-function roomOf(subject: string): RoomId {
+/** What a message of the log is. Throws `RECORD_UNREADABLE` for a record of a newer version. */
+export function recordIn(partition: number, message: StoredMessage): PlacedRecord {
+  const { subject, sequence, data } = message;
+  const isFirst = sequence === FIRST_SEQUENCE;
+  if (subject === logStartSubject(partition)) {
+    const decoded = isFirst ? decodeStart(sequence, data) : "a log begins only once";
+    if (typeof decoded === "string") return strayIn(partition, message, decoded);
+    const { at, start } = decoded;
+    return { partition, room: undefined, record: { sequence, at, entries: [] }, start };
+  }
+  const room = roomOf(subject);
+  if (room === undefined) return strayIn(partition, message, "its subject names no room");
+  const decoded = decodeRecord(sequence, data);
+  if (typeof decoded === "string") return strayIn(partition, message, decoded);
+  const record = { sequence, ...decoded };
+  return isFirst ? { partition, room, record, start: startAt(record.at) } : { partition, room, record };
+}
+
+function strayIn(partition: number, { sequence, at }: StoredMessage, stray: string): PlacedRecord {
+  const placed = { partition, room: undefined, record: { sequence, at, entries: [] }, stray };
+  return sequence === FIRST_SEQUENCE ? { ...placed, start: startAt(at) } : placed;
+}
+
+/** How a log begins that doesn't say so: as if it had been made when its first message was. */
+function startAt(at: number): LogStart {
+  return { base: baseAt(at), lineage: "", parent: null };
+}
+
+/** The base of a log that is made now (docs/design.md#words). `at`: Unix time in ms. */
+export function baseAt(at: number): Order {
+  return Math.max(0, Math.floor(at)) * ORDERS_PER_MS;
+}
+
+/** Gives a log its beginning, unless it has one. Throws `BUS_UNAVAILABLE`. */
+export async function beginLog(
+  nc: Bus,
+  partition: number,
+  { at, start }: { readonly at: number; readonly start: LogStart },
+) {
+  await append(nc, logStartSubject(partition), encodeStart(at, start), { after: { sequence: 0 } });
+}
+
+function roomOf(subject: string): RoomId | undefined {
   const room = roomId.safeParse(decodeToken(lastToken(subject)));
-  if (!room.success) throw new TidemarkError("RECORD_UNREADABLE", `the log has a record of no room: ${subject}`);
-  return room.data;
+  return room.success ? room.data : undefined;
 }
 
 /** What a reader of the log fails with when the stream's leader has no record where one must come. */
@@ -78,15 +131,21 @@ export function holeIn(partition: number, { expected, found }: Misplaced): Tidem
   );
 }
 
-/** Appends a record at its own sequence. Throws `BUS_MISMATCH` when the log doesn't end right before it. */
-export async function appendAt(nc: Bus, { partition, room, record }: PlacedRecord): Promise<void> {
-  const sequence = await append(nc, logSubject(partition, room), encodeRecord(record.at, record.entries), {
-    after: { sequence: record.sequence - 1 },
-  });
-  if (sequence === undefined) {
+export interface AppendedAt {
+  readonly partition: number;
+  readonly room: RoomId;
+  readonly sequence: number;
+  /** An encoded record. */
+  readonly bytes: Uint8Array;
+}
+
+/** Appends a record at a sequence. Throws `BUS_MISMATCH` when the log doesn't end right before it. */
+export async function appendAt(nc: Bus, { partition, room, sequence, bytes }: AppendedAt): Promise<void> {
+  const appended = await append(nc, logSubject(partition, room), bytes, { after: { sequence: sequence - 1 } });
+  if (appended === undefined) {
     throw new TidemarkError(
       "BUS_MISMATCH",
-      `record ${record.sequence} of partition ${partition} was not appended: the log does not end right before it, so something else appended to it`,
+      `record ${sequence} of partition ${partition} was not appended: the log does not end right before it, so something else appended to it`,
     );
   }
 }

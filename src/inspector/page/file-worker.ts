@@ -42,8 +42,8 @@ async function read(file: File): Promise<void> {
   for await (const line of linesOf(chunksOf(text), LOG_LINE_CHARS_MAX)) {
     const record = reader.read(line);
     if (record === undefined) continue;
-    const { history } = roomOf(record.room);
-    refold.fold(record.room, record.record, (room, folded) => history.add(stepOf(room, folded)));
+    const history = record.room === undefined ? undefined : roomOf(record.room).history;
+    refold.fold(record, (room, folded) => history?.add(stepOf(room, folded)));
   }
   reader.finish();
 }

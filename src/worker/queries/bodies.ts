@@ -74,7 +74,7 @@ export class Bodies {
     const events = new Map<Position, MatrixEvent>();
     for (const position of positions) {
       const entry = bySequence.get(sequenceOf(position))?.record.entries[indexOf(position)];
-      if (entry === undefined || entry[0] === RECEIPT) throw this.#missing(position);
+      if (entry === undefined || entry === null || entry[0] === RECEIPT) throw this.#missing(position);
       events.set(position, entry[1]);
     }
     return events;

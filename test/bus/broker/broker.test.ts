@@ -1,13 +1,13 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "nats";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { brokerCacheDir, findBroker, isRecommended } from "../../../src/bus/broker/find.ts";
+import { brokerCacheDir, findBroker } from "../../../src/bus/broker/find.ts";
 import { ensureBroker, parseSourcesList, parseSourcesStanzas, pickMirror } from "../../../src/bus/broker/install.ts";
 import { startBroker } from "../../../src/bus/broker/process.ts";
 import { failure } from "../../support/failure.ts";
@@ -52,19 +52,6 @@ broker("accepts clients, with JetStream, on a free loopback port", async () => {
   assert.match(server.url, /^nats:\/\/127\.0\.0\.1:[1-9]\d*$/);
   await appendThree(server.url);
   assert.is(await countKept(server.url), 3);
-});
-
-broker("syncs what it stores before it acknowledges, unless that is relaxed", async () => {
-  for (const [sync, expected] of [
-    [undefined, "sync_interval: always"],
-    ["2m", "sync_interval: 2m"],
-  ] as const) {
-    await using store = await tempDir();
-    await using _server = await startBroker({ storeDir: store.path, ...(sync !== undefined && { sync }) });
-    const config = await readFile(join(store.path, "nats-server.conf"), "utf8");
-    const executable = (await findBroker())!;
-    assert.is(config.includes(expected), isRecommended(executable), executable.version);
-  }
 });
 
 broker("creates its store directory", async () => {

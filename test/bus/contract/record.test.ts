@@ -2,12 +2,25 @@ import * as fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Entry } from "../../../actors/entry.ts";
-import { encode } from "../../../src/bus/contract/codec.ts";
-import { decodeRecord, encodeRecord } from "../../../src/bus/contract/record.ts";
+import { decode, encode } from "../../../src/bus/contract/codec.ts";
+import { decodeRecord, decodeStart, encodeRecord, encodeStart } from "../../../src/bus/contract/record.ts";
 import { TidemarkError } from "../../../src/errors.ts";
-import { history } from "../../support/arbitraries.ts";
-import { BASE, BOB, backfilled, describe, event, live, receipt, Story, state, TWO } from "../../support/given.ts";
+import { history as histories } from "../../support/arbitraries.ts";
+import {
+  BASE,
+  BOB,
+  backfilled,
+  describe,
+  event,
+  history,
+  live,
+  receipt,
+  Story,
+  state,
+  TWO,
+} from "../../support/given.ts";
 import { check } from "../../support/property.ts";
+import { decodedRecord, entriesOf } from "../../support/records.ts";
 
 const record = suite("record");
 
@@ -20,41 +33,26 @@ const ENTRIES: readonly Entry[] = [
 ];
 
 record("is the same after encoding and decoding", () => {
-  assert.equal(decodeRecord(7, encodeRecord(1_700_000_000_000, ENTRIES)), {
-    sequence: 7,
-    at: 1_700_000_000_000,
-    entries: ENTRIES,
-  });
+  const at = 1_700_000_000_000;
+  assert.equal(decodeRecord(7, encodeRecord(at, ENTRIES)), { at, entries: ENTRIES });
 });
 
 record("is the same after encoding and decoding, with any entries", () => {
   check(
-    fc.property(fc.nat(2 ** 31), history, (at, positioned) => {
+    fc.property(fc.nat(2 ** 31), histories, (at, positioned) => {
       const entries = positioned.map(({ entry }) => entry);
-      assert.equal(decodeRecord(1, encodeRecord(at, entries)), { sequence: 1, at, entries });
+      assert.equal(decodeRecord(1, encodeRecord(at, entries)), { at, entries });
     }),
   );
 });
 
-/** Decodes bytes, which must fail with `RECORD_UNREADABLE`. Returns the message. */
-function unreadable(bytes: Uint8Array): string {
-  try {
-    decodeRecord(7, bytes);
-  } catch (error) {
-    assert.instance(error, TidemarkError);
-    assert.is((error as TidemarkError).code, "RECORD_UNREADABLE");
-    assert.not((error as TidemarkError).shouldRetry());
-    return (error as TidemarkError).message;
-  }
-  throw new Error("it was read");
-}
-
 const EVENT = event("$a");
 
+// I23
 for (const [why, value] of [
-  ["its version is 2, this Tidemark reads 1", [2, 5, [[0, EVENT]]]],
-  ["its version is undefined", []],
-  ["its version is 1, this", ["1", 5, [[0, EVENT]]]],
+  ["it has no version", []],
+  ["it has no version", ["1", 5, [[0, EVENT]]]],
+  ["it has no version", [0, 5, [[0, EVENT]]]],
   ["it is not an array", { v: 1 }],
   ["it is not an array", null],
   ["its clock or entries are missing", [1]],
@@ -62,46 +60,81 @@ for (const [why, value] of [
   ["its clock or entries are missing", [1, 5, { 0: [0, EVENT] }]],
   ["it has 0 entries", [1, 5, []]],
   ["it has 1025 entries", [1, 5, Array.from({ length: 1_025 }, () => [0, EVENT])]],
-  [
-    "it has an invalid entry",
-    [
-      1,
-      5,
-      [
-        [0, EVENT],
-        [4, EVENT],
-      ],
-    ],
-  ],
-  ["it has an invalid entry", [1, 5, [["0", EVENT]]]],
-  ["it has an invalid entry", [1, 5, [[0]]]],
-  ["it has an invalid entry", [1, 5, [[0, null]]]],
-  ["it has an invalid entry", [1, 5, [EVENT]]],
-  ["it has an invalid entry", [1, 5, [[2, BOB, "m.read", "$a", null, 5]]]],
-  ["it has an invalid entry", [1, 5, [[2, BOB, "m.read", "$a", null, 5, null, null]]]],
-  ["it has an invalid entry", [1, 5, [[2, BOB, 7, "$a", null, 5, null]]]],
-  ["it has an invalid entry", [1, 5, [[2, BOB, "m.read", "$a", false, 5, null]]]],
-  ["it has an invalid entry", [1, 5, [[2, BOB, "m.read", "$a", null, "5", null]]]],
-  ["it has an invalid entry", [1, 5, [[2, BOB, "m.read", "$a", null, 5, 0]]]],
-  ["it has an invalid entry", [1, 5, [[0, { ...EVENT, event_id: null }]]]],
-  ["it has an invalid entry", [1, 5, [[0, { ...EVENT, content: "text" }]]]],
 ] as const) {
-  record(`is never skipped: ${JSON.stringify(value).slice(0, 60)}`, () => {
-    assert.match(unreadable(encode(value)), why);
+  record(`is none, but the fold goes on: ${JSON.stringify(value).slice(0, 60)}`, () => {
+    assert.is(decodeRecord(7, encode(value)), why);
   });
 }
 
-record("is never skipped if it is not MessagePack, and the error names it and the remedy", () => {
+record("is none if it is not MessagePack", () => {
   for (const bytes of [new Uint8Array(), Buffer.from("93", "hex"), Buffer.from("c1", "hex")]) {
-    const message = unreadable(bytes);
-    assert.match(message, "record 7 of the log can't be read");
-    assert.match(message, "Run the version of Tidemark that wrote it, or a newer one.");
+    assert.match(decodeRecord(7, bytes) as string, /^it is not (MessagePack|an array)$/);
   }
+});
+
+// I23
+for (const invalid of [
+  [4, EVENT],
+  [6, 1_000, "lineage", null],
+  ["0", EVENT],
+  [0],
+  [0, null],
+  [0, EVENT, 0],
+  [0, EVENT, 1.5],
+  [3, EVENT, -1],
+  EVENT,
+  null,
+  [2, BOB, "m.read", "$a", null, 5],
+  [2, BOB, "m.read", "$a", null, 5, null, null],
+  [2, BOB, 7, "$a", null, 5, null],
+  [2, BOB, "m.read", "$a", false, 5, null],
+  [2, BOB, "m.read", "$a", null, "5", null],
+  [2, BOB, "m.read", "$a", null, 5, 0],
+  [0, { ...EVENT, event_id: null }],
+  [0, { ...EVENT, content: "text" }],
+]) {
+  record(`has an item that is no entry, and its neighbours: ${JSON.stringify(invalid).slice(0, 60)}`, () => {
+    const [before, after] = [live("$b"), receipt(BOB, "$b")];
+    assert.equal(decodedRecord(7, encode([2, 5, [before, invalid, after]])).entries, [before, null, after]);
+  });
+}
+
+record("of a newer version stops its reader, and the error names the record and the remedy", () => {
+  for (const read of [decodeRecord, decodeStart]) {
+    try {
+      read(7, encode([3, 5, [[0, EVENT]]]));
+    } catch (error) {
+      assert.instance(error, TidemarkError);
+      const { code, message } = error as TidemarkError;
+      assert.is(code, "RECORD_UNREADABLE");
+      assert.not((error as TidemarkError).shouldRetry());
+      assert.match(message, "record 7 of the log can't be read: its version is 3, this Tidemark reads up to 2");
+      assert.match(message, "Run the version of Tidemark that wrote it, or a newer one.");
+      continue;
+    }
+    throw new Error("it was read");
+  }
+});
+
+record("has the lowest version that can say what is in it", () => {
+  const version = (...entries: Entry[]) => (decode(encodeRecord(5, entries)) as unknown[])[0];
+  assert.is(version(live("$a"), backfilled("$b"), state("$c"), receipt(BOB, "$a")), 1);
+  for (const entry of [history("$a"), [...live("$a"), 1_001], [...state("$a"), 7], [...receipt(BOB, "$a"), true]]) {
+    assert.is(version(live("$b"), entry as Entry), 2);
+  }
+});
+
+record("of a log's beginning has its base and lineage", () => {
+  const start = { base: 1_000, lineage: "one", parent: null };
+  assert.equal(decodeStart(1, encodeStart(5, start)), { at: 5, start });
+  assert.is(decodeStart(1, encodeRecord(5, [live("$a")])), "its base is not a positive integer");
+  assert.is(decodeStart(1, encode([2, 5, [[6, -1, "one", null]]])), "its base is not a positive integer");
+  assert.is(decodeStart(1, encode([2, 5, [[6, 1, 7, null]]])), "its lineage is missing");
 });
 
 record("can have 1024 entries", () => {
   const entries = Array.from({ length: 1_024 }, (_, i) => receipt(BOB, `$${i}`));
-  assert.is(decodeRecord(1, encodeRecord(5, entries)).entries.length, 1_024);
+  assert.is(decodedRecord(1, encodeRecord(5, entries)).entries.length, 1_024);
 });
 
 /**
@@ -114,7 +147,7 @@ const STORED_V1 =
 const stored = suite("stored record of version 1");
 
 stored("is read as it was stored", () => {
-  const { at, entries } = decodeRecord(1, Buffer.from(STORED_V1, "hex"));
+  const { at, entries } = decodedRecord(1, Buffer.from(STORED_V1, "hex"));
   assert.is(at, 1_700_000_000_000);
   assert.equal(entries, ENTRIES);
 });
@@ -125,7 +158,7 @@ stored("is the same when it is written today", () => {
 
 stored("folds to the same state", () => {
   const story = new Story();
-  const { entries } = decodeRecord(1, Buffer.from(STORED_V1, "hex"));
+  const entries = entriesOf(decodedRecord(1, Buffer.from(STORED_V1, "hex")));
   assert.equal(
     entries.map((entry) => describe(story.fold(entry))),
     [["ordered"], ["ordered"], ["noted"], ["advanced"], ["advanced"]],

@@ -8,7 +8,7 @@ import { type BusHarness, startBus } from "../../support/harness.ts";
 const LOG = { partition: 0, lineage: "first" };
 
 function markOn({ nc }: BusHarness, errors: unknown[] = []): PublishedMark {
-  return new PublishedMark({ ...LOG, nc, failed: (error) => errors.push(error) });
+  return new PublishedMark({ nc, log: () => LOG, failed: (error) => errors.push(error) });
 }
 
 const marks = suite("published marks");
@@ -49,7 +49,9 @@ marks("a mark of another lineage, and a row that is no mark, count as none, and 
   await markOn(bus).raise(10);
   const later = { ...LOG, lineage: "second" };
   assert.is(await publishedPosition(bus.nc, later), undefined);
-  await new PublishedMark({ ...later, nc: bus.nc, failed: (error) => assert.unreachable(String(error)) }).raise(3);
+  await new PublishedMark({ nc: bus.nc, log: () => later, failed: (error) => assert.unreachable(String(error)) }).raise(
+    3,
+  );
   assert.is(await publishedPosition(bus.nc, later), 3);
 
   for (const text of ["", "3", "null", '{"v":2,"published":5,"lineage":"first"}', '{"v":1,"published":-1}', "{"]) {

@@ -6,7 +6,7 @@ import { LEASES_BUCKET } from "../../../src/bus/contract/subjects.ts";
 import { LEASE_TIMES, Leases } from "../../../src/bus/leases/leases.ts";
 import { type Body, type BusHarness, eventually, startBus } from "../../support/harness.ts";
 
-const HEARTBEAT = { v: 1, fold: 1, warm: [], failed: [], folded: {} };
+const HEARTBEAT = { v: 1, fold: 1, warm: [], failed: [], folded: {}, records: 2 };
 const LATER = JSON.stringify({ ...HEARTBEAT, session: "later" });
 
 const bucketOf = (bus: BusHarness) => bus.nc.jetstream().views.kv(LEASES_BUCKET, { history: 1 });
@@ -53,7 +53,7 @@ leases("a heartbeat in flight does not replace that of a later process with the 
   for (let round = 0; round < 10; round++) {
     const worker = `worker-${round}`;
     using first = await openLeases(bus.nc, worker);
-    assert.is(await first.leases.claim(round, ""), 0);
+    assert.is(await first.leases.claim(round, () => ""), 0);
     const later = bus.nc.jetstream().publish(heartbeatOf(worker), LATER);
     first.leases.beat();
     await later;
@@ -72,7 +72,7 @@ leases("a process that is superseded before it has read the bucket learns of it"
   const bucket = await bucketOf(bus);
   using first = await openLeases(overtaken(bus.nc, "worker"), "worker");
   assert.is(first.superseded(), 1);
-  assert.is(await first.leases.claim(0, ""), undefined, "and claims nothing");
+  assert.is(await first.leases.claim(0, () => ""), undefined, "and claims nothing");
   await first.leases.leave();
   assert.is((await bucket.get("worker.worker"))!.json<Body>().session, "later");
 });
@@ -81,7 +81,7 @@ leases("a worker with an older fold never claims a partition, owned or given up,
   await using bus = await startBus();
   await bucketOf(bus);
   using newer = await openLeases(bus.nc, "newer", 3);
-  assert.is(await newer.leases.claim(0, ""), 0);
+  assert.is(await newer.leases.claim(0, () => ""), 0);
   await newer.leases.release(0, 2_047);
   for (const [fold, published] of [
     [2, undefined],
@@ -89,24 +89,24 @@ leases("a worker with an older fold never claims a partition, owned or given up,
   ] as const) {
     using other = await openLeases(bus.nc, `fold-${fold}`, fold);
     assert.is(other.leases.foldVersion(0), 3);
-    assert.is(await other.leases.claim(0, ""), published, `fold ${fold}`);
+    assert.is(await other.leases.claim(0, () => ""), published, `fold ${fold}`);
     await other.leases.release(0, 2_047);
   }
   await (await bucketOf(bus)).delete("partition.0");
   using older = await openLeases(bus.nc, "older", 2);
-  assert.is(await older.leases.claim(0, ""), 0, "the row was deleted by hand");
+  assert.is(await older.leases.claim(0, () => ""), 0, "the row was deleted by hand");
 });
 
 leases("what an owner left counts for its own lineage alone", async () => {
   await using bus = await startBus();
   await bucketOf(bus);
   using first = await openLeases(bus.nc, "first");
-  await first.leases.claim(0, "one");
+  await first.leases.claim(0, () => "one");
   await first.leases.release(0, 5_000);
   using second = await openLeases(bus.nc, "second");
-  assert.is(await second.leases.claim(0, "other"), 0);
+  assert.is(await second.leases.claim(0, () => "other"), 0);
   await second.leases.release(0, 6_000);
-  await eventually(async () => (await first.leases.claim(0, "other")) === 6_000, "the first has learned of it");
+  await eventually(async () => (await first.leases.claim(0, () => "other")) === 6_000, "the first has learned of it");
 });
 
 leases("rows that somebody else has written into the bucket keep nobody from owning a partition", async () => {
@@ -128,7 +128,7 @@ leases("rows that somebody else has written into the bucket keep nobody from own
     await bucket.put("else", text);
     using opened = await openLeases(bus.nc, `worker-${junk.indexOf(text)}`);
     assert.is(opened.leases.workers().has("x"), false);
-    assert.is(await opened.leases.claim(0, ""), 0, text);
+    assert.is(await opened.leases.claim(0, () => ""), 0, text);
     await opened.leases.release(0, 0);
   }
 });

@@ -1,11 +1,11 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { appendAt } from "../../../src/bus/log/log.ts";
 import { LogReader } from "../../../src/bus/log/log-reader.ts";
 import { prepareBus } from "../../../src/bus/streams.ts";
 import type { RoomId } from "../../../src/matrix/ids.ts";
 import { live } from "../../support/given.ts";
 import { eventually, rejects, startBus } from "../../support/harness.ts";
+import { appendRecord } from "../../support/records.ts";
 
 const room = "!a:a.org" as RoomId;
 
@@ -16,7 +16,7 @@ reader("fails at a hole, and delivers what is before it", async () => {
   await using bus = await startBus();
   await prepareBus(bus.nc, { partitions: 1 });
   for (let n = 1; n <= 4; n++) {
-    await appendAt(bus.nc, { partition: 0, room, record: { sequence: n, at: n, entries: [live(`$${n}`)] } });
+    await appendRecord(bus.nc, { partition: 0, room, record: { sequence: n, at: n, entries: [live(`$${n}`)] } });
   }
   const sequences: number[] = [];
   let started: LogReader | undefined;

@@ -32,7 +32,7 @@ function stepsOf(positioned: readonly Positioned[]): Step[] {
   const refold = new Refold();
   const steps: Step[] = [];
   for (const record of recordsOf(positioned))
-    refold.fold(ROOM, record, (room, folded) => steps.push(stepOf(room, folded)));
+    refold.fold({ partition: 0, room: ROOM, record }, (room, folded) => steps.push(stepOf(room, folded)));
   return steps;
 }
 
@@ -140,8 +140,8 @@ roomHistory("equals the live room at every position of the recorded session", ()
     const { room, history, refold } = known;
     const request = { value: body, bytes: 0, at: sequence };
     const entries = kind === "receipt" ? receiptEntries(request) : eventEntries("event", room.id, request, () => {});
-    refold.fold(room.id, { sequence, at: sequence, entries }, (_, folded) =>
-      history.add(stepOf(refold.room(room.id), folded)),
+    refold.fold({ partition: 0, room: room.id, record: { sequence, at: sequence, entries } }, (refolded, folded) =>
+      history.add(stepOf(refolded, folded)),
     );
     fold(room, positionOf(sequence, 0), entries[0]!);
     views.push({ history, position: history.position, live: JSON.stringify(liveView(room, subjects)) });
@@ -157,10 +157,10 @@ roomHistory("of a refold that ends early has the same room as the fold", () => {
     fc.property(histories, fc.nat(), (positioned, choice) => {
       const until = positioned[choice % positioned.length]!.position;
       const refold = new Refold({ position: until });
-      for (const record of recordsOf(positioned)) refold.fold(ROOM, record);
+      for (const record of recordsOf(positioned)) refold.fold({ partition: 0, room: ROOM, record });
       const room = new Room(ROOM, 0);
       for (const { position, entry } of positioned) if (position <= until) fold(room, position, entry);
-      assert.equal(stateOf(refold.room(ROOM), USERS), stateOf(room, USERS));
+      assert.equal(stateOf(refold.rooms.get(ROOM) ?? new Room(ROOM, 0), USERS), stateOf(room, USERS));
     }),
   );
 });
@@ -174,7 +174,7 @@ roomHistory("of a refold ends before the first later record", () => {
     [3, 3_000],
     [4, 1_500],
   ] as const) {
-    refold.fold(ROOM, { sequence, at, entries: [entry] });
+    refold.fold({ partition: 0, room: ROOM, record: { sequence, at, entries: [entry] } });
   }
   assert.is(refold.entries, 2);
   assert.ok(refold.ended);
