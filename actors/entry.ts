@@ -25,6 +25,15 @@ export type TimelineEntry = readonly [
   order?: Order,
 ];
 
+/** How events came, as it is published: see the kinds above. */
+export type EventArrival = "live" | "history" | "backfill";
+
+export const ARRIVALS: Readonly<Record<TimelineEntry[0], EventArrival>> = {
+  [LIVE]: "live",
+  [HISTORY]: "history",
+  [BACKFILLED]: "backfill",
+};
+
 /** Current state, without an order. `asOf` is the order of the newest live event when the state was read (F10). */
 export type StateEntry = readonly [kind: typeof STATE, event: MatrixEvent, asOf?: Order];
 

@@ -11,13 +11,21 @@ import type { MatrixEvent } from "../../src/matrix/event.ts";
 import type { RoomId, UserId } from "../../src/matrix/ids.ts";
 import type { ReceiptContent, ReceiptEvent } from "../../src/matrix/receipt.ts";
 import { isPrivate } from "../../src/matrix/receipt-types.ts";
-import type { Entry, Order, Position, ReceiptEntry } from "../entry.ts";
+import {
+  ARRIVALS,
+  type EventArrival,
+  type Order,
+  type Position,
+  type ReceiptEntry,
+  type TimelineEntry,
+} from "../entry.ts";
 import type { FoldedEntry, Judgement, Rejected } from "../room/fold.ts";
 import { type Marker, publishedOrder } from "../room/markers.ts";
 import type { Room } from "../room/room.ts";
 
 export interface EventChange {
   readonly position: Position;
+  readonly kind: EventArrival;
   readonly event: MatrixEvent;
   readonly order: Order;
 }
@@ -90,8 +98,9 @@ export class Changes {
   add(room: Room, { position, entry, outcome }: FoldedEntry, published: boolean): boolean {
     switch (outcome.outcome) {
       case "ordered": {
-        const [, event] = entry as Exclude<Entry, ReceiptEntry>;
-        if (!published) this.#delta(room, position).events.push({ position, event, order: outcome.order });
+        const [kind, event] = entry as TimelineEntry;
+        const change = { position, kind: ARRIVALS[kind], event, order: outcome.order };
+        if (!published) this.#delta(room, position).events.push(change);
         room.changed.events = position;
         for (const { held, judgement } of outcome.judged) {
           this.#judged(room, position, held.position, held.receipt, judgement, published);

@@ -39,7 +39,7 @@ export class Deltas {
         callback: (error, { subject, data }) => {
           if (error !== null) return;
           const message = decodePublished(subject, data);
-          if (message === undefined || message.kind === "federation") return;
+          if (message === undefined || message.type === "federation") return;
           const delta = { ...message, subject };
           this.#check(delta);
           onDelta(delta);
@@ -69,7 +69,7 @@ export class Deltas {
   }
 
   #check(delta: Delta): void {
-    this.counts[delta.kind]++;
+    this.counts[delta.type]++;
     const key = `${delta.subject} ${delta.room_id}`;
     const last = this.#published.get(key) ?? 0;
     if ("previous" in delta && delta.previous > last) {
@@ -80,14 +80,14 @@ export class Deltas {
   }
 
   #checkPrivacy(delta: Delta): void {
-    if (delta.kind === "private") {
+    if (delta.type === "private") {
       const user = decodeToken(delta.subject.split(".")[3] ?? "");
       const receipts = receiptsIn(delta);
       this.privateReceipts += receipts.length + (delta.fully_read === undefined ? 0 : 1);
       if (delta.user_id === user && receipts.every((receipt) => receipt.user === user)) return;
     } else {
       const types = receiptsIn(delta).map(({ type }) => type);
-      if (delta.kind === "rejected" && delta.entry !== null) types.push(delta.entry.receipt_type);
+      if (delta.type === "rejected" && delta.entry !== null) types.push(delta.entry.receipt_type);
       if (!("fully_read" in delta) && !types.some(isPrivate)) return;
     }
     this.faults.push(`leak: ${delta.subject} has a private receipt of another user`);

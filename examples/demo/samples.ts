@@ -19,21 +19,21 @@ export class Sampler {
   /** Returns the delta as a line if it should be shown. `progress` is the fraction of the session that was sent. */
   sample(delta: Delta, progress: number): Sample | undefined {
     const round = this.#wanted.findLast(({ after }) => progress >= after);
-    const what = round?.kinds.has(delta.kind) ? describe(delta) : undefined;
+    const what = round?.kinds.has(delta.type) ? describe(delta) : undefined;
     if (what === undefined) return undefined;
-    round?.kinds.delete(delta.kind);
+    round?.kinds.delete(delta.type);
     return { subject: delta.subject, what };
   }
 }
 
 /** Returns undefined for deltas that are not worth showing. */
 function describe(delta: Delta): string | undefined {
-  if (delta.kind === "events") {
+  if (delta.type === "events") {
     const event = delta.events.find(({ type }) => type === "m.room.message");
     if (event === undefined) return undefined;
     return `${event.type} ${short(event.event_id)} from ${localpart(event.sender)}, order ${event.unsigned.order}`;
   }
-  if (delta.kind === "rejected") {
+  if (delta.type === "rejected") {
     const { entry, reason } = delta;
     if (entry === null) return undefined;
     return `${localpart(entry.user_id)} ${entry.receipt_type} → ${short(entry.event_id)}: ${reason}`;

@@ -245,7 +245,7 @@ export class Frontend implements AsyncDisposable {
 
 /** A private delta is for its own user's views only. */
 function mayShow(view: RoomView, delta: Delta): boolean {
-  return delta.kind !== "private" || delta.user_id === view.user;
+  return delta.type !== "private" || delta.user_id === view.user;
 }
 
 const parseRoom = (room: string): RoomId => parse(roomId, "room_id", room);

@@ -7,6 +7,8 @@
  * Deltas that arrive during a load wait for its end. A delta at or before the view's position is a repetition and is dropped.
  * One whose `previous` is after that position shows that a delta is missing, and starts a new load.
  */
+
+import type { EventArrival } from "../../actors/entry.ts";
 import type { FullyRead } from "../bus/contract/fields.ts";
 import type { Delta } from "../bus/contract/messages.ts";
 import type { Answer, Asked } from "../bus/contract/questions.ts";
@@ -23,8 +25,11 @@ export type RoomChange =
    * the one that follows missed deltas.
    */
   | { readonly kind: "snapshot" }
-  /** New events, oldest first. */
-  | { readonly kind: "events"; readonly events: readonly OrderedEvent[] }
+  /**
+   * Events that the view didn't have, in the order in which they came. Only `live` ones are new in the room, and only they change who
+   * is in it; `history` may be unread, `backfill` is read by everybody.
+   */
+  | { readonly kind: "events"; readonly arrival: EventArrival; readonly events: readonly OrderedEvent[] }
   /** Public receipts, any user's. */
   | { readonly kind: "receipts"; readonly content: ReceiptContent }
   /** Private receipts and the fully-read marker of the view's own user. */
@@ -123,9 +128,9 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
   /** @internal */
   receive(delta: Delta): void {
     if (this.#waiting !== undefined) this.#waiting.push(delta);
-    else if (delta.kind === "private") this.#receivePrivate(delta);
-    else if (delta.position > this.#at[delta.kind]) {
-      if (delta.previous > this.#at[delta.kind]) void this.reload();
+    else if (delta.type === "private") this.#receivePrivate(delta);
+    else if (delta.position > this.#at[delta.type]) {
+      if (delta.previous > this.#at[delta.type]) void this.reload();
       else this.#receivePublic(delta);
     }
   }
@@ -194,8 +199,8 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
   }
 
   #receivePublic(delta: Delta<"events" | "receipts">): void {
-    this.#at[delta.kind] = delta.position;
-    if (delta.kind === "receipts") {
+    this.#at[delta.type] = delta.position;
+    if (delta.type === "receipts") {
       this.apply(delta.event.content);
       this.#notify({ kind: "receipts", content: delta.event.content });
       return;
@@ -203,14 +208,14 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
     for (const event of delta.events) {
       this.note(event);
       const { membership } = event.content;
-      if (event.type !== "m.room.member" || event.state_key === undefined || event.unsigned.order < 0) continue;
+      if (delta.kind !== "live" || event.type !== "m.room.member" || event.state_key === undefined) continue;
       if (typeof membership === "string") this.#members.set(event.state_key, membership);
     }
     this.trim(ROOM_EVENTS_MAX);
-    this.#notify({ kind: "events", events: delta.events });
+    this.#notify({ kind: "events", arrival: delta.kind, events: delta.events });
   }
 
-  #receivePrivate({ event, fully_read: fullyRead }: Extract<Delta, { kind: "private" }>): void {
+  #receivePrivate({ event, fully_read: fullyRead }: Delta<"private">): void {
     if (event !== undefined) this.apply(event.content);
     if (fullyRead !== undefined) this.fullyRead(this.#options.user!, fullyRead);
     this.#notify({ kind: "private", ...(event && { content: event.content }), ...(fullyRead && { fullyRead }) });

@@ -55,11 +55,11 @@ export class PublishedDeltas {
     const room = this.#rooms.get(delta.room_id);
     if (room === undefined) return; // It is not being verified.
     this.deltas++;
-    const where = `delta ${sequence} (${delta.kind === "events" ? "events" : "receipts"})`;
-    const key = chainKey(delta.room_id, delta.kind === "private" ? delta.user_id : delta.kind);
+    const where = `delta ${sequence} (${delta.type === "events" ? "events" : "receipts"})`;
+    const key = chainKey(delta.room_id, delta.type === "private" ? delta.user_id : delta.type);
     if (!this.#follow(key, delta, where)) return;
     const ahead = delta.position > room.position;
-    if (delta.kind === "events") {
+    if (delta.type === "events") {
       for (const event of delta.events) {
         if (!ahead || room.events.get(event.event_id) !== undefined) this.#event(room, event, where);
       }
@@ -69,7 +69,7 @@ export class PublishedDeltas {
       const { order, thread_id: thread = null } = data;
       this.#marker(room, markerKey(room.id, user, type, thread), { event, order, ahead }, where);
     }
-    if (delta.kind === "private" && delta.fully_read !== undefined) {
+    if (delta.type === "private" && delta.fully_read !== undefined) {
       const { event_id: event, order } = delta.fully_read;
       this.#marker(room, markerKey(room.id, delta.user_id, FULLY_READ, null), { event, order, ahead }, where);
     }
@@ -139,9 +139,9 @@ export class PublishedDeltas {
   /** Returns whether the delta is new. Throws a `Difference` if one before it is missing. */
   #follow(key: string, delta: Delta, where: string): boolean {
     const { room_id: room, position } = delta;
-    const previous = delta.kind === "private" ? undefined : delta.previous;
+    const previous = delta.type === "private" ? undefined : delta.previous;
     const chain = this.#chains.get(key);
-    if (delta.kind === "receipts" && previous === position) {
+    if (delta.type === "receipts" && previous === position) {
       // A delta that was too large is published as a gap, for which readers take a snapshot: the stream lacks its
       // content.
       this.#chains.set(key, { room, since: position, through: position });
@@ -154,7 +154,7 @@ export class PublishedDeltas {
     if (previous !== undefined && previous > chain.through) {
       throw new Difference(
         room,
-        `${where} follows position ${previous}, the ${delta.kind} delta before it ended at ${chain.through}: one is missing`,
+        `${where} follows position ${previous}, the ${delta.type} delta before it ended at ${chain.through}: one is missing`,
       );
     }
     if (position <= chain.through && previous !== undefined) return false;

@@ -12,8 +12,8 @@ import type { UserId } from "../matrix/ids.ts";
 import { isPrivate, type ShownAs, shownAs } from "../matrix/receipt-types.ts";
 
 /**
- * `tidemark.client.<partition>.<room>.events`: as few messages as fit. A member event is the last of its message, whose `position` is
- * therefore its own: readers compare it with the positions of memberships.
+ * `tidemark.client.<partition>.<room>.events`: as few messages as fit, each with events of one kind. A live member event is the last
+ * of its message, whose `position` is therefore its own: readers compare it with the positions of memberships.
  */
 export function eventMessages(partition: number, { room, events, previous }: RoomDelta): Outgoing[] {
   const subject = clientEvents(partition, room);
@@ -21,11 +21,11 @@ export function eventMessages(partition: number, { room, events, previous }: Roo
   const messages: Outgoing[] = [];
   let before = previous.events;
   let from = 0;
-  events.forEach(({ event, position }, at) => {
-    const isMember = event.type === "m.room.member" && event.state_key !== undefined;
-    if (!isMember && at < events.length - 1) return;
+  events.forEach(({ kind, event, position }, at) => {
+    const isMember = kind === "live" && event.type === "m.room.member" && event.state_key !== undefined;
+    if (!isMember && events[at + 1]?.kind === kind) return;
     const payloads = split(events.slice(from, at + 1), before, (part, through, after) =>
-      encodeMessage("events", { room_id: room, position: through, previous: after, ...body(part) }),
+      encodeMessage("events", { room_id: room, position: through, previous: after, kind, ...body(part) }),
     );
     for (const payload of payloads) messages.push({ subject, payload });
     before = position;

@@ -15,7 +15,8 @@ const BOB = "@bob:a.org";
 
 const events = (previous: number, ...orders: number[]) =>
   ({
-    kind: "events",
+    type: "events",
+    kind: "live",
     room_id: ROOM,
     previous,
     position: orders.at(-1),
@@ -48,6 +49,24 @@ function loading() {
 }
 
 const room = suite("room loading");
+
+room("has the members that live events say, whatever history and backfill say", async () => {
+  const { view, asked } = loading();
+  const loaded = view.load();
+  asked[0]!({ ...snapshotAt(10), members: { [BOB]: "leave" } });
+  await loaded;
+  const joins = (kind: string, previous: number, order: number) => {
+    const [event] = (events(previous, order) as Delta<"events">).events;
+    const join = { ...event, type: "m.room.member", state_key: BOB, content: { membership: "join" } };
+    return { ...events(previous, order), kind, events: [join] } as unknown as Delta;
+  };
+  view.receive(joins("history", 10, 11));
+  view.receive(joins("backfill", 11, 12));
+  assert.is(view.members.get(BOB), "leave");
+  assert.is(view.order("$11"), 11, "their orders are known");
+  view.receive(joins("live", 12, 13));
+  assert.is(view.members.get(BOB), "join");
+});
 
 room("deltas that arrive during loading are applied after the snapshot, except those that it includes", async () => {
   const { view, asked } = loading();

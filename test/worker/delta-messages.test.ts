@@ -16,6 +16,7 @@ import {
   BOB,
   backfilled,
   CARA,
+  history,
   inThread,
   live,
   member,
@@ -76,6 +77,31 @@ members("end a message as the last events of a delta, too", () => {
 });
 
 members.run();
+
+const kinds = suite("kinds of events");
+
+kinds("are never together in one message, and member events that aren't live end none", () => {
+  const old = history("$6", member(BOB, "join"));
+  const messages = eventMessages(
+    0,
+    deltaOf(live("$1"), live("$2"), backfilled("$3"), live("$4"), history("$5"), old, history("$7")),
+  );
+  assertChain(messages);
+  assert.equal(
+    messages
+      .map(payloadOf)
+      .map(({ kind, events }) => [kind, ...events.map((event: { event_id: string }) => event.event_id)]),
+    [
+      ["live", "$1", "$2"],
+      ["backfill", "$3"],
+      ["live", "$4"],
+      // In a room that has a negative order, history gets one as well (F1). How it came stays as it is.
+      ["history", "$5", "$6", "$7"],
+    ],
+  );
+});
+
+kinds.run();
 
 const large = suite("a delta that is too large for one message");
 

@@ -65,6 +65,7 @@ publishing("events carry their order, and are otherwise unchanged", async () => 
     room_id: ROOM,
     position,
     previous: 0,
+    kind: "live",
     events: [{ ...first, unsigned: { age: 5, order: BASE + 1 } }],
   });
 
@@ -74,6 +75,7 @@ publishing("events carry their order, and are otherwise unchanged", async () => 
     room_id: ROOM,
     position: p3,
     previous: position,
+    kind: "backfill",
     events: [
       { ...message("$2"), unsigned: { order: -1 } },
       { ...message("$3"), unsigned: { order: -2 } },

@@ -45,15 +45,25 @@ const CONTENT = { [EXAMPLE_EVENT_ID]: { "m.read": { "@bob:example.org": { ts: 1_
 export const MESSAGES = {
   events: {
     subject: clientEvents,
-    schema: z.object({ v, room_id: roomId, position, previous, events: z.array(orderedEvent) }),
+    schema: z.object({
+      v,
+      room_id: roomId,
+      position,
+      previous,
+      kind: z
+        .enum(["live", "history", "backfill"])
+        .describe("How the events came. Only live ones are new in the room, and only they change its membership."),
+      events: z.array(orderedEvent),
+    }),
     summary:
-      "New events of a room, with their orders. Live ones are in the order of the room. A member event is the last of its " +
-      "message: `position` is its own.",
+      "Events of a room that Tidemark did not have, with their orders: live ones oldest first, history and backfill newest " +
+      "first. A live member event is the last of its message: `position` is its own.",
     example: {
       v: V,
       room_id: ROOM,
       position: 17_408,
       previous: 16_384,
+      kind: "live",
       events: [EXAMPLE_EVENT],
     },
   },
@@ -147,9 +157,9 @@ export type MessageKind = keyof typeof MESSAGES;
 /** A message as it is published. */
 export type Published<Kind extends MessageKind> = z.infer<(typeof MESSAGES)[Kind]["schema"]>;
 
-/** A message, with what kind it is. */
+/** A message, with its type. */
 export type Message<Kind extends MessageKind = MessageKind> = {
-  [K in Kind]: { readonly kind: K } & Readonly<Published<K>>;
+  [K in Kind]: { readonly type: K } & Readonly<Published<K>>;
 }[Kind];
 
 /** What a partition's delta stream has. */
@@ -181,7 +191,7 @@ export function decodePublished(subject: string, bytes: Uint8Array): Message<Pub
 
 function decodeAs<Kind extends MessageKind>(kind: Kind | undefined, bytes: Uint8Array): Message<Kind> | undefined {
   const message = kind && decodeMessage(kind, bytes);
-  return message && ({ ...message, kind } as Message<Kind>);
+  return message && ({ ...message, type: kind } as Message<Kind>);
 }
 
 function deltaKind(subject: string): DeltaKind | undefined {

@@ -140,18 +140,18 @@ export class OnlineUsers {
 
   /** Applies a delta to the cache, and wakes the users whom it concerns. */
   receive(delta: Delta, { sequence }: DeltaMark): void {
-    if (delta.kind === "private") {
+    if (delta.type === "private") {
       this.#touch(this.#users.get(delta.user_id), delta.room_id, delta.event !== undefined);
       return;
     }
-    if (delta.kind === "receipts") {
+    if (delta.type === "receipts") {
       for (const user of this.#inRoom.get(delta.room_id) ?? []) this.#touch(user, delta.room_id, false);
       for (const id of usersIn(delta.event.content)) this.#users.get(id)?.invalidateUnread(delta.room_id);
       return;
     }
     // A member event is the last of its message, so the position is its own.
-    for (const { type, state_key: member, content, unsigned } of delta.events.slice(-1)) {
-      if (type !== "m.room.member" || member === undefined || unsigned.order < 0) continue;
+    for (const { type, state_key: member, content } of delta.kind === "live" ? delta.events.slice(-1) : []) {
+      if (type !== "m.room.member" || member === undefined) continue;
       const user = this.#users.get(member as UserId);
       if (user === undefined || typeof content.membership !== "string") continue;
       const { membership } = content;

@@ -90,10 +90,10 @@ export class RecentDeltas {
       sequence: mark.sequence,
       room: delta.room_id,
       bytes,
-      ...(delta.kind === "private" && { user: delta.user_id }),
-      ...(delta.kind === "private" && delta.fully_read !== undefined && { fullyRead: delta.fully_read }),
-      ...(delta.kind === "events" && { events: delta.events.filter(({ unsigned }) => unsigned.order >= 0) }),
-      ...(delta.kind !== "events" && delta.event !== undefined && { receipts: delta.event.content }),
+      ...(delta.type === "private" && { user: delta.user_id }),
+      ...(delta.type === "private" && delta.fully_read !== undefined && { fullyRead: delta.fully_read }),
+      ...(delta.type === "events" && delta.kind === "live" && { events: delta.events }),
+      ...(delta.type !== "events" && delta.event !== undefined && { receipts: delta.event.content }),
     };
     let room = this.#rooms.get(delta.room_id);
     if (room === undefined) {
@@ -102,7 +102,7 @@ export class RecentDeltas {
     }
     room.deltas.push(cached);
     room.shared.clear();
-    if (delta.kind === "events") {
+    if (delta.type === "events") {
       room.eventsAt = Math.max(room.eventsAt, delta.position);
       redact(room, delta);
     }

@@ -42,7 +42,7 @@ const HASHES: Readonly<Record<string, string>> = {
   "answer events": "0aa1c1d1f939c1dc",
   "question rooms": "35f14abb747d6cc4",
   "answer rooms": "ed4a97f93aa88937",
-  "message events": "9e7b85653e428c1f",
+  "message events": "cedf5353a561ecd1",
   "message receipts": "dc3163e87fcee97c",
   "message private": "24580496c990487f",
   "message federation": "106292b55a5a2333",

@@ -18,17 +18,21 @@ type Body = Record<string, unknown>;
 
 const receipt = (user: UserId, event: string, type = "m.read", room = ROOM) =>
   ({
-    kind: "receipts",
+    type: "receipts",
     room_id: room,
     position: 1,
     event: { type: "m.receipt", content: { [event]: { [type]: { [user]: { ts: 1, order: 1 } } } } },
   }) as unknown as Delta;
 
 const own = (user: UserId, event: string) =>
-  ({ ...receipt(user, event, "m.read.private"), kind: "private", user_id: user }) as unknown as Delta;
+  ({ ...receipt(user, event, "m.read.private"), type: "private", user_id: user }) as unknown as Delta;
 
 const events = (position: number, ...list: Body[]) =>
-  ({ kind: "events", room_id: ROOM, position, events: list }) as unknown as Delta;
+  ({ type: "events", kind: "live", room_id: ROOM, position, events: list }) as unknown as Delta;
+
+/** The same, but not live. */
+const older = (kind: "history" | "backfill", position: number, ...list: Body[]) =>
+  ({ ...events(position, ...list), kind }) as unknown as Delta;
 
 const message = (order: number, more: Body = {}, unsigned: Body = {}) => ({
   event_id: `$${order}`,
@@ -51,6 +55,15 @@ const ids = (recent: RecentDeltas, user: UserId, after: number) =>
   recent.changes(ROOM, user, after)?.receipts.flatMap((content) => Object.keys(content));
 
 const recentDeltas = suite("recent deltas");
+
+recentDeltas("history and backfill enter no timeline", () => {
+  const recent = cacheOf(events(1, message(5)), older("history", 2, message(4)), older("backfill", 3, message(-1)));
+  assert.equal(
+    recent.changes(ROOM, ALICE, 0)?.events.map(({ event_id }) => event_id),
+    ["$5"],
+  );
+  assert.equal(recent.changes(ROOM, ALICE, 1)?.events, []);
+});
 
 recentDeltas("users who may see the same get the same object, and private receipts are only for their user", () => {
   const recent = cacheOf(receipt(ALICE, "$1"), own(BOB, "$2"), receipt(CAROL, "$3"));
@@ -93,10 +106,6 @@ recentDeltas("a new delta or a redaction invalidates what is shared", () => {
   assert.is.not(after, before);
   assert.equal(after!.events[0]!.content, {});
   assert.is(after!.events[0]!.unsigned.order, 10);
-});
-
-recentDeltas("backfilled events are not changes", () => {
-  assert.equal(cacheOf(events(10, message(-10), message(9))).changes(ROOM, BOB, 0)!.events.length, 1);
 });
 
 recentDeltas("it covers its own deltas, and marks of gateways that are slightly ahead", () => {

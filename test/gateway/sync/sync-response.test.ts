@@ -27,12 +27,12 @@ const event = (order: number, more: Body = {}) => ({
 const positionAt = (order: number) => 1_000 + order;
 const delta = (...list: Body[]) => {
   const position = positionAt(list.at(-1).unsigned.order);
-  return { kind: "events", room_id: ROOM, position, events: list } as unknown as Delta;
+  return { type: "events", kind: "live", room_id: ROOM, position, events: list } as unknown as Delta;
 };
 const events = (...orders: number[]) => delta(...orders.map((order) => event(order)));
 const receipt = (id: string) =>
   ({
-    kind: "receipts",
+    type: "receipts",
     room_id: ROOM,
     position: 1,
     event: { type: "m.receipt", content: { [id]: { "m.read": { [BOB]: { ts: 1, order: 1 } } } } },
