@@ -137,6 +137,12 @@ export class Frontend implements AsyncDisposable {
     /** Sends new events of a room, oldest first. Resolves to their positions once the log has stored them. Throws as receipts do. */
     send: async (room: string, events: RoomEvent | readonly RoomEvent[]): Promise<number[]> =>
       this.send("event", parseRoom(room), events),
+    /**
+     * Sends events older than all that are known of a room, newest first. They may be unread, unless older events were
+     * backfilled before. Otherwise as `send`.
+     */
+    history: async (room: string, events: RoomEvent | readonly RoomEvent[]): Promise<number[]> =>
+      this.send("history", parseRoom(room), events),
     /** Sends older events of a room, newest first: they count as read by everybody. Otherwise as `send`. */
     backfill: async (room: string, events: RoomEvent | readonly RoomEvent[]): Promise<number[]> =>
       this.send("backfill", parseRoom(room), events),

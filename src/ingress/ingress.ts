@@ -10,7 +10,7 @@ import { publish } from "../bus/client/gathered-writes.ts";
 import { ask } from "../bus/client/request.ts";
 import { decodePruned, decodeUntrusted, type Encoding, encodeAs, encodingOf } from "../bus/contract/codec.ts";
 import type { OnPruned } from "../bus/contract/pruning.ts";
-import { encodeRecord } from "../bus/contract/record.ts";
+import { encodeRecord, FIRST_RECORD_VERSION, recordVersionOf } from "../bus/contract/record.ts";
 import { type EduReply, type Refusal, refusalOf } from "../bus/contract/replies.ts";
 import { REQUESTS, type RequestKind } from "../bus/contract/requests.ts";
 import { decodeToken, isInbox, lastToken, logSubject, partitionOf } from "../bus/contract/subjects.ts";
@@ -21,6 +21,7 @@ import { Appender } from "./appender.ts";
 import { eduRecords, RefusedItems } from "./edu.ts";
 import { KnownRooms } from "./known-rooms.ts";
 import { eventEntries, type Request, receiptEntries } from "./validate.ts";
+import { VersionGate } from "./version-gate.ts";
 
 /** Rooms whose subject token is cached with its parsed id. */
 const ROOM_TOKENS_MAX = 65_536;
@@ -28,7 +29,7 @@ const ROOM_TOKENS_MAX = 65_536;
 const NOT_KNOWN = "room_id: is not known here";
 
 const QUEUE = "tidemark-ingress";
-const REQUEST_KINDS: readonly RequestKind[] = ["event", "backfill", "state", "receipt", "edu"];
+const REQUEST_KINDS: readonly RequestKind[] = ["event", "history", "backfill", "state", "receipt", "edu"];
 
 /** Positions of what was appended, or what is said of an EDU. */
 type Reply = Position[] | EduReply | Refusal;
@@ -53,6 +54,7 @@ export class Ingress {
   readonly #now: () => number;
   readonly #publisher: AckedPublisher;
   readonly #appender: Appender;
+  readonly #versions: VersionGate;
   readonly #subscriptions: BusSubscription[];
   readonly #payloadMax: number;
   readonly #refused: ((errcode: string) => void) | undefined;
@@ -70,6 +72,7 @@ export class Ingress {
     this.#log = log;
     this.#now = now;
     this.#publisher = new AckedPublisher(nc);
+    this.#versions = new VersionGate(nc);
     this.#payloadMax = nc.info?.max_payload ?? Number.POSITIVE_INFINITY;
     // A room that the fold doesn't know answers like an empty one.
     this.#knownRooms = new KnownRooms(async (room) => {
@@ -104,6 +107,7 @@ export class Ingress {
   async drain(): Promise<void> {
     await Promise.all(this.#subscriptions.map((subscription) => subscription.drain()));
     await Promise.allSettled(this.#edus);
+    await this.#versions.drain();
     await this.#appender.drain();
     this.#publisher.close();
   }
@@ -145,7 +149,9 @@ export class Ingress {
 
     const room = this.#room(lastToken(subject));
     const entries = kind === "receipt" ? receiptEntries(request) : eventEntries(kind, room, request, this.#pruned);
-    return this.#appender.add({ room, entries, bytes: data.length });
+    const append = () => this.#appender.add({ room, entries, bytes: data.length });
+    const version = recordVersionOf(entries);
+    return version === FIRST_RECORD_VERSION ? append() : this.#versions.pass(version, data.length, append);
   }
 
   /** The room that a token names, cached: parsing it costs more than checking a receipt. */

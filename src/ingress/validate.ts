@@ -3,10 +3,10 @@
  * the field and the reason; nothing of it is appended.
  */
 import type * as z from "zod";
-import { BACKFILLED, type Entry, LIVE, RECEIPT, STATE, UNKNOWN_THREAD } from "../../actors/entry.ts";
+import { BACKFILLED, type Entry, HISTORY, LIVE, RECEIPT, STATE, UNKNOWN_THREAD } from "../../actors/entry.ts";
 import { fittedEvent } from "../bus/contract/event-size.ts";
 import type { OnPruned } from "../bus/contract/pruning.ts";
-import { REQUESTS } from "../bus/contract/requests.ts";
+import { REQUESTS, stateAsOf } from "../bus/contract/requests.ts";
 import { TidemarkError } from "../errors.ts";
 import { ENTRIES_PER_RECORD_MAX, EVENT_BYTES_MAX } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
@@ -15,7 +15,7 @@ import type { RoomId } from "../matrix/ids.ts";
 /** An event's JSON is at most this many times as long as its request (a control character is escaped as six). */
 const JSON_GROWTH_MAX = 6;
 
-const EVENT_KINDS = { event: LIVE, backfill: BACKFILLED, state: STATE } as const;
+const EVENT_KINDS = { event: LIVE, history: HISTORY, backfill: BACKFILLED, state: STATE } as const;
 
 export interface Request {
   readonly value: unknown;
@@ -26,22 +26,48 @@ export interface Request {
 }
 
 /**
- * `tidemark.in.event`, `.backfill`, `.state`: one event, or an array. An event that is too large loses what the fold doesn't
- * read.
+ * `tidemark.in.event`, `.history`, `.backfill`, `.state`: one event, or an array; for state also `{ events, as_of }`. An event that
+ * is too large loses what the fold doesn't read.
  */
 export function eventEntries(
   kind: keyof typeof EVENT_KINDS,
   room: RoomId,
-  { value, bytes }: Request,
+  request: Request,
   onPruned: OnPruned,
 ): Entry[] {
+  if (kind !== "state" || !isStateAsOf(request.value)) {
+    return eventsIn(kind, room, request, onPruned).map((event) => [EVENT_KINDS[kind], event]);
+  }
+  const { events, as_of } = request.value;
+  const asOf = stateAsOf.shape.as_of.safeParse(as_of); // F10
+  if (!asOf.success) throw new TidemarkError("M_INVALID_PARAM", `as_of: ${reasonIn(asOf.error)}`);
+  if (!Array.isArray(events)) throw new TidemarkError("M_INVALID_PARAM", "events: must be an array of state events");
+  const state = eventsIn(kind, room, { ...request, value: events }, onPruned);
+  return state.map((event) => [STATE, event, asOf.data]);
+}
+
+interface StateAsOf {
+  readonly events: unknown;
+  readonly as_of?: unknown;
+}
+
+/** An event may have any keys of its own, but it has an id. */
+function isStateAsOf(value: unknown): value is StateAsOf {
+  return isObject(value) && Object.hasOwn(value, "events") && !Object.hasOwn(value, "event_id");
+}
+
+function eventsIn(
+  kind: keyof typeof EVENT_KINDS,
+  room: RoomId,
+  { value, bytes }: Request,
+  onPruned: OnPruned,
+): MatrixEvent[] {
   return items(value).map((item, index) => {
     const event = parse<MatrixEvent>(REQUESTS[kind].item, item, index, value);
     if (event.room_id !== undefined && event.room_id !== room) {
       throw new TidemarkError("M_INVALID_PARAM", "room_id: is not the room of the subject", at(index, value));
     }
-    const stored = bytes * JSON_GROWTH_MAX > EVENT_BYTES_MAX ? fittedEvent(event, onPruned) : event;
-    return [EVENT_KINDS[kind], stored];
+    return bytes * JSON_GROWTH_MAX > EVENT_BYTES_MAX ? fittedEvent(event, onPruned) : event;
   });
 }
 
@@ -49,15 +75,12 @@ export function eventEntries(
 export function receiptEntries({ value, at: arrived }: Request): Entry[] {
   return items(value).map((item, index) => {
     const receipt = parse(REQUESTS.receipt.item, item, index, value);
-    return [
-      RECEIPT,
-      receipt.user_id,
-      receipt.receipt_type,
-      receipt.event_id,
-      receipt.thread_known === false ? UNKNOWN_THREAD : (receipt.thread_id ?? null),
-      receipt.ts ?? arrived,
-      null,
-    ];
+    const { user_id: user, receipt_type: type, event_id: event, accepted } = receipt;
+    const thread = receipt.thread_known === false ? UNKNOWN_THREAD : (receipt.thread_id ?? null);
+    const ts = receipt.ts ?? arrived;
+    return accepted === true
+      ? [RECEIPT, user, type, event, thread, ts, null, accepted]
+      : [RECEIPT, user, type, event, thread, ts, null];
   });
 }
 
@@ -90,4 +113,8 @@ export function reasonIn(error: z.ZodError): string {
 /** The index of an item, if the request was an array. */
 function at(index: number, request: unknown): { index?: number } {
   return Array.isArray(request) ? { index } : {};
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -54,7 +54,12 @@ const READER_NOT = {
 
 const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
   homeserver: {
-    publishes: [`tidemark.in.event.${ROOM}`, `tidemark.in.backfill.${ROOM}`, "tidemark.in.edu.a"],
+    publishes: [
+      `tidemark.in.event.${ROOM}`,
+      `tidemark.in.history.${ROOM}`,
+      `tidemark.in.backfill.${ROOM}`,
+      "tidemark.in.edu.a",
+    ],
     publishesNot: [...LOG_AND_STREAMS, ...TRANSACTIONS, ...CURSORS, "$JS.API.INFO", `tidemark.query.${ROOM}`],
     subscribes: [],
     subscribesNot: ["tidemark.in.>", "tidemark.log.>", "tidemark.client.>", "tidemark.user.>", "tidemark.federation.>"],

@@ -19,7 +19,7 @@ import {
 import { checkAsync } from "../support/property.ts";
 
 const ROOM = "!hostile:a.org";
-const ROOM_REQUESTS = ["event", "backfill", "state", "receipt"] as const;
+const ROOM_REQUESTS = ["event", "history", "backfill", "state", "receipt"] as const;
 
 interface Attack {
   readonly name: string;
@@ -49,7 +49,7 @@ const eduOf = (user: string, item: unknown) => ({ [ROOM]: { "m.read": { [user]: 
 
 /** Every field that contains an ID, with its kind of request, and a body with a given value in that field. */
 const ID_FIELDS: readonly { kind: string; field: string; sigil: string; body: (id: unknown) => unknown }[] = [
-  ...(["event", "backfill", "state"] as const).flatMap((kind) => [
+  ...(["event", "history", "backfill", "state"] as const).flatMap((kind) => [
     { kind, field: "event_id", sigil: "$", body: (id: unknown) => state({ event_id: id }) },
     { kind, field: "sender", sigil: "@", body: (id: unknown) => state({ sender: id }) },
     { kind, field: "room_id", sigil: "!", body: (id: unknown) => state({ room_id: id }) },
@@ -248,16 +248,16 @@ hostile("an event of 65 537 bytes as JSON has its place without content, and one
     const fill = bytes - Buffer.byteLength(JSON.stringify(event));
     return { ...event, content: { body: char.repeat(Math.floor(fill / (JSON.stringify(char).length - 2))) } };
   };
-  for (const kind of ["event", "backfill", "state"] as const) {
+  for (const kind of ["event", "history", "backfill", "state"] as const) {
     // As MessagePack a control character is one byte, as JSON six.
     for (const event of [sized(65_537), sized(65_600, "\u0001"), sized(65_536)]) await tidemark.sent(kind, ROOM, event);
   }
   const stored = (await Promise.all([0, 1].map((partition) => tidemark.records(partition)))).flat();
   assert.equal(
     stored.flatMap(({ entries }) => entries.map(([, event]: Body) => Object.keys(event.content))),
-    Array.from({ length: 3 }, () => [[], [], ["body"]]).flat(),
+    Array.from({ length: 4 }, () => [[], [], ["body"]]).flat(),
   );
-  assert.is(await prunedValues(tidemark), 6);
+  assert.is(await prunedValues(tidemark), 8);
 });
 
 hostile("nesting deeper than 64 is refused in both encodings, at any depth", async () => {

@@ -27,6 +27,7 @@ const text = StringCodec();
 /** By kind of request: an item, and its entry in the log. */
 const REQUEST_KINDS: readonly { kind: string; item: Record<string, unknown>; entry: (item: Body) => unknown[] }[] = [
   { kind: "event", item: message("$live"), entry: (item) => [0, item] },
+  { kind: "history", item: message("$before"), entry: (item) => [5, item] },
   { kind: "backfill", item: message("$old"), entry: (item) => [1, item] },
   {
     kind: "state",
@@ -37,6 +38,11 @@ const REQUEST_KINDS: readonly { kind: string; item: Record<string, unknown>; ent
     kind: "receipt",
     item: receipt(BOB, "$live", { thread_id: "main" }),
     entry: () => [2, BOB, "m.read", "$live", "main", 5_000, null],
+  },
+  {
+    kind: "receipt",
+    item: receipt(BOB, "$live", { thread_id: "$root", accepted: true }),
+    entry: () => [2, BOB, "m.read", "$live", "$root", 5_000, null, true],
   },
 ];
 

@@ -138,30 +138,39 @@ export function valueFault(value: unknown, depth = 0): string | undefined {
 }
 
 /**
- * Prunes the events of a request: the map that it is, or those in the array that it is. Throws nothing: returns why the
- * request is not accepted if the fault is not inside an event.
+ * Prunes the events of a request: the map that it is, or those in the array that it is, or has as `events`. Throws nothing:
+ * returns why the request is not accepted if the fault is not inside an event.
  */
-export function prunedRequest(value: unknown, onPruned: OnPruned): { readonly value: unknown } | { fault: string } {
-  if (isMap(value)) return { value: prunedEvent(value, 0, onPruned) };
-  if (!Array.isArray(value)) {
-    const fault = valueFault(value);
-    return fault === undefined ? { value } : { fault };
+export function prunedRequest(value: unknown, onPruned: OnPruned): Pruned<unknown> {
+  if (Array.isArray(value)) return prunedItems(value, 1, onPruned);
+  if (isMap(value)) {
+    const { events, ...others } = value;
+    if (!Array.isArray(events) || Object.hasOwn(value, "event_id")) return { value: prunedEvent(value, 0, onPruned) };
+    const items = prunedItems(events, 2, onPruned);
+    return "fault" in items ? items : { value: { ...prunedEvent(others, 0, onPruned), events: items.value } };
   }
+  const fault = valueFault(value);
+  return fault === undefined ? { value } : { fault };
+}
+
+type Pruned<T> = { readonly value: T } | { readonly fault: string };
+
+function prunedItems(items: readonly unknown[], depth: number, onPruned: OnPruned): Pruned<readonly unknown[]> {
   let copy: unknown[] | undefined;
-  for (let i = 0; i < value.length; i++) {
-    const item: unknown = value[i];
+  for (let i = 0; i < items.length; i++) {
+    const item: unknown = items[i];
     if (isMap(item)) {
-      const kept = prunedEvent(item, 1, onPruned);
+      const kept = prunedEvent(item, depth, onPruned);
       if (kept !== item) {
-        copy ??= [...value];
+        copy ??= [...items];
         copy[i] = kept;
       }
     } else {
-      const fault = valueFault(item, 1);
+      const fault = valueFault(item, depth);
       if (fault !== undefined) return { fault };
     }
   }
-  return { value: copy ?? value };
+  return { value: copy ?? items };
 }
 
 function isMap(value: unknown): value is Json {

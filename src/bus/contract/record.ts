@@ -15,15 +15,16 @@ import { isEntry } from "./log-entry.ts";
 
 /** The newest version that this program writes and reads. */
 export const RECORD_VERSION = 2;
-const FIRST_VERSION = 1;
+/** What every worker reads. */
+export const FIRST_RECORD_VERSION = 1;
 
 /** The items of an entry of version 1: kind and event, or kind and what a receipt has. */
 const EVENT_ITEMS = 2;
 const RECEIPT_ITEMS = 7;
 
 /** The lowest version of a record with these entries. */
-function versionOf(entries: readonly Entry[]): number {
-  return entries.every(isOfFirstVersion) ? FIRST_VERSION : RECORD_VERSION;
+export function recordVersionOf(entries: readonly Entry[]): number {
+  return entries.every(isOfFirstVersion) ? FIRST_RECORD_VERSION : RECORD_VERSION;
 }
 
 function isOfFirstVersion(entry: Entry): boolean {
@@ -32,7 +33,7 @@ function isOfFirstVersion(entry: Entry): boolean {
 
 /** `at`: Unix time in ms. */
 export function encodeRecord(at: number, entries: readonly Entry[]): Uint8Array {
-  return encode([versionOf(entries), at, entries]);
+  return encode([recordVersionOf(entries), at, entries]);
 }
 
 export function encodeStart(at: number, { base, lineage, parent }: LogStart): Uint8Array {
@@ -83,7 +84,7 @@ function itemsOf(sequence: number, bytes: Uint8Array): Items | string {
   }
   if (!Array.isArray(record)) return "it is not an array";
   const [version, at, entries] = record as unknown[];
-  if (!Number.isSafeInteger(version) || (version as number) < FIRST_VERSION) return "it has no version";
+  if (!Number.isSafeInteger(version) || (version as number) < FIRST_RECORD_VERSION) return "it has no version";
   if ((version as number) > RECORD_VERSION) throw tooNew(sequence, version as number);
   if (typeof at !== "number" || !Array.isArray(entries)) return "its clock or entries are missing";
   if (entries.length === 0 || entries.length > ENTRIES_PER_RECORD_MAX) return `it has ${entries.length} entries`;

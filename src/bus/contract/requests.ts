@@ -32,6 +32,12 @@ export const receiptRequest = z
         .nullish()
         .describe("The sender doesn't know whether the receipt has a thread. Not together with `thread_id`."),
       ts: sentTimestamp.nullish(),
+      accepted: z
+        .literal(true, { error: "must be true where it is given" })
+        .nullish()
+        .describe(
+          "A homeserver has accepted it: the thread that it names stands, and `m.fully_read` replaces (F6, F7).",
+        ),
     },
     { error: "must be a receipt (an object)" },
   )
@@ -53,6 +59,23 @@ export const receiptRequest = z
 
 const oneOrMore = <Item extends z.ZodType>(item: Item) =>
   z.union([item, z.array(item).min(1).max(ENTRIES_PER_RECORD_MAX)]);
+
+/** State with the order of the newest live event, asked before the state was read: newer live state stands (F10). */
+export const stateAsOf = z
+  .object({
+    events: z
+      .array(stateEvent, { error: "must be an array of state events" })
+      .min(1, { error: "must not be empty" })
+      .max(ENTRIES_PER_RECORD_MAX, { error: `must have at most ${ENTRIES_PER_RECORD_MAX} items` }),
+    as_of: z
+      .int({ error: "must be an order: an integer" })
+      .min(0, { error: "must not be negative" })
+      .describe("The order of the room's newest live event, asked before the state was read; 0 if there is none."),
+  })
+  .meta({
+    id: "StateAsOf",
+    description: "State as it was read at some time. It leaves alone what a live event of a greater order has set.",
+  });
 
 /** What any request may be refused with. */
 const ERRORS: readonly ErrorCode[] = ["M_BAD_JSON", "M_INVALID_PARAM", "M_TOO_LARGE", "M_LIMIT_EXCEEDED", "M_UNKNOWN"];
@@ -84,23 +107,34 @@ export const REQUESTS = {
     summary: "One live event of the room, or an array of them, oldest first.",
     examples: [EVENT, [MEMBER, EVENT]],
   },
+  history: {
+    subject: inSubject.history,
+    item: matrixEvent,
+    body: oneOrMore(matrixEvent),
+    reply: appended,
+    errors: ERRORS,
+    summary:
+      "Events older than all that are known of the room, newest first, as `/messages?dir=b` gives them. They may be unread.",
+    examples: [[EVENT, MEMBER]],
+  },
   backfill: {
     subject: inSubject.backfill,
     item: matrixEvent,
     body: oneOrMore(matrixEvent),
     reply: appended,
     errors: ERRORS,
-    summary: "Historical events of the room, newest first, as `/messages?dir=b` gives them. Everybody has read them.",
+    summary:
+      "Events older than all that are known of the room, newest first, as `/messages?dir=b` gives them. Everybody has read them.",
     examples: [[EVENT, MEMBER]],
   },
   state: {
     subject: inSubject.state,
     item: stateEvent,
-    body: oneOrMore(stateEvent),
+    body: z.union([...oneOrMore(stateEvent).options, stateAsOf]),
     reply: appended,
     errors: ERRORS,
     summary: "Current state events of a room that was there before Tidemark. They get no order.",
-    examples: [[MEMBER]],
+    examples: [[MEMBER], { events: [MEMBER], as_of: 0 }],
   },
   receipt: {
     subject: inSubject.receipt,
@@ -111,6 +145,13 @@ export const REQUESTS = {
     summary: "One receipt of a local user, or an array of them, oldest first.",
     examples: [
       { user_id: "@bob:example.org", receipt_type: "m.read", event_id: EVENT.event_id, thread_id: "main" },
+      {
+        user_id: "@bob:example.org",
+        receipt_type: "m.read",
+        event_id: EVENT.event_id,
+        thread_id: "main",
+        accepted: true,
+      },
       [{ user_id: "@bob:example.org", receipt_type: "m.fully_read", event_id: EVENT.event_id, ts: 1_700_000_001_000 }],
     ],
   },
@@ -139,4 +180,12 @@ export type RoomRequestKind = Exclude<RequestKind, "edu">;
 /** An item as it is sent, with plain ids. */
 export type SentItem<Kind extends RoomRequestKind> = z.input<(typeof REQUESTS)[Kind]["item"]>;
 
-export type Sent<Kind extends RoomRequestKind> = SentItem<Kind> | readonly SentItem<Kind>[];
+export type Sent<Kind extends RoomRequestKind> =
+  | SentItem<Kind>
+  | readonly SentItem<Kind>[]
+  | (Kind extends "state" ? SentStateAsOf : never);
+
+interface SentStateAsOf {
+  readonly events: readonly SentItem<"state">[];
+  readonly as_of: number;
+}

@@ -81,6 +81,7 @@ function address<const Text extends string>(text: Text): Address<Text> {
 /** What is sent to Tidemark. */
 export const inSubject = {
   event: address("tidemark.in.event.{room}"),
+  history: address("tidemark.in.history.{room}"),
   backfill: address("tidemark.in.backfill.{room}"),
   state: address("tidemark.in.state.{room}"),
   receipt: address("tidemark.in.receipt.{room}"),

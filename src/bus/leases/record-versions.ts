@@ -14,7 +14,7 @@ import { LEASES_BUCKET } from "../contract/subjects.ts";
 /** How long an answer is used. */
 const FRESH_MS = 5_000;
 
-/** What workers read that don't say so. */
+/** What workers read that don't say so: their rows are of an older shape. */
 const UNANNOUNCED = 1;
 
 export class RecordVersions {
@@ -46,8 +46,7 @@ export class RecordVersions {
     let version = RECORD_VERSION;
     for (const row of rows) {
       const parsed = newest - row.at < LEASE_TTL_MS ? parseRow(row) : undefined;
-      if (parsed?.kind !== "worker" || parsed.content === undefined) continue;
-      version = Math.min(version, parsed.content.records ?? UNANNOUNCED);
+      if (parsed?.kind === "worker") version = Math.min(version, parsed.content?.records ?? UNANNOUNCED);
     }
     return version;
   }
