@@ -5,9 +5,9 @@ import { connectBus } from "../bus/client/connection.ts";
 import { closeBus } from "../bus/client/gathered-writes.ts";
 import { partitionCount } from "../bus/partition-count.ts";
 import { HomeserverClient } from "../homeserver/homeserver-client.ts";
-import { importRoom } from "../homeserver/room-import.ts";
+import { IMPORT_DEPTH_DEFAULT, importRoom } from "../homeserver/room-import.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
-import { httpUrl, natsOption } from "./options.ts";
+import { httpUrl, integer, natsOption } from "./options.ts";
 import { print } from "./output.ts";
 import { visibleLine } from "./visible-text.ts";
 
@@ -28,7 +28,16 @@ export function importRoomCommand(): Command {
         .makeOptionMandatory(),
     )
     .addOption(new Option("--user <id>", "the user to act as, with an as_token").env("TIDEMARK_USER"))
-    .action(async (id: RoomId, { nats, homeserver: url, token, user }) => {
+    .addOption(
+      new Option(
+        "--depth <events>",
+        "how many of the room's newest events may be unread; everybody has read older ones",
+      )
+        .env("TIDEMARK_DEPTH")
+        .argParser(integer(0, Number.MAX_SAFE_INTEGER))
+        .default(IMPORT_DEPTH_DEFAULT),
+    )
+    .action(async (id: RoomId, { nats, homeserver: url, token, user, depth }) => {
       const bar = new SingleBar({
         format: "{bar} {percentage}% {events} events{pause}",
         clearOnComplete: true,
@@ -37,7 +46,7 @@ export function importRoomCommand(): Command {
       });
       const nc = await connectBus({ url: nats, name: "tidemark import-room" });
       try {
-        const partitions = await partitionCount(nc);
+        await partitionCount(nc); // says so if there is no log yet
         bar.start(1, 0, { events: 0, pause: "" });
         const homeserver = new HomeserverClient({
           url,
@@ -48,9 +57,9 @@ export function importRoomCommand(): Command {
         });
         const { state, events } = await importRoom({
           nc,
-          partitions,
           homeserver,
           room: id,
+          depth,
           onProgress: ({ events, done }) => bar.update(done, { events, pause: "" }),
         });
         bar.stop();

@@ -18,6 +18,9 @@ import type { PushedRoom } from "./transaction.ts";
 /** Encoded bytes of one request to ingress. An event of the largest size always fits, whatever is in it. */
 const DELIVERY_BYTES_MAX = 262_144;
 
+/** Values of a request besides its items: the array, and what may be around it. */
+const WRAPPING_VALUES = 4;
+
 /** Attempts while ingress is saturated. */
 const DELIVERY_ATTEMPTS_MAX = 20;
 
@@ -81,11 +84,10 @@ export async function deliver<Kind extends RoomRequestKind>(
 }
 
 /** Retries while ingress is saturated, after the delay that it asks for. */
-async function sendWithRetry(send: () => Promise<unknown>): Promise<void> {
+export async function sendWithRetry<T>(send: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
-      await send();
-      return;
+      return await send();
     } catch (error) {
       const saturated = error instanceof TidemarkError && error.code === "M_LIMIT_EXCEEDED";
       if (!saturated || attempt === DELIVERY_ATTEMPTS_MAX) throw error;
@@ -104,7 +106,7 @@ export function* batches<Item>(items: readonly Item[]): Generator<readonly Item[
     const isFull =
       batch.length === ENTRIES_PER_RECORD_MAX ||
       bytes + size.bytes > DELIVERY_BYTES_MAX ||
-      values + size.values >= VALUES_MAX;
+      values + size.values > VALUES_MAX - WRAPPING_VALUES;
     if (isFull && batch.length > 0) {
       yield batch;
       batch = [];

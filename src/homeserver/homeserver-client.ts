@@ -2,7 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import * as z from "zod";
 import { reasonOf, TidemarkError } from "../errors.ts";
-import type { EventId, RoomId } from "../matrix/ids.ts";
+import { type EventId, type RoomId, type UserId, userId } from "../matrix/ids.ts";
 
 /** Requests to a homeserver: events per page, time to answer, attempts, and the pauses between them. */
 const HOMESERVER_PAGE_EVENTS = 250;
@@ -21,10 +21,12 @@ interface HomeserverClientOptions {
 }
 
 const state = z.array(z.unknown());
-const context = z.object({ start: z.string() });
-const page = z.object({ chunk: z.array(z.unknown()), end: z.string().optional() });
+const context = z.object({ start: z.string().nullish() });
+const page = z.object({ chunk: z.array(z.unknown()), end: z.string().nullish() });
+const whoami = z.object({ user_id: userId });
+const memberContent = z.object({ membership: z.string() });
 
-/** Events of a room, newest first. `end` is the token of the next page; without it, there are no older events. */
+/** Events of a room, newest first. `end` is the token of the next page; without it (or null), there are no older events. */
 export type Page = z.infer<typeof page>;
 
 const failure = z.object({
@@ -33,6 +35,13 @@ const failure = z.object({
   retry_after_ms: z.number().min(0).optional().catch(undefined),
 });
 
+interface Attempt {
+  readonly answer?: unknown;
+  readonly missing?: string;
+  readonly retryMs?: number;
+  readonly why?: string;
+}
+
 export class HomeserverClient {
   readonly #options: HomeserverClientOptions;
 
@@ -40,15 +49,26 @@ export class HomeserverClient {
     this.#options = options;
   }
 
-  /** Returns the current state events of the room. */
+  /** Returns the user on whose behalf the requests are sent. */
+  async user(): Promise<UserId> {
+    return (await this.#get(whoami, "account/whoami")).user_id;
+  }
+
+  /** Returns the membership of a user in the room; undefined if the user never had one. */
+  async membership(room: RoomId, user: UserId): Promise<string | undefined> {
+    const path = `rooms/${encodeURIComponent(room)}/state/m.room.member/${encodeURIComponent(user)}`;
+    return (await this.#find(memberContent, path))?.membership;
+  }
+
+  /** Returns the current state events of the room. If the user has left it, they are those of that time. */
   state(room: RoomId): Promise<unknown[]> {
     return this.#get(state, `rooms/${encodeURIComponent(room)}/state`);
   }
 
-  /** Returns the token of the page that ends just before an event. */
-  async tokenBefore(room: RoomId, event: EventId): Promise<string> {
+  /** Returns the token of the page that ends just before an event; undefined if the homeserver doesn't have the event (any more). */
+  async tokenBefore(room: RoomId, event: EventId): Promise<string | undefined> {
     const path = `rooms/${encodeURIComponent(room)}/context/${encodeURIComponent(event)}`;
-    return (await this.#get(context, path, { limit: "0" })).start;
+    return (await this.#find(context, path, { limit: "0" }))?.start ?? undefined;
   }
 
   /** Returns the page before a token, or before the end of the room. */
@@ -60,16 +80,36 @@ export class HomeserverClient {
     });
   }
 
-  /** Retries failed requests, with backoff. Throws `HOMESERVER_REFUSED` on a 4xx, or when the last attempt fails. */
   async #get<T>(schema: z.ZodType<T>, path: string, query: Record<string, string> = {}): Promise<T> {
+    const answer = await this.#answerOf(schema, path, query);
+    if ("found" in answer) return answer.found;
+    throw new TidemarkError("HOMESERVER_REFUSED", `GET ${path}: ${answer.missing}`);
+  }
+
+  /** The same, but returns undefined on a 404. */
+  async #find<T>(schema: z.ZodType<T>, path: string, query: Record<string, string> = {}): Promise<T | undefined> {
+    const answer = await this.#answerOf(schema, path, query);
+    return "found" in answer ? answer.found : undefined;
+  }
+
+  /**
+   * Retries failed requests, with backoff. Throws `HOMESERVER_REFUSED` on a 4xx other than 404, or when the last attempt fails.
+   * `missing` is what a 404 says.
+   */
+  async #answerOf<T>(
+    schema: z.ZodType<T>,
+    path: string,
+    query: Record<string, string>,
+  ): Promise<{ readonly found: T } | { readonly missing: string }> {
     const { url, token, user } = this.#options;
     const search = new URLSearchParams({ ...query, ...(user !== undefined && { user_id: user }) });
     const target = `${url.replace(/\/$/, "")}/_matrix/client/v3/${path}?${search}`;
     for (let failures = 0, pauseMs = HOMESERVER_RETRY_MS_MIN; ; ) {
-      const { answer, retryMs, why } = await this.#attempt(target, token);
+      const { answer, missing, retryMs, why } = await this.#attempt(target, token);
+      if (missing !== undefined) return { missing };
       if (why === undefined) {
         const parsed = schema.safeParse(answer);
-        if (parsed.success) return parsed.data;
+        if (parsed.success) return { found: parsed.data };
         throw new TidemarkError(
           "HOMESERVER_REFUSED",
           `GET ${path}: the response does not have the format of the Matrix specification`,
@@ -93,8 +133,8 @@ export class HomeserverClient {
     await delay(ms);
   }
 
-  /** Returns the response body, or the reason for a retry. Throws if a retry cannot help. */
-  async #attempt(url: string, token: string): Promise<{ answer?: unknown; retryMs?: number; why?: string }> {
+  /** Returns the response body, what a 404 says, or the reason for a retry. Throws if a retry cannot help. */
+  async #attempt(url: string, token: string): Promise<Attempt> {
     let response: Response;
     let body: unknown;
     try {
@@ -113,6 +153,7 @@ export class HomeserverClient {
     const why = [response.status, errcode, error].filter((part) => part !== "").join(" ");
     if (response.status === 429) return { why, ...retryOf(inBody, response.headers.get("retry-after")) };
     if (response.status >= 500) return { why };
+    if (response.status === 404) return { missing: why };
     throw new TidemarkError("HOMESERVER_REFUSED", `GET ${new URL(url).pathname}: ${why}`);
   }
 }

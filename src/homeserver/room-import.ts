@@ -1,83 +1,143 @@
 /**
  * Imports an existing room from a homeserver: its current state, then its history.
  *
- *     current state ──▶ state entries          history before the oldest event in the log ──▶ backfilled entries
+ *     joined? ─▶ state ─▶ history to the depth ─▶ joined? ─┃─▶ state entries ─▶ folded? ─▶ history entries ─▶ older pages:
+ *                        reads only                        ┃                                                 backfill
  *
- * The log itself is the only progress that is stored: an interrupted import continues from the oldest event in the log.
- * Sending an event twice changes nothing (F2).
+ * - Nothing is stored before all of that is read, and before the homeserver has said twice that the asker is joined: to somebody
+ *   who was removed it shows the state of that time.
+ * - The homeserver may push the same room meanwhile. A pushed event stands over state that was read before (`as_of`, F10). Of the
+ *   history, what is newer than a pushed event is left out (`imported-history.ts`); that is found out after the state entries
+ *   are folded, because an answer has all that was in the log before them.
+ * - History goes below all that is known (F1), newest first. So what is stored at any time is a room without its older part, an
+ *   interrupted import continues from the oldest event, and two imports at once store the same events in the same order (F2).
  */
+import type { Order, Position } from "../../actors/entry.ts";
 import type { Bus } from "../bus/client/connection.ts";
-import { partitionOf } from "../bus/contract/subjects.ts";
-import { oldestKnownEvent } from "../bus/log/known-events.ts";
-import { isState, type MatrixEvent } from "../matrix/event.ts";
-import type { RoomId } from "../matrix/ids.ts";
-import { deliver } from "./delivery.ts";
+import { send } from "../bus/client/request.ts";
+import { TidemarkError } from "../errors.ts";
+import { isState, type MatrixEvent, type StateEvent } from "../matrix/event.ts";
+import type { RoomId, UserId } from "../matrix/ids.ts";
+import { batches, deliver, sendWithRetry } from "./delivery.ts";
 import type { HomeserverClient } from "./homeserver-client.ts";
-import { pushedEvent } from "./transaction.ts";
+import { eventsOf, ImportedHistory } from "./imported-history.ts";
+import { KnownHistory } from "./known-history.ts";
+
+/** How many events of a room may be unread. Older ones count as read by everybody. */
+export const IMPORT_DEPTH_DEFAULT = 10_000;
 
 /** How often a room's state is read again because it changed while it was being stored. */
 const STATE_READS_MAX = 5;
 
 interface ImportOptions {
   readonly nc: Bus;
-  readonly partitions: number;
   readonly homeserver: HomeserverClient;
   readonly room: RoomId;
-  /** Called whenever a page of history is stored. */
+  /** History is stored until so many events have positive orders. Default: `IMPORT_DEPTH_DEFAULT`. */
+  readonly depth?: number;
+  /** Called whenever a page of history is read. */
   readonly onProgress?: (progress: ImportProgress) => void;
 }
 
 export interface ImportProgress {
-  /** The numbers of state events and historical events that this import has stored. */
+  /** The number of state events. */
   readonly state: number;
+  /** The number of historical events that were read; at the end, of those that were stored. */
   readonly events: number;
-  /** The imported share of the time since the room was created, 0 to 1. */
+  /** The share of the time since the room was created that is read, 0 to 1. */
   readonly done: number;
 }
 
-/** Resolves once the state and the history, as far back as the homeserver serves it, are in the log. */
+/**
+ * Resolves once the state and the history, as far back as the homeserver serves it, are in the log. Throws
+ * `HOMESERVER_REFUSED` if the asker is not joined, or a request fails; nothing is stored if that is before the depth is reached.
+ */
 export async function importRoom(options: ImportOptions): Promise<ImportProgress> {
-  const { nc, partitions, homeserver, room, onProgress = () => {} } = options;
-  const state = await importState(options);
-  const created = state.find(({ type }) => type === "m.room.create")?.origin_server_ts ?? 0;
-  const oldest = await oldestKnownEvent(nc, partitionOf(room, partitions), room);
+  const { nc, homeserver, room, depth = IMPORT_DEPTH_DEFAULT, onProgress = () => {} } = options;
+  const asker = await homeserver.user();
+  await assertJoined(homeserver, room, asker);
 
-  let from = oldest === undefined ? undefined : await homeserver.tokenBefore(room, oldest);
-  let newestTs: number | undefined;
-  let events = 0;
-  for (;;) {
-    const { chunk, end } = await homeserver.messages(room, from);
-    const history = eventsOf(room, chunk);
-    await deliver(nc, { kind: "backfill", room }, history);
-    events += history.length;
-    newestTs ??= history[0]?.origin_server_ts;
-    const ts = history.at(-1)?.origin_server_ts;
-    if (newestTs !== undefined && ts !== undefined) {
-      onProgress({ state: state.length, events, done: share(newestTs - ts, newestTs - created) });
-    }
-    if (end === undefined || end === from) return { state: state.length, events, done: 1 };
-    from = end;
-  }
+  const known = new KnownHistory(nc, room);
+  const state = await readState(homeserver, room, known);
+  const { oldest, historyLeft } = await known.ends();
+  const from = oldest === undefined ? undefined : await homeserver.tokenBefore(room, oldest);
+  const onPage = progressOf(state.events, onProgress);
+  const history = new ImportedHistory({ homeserver, room, known, from, onPage });
+  await history.hold(from === undefined ? depth : historyLeft(depth));
+  await assertJoined(homeserver, room, asker);
+
+  const position = await importState(options, known, state);
+  if (position !== undefined) await known.folded(position);
+  let left = historyLeft(depth);
+  let stored = 0;
+  const store = async (events: readonly MatrixEvent[]) => {
+    const unread = events.slice(0, left);
+    await deliver(nc, { kind: "history", room }, unread);
+    await deliver(nc, { kind: "backfill", room }, events.slice(unread.length));
+    left -= unread.length;
+    stored += events.length;
+  };
+  await store(await history.take());
+  for await (const page of history.rest()) await store(page);
+  return { state: state.events.length, events: stored, done: 1 };
 }
 
-/** State may change between reading and storing it. So it is read again, until nothing is new (`STATE_READS_MAX`). */
-async function importState({ nc, homeserver, room }: ImportOptions): Promise<readonly MatrixEvent[]> {
+async function assertJoined(homeserver: HomeserverClient, room: RoomId, asker: UserId): Promise<void> {
+  const membership = await homeserver.membership(room, asker);
+  if (membership === "join") return;
+  throw new TidemarkError(
+    "HOMESERVER_REFUSED",
+    `${asker} is not joined to ${room} (${membership ?? "no membership"}): only who is joined is shown its current state`,
+  );
+}
+
+/** State as it was read, with the order of the newest live event that was known before. */
+interface ReadState {
+  readonly events: readonly StateEvent[];
+  readonly asOf: Order;
+}
+
+async function readState(homeserver: HomeserverClient, room: RoomId, known: KnownHistory): Promise<ReadState> {
+  const asOf = await known.newestOrder();
+  return { events: eventsOf(room, await homeserver.state(room)).filter(isState), asOf };
+}
+
+/**
+ * State may change between reading and storing it. So it is read again, until nothing is new (`STATE_READS_MAX`). Returns the
+ * position of the last entry; undefined if there is no state.
+ */
+async function importState(
+  { nc, homeserver, room }: ImportOptions,
+  known: KnownHistory,
+  first: ReadState,
+): Promise<Position | undefined> {
   let stored = new Set<string>();
+  let position: Position | undefined;
+  let { events, asOf } = first;
   for (let read = 1; ; read++) {
-    const state = eventsOf(room, await homeserver.state(room)).filter(isState);
-    const changed = state.filter(({ event_id: id }) => !stored.has(id));
-    if (changed.length === 0 || read > STATE_READS_MAX) return state;
-    await deliver(nc, { kind: "state", room }, changed);
-    stored = new Set(state.map(({ event_id: id }) => id));
+    const changed = events.filter(({ event_id: id }) => !stored.has(id));
+    if (changed.length === 0 || read > STATE_READS_MAX) return position;
+    for (const batch of batches(changed)) {
+      const positions = await sendWithRetry(() => send(nc, { kind: "state", room }, { events: batch, as_of: asOf }));
+      position = positions.at(-1);
+    }
+    stored = new Set(events.map(({ event_id: id }) => id));
+    ({ events, asOf } = await readState(homeserver, room, known));
   }
 }
 
-/** Returns the well-formed events of the room, as stored. */
-function eventsOf(room: RoomId, values: readonly unknown[]): MatrixEvent[] {
-  return values.flatMap((value) => {
-    const event = pushedEvent(value, () => {});
-    return event !== undefined && (event.room_id ?? room) === room ? [event] : [];
-  });
+/** Returns a callback for each page of history, which reports how much of the room's time is read. */
+function progressOf(state: readonly MatrixEvent[], onProgress: (progress: ImportProgress) => void) {
+  const created = state.find(({ type }) => type === "m.room.create")?.origin_server_ts ?? 0;
+  let newest: number | undefined;
+  let events = 0;
+  return (page: readonly MatrixEvent[]) => {
+    events += page.length;
+    newest ??= page[0]?.origin_server_ts;
+    const oldest = page.at(-1)?.origin_server_ts;
+    if (newest === undefined || oldest === undefined) return;
+    onProgress({ state: state.length, events, done: share(newest - oldest, newest - created) });
+  };
 }
 
 function share(part: number, whole: number): number {

@@ -32,13 +32,18 @@ function stateOf(events: readonly Record<string, unknown>[]) {
   return [events[0]!, member("@a:here.example"), member("@b:there.example")];
 }
 
-async function importFrom(tidemark: Tidemark, homeserver: FakeHomeserver, onPause?: (ms: number) => void) {
+interface ImportOptions {
+  readonly depth?: number;
+  readonly onPause?: (ms: number) => void;
+}
+
+async function importFrom(tidemark: Tidemark, homeserver: FakeHomeserver, { depth, onPause }: ImportOptions = {}) {
   const seen: ImportProgress[] = [];
   const result = await importRoom({
     nc: tidemark.nc,
-    partitions: 2,
     homeserver: new HomeserverClient({ url: homeserver.url, token: TOKEN, ...(onPause !== undefined && { onPause }) }),
     room: roomId.parse(ROOM),
+    ...(depth !== undefined && { depth }),
     onProgress: (progress) => seen.push(progress),
   });
   return { ...result, seen };
@@ -50,8 +55,8 @@ async function ordersOf(tidemark: Tidemark, count: number): Promise<(number | nu
   return ids.map((id) => orders[id]);
 }
 
-/** Every event has an order, and the orders grow from the oldest event to the newest. */
-async function isOrdered(tidemark: Tidemark, count: number, live: number): Promise<void> {
+/** Every event has an order, and the orders grow from the oldest event to the newest. `positive`: how many may be unread. */
+async function isOrdered(tidemark: Tidemark, count: number, positive: number): Promise<void> {
   let orders: (number | null)[] = [];
   await eventually(async () => {
     orders = await ordersOf(tidemark, count);
@@ -61,7 +66,7 @@ async function isOrdered(tidemark: Tidemark, count: number, live: number): Promi
     orders,
     orders.toSorted((a, b) => a! - b!),
   );
-  assert.is(orders.filter((order) => order! > 0).length, live);
+  assert.is(orders.filter((order) => order! > 0).length, positive);
 }
 
 const roomImport = suite("room import");
@@ -73,7 +78,7 @@ roomImport("imports members, other state, and all history before the oldest know
   await tidemark.sent("event", ROOM, [message(idOf(45)), message(idOf(46))]);
   const { state, events: imported, seen } = await importFrom(tidemark, homeserver);
   assert.equal([state, imported], [3, 45]);
-  await isOrdered(tidemark, 47, 2);
+  await isOrdered(tidemark, 47, 47);
   const { members } = await tidemark.query(ROOM, { op: "snapshot" });
   assert.equal(members, { "@a:here.example": "join", "@b:there.example": "join" });
   assert.is(
@@ -95,26 +100,48 @@ roomImport("begins at the newest event of an unknown room", async () => {
   await using tidemark = await startFederation();
   await using homeserver = await startHomeserver({ room: ROOM, token: TOKEN, events: history(25) });
   assert.is((await importFrom(tidemark, homeserver)).events, 25);
-  await isOrdered(tidemark, 25, 0);
+  await isOrdered(tidemark, 25, 25);
 });
 
-roomImport("continues after an interruption, and does nothing when it is complete", async () => {
+roomImport("stores history down to the depth, which may be unread, and what is older as backfill", async () => {
+  for (const [depth, positive] of [
+    [0, 2],
+    [7, 7],
+    [25, 25],
+    [26, 26],
+    [1_000, 47],
+  ] as const) {
+    await using tidemark = await startFederation();
+    await using homeserver = await startHomeserver({ room: ROOM, token: TOKEN, events: history(47) });
+    await tidemark.sent("event", ROOM, [message(idOf(45)), message(idOf(46))]);
+    assert.is((await importFrom(tidemark, homeserver, { depth })).events, 45);
+    await isOrdered(tidemark, 47, positive);
+  }
+});
+
+roomImport("stores nothing before it has read down to the depth, and continues after an interruption", async () => {
   await using tidemark = await startFederation();
   await using homeserver = await startHomeserver({ room: ROOM, token: TOKEN, events: history(95) });
   await tidemark.sent("event", ROOM, message(idOf(94)));
+  const before = await tidemark.lastSequences();
   let pages = 0;
+  let pagesMax = 4;
   homeserver.onRequest = (path) =>
-    path.endsWith("/messages") && ++pages > 4
+    path.endsWith("/messages") && ++pages > pagesMax
       ? { status: 403, body: { errcode: "M_FORBIDDEN", error: "No" } }
       : undefined;
-  await rejects(importFrom(tidemark, homeserver), "HOMESERVER_REFUSED");
+  await rejects(importFrom(tidemark, homeserver, { depth: 51 }), "HOMESERVER_REFUSED");
+  assert.equal(await tidemark.lastSequences(), before);
+
+  [pages, pagesMax] = [0, 7];
+  await rejects(importFrom(tidemark, homeserver, { depth: 51 }), "HOMESERVER_REFUSED");
   homeserver.onRequest = () => undefined;
-  const before = homeserver.requests.length;
-  assert.is((await importFrom(tidemark, homeserver)).events, 54, "94 less four pages");
-  assert.ok(homeserver.requests.slice(before).some((path) => path.includes(encodeURIComponent(idOf(54)))));
-  await isOrdered(tidemark, 95, 1);
-  assert.is((await importFrom(tidemark, homeserver)).events, 0);
-  await isOrdered(tidemark, 95, 1);
+  const requests = homeserver.requests.length;
+  assert.is((await importFrom(tidemark, homeserver, { depth: 51 })).events, 24, "94 less seven pages");
+  assert.ok(homeserver.requests.slice(requests).some((path) => path.includes(encodeURIComponent(idOf(24)))));
+  await isOrdered(tidemark, 95, 51);
+  assert.is((await importFrom(tidemark, homeserver, { depth: 51 })).events, 0);
+  await isOrdered(tidemark, 95, 51);
 });
 
 roomImport("begins before the oldest event, not before a repeated one", async () => {
@@ -139,10 +166,10 @@ roomImport("waits as long as a rate limit asks, any number of times, and retries
     return asked === 14 ? { status: 502, body: {} } : undefined;
   };
   const pauses: number[] = [];
-  await importFrom(tidemark, homeserver, (ms) => pauses.push(ms));
+  await importFrom(tidemark, homeserver, { onPause: (ms) => pauses.push(ms) });
   assert.equal(pauses.slice(0, 13), [...Array.from({ length: 12 }, () => 3), 0]);
   assert.is(pauses.length, 14);
-  await isOrdered(tidemark, 5, 0);
+  await isOrdered(tidemark, 5, 5);
 });
 
 roomImport("reads the state again if it has changed", async () => {

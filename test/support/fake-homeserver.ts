@@ -7,14 +7,17 @@ interface FakeOptions {
   readonly room: string;
   readonly token: string;
   readonly state?: readonly Record<string, unknown>[];
-  /** Oldest first. */
+  /** Oldest first. Events that are added later come after these. */
   readonly events: readonly Record<string, unknown>[];
   /** Events per page. Default: 10. */
   readonly page?: number;
 }
 
+/** Whose token it is. */
+export const ASKER = "@asker:here.example";
+
 /** A response that replaces the normal one. */
-interface Override {
+export interface Override {
   readonly status: number;
   readonly body: Record<string, unknown>;
   readonly headers?: Record<string, string>;
@@ -25,16 +28,25 @@ export interface FakeHomeserver extends AsyncDisposable {
   /** All requests so far, as path and query. */
   readonly requests: readonly string[];
   state: readonly Record<string, unknown>[];
+  /** Oldest first. */
+  events: readonly Record<string, unknown>[];
+  /** The asker's membership in the room. */
+  membership: string;
   /** Called with the path of each request. Its result replaces the normal response. */
-  onRequest: (path: string) => Override | undefined;
+  onRequest: (path: string, query: URLSearchParams) => Override | undefined | Promise<Override | undefined>;
 }
 
 export async function startHomeserver(options: FakeOptions): Promise<FakeHomeserver> {
-  const { room, token, events, page = 10 } = options;
+  const { room, token, page = 10 } = options;
   const requests: string[] = [];
   const base = `/_matrix/client/v3/rooms/${encodeURIComponent(room)}`;
 
   const answer = (url: URL): Body => {
+    const { events } = homeserver;
+    if (url.pathname === "/_matrix/client/v3/account/whoami") {
+      return { user_id: url.searchParams.get("user_id") ?? ASKER };
+    }
+    if (url.pathname.startsWith(`${base}/state/m.room.member/`)) return { membership: homeserver.membership };
     if (url.pathname === `${base}/state`) return homeserver.state;
     if (url.pathname.startsWith(`${base}/context/`)) {
       const id = decodeURIComponent(url.pathname.slice(`${base}/context/`.length));
@@ -47,13 +59,13 @@ export async function startHomeserver(options: FakeOptions): Promise<FakeHomeser
     return { chunk: events.slice(start, end).toReversed(), start: `t${end}`, ...(start > 0 && { end: `t${start}` }) };
   };
 
-  const server = createServer((request, response) => {
+  const server = createServer(async (request, response) => {
     const url = new URL(request.url!, "http://localhost");
     requests.push(request.url!);
     const reply = ({ status, body, headers = {} }: Override) => {
       response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(body));
     };
-    const override = homeserver.onRequest(url.pathname);
+    const override = await homeserver.onRequest(url.pathname, url.searchParams);
     if (override !== undefined) return reply(override);
     if (request.headers.authorization !== `Bearer ${token}`) {
       return reply({ status: 401, body: { errcode: "M_UNKNOWN_TOKEN", error: "Unknown token" } });
@@ -67,6 +79,8 @@ export async function startHomeserver(options: FakeOptions): Promise<FakeHomeser
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests,
     state: options.state ?? [],
+    events: options.events,
+    membership: "join",
     onRequest: () => undefined,
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();

@@ -2,15 +2,14 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { PlacedRecord } from "../../../actors/entry.ts";
 import { encodeRecord, encodeStart } from "../../../src/bus/contract/record.ts";
-import { oldestKnownEvent } from "../../../src/bus/log/known-events.ts";
 import { beginLog, lastSequence, logEnd, logStart, recordAt, roomsOf } from "../../../src/bus/log/log.ts";
 import { prepareBus } from "../../../src/bus/streams.ts";
 import type { RoomId } from "../../../src/matrix/ids.ts";
-import { backfilled, history, live } from "../../support/given.ts";
+import { backfilled, live } from "../../support/given.ts";
 import { rejects, startBus } from "../../support/harness.ts";
 import { appendRecord } from "../../support/records.ts";
 
-const [A, B, C, D] = ["!a:a.org", "!b:a.org", "!c:a.org", "!d:a.org"] as [RoomId, RoomId, RoomId, RoomId];
+const [A, B, C] = ["!a:a.org", "!b:a.org", "!c:a.org"] as [RoomId, RoomId, RoomId];
 
 const records: readonly PlacedRecord[] = [
   { partition: 0, room: A, record: { sequence: 1, at: 10, entries: [live("$new")] } },
@@ -47,7 +46,6 @@ log("that was never created is empty, and gone for a worker, which creates it", 
   assert.is((await roomsOf(bus.nc, 0)).size, 0);
   assert.is(await recordAt(bus.nc, 0, 1), undefined);
   assert.match((await rejects(lastSequence(bus.nc, 0), "LOG_BROKEN")).message, "the log of partition 0 is gone");
-  assert.is(await oldestKnownEvent(bus.nc, 0, A), undefined);
 });
 
 log("accepts a record only at its own sequence", async () => {
@@ -98,18 +96,6 @@ log("passes over what is no record, wherever it is, and begins without a base wh
   );
   const base = (await logStart(bus.nc, 0))!.base;
   assert.ok(Math.abs(base / 1_024 - Date.now()) < 60_000, `${base} is now, by the broker's clock`);
-});
-
-log("has the oldest event of a room: the last older one, not a repeated one", async () => {
-  await using bus = await startBus();
-  await prepareBus(bus.nc, { partitions: 1 });
-  for (const record of records) await appendRecord(bus.nc, record);
-  const entries = [history("$h2"), live("$newest"), history("$h1"), history("$h2")];
-  await appendRecord(bus.nc, { partition: 0, room: D, record: { sequence: 5, at: 50, entries } });
-  assert.is(await oldestKnownEvent(bus.nc, 0, D), "$h1");
-  assert.is(await oldestKnownEvent(bus.nc, 0, A), "$oldest");
-  assert.is(await oldestKnownEvent(bus.nc, 0, B), "$other");
-  assert.is(await oldestKnownEvent(bus.nc, 0, C), undefined);
 });
 
 log.run();

@@ -1,0 +1,108 @@
+/**
+ * The history of a room that is imported, read from a homeserver, newest first.
+ *
+ *     newest                                                                                         oldest
+ *     │ not known: will be pushed │ known … │ oldest known event │ not known: history          │ older still │
+ *                                                                ╰─ held until all of it is read ╯
+ *
+ * It is read from the oldest known event backwards. Where no event is known, or the homeserver doesn't have that one any more, it
+ * is read from its end. Then events that are newer than a known one are left out: if they are not known, the homeserver is
+ * about to push them, and they would be on the wrong side of those that it has pushed already.
+ */
+import type { MatrixEvent } from "../matrix/event.ts";
+import type { RoomId } from "../matrix/ids.ts";
+import type { HomeserverClient } from "./homeserver-client.ts";
+import type { KnownHistory } from "./known-history.ts";
+import { pushedEvent } from "./transaction.ts";
+
+/** Events that are held in memory until they are stored, as JSON. Beyond that, pages are stored one by one. */
+const HELD_BYTES_MAX = 67_108_864;
+
+interface HistoryOptions {
+  readonly homeserver: HomeserverClient;
+  readonly room: RoomId;
+  readonly known: KnownHistory;
+  /** Where reading begins: the token before the oldest known event. undefined: at the end. */
+  readonly from: string | undefined;
+  /** Called with each page that is read. */
+  readonly onPage: (events: readonly MatrixEvent[]) => void;
+}
+
+export class ImportedHistory {
+  readonly #known: KnownHistory;
+  readonly #pages: AsyncGenerator<readonly MatrixEvent[]>;
+  readonly #onPage: (events: readonly MatrixEvent[]) => void;
+  /** Whether all that is still to be read is older than a known event. */
+  #isBehind: boolean;
+  #held: MatrixEvent[] = [];
+
+  constructor({ homeserver, room, known, from, onPage }: HistoryOptions) {
+    this.#known = known;
+    this.#pages = pagesOf(homeserver, room, from);
+    this.#onPage = onPage;
+    this.#isBehind = from !== undefined;
+  }
+
+  /** Reads events until there are `count`, or `HELD_BYTES_MAX`; at least a page. */
+  async hold(count: number): Promise<void> {
+    let bytes = 0;
+    do {
+      const page = await this.#next();
+      if (page === undefined) return;
+      for (const event of page) {
+        this.#held.push(event);
+        bytes += Buffer.byteLength(JSON.stringify(event));
+      }
+      if (this.#isBehind) continue;
+      const behind = await this.#known.behindKnown(page);
+      if (behind === undefined) continue;
+      this.#isBehind = true;
+      this.#held = behind;
+    } while (this.#held.length < count && bytes < HELD_BYTES_MAX);
+  }
+
+  /** Returns what is held, without what has been pushed since it was read, and what is newer. */
+  async take(): Promise<readonly MatrixEvent[]> {
+    const held = this.#held;
+    this.#held = [];
+    const behind = this.#isBehind ? undefined : await this.#known.behindKnown(held);
+    this.#isBehind = true;
+    return behind ?? held;
+  }
+
+  /** Returns what follows, page by page. */
+  async *rest(): AsyncGenerator<readonly MatrixEvent[]> {
+    for (let page = await this.#next(); page !== undefined; page = await this.#next()) yield page;
+  }
+
+  async #next(): Promise<readonly MatrixEvent[] | undefined> {
+    const { done, value } = await this.#pages.next();
+    if (done) return undefined;
+    this.#onPage(value);
+    return value;
+  }
+}
+
+/** Ends where there is no next page, or where a homeserver names one that was read before. */
+async function* pagesOf(
+  homeserver: HomeserverClient,
+  room: RoomId,
+  from: string | undefined,
+): AsyncGenerator<readonly MatrixEvent[]> {
+  const seen = new Set<string | undefined>();
+  for (let token = from; !seen.has(token); ) {
+    seen.add(token);
+    const { chunk, end } = await homeserver.messages(room, token);
+    yield eventsOf(room, chunk);
+    if (!end) return;
+    token = end;
+  }
+}
+
+/** Returns the well-formed events of the room, as stored. */
+export function eventsOf(room: RoomId, values: readonly unknown[]): MatrixEvent[] {
+  return values.flatMap((value) => {
+    const event = pushedEvent(value, () => {});
+    return event !== undefined && (event.room_id ?? room) === room ? [event] : [];
+  });
+}

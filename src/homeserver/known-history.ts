@@ -1,0 +1,74 @@
+/** What Tidemark knows of the history of a room that is imported: the owner of its partition is asked. */
+import { setTimeout as delay } from "node:timers/promises";
+import type { Order, Position } from "../../actors/entry.ts";
+import type { Bus } from "../bus/client/connection.ts";
+import { ask } from "../bus/client/request.ts";
+import { TidemarkError } from "../errors.ts";
+import { QUERY_EVENT_IDS_MAX } from "../limits.ts";
+import type { MatrixEvent, OrderedEvent } from "../matrix/event.ts";
+import type { EventId, RoomId } from "../matrix/ids.ts";
+
+/** How long entries may take from the log to the owner's answers. */
+const FOLDED_MS_MAX = 60_000;
+const FOLDED_POLL_MS = 20;
+
+/** The events of a room at the ends of its orders (F1). */
+interface RoomEnds {
+  /** undefined: no event of the room is known. */
+  readonly oldest: EventId | undefined;
+  /** How much more history can be stored before `depth` events have positive orders. */
+  historyLeft(depth: number): number;
+}
+
+export class KnownHistory {
+  readonly #nc: Bus;
+  readonly #room: RoomId;
+
+  constructor(nc: Bus, room: RoomId) {
+    this.#nc = nc;
+    this.#room = room;
+  }
+
+  async ends(): Promise<RoomEnds> {
+    const [oldest, newest] = [await this.#end("f"), await this.#end("b")];
+    if (oldest === undefined || newest === undefined) return { oldest: undefined, historyLeft: (depth) => depth };
+    const first = oldest.unsigned.order;
+    const positive = newest.unsigned.order - first + 1;
+    return {
+      oldest: oldest.event_id,
+      // In a room that has backfill, history counts as backfill (F1).
+      historyLeft: (depth) => (first < 0 ? 0 : Math.max(0, depth - positive)),
+    };
+  }
+
+  /** Returns the order of the newest event that may be live; 0 if there is none (F10). */
+  async newestOrder(): Promise<Order> {
+    return Math.max(0, (await this.#end("b"))?.unsigned.order ?? 0);
+  }
+
+  /** Returns the events behind the oldest one that is known, given newest first; undefined if none of them is known. */
+  async behindKnown(events: readonly MatrixEvent[]): Promise<MatrixEvent[] | undefined> {
+    for (let end = events.length; end > 0; end -= QUERY_EVENT_IDS_MAX) {
+      const begin = Math.max(0, end - QUERY_EVENT_IDS_MAX);
+      const ids = events.slice(begin, end).map(({ event_id: id }) => id);
+      const { orders } = await ask(this.#nc, this.#room, { op: "orders", event_ids: ids });
+      const oldest = ids.findLastIndex((id) => typeof orders[id] === "number");
+      if (oldest >= 0) return events.slice(begin + oldest + 1);
+    }
+    return undefined;
+  }
+
+  /** Resolves once the owner's answers include the entry at a position. Throws `BUS_UNAVAILABLE` if that takes too long. */
+  async folded(position: Position): Promise<void> {
+    const limit = AbortSignal.timeout(FOLDED_MS_MAX);
+    while ((await ask(this.#nc, this.#room, { op: "orders", event_ids: [] })).position < position) {
+      if (limit.aborted)
+        throw new TidemarkError("BUS_UNAVAILABLE", "the worker of this room is too far behind its log");
+      await delay(FOLDED_POLL_MS);
+    }
+  }
+
+  async #end(dir: "b" | "f"): Promise<OrderedEvent | undefined> {
+    return (await ask(this.#nc, this.#room, { op: "events", dir, limit: 1 })).events[0];
+  }
+}
