@@ -32,7 +32,7 @@ async function homeserverOf(room: string, count: number, body?: string): Promise
   return Object.assign(homeserver, { room });
 }
 
-function importFrom({ nc }: Tidemark, { url, room }: Homeserver, depth = 10) {
+function importFrom({ nc }: Tidemark, { url, room }: Homeserver, depth = 6) {
   return importRoom({ nc, homeserver: new HomeserverClient({ url, token: TOKEN }), room: roomId.parse(room), depth });
 }
 
@@ -98,23 +98,21 @@ races("pushes at any step of an import leave all events in order", async () => {
   await using tidemark = await startFederation();
   for (const [known, pushed] of [
     [0, 1],
-    [0, 2],
     [0, 3],
     [2, 1],
-    [2, 3],
   ] as const) {
     await atEveryRequest(async (n) => {
-      await using homeserver = await homeserverOf(`!step-${known}-${pushed}-${n}:here.example`, 24);
-      await push(tidemark, homeserver, 22 - known, 22);
+      await using homeserver = await homeserverOf(`!step-${known}-${pushed}-${n}:here.example`, 16);
+      await push(tidemark, homeserver, 14 - known, 14);
       // The homeserver has the last two events all the time, and a third one from then on.
       const requests = atRequest(homeserver, n, async () => {
-        homeserver.events = [...homeserver.events, ...eventsFrom(24, 25)];
-        await push(tidemark, homeserver, 22, 22 + pushed);
+        homeserver.events = [...homeserver.events, ...eventsFrom(16, 17)];
+        await push(tidemark, homeserver, 14, 14 + pushed);
         return undefined;
       });
       await importFrom(tidemark, homeserver);
       if (n > requests()) return requests();
-      await push(tidemark, homeserver, 22 + pushed, 25);
+      await push(tidemark, homeserver, 14 + pushed, 17);
       await isOrdered(tidemark, homeserver, `${known} known, ${pushed} pushed at request ${n}`);
       return requests();
     });
@@ -124,18 +122,18 @@ races("pushes at any step of an import leave all events in order", async () => {
 races("two imports at once, and a push, leave all events in order", async () => {
   await using tidemark = await startFederation();
   await atEveryRequest(async (n) => {
-    await using homeserver = await homeserverOf(`!two-${n}:here.example`, 22);
+    await using homeserver = await homeserverOf(`!two-${n}:here.example`, 14);
     let other: Promise<unknown> | undefined;
     const requests = atRequest(homeserver, n, async () => {
       other = importFrom(tidemark, homeserver);
-      homeserver.events = [...homeserver.events, ...eventsFrom(22, 24)];
-      await push(tidemark, homeserver, 22, 23);
+      homeserver.events = [...homeserver.events, ...eventsFrom(14, 16)];
+      await push(tidemark, homeserver, 14, 15);
       return undefined;
     });
     await importFrom(tidemark, homeserver);
     if (other === undefined) return requests();
     await other;
-    await push(tidemark, homeserver, 23, 24);
+    await push(tidemark, homeserver, 15, 16);
     await isOrdered(tidemark, homeserver, `another import begins at request ${n}`);
     return requests();
   });
@@ -143,14 +141,14 @@ races("two imports at once, and a push, leave all events in order", async () => 
 
 races("an import that ends at any step and runs again gives the orders of one that runs through", async () => {
   await using tidemark = await startFederation();
-  await using whole = await homeserverOf("!whole:here.example", 24);
-  await push(tidemark, whole, 23, 24);
+  await using whole = await homeserverOf("!whole:here.example", 16);
+  await push(tidemark, whole, 15, 16);
   await importFrom(tidemark, whole);
   const orders = await ordersOf(tidemark, whole);
-  assert.is(orders.filter((order) => order > 0).length, 10);
+  assert.is(orders.filter((order) => order > 0).length, 6);
   await atEveryRequest(async (n) => {
-    await using homeserver = await homeserverOf(`!ended-${n}:here.example`, 24);
-    await push(tidemark, homeserver, 23, 24);
+    await using homeserver = await homeserverOf(`!ended-${n}:here.example`, 16);
+    await push(tidemark, homeserver, 15, 16);
     const requests = atRequest(homeserver, n, async () => ({ status: 403, body: { errcode: "M_FORBIDDEN" } }));
     const ended = await importFrom(tidemark, homeserver).catch(({ code }) => code);
     if (n <= requests()) assert.is(ended, "HOMESERVER_REFUSED");
@@ -172,13 +170,11 @@ races(
     await using homeserver = await homeserverOf("!killed:here.example", 60, body);
     const args = ["--nats", tidemark.url, "--homeserver", homeserver.url, "--token", TOKEN, "--depth", "40"];
     const stored = async () => (await tidemark.lastSequences()).reduce((sum, last) => sum + last);
-    for (let kills = 0; kills < 3; kills++) {
-      const before = await stored();
-      await using command = runCli(["import-room", homeserver.room, ...args]);
-      await eventually(async () => (await stored()) > before + 1, "the import stores");
-      command.kill("SIGKILL");
-      await command.ended;
-    }
+    const before = await stored();
+    await using command = runCli(["import-room", homeserver.room, ...args]);
+    await eventually(async () => (await stored()) > before + 1, "the import stores");
+    command.kill("SIGKILL");
+    await command.ended;
     await importFrom(tidemark, homeserver, 40);
     assert.equal(await ordersOf(tidemark, homeserver), orders);
   },

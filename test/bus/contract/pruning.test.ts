@@ -110,6 +110,17 @@ pruning("takes other keys of an event, and leaves its identifiers and times to t
   });
 });
 
+pruning("treats events with an order beside them as events in an array", () => {
+  const event = '{"event_id":"$\\ud800","origin_server_ts":1e999,"content":{"n":1e999,"b":"\\ud800"}}';
+  const inArray = decoded(Buffer.from(`[${event}]`));
+  const beside = decoded(Buffer.from(`{"events":[${event}],"as_of":7}`));
+  assert.equal(beside, { value: { events: inArray.value, as_of: 7 }, pruned: inArray.pruned });
+  assert.equal(inArray.pruned, ["number", "text"]);
+  assert.is(refusal(Buffer.from('{"events":[1e999],"as_of":7}')), "not accepted: a number that is not finite");
+  const named = decoded(Buffer.from('{"event_id":"$a","events":[1e999]}'));
+  assert.equal(named, { value: { event_id: "$a", events: [null] }, pruned: ["number"] });
+});
+
 pruning("doesn't help what is no event", () => {
   for (const [text, why] of [
     ["[1e999]", "a number that is not finite"],
