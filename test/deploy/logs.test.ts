@@ -119,6 +119,8 @@ logs("name no user in valid or invalid traffic, a failover, a broker restart or 
   await traffic(bus, first);
 
   await bus.nc.jetstream().publish(`tidemark.log.0.${token(ROOM)}`, JSON.stringify({ [ME]: YOU }));
+  await eventually(() => says(logged, "the log has what is no entry"), "the stray is passed over");
+  await bus.nc.jetstream().publish(`tidemark.log.0.${token(ROOM)}`, pack([99, 1, [ME, YOU]]));
   await eventually(() => says(logged, "a partition has failed"), "the record can't be read");
   assert.ok(says(logged, "parts of transactions are not stored"), "malformed parts are logged");
   assert.equal(

@@ -30,6 +30,7 @@ async function startRole(
     data: join(cluster.dir, role),
     http: { host: "127.0.0.1", port: 0 },
     roles: new Set([role]),
+    base: BASE,
     log: pino({ level: "silent" }),
     ...options,
   });

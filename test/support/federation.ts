@@ -2,7 +2,7 @@
 import { pino } from "pino";
 import { serverName } from "../../src/matrix/ids.ts";
 import { ROLES, type Role, type StartOptions, start, type Tidemark } from "../../src/start.ts";
-import { type Body, type BusHarness, startBus } from "./harness.ts";
+import { type Body, type BusHarness, servedOn, startBus } from "./harness.ts";
 
 export const OWN = "here.example";
 
@@ -17,11 +17,8 @@ export async function startFederation(options: Partial<StartOptions> = {}): Prom
   const bus = await startBus();
   const launch = (more: Partial<StartOptions> = {}) =>
     start({
-      nats: bus.url,
-      data: bus.dir,
-      http: { host: "127.0.0.1", port: 0 },
+      ...servedOn(bus),
       roles: new Set<Role>(ROLES),
-      partitions: 2,
       log: pino({ level: "silent" }),
       ...options,
       ...more,

@@ -144,7 +144,7 @@ for (const relation of [
   { event_id: "$a" },
   { rel_type: "m.thread", event_id: 7 },
   { rel_type: "m.thread", event_id: "main" },
-  { rel_type: "m.thread", event_id: "$with space" },
+  { rel_type: "m.thread", event_id: "$with NUL\0" },
   { rel_type: ["m.thread"], event_id: "$a" },
 ]) {
   f3(`is main when m.relates_to is ${JSON.stringify(relation)}`, () => {
