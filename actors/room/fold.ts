@@ -177,7 +177,8 @@ function foldEvent(room: Room, position: Position, [kind, event, imported]: Time
       overdue = room.unsettled.overdue(room.liveEvents);
     }
   }
-  return { outcome: "ordered", order, judged: release(room, position, info, rethreaded), rethreaded };
+  const others = inLogOrder(rethreaded, info);
+  return { outcome: "ordered", order, judged: release(room, position, [info, ...others]), rethreaded: others };
 }
 
 /** F3. Sets the event's thread. Returns the events that are settled because there are too many unsettled ones. */
@@ -347,18 +348,20 @@ function setJoin(room: Room, user: UserId, order: Order): void {
 }
 
 /**
- * F5, F6. Held receipts that can be judged now: those on the event itself, and those on events that were settled, in the order of
- * the log, as if they had come just after this entry.
+ * F5, F6. Held receipts on these events that can be judged now, as if they had come just after this entry: the event that came,
+ * then those that were settled with it.
  */
-function release(
-  room: Room,
-  position: Position,
-  info: EventInfo,
-  rethreaded: readonly EventInfo[],
-): readonly JudgedReceipt[] {
+function release(room: Room, position: Position, events: readonly EventInfo[]): readonly JudgedReceipt[] {
   if (room.held.size === 0) return NO_RECEIPTS;
-  const events = rethreaded.length === 0 ? [info] : [info, ...rethreaded.toSorted((a, b) => a.position - b.position)];
   return events.flatMap((event) => releaseOn(room, position, event));
+}
+
+/** Each event once, without `info`. Whoever folds the same log, from whatever checkpoint, gets the same sequence. */
+function inLogOrder(events: readonly EventInfo[], info: EventInfo): readonly EventInfo[] {
+  if (events.length === 0) return events;
+  const others = new Map(events.map((event) => [event.id, event]));
+  others.delete(info.id);
+  return [...others.values()].sort((a, b) => a.position - b.position);
 }
 
 function releaseOn(room: Room, position: Position, info: EventInfo): JudgedReceipt[] {

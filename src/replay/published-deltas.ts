@@ -175,7 +175,7 @@ export class PublishedDeltas {
     if (!unknown && (order === undefined || Math.max(0, order) !== place.order)) {
       throw new Difference(
         room.id,
-        `${where} puts ${key.slice(room.id.length + 1)} at ${place.event}, order ${place.order}, the log has ${String(order)}`,
+        `${where} puts ${key.slice(room.id.length + 1).replaceAll(ID_SEPARATOR, " ")} at ${place.event}, order ${place.order}, the log has ${String(order)}`,
       );
     }
     const before = this.#places.get(key);

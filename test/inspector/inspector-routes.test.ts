@@ -122,7 +122,7 @@ inspector("answer the requests of the page, private receipts included, and no ot
   assert.equal(summary.most, { user: BOB, unread: 32 });
   const state = (await answer({ op: "state" })) as unknown as { markers: object[]; held: { event: string }[] };
   assert.equal(state.markers, [
-    { user: BOB, type: "m.read.private", thread: null, event: "$7", order: BASE + 8, position: 2048 },
+    { user: BOB, type: "m.read.private", thread: null, event: "$7", order: BASE + 8, position: 3072 },
   ]);
   assert.is(state.held[0]!.event, "$nowhere");
   const rows = (await answer({ op: "entries", direction: "until", limit: 5 })) as unknown as { steps: object[] };

@@ -9,7 +9,7 @@ import { deliver } from "../../examples/demo/homeserver.ts";
 import { readExpected, readSession } from "../../examples/demo/session.ts";
 import { ask } from "../../examples/demo/verdict.ts";
 import { connectBus } from "../../src/bus/client/connection.ts";
-import { eventually, startTidemark } from "../support/harness.ts";
+import { eventually, message, receipt, startTidemark } from "../support/harness.ts";
 import { DescribedMessages, type Description } from "./described-messages.ts";
 
 const FILE = join(import.meta.dirname, "../../docs/asyncapi.yaml");
@@ -78,6 +78,9 @@ asyncapi("describes every message that the demo sends and receives", async () =>
   try {
     const last = await deliver(nc, { deliveries: session.deliveries, partitions: PARTITIONS, onReply: () => {} });
     await ask(nc, { session, expected, last });
+    // The session has no receipt that is rejected.
+    await tidemark.sent("event", "!rejecting:bench.test", message("$1"));
+    await tidemark.sent("receipt", "!rejecting:bench.test", receipt("@a:bench.test", "$1", { thread_id: "$2" }));
   } finally {
     await nc.close();
   }
@@ -94,7 +97,7 @@ asyncapi("describes every message that the demo sends and receives", async () =>
     ordersQuestion,
     ...published
   } = messages.counts;
-  assert.is(stored, session.deliveries.length);
+  assert.is(stored, session.deliveries.length + 2, "with the event and the receipt of this test");
   assert.is(eventRequest! + receiptRequest!, stored);
   assert.is(snapshotAnswer, snapshotQuestion);
   assert.is(ordersAnswer, ordersQuestion);
