@@ -7,7 +7,7 @@ import * as assert from "uvu/assert";
 import type { Delivered } from "../../src/bus/client/delivered.ts";
 import { StreamReader } from "../../src/bus/client/stream-reader.ts";
 import { DeltaReader, markersIn, type SeenMarkers, uncovered } from "../support/delta-reader.ts";
-import { BASE, type Body, decoded, LIMIT_MS, pack, token } from "../support/harness.ts";
+import { type Body, decoded, LIMIT_MS, pack, token } from "../support/harness.ts";
 import { Model, type ModelMarker } from "../support/model.ts";
 import type { Readers } from "./readers.ts";
 import { type Acknowledged, USERS } from "./workload.ts";
@@ -60,6 +60,7 @@ async function streamMessages(nc: NatsConnection, stream: string): Promise<Strea
   return found;
 }
 
+const logStart = (partition: number) => `tidemark.log.${partition}.start`;
 const roomOf = (subject: string, token = 3) => decodeURIComponent(subject.split(".")[token]!);
 
 export interface CheckOptions extends Connections {
@@ -75,15 +76,19 @@ export async function check(options: CheckOptions): Promise<void> {
   const { admin, partitions, rooms, acknowledged, observed } = options;
   const wanted = new Set(rooms);
   const records = new Map<string, { sequence: number; entries: Body[] }[]>(rooms.map((room) => [room, []]));
+  const bases = new Map<string, number>();
   for (let partition = 0; partition < partitions; partition++) {
-    for (const { subject, sequence, body } of await streamMessages(admin, `TIDEMARK_LOG_${partition}`)) {
+    const [beginning, ...messages] = await streamMessages(admin, `TIDEMARK_LOG_${partition}`);
+    assert.is(beginning?.subject ?? logStart(partition), logStart(partition), "a log begins with its base");
+    for (const { subject, sequence, body } of messages) {
       const room = roomOf(subject);
+      bases.set(room, beginning!.body[2][0][1]);
       if (wanted.has(room)) records.get(room)!.push({ sequence, entries: body[2] });
     }
   }
   assertStored(records, acknowledged);
 
-  const models = new Map(rooms.map((room) => [room, modelOf(records.get(room)!)]));
+  const models = new Map(rooms.map((room) => [room, modelOf(bases.get(room) ?? 0, records.get(room)!)]));
   const reader = await readDeltas(options, models);
   for (const [room, model] of models) {
     assertOrders(
@@ -157,8 +162,8 @@ function assertStored(
   }
 }
 
-function modelOf(records: { sequence: number; entries: Body[] }[]): Model {
-  const model = new Model(BASE);
+function modelOf(base: number, records: { sequence: number; entries: Body[] }[]): Model {
+  const model = new Model(base);
   for (const { sequence, entries } of records) {
     entries.forEach((entry, i) => {
       model.fold(sequence * ENTRIES_PER_RECORD + i, entry);
