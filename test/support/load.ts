@@ -3,6 +3,7 @@ import * as assert from "uvu/assert";
 import type { Entry } from "../../actors/entry.ts";
 import { fold, isRead } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";
+import { logStart } from "../../src/bus/log/log.ts";
 import type { EventId, RoomId, UserId } from "../../src/matrix/ids.ts";
 import { DeltaReader, markersIn, uncovered } from "./delta-reader.ts";
 import {
@@ -85,9 +86,10 @@ export function load(bus: BusHarness, rooms: readonly string[], next: () => numb
 async function foldedFromScratch(bus: BusHarness, partitions: number): Promise<Map<string, Room>> {
   const rooms = new Map<string, Room>();
   for (let partition = 0; partition < partitions; partition++) {
+    const base = (await logStart(bus.nc, partition))!.base;
     for (const { sequence, subject, entries } of await bus.records(partition)) {
       const id = decodeURIComponent(subject.slice(subject.lastIndexOf(".") + 1)) as RoomId;
-      const room = rooms.get(id) ?? new Room(id, 0);
+      const room = rooms.get(id) ?? new Room(id, base);
       rooms.set(id, room);
       entries.forEach((entry, i) => {
         fold(room, sequence * ENTRIES_PER_RECORD + i, entry as unknown as Entry);
