@@ -3,7 +3,7 @@ import type { Bus, BusMessage } from "../../src/bus/client/connection.ts";
 
 /** A connection that records requests, and which payloads were written together. */
 export class FakeConnection {
-  readonly writes: { readonly at: number; readonly payloads: number[] }[] = [];
+  readonly writes: { readonly payloads: number[] }[] = [];
   readonly replies: string[] = [];
   closed = false;
   refuses = false;
@@ -23,7 +23,7 @@ export class FakeConnection {
       this.#open = payloads;
       queueMicrotask(() => {
         this.#open = undefined;
-        this.writes.push({ at: performance.now(), payloads });
+        this.writes.push({ payloads });
         this.#waiting?.();
       });
     }

@@ -16,7 +16,7 @@ import type { Subject } from "../contract/subjects.ts";
 import type { Bus, Headers } from "./connection.ts";
 
 /** Messages that follow this soon after a write to the socket are gathered for the next write, unless they reach this size. */
-export const WRITE_PAUSE_MS = 2;
+const WRITE_PAUSE_MS = 2;
 export const WRITE_BYTES_MAX = 262_144;
 
 interface PublishOptions {
