@@ -13,7 +13,6 @@ const B = "!b:one.example" as RoomId;
 interface Append {
   readonly room: RoomId;
   readonly entries: readonly Entry[];
-  /** `performance.now()` */
   readonly stored: (sequence: number) => void;
   readonly failed: (error: Error) => void;
 }
