@@ -11,7 +11,7 @@ import { fittedEvent } from "../bus/contract/event-size.ts";
 import { type OnPruned, prunedEvent } from "../bus/contract/pruning.ts";
 import { receiptRequest } from "../bus/contract/requests.ts";
 import { type MatrixEvent, matrixEvent } from "../matrix/event.ts";
-import { ID_SEPARATOR } from "../matrix/id-grammar.ts";
+import { ID_SEPARATOR, isName } from "../matrix/id-grammar.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
 import { sentReceiptData } from "../matrix/receipt.ts";
 import { RECEIPT_TYPES, shownAs } from "../matrix/receipt-types.ts";
@@ -145,13 +145,13 @@ export function pushedEvent(value: unknown, onPruned: OnPruned): MatrixEvent | u
   return fittedEvent(lasting.length === 0 ? bare : { ...bare, unsigned: Object.fromEntries(lasting) }, onPruned);
 }
 
-/** What a field becomes that is not of its type. Those that name something can't be repaired. */
+/** What a field becomes that is not of its type, or a state key that is none. Those that name something can't be repaired. */
 const REPAIRS: Readonly<Record<string, { readonly isValid: (value: unknown) => boolean; readonly repaired: unknown }>> =
   {
     content: { isValid: isObject, repaired: {} },
     origin_server_ts: { isValid: (value) => typeof value === "number", repaired: 0 },
     state_key: {
-      isValid: (value) => typeof value === "string" || value === undefined || value === null,
+      isValid: (value) => (typeof value === "string" ? isName(value) : value === undefined || value === null),
       repaired: null,
     },
     unsigned: { isValid: (value) => isObject(value) || value === undefined || value === null, repaired: null },
