@@ -9,10 +9,11 @@ import type { Delta } from "../../bus/contract/messages.ts";
 import type { DeltaMark } from "../../bus/deltas/delta-reader.ts";
 import { GATEWAY_LAG_MAX, RECENT_BYTES_MAX } from "../../limits.ts";
 import { type OrderedEvent, redacted } from "../../matrix/event.ts";
-import type { RoomId, UserId } from "../../matrix/ids.ts";
+import type { EventId, RoomId, UserId } from "../../matrix/ids.ts";
 import type { ReceiptContent } from "../../matrix/receipt.ts";
 import { redactedBy } from "../../matrix/relations.ts";
 import type { Filter } from "../filter.ts";
+import { PublishedTrail } from "./published-trail.ts";
 
 interface CachedDelta {
   readonly sequence: number;
@@ -50,8 +51,8 @@ interface Room {
 export class RecentDeltas {
   /** How far each partition is read. */
   #marks: readonly DeltaMark[];
-  /** By partition: every delta after this sequence is in the cache. */
-  readonly #floors: number[];
+  /** By partition. Every delta after the floor of a trail is in the cache. */
+  readonly #trails: PublishedTrail[];
   readonly #rooms = new Map<RoomId, Room>();
   /** All deltas in order of arrival. */
   readonly #arrivals = new Set<{ readonly partition: number; readonly cached: CachedDelta }>();
@@ -59,13 +60,13 @@ export class RecentDeltas {
 
   constructor(partitions: number) {
     this.#marks = new Array(partitions).fill({ sequence: 0, published: 0 });
-    this.#floors = new Array(partitions).fill(0);
+    this.#trails = this.#marks.map((mark) => new PublishedTrail(mark));
   }
 
   /** Declares that only deltas after this mark are complete. */
   begin(partition: number, mark: DeltaMark): void {
     this.#marks = this.#marks.with(partition, mark);
-    this.#floors[partition] = mark.sequence;
+    this.#trails[partition] = new PublishedTrail(mark);
   }
 
   /** Evicts a partition's deltas: those after this mark are of another log. */
@@ -86,6 +87,7 @@ export class RecentDeltas {
 
   add(partition: number, delta: Delta, mark: DeltaMark, bytes: number): void {
     this.#marks = this.#marks.with(partition, mark);
+    this.#trails[partition]!.add(mark);
     const cached: CachedDelta = {
       sequence: mark.sequence,
       room: delta.room_id,
@@ -116,7 +118,25 @@ export class RecentDeltas {
    * one that is more than `GATEWAY_LAG_MAX` ahead is not a mark of this stream.
    */
   covers(partition: number, { sequence }: DeltaMark): boolean {
-    return sequence >= this.#floors[partition]! && sequence <= this.#marks[partition]!.sequence + GATEWAY_LAG_MAX;
+    return sequence >= this.#trails[partition]!.floor && sequence <= this.#marks[partition]!.sequence + GATEWAY_LAG_MAX;
+  }
+
+  /**
+   * Returns the `published` of the mark that the partition had just after the delta with this sequence; undefined for a
+   * sequence that the cache does not cover.
+   */
+  publishedAt(partition: number, sequence: number): Position | undefined {
+    return this.#trails[partition]!.at(sequence);
+  }
+
+  /** Returns the ids of the room's live events that are in cached deltas up to this sequence. */
+  sentBefore(id: RoomId, sequence: number): ReadonlySet<EventId> {
+    const sent = new Set<EventId>();
+    for (const delta of this.#rooms.get(id)?.deltas ?? []) {
+      if (delta.sequence > sequence) break;
+      for (const event of delta.events ?? []) sent.add(event.event_id);
+    }
+    return sent;
   }
 
   /** Whether the deltas of the room's live events have been read through this position. */
@@ -157,7 +177,7 @@ export class RecentDeltas {
       const { partition, cached } = arrival;
       this.#arrivals.delete(arrival);
       this.#bytes -= cached.bytes;
-      this.#floors[partition] = Math.max(this.#floors[partition]!, cached.sequence);
+      this.#trails[partition]!.dropBefore(cached.sequence);
       const room = this.#rooms.get(cached.room);
       room?.deltas.shift();
       room?.shared.clear();

@@ -130,6 +130,28 @@ recentDeltas("the oldest delta is evicted first, and is no longer covered", () =
   assert.equal(ids(recent, ALICE, 1), ["$1", "$2"]);
 });
 
+recentDeltas("it says how far a partition was published after each delta that it covers, and what was sent", () => {
+  const recent = new RecentDeltas(2);
+  recent.begin(1, { sequence: 10, published: 100 });
+  const add = (sequence: number, delta: Delta, bytes = 100) =>
+    recent.add(1, delta, { sequence, published: sequence * 10 }, bytes);
+  add(11, events(1, message(1), message(2)));
+  add(12, receipt(ALICE, "$1"));
+  add(13, older("backfill", 3, message(-1)));
+  add(14, events(4, message(3)));
+  const published = () => [9, 10, 11, 12, 13, 14, 15].map((sequence) => recent.publishedAt(1, sequence));
+  assert.equal(published(), [undefined, 100, 110, 120, 130, 140, undefined]);
+  assert.equal([...recent.sentBefore(ROOM, 13)], ["$1", "$2"]);
+  assert.equal([...recent.sentBefore(ROOM, 14)], ["$1", "$2", "$3"]);
+  assert.is(recent.sentBefore(OTHER, 14).size, 0);
+  add(15, receipt(ALICE, "$2"), RECENT_BYTES_MAX);
+  assert.equal(published(), [undefined, undefined, undefined, undefined, undefined, 140, 150]);
+  assert.equal(recent.covers(1, { sequence: 14, published: 0 }), true);
+  assert.equal([...recent.sentBefore(ROOM, 14)], []);
+  recent.begin(1, { sequence: 20, published: 200 });
+  assert.equal([recent.publishedAt(1, 15), recent.publishedAt(1, 20)], [undefined, 200]);
+});
+
 recentDeltas.run();
 
 const sections = suite("shared sections");
