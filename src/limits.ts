@@ -227,6 +227,10 @@ export const HTTP_REQUEST_MS_MAX = 30_000;
 export const HTTP_HEADER_BYTES_MAX = 32_768;
 export const HTTP_BODY_BYTES_MAX = 262_144;
 
+/** Wrong passwords and admin tokens from one address within the window. Beyond, none is checked. */
+export const WRONG_SECRETS_MAX = 10;
+export const WRONG_SECRETS_WINDOW_MS = 60_000;
+
 /* Replay and the inspector. */
 
 /** One line of an exported log, in UTF-16 units. A record has at most 1 MiB, and JSON makes a byte at most six times as long. */

@@ -64,6 +64,7 @@ specification("has the sections that comments link to", () => {
       "Records",
       "What is published",
       "Queries",
+      "HTTP",
       "The command line",
       "The fold",
       "Workers",

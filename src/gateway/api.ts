@@ -26,6 +26,11 @@ export interface Api {
   joinedRoom(request: FastifyRequest): Promise<RoomId>;
 }
 
+/** Returns the body, `{}` if there is none. For requests none of whose fields is required. */
+export function optionalBodyOf(request: FastifyRequest): Record<string, unknown> {
+  return request.body === undefined ? {} : bodyOf(request);
+}
+
 /** Returns the body. Throws `M_NOT_JSON` if there is no body, `M_BAD_JSON` if it is not a JSON object. */
 export function bodyOf(request: FastifyRequest): Record<string, unknown> {
   const { body } = request;

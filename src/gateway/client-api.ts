@@ -9,14 +9,14 @@ import type { Bus } from "../bus/client/connection.ts";
 import { valueFault } from "../bus/contract/pruning.ts";
 import { jsonFault } from "../bus/contract/untrusted.ts";
 import { Frontend } from "../frontend/frontend.ts";
-import { badJson, forbidden, MatrixError, notJson, param } from "../http/matrix-error.ts";
+import { badJson, forbidden, MatrixError, notJson, param, tooManyRequests } from "../http/matrix-error.ts";
+import { RequestLimit } from "../http/request-limit.ts";
 import { USER_REQUESTS_MAX, USER_REQUESTS_WINDOW_MS } from "../limits.ts";
-import { roomId } from "../matrix/ids.ts";
+import { roomId, type UserId } from "../matrix/ids.ts";
 import { accountRoutes, publicRoutes } from "./account-routes.ts";
 import type { Api } from "./api.ts";
 import { historyRoutes } from "./history-routes.ts";
 import { receiptRoutes } from "./receipt-routes.ts";
-import { RequestLimit } from "./request-limit.ts";
 import { standaloneRoutes } from "./standalone-routes.ts";
 import { OnlineUsers } from "./sync/online-users.ts";
 import { RecentDeltas } from "./sync/recent-deltas.ts";
@@ -56,7 +56,7 @@ export async function openClientApi({
   const users = new OnlineUsers(frontend);
   const recent = await followAll(frontend, users);
   const sync = new Sync(users, new SyncResponses(frontend, recent));
-  const limit = new RequestLimit({ max: USER_REQUESTS_MAX, windowMs: USER_REQUESTS_WINDOW_MS });
+  const limit = new RequestLimit<UserId>({ max: USER_REQUESTS_MAX, windowMs: USER_REQUESTS_WINDOW_MS });
   const device = (request: FastifyRequest) => request.device!;
   const api: Api = {
     frontend,
@@ -84,9 +84,7 @@ export async function openClientApi({
           if (found === undefined) return done(unknownToken());
           request.device = found;
           const waitMs = limit.take(found.user);
-          done(
-            waitMs === undefined ? undefined : new MatrixError(429, "M_LIMIT_EXCEEDED", "Too many requests", waitMs),
-          );
+          done(waitMs === undefined ? undefined : tooManyRequests(waitMs));
         };
         const token = tokenOf(request);
         const found = token === undefined ? undefined : lookupToken(token);
@@ -141,12 +139,16 @@ function tokenOf({ headers, query }: FastifyRequest): string | undefined {
 
 const unknownToken = () => new MatrixError(401, "M_UNKNOWN_TOKEN", "Unrecognised access token");
 
-/** Parses every body as JSON, whatever its content type, after any byte order mark. */
+/** Parses every body as JSON, whatever its content type, after any byte order mark. An empty one is none. */
 function parseEveryBodyAsJson(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_, body: Buffer, done) => {
     let value: unknown;
     let fault = jsonFault(body)?.reason;
+    if (body.length === 0) {
+      done(null, undefined);
+      return;
+    }
     if (fault === undefined) {
       try {
         value = JSON.parse(body.toString().trimStart());

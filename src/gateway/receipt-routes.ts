@@ -6,7 +6,7 @@ import { ID_SEPARATOR } from "../matrix/id-grammar.ts";
 import { type EventId, eventId, type RoomId, type ThreadId, threadId } from "../matrix/ids.ts";
 import { NOT_THREADED, receiptType } from "../matrix/receipt.ts";
 import { isThreaded, RECEIPT_TYPES } from "../matrix/receipt-types.ts";
-import { type Api, bodyOf } from "./api.ts";
+import { type Api, bodyOf, optionalBodyOf } from "./api.ts";
 import { ReceiptBatches } from "./receipt-batches.ts";
 
 /** Events whose thread is cached. */
@@ -26,7 +26,7 @@ export function receiptRoutes(app: FastifyInstance, api: Api): void {
     const { user } = api.device(request);
     const type = param(receiptType, "receipt_type", request.params.type);
     const event = param(eventId, "event_id", request.params.event);
-    const { thread_id: requested } = bodyOf(request);
+    const { thread_id: requested } = optionalBodyOf(request);
     const thread = requested === undefined ? undefined : param(threadId, "thread_id", requested);
     if (thread !== undefined && !isThreaded(type)) throw invalidParam(`thread_id: ${NOT_THREADED}`);
     const room = await api.joinedRoom(request);

@@ -16,7 +16,7 @@ import { badJson, notFound, param } from "../http/matrix-error.ts";
 import { SETTLE_MS_MAX } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
 import { eventId, type RoomId, roomId, serverOf, userId } from "../matrix/ids.ts";
-import { type Api, bodyOf } from "./api.ts";
+import { type Api, bodyOf, optionalBodyOf } from "./api.ts";
 import { clientEvent, type Transaction } from "./client-event.ts";
 
 type Content = Record<string, unknown>;
@@ -31,7 +31,7 @@ export function standaloneRoutes(app: FastifyInstance, api: Api): void {
   app.post("/_matrix/client/v3/createRoom", async (request) => {
     const { user } = api.device(request);
     const room = param(roomId, "room_id", `!${randomBytes(13).toString("base64url")}:${serverOf(user)}`);
-    await sendEvents(api, request, room, initialEvents(user, bodyOf(request)));
+    await sendEvents(api, request, room, initialEvents(user, optionalBodyOf(request)));
     return { room_id: room };
   });
 
@@ -63,7 +63,7 @@ export function standaloneRoutes(app: FastifyInstance, api: Api): void {
 
   app.put<{ Params: { event: string } }>(`${ROOM}/redact/:event/:txn`, async (request) => {
     const redacts = param(eventId, "event_id", request.params.event);
-    const content = { redacts, ...bodyOf(request) };
+    const content = { redacts, ...optionalBodyOf(request) };
     return send(request, await api.joinedRoom(request), { type: "m.room.redaction", redacts, content });
   });
 

@@ -22,6 +22,8 @@ export const notJson = (why: string) => new MatrixError(400, "M_NOT_JSON", why);
 export const invalidParam = (why: string) => new MatrixError(400, "M_INVALID_PARAM", why);
 export const forbidden = (why: string) => new MatrixError(403, "M_FORBIDDEN", why);
 export const notFound = (why: string) => new MatrixError(404, "M_NOT_FOUND", why);
+export const tooManyRequests = (waitMs: number) =>
+  new MatrixError(429, "M_LIMIT_EXCEEDED", "Too many requests", waitMs);
 export const unrecognized = () => new MatrixError(404, "M_UNRECOGNIZED", "Unrecognized request");
 
 /** Parses an identifier or parameter. Throws `M_INVALID_PARAM` with the name of the field. */

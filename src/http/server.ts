@@ -3,12 +3,12 @@
  *
  * Every error is answered in the Matrix format, also when it comes from the HTTP server itself (bad URL, timeout).
  */
-import { STATUS_CODES } from "node:http";
-import type { Socket } from "node:net";
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyPluginAsync, type FastifyReply } from "fastify";
 import type { Logger } from "pino";
 import { reasonOf } from "../errors.ts";
 import { HTTP_BODY_BYTES_MAX, HTTP_HEADER_BYTES_MAX, HTTP_REQUEST_MS_MAX, SLOW_READER_MS } from "../limits.ts";
+import { BadRequests } from "./bad-requests.ts";
+import { CORS } from "./cors.ts";
 import { errorBody, MatrixError, matrixErrorOf, unrecognized } from "./matrix-error.ts";
 import { disconnectSlowReaders } from "./slow-readers.ts";
 
@@ -32,15 +32,13 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-/** Matrix specification, client-server API, "Web Browser Clients". */
-const CORS = {
-  "access-control-allow-origin": "*",
-  "access-control-allow-methods": "GET, POST, PUT, DELETE, OPTIONS",
-  "access-control-allow-headers": "X-Requested-With, Content-Type, Authorization",
-};
 /** Expired requests are swept this many times per request timeout. */
 const CHECKS_PER_REQUEST_TIME = 6;
-const CLIENT_API = "/_matrix/client/";
+/** What browsers may ask from any page: the APIs of Matrix, and how clients find them. */
+const FOR_BROWSERS = ["/_matrix/", "/.well-known/matrix/"];
+/** Clients that are older than the specification's `v3` ask the same under this prefix. */
+const OLD_CLIENT_API = "/_matrix/client/r0/";
+const CLIENT_API = "/_matrix/client/v3/";
 /** The longest parameter of a path is an identifier of 255 bytes, percent-encoded. */
 const PARAM_CHARS_MAX = 3 * 255;
 
@@ -61,6 +59,7 @@ export async function startHttpServer({
     if (answer.retryAfterMs !== undefined) reply.header("retry-after", Math.ceil(answer.retryAfterMs / 1_000));
     return reply.code(answer.status).send(errorBody(answer));
   };
+  const badRequests = new BadRequests();
   const app: FastifyInstance = Fastify({
     bodyLimit: HTTP_BODY_BYTES_MAX,
     requestTimeout: requestMs,
@@ -69,7 +68,9 @@ export async function startHttpServer({
       headersTimeout: requestMs,
       connectionsCheckingInterval: Math.ceil(requestMs / CHECKS_PER_REQUEST_TIME),
     },
-    clientErrorHandler: refuseBadRequest,
+    clientErrorHandler: badRequests.refuse,
+    rewriteUrl: ({ url = "/" }) =>
+      url.startsWith(OLD_CLIENT_API) ? CLIENT_API + url.slice(OLD_CLIENT_API.length) : url,
     routerOptions: { maxParamLength: PARAM_CHARS_MAX },
     return503OnClosing: false,
     // Called before any hook, so the hook below has not added the CORS headers yet.
@@ -79,9 +80,9 @@ export async function startHttpServer({
   app.setNotFoundHandler((_request, reply) => sendError(unrecognized(), reply));
   // Hooks use callbacks: one promise per hook is a large part of the cost of a small request.
   app.addHook("onRequest", (request, reply, done) => {
-    const isClientApi = request.url.startsWith(CLIENT_API);
-    if (isClientApi) reply.headers(CORS);
-    if (isClientApi && request.method === "OPTIONS") reply.code(204).send();
+    const isForBrowsers = FOR_BROWSERS.some((path) => request.url.startsWith(path));
+    if (isForBrowsers) reply.headers(CORS);
+    if (isForBrowsers && request.method === "OPTIONS") reply.code(204).send();
     else done();
   });
   let closing = false;
@@ -90,6 +91,7 @@ export async function startHttpServer({
     done();
   });
   disconnectSlowReaders(app, SLOW_READER_MS);
+  badRequests.watch(app.server);
 
   app.get("/healthz", async () => ({ ok: true }));
   app.get("/readyz", async (_, reply) => {
@@ -110,26 +112,4 @@ export async function startHttpServer({
     await app.close();
     throw new Error(`could not listen on ${host}:${port}: ${reasonOf(error)}`, { cause: error });
   }
-}
-
-/**
- * Requests that Node's HTTP parser rejects never reach Fastify: the answer is written to the socket, which is then
- * closed.
- */
-const BAD_REQUESTS: Readonly<Record<string, MatrixError>> = {
-  ERR_HTTP_REQUEST_TIMEOUT: new MatrixError(408, "M_UNKNOWN", "The request took too long to arrive"),
-  HPE_HEADER_OVERFLOW: new MatrixError(431, "M_TOO_LARGE", "The request's headers are too large"),
-};
-const NOT_HTTP = new MatrixError(400, "M_UNRECOGNIZED", "This is not an HTTP request");
-
-function refuseBadRequest(error: NodeJS.ErrnoException, socket: Socket): void {
-  const answer = BAD_REQUESTS[error.code ?? ""] ?? NOT_HTTP;
-  const body = JSON.stringify(errorBody(answer));
-  if (socket.writable && error.code !== "ECONNRESET") {
-    const head = { ...CORS, "content-type": "application/json; charset=utf-8", connection: "close" };
-    const lines = Object.entries({ ...head, "content-length": Buffer.byteLength(body) });
-    const text = lines.map(([name, value]) => `${name}: ${value}\r\n`).join("");
-    socket.write(`HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status]}\r\n${text}\r\n${body}`);
-  }
-  socket.destroySoon();
 }

@@ -7,6 +7,8 @@
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { FastifyRequest } from "fastify";
+import { isOverTls } from "../http/forwarded.ts";
+import { WrongSecrets } from "../http/wrong-secrets.ts";
 
 /** `"loopback"`: no token, but only requests from this machine. */
 export type InspectAccess = { readonly adminToken: string } | "loopback";
@@ -17,11 +19,13 @@ const LOOPBACK_ADDRESS = /^(?:::ffff:)?127\.|^::1$/;
 
 export class Admission {
   readonly #access: InspectAccess;
+  readonly #wrong = new WrongSecrets();
 
   constructor(access: InspectAccess) {
     this.#access = access;
   }
 
+  /** Throws `M_LIMIT_EXCEEDED` after too many wrong tokens. */
   admits(request: FastifyRequest): boolean {
     if (this.#access === "loopback") {
       // The Host header is checked against DNS rebinding: another site could let its own name resolve to this machine.
@@ -30,19 +34,22 @@ export class Admission {
       );
     }
     const bearer = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1];
-    if (bearer !== undefined) return this.#isToken(bearer);
+    if (bearer !== undefined) return this.#isToken(bearer, request);
     const cookie = new RegExp(`(?:^|; )${COOKIE}=([0-9a-f]{64})(?:;|$)`).exec(request.headers.cookie ?? "")?.[1];
     return cookie !== undefined && same(cookie, this.#session());
   }
 
-  /** Returns the session cookie if the token is correct. */
-  cookieFor(token: unknown, secure: boolean): string | undefined {
-    if (typeof token !== "string" || !this.#isToken(token)) return undefined;
-    return `${COOKIE}=${this.#session()}; Path=/inspect; HttpOnly; SameSite=Strict${secure ? "; Secure" : ""}`;
+  /** Returns the session cookie if the token is correct. Throws `M_LIMIT_EXCEEDED` after too many wrong ones. */
+  cookieFor(token: unknown, request: FastifyRequest): string | undefined {
+    if (typeof token !== "string" || !this.#isToken(token, request)) return undefined;
+    const secure = isOverTls(request) ? "; Secure" : "";
+    return `${COOKIE}=${this.#session()}; Path=/inspect; HttpOnly; SameSite=Strict${secure}`;
   }
 
-  #isToken(token: string): boolean {
-    return this.#access !== "loopback" && same(token, this.#access.adminToken);
+  #isToken(token: string, request: FastifyRequest): boolean {
+    const access = this.#access;
+    if (access === "loopback") return false;
+    return this.#wrong.check(request, () => same(token, access.adminToken) || undefined) ?? false;
   }
 
   #session(): string {

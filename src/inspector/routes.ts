@@ -91,7 +91,7 @@ export function inspectorRoutes(options: InspectorOptions): FastifyPluginAsync {
     });
     app.post("/inspect/api/session", { bodyLimit: 4_096 }, async (request, reply) => {
       const { token } = (request.body ?? {}) as { token?: unknown };
-      const cookie = admission.cookieFor(token, request.protocol === "https");
+      const cookie = admission.cookieFor(token, request);
       if (cookie === undefined) return await refuse(reply);
       return await reply.header("set-cookie", cookie).send({ ok: true });
     });

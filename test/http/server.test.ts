@@ -21,6 +21,7 @@ async function serve({ requestMs = 5_000 } = {}) {
       async (app) => {
         app.addContentTypeParser("*", { parseAs: "string" }, (_, body, done) => done(null, body));
         app.post("/_matrix/client/v3/take", async () => ({}));
+        app.get("/_matrix/client/v3/quick", async () => ({}));
         app.get("/_matrix/client/v3/late", async () => {
           await new Promise((resolve) => setTimeout(resolve, 3 * requestMs));
           return "late";
@@ -87,6 +88,42 @@ httpServer("bytes that are not HTTP get an error in the Matrix format", async ()
   assert.match(await responseTo(server.url, "nonsense\r\n\r\n"), /^HTTP\/1.1 400 .*"errcode":"M_UNRECOGNIZED"/s);
   const large = `GET / HTTP/1.1\r\nHost: x\r\nx-big: ${"x".repeat(40_000)}\r\n\r\n`;
   assert.match(await responseTo(server.url, large), /^HTTP\/1.1 431 .*"errcode":"M_TOO_LARGE"/s);
+});
+
+httpServer("a bad request is answered after those that came before it on its connection", async () => {
+  await using server = await serve({ requestMs: 300 });
+  const late = "GET /_matrix/client/v3/late HTTP/1.1\r\nHost: x\r\n\r\n";
+  const half = "POST /_matrix/client/v3/take HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{";
+  for (const [bad, status] of [
+    ["nonsense\r\n\r\n".repeat(3), 400],
+    [half, 408],
+  ] as const) {
+    const answers = await responseTo(server.url, late + late + bad);
+    const statuses = Array.from(answers.matchAll(/HTTP\/1\.1 (\d+)/g), ([, status]) => Number(status));
+    assert.equal(statuses, [200, 200, status], answers);
+  }
+});
+
+httpServer("every path of Matrix is open to browsers, with its errors, and so is no other", async () => {
+  await using server = await serve();
+  const answers = async (path: string, method: string) => {
+    const { status, headers } = await fetch(server.url + path, { method });
+    return [status, headers.get("access-control-allow-origin")];
+  };
+  for (const path of ["/_matrix/client/v3/quick", "/_matrix/media/v3/config", "/.well-known/matrix/client"]) {
+    assert.equal(await answers(path, "OPTIONS"), [204, "*"], path);
+  }
+  assert.equal(await answers("/_matrix/client/v3/quick", "GET"), [200, "*"]);
+  assert.equal(await answers("/_matrix/nothing", "GET"), [404, "*"]);
+  assert.equal(await answers("/_matrix/client/v3/%zz", "GET"), [400, "*"]);
+  assert.equal(await answers("/readyz", "GET"), [200, null]);
+  assert.equal(await answers("/readyz", "OPTIONS"), [404, null]);
+});
+
+httpServer("r0 is the same as v3", async () => {
+  await using server = await serve();
+  assert.is((await fetch(`${server.url}/_matrix/client/r0/quick`)).status, 200);
+  assert.is((await fetch(`${server.url}/_matrix/client/r0x/quick`)).status, 404);
 });
 
 httpServer.run();

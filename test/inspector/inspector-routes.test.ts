@@ -2,6 +2,7 @@
 import { request } from "node:http";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { WRONG_SECRETS_MAX } from "../../src/limits.ts";
 import { runCli } from "../support/cli-process.ts";
 import { BASE, message, receipt, startTidemark } from "../support/harness.ts";
 import { ADMIN_TOKEN, startInspected } from "../support/inspector.ts";
@@ -69,6 +70,27 @@ inspector("exchange the token for a session cookie that does not contain it", as
   assert.match(cookie, /^tidemark_inspect=[0-9a-f]{64}; Path=\/inspect; HttpOnly; SameSite=Strict$/);
   const headers = { cookie: cookie.split(";")[0]! };
   assert.is((await fetch(`${tidemark.httpUrl}/inspect/api/rooms`, { headers })).status, 200);
+});
+
+inspector("check no further token after ten wrong ones, and a session goes on", async () => {
+  await using tidemark = await startInspected();
+  const login = (token: string, headers: Record<string, string> = {}) =>
+    fetch(`${tidemark.httpUrl}/inspect/api/session`, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body: JSON.stringify({ token }),
+    });
+  const rooms = (headers: Record<string, string>) => fetch(`${tidemark.httpUrl}/inspect/api/rooms`, { headers });
+  const cookie = (await login(ADMIN_TOKEN, { "x-forwarded-proto": "https" })).headers.get("set-cookie")!;
+  assert.match(cookie, /; SameSite=Strict; Secure$/, "behind TLS, the cookie is never sent without");
+  for (let i = 0; i < WRONG_SECRETS_MAX; i++) {
+    assert.is(i % 2 ? (await login(`${i}`)).status : (await rooms({ authorization: `Bearer ${i}` })).status, 401);
+  }
+  const refused = await login(ADMIN_TOKEN);
+  assert.is(refused.status, 429);
+  assert.ok(Number(refused.headers.get("retry-after")) > 0);
+  assert.is((await rooms(bearer)).status, 429);
+  assert.is((await rooms({ cookie: cookie.split(";")[0]! })).status, 200);
 });
 
 inspector("on loopback answer this machine by its own names only", async () => {

@@ -1,7 +1,8 @@
-/** The request limit per user. */
+/** Limits of requests per user, and of wrong secrets per network. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { RequestLimit } from "../../src/gateway/request-limit.ts";
+import { RequestLimit } from "../../src/http/request-limit.ts";
+import { networkOf } from "../../src/http/wrong-secrets.ts";
 import type { UserId } from "../../src/matrix/ids.ts";
 
 const ALICE = "@alice:a.org" as UserId;
@@ -21,6 +22,19 @@ limit("each user has a maximum per window, and the full maximum again in the nex
   assert.is(requests.take(ALICE), 1);
   now += 1;
   assert.is(requests.take(ALICE), undefined);
+});
+
+limit("an address stands for its network", () => {
+  for (const [ip, network] of [
+    ["192.0.2.7", "192.0.2.7"],
+    ["::ffff:192.0.2.7", "192.0.2.7"],
+    ["::1", "0:0:0:0"],
+    ["2001:db8::1", "2001:db8:0:0"],
+    ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2"],
+    ["2001:db8::2:3:4:5:6", "2001:db8:0:2"],
+  ] as const) {
+    assert.is(networkOf(ip), network, ip);
+  }
 });
 
 limit.run();
