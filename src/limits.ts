@@ -188,8 +188,15 @@ export const ROOM_EVENTS_MAX = 10_000;
 export const WHOAMI_CACHE_MS = 60_000;
 export const WHOAMI_TIMEOUT_MS = 10_000;
 
-/** A packed filter: its id is a part of URLs. */
-export const FILTER_BYTES_MAX = 2_048;
+/** A packed filter: its id is a part of URLs. Enough for one that names 600 rooms. */
+export const FILTER_BYTES_MAX = 16_384;
+
+/** Entries of one list of types or senders in a filter, and wildcards in one list of types. */
+export const FILTER_LIST_MAX = 100;
+export const FILTER_WILDCARDS_MAX = 100;
+
+/** Memory for filters that are ready to use, and the same for what clients called them. */
+export const FILTERS_CACHED_BYTES_MAX = 8_388_608;
 
 /** Deltas that a gateway keeps in memory. A client whose sync token is older gets its rooms from snapshots. */
 export const RECENT_BYTES_MAX = 67_108_864;

@@ -3,7 +3,7 @@ import type { FastifyInstance } from "fastify";
 import { forbidden } from "../http/matrix-error.ts";
 import type { Api } from "./api.ts";
 import { bodyOf } from "./api.ts";
-import { filterId, filterOf, parseFilter } from "./filter.ts";
+import { filterId, filterOf } from "./filter.ts";
 
 const VERSIONS = Array.from({ length: 11 }, (_, minor) => `v1.${minor + 1}`);
 const NO_RULES = { override: [], content: [], room: [], sender: [], underride: [] };
@@ -33,7 +33,7 @@ export function accountRoutes(app: FastifyInstance, api: Api): void {
 
   app.post<{ Params: { user: string } }>("/_matrix/client/v3/user/:user/filter", async (request) => {
     requireOwn(api.device(request).user, request.params.user);
-    return { filter_id: filterId(parseFilter(bodyOf(request))) };
+    return { filter_id: filterId(bodyOf(request)) };
   });
   app.get<{ Params: { user: string; filter: string } }>(
     "/_matrix/client/v3/user/:user/filter/:filter",

@@ -1,93 +1,95 @@
 /**
- * Filters of `/sync` and `/messages` (Matrix specification, "Filtering"): the fields that affect what Tidemark serves.
+ * Filters of `/sync` and `/messages`, ready to use. Filters that mean the same are one object, which is what answers are
+ * cached by.
  *
  * The id of a filter is the compressed filter itself. So every gateway knows every filter without storing any.
  */
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import { LRUCache } from "lru-cache";
-import * as z from "zod";
 import { badJson, invalidParam, notFound } from "../http/matrix-error.ts";
-import { FILTER_BYTES_MAX, TIMELINE_EVENTS_MAX } from "../limits.ts";
+import { FILTER_BYTES_MAX, FILTERS_CACHED_BYTES_MAX, HTTP_BODY_BYTES_MAX, TIMELINE_EVENTS_MAX } from "../limits.ts";
+import { canonical, type EventFilterDefinition, type FilterDefinition, filterSchema } from "./filter-schema.ts";
+import { TypePatterns } from "./type-patterns.ts";
 
-/** Parsed filters that are cached. */
-const FILTERS_CACHED_MAX = 1_000;
+type Lists = "types" | "not_types" | "senders" | "not_senders" | "rooms" | "not_rooms";
 
-const names = z.array(z.string()).nullish();
-const limit = z.int().min(0).nullish();
+interface RoomLists {
+  readonly rooms?: ReadonlySet<string> | undefined;
+  readonly not_rooms?: ReadonlySet<string> | undefined;
+}
 
-const eventFilterSchema = z.object({ types: names, not_types: names, senders: names, not_senders: names, limit });
-const roomEventFilterSchema = eventFilterSchema.extend({
-  rooms: names,
-  not_rooms: names,
-  unread_thread_notifications: z.boolean().nullish(),
+/** A part of a filter, e.g. for the timeline. */
+export interface EventFilter extends Omit<EventFilterDefinition, Lists>, RoomLists {
+  readonly types?: TypePatterns | undefined;
+  readonly not_types?: TypePatterns | undefined;
+  readonly senders?: ReadonlySet<string> | undefined;
+  readonly not_senders?: ReadonlySet<string> | undefined;
+}
+
+type RoomDefinition = NonNullable<FilterDefinition["room"]>;
+type Parts = "timeline" | "state" | "ephemeral" | "account_data";
+type RoomFilter = Omit<RoomDefinition, Parts | Lists> & RoomLists & { readonly [Part in Parts]?: EventFilter };
+
+export interface Filter {
+  readonly room?: RoomFilter;
+}
+
+/** Measured: the heap that a filter costs at most, for itself, each UTF-16 unit of its definition, and each pattern. */
+const FILTER_COST_BYTES = 2_000;
+const UNIT_COST_BYTES = 5;
+const PATTERN_COST_BYTES = 100;
+
+/** Prepared filters, by their canonical definition. */
+const prepared = new LRUCache<string, Filter>({ maxSize: FILTERS_CACHED_BYTES_MAX });
+
+/** Prepared filters, by what clients send: the id of a filter, or JSON. */
+const received = new LRUCache<string, Filter>({
+  maxSize: FILTERS_CACHED_BYTES_MAX,
+  sizeCalculation: (_, text) => FILTER_COST_BYTES + 2 * text.length,
 });
-const filterSchema = z.object({
-  room: z
-    .object({
-      rooms: names,
-      not_rooms: names,
-      include_leave: z.boolean().nullish(),
-      timeline: roomEventFilterSchema.nullish(),
-      state: roomEventFilterSchema.nullish(),
-      ephemeral: roomEventFilterSchema.nullish(),
-      account_data: roomEventFilterSchema.nullish(),
-    })
-    .nullish(),
-});
-
-export type Filter = z.infer<typeof filterSchema>;
-export type EventFilter = z.infer<typeof eventFilterSchema> & {
-  rooms?: string[] | null | undefined;
-  not_rooms?: string[] | null | undefined;
-};
 
 /** Parses the filter that a client sent. Throws `M_BAD_JSON`. */
 export function parseFilter(value: unknown): Filter {
-  const result = filterSchema.safeParse(value);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  throw badJson(`filter: ${issue?.path.map(String).join(".")}: ${issue?.message}`);
+  return prepare(parseDefinition(value));
 }
 
-export function filterId(value: Filter): string {
-  const packed = deflateRawSync(JSON.stringify(value));
+/** Returns the id of the filter that a client sent. Throws `M_BAD_JSON`. */
+export function filterId(value: unknown): string {
+  const packed = deflateRawSync(JSON.stringify(parseDefinition(value)));
   if (packed.length > FILTER_BYTES_MAX) throw badJson("filter: is too large");
   return packed.toString("base64url");
 }
 
-/** Unpacks a filter from its id. Throws `M_NOT_FOUND` if the id is malformed. */
-export function filterOf(id: string): Filter {
+/** Unpacks the definition of a filter from its id. Throws `M_NOT_FOUND` if the id is malformed. */
+export function filterOf(id: string): FilterDefinition {
   try {
-    const json = inflateRawSync(Buffer.from(id, "base64url"), { maxOutputLength: FILTER_BYTES_MAX * 16 });
-    return filterSchema.parse(JSON.parse(json.toString()));
+    const json = inflateRawSync(Buffer.from(id, "base64url"), { maxOutputLength: HTTP_BODY_BYTES_MAX });
+    return canonical(filterSchema.parse(JSON.parse(json.toString())));
   } catch {
     throw notFound("No such filter");
   }
 }
 
 const NO_FILTER: Filter = {};
-const parsed = new LRUCache<string, Filter>({ max: FILTERS_CACHED_MAX });
 
-/** Parses the `filter` parameter: a filter as JSON, or the id of one. The same text returns the same cached object. */
+/** Parses the `filter` parameter: a filter as JSON, or the id of one. */
 export function filterParam(text: string | undefined): Filter {
   if (text === undefined || text === "") return NO_FILTER;
-  let cached = parsed.get(text);
-  if (cached === undefined) {
-    cached = readFilter(text);
-    parsed.set(text, cached);
+  let filter = received.get(text);
+  if (filter === undefined) {
+    filter = readFilter(text);
+    received.set(text, filter);
   }
-  return cached;
+  return filter;
 }
 
 function readFilter(text: string): Filter {
-  if (!text.startsWith("{")) {
-    try {
-      return filterOf(text);
-    } catch {
-      throw invalidParam("filter: is neither JSON nor the id of a filter");
-    }
+  if (text.startsWith("{")) return parseFilter(parseJson(text));
+  try {
+    return prepare(filterOf(text));
+  } catch {
+    throw invalidParam("filter: is neither JSON nor the id of a filter");
   }
-  return parseFilter(parseJson(text));
 }
 
 export function parseJson(text: string): unknown {
@@ -98,8 +100,58 @@ export function parseJson(text: string): unknown {
   }
 }
 
+function parseDefinition(value: unknown): FilterDefinition {
+  const result = filterSchema.safeParse(value);
+  if (result.success) return canonical(result.data);
+  const issue = result.error.issues[0];
+  throw badJson(`filter: ${issue?.path.map(String).join(".")}: ${issue?.message}`);
+}
+
+/** `definition`: canonical. */
+function prepare(definition: FilterDefinition): Filter {
+  const { room } = definition;
+  if (room == null) return NO_FILTER;
+  const key = JSON.stringify(definition);
+  let filter = prepared.get(key);
+  if (filter === undefined) {
+    const { rooms, not_rooms: notRooms, timeline, state, ephemeral, account_data: accountData, ...settings } = room;
+    filter = {
+      room: {
+        ...settings,
+        rooms: setOf(rooms),
+        not_rooms: setOf(notRooms),
+        ...(timeline != null && { timeline: eventFilter(timeline) }),
+        ...(state != null && { state: eventFilter(state) }),
+        ...(ephemeral != null && { ephemeral: eventFilter(ephemeral) }),
+        ...(accountData != null && { account_data: eventFilter(accountData) }),
+      },
+    };
+    const patterns = [timeline, state, ephemeral, accountData].flatMap((part) => [part?.types, part?.not_types]).flat();
+    const size = FILTER_COST_BYTES + UNIT_COST_BYTES * key.length + PATTERN_COST_BYTES * patterns.length;
+    prepared.set(key, filter, { size });
+  }
+  return filter;
+}
+
+function eventFilter(definition: EventFilterDefinition): EventFilter {
+  const { types, not_types: notTypes, senders, not_senders: notSenders, rooms, not_rooms: notRooms } = definition;
+  return {
+    ...definition,
+    types: types == null ? undefined : new TypePatterns(types),
+    not_types: notTypes == null ? undefined : new TypePatterns(notTypes),
+    senders: setOf(senders),
+    not_senders: setOf(notSenders),
+    rooms: setOf(rooms),
+    not_rooms: setOf(notRooms),
+  };
+}
+
+function setOf(list: readonly string[] | null | undefined): ReadonlySet<string> | undefined {
+  return list == null ? undefined : new Set(list);
+}
+
 /** Returns the maximum number of timeline events. */
-export function timelineLimit(filter: EventFilter | null | undefined, defaultLimit: number): number {
+export function timelineLimit(filter: EventFilter | undefined, defaultLimit: number): number {
   return Math.min(filter?.limit ?? defaultLimit, TIMELINE_EVENTS_MAX);
 }
 
@@ -108,31 +160,13 @@ interface FilteredEvent {
   readonly sender?: string;
 }
 
-/** Whether the filter lets an event pass. In types, `*` matches any number of characters. */
-export function passes(filter: EventFilter | null | undefined, event: FilteredEvent): boolean {
-  if (filter == null) return true;
-  if (filter.types != null && !filter.types.some((type) => matches(type, event.type))) return false;
-  if (filter.not_types?.some((type) => matches(type, event.type))) return false;
-  if (event.sender === undefined) return true;
-  if (filter.senders != null && !filter.senders.includes(event.sender)) return false;
-  return !filter.not_senders?.includes(event.sender);
+/** Whether the filter lets an event pass. */
+export function passes(filter: EventFilter | undefined, { type, sender }: FilteredEvent): boolean {
+  if (filter === undefined) return true;
+  if (filter.types?.matches(type) === false || filter.not_types?.matches(type)) return false;
+  return sender === undefined || (filter.senders?.has(sender) !== false && !filter.not_senders?.has(sender));
 }
 
-export function roomPasses(filter: Pick<EventFilter, "rooms" | "not_rooms"> | null | undefined, room: string): boolean {
-  if (filter == null) return true;
-  return (filter.rooms == null || filter.rooms.includes(room)) && !filter.not_rooms?.includes(room);
-}
-
-function matches(pattern: string, type: string): boolean {
-  const [first, ...rest] = pattern.split("*");
-  if (rest.length === 0) return pattern === type;
-  if (!type.startsWith(first!)) return false;
-  const last = rest.pop()!;
-  let at = first!.length;
-  for (const part of rest) {
-    const found = type.indexOf(part, at);
-    if (found < 0) return false;
-    at = found + part.length;
-  }
-  return type.length - at >= last.length && type.endsWith(last);
+export function roomPasses(filter: RoomLists | undefined, room: string): boolean {
+  return filter?.rooms?.has(room) !== false && !filter?.not_rooms?.has(room);
 }

@@ -109,5 +109,5 @@ function endOf(next: number | undefined, dir: "b" | "f", field: string): Record<
 }
 
 function eventFilter(json: string): EventFilter | undefined {
-  return parseFilter({ room: { timeline: parseJson(json) } }).room?.timeline ?? undefined;
+  return parseFilter({ room: { timeline: parseJson(json) } }).room?.timeline;
 }
