@@ -31,7 +31,8 @@ all of it. Without an answer, or after \`M_UNKNOWN\`, send the same again: that 
 \`TIDEMARK_DELTAS_<partition>\`, federation for 24 hours in \`TIDEMARK_FEDERATION_<shard>\`, rejections for 7 days in \`TIDEMARK_REJECTED\`.
 
 **Reading deltas.** Keep the \`position\` of the last message of each subject and room. Drop a message whose \`position\` you have already. If its
-\`previous\` is greater than what you have, you missed something: ask for a snapshot. Otherwise apply it, and move a marker only forward.`;
+\`previous\` is greater than what you have, you missed something: ask for a snapshot. Otherwise apply it, and move a marker only forward.
+\`fully_read\` may move back: take it if the \`position\` of its message or snapshot is not smaller than that of the one that you have.`;
 
 const PARAMETERS = {
   partition: "The number of a partition. Which rooms are in it follows from their ids; readers write `*`.",

@@ -139,9 +139,24 @@ export class ReadState {
     }
   }
 
-  /** Adds a user's `m.fully_read` marker. */
-  fullyRead(user: string, { event_id: event, order }: { readonly event_id: string; readonly order: number }): void {
-    this.#move({ user, type: FULLY_READ, thread: null, event, order, ts: 0, position: 0 } as Marker);
+  /**
+   * Adds a user's `m.fully_read` marker. It may move back (F7), so orders don't say which of two is newer. `position` does: that of the
+   * delta or the snapshot that has it. Without one, as in account data of `/sync`, the last call is the newest. Returns whether the
+   * marker is there now.
+   */
+  fullyRead(
+    user: string,
+    { event_id: event, order }: { readonly event_id: string; readonly order: number },
+    position?: number,
+  ): boolean {
+    const own = this.#markers.of(user as UserId);
+    const marker = own.get(FULLY_READ, null);
+    const known = marker?.position ?? 0;
+    const to = { user, type: FULLY_READ, thread: null, event, order, ts: 0, position: position ?? known } as Marker;
+    if (to.position < known) return false;
+    if (marker === undefined) this.#markers.add(own, to);
+    else this.#markers.move(own, marker, to);
+    return true;
   }
 
   /** MSC4033's order of an event that was added; undefined for any other. */

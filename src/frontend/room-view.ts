@@ -191,7 +191,7 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
     }
     this.apply(page.receipts);
     this.apply(first.private ?? {});
-    if (first.fully_read !== undefined) this.fullyRead(user!, first.fully_read);
+    if (first.fully_read !== undefined) this.fullyRead(user!, first.fully_read, first.position);
     for (const event of first.timeline) this.note(event);
     for (const [member, membership] of Object.entries(first.members ?? {})) this.#members.set(member, membership);
     this.#at.events = first.position;
@@ -215,10 +215,11 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
     this.#notify({ kind: "events", arrival: delta.kind, events: delta.events });
   }
 
-  #receivePrivate({ event, fully_read: fullyRead }: Delta<"private">): void {
+  #receivePrivate({ event, fully_read: fullyRead, position }: Delta<"private">): void {
     if (event !== undefined) this.apply(event.content);
-    if (fullyRead !== undefined) this.fullyRead(this.#options.user!, fullyRead);
-    this.#notify({ kind: "private", ...(event && { content: event.content }), ...(fullyRead && { fullyRead }) });
+    const isNewer = fullyRead !== undefined && this.fullyRead(this.#options.user!, fullyRead, position);
+    if (event === undefined && !isNewer) return;
+    this.#notify({ kind: "private", ...(event && { content: event.content }), ...(isNewer && { fullyRead }) });
   }
 
   #notify(change: RoomChange): void {

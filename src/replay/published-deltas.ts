@@ -32,8 +32,12 @@ interface Chain {
 interface PublishedPlace {
   readonly event: EventId;
   readonly order: number;
+  /** The delta's: `m.fully_read` may move back, so the greater position is the newer place. */
+  readonly position: Position;
   /** The delta is beyond what is folded here, so the marker may be ahead of the log. */
   readonly ahead: boolean;
+  /** Whether it replaces a place of a smaller position, whatever its order. */
+  readonly replaces?: boolean;
 }
 
 export class PublishedDeltas {
@@ -58,7 +62,8 @@ export class PublishedDeltas {
     const where = `delta ${sequence} (${delta.type === "events" ? "events" : "receipts"})`;
     const key = chainKey(delta.room_id, delta.type === "private" ? delta.user_id : delta.type);
     if (!this.#follow(key, delta, where)) return;
-    const ahead = delta.position > room.position;
+    const { position } = delta;
+    const ahead = position > room.position;
     if (delta.type === "events") {
       for (const event of delta.events) {
         if (!ahead || room.events.get(event.event_id) !== undefined) this.#event(room, event, where);
@@ -67,11 +72,12 @@ export class PublishedDeltas {
     }
     for (const { event, type, user, data } of receiptItems(delta.event?.content ?? {})) {
       const { order, thread_id: thread = null } = data;
-      this.#marker(room, markerKey(room.id, user, type, thread), { event, order, ahead }, where);
+      this.#marker(room, markerKey(room.id, user, type, thread), { event, order, position, ahead }, where);
     }
     if (delta.type === "private" && delta.fully_read !== undefined) {
       const { event_id: event, order } = delta.fully_read;
-      this.#marker(room, markerKey(room.id, delta.user_id, FULLY_READ, null), { event, order, ahead }, where);
+      const key = markerKey(room.id, delta.user_id, FULLY_READ, null);
+      this.#marker(room, key, { event, order, position, ahead, replaces: true }, where);
     }
   }
 
@@ -114,7 +120,7 @@ export class PublishedDeltas {
     const published = this.#places.get(markerKey(room.id, user, type, thread));
     const order = publishedOrder(marker);
     if (published?.event === event && published.order === order) return undefined;
-    if (published?.ahead && published.order >= order) return undefined;
+    if (published?.ahead && (published.replaces || published.order >= order)) return undefined;
     // An inferred marker and one of known thread look the same in public: the newest delta may be of either.
     const namesakes = [...room.markers.of(user)].filter((other) => other.type === type && other.thread === thread);
     if (namesakes.some((other) => other !== marker && other.event === published?.event)) return undefined;
@@ -179,8 +185,13 @@ export class PublishedDeltas {
       );
     }
     const before = this.#places.get(key);
-    if (before === undefined || before.order <= place.order) this.#places.set(key, place);
+    const isNewer = before === undefined || isAtLeast(place, before);
+    if (isNewer) this.#places.set(key, place);
   }
+}
+
+function isAtLeast(place: PublishedPlace, before: PublishedPlace): boolean {
+  return place.replaces ? place.position >= before.position : place.order >= before.order;
 }
 
 function chainKey(room: RoomId, kind: string): string {

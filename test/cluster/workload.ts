@@ -67,8 +67,10 @@ export function startWorkload(
         const type = ["m.read", "m.read", "m.read.private", "m.fully_read"][pick(4)]!;
         const event = `$${room.slice(1)}-${Math.max(0, id - pick(30) + 3)}`;
         const thread = type !== "m.fully_read" && next() < 0.2 ? { thread_id: "main" } : {};
+        // A homeserver has accepted some: then the marker may move back.
+        const accepted = type === "m.fully_read" && next() < 0.5 ? { accepted: true } : {};
         const ts = 1_000_000 + requests * 1_000 + pick(1_000);
-        const body = receipt(USERS[pick(USERS.length)]!, event, { receipt_type: type, ts, ...thread });
+        const body = receipt(USERS[pick(USERS.length)]!, event, { receipt_type: type, ts, ...thread, ...accepted });
         acknowledged.push({ room, what: ts, position: await untilAccepted(frontend, "receipt", room, body) });
       }
     }

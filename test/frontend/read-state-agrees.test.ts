@@ -8,7 +8,9 @@ import { fold, isRead } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";
 import { ReadState } from "../../src/frontend/read-state.ts";
 import { type MatrixEvent, withOrder } from "../../src/matrix/event.ts";
-import type { EventId } from "../../src/matrix/ids.ts";
+import type { EventId, UserId } from "../../src/matrix/ids.ts";
+import { FULLY_READ } from "../../src/matrix/receipt-types.ts";
+import { fullyReadOf } from "../../src/worker/delta-messages.ts";
 import { EVENT_IDS, type Positioned, plainHistory, USERS } from "../support/arbitraries.ts";
 import { BASE, ROOM, unreadOf } from "../support/given.ts";
 import { check } from "../support/property.ts";
@@ -43,7 +45,12 @@ agreement("agree on threads, reading and counts after every entry", () => {
       for (const { position, entry } of asClientsSee(history)) {
         const outcome = fold(room, position, entry);
         if (outcome.outcome === "ordered" && entry[0] !== RECEIPT) state.note(withOrder(entry[1], outcome.order));
-        for (const marker of room.markers) state.apply(receiptEvent([marker]).content);
+        for (const marker of room.markers) {
+          if (marker.type !== FULLY_READ) state.apply(receiptEvent([marker]).content);
+          else state.fullyRead(marker.user, fullyReadOf(marker), position);
+        }
+        const told = [...state.markers].filter(({ type }) => type === FULLY_READ);
+        for (const { user, event } of told) assert.is(event, room.markers.get(user as UserId, FULLY_READ, null)?.event);
         for (const id of EVENT_IDS) {
           const info = room.events.get(id as EventId);
           if (info === undefined) continue;

@@ -384,6 +384,20 @@ state(
   },
 );
 
+state("m.fully_read may move back: the greater position stands, and without positions the last call", () => {
+  const room = new ReadState();
+  const at = () => [...room.markers].map(({ event, order }) => `${event} ${order}`);
+  assert.is(room.fullyRead(ME, { event_id: "$3", order: 30 }, 100), true);
+  assert.is(room.fullyRead(ME, { event_id: "$1", order: 10 }, 200), true, "a homeserver moved it back");
+  assert.is(room.fullyRead(ME, { event_id: "$3", order: 30 }, 100), false, "an owner that was paused");
+  assert.equal(at(), ["$1 10"]);
+  assert.is(room.fullyRead(ME, { event_id: "$1", order: 10 }, 200), true, "a repetition changes nothing");
+  assert.equal(at(), ["$1 10"]);
+  assert.is(room.fullyRead(ME, { event_id: "$0", order: 0 }), true, "account data replaces");
+  assert.is(room.fullyRead(ME, { event_id: "$2", order: 20 }, 300), true);
+  assert.equal(at(), ["$2 20"]);
+});
+
 state("counts stop at a thousand", () => {
   const room = new ReadState();
   for (let i = 1; i <= 1_500; i++) room.note(event(`$${i}`, i));

@@ -93,6 +93,35 @@ room("private receipts and the fully-read marker are only in their user's view",
   assert.equal(others.markers.of(CAROL), []);
 });
 
+room(
+  "an m.fully_read that a homeserver has accepted may move back, and a delta of before changes nothing",
+  async () => {
+    await using tidemark = await startTidemark();
+    const sent = (event: string, more: Record<string, unknown> = {}) =>
+      tidemark.sent("receipt", ROOM, receipt(CAROL, event, { receipt_type: "m.fully_read", ...more }));
+    await tidemark.sent("event", ROOM, [message("$1"), message("$2"), message("$3")]);
+    await using frontend = await connect({ nats: tidemark.url });
+    await using view = await frontend.room(ROOM, { userId: CAROL });
+    const stream = `TIDEMARK_DELTAS_${tidemark.partitionOf(ROOM)}`;
+    const subject = `tidemark.user.${tidemark.partitionOf(ROOM)}.${token(CAROL)}.receipts`;
+    const at = () => view.markers.of(CAROL).map(({ event }) => event);
+    const changes = changesOf(view);
+    await sent("$3");
+    await live(view, () => at()[0] === "$3");
+    const old = await tidemark.jsm.streams.getMessage(stream, { last_by_subj: subject });
+    await sent("$1", { accepted: true });
+    await live(view, () => at()[0] === "$1");
+    changes.length = 0;
+    await tidemark.nc.jetstream().publish(subject, old.data, { headers: old.header });
+    await sent("$2");
+    await live(view, () => at()[0] === "$2");
+    assert.equal(
+      changes.map((change) => change.kind === "private" && change.fullyRead?.event_id),
+      ["$2"],
+    );
+  },
+);
+
 room("a gap in `previous` leads to a snapshot", async () => {
   await using tidemark = await startTidemark({ partitions: 1 });
   await using frontend = await connect({ nats: tidemark.url });
@@ -111,8 +140,8 @@ room("a delta that the view already has is dropped", async () => {
   await using frontend = await connect({ nats: tidemark.url });
   await using view = await frontend.room(ROOM);
   const changes = changesOf(view);
-  const deltas = await tidemark.jsm.streams.getMessage("TIDEMARK_DELTAS_0", { seq: 1 });
-  await tidemark.nc.jetstream().publish(deltas.subject, deltas.data);
+  const { subject, data, header } = await tidemark.jsm.streams.getMessage("TIDEMARK_DELTAS_0", { seq: 1 });
+  await tidemark.nc.jetstream().publish(subject, data, { headers: header });
   await tidemark.sent("event", ROOM, message("$2"));
   await live(view, () => view.order("$2") !== undefined);
   assert.is(changes.length, 1);

@@ -144,6 +144,28 @@ for (const [what, [change, expected]] of Object.entries(falseAnswers)) {
   });
 }
 
+verification("takes an m.fully_read that moved back, and not one that was published after it moved on", async () => {
+  await using tidemark = await startTidemark({ partitions: 1 });
+  await tidemark.sent("event", ROOM, [message("$1"), message("$2")]);
+  const read = (event: string) =>
+    tidemark.sent("receipt", ROOM, receipt(BOB, event, { receipt_type: "m.fully_read", accepted: true }));
+  const [first] = await read("$2");
+  await verify(tidemark.nc, {});
+  const [second] = await read("$1");
+  await verify(tidemark.nc, {});
+  const subject = `tidemark.user.0.${token(BOB)}.receipts`;
+  const moved = { v: 1, user_id: BOB, room_id: ROOM, fully_read: { event_id: "$2", order: BASE + 2 } };
+  tidemark.nc.publish(subject, pack({ ...moved, position: first }));
+  await tidemark.nc.flush();
+  await verify(tidemark.nc, {});
+  tidemark.nc.publish(subject, pack({ ...moved, position: second }));
+  await tidemark.nc.flush();
+  assert.match(
+    await failure(verify(tidemark.nc, { waitMs: 200 })),
+    /the m\.fully_read marker of @bob:a\.org is at \$1, .* \$2, order \d+ was published last/,
+  );
+});
+
 /** A room with a false delta among those that are published. */
 async function withFalseDelta(plant: (positions: number[]) => readonly [subject: string, body: Body]): Promise<string> {
   await using tidemark = await startTidemark({ partitions: 1 });

@@ -101,7 +101,7 @@ const fields = fc
 const type = fc.constantFrom<ReceiptType>(READ, READ, READ_PRIVATE, FULLY_READ);
 const named = fc.option(fc.oneof(fc.constant("main"), id), { nil: undefined });
 
-/** `plain`: of known thread, and not accepted by a homeserver. */
+/** `plain`: of known thread, and only `m.fully_read` is accepted by a homeserver. */
 const localReceipt = (plain: boolean) =>
   fc
     .tuple(
@@ -110,14 +110,14 @@ const localReceipt = (plain: boolean) =>
       type,
       plain ? named : fc.oneof({ weight: 3, arbitrary: named }, { weight: 1, arbitrary: fc.constant(UNKNOWN_THREAD) }),
       fc.nat(1_000),
-      plain ? fc.constant(undefined) : fc.constantFrom(undefined, undefined, undefined, true as const),
+      fc.constantFrom(undefined, undefined, undefined, true as const),
     )
     .map(([user, id, type, thread, ts, accepted]) =>
       receipt(user, id, {
         type,
         ts,
         ...(thread !== undefined && type !== FULLY_READ && { thread }),
-        ...(accepted && { accepted }),
+        ...(accepted && (!plain || type === FULLY_READ) && { accepted }),
       }),
     );
 const remoteReceipt = fc.tuple(fc.constantFrom(...ORIGINS), id, named, fc.nat(1_000)).map(([from, id, thread, ts]) => {
@@ -157,5 +157,5 @@ const historyOf = (plain: boolean): fc.Arbitrary<Positioned[]> =>
     });
 
 export const history = historyOf(false);
-/** A history in which all threads are known, and markers only go forward. */
+/** A history in which all threads are known, and no marker but `m.fully_read` goes back. */
 export const plainHistory = historyOf(true);

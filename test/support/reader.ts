@@ -25,6 +25,8 @@ interface Known {
   readonly thread: string | null;
   readonly event: string;
   readonly order: number;
+  /** The message's. */
+  readonly position: number;
 }
 
 export class DeltaReader {
@@ -51,10 +53,11 @@ export class DeltaReader {
       this.#positions.set(subject, message.position);
     }
     for (const { event_id, unsigned } of message.events ?? []) this.orders.set(event_id, unsigned.order);
-    if (message.event !== undefined) this.#receipts(message.event.content);
+    const { position } = message;
+    if (message.event !== undefined) this.#receipts(message.event.content, position);
     if (message.fully_read !== undefined) {
       const { event_id: event, order } = message.fully_read;
-      this.#learn({ user: message.user_id!, type: "m.fully_read", thread: null, event, order });
+      this.#learn({ user: message.user_id!, type: "m.fully_read", thread: null, event, order, position });
     }
   }
 
@@ -71,22 +74,26 @@ export class DeltaReader {
       .sort();
   }
 
-  #receipts(content: ReceiptContent): void {
+  #receipts(content: ReceiptContent, position: number): void {
     for (const [event, types] of Object.entries(content)) {
       // A marker is never published before its event.
       assert.ok(this.orders.has(event), `the order of ${event} is not known yet`);
       for (const [type, users] of Object.entries(types)) {
         for (const [user, { order, thread_id: thread = null }] of Object.entries(users)) {
-          this.#learn({ user, type, thread, event, order });
+          this.#learn({ user, type, thread, event, order, position });
         }
       }
     }
   }
 
-  /** Markers on events with negative orders all have order 0. Of those, the last one received counts. */
+  /**
+   * Markers on events with negative orders all have order 0. Of those, the last one received counts. `m.fully_read` may move back: the
+   * one of the greater position counts.
+   */
   #learn(marker: Known): void {
     const key = JSON.stringify([marker.user, marker.type, marker.thread]);
     const known = this.#markers.get(key);
-    if (known === undefined || marker.order >= known.order) this.#markers.set(key, marker);
+    const by = marker.type === "m.fully_read" ? "position" : "order";
+    if (known === undefined || marker[by] >= known[by]) this.#markers.set(key, marker);
   }
 }

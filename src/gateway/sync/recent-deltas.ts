@@ -15,6 +15,14 @@ import { redactedBy } from "../../matrix/relations.ts";
 import type { Filter } from "../filter.ts";
 import { PublishedTrail } from "./published-trail.ts";
 
+/**
+ * A user's `m.fully_read`, and the position of the delta or snapshot that has it: a homeserver may move it back (F7), so of two, the
+ * one of the greater position is the newer.
+ */
+export interface FullyReadAt extends FullyRead {
+  readonly position: Position;
+}
+
 interface CachedDelta {
   readonly sequence: number;
   readonly room: RoomId;
@@ -23,7 +31,7 @@ interface CachedDelta {
   readonly user?: UserId;
   readonly events?: OrderedEvent[];
   readonly receipts?: ReceiptContent;
-  readonly fullyRead?: FullyRead;
+  readonly fullyRead?: FullyReadAt;
 }
 
 /** The changes of a room that one user may see, oldest first. */
@@ -31,7 +39,7 @@ export interface RoomChanges {
   /** Live events. */
   readonly events: readonly OrderedEvent[];
   readonly receipts: readonly ReceiptContent[];
-  readonly fullyRead?: FullyRead | undefined;
+  readonly fullyRead?: FullyReadAt | undefined;
 }
 
 /** Changes that several users may see. What is rendered from them is cached here, and shared in the same way. */
@@ -46,6 +54,8 @@ interface Room {
   readonly shared: Map<number, SharedChanges>;
   /** Position of the newest events delta. */
   eventsAt: Position;
+  /** By user: the newest `m.fully_read` that is cached. */
+  readonly fullyRead: Map<UserId, FullyReadAt>;
 }
 
 export class RecentDeltas {
@@ -88,20 +98,21 @@ export class RecentDeltas {
   add(partition: number, delta: Delta, mark: DeltaMark, bytes: number): void {
     this.#marks = this.#marks.with(partition, mark);
     this.#trails[partition]!.add(mark);
+    let room = this.#rooms.get(delta.room_id);
+    if (room === undefined) {
+      room = { deltas: [], shared: new Map(), eventsAt: 0, fullyRead: new Map() };
+      this.#rooms.set(delta.room_id, room);
+    }
+    const fullyRead = newerFullyRead(room, delta);
     const cached: CachedDelta = {
       sequence: mark.sequence,
       room: delta.room_id,
       bytes,
       ...(delta.type === "private" && { user: delta.user_id }),
-      ...(delta.type === "private" && delta.fully_read !== undefined && { fullyRead: delta.fully_read }),
+      ...(fullyRead !== undefined && { fullyRead }),
       ...(delta.type === "events" && delta.kind === "live" && { events: delta.events }),
       ...(delta.type !== "events" && delta.event !== undefined && { receipts: delta.event.content }),
     };
-    let room = this.#rooms.get(delta.room_id);
-    if (room === undefined) {
-      room = { deltas: [], shared: new Map(), eventsAt: 0 };
-      this.#rooms.set(delta.room_id, room);
-    }
     room.deltas.push(cached);
     room.shared.clear();
     if (delta.type === "events") {
@@ -179,9 +190,12 @@ export class RecentDeltas {
       this.#bytes -= cached.bytes;
       this.#trails[partition]!.dropBefore(cached.sequence);
       const room = this.#rooms.get(cached.room);
-      room?.deltas.shift();
-      room?.shared.clear();
-      if (room?.deltas.length === 0) this.#rooms.delete(cached.room);
+      if (room === undefined) continue;
+      room.deltas.shift();
+      room.shared.clear();
+      const { user, fullyRead } = cached;
+      if (user !== undefined && room.fullyRead.get(user) === fullyRead) room.fullyRead.delete(user);
+      if (room.deltas.length === 0) this.#rooms.delete(cached.room);
     }
   }
 }
@@ -193,6 +207,16 @@ function changesOf(deltas: readonly CachedDelta[]): SharedChanges {
     fullyRead: deltas.findLast((delta) => delta.fullyRead !== undefined)?.fullyRead,
     rendered: new Map(),
   };
+}
+
+/** Notes a delta's `m.fully_read`, and returns it, unless a newer one is cached: an owner that was paused may publish an old one. */
+function newerFullyRead({ fullyRead }: Room, delta: Delta): FullyReadAt | undefined {
+  if (delta.type !== "private" || delta.fully_read === undefined) return undefined;
+  const { user_id: user, position } = delta;
+  if (position < (fullyRead.get(user)?.position ?? 0)) return undefined;
+  const newest = { ...delta.fully_read, position };
+  fullyRead.set(user, newest);
+  return newest;
 }
 
 /** F11. Removes the content of redacted events from the cache. */

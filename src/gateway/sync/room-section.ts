@@ -40,7 +40,7 @@ export function updateFromSnapshot(
   return {
     events: timeline,
     receipts: [...pages.map(({ receipts }) => receipts), own ?? {}],
-    ...(fullyRead !== undefined && { fullyRead }),
+    ...(fullyRead !== undefined && { fullyRead: { ...fullyRead, position: pages[0]!.position } }),
     limited,
     state: state.filter(({ event_id }) => !inTimeline.has(event_id)),
     whole,

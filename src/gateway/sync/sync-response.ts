@@ -20,7 +20,7 @@ import type { MatrixEvent, OrderedEvent } from "../../matrix/event.ts";
 import type { RoomId } from "../../matrix/ids.ts";
 import { roomPasses } from "../filter.ts";
 import type { Membership, OnlineUser } from "./online-users.ts";
-import type { RecentDeltas, RoomChanges } from "./recent-deltas.ts";
+import type { FullyReadAt, RecentDeltas, RoomChanges } from "./recent-deltas.ts";
 import { type RoomRead, RoomReader } from "./room-reader.ts";
 import { type RoomUpdate, roomSection, updateWithState, type Viewer } from "./room-section.ts";
 import { sharedSection, withCounts } from "./shared-sections.ts";
@@ -242,8 +242,12 @@ function withChanges(update: RoomUpdate, { events, receipts, fullyRead }: RoomCh
     ...update,
     events: [...update.events, ...events.filter(({ unsigned }) => unsigned.order > newest)],
     receipts: [...update.receipts, ...receipts],
-    fullyRead: fullyRead ?? update.fullyRead,
+    fullyRead: newer(update.fullyRead, fullyRead),
   };
+}
+
+function newer(read: FullyReadAt | undefined, delta: FullyReadAt | undefined): FullyReadAt | undefined {
+  return read === undefined || (delta !== undefined && delta.position >= read.position) ? delta : read;
 }
 
 function bodyOf({ next, join, invite, leave }: Response): string {

@@ -77,6 +77,25 @@ recentDeltas("users who may see the same get the same object, and private receip
   assert.is(recent.changes(OTHER, ALICE, 0), undefined);
 });
 
+recentDeltas("of two m.fully_read the one of the greater position is the newer, whichever comes last", () => {
+  const read = (position: number, event: string) =>
+    ({
+      type: "private",
+      user_id: BOB,
+      room_id: ROOM,
+      position,
+      fully_read: { event_id: event, order: 1 },
+    }) as unknown as Delta;
+  const recent = cacheOf(read(10, "$3"), read(20, "$1"), read(10, "$3"));
+  assert.is(recent.changes(ROOM, BOB, 0)?.fullyRead?.event_id, "$1");
+  assert.is(recent.changes(ROOM, BOB, 2)?.fullyRead, undefined, "what the client has is newer");
+  assert.is(recent.changes(ROOM, ALICE, 0), undefined);
+  recent.add(0, read(30, "$2"), { sequence: 4, published: 4 }, RECENT_BYTES_MAX);
+  recent.add(0, receipt(ALICE, "$1", "m.read"), { sequence: 5, published: 5 }, 1);
+  recent.add(0, read(30, "$2"), { sequence: 6, published: 6 }, 1);
+  assert.is(recent.changes(ROOM, BOB, 5)?.fullyRead?.event_id, "$2", "evicted deltas don't count");
+});
+
 recentDeltas("the private receipt of another user is not a change", () => {
   const recent = cacheOf(receipt(ALICE, "$1"), own(BOB, "$2"));
   assert.is(recent.changes(ROOM, ALICE, 1), undefined);

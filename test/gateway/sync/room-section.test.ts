@@ -70,7 +70,10 @@ section("state that is in the timeline is not sent twice", () => {
 });
 
 section("the fully-read marker and receipts can be filtered out", () => {
-  const update = { fullyRead: { event_id: "$1" as EventId, order: 1 }, receipts: [{ $1: { "m.read": {} } }] as never };
+  const update = {
+    fullyRead: { event_id: "$1" as EventId, order: 1, position: 1 },
+    receipts: [{ $1: { "m.read": {} } }] as never,
+  };
   assert.equal(shown(update).account_data.events, [{ type: "m.fully_read", content: { event_id: "$1" } }]);
   assert.is(shown(update).ephemeral.events.length, 1);
   assert.equal(shown(update, { account_data: { not_types: ["m.fully_read"] } }).account_data.events, []);
