@@ -316,7 +316,8 @@ interface StateChange extends StateEvent {
 function foldState(room: Room, event: MatrixEvent, { position, order, asOf }: StateChange): void {
   if (event.state_key === undefined) return;
   const key = stateKey(event.type, event.state_key);
-  if (asOf !== undefined && (room.state.get(key)?.order ?? 0) > asOf) return;
+  const setAt = room.state.get(key)?.order ?? 0;
+  if (asOf !== undefined && setAt > asOf) return;
   room.state.set(key, { position, order });
   if (event.type === "m.room.server_acl" && event.state_key === "") {
     room.acl = event.content;
@@ -326,19 +327,26 @@ function foldState(room: Room, event: MatrixEvent, { position, order, asOf }: St
     const { membership } = event.content;
     room.membershipKnown = true;
     const before = room.members.get(member.data);
-    if (before === membership) return; // a new display name, say
-    room.members.set(member.data, membership);
-    room.joined.move(member.data, before, membership);
-    if (membership === "join" && order > 0) setJoin(room, member.data, order);
+    if (before !== membership) {
+      room.members.set(member.data, membership);
+      room.joined.move(member.data, before, membership);
+    }
+    // F12. A new display name begins no stay.
+    const left = setAt > 0 ? before : (membershipBefore(event) ?? before);
+    if (membership === "join" && left !== "join" && order > 0) setJoin(room, member.data, order);
   }
+}
+
+/** What a member event says of the membership before it. */
+function membershipBefore({ unsigned }: MatrixEvent): unknown {
+  return (unsigned?.prev_content as { readonly membership?: unknown } | null | undefined)?.membership;
 }
 
 /** F12. A member event of the history began the user's stay, if no later one did. */
 function foldHistoricalJoin(room: Room, event: MatrixEvent, order: Order): void {
   if (event.type !== "m.room.member" || event.content.membership !== "join") return;
   const member = userId.safeParse(event.state_key);
-  const before = event.unsigned?.prev_content as { readonly membership?: unknown } | undefined;
-  if (!member.success || before?.membership === "join" || order <= room.joinedAt(member.data)) return;
+  if (!member.success || membershipBefore(event) === "join" || order <= room.joinedAt(member.data)) return;
   setJoin(room, member.data, order);
 }
 

@@ -137,7 +137,7 @@ export class Model {
       this.#joins.push({ user: event.state_key!, order });
     }
     if (kind === 0) {
-      if (isJoin(event) && !this.#isJoined(event.state_key!)) this.#joins.push({ user: event.state_key!, order });
+      if (isJoin(event) && !this.#wasJoined(event)) this.#joins.push({ user: event.state_key!, order });
       if (event.state_key !== undefined) this.#state.push({ event, order });
       this.#liveEvents++;
       for (const late of this.events)
@@ -262,6 +262,14 @@ export class Model {
 
   #joinedAt(user: string): number {
     return Math.max(0, ...this.#joins.filter((join) => join.user === user).map(({ order }) => order));
+  }
+
+  /** What live events said of the user before, else what this one says, else what state entries said. */
+  #wasJoined({ state_key: user, unsigned }: MatrixEvent): boolean {
+    const own = this.#state.filter(({ event }) => event.type === "m.room.member" && event.state_key === user);
+    const told = (unsigned?.prev_content as { membership?: unknown } | undefined)?.membership;
+    if (told !== undefined && (own.at(-1)?.order ?? 0) === 0) return told === "join";
+    return this.#isJoined(user!);
   }
 
   #isJoined(user: string): boolean {

@@ -115,6 +115,21 @@ stay("a state entry says that the user is joined, and not since when", () => {
   assert.equal(readOf(story, "$a", "$b"), []);
 });
 
+stay("a new display name is no join, though nothing was known of the user", () => {
+  const story = given(live("$b"), live("$n", join(BOB, "join")), live("$c"), history("$a"));
+  assert.equal(readOf(story, "$a", "$b", "$c"), []);
+});
+
+stay("a join that comes after the state that has it begins it", () => {
+  const story = given(live("$a"), state("$j", join(BOB)), live("$j", join(BOB, "invite")), live("$b"));
+  assert.equal(readOf(story, "$a", "$b"), ["$a"]);
+});
+
+stay("what live events said of before goes before what a join says", () => {
+  const story = given(live("$i", join(BOB, "leave")), live("$a"), live("$n", join(BOB, "leave")), live("$b"));
+  assert.equal(readOf(story, "$a", "$b"), []);
+});
+
 stay("a join in the history begins it, unless the user was joined before", () => {
   const story = given(live("$d"), history("$c"), history("$n", join(BOB, "join")), history("$b"));
   story.and(history("$j", join(BOB, "invite")), history("$a"));
