@@ -3,13 +3,12 @@
  *
  * It reads deltas like any reader: it drops what it has, detects gaps in `previous`, and keeps the newest place of each
  * marker. In addition, every order must be that of the log, and at the end every marker must have the place that it has
- * in the log, unless its delta is older than the stream.
+ * in the log, unless its delta may be older than the stream.
  */
 import type { Position } from "../../actors/entry.ts";
 import { type Marker, publishedOrder } from "../../actors/room/markers.ts";
 import type { Room } from "../../actors/room/room.ts";
 import type { Delta } from "../bus/contract/messages.ts";
-import { DELTAS_AGE_MS } from "../limits.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
 import { ID_SEPARATOR } from "../matrix/id-grammar.ts";
 import type { EventId, RoomId } from "../matrix/ids.ts";
@@ -17,8 +16,11 @@ import { receiptItems } from "../matrix/receipt.ts";
 import { FULLY_READ, isPrivate } from "../matrix/receipt-types.ts";
 import type { LastChanges } from "./last-changes.ts";
 
-/** Deltas that are almost as old as the retention of the stream may be deleted already. */
-const AGE_SAFE_MS = DELTAS_AGE_MS - 60_000;
+/** Which changes the stream must have: those beyond a position that the log appended at a time or later, by the log's own clock. */
+export interface Kept {
+  readonly beyond: Position;
+  readonly at: number;
+}
 
 /** How far one subject of a room is read. */
 interface Chain {
@@ -90,12 +92,12 @@ export class PublishedDeltas {
     return beyond;
   }
 
-  /** Returns a difference if the stream lacks something of the log, or if its newest delta contradicts the log. */
-  missing(now: number): Difference | undefined {
+  /** Returns a difference if the stream lacks something that it must have, or if its newest delta contradicts the log. */
+  missing(kept: Kept): Difference | undefined {
     for (const room of this.#rooms.values()) {
       for (const kind of ["events", "receipts"] as const) {
         const { position, at } = this.#changes.of(room.id)[kind];
-        if (at < now - AGE_SAFE_MS) continue;
+        if (!mustHave(kept, position, at)) continue;
         const through = this.#chains.get(chainKey(room.id, kind))?.through ?? 0;
         if (through < position) {
           return new Difference(
@@ -105,18 +107,18 @@ export class PublishedDeltas {
         }
       }
       for (const marker of room.markers) {
-        const missing = this.#missingMarker(room, marker, now);
+        const missing = this.#missingMarker(room, marker, kept);
         if (missing !== undefined) return missing;
       }
     }
     return undefined;
   }
 
-  #missingMarker(room: Room, marker: Marker, now: number): Difference | undefined {
+  #missingMarker(room: Room, marker: Marker, kept: Kept): Difference | undefined {
     const { user, type, thread, event, position } = marker;
     const chain = this.#chains.get(chainKey(room.id, isPrivate(type) ? user : "receipts"));
-    const recent = this.#changes.movedAt(marker) >= now - AGE_SAFE_MS;
-    if (!recent && (chain === undefined || chain.since >= position)) return undefined;
+    const isKept = mustHave(kept, position, this.#changes.movedAt(marker));
+    if (!isKept && (chain === undefined || chain.since >= position)) return undefined;
     const published = this.#places.get(markerKey(room.id, user, type, thread));
     const order = publishedOrder(marker);
     if (published?.event === event && published.order === order) return undefined;
@@ -154,7 +156,8 @@ export class PublishedDeltas {
       return false;
     }
     if (chain === undefined) {
-      this.#chains.set(key, { room, since: previous ?? 0, through: position });
+      // A private delta doesn't say what came before it.
+      this.#chains.set(key, { room, since: previous ?? position, through: position });
       return true;
     }
     if (previous !== undefined && previous > chain.through) {
@@ -188,6 +191,10 @@ export class PublishedDeltas {
     const isNewer = before === undefined || isAtLeast(place, before);
     if (isNewer) this.#places.set(key, place);
   }
+}
+
+function mustHave(kept: Kept, position: Position, at: number): boolean {
+  return position > kept.beyond && at >= kept.at;
 }
 
 function isAtLeast(place: PublishedPlace, before: PublishedPlace): boolean {

@@ -26,6 +26,7 @@ import { QUERY_EVENT_IDS_MAX, VERIFY_WAIT_MS } from "../limits.ts";
 import type { EventId, RoomId, UserId } from "../matrix/ids.ts";
 import type { ReceiptContent } from "../matrix/receipt.ts";
 import { FULLY_READ, isPrivate, type ReceiptType, shownAs } from "../matrix/receipt-types.ts";
+import { keptDeltas } from "./kept-deltas.ts";
 import { LastChanges } from "./last-changes.ts";
 import { Difference, PublishedDeltas } from "./published-deltas.ts";
 import { Refold } from "./refold.ts";
@@ -203,7 +204,7 @@ class Verification {
         published.read(delta, sequence),
       );
       next = last + 1;
-      const missing = published.missing(Date.now());
+      const missing = published.missing(await keptDeltas(this.#nc, this.#partition));
       if (missing === undefined) break;
       if (performance.now() > deadline) throw missing;
       await delay(POLL_MS);

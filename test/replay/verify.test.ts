@@ -241,6 +241,8 @@ for (const [what, [plant, expected]] of Object.entries(falseDeltas)) {
 
 verification("finds deltas that were not published", async () => {
   await using tidemark = await startTidemark({ partitions: 1 });
+  await tidemark.sent("event", "!other:a.org", message("$0"));
+  await verify(tidemark.nc, {});
   await tidemark.sent("event", ROOM, message("$1"));
   await tidemark.sent("receipt", ROOM, receipt(BOB, "$1"));
   await tidemark.sent("receipt", ROOM, receipt(BOB, "$1", { receipt_type: "m.read.private" }));
@@ -248,12 +250,29 @@ verification("finds deltas that were not published", async () => {
   const deltas = "TIDEMARK_DELTAS_0";
   for (const [filter, expected] of [
     [`tidemark.user.0.${token(BOB)}.receipts`, /the m\.read\.private marker of @bob:a\.org .* was not published/],
-    [`${client}.receipts`, /receipts changed at position 3072, and are published through 0/],
-    [`${client}.events`, /events changed at position 2048, and are published through 0/],
+    [`${client}.receipts`, /receipts changed at position 4096, and are published through 0/],
+    [`${client}.events`, /events changed at position 3072, and are published through 0/],
   ] as const) {
     await tidemark.jsm.streams.purge(deltas, { filter });
     assert.match(await failure(verify(tidemark.nc, { waitMs: 200 })), expected);
   }
+  await tidemark.jsm.streams.purge(deltas);
+  await verify(tidemark.nc, {});
+});
+
+verification("doesn't miss a private marker of which the delta is older than the stream", async () => {
+  await using tidemark = await startTidemark({ partitions: 1 });
+  await tidemark.sent("event", ROOM, [message("$1"), message("$root")]);
+  await tidemark.sent(
+    "event",
+    ROOM,
+    message("$t", { content: { "m.relates_to": { rel_type: "m.thread", event_id: "$root" } } }),
+  );
+  await tidemark.sent("receipt", ROOM, receipt(BOB, "$t", { receipt_type: "m.read.private", thread_id: "$root" }));
+  await verify(tidemark.nc, {});
+  await tidemark.jsm.streams.purge("TIDEMARK_DELTAS_0");
+  await tidemark.sent("receipt", ROOM, receipt(BOB, "$1", { receipt_type: "m.read.private" }));
+  await verify(tidemark.nc, {});
 });
 
 verification("reports that there is no such room, or no log", async () => {

@@ -14,13 +14,15 @@ import { prepareBus } from "../../src/bus/streams.ts";
 import { Ingress } from "../../src/ingress/ingress.ts";
 import { DELTAS_AGE_MS } from "../../src/limits.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";
+import { verify } from "../../src/replay/verify.ts";
 import { start } from "../../src/start.ts";
 import { Publisher } from "../../src/worker/publisher.ts";
 import { UnmarkedLog } from "../../src/worker/unmarked-log.ts";
 import { Worker } from "../../src/worker/worker.ts";
 import { FakeBroker } from "../support/acked.ts";
+import { failure } from "../support/failure.ts";
 import { live } from "../support/given.ts";
-import { type BusHarness, eventually, message, startBus } from "../support/harness.ts";
+import { type BusHarness, eventually, message, receipt, startBus } from "../support/harness.ts";
 import { checkAsync } from "../support/property.ts";
 
 const HOUR = 3_600_000;
@@ -84,6 +86,13 @@ clocks(
     }
     await eventually(() => published().length === sent.length, "the last event");
     assert.equal(published(), sent);
+    await verify(bus.nc, {});
+    await bus.jsm.streams.deleteMessage("TIDEMARK_DELTAS_0", sent.length);
+    await bus.sent("receipt", ROOM, receipt("@bob:a.org", sent[0]!));
+    assert.match(
+      await failure(verify(bus.nc, { waitMs: 100 })),
+      /events changed at position \d+, and are published through/,
+    );
     await worker.stop();
   },
 );
@@ -126,6 +135,7 @@ clocks("without a mark, publishing begins a day before the newest record, by the
   await eventually(() => published().includes("$next"), "the next delta");
   const ofLastDay = [24 * HOUR, 26 * HOUR, 0].map((ageMs) => `$${ageMs}`);
   assert.equal(published().slice(5), [...ofLastDay, "$next"]);
+  await verify(bus.nc, {});
   await second.stop();
 });
 
