@@ -22,7 +22,7 @@ import { awaitPartitionCount, storedPartitionCount } from "./bus/partition-count
 import { prepareBus } from "./bus/streams.ts";
 import { reasonOf } from "./errors.ts";
 import { openClientApi } from "./gateway/client-api.ts";
-import { openTokenLookup } from "./gateway/tokens.ts";
+import { openTokens } from "./gateway/tokens.ts";
 import { appservice } from "./homeserver/appservice.ts";
 import { startHttpServer } from "./http/server.ts";
 import { Ingress } from "./ingress/ingress.ts";
@@ -87,7 +87,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
   };
 
   try {
-    const lookupToken = await openTokenLookup(options);
+    const tokens = await openTokens(options);
     let broker: Broker | undefined;
     if (options.nats === undefined) {
       broker = await startBroker({
@@ -135,7 +135,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       if (!warnings.pass()) return;
       log.warn({ partition, reason: reasonOf(error) }, "a delta can't be read: rooms are read again from snapshots");
     };
-    const api = hasClients ? await openClientApi({ ...options, nc, partitions, lookupToken, unreadable }) : undefined;
+    const api = hasClients ? await openClientApi({ ...options, nc, partitions, tokens, unreadable }) : undefined;
     if (api !== undefined) {
       closing.push(api.close);
       routes.push(api.routes);

@@ -112,9 +112,10 @@ export function startCommand(): Command {
         .conflicts("registration"),
     )
     .addOption(
-      new Option("--users <file>", 'access tokens, JSON: { "<token>": { "user_id", "device_id" } }').env(
-        "TIDEMARK_USERS",
-      ),
+      new Option(
+        "--users <file>",
+        'access tokens, which are the passwords as well, JSON: { "<token>": { "user_id", "device_id" } }',
+      ).env("TIDEMARK_USERS"),
     )
     .addOption(
       new Option("--whoami <homeserver>", "ask this homeserver who an access token belongs to, https://host[:port]")

@@ -1,15 +1,26 @@
 /** Versions, capabilities, the account of the user, and stored filters. */
 import type { FastifyInstance } from "fastify";
+import { isOverTls } from "../http/forwarded.ts";
 import { forbidden } from "../http/matrix-error.ts";
 import type { Api } from "./api.ts";
 import { bodyOf } from "./api.ts";
 import { filterId, filterOf } from "./filter.ts";
 
-const VERSIONS = Array.from({ length: 11 }, (_, minor) => `v1.${minor + 1}`);
-const NO_RULES = { override: [], content: [], room: [], sender: [], underride: [] };
+/**
+ * Clients ask for what a version has. So v1.10 (`recurse` of relations) and later ones (media with authentication) are
+ * not claimed.
+ */
+const VERSIONS = ["r0.6.1", ...Array.from({ length: 9 }, (_, minor) => `v1.${minor + 1}`)];
+const OFF = { enabled: false };
 
 export function publicRoutes(app: FastifyInstance): void {
   app.get("/_matrix/client/versions", async () => ({ versions: VERSIONS, unstable_features: {} }));
+
+  // For clients of the address that they already use. Another one has to be served there by its own web server.
+  app.get("/.well-known/matrix/client", async (request) => ({
+    "m.homeserver": { base_url: `${isOverTls(request) ? "https" : "http"}://${request.host}` },
+    "io.element.e2ee": { default: false, force_disable: true },
+  }));
 }
 
 export function accountRoutes(app: FastifyInstance, api: Api): void {
@@ -19,13 +30,14 @@ export function accountRoutes(app: FastifyInstance, api: Api): void {
   });
   app.get("/_matrix/client/v3/capabilities", async () => ({
     capabilities: {
-      "m.change_password": { enabled: false },
+      "m.change_password": OFF,
+      "m.set_displayname": OFF,
+      "m.set_avatar_url": OFF,
+      "m.3pid_changes": OFF,
+      "m.get_login_token": OFF,
       "m.room_versions": { default: "11", available: { "11": "stable" } },
     },
   }));
-  for (const path of ["/_matrix/client/v3/pushrules/", "/_matrix/client/v3/pushrules"]) {
-    app.get(path, async () => ({ global: NO_RULES }));
-  }
   app.get("/_matrix/client/v3/joined_rooms", async (request) => {
     const user = await api.users.get(api.device(request).user);
     return { joined_rooms: [...user.rooms.keys()].filter((room) => user.isJoined(room)) };

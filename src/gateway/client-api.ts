@@ -15,7 +15,11 @@ import { USER_REQUESTS_MAX, USER_REQUESTS_WINDOW_MS } from "../limits.ts";
 import { roomId, type UserId } from "../matrix/ids.ts";
 import { accountRoutes, publicRoutes } from "./account-routes.ts";
 import type { Api } from "./api.ts";
+import { encryptionRoutes } from "./encryption-routes.ts";
 import { historyRoutes } from "./history-routes.ts";
+import { loginRoutes, logoutRoutes } from "./login-routes.ts";
+import { notKeptRoutes } from "./not-kept-routes.ts";
+import { pushRuleRoutes } from "./push-rule-routes.ts";
 import { receiptRoutes } from "./receipt-routes.ts";
 import { standaloneRoutes } from "./standalone-routes.ts";
 import { OnlineUsers } from "./sync/online-users.ts";
@@ -23,17 +27,27 @@ import { RecentDeltas } from "./sync/recent-deltas.ts";
 import { Sync } from "./sync/sync.ts";
 import { SyncResponses } from "./sync/sync-response.ts";
 import { syncRoutes } from "./sync/sync-routes.ts";
-import type { Device, TokenLookup } from "./tokens.ts";
+import type { Device, Tokens } from "./tokens.ts";
 
 /**
  * Deltas of each partition that a gateway reads when it starts, so that clients of other gateways can go on with it.
  */
 const RECENT_DELTAS_READ = 2_000;
 
+const ROUTES = [
+  syncRoutes,
+  receiptRoutes,
+  historyRoutes,
+  accountRoutes,
+  pushRuleRoutes,
+  encryptionRoutes,
+  notKeptRoutes,
+] as const;
+
 export interface ClientApiOptions {
   readonly nc: Bus;
   readonly partitions: number;
-  readonly lookupToken: TokenLookup;
+  readonly tokens: Tokens;
   /** Called for each delta that can't be read. */
   readonly unreadable?: (partition: number, error: unknown) => void;
   /** Adds the routes that create rooms and send events, without a homeserver. Default: false. */
@@ -48,7 +62,7 @@ export interface ClientApi {
 export async function openClientApi({
   nc,
   partitions,
-  lookupToken,
+  tokens,
   unreadable = () => {},
   standalone = false,
 }: ClientApiOptions): Promise<ClientApi> {
@@ -77,6 +91,7 @@ export async function openClientApi({
     parseEveryBodyAsJson(app);
     app.addHook("preClose", async () => sync.close());
     publicRoutes(app);
+    if (tokens.byDigest !== undefined) loginRoutes(app, tokens.byDigest);
     await app.register(async (scope) => {
       scope.decorateRequest("device");
       scope.addHook("onRequest", (request, _reply, done) => {
@@ -87,12 +102,13 @@ export async function openClientApi({
           done(waitMs === undefined ? undefined : tooManyRequests(waitMs));
         };
         const token = tokenOf(request);
-        const found = token === undefined ? undefined : lookupToken(token);
+        const found = token === undefined ? undefined : tokens.lookup(token);
         if (token === undefined) done(new MatrixError(401, "M_MISSING_TOKEN", "Missing access token"));
         else if (found instanceof Promise) found.then(admit, done);
         else admit(found);
       });
-      for (const register of [syncRoutes, receiptRoutes, historyRoutes, accountRoutes]) register(scope, api);
+      for (const register of ROUTES) register(scope, api);
+      if (tokens.byDigest !== undefined) logoutRoutes(scope);
       if (standalone) standaloneRoutes(scope, api);
     });
   };

@@ -1,4 +1,5 @@
 /** Looks up the owner of an access token in a file, or asks a homeserver. */
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { LRUCache } from "lru-cache";
 import * as z from "zod";
@@ -10,6 +11,9 @@ import { type UserId, userId } from "../matrix/ids.ts";
 /** Access tokens whose user is cached. */
 const ACCESS_TOKENS_CACHED_MAX = 10_000;
 
+/** Characters of a device id that the file doesn't give. */
+const DEVICE_ID_CHARS = 10;
+
 const device = z.object({ user_id: userId, device_id: z.string().min(1).optional() });
 
 /** The device that a request comes from. */
@@ -19,7 +23,7 @@ export interface Device {
 }
 
 /** Returns undefined for an unknown token. Returns a promise only if the homeserver has to be asked. */
-export type TokenLookup = (token: string) => Device | undefined | Promise<Device | undefined>;
+type TokenLookup = (token: string) => Device | undefined | Promise<Device | undefined>;
 
 export interface TokenOptions {
   /** The path of a JSON file: `{ "<token>": { "user_id", "device_id" } }`. */
@@ -28,11 +32,25 @@ export interface TokenOptions {
   readonly whoami?: string;
 }
 
+export interface Tokens {
+  readonly lookup: TokenLookup;
+  /** The devices of the file, by the digest of their token; undefined without a file. */
+  readonly byDigest: ReadonlyMap<string, Device> | undefined;
+}
+
 /** Throws `M_INVALID_PARAM` if the file can't be read or parsed. */
-export async function openTokenLookup({ users, whoami }: TokenOptions): Promise<TokenLookup> {
-  const known = users === undefined ? new Map<string, Device>() : await fromFile(users);
+export async function openTokens({ users, whoami }: TokenOptions): Promise<Tokens> {
+  const known = users === undefined ? undefined : await fromFile(users);
   const ask = whoami === undefined ? undefined : fromHomeserver(whoami);
-  return (token) => known.get(token) ?? ask?.(token);
+  return {
+    lookup: (token) => known?.get(token) ?? ask?.(token),
+    byDigest: known && new Map(Array.from(known, ([token, device]) => [digestOf(token), device])),
+  };
+}
+
+/** A secret is found by its digest: how long that takes says nothing about the secret. */
+export function digestOf(token: string): string {
+  return createHash("sha256").update(token).digest("base64url");
 }
 
 async function fromFile(path: string): Promise<Map<string, Device>> {
@@ -44,7 +62,13 @@ async function fromFile(path: string): Promise<Map<string, Device>> {
     const why = cause instanceof z.ZodError ? z.prettifyError(cause) : reasonOf(cause);
     throw new TidemarkError("M_INVALID_PARAM", `--users ${path}: ${why}`, { cause });
   }
-  return new Map(entries.map(([token, { user_id: user, device_id: id }]) => [token, { user, id }]));
+  // Clients don't log in without a device id.
+  return new Map(
+    entries.map(([token, { user_id: user, device_id }]) => [
+      token,
+      { user, id: device_id ?? digestOf(token).slice(0, DEVICE_ID_CHARS) },
+    ]),
+  );
 }
 
 /** Answers are cached for `WHOAMI_CACHE_MS`, also those for unknown tokens. */

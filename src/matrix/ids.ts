@@ -58,6 +58,10 @@ export const threadId = z
   });
 
 /** The server that a user belongs to: what follows the first colon. */
+export function localpartOf(user: UserId): string {
+  return user.slice(1, user.indexOf(":"));
+}
+
 export function serverOf(user: UserId): ServerName {
   return user.slice(user.indexOf(":") + 1) as ServerName;
 }
