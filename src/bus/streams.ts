@@ -5,6 +5,7 @@
  * command, and every library, only reads: it fails when they don't exist.
  */
 import { setTimeout as delay } from "node:timers/promises";
+import { eachAtOnce } from "../at-once.ts";
 import { TidemarkError } from "../errors.ts";
 import {
   BROKER_PAYLOAD_BYTES_MIN,
@@ -35,6 +36,9 @@ import {
 } from "./contract/subjects.ts";
 import { markNewLog } from "./deltas/published-mark.ts";
 import { agreeOnFederationShards, agreeOnPartitionCount } from "./partition-count.ts";
+
+/** Streams that are made at the same time. A cluster elects a leader for each, which takes about half a second. */
+const STREAMS_AT_ONCE = 4;
 
 export interface PrepareOptions {
   /** The partition count, if the logs don't exist yet. Default: `PARTITIONS_DEFAULT`. */
@@ -73,20 +77,25 @@ export async function prepareBus(nc: Bus, options: PrepareOptions = {}): Promise
 }
 
 async function prepare(nc: Bus, options: PrepareOptions, replicas: number): Promise<number> {
-  // Before the partition count: a process that finds the count relies on these.
-  await ensureBucket(nc, TRANSACTIONS_BUCKET, { replicas, ttlMs: TRANSACTIONS_AGE_MS });
-  await ensureBucket(nc, FEDERATION_CURSORS_BUCKET, { replicas });
+  // First, and alone: a process that may not make streams is refused here, once.
   const shards = await agreeOnFederationShards(nc, replicas);
+  // Before the partition count: a process that finds the count relies on these.
+  await Promise.all([
+    ensureBucket(nc, TRANSACTIONS_BUCKET, { replicas, ttlMs: TRANSACTIONS_AGE_MS }),
+    ensureBucket(nc, FEDERATION_CURSORS_BUCKET, { replicas }),
+  ]);
   const partitions = await agreeOnPartitionCount(nc, options.partitions, replicas);
-  await ensureBucket(nc, MARKS_BUCKET, { replicas });
-  for (const stream of streamsOf({ partitions, shards }, replicas)) await ensureStream(nc, stream);
-  for (let partition = 0; partition < partitions; partition++) {
+  await Promise.all([
+    ensureBucket(nc, MARKS_BUCKET, { replicas }),
+    ensureBucket(nc, LEASES_BUCKET, { replicas }),
+    eachAtOnce(streamsOf({ partitions, shards }, replicas), STREAMS_AT_ONCE, (stream) => ensureStream(nc, stream)),
+  ]);
+  await eachAtOnce(Array(partitions).keys(), STREAMS_AT_ONCE, async (partition) => {
     // Before the log: one that lacks a mark is not a new one.
     const isNew = (await streamState(nc, logStream(partition))) === undefined;
     if (isNew && options.isImport !== true) await markNewLog(nc, partition);
     await ensureStream(nc, logOf(partition, replicas));
-  }
-  await ensureBucket(nc, LEASES_BUCKET, { replicas });
+  });
   return partitions;
 }
 

@@ -1,5 +1,6 @@
 /** Queries of `/sync` to the workers. */
 import type { Position } from "../../../actors/entry.ts";
+import { eachAtOnce } from "../../at-once.ts";
 import type { Answer } from "../../bus/contract/questions.ts";
 import type { Frontend } from "../../frontend/frontend.ts";
 import { SNAPSHOT_MARKERS_MAX, SYNC_TIMELINE_DEFAULT } from "../../limits.ts";
@@ -44,11 +45,9 @@ export class RoomReader {
   /** Reads rooms from snapshots, `SYNC_QUERIES_AT_ONCE` at a time. */
   async read(reads: readonly RoomRead[], reader: Reader): Promise<Map<RoomId, RoomUpdate>> {
     const updates = new Map<RoomId, RoomUpdate>();
-    const queue = reads.values();
-    const work = async () => {
-      for (const read of queue) updates.set(read.room, await this.#read(read, reader));
-    };
-    await Promise.all(Array.from({ length: Math.min(SYNC_QUERIES_AT_ONCE, reads.length) }, work));
+    await eachAtOnce(reads, SYNC_QUERIES_AT_ONCE, async (read) => {
+      updates.set(read.room, await this.#read(read, reader));
+    });
     return updates;
   }
 
