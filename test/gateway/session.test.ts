@@ -6,11 +6,14 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { FLUSH_WINDOW_MS } from "../../src/limits.ts";
 import { type Client, httpClient, startGateway } from "../support/gateway.ts";
 import type { Body } from "../support/harness.ts";
 
 const SESSION = join(import.meta.dirname, "../fixtures/synapse-session");
 const LINES_AT_ONCE = 100;
+/** After this many without news, a flush window apart, nothing more is expected. */
+const QUIET_SYNCS = 20;
 
 /** The state of a client: markers by `room type user thread`, and fully-read markers by room. */
 class ClientState {
@@ -41,13 +44,17 @@ session("/sync gives the receipts and markers of the homeserver, in one response
   await using tidemark = await startGateway({ standalone: false, users });
   const clients = new Map<string, Client>(users.map((user) => [user, httpClient(tidemark.url, user, user)]));
   const increments = new Map(users.map((user) => [user, { client: new ClientState(), since: "" }]));
+  /** Returns whether any response had news. */
   const syncAll = async () => {
+    let hasNews = false;
     for (const [user, client] of clients) {
       const state = increments.get(user)!;
       const body = await client.sync(state.since === "" ? {} : { since: state.since });
       state.since = body.next_batch;
       state.client.apply(body);
+      hasNews ||= Object.keys(body.rooms.join).length > 0;
     }
+    return hasNews;
   };
 
   for (let at = 0; at < lines.length; at += LINES_AT_ONCE) {
@@ -63,9 +70,9 @@ session("/sync gives the receipts and markers of the homeserver, in one response
     if (at % (5 * LINES_AT_ONCE) === 0) await syncAll();
   }
   // The last deltas are published with the next flush.
-  for (let quiet = 0; quiet < 3; quiet++) {
-    await syncAll();
-    await new Promise((resolve) => setTimeout(resolve, 100));
+  for (let quiet = 0; quiet < QUIET_SYNCS; quiet++) {
+    if (await syncAll()) quiet = 0;
+    await new Promise((resolve) => setTimeout(resolve, FLUSH_WINDOW_MS));
   }
 
   let compared = 0;

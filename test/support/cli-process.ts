@@ -1,9 +1,10 @@
 /** Runs the command line in a child process, for tests of its output, signals and exit. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { builtCli } from "./build.ts";
+import type { BusHarness } from "./harness.ts";
 
 const CLI = builtCli === undefined ? ["--import", "tsx", resolve(import.meta.dirname, "../../src/cli.ts")] : [builtCli];
 const END_LIMIT_MS = 40_000;
@@ -26,6 +27,11 @@ export function runCli(
   { limitMs = END_LIMIT_MS } = {},
 ): CliProcess {
   return run(process.execPath, [...CLI, ...args], env, limitMs);
+}
+
+/** Arguments of `start` on the test's broker, with a data directory beside the broker's. */
+export function startArgs(bus: BusHarness, ...more: string[]): string[] {
+  return ["start", "--nats", bus.url, "--data", join(bus.dir, "data"), ...more];
 }
 
 /** The same on a full disk: no file that it writes can grow beyond the limit. */

@@ -20,7 +20,7 @@ import { ROLES, type Role, start, type Tidemark } from "../../src/start.ts";
 import { messageFault, replyFault } from "./contract.ts";
 
 /** The default timeout of everything that waits. */
-export const LIMIT_MS = 10_000;
+export const LIMIT_MS = 30_000;
 /** The timeout for a cluster of brokers, which elects leaders and moves replicas on a busy machine. */
 export const CLUSTER_LIMIT_MS = 60_000;
 const POLL_MS = 10;

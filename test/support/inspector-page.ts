@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import type { Browser, BrowserContextOptions, Locator, Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { launchChromium } from "./browser.ts";
+import { LIMIT_MS } from "./harness.ts";
 import { ADMIN_TOKEN, type InspectedHarness, startInspected } from "./inspector.ts";
 
 const AXE = fileURLToPath(import.meta.resolve("axe-core/axe.min.js"));
@@ -33,7 +34,7 @@ export async function startPage(): Promise<PageHarness> {
       const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
       await context.request.post(`${tidemark.httpUrl}/inspect/api/session`, { data: { token: ADMIN_TOKEN } });
       const page = await context.newPage();
-      page.setDefaultTimeout(15_000);
+      page.setDefaultTimeout(LIMIT_MS);
       page.on("request", (request) => {
         if (!request.url().startsWith(`${tidemark.httpUrl}/inspect/`)) complaints.push(`request to ${request.url()}`);
       });

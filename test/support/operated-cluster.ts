@@ -1,8 +1,11 @@
-/** A cluster of brokers with a Tidemark process, as docs/operations.md tells a person to run it. */
+/** A cluster of brokers with Tidemark's processes, as docs/operations.md tells a person to run it. */
+import { join } from "node:path";
 import type { NatsConnection } from "nats";
+import { pino } from "pino";
 import * as assert from "uvu/assert";
+import { type Role, type StartOptions, start, type Tidemark } from "../../src/start.ts";
 import { type CliProcess, runCli } from "./cli-process.ts";
-import { type Body, decoded, eventually, LIMIT_MS, message, pack, receipt, token } from "./harness.ts";
+import { BASE, type Body, decoded, eventually, LIMIT_MS, message, pack, receipt, token } from "./harness.ts";
 import type { NatsCluster, User } from "./nats-cluster.ts";
 
 const ROOMS = ["!one:a.org", "!two:a.org", "!three:a.org"];
@@ -14,6 +17,24 @@ export function startProcess(cluster: NatsCluster, dir: string): CliProcess {
     {},
     { limitMs: 170_000 },
   );
+}
+
+/** Starts one role in this process, as its own user. */
+export async function startRole(
+  cluster: NatsCluster,
+  role: Role,
+  options: Partial<StartOptions> = {},
+): Promise<Tidemark & AsyncDisposable> {
+  const tidemark = await start({
+    nats: cluster.url(role),
+    data: join(cluster.dir, role),
+    http: { host: "127.0.0.1", port: 0 },
+    roles: new Set([role]),
+    base: BASE,
+    log: pino({ level: "silent" }),
+    ...options,
+  });
+  return { ...tidemark, [Symbol.asyncDispose]: tidemark.stop };
 }
 
 export async function connectAs(cluster: NatsCluster, user: User) {

@@ -131,7 +131,7 @@ messagePack("is refused if it is nested too deeply, and accepted up to the limit
 });
 
 messagePack("is refused if a length exceeds the message, without allocating it", () => {
-  const startedAt = performance.now();
+  const before = process.cpuUsage();
   for (const hex of [
     "dd ffffffff",
     "df ffffffff",
@@ -147,7 +147,7 @@ messagePack("is refused if a length exceeds the message, without allocating it",
     for (let i = 0; i < 1_000; i++) refused(hex, "it ends too early");
     refused(`${hex} 00`, "it ends too early");
   }
-  assert.ok(performance.now() - startedAt < 5_000);
+  assert.ok(process.cpuUsage(before).user < 5_000_000, "less than 5 s");
 });
 
 messagePack("is refused with a number that is not finite", () => {
