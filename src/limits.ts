@@ -121,7 +121,11 @@ export const QUERY_EVENT_IDS_MAX = 1_024;
 export const EVENTS_PAGE_MAX = 100;
 export const EVENTS_PAGE_DEFAULT = 10;
 
-/** Events that one page examines for those that relate to another. The page may be shorter than its limit then. */
+/** Event types, and users, by which a question selects state. */
+export const STATE_TYPES_MAX = 100;
+export const STATE_MEMBERS_MAX = 1_024;
+
+/** Events that one page examines for those that its reader may see, or that relate to another. It may be short then. */
 export const EVENTS_SCAN_MAX = 1_000;
 
 /** Events of one answer, as JSON: well below the broker's limit. The answer is cut before it would be larger. */

@@ -64,6 +64,7 @@ specification("has the sections that comments link to", () => {
       "Records",
       "What is published",
       "Queries",
+      "Who sees what",
       "HTTP",
       "The command line",
       "The fold",

@@ -34,6 +34,7 @@ import {
   RECEIPT,
   type ReceiptEntry,
   STATE,
+  type StateEntry,
   type TimelineEntry,
   UNKNOWN_THREAD,
 } from "../entry.ts";
@@ -41,11 +42,13 @@ import type { HeldReceipt } from "./held.ts";
 import type { Marker, UserMarkers } from "./markers.ts";
 import { ALL } from "./order-index.ts";
 import { nextOrder } from "./orders.ts";
-import { type Room, type StateEvent, stateKey } from "./room.ts";
+import type { Member, Room, StateEvent } from "./room.ts";
+import { HALF_AN_ORDER, HISTORY_VISIBILITY_KEY, type StateChange, stateKey } from "./state-changes.ts";
 import type { UnsettledEvent } from "./threads.ts";
+import { understoodVisibility } from "./visibility.ts";
 
 /** Raise it whenever the same log would fold to another state: existing checkpoints are then rebuilt. */
-export const FOLD_VERSION = 2;
+export const FOLD_VERSION = 3;
 
 export type RejectReason = "wrong_thread" | "acl_denied" | "not_joined" | "held_overflow";
 
@@ -140,7 +143,7 @@ export function fold(room: Room, position: Position, entry: Entry): Outcome {
     case RECEIPT:
       return foldReceipt(room, position, entry);
     case STATE:
-      foldState(room, entry[1], { position, order: 0, asOf: entry[2] });
+      foldStateEntry(room, position, entry);
       return NOTED;
     default:
       return foldEvent(room, position, entry);
@@ -159,6 +162,7 @@ function foldEvent(room: Room, position: Position, [kind, event, imported]: Time
   const related = relationOf(event)?.eventId;
   if (related !== undefined) room.relations.add(related, order, id);
 
+  if (event.state_key !== undefined) noteState(room, event, order, { position });
   const rethreaded = placeInThread(room, info, event);
   room.events.set(id, info);
   if (order > 0) {
@@ -170,7 +174,8 @@ function foldEvent(room: Room, position: Position, [kind, event, imported]: Time
   rethreaded.push(...settleAwaiting(room, info));
   rethreaded.push(...redact(room, event));
   if (kind === LIVE) {
-    foldState(room, event, { position, order, asOf: undefined });
+    if (room.liveEvents === 0) room.firstLive = order;
+    foldState(room, event, { position, order, since: order });
     room.liveEvents++;
     for (let overdue = room.unsettled.overdue(room.liveEvents); overdue !== undefined; ) {
       rethreaded.push(...settleAsMain(room, overdue));
@@ -307,17 +312,54 @@ function leaveThread(room: Room, info: EventInfo): EventInfo {
   return info;
 }
 
-interface StateChange extends StateEvent {
-  /** F10. Leaves alone what a live event of a greater order set. */
-  readonly asOf: Order | undefined;
+/** F10. With `as_of`, it leaves alone what a live event of a greater order set, but says what the state was before that. */
+function foldStateEntry(room: Room, position: Position, [, event, asOf]: StateEntry): void {
+  if (event.state_key === undefined) return;
+  const since = (asOf ?? 0) > 0 ? asOf! : room.orders.greatest || room.base;
+  noteState(room, event, since + HALF_AN_ORDER, { position, entry: event.event_id });
+  const key = stateKey(event.type, event.state_key);
+  if (asOf !== undefined && (room.state.get(key)?.order ?? 0) > asOf) return;
+  foldState(room, event, { position, order: 0, since });
+}
+
+/** What the state was from this order on, for those who may see only a part of the history (`visibility.ts`). */
+function noteState(
+  room: Room,
+  { type, state_key: name = "", content, unsigned }: MatrixEvent,
+  order: Order,
+  { position, entry }: Pick<StateChange, "position" | "entry">,
+): void {
+  const key = stateKey(type, name);
+  const prev = unsigned?.prev_content;
+  const value = shownValue(type, key, content);
+  const before = typeof prev === "object" && prev !== null ? shownValue(type, key, prev) : undefined;
+  room.stateChanges.add(key, order, {
+    position,
+    ...(value !== undefined && { value }),
+    ...(before !== undefined && { before }),
+    ...(entry !== undefined && { entry }),
+  });
+}
+
+function shownValue(type: string, key: string, content: object): string | undefined {
+  if (type === "m.room.member") {
+    const { membership } = content as { readonly membership?: unknown };
+    return typeof membership === "string" ? membership : undefined;
+  }
+  if (key !== HISTORY_VISIBILITY_KEY) return undefined;
+  return understoodVisibility((content as { readonly history_visibility?: unknown }).history_visibility);
+}
+
+interface SetState extends StateEvent {
+  /** The order of the event or, for a `state` entry, that of the newest event that it includes. */
+  readonly since: Order;
 }
 
 /** F10. Membership, server ACL and where the current state is, as of this entry. */
-function foldState(room: Room, event: MatrixEvent, { position, order, asOf }: StateChange): void {
+function foldState(room: Room, event: MatrixEvent, { position, order, since }: SetState): void {
   if (event.state_key === undefined) return;
   const key = stateKey(event.type, event.state_key);
   const setAt = room.state.get(key)?.order ?? 0;
-  if (asOf !== undefined && setAt > asOf) return;
   room.state.set(key, { position, order });
   if (event.type === "m.room.server_acl" && event.state_key === "") {
     room.acl = event.content;
@@ -327,14 +369,21 @@ function foldState(room: Room, event: MatrixEvent, { position, order, asOf }: St
     const { membership } = event.content;
     room.membershipKnown = true;
     const before = room.members.get(member.data);
-    if (before !== membership) {
-      room.members.set(member.data, membership);
-      room.joined.move(member.data, before, membership);
+    if (before?.membership !== membership) {
+      room.members.set(member.data, { membership, position, ...stayAfter(before, membership, since) });
+      room.joined.move(member.data, before?.membership, membership);
     }
     // F12. A new display name begins no stay.
-    const left = setAt > 0 ? before : (membershipBefore(event) ?? before);
+    const left = setAt > 0 ? before?.membership : (membershipBefore(event) ?? before?.membership);
     if (membership === "join" && left !== "join" && order > 0) setJoin(room, member.data, order);
   }
+}
+
+/** The current or last stay of a user whose membership changes at this order. */
+function stayAfter(before: Member | undefined, membership: string, order: Order): Pick<Member, "joined" | "left"> {
+  if (membership === "join") return { joined: order, left: 0 };
+  const { joined = 0, left = 0 } = before ?? {};
+  return { joined, left: before?.membership === "join" ? order : left };
 }
 
 /** What a member event says of the membership before it. */
@@ -409,7 +458,7 @@ function judge(room: Room, position: Position, receipt: ReceiptEntry, info: Even
   const [, user, type, , thread, ts, origin, accepted = false] = receipt;
   if (origin !== null) {
     if (aclDenies(room, origin)) return ACL_DENIED; // F9
-    if (room.membershipKnown && room.members.get(user) !== "join") return NOT_JOINED; // F9
+    if (room.membershipKnown && room.members.get(user)?.membership !== "join") return NOT_JOINED; // F9
   }
   if (thread === UNKNOWN_THREAD) return judgeInferred(room, position, receipt, info);
   if (thread !== null && !accepted && info.settled && thread !== info.thread && thread !== info.movedFrom) {

@@ -1,6 +1,6 @@
 /**
  * An index of events by order: of all events of a room, or of those that relate to one of them. A page of it costs what the
- * page has, not what the room has.
+ * page has, not what the room has. State changes are indexed alike (`state-changes.ts`).
  *
  * Live events have the greatest orders of their room, history and backfill the smallest (F1). So what the store doesn't have yet
  * lies beyond one end or the other of what it has:
@@ -29,24 +29,24 @@ const EVERY_ORDER = { dir: "f", above: Number.NEGATIVE_INFINITY, below: Number.P
 export type Ordered<V> = readonly [order: Order, value: V];
 
 /** The part of the index that a store has. */
-export interface OrderRows<V> {
-  range(of: Related, range: OrderRange): Iterable<Ordered<V>>;
+export interface OrderRows<V, Of extends string = Related> {
+  range(of: Of, range: OrderRange): Iterable<Ordered<V>>;
 }
 
-type Added<V> = Map<Related, Ordered<V>[]>;
+type Added<V, Of> = Map<Of, Ordered<V>[]>;
 
-export class OrderIndex<V> {
-  readonly #stored: OrderRows<V> | undefined;
+export class OrderIndex<V, Of extends string = Related> {
+  readonly #stored: OrderRows<V, Of> | undefined;
   /** Not collected for a checkpoint yet; undefined when empty. */
-  #added: Added<V> | undefined;
+  #added: Added<V, Of> | undefined;
   /** Collected, and not stored yet. */
-  #collected: Added<V> | undefined;
+  #collected: Added<V, Of> | undefined;
 
-  constructor(stored?: OrderRows<V>) {
+  constructor(stored?: OrderRows<V, Of>) {
     this.#stored = stored;
   }
 
-  add(of: Related, order: Order, value: V): void {
+  add(of: Of, order: Order, value: V): void {
     this.#added ??= new Map();
     const rows = this.#added.get(of);
     if (rows === undefined) this.#added.set(of, [[order, value]]);
@@ -54,7 +54,7 @@ export class OrderIndex<V> {
   }
 
   /** The rows of a range, in its direction. Reads no more than is consumed. */
-  *range(of: Related, range: OrderRange = EVERY_ORDER): Generator<Ordered<V>> {
+  *range(of: Of, range: OrderRange = EVERY_ORDER): Generator<Ordered<V>> {
     const { dir, above, below } = range;
     const sign = dir === "f" ? 1 : -1;
     const recent = [...(this.#collected?.get(of) ?? []), ...(this.#added?.get(of) ?? [])]
@@ -71,7 +71,7 @@ export class OrderIndex<V> {
   }
 
   /** Calls back with each row that was added since the last call. They stay in memory until `committed`. */
-  collect(each: (of: Related, order: Order, value: V) => void): void {
+  collect(each: (of: Of, order: Order, value: V) => void): void {
     this.#collected = this.#added;
     this.#added = undefined;
     for (const [of, rows] of this.#collected ?? []) for (const [order, value] of rows) each(of, order, value);

@@ -14,6 +14,7 @@ import { Markers, type StoredMarkers } from "./markers.ts";
 import { OrderIndex, type OrderRows } from "./order-index.ts";
 import type { OrderEnds } from "./orders.ts";
 import { SentEvents, type StoredSent } from "./sent-events.ts";
+import { StateChanges, type StoredStateChanges } from "./state-changes.ts";
 import { type Rows, Table } from "./table.ts";
 import { type UnsettledEvent, UnsettledThreads } from "./threads.ts";
 import { NOTHING_UNREAD, type ReadingOf, type UnreadCounts, UnreadIndex, type UnreadRows } from "./unread.ts";
@@ -30,6 +31,16 @@ export interface StateEvent {
   readonly order: Order;
 }
 
+/** A user's membership. */
+export interface Member {
+  readonly membership: string;
+  /** The entry that changed it. */
+  readonly position: Position;
+  /** Where the current or last stay began, and ended: orders. 0: there was none, or it lasts. */
+  readonly joined: Order;
+  readonly left: Order;
+}
+
 /** What a room has once, not per event or user. */
 export interface RoomFacts {
   /** The last folded entry; 0 before the first. */
@@ -39,6 +50,8 @@ export interface RoomFacts {
   readonly orders: OrderEnds;
   /** How many live events got an order. */
   liveEvents: number;
+  /** The order of the first of them; 0 before it. */
+  firstLive: Order;
   /** The newest events of positive order, oldest first. */
   readonly timeline: TimelineEvent[];
   /** F9. Whether any membership was folded. */
@@ -57,11 +70,12 @@ export interface StoredRoom {
   readonly byOrder: OrderRows<Position>;
   readonly relations: OrderRows<EventId>;
   readonly markers: StoredMarkers;
-  readonly members: Rows<UserId, string>;
+  readonly members: Rows<UserId, Member>;
   readonly joined: Rows<ServerName, number>;
   readonly joins: Rows<UserId, Order>;
   readonly redactions: Rows<EventId, EventId>;
   readonly state: Rows<string, StateEvent>;
+  readonly stateChanges: StoredStateChanges;
   readonly held: Iterable<HeldReceipt>;
   readonly unsettled: Iterable<UnsettledEvent>;
   readonly sent: StoredSent;
@@ -84,6 +98,7 @@ export class Room implements RoomFacts {
   readonly changed: { events: Position; receipts: Position };
   readonly orders: OrderEnds;
   liveEvents: number;
+  firstLive: Order;
   readonly timeline: TimelineEvent[];
   membershipKnown: boolean;
   redactionsAhead: boolean;
@@ -93,8 +108,8 @@ export class Room implements RoomFacts {
   /** The events that relate to one, by order, with their ids. */
   readonly relations: OrderIndex<EventId>;
   readonly markers: Markers;
-  /** F10. Membership by user. */
-  readonly members: Table<UserId, string>;
+  /** F10. */
+  readonly members: Table<UserId, Member>;
   readonly joined: JoinedServers;
   /** F12. The order of the event with which a user's stay began. */
   readonly joins: Table<UserId, Order>;
@@ -102,6 +117,8 @@ export class Room implements RoomFacts {
   readonly redactions: Table<EventId, EventId>;
   /** The current state events, by `stateKey`. */
   readonly state: Table<string, StateEvent>;
+  /** What the state was, at any order. */
+  readonly stateChanges: StateChanges;
   readonly held: HeldReceipts;
   /** F3 */
   readonly unsettled: UnsettledThreads;
@@ -119,6 +136,7 @@ export class Room implements RoomFacts {
     this.changed = facts?.changed ?? { events: 0, receipts: 0 };
     this.orders = facts?.orders ?? { greatest: 0, smallest: 0, negative: 0 };
     this.liveEvents = facts?.liveEvents ?? 0;
+    this.firstLive = facts?.firstLive ?? 0;
     this.timeline = facts?.timeline ?? [];
     this.membershipKnown = facts?.membershipKnown ?? false;
     this.redactionsAhead = facts?.redactionsAhead ?? false;
@@ -132,6 +150,7 @@ export class Room implements RoomFacts {
     this.joins = new Table(stored?.joins);
     this.redactions = new Table(stored?.redactions);
     this.state = new Table(stored?.state);
+    this.stateChanges = new StateChanges(stored?.stateChanges);
     this.held = new HeldReceipts(stored?.held);
     this.unsettled = new UnsettledThreads(stored?.unsettled);
     this.sent = new SentEvents(stored?.sent);
@@ -166,6 +185,13 @@ export class Room implements RoomFacts {
     }
   }
 
+  /** Membership by user. */
+  memberships(): Record<string, string> {
+    const memberships: Record<string, string> = {};
+    for (const [user, { membership }] of this.members) memberships[user] = membership;
+    return memberships;
+  }
+
   /** F12. The order of the event with which a user's current stay began; 0 if no event did. */
   joinedAt(user: UserId): Order {
     return this.joins.get(user) ?? 0;
@@ -195,7 +221,7 @@ export class Room implements RoomFacts {
 
   /** F13. Whether the unread events of a user are counted: not in rooms that the user is known not to have joined. */
   countsFor(user: UserId): boolean {
-    return !this.membershipKnown || this.members.get(user) === "join";
+    return !this.membershipKnown || this.members.get(user)?.membership === "join";
   }
 
   /** Called when the store has what was collected for a checkpoint. Evicts rows beyond `hotMax` of each kind. */
@@ -209,12 +235,8 @@ export class Room implements RoomFacts {
     this.joins.committed(hotMax);
     this.redactions.committed(hotMax);
     this.state.committed(hotMax);
+    this.stateChanges.committed();
     this.sent.committed(hotMax);
     this.unread.committed(hotMax);
   }
-}
-
-/** The key of a state event among a room's state. The length keeps two pairs apart: a type may have any characters. */
-export function stateKey(type: string, key: string): string {
-  return `${type.length} ${type} ${key}`;
 }

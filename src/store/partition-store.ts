@@ -23,7 +23,7 @@ import type { EventInfo, LogStart, Order, Position, ReceiptEntry } from "../../a
 import { FOLD_VERSION } from "../../actors/room/fold.ts";
 import type { Marker } from "../../actors/room/markers.ts";
 import type { Ordered, OrderRange } from "../../actors/room/order-index.ts";
-import { Room, type RoomStore, type StateEvent, type StoredRoom, stateKey } from "../../actors/room/room.ts";
+import { type Member, Room, type RoomStore, type StateEvent, type StoredRoom } from "../../actors/room/room.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import type { EventId, RoomId, ServerName, ThreadId, UserId } from "../matrix/ids.ts";
 import { keyPart, nameAndValue, withName } from "./keys.ts";
@@ -33,14 +33,22 @@ import {
   eventInfo,
   eventRow,
   type MarkerRow,
-  type MembershipRow,
+  type MemberRow,
   marker,
   markerRow,
+  member,
+  memberRow,
   ROWS_VERSION,
   type RoomRow,
   roomFacts,
   roomRow,
+  type StateChangeRow,
+  type StatePlaceRow,
   type StateRow,
+  stateChange,
+  stateChangeRow,
+  statePlace,
+  statePlaceRow,
   stateRow,
   type UnsettledRow,
   unsettledEvent,
@@ -88,7 +96,7 @@ interface Write {
 
 interface Readers {
   readonly events: RowReader<EventId, EventInfo>;
-  readonly members: RowReader<UserId, string>;
+  readonly members: RowReader<UserId, Member>;
   readonly joined: RowReader<ServerName, number>;
   readonly joins: RowReader<UserId, Order>;
   readonly redactions: RowReader<EventId, EventId>;
@@ -108,6 +116,8 @@ const TABLES = [
   "joins",
   "redactions",
   "state",
+  "stateChanges",
+  "statePlaces",
   "held",
   "unsettled",
   "sent",
@@ -220,12 +230,12 @@ export class PartitionStore implements RoomStore {
   }
 
   /** A user's memberships, as of the last checkpoint. */
-  *roomsOf(user: UserId): Generator<readonly [room: RoomId, row: MembershipRow]> {
+  *roomsOf(user: UserId): Generator<readonly [room: RoomId, member: Member]> {
     const part = keyPart(user);
     const rows = this.#read(() => [...this.#tables.memberships.getRange({ start: [part], end: [part, LAST_TEXT] })]);
     for (const { key, value: stored } of rows) {
       const [room, row] = nameAndValue((key as [string, string])[1], stored);
-      yield [room as RoomId, row as MembershipRow];
+      yield [room as RoomId, member(row as MemberRow)];
     }
   }
 
@@ -283,6 +293,7 @@ export class PartitionStore implements RoomStore {
       joins,
       redactions,
       state,
+      stateChanges,
       held,
       unsettled,
       sent,
@@ -295,10 +306,9 @@ export class PartitionStore implements RoomStore {
       (marker) => put("markers", markerKey(number, marker), undefined),
       (marker) => put("markers", markerKey(number, marker), withName(marker.user, markerRow(marker))),
     );
-    members.collect((user, membership) => {
-      named("members", user, membership);
-      const position = state.get(stateKey("m.room.member", user))?.position ?? room.position;
-      const row: MembershipRow = [membership, position];
+    members.collect((user, changed) => {
+      const row = memberRow(changed);
+      named("members", user, row);
       put("memberships", [keyPart(user), keyPart(room.id)], withName(room.id, row));
     });
     joined.collect((server, count) =>
@@ -307,6 +317,12 @@ export class PartitionStore implements RoomStore {
     joins.collect((user, order) => named("joins", user, order));
     redactions.collect((target, redaction) => named("redactions", target, redaction));
     state.collect((key, event) => named("state", key, stateRow(event)));
+    stateChanges.byKey.collect((key, order, change) =>
+      put("stateChanges", [number, keyPart(key), order], stateChangeRow(change)),
+    );
+    stateChanges.places.collect((group, position, place) =>
+      put("statePlaces", [number, group, position], statePlaceRow(place)),
+    );
     held.collect((position, receipt) => put("held", [number, position], receipt?.receipt));
     unsettled.collect((position, event) =>
       put("unsettled", [number, position], event === undefined ? undefined : unsettledRow(event)),
@@ -335,7 +351,7 @@ export class PartitionStore implements RoomStore {
     const get = (table: Database<unknown, Key>, key: Key) => this.#read(() => table.get(key));
     return {
       events: { table: events, get, parse: (id, value) => eventInfo(id, value as EventRow) },
-      members: { table: members, get, parse: (_, value) => value as string },
+      members: { table: members, get, parse: (_, value) => member(value as MemberRow) },
       joined: { table: joined, get, parse: (_, value) => value as number },
       joins: { table: joins, get, parse: (_, value) => value as Order },
       redactions: { table: redactions, get, parse: (_, value) => value as EventId },
@@ -346,7 +362,7 @@ export class PartitionStore implements RoomStore {
 
   /** Also of a room that was never stored: it has rows to come, which leave memory once they are there. */
   #stored(row: RoomRow | undefined, number: number): StoredRoom {
-    const { orders, relations, unread } = this.#tables;
+    const { orders, relations, stateChanges, statePlaces, unread } = this.#tables;
     const readers = this.#readers;
     const waiting = row === undefined ? { held: 0, unsettled: 0 } : waitingIn(row);
     return {
@@ -363,6 +379,15 @@ export class PartitionStore implements RoomStore {
       joins: new StoredRows(readers.joins, number),
       redactions: new StoredRows(readers.redactions, number),
       state: new StoredRows(readers.state, number),
+      stateChanges: {
+        byKey: {
+          range: (key, range) =>
+            mapped(ordered<StateChangeRow>(stateChanges, [number, keyPart(key)], range), stateChange),
+        },
+        places: {
+          range: (group, range) => mapped(ordered<StatePlaceRow>(statePlaces, [number, group], range), statePlace),
+        },
+      },
       held: waiting.held === 0 ? [] : this.#held(number),
       unsettled: waiting.unsettled === 0 ? [] : this.#unsettled(number),
       sent: {
@@ -472,6 +497,10 @@ function* ordered<V>(
       ? table.getRange({ start: low, exclusiveStart: true, end: high })
       : table.getRange({ start: high, exclusiveStart: true, end: low, reverse: true });
   for (const { key, value } of rows) yield [(key as (string | number)[]).at(-1) as Order, value as V];
+}
+
+function* mapped<R, V>(rows: Iterable<Ordered<R>>, parse: (row: R) => V): Generator<Ordered<V>> {
+  for (const [order, row] of rows) yield [order, parse(row)];
 }
 
 /** Keeps a damaged checkpoint for whoever wants to know, out of the way. */

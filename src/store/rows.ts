@@ -7,14 +7,15 @@
 
 import type { EventInfo, Order, Position } from "../../actors/entry.ts";
 import type { Marker } from "../../actors/room/markers.ts";
-import type { RoomFacts, StateEvent } from "../../actors/room/room.ts";
+import type { Member, RoomFacts, StateEvent } from "../../actors/room/room.ts";
+import type { StateChange, StatePlace } from "../../actors/room/state-changes.ts";
 import type { UnsettledEvent } from "../../actors/room/threads.ts";
 import { MAIN } from "../matrix/id-grammar.ts";
 import type { EventId, ThreadId, UserId } from "../matrix/ids.ts";
 import type { ReceiptType } from "../matrix/receipt-types.ts";
 
 /** Raised with every change of a row's shape. */
-export const ROWS_VERSION = 5;
+export const ROWS_VERSION = 6;
 
 const COUNTS = 1;
 const INHERITS = 2;
@@ -79,6 +80,38 @@ export function stateRow({ position, order }: StateEvent): StateRow {
   return [position, order];
 }
 
+export type StateChangeRow = readonly [
+  position: Position,
+  value?: string | 0,
+  before?: string | 0,
+  entry?: EventId | undefined,
+];
+
+export function stateChangeRow({ position, value, before, entry }: StateChange): StateChangeRow {
+  if (entry !== undefined) return [position, value ?? 0, before ?? 0, entry];
+  if (before !== undefined) return [position, value ?? 0, before];
+  return value === undefined ? [position] : [position, value];
+}
+
+export function stateChange([position, value = 0, before = 0, entry]: StateChangeRow): StateChange {
+  return {
+    position,
+    ...(value !== 0 && { value }),
+    ...(before !== 0 && { before }),
+    ...(entry !== undefined && { entry }),
+  };
+}
+
+export type StatePlaceRow = readonly [key: string, order: Order];
+
+export function statePlaceRow({ key, order }: StatePlace): StatePlaceRow {
+  return [key, order];
+}
+
+export function statePlace([key, order]: StatePlaceRow): StatePlace {
+  return { key, order };
+}
+
 export type UnsettledRow = readonly [id: EventId, order: Order, sender: UserId, target: EventId, deadline?: number];
 
 export function unsettledRow({ id, order, sender, target, deadline }: UnsettledEvent): UnsettledRow {
@@ -92,8 +125,16 @@ export function unsettledEvent(
   return { id, position, order, sender, target, ...(deadline !== undefined && { deadline }) };
 }
 
-/** A user's membership in a room, and the entry that it is from. */
-export type MembershipRow = readonly [membership: string, position: Position];
+/** A user's membership in a room: by room, and by user. */
+export type MemberRow = readonly [membership: string, position: Position, joined: Order, left: Order];
+
+export function memberRow({ membership, position, joined, left }: Member): MemberRow {
+  return [membership, position, joined, left];
+}
+
+export function member([membership, position, joined, left]: MemberRow): Member {
+  return { membership, position, joined, left };
+}
 
 /** In the keys of all other rows, a room's number replaces its id. */
 export type RoomRow = readonly [
@@ -112,6 +153,7 @@ export type RoomRow = readonly [
   acl: Record<string, unknown> | 0,
   /** Order and position of each event, one after the other. */
   timeline: readonly number[],
+  firstLive: Order,
 ];
 
 export function roomRow(
@@ -119,7 +161,7 @@ export function roomRow(
   room: RoomFacts,
   { held, unsettled }: { readonly held: number; readonly unsettled: number },
 ): RoomRow {
-  const { position, changed, orders, liveEvents, membershipKnown, redactionsAhead, acl, timeline } = room;
+  const { position, changed, orders, liveEvents, membershipKnown, redactionsAhead, acl, timeline, firstLive } = room;
   return [
     number,
     position,
@@ -135,18 +177,20 @@ export function roomRow(
     unsettled,
     acl ?? 0,
     timeline.flatMap((event) => [event.order, event.position]),
+    firstLive,
   ];
 }
 
 export function roomFacts(row: RoomRow): RoomFacts {
   const [, position, events, receipts, greatest, smallest, negative, liveEvents] = row;
-  const [membershipKnown, redactionsAhead, , , acl, places] = row.slice(8) as [
+  const [membershipKnown, redactionsAhead, , , acl, places, firstLive] = row.slice(8) as [
     0 | 1,
     0 | 1,
     number,
     number,
     RoomRow[12],
     RoomRow[13],
+    RoomRow[14],
   ];
   const timeline = [];
   for (let i = 0; i < places.length; i += 2) timeline.push({ order: places[i]!, position: places[i + 1]! });
@@ -155,6 +199,7 @@ export function roomFacts(row: RoomRow): RoomFacts {
     changed: { events, receipts },
     orders: { greatest, smallest, negative },
     liveEvents,
+    firstLive,
     membershipKnown: membershipKnown === 1,
     redactionsAhead: redactionsAhead === 1,
     acl: acl === 0 ? undefined : acl,

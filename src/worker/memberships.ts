@@ -5,28 +5,26 @@
  */
 import { type Position, RECEIPT } from "../../actors/entry.ts";
 import type { FoldedEntry } from "../../actors/room/fold.ts";
-import type { Room } from "../../actors/room/room.ts";
-import type { Membership } from "../bus/contract/questions.ts";
+import type { Member, Room } from "../../actors/room/room.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 
 /** The memberships in a store. */
 export interface StoredMemberships {
-  roomsOf(user: UserId): Iterable<readonly [room: RoomId, row: readonly [membership: string, position: Position]]>;
+  roomsOf(user: UserId): Iterable<readonly [room: RoomId, member: Member]>;
 }
 
 export class Memberships {
   readonly #stored: StoredMemberships;
   /** Changes that the store doesn't have yet. */
-  readonly #changed = new Map<UserId, Map<RoomId, Membership>>();
+  readonly #changed = new Map<UserId, Map<RoomId, Member>>();
 
   constructor(stored: StoredMemberships) {
     this.#stored = stored;
   }
 
-  of(user: UserId): ReadonlyMap<RoomId, Membership> {
-    const rooms = new Map<RoomId, Membership>();
-    for (const [room, [membership, position]] of this.#stored.roomsOf(user)) rooms.set(room, { membership, position });
-    for (const [room, membership] of this.#changed.get(user) ?? []) rooms.set(room, membership);
+  of(user: UserId): ReadonlyMap<RoomId, Member> {
+    const rooms = new Map(this.#stored.roomsOf(user));
+    for (const [room, member] of this.#changed.get(user) ?? []) rooms.set(room, member);
     return rooms;
   }
 
@@ -39,18 +37,18 @@ export class Memberships {
   }
 
   /** Called once per entry, after it is folded, in log order. */
-  update(room: Room, { position, entry }: FoldedEntry): void {
+  update(room: Room, { entry }: FoldedEntry): void {
     if (entry[0] === RECEIPT) return;
     const [, event] = entry;
     if (event.type !== "m.room.member" || event.state_key === undefined) return;
     const user = event.state_key as UserId;
-    const membership = room.members.get(user);
-    if (membership === undefined || !room.members.isChanged(user)) return;
+    const member = room.members.get(user);
+    if (member === undefined || !room.members.isChanged(user)) return;
     let rooms = this.#changed.get(user);
     if (rooms === undefined) {
       rooms = new Map();
       this.#changed.set(user, rooms);
     }
-    if (rooms.get(room.id)?.membership !== membership) rooms.set(room.id, { membership, position });
+    rooms.set(room.id, member);
   }
 }

@@ -10,12 +10,11 @@ import { type ActorRefFrom, createActor, fromCallback, fromPromise, type Snapsho
 import { type LogRecord, lastPositionOf, type PlacedRecord, type Position, sequenceOf } from "../../actors/entry.ts";
 import { type PartitionInput, partitionMachine } from "../../actors/partition/machine.ts";
 import type { Outcome } from "../../actors/room/fold.ts";
-import type { Room } from "../../actors/room/room.ts";
+import type { Member, Room } from "../../actors/room/room.ts";
 import type { Rooms } from "../../actors/room/rooms.ts";
 import type { AckedPublisher } from "../bus/client/acked-publisher.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { untilReached } from "../bus/client/retry.ts";
-import type { Membership } from "../bus/contract/questions.ts";
 import { PublishedAnnouncer } from "../bus/deltas/published-announcement.ts";
 import { type MarkedLog, PublishedMark, publishedPosition, removeMark } from "../bus/deltas/published-mark.ts";
 import type { Leases } from "../bus/leases/leases.ts";
@@ -180,7 +179,7 @@ export class Partition {
   }
 
   /** A user's memberships in its rooms, while the partition is live. */
-  roomsOf(user: UserId): ReadonlyMap<RoomId, Membership> {
+  roomsOf(user: UserId): ReadonlyMap<RoomId, Member> {
     return this.#opened!.memberships.of(user);
   }
 

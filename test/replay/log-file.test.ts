@@ -32,7 +32,7 @@ async function roomsIn(path: string) {
       [user, type, thread, event, order, ts].join(" "),
     ).sort(),
     held: room.held.size,
-    members: Object.fromEntries(room.members),
+    members: room.memberships(),
   })).sort((a, b) => (a.room < b.room ? -1 : 1));
 }
 

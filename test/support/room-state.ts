@@ -1,9 +1,17 @@
 import { ALL } from "../../actors/room/order-index.ts";
 import type { Room } from "../../actors/room/room.ts";
+import type { StateGroup } from "../../actors/room/state-changes.ts";
 import type { UserId } from "../../src/matrix/ids.ts";
 import { unreadOf } from "./given.ts";
 
 const byText = (rows: Iterable<unknown>): string[] => Array.from(rows, (row) => JSON.stringify(row)).sort();
+
+const STATE_GROUPS: readonly StateGroup[] = ["members", "others"];
+
+function changesOf({ stateChanges }: Room, group: StateGroup) {
+  const keys = new Set(Array.from(stateChanges.places.range(group), ([, { key }]) => key));
+  return Array.from(keys, (key) => [key, ...stateChanges.downFrom(key, Number.POSITIVE_INFINITY)]);
+}
 
 /** Everything of a room that can be compared, in an order that doesn't depend on where its rows are. */
 export function stateOf(room: Room, users: readonly UserId[]) {
@@ -24,6 +32,9 @@ export function stateOf(room: Room, users: readonly UserId[]) {
     joined: [...room.joined.servers].sort(),
     joins: byText(room.joins),
     state: byText(room.state),
+    firstLive: room.firstLive,
+    statePlaces: STATE_GROUPS.map((group) => [...room.stateChanges.places.range(group)]),
+    stateChanges: byText(STATE_GROUPS.flatMap((group) => changesOf(room, group))),
     sent: users.map((user) => [user, room.sent.newest(user, "main")]),
     unread: users.map((user) => unreadOf(room, user)),
   };

@@ -14,6 +14,7 @@ const EMPTY: StoredRoom = {
   joins: NOTHING,
   redactions: NOTHING,
   state: NOTHING,
+  stateChanges: { byKey: { range: () => [] }, places: { range: () => [] } },
   held: [],
   unsettled: [],
   sent: { main: NOTHING, inThread: () => [] },

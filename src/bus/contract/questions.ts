@@ -11,6 +11,8 @@ import {
   EVENTS_PAGE_DEFAULT,
   EVENTS_PAGE_MAX,
   QUERY_EVENT_IDS_MAX,
+  STATE_MEMBERS_MAX,
+  STATE_TYPES_MAX,
   TIMELINE_EVENTS_DEFAULT,
   TIMELINE_EVENTS_MAX,
   UNREAD_COUNT_MAX,
@@ -41,6 +43,12 @@ const membership = z
   .object({
     membership: z.string().describe("`join`, `leave`, `invite` …, as the member event says."),
     position: position.describe("The entry that changed it. One that changed only a display name does not."),
+    stay: z
+      .tuple([order, order])
+      .exactOptional()
+      .describe(
+        "Where the current or last stay began, and ended (0 while it lasts). Absent: the user was never joined.",
+      ),
   })
   .meta({ id: "Membership" });
 
@@ -52,6 +60,8 @@ const ERRORS: readonly ErrorCode[] = ["M_BAD_JSON", "M_INVALID_PARAM", "M_TOO_LA
 /** Bodies of events are read from the log. */
 const ERRORS_OF_BODIES: readonly ErrorCode[] = [...ERRORS, "BUS_UNAVAILABLE", "LOG_BROKEN", "RECORD_UNREADABLE"];
 
+const viewer = userId.optional().describe("Only what this user may see; other events are as if unknown.");
+
 const BOB = "@bob:example.org";
 
 const snapshot = {
@@ -60,6 +70,7 @@ const snapshot = {
   question: z.object({
     op: z.literal("snapshot"),
     user_id: userId.optional().describe("Whose private receipts and `m.fully_read` marker are in the answer, too."),
+    viewer: viewer.describe("Implies `user_id`. The answer is what this user may see."),
     since: count.optional().describe("A position: only what came after it."),
     markers_limit: count
       .optional()
@@ -79,6 +90,12 @@ const snapshot = {
     timeline_position: position.exactOptional().describe("Where the log has the last event of the timeline."),
     limited: z.boolean().exactOptional().describe("There are more such events than the timeline has."),
     members: z.record(z.string(), z.string()).exactOptional().describe("User id → membership."),
+    membership: z.string().exactOptional().describe("The viewer's, now. Absent: none."),
+    whole: z
+      .boolean()
+      .exactOptional()
+      .describe("The viewer's stay began after `since`, so the answer is as without `since`."),
+    member: storedEvent.exactOptional().describe("The member event of a viewer who isn't joined."),
     markers_more: position.exactOptional().describe("There are more markers: the `since` to go on with."),
   }),
   examples: {
@@ -121,7 +138,7 @@ const orders = {
 const event = {
   summary: "An event with its order; null when it isn't known.",
   errors: ERRORS_OF_BODIES,
-  question: z.object({ op: z.literal("event"), event_id: eventId }),
+  question: z.object({ op: z.literal("event"), event_id: eventId, viewer }),
   answer: z.object({ event: orderedEvent.nullable() }),
   examples: {
     question: { op: "event", event_id: EXAMPLE_EVENT_ID },
@@ -163,9 +180,32 @@ const threads = {
 };
 
 const state = {
-  summary: "The current state events whose change came after a position, the oldest change first.",
+  summary: "State events that were set after a position, those set first before others.",
   errors: ERRORS_OF_BODIES,
-  question: z.object({ op: z.literal("state"), since: count.optional().describe("A position. Default: 0.") }),
+  question: z.object({
+    op: z.literal("state"),
+    since: count.optional().describe("A position. Default: 0."),
+    viewer: viewer.describe(
+      "The state that this user may see: as of the leave for one who left, and only the own member event for one who never was there.",
+    ),
+    at: order.optional().describe("The state just after the event of this order. Default: now."),
+    types: z
+      .array(z.string({ error: "must be a string" }), { error: "must be an array of event types" })
+      .max(STATE_TYPES_MAX, { error: `must have at most ${STATE_TYPES_MAX} items` })
+      .optional()
+      .describe("Only events of these types."),
+    members: z
+      .array(userId, { error: "must be an array of user ids" })
+      .max(STATE_MEMBERS_MAX, { error: `must have at most ${STATE_MEMBERS_MAX} items` })
+      .optional()
+      .describe("No member events but those of these users."),
+    stripped: z
+      .boolean({ error: "must be a boolean" })
+      .optional()
+      .describe(
+        "Only what an invitation shows (Matrix specification, “Stripped state”), and the viewer's member event.",
+      ),
+  }),
   answer: page(storedEvent),
   examples: {
     question: { op: "state", since: 16_384 },
@@ -192,6 +232,7 @@ const events = {
     relates_to: eventId.optional().describe("Only events that relate to this one."),
     rel_type: z.string({ error: "must be a string" }).optional().describe("With `relates_to`: the relation's type."),
     event_type: z.string({ error: "must be a string" }).optional().describe("With `relates_to`: the event's type."),
+    viewer,
   }),
   answer: page(orderedEvent),
   examples: {
@@ -207,7 +248,7 @@ const rooms = {
   answer: z.object({ rooms: z.record(z.string(), membership) }),
   examples: {
     question: { op: "rooms" },
-    answer: { rooms: { "!tide:example.org": { membership: "join", position: 16_384 } } },
+    answer: { rooms: { "!tide:example.org": { membership: "join", position: 16_384, stay: [17_400, 0] } } },
   },
 };
 

@@ -199,7 +199,7 @@ function memberIn(
   const member = userId.safeParse(event.state_key);
   if (!member.success) return {};
   const user: UserId = member.data;
-  const membership = room.members.get(user);
+  const membership = room.members.get(user)?.membership;
   return {
     ...((kind === LIVE || kind === STATE) && membership !== undefined && { member: { user, membership } }),
     ...(outcome === "ordered" && info !== undefined && room.joinedAt(user) === info.order && { joined: user }),

@@ -150,7 +150,7 @@ export interface StateReport {
 
 export function stateReport(room: Room, history: RoomHistory): StateReport {
   const users = new Set<UserId>();
-  for (const [user, membership] of room.members) if (membership === "join") users.add(user);
+  for (const [user, { membership }] of room.members) if (membership === "join") users.add(user);
   if (!room.membershipKnown) for (const { user } of room.markers) users.add(user);
   return {
     room: room.id,
@@ -164,7 +164,7 @@ export function stateReport(room: Room, history: RoomHistory): StateReport {
       event,
     })),
     markers: [...room.markers].map((marker) => ({ ...marker })),
-    members: Object.fromEntries(room.members),
+    members: room.memberships(),
     unread: [...users].map((user) => {
       const { unthreaded, main, threads } = room.unreadCounts(user);
       const { oldest } = history.unread(user, room.position);

@@ -3,13 +3,15 @@ import { LRUCache } from "lru-cache";
 import { isRead } from "../../../actors/room/fold.ts";
 import type { Room } from "../../../actors/room/room.ts";
 import { type Counting, NOTHING_UNREAD, summed } from "../../../actors/room/unread.ts";
+import { Visibility } from "../../../actors/room/visibility.ts";
 import type { Answer, Op, Question } from "../../bus/contract/questions.ts";
 import { ID_SEPARATOR } from "../../matrix/id-grammar.ts";
 import type { EventId } from "../../matrix/ids.ts";
 import type { Bodies } from "./bodies.ts";
-import { eventPage, statePage } from "./event-pages.ts";
+import { eventPage } from "./event-pages.ts";
 import { greatestOrder } from "./greatest-order.ts";
 import { snapshot } from "./snapshot.ts";
+import { statePage } from "./state-pages.ts";
 
 /** Threads of all rooms and users whose unread count is cached, so that the next count goes on from it. About 100 bytes each. */
 const UNREAD_THREADS_CACHED_MAX = 200_000;
@@ -29,7 +31,7 @@ type Answers = {
 
 const ANSWERS: Answers = {
   snapshot: ({ bodies, room }, question) => snapshot(bodies, room, question),
-  state: ({ bodies, room }, { since }) => statePage(bodies, room, since ?? 0),
+  state: ({ bodies, room }, question) => statePage(bodies, room, question),
   events: ({ bodies, room }, question) => eventPage(bodies, room, question),
   orders: ({ room }, { event_ids: ids, through }) => ({
     position: room.position,
@@ -37,7 +39,11 @@ const ANSWERS: Answers = {
     ...(through !== undefined && { greatest: greatestOrder(room, through) }),
   }),
   threads: ({ room }, { event_ids: ids }) => ({ threads: byEvent(ids, (id) => room.events.get(id)?.thread ?? null) }),
-  event: async ({ bodies, room }, { event_id: id }) => ({ event: await bodies.one(room, id) }),
+  event: async ({ bodies, room }, { event_id: id, viewer }) => {
+    const order = room.events.get(id)?.order;
+    const isSeen = viewer === undefined || (order !== undefined && new Visibility(room, viewer).sees(order));
+    return { event: isSeen ? await bodies.one(room, id) : null };
+  },
   read: ({ room }, { user_id: user, event_ids: ids }) => ({ read: byEvent(ids, (id) => isRead(room, user, id)) }),
   unread: ({ room, counts }, { user_id: user }) => {
     const key = `${room.id}${ID_SEPARATOR}${user}`;

@@ -1,101 +1,111 @@
 /**
- * Pages of a room's events: its history by order (MSC4033), and its current state.
+ * Pages of a room's history by order (MSC4033). Backfilled events have the smaller orders, so they come before live ones.
  *
- * Backfilled events have the smaller orders, so they come before live ones. A page ends at its limit, at `ANSWER_BYTES_MAX`, or after
- * `EVENTS_SCAN_MAX` events were read; `next` is where the next page begins, and absent at the end.
+ * With a viewer, a page has what that user may see, and passes over the rest: whole runs of it at a time, since what is visible
+ * changes only where the room's history visibility or the user's membership did.
  */
-import type { EventInfo, Order, Position } from "../../../actors/entry.ts";
-import { ALL } from "../../../actors/room/order-index.ts";
+import type { Order, Position } from "../../../actors/entry.ts";
+import { ALL, type Ordered, type OrderRange } from "../../../actors/room/order-index.ts";
 import type { Room } from "../../../actors/room/room.ts";
+import { Visibility } from "../../../actors/room/visibility.ts";
 import type { Page, Question } from "../../bus/contract/questions.ts";
-import { ANSWER_BYTES_MAX, EVENTS_PAGE_DEFAULT, EVENTS_SCAN_MAX } from "../../limits.ts";
+import { EVENTS_PAGE_DEFAULT, EVENTS_SCAN_MAX } from "../../limits.ts";
 import type { MatrixEvent, OrderedEvent } from "../../matrix/event.ts";
 import { relationOf } from "../../matrix/relations.ts";
 import type { Bodies } from "./bodies.ts";
+import { type Place, pageOf } from "./page.ts";
 
-/** Events that one query reads from the log at once. */
-const BODIES_AT_ONCE = 32;
+/** Less than what is between two orders: for a bound that is inclusive. */
+const INCLUSIVE = 0.5;
 
 /** A page of history. `next` is the `from` of the next page. */
 export function eventPage(bodies: Bodies, room: Room, query: Question<"events">): Promise<Page<OrderedEvent>> {
   const limit = query.limit ?? EVENTS_PAGE_DEFAULT;
-  const { dir, from, to, relates_to: target } = query;
+  const { dir, from, to, relates_to: target, viewer } = query;
   const [above, below] = dir === "f" ? [from, to] : [to, from];
   const range = { dir, above: above ?? Number.NEGATIVE_INFINITY, below: below ?? Number.POSITIVE_INFINITY };
-  const scan = target === undefined ? limit : EVENTS_SCAN_MAX;
-  const places: Iterable<Place> =
+  const visibility = viewer === undefined ? undefined : new Visibility(room, viewer);
+  const places =
     target === undefined
-      ? placesOf(room.byOrder.range(ALL, range))
-      : relatedPlaces(room, room.relations.range(target, range));
-  return pageOf(firstOf(places, scan + 1), {
+      ? firstOf(visiblePlaces(room, range, visibility), { max: EVENTS_SCAN_MAX + 1, shownMax: limit + 1 })
+      : firstOf(relatedPlaces(room, room.relations.range(target, range), visibility), { max: EVENTS_SCAN_MAX + 1 });
+  const isCut = target === undefined && places.filter(({ position }) => position !== undefined).length > limit;
+  return pageOf(places, {
     limit,
-    scan,
+    scan: isCut ? places.length - 1 : EVENTS_SCAN_MAX,
     read: (positions) => bodies.at(room, positions),
     wanted: (event) => relates(event, query),
   });
 }
 
-function* placesOf(rows: Iterable<readonly [Order, Position]>): Generator<Place> {
+/** What a viewer is shown: constant between edges (`Visibility`). */
+interface Shown {
+  edge(order: Order, dir: OrderRange["dir"]): Order;
+}
+
+/** Events by order. Of a run that the viewer doesn't see, there is one place. */
+export function visiblePlaces(room: Room, range: OrderRange, visibility: Visibility | undefined): Iterable<Place> {
+  if (visibility === undefined) return everyPlace(room.byOrder.range(ALL, range));
+  return placesWhere(room, range, visibility, (order) => visibility.sees(order));
+}
+
+function* everyPlace(rows: Iterable<Ordered<Position>>): Generator<Place> {
   for (const [next, position] of rows) yield { next, position };
 }
 
-function* relatedPlaces(room: Room, rows: Iterable<readonly [Order, EventInfo["id"]]>): Generator<Place> {
-  for (const [next, id] of rows) yield { next, position: room.events.get(id)!.position };
-}
-
-function firstOf<T>(items: Iterable<T>, max: number): T[] {
-  const first: T[] = [];
-  for (const item of items) {
-    if (first.push(item) === max) break;
-  }
-  return first;
-}
-
-/** The current state events that changed after a position, oldest change first. `next` is the `since` of the next page. */
-export function statePage(bodies: Bodies, room: Room, since: Position): Promise<Page<MatrixEvent>> {
-  const positions = Array.from(room.state, ([, { position }]) => position).filter((position) => position > since);
-  return pageOf(
-    positions.sort((a, b) => a - b).map((position) => ({ next: position, position })),
-    {
-      limit: EVENTS_SCAN_MAX,
-      scan: EVENTS_SCAN_MAX,
-      read: (part) => bodies.state(room, part),
-      wanted: () => true,
-    },
-  );
-}
-
-/** Where the log has an event, and where a page that ends with it goes on: an order, or a position. */
-interface Place {
-  readonly next: number;
-  readonly position: Position;
-}
-
-interface Paging<T> {
-  readonly limit: number;
-  readonly scan: number;
-  readonly read: (positions: readonly Position[]) => Promise<T[]>;
-  readonly wanted: (event: T) => boolean;
-}
-
-async function pageOf<T>(places: readonly Place[], { limit, scan, read, wanted }: Paging<T>): Promise<Page<T>> {
-  const events: T[] = [];
-  let bytes = 0;
-  let looked = 0;
-  while (looked < Math.min(scan, places.length)) {
-    const part = places.slice(looked, Math.min(looked + BODIES_AT_ONCE, scan));
-    for (const event of await read(part.map(({ position }) => position))) {
-      if (wanted(event)) {
-        bytes += Buffer.byteLength(JSON.stringify(event));
-        if (events.length === limit || (bytes > ANSWER_BYTES_MAX && events.length > 0)) {
-          return { events, next: places[looked - 1]!.next };
-        }
-        events.push(event);
+/** Events by order that are shown. Of a run that isn't, there is one place, without a position. */
+export function* placesWhere(
+  room: Room,
+  range: OrderRange,
+  stretches: Shown,
+  isShown: (order: Order) => boolean,
+): Generator<Place> {
+  const { dir } = range;
+  for (let rest: OrderRange | undefined = range; rest !== undefined; ) {
+    const rows: Iterable<Ordered<Position>> = room.byOrder.range(ALL, rest);
+    rest = undefined;
+    for (const [order, position] of rows) {
+      if (isShown(order)) {
+        yield { next: order, position };
+        continue;
       }
-      looked++;
+      yield { next: order, position: undefined };
+      const edge = stretches.edge(order, dir);
+      if (edge === order) continue;
+      if (!Number.isFinite(edge)) return;
+      rest =
+        dir === "b"
+          ? { ...range, below: Math.min(order, edge + INCLUSIVE) }
+          : { ...range, above: Math.max(order, edge - INCLUSIVE) };
+      break;
     }
   }
-  return looked === places.length ? { events } : { events, next: places[looked - 1]!.next };
+}
+
+function* relatedPlaces(
+  room: Room,
+  rows: Iterable<Ordered<MatrixEvent["event_id"]>>,
+  visibility: Visibility | undefined,
+): Generator<Place> {
+  for (const [next, id] of rows) {
+    const isShown = visibility?.sees(next) ?? true;
+    yield { next, position: isShown ? room.events.get(id)!.position : undefined };
+  }
+}
+
+/** The first places: at most `max`, and `shownMax` of events that are shown. */
+export function firstOf(
+  places: Iterable<Place>,
+  { max, shownMax = Number.POSITIVE_INFINITY }: { readonly max: number; readonly shownMax?: number },
+): Place[] {
+  const first: Place[] = [];
+  let shown = 0;
+  for (const place of places) {
+    first.push(place);
+    if (place.position !== undefined) shown++;
+    if (first.length === max || shown === shownMax) break;
+  }
+  return first;
 }
 
 function relates(event: MatrixEvent, query: Question<"events">): boolean {

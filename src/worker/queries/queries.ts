@@ -4,10 +4,11 @@
  * An unknown room answers like an empty one. Such a question activates nothing and caches nothing.
  */
 import type { Logger } from "pino";
+import type { Member } from "../../../actors/room/room.ts";
 import type { Bus, BusMessage, BusSubscription } from "../../bus/client/connection.ts";
 import { publish } from "../../bus/client/gathered-writes.ts";
 import { decodeUntrusted, encodeAs, encodingOf } from "../../bus/contract/codec.ts";
-import { type Answer, type Op, question } from "../../bus/contract/questions.ts";
+import { type Answer, type Membership, type Op, question } from "../../bus/contract/questions.ts";
 import { decodeAnswer, type Refusal, refusalOf } from "../../bus/contract/replies.ts";
 import {
   decodeToken,
@@ -177,8 +178,14 @@ export class Queries {
   #roomsIn(user: UserId, partition: number): Answer<"rooms"> {
     const served = this.#served(partition);
     if (served === undefined) throw notServed(partition);
-    return { rooms: Object.fromEntries(served.roomsOf(user)) };
+    const rooms: Answer<"rooms">["rooms"] = {};
+    for (const [room, member] of served.roomsOf(user)) rooms[room] = membershipOf(member);
+    return { rooms };
   }
+}
+
+function membershipOf({ membership, position, joined, left }: Member): Membership {
+  return { membership, position, ...(joined !== 0 && { stay: [joined, left] }) };
 }
 
 /** The user or room that a token names. Only the parser that its first character calls for is run: two cost more than the answer. */

@@ -17,7 +17,7 @@ import {
 } from "../../support/given.ts";
 
 const fromTwo = receipt(CARA, "$a", { origin: TWO });
-const memberOf = (story: ReturnType<typeof given>) => Object.fromEntries(story.room.members);
+const memberOf = (story: ReturnType<typeof given>) => story.room.memberships();
 
 const f10 = suite("F10: membership and server ACL");
 

@@ -59,7 +59,9 @@ function liveView(room: Room, { users, ids }: Subjects = ARBITRARY) {
       ),
     ).sort(),
     held: Array.from(room.held, ({ position }) => position),
-    members: Array.from(room.members, ([user, membership]) => `${user} ${membership}`).sort(),
+    members: Object.entries(room.memberships())
+      .map(([user, membership]) => `${user} ${membership}`)
+      .sort(),
     orders: ids.map((id) => room.events.get(id as EventId)?.order ?? null),
     threads: ids.map((id) => (room.events.get(id as EventId)?.thread as string | undefined) ?? null),
     read: users.map((user) => ids.map((id) => isRead(room, user, id as EventId))),

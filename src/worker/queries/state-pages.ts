@@ -1,0 +1,133 @@
+/**
+ * Pages of a room's state: as it is now, or as it was just after an event (docs/design.md#who-sees-what).
+ *
+ * A page goes through the changes of state by position, and takes those that are still what is asked for: the current one of their
+ * key, or the nearest at the order. `next` is the `since` of the next page.
+ */
+import type { Order, Position } from "../../../actors/entry.ts";
+import type { Room } from "../../../actors/room/room.ts";
+import { memberKey, type StateGroup, stateKey, typeOf } from "../../../actors/room/state-changes.ts";
+import { Visibility } from "../../../actors/room/visibility.ts";
+import type { Page, Question } from "../../bus/contract/questions.ts";
+import { EVENTS_SCAN_MAX } from "../../limits.ts";
+import type { MatrixEvent } from "../../matrix/event.ts";
+import type { UserId } from "../../matrix/ids.ts";
+import type { Bodies } from "./bodies.ts";
+import { type Place, pageOf } from "./page.ts";
+
+/** Matrix specification, "Stripped state": the state that tells an invited user what the room is. */
+const STRIPPED = [
+  "m.room.create",
+  "m.room.name",
+  "m.room.avatar",
+  "m.room.topic",
+  "m.room.join_rules",
+  "m.room.canonical_alias",
+  "m.room.encryption",
+].map((type) => stateKey(type, ""));
+
+/** Memberships that are shown the stripped state of a room. */
+const SHOWN_STRIPPED: ReadonlySet<string | undefined> = new Set(["join", "invite", "knock"]);
+
+/** What of a room's state is asked for. */
+interface Asked {
+  /** undefined: now. */
+  readonly at: Order | undefined;
+  /** Only these. */
+  readonly keys?: readonly string[];
+  readonly types?: ReadonlySet<string>;
+  /** Of member events, only those of these users. */
+  readonly members?: readonly UserId[];
+}
+
+/** State events that were set after a position, those set first before others. */
+export function statePage(bodies: Bodies, room: Room, query: Question<"state">): Promise<Page<MatrixEvent>> {
+  const places = placesOf(room, query.since ?? 0, asked(room, query));
+  return pageOf(places, { limit: EVENTS_SCAN_MAX, scan: EVENTS_SCAN_MAX, read: (part) => bodies.state(room, part) });
+}
+
+function asked(room: Room, { viewer, at, types, members, stripped = false }: Question<"state">): Asked {
+  const own = viewer === undefined ? [] : [memberKey(viewer)];
+  const filter = { ...(types && { types: new Set(types) }), ...(members && { members }) };
+  if (viewer === undefined) return { at, ...(stripped ? { keys: STRIPPED } : filter) };
+  const membership = room.members.get(viewer)?.membership;
+  const visibility = new Visibility(room, viewer);
+  const left = membership === "join" ? undefined : visibility.lastLeave();
+  const isShown = membership === "join" || left !== undefined;
+  if (stripped) {
+    return isShown || SHOWN_STRIPPED.has(membership)
+      ? { at: left, keys: [...STRIPPED, ...own] }
+      : { at: undefined, keys: own };
+  }
+  if (!isShown || (at !== undefined && !visibility.sees(at))) return { at: undefined, keys: own };
+  return { at: left === undefined ? at : Math.min(left, at ?? left), ...filter };
+}
+
+/** The places of a page, and one more if there are more. */
+function placesOf(room: Room, since: Position, wanted: Asked): Place[] {
+  const { at, keys, types, members } = wanted;
+  if (keys !== undefined) return placesOfKeys(room, since, { at, keys });
+  const groups: Iterable<Place>[] = [placesOfGroup(room, "others", { since, wanted })];
+  if (types === undefined || types.has("m.room.member")) {
+    groups.push(
+      members === undefined
+        ? placesOfGroup(room, "members", { since, wanted })
+        : placesOfKeys(room, since, { at, keys: members.map(memberKey) }),
+    );
+  }
+  const places: Place[] = [];
+  for (const place of inOrder(groups)) if (places.push(place) > EVENTS_SCAN_MAX) break;
+  return places;
+}
+
+function* placesOfGroup(
+  room: Room,
+  group: StateGroup,
+  { since, wanted: { at, types } }: { readonly since: Position; readonly wanted: Asked },
+): Generator<Place> {
+  const range = { dir: "f", above: since, below: Number.POSITIVE_INFINITY } as const;
+  for (const [position, { key }] of room.stateChanges.places.range(group, range)) {
+    const isWanted = (types?.has(typeOf(key)) ?? true) && positionOfKey(room, key, at) === position;
+    yield { next: position, position: isWanted ? position : undefined };
+  }
+}
+
+function placesOfKeys(
+  room: Room,
+  since: Position,
+  { at, keys }: { readonly at: Order | undefined; readonly keys: readonly string[] },
+): Place[] {
+  return [...new Set(keys)]
+    .map((key) => positionOfKey(room, key, at))
+    .filter((position) => position !== undefined && position > since)
+    .map((position) => ({ next: position!, position }))
+    .sort((a, b) => a.next - b.next);
+}
+
+/** Where the log has the state event of a key, now or as of an order. */
+function positionOfKey(room: Room, key: string, at: Order | undefined): Position | undefined {
+  if (at === undefined) return room.state.get(key)?.position;
+  return room.stateChanges.nearest(key, at)?.[1].position;
+}
+
+/** The places of all, by position. */
+function* inOrder(groups: readonly Iterable<Place>[]): Generator<Place> {
+  const heads = groups.map((group) => {
+    const rest = group[Symbol.iterator]();
+    return { rest, head: rest.next() };
+  });
+  try {
+    for (;;) {
+      let first: (typeof heads)[number] | undefined;
+      for (const each of heads) {
+        if (each.head.done) continue;
+        if (first?.head.done !== false || each.head.value.next < first.head.value.next) first = each;
+      }
+      if (first === undefined || first.head.done) return;
+      yield first.head.value;
+      first.head = first.rest.next();
+    }
+  } finally {
+    for (const { rest } of heads) rest.return?.(); // Ends the reads of the store.
+  }
+}
