@@ -9,6 +9,8 @@ const CODES = {
   M_INVALID_PARAM: { retry: false },
   /** The request has too many bytes or entries. */
   M_TOO_LARGE: { retry: false },
+  /** The room has changed since the request's `after`. Nothing of it is stored: look again before sending it again. */
+  M_BAD_STATE: { retry: false },
   /** Ingress is saturated. Send the same request again after `retryAfterMs`. */
   M_LIMIT_EXCEEDED: { retry: true },
   /** A stream did not acknowledge a message. It may or may not be stored; sending it again is safe. */

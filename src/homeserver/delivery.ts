@@ -6,12 +6,14 @@
  * in turn, until the item at fault is alone. The rest is stored, in order, and once: nothing of a refused request was.
  */
 import { setTimeout as delay } from "node:timers/promises";
+import type { Position } from "../../actors/entry.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { send } from "../bus/client/request.ts";
 import { encodedSize } from "../bus/contract/codec.ts";
 import type { RoomRequestKind, SentItem } from "../bus/contract/requests.ts";
 import { type ErrorCode, TidemarkError } from "../errors.ts";
 import { ENTRIES_PER_RECORD_MAX, RETRY_AFTER_MS, VALUES_MAX } from "../limits.ts";
+import type { MatrixEvent } from "../matrix/event.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import type { PushedRoom } from "./transaction.ts";
 
@@ -74,13 +76,19 @@ async function sendAccepted<Kind extends RoomRequestKind>(
   }
 }
 
-/** Sends items of one kind, in as many requests as needed. Resolves once all of them are in the log. */
-export async function deliver<Kind extends RoomRequestKind>(
-  nc: Bus,
-  target: Target<Kind>,
-  items: readonly SentItem<Kind>[],
-): Promise<void> {
-  for (const batch of batches(items)) await sendWithRetry(() => send(nc, target, batch));
+interface OlderTarget extends Target<"history" | "backfill"> {
+  /** The first request is refused with `M_BAD_STATE` if something of the room came after this position. */
+  readonly after?: Position | undefined;
+}
+
+/** Sends older events, in as many requests as needed. Resolves once all of them are in the log. */
+export async function deliverOlder(nc: Bus, target: OlderTarget, events: readonly MatrixEvent[]): Promise<void> {
+  let { after } = target;
+  for (const batch of batches(events)) {
+    const request = after === undefined ? batch : { events: batch, after };
+    await sendWithRetry(() => send(nc, target, request));
+    after = undefined;
+  }
 }
 
 /** Retries while ingress is saturated, after the delay that it asks for. */

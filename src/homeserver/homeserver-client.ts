@@ -4,6 +4,9 @@ import * as z from "zod";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { type EventId, type RoomId, type UserId, userId } from "../matrix/ids.ts";
 
+/** Bytes of one response. A room's whole state comes in one: with 100,000 members about 60 MiB. */
+const HOMESERVER_ANSWER_BYTES_MAX = 134_217_728;
+
 /** Requests to a homeserver: events per page, time to answer, attempts, and the pauses between them. */
 const HOMESERVER_PAGE_EVENTS = 250;
 const HOMESERVER_TIMEOUT_MS = 60_000;
@@ -16,6 +19,8 @@ interface HomeserverClientOptions {
   readonly token: string;
   /** The user on whose behalf the requests are sent. Requires the `as_token` of an application service. */
   readonly user?: string;
+  /** Bytes of one response. Default: 128 MiB. */
+  readonly answerBytesMax?: number;
   /** Called before each pause, with its length and the reason. */
   readonly onPause?: (pauseMs: number, reason: string) => void;
 }
@@ -142,8 +147,9 @@ export class HomeserverClient {
         headers: { authorization: `Bearer ${token}` },
         signal: AbortSignal.timeout(HOMESERVER_TIMEOUT_MS),
       });
-      body = await response.json().catch(() => undefined);
+      body = parsed(await textOf(response, this.#options.answerBytesMax ?? HOMESERVER_ANSWER_BYTES_MAX));
     } catch (error) {
+      if (error instanceof TidemarkError) throw error;
       const { cause } = error as { readonly cause?: unknown };
       return { why: reasonOf(cause ?? error) };
     }
@@ -155,6 +161,28 @@ export class HomeserverClient {
     if (response.status >= 500) return { why };
     if (response.status === 404) return { missing: why };
     throw new TidemarkError("HOMESERVER_REFUSED", `GET ${new URL(url).pathname}: ${why}`);
+  }
+}
+
+/** Throws `HOMESERVER_REFUSED` beyond `bytesMax`, and reads no more of it. */
+async function textOf(response: Response, bytesMax: number): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of response.body ?? []) {
+    parts.push(part);
+    bytes += part.length;
+    if (bytes <= bytesMax) continue;
+    const { pathname } = new URL(response.url);
+    throw new TidemarkError("HOMESERVER_REFUSED", `GET ${pathname}: the response has more than ${bytesMax} bytes`);
+  }
+  return Buffer.concat(parts).toString();
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }
 

@@ -9,6 +9,7 @@
  * is read from its end. Then events that are newer than a known one are left out: if they are not known, the homeserver is
  * about to push them, and they would be on the wrong side of those that it has pushed already.
  */
+import type { Position } from "../../actors/entry.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import type { HomeserverClient } from "./homeserver-client.ts";
@@ -28,13 +29,19 @@ interface HistoryOptions {
   readonly onPage: (events: readonly MatrixEvent[]) => void;
 }
 
+interface HeldHistory {
+  readonly events: readonly MatrixEvent[];
+  /** None of the events was known as of this position; undefined where they are behind a known event. */
+  readonly asOf?: Position;
+}
+
 export class ImportedHistory {
   readonly #known: KnownHistory;
   readonly #pages: AsyncGenerator<readonly MatrixEvent[]>;
   readonly #onPage: (events: readonly MatrixEvent[]) => void;
   /** Whether all that is still to be read is older than a known event. */
   #isBehind: boolean;
-  #held: MatrixEvent[] = [];
+  #held: readonly MatrixEvent[] = [];
 
   constructor({ homeserver, room, known, from, onPage }: HistoryOptions) {
     this.#known = known;
@@ -49,29 +56,29 @@ export class ImportedHistory {
     do {
       const page = await this.#next();
       if (page === undefined) return;
-      for (const event of page) {
-        this.#held.push(event);
-        bytes += Buffer.byteLength(JSON.stringify(event));
-      }
+      this.#held = [...this.#held, ...page];
+      for (const event of page) bytes += Buffer.byteLength(JSON.stringify(event));
       if (this.#isBehind) continue;
-      const behind = await this.#known.behindKnown(page);
-      if (behind === undefined) continue;
+      const { events } = await this.#known.behindKnown(page);
+      if (events === undefined) continue;
       this.#isBehind = true;
-      this.#held = behind;
+      this.#held = events;
     } while (this.#held.length < count && bytes < HELD_BYTES_MAX);
   }
 
-  /** Returns what is held, without what has been pushed since it was read, and what is newer. */
-  async take(): Promise<readonly MatrixEvent[]> {
-    const held = this.#held;
-    this.#held = [];
-    const behind = this.#isBehind ? undefined : await this.#known.behindKnown(held);
+  /** Returns what is held, without what has been pushed since it was read, and what is newer. May be called again. */
+  async held(): Promise<HeldHistory> {
+    if (this.#isBehind) return { events: this.#held };
+    const { events, asOf } = await this.#known.behindKnown(this.#held);
+    if (events === undefined) return { events: this.#held, asOf };
     this.#isBehind = true;
-    return behind ?? held;
+    this.#held = events;
+    return { events };
   }
 
   /** Returns what follows, page by page. */
   async *rest(): AsyncGenerator<readonly MatrixEvent[]> {
+    this.#held = [];
     for (let page = await this.#next(); page !== undefined; page = await this.#next()) yield page;
   }
 

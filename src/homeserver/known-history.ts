@@ -20,6 +20,11 @@ interface RoomEnds {
   historyLeft(depth: number): number;
 }
 
+/** Events, or, if none of them is known, the position as of which that was so. */
+type BehindKnown =
+  | { readonly events: readonly MatrixEvent[]; readonly asOf?: undefined }
+  | { readonly events?: undefined; readonly asOf: Position };
+
 export class KnownHistory {
   readonly #nc: Bus;
   readonly #room: RoomId;
@@ -46,16 +51,18 @@ export class KnownHistory {
     return Math.max(0, (await this.#end("b"))?.unsigned.order ?? 0);
   }
 
-  /** Returns the events behind the oldest one that is known, given newest first; undefined if none of them is known. */
-  async behindKnown(events: readonly MatrixEvent[]): Promise<MatrixEvent[] | undefined> {
+  /** The events behind the oldest one that is known, given newest first. */
+  async behindKnown(events: readonly MatrixEvent[]): Promise<BehindKnown> {
+    let asOf: Position | undefined;
     for (let end = events.length; end > 0; end -= QUERY_EVENT_IDS_MAX) {
       const begin = Math.max(0, end - QUERY_EVENT_IDS_MAX);
       const ids = events.slice(begin, end).map(({ event_id: id }) => id);
-      const { orders } = await ask(this.#nc, this.#room, { op: "orders", event_ids: ids });
+      const { orders, position } = await ask(this.#nc, this.#room, { op: "orders", event_ids: ids });
       const oldest = ids.findLastIndex((id) => typeof orders[id] === "number");
-      if (oldest >= 0) return events.slice(begin + oldest + 1);
+      if (oldest >= 0) return { events: events.slice(begin + oldest + 1) };
+      asOf ??= position;
     }
-    return undefined;
+    return { asOf: asOf ?? 0 };
   }
 
   /** Resolves once the owner's answers include the entry at a position. Throws `BUS_UNAVAILABLE` if that takes too long. */

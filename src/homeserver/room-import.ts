@@ -18,7 +18,7 @@ import { send } from "../bus/client/request.ts";
 import { TidemarkError } from "../errors.ts";
 import { isState, type MatrixEvent, type StateEvent } from "../matrix/event.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
-import { batches, deliver, sendWithRetry } from "./delivery.ts";
+import { batches, deliverOlder, sendWithRetry } from "./delivery.ts";
 import type { HomeserverClient } from "./homeserver-client.ts";
 import { eventsOf, ImportedHistory } from "./imported-history.ts";
 import { KnownHistory } from "./known-history.ts";
@@ -28,6 +28,9 @@ export const IMPORT_DEPTH_DEFAULT = 10_000;
 
 /** How often a room's state is read again because it changed while it was being stored. */
 const STATE_READS_MAX = 5;
+
+/** How often history is looked up again because something came to its room. */
+const STORE_ATTEMPTS_MAX = 100;
 
 interface ImportOptions {
   readonly nc: Bus;
@@ -70,16 +73,36 @@ export async function importRoom(options: ImportOptions): Promise<ImportProgress
   if (position !== undefined) await known.folded(position);
   let left = historyLeft(depth);
   let stored = 0;
-  const store = async (events: readonly MatrixEvent[]) => {
+  const store = async (events: readonly MatrixEvent[], after?: Position) => {
     const unread = events.slice(0, left);
-    await deliver(nc, { kind: "history", room }, unread);
-    await deliver(nc, { kind: "backfill", room }, events.slice(unread.length));
+    const read = events.slice(unread.length);
+    await deliverOlder(nc, { kind: "history", room, after }, unread);
+    await deliverOlder(nc, { kind: "backfill", room, after: unread.length === 0 ? after : undefined }, read);
     left -= unread.length;
     stored += events.length;
   };
-  await store(await history.take());
+  await storeHeld(history, store);
   for await (const page of history.rest()) await store(page);
   return { state: state.events.length, events: stored, done: 1 };
+}
+
+/**
+ * Where nothing of what is held is known, an event of it may be pushed before it is stored, and the newer ones would then be on the
+ * wrong side. So it is stored only if nothing has come to the room since it was looked up, and is looked up again otherwise.
+ */
+async function storeHeld(
+  history: ImportedHistory,
+  store: (events: readonly MatrixEvent[], after?: Position) => Promise<void>,
+): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const { events, asOf } = await history.held();
+    try {
+      return await store(events, asOf);
+    } catch (error) {
+      const hasChanged = error instanceof TidemarkError && error.code === "M_BAD_STATE";
+      if (!hasChanged || attempt === STORE_ATTEMPTS_MAX) throw error;
+    }
+  }
 }
 
 async function assertJoined(homeserver: HomeserverClient, room: RoomId, asker: UserId): Promise<void> {

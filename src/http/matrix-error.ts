@@ -36,6 +36,7 @@ export function param<S extends z.ZodType>(schema: S, field: string, value: unkn
 const STATUS: Partial<Record<ErrorCode, number>> = {
   M_BAD_JSON: 400,
   M_INVALID_PARAM: 400,
+  M_BAD_STATE: 409,
   M_TOO_LARGE: 413,
   M_LIMIT_EXCEEDED: 429,
 };

@@ -7,7 +7,8 @@
  *
  *     add ──▶ open group ──(end of turn, or previous append acknowledged, or LINGER_MS)──▶ append ──▶ sequence
  *
- * The entries of a request are never split over records: either all of them are stored, or none.
+ * The entries of a request are never split over records: either all of them are stored, or none. A request with `after` is a record
+ * of its own, which the log takes only if the room's last one is not beyond that position.
  */
 import { type Entry, type Position, positionOf } from "../../actors/entry.ts";
 import { TidemarkError } from "../errors.ts";
@@ -22,10 +23,12 @@ export interface Appending {
   readonly entries: readonly Entry[];
   /** Size of the request message. */
   readonly bytes: number;
+  /** Nothing of the room may have come after this position. */
+  readonly after?: Position | undefined;
 }
 
 /** Appends a record. Resolves to its sequence. */
-export type Append = (room: RoomId, entries: readonly Entry[]) => Promise<number>;
+export type Append = (room: RoomId, entries: readonly Entry[], after?: Position) => Promise<number>;
 
 /** The part of a group that belongs to one request. */
 interface Part {
@@ -39,6 +42,7 @@ interface Group {
   readonly entries: Entry[];
   readonly parts: Part[];
   bytes: number;
+  after: Position | undefined;
   timer: NodeJS.Timeout | undefined;
 }
 
@@ -61,7 +65,7 @@ export class Appender {
    * Resolves to the positions of the entries once they are in the log. Throws `M_LIMIT_EXCEEDED` if too much is in
    * flight.
    */
-  add({ room, entries, bytes }: Appending): Promise<Position[]> {
+  add({ room, entries, bytes, after }: Appending): Promise<Position[]> {
     if (this.#inFlightBytes + bytes > IN_FLIGHT_BYTES_MAX) {
       throw new TidemarkError("M_LIMIT_EXCEEDED", "too many requests wait for the log", {
         retryAfterMs: RETRY_AFTER_MS,
@@ -69,14 +73,18 @@ export class Appender {
     }
     this.#inFlightBytes += bytes;
     let group = this.#open.get(room);
-    if (group !== undefined && !hasRoom(group, entries.length, bytes)) {
+    if (group !== undefined && (after !== undefined || !hasRoom(group, entries.length, bytes))) {
       this.#close(group);
       group = undefined;
     }
     group ??= this.#begin(room);
     for (const entry of entries) group.entries.push(entry);
     group.bytes += bytes;
-    return new Promise((resolve, reject) => group.parts.push({ count: entries.length, resolve, reject }));
+    group.after = after;
+    const { parts } = group;
+    const added = new Promise<Position[]>((resolve, reject) => parts.push({ count: entries.length, resolve, reject }));
+    if (after !== undefined) this.#close(group);
+    return added;
   }
 
   /** Appends all groups. Resolves when no append is pending. */
@@ -86,7 +94,7 @@ export class Appender {
   }
 
   #begin(room: RoomId): Group {
-    const group: Group = { room, entries: [], parts: [], bytes: 0, timer: undefined };
+    const group: Group = { room, entries: [], parts: [], bytes: 0, after: undefined, timer: undefined };
     this.#open.set(room, group);
     if (this.#pending.has(room)) group.timer = setTimeout(() => this.#close(group), LINGER_MS);
     else this.#schedule(group);
@@ -111,7 +119,7 @@ export class Appender {
     this.#pending.set(group.room, (this.#pending.get(group.room) ?? 0) + 1);
     // The callbacks below keep only the parts alive, so that the entries can be freed before the acknowledgement.
     const { room, parts, bytes } = group;
-    this.#append(room, group.entries).then(
+    this.#append(room, group.entries, group.after).then(
       (sequence) => {
         let index = 0;
         for (const { count, resolve } of parts) {

@@ -3,24 +3,25 @@
  * (docs/design.md#requests). Its only state is what is in flight, so any number of processes share the work.
  */
 import type { Logger } from "pino";
-import { type Position, RECEIPT } from "../../actors/entry.ts";
+import { type Position, RECEIPT, sequenceOf } from "../../actors/entry.ts";
 import { AckedPublisher } from "../bus/client/acked-publisher.ts";
 import type { Bus, BusMessage, BusSubscription } from "../bus/client/connection.ts";
 import { publish } from "../bus/client/gathered-writes.ts";
+import { append } from "../bus/client/jetstream.ts";
 import { ask } from "../bus/client/request.ts";
 import { decodePruned, decodeUntrusted, type Encoding, encodeAs, encodingOf } from "../bus/contract/codec.ts";
 import type { OnPruned } from "../bus/contract/pruning.ts";
 import { encodeRecord, FIRST_RECORD_VERSION, recordVersionOf } from "../bus/contract/record.ts";
 import { type EduReply, type Refusal, refusalOf } from "../bus/contract/replies.ts";
 import { REQUESTS, type RequestKind } from "../bus/contract/requests.ts";
-import { decodeToken, isInbox, lastToken, logSubject, partitionOf } from "../bus/contract/subjects.ts";
+import { decodeToken, isInbox, lastToken, logSubject, partitionOf, type Subject } from "../bus/contract/subjects.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { REQUEST_BYTES_MAX } from "../limits.ts";
 import { type RoomId, roomId, type ServerName, serverName } from "../matrix/ids.ts";
 import { Appender } from "./appender.ts";
 import { eduRecords, RefusedItems } from "./edu.ts";
 import { KnownRooms } from "./known-rooms.ts";
-import { eventEntries, type Request, receiptEntries } from "./validate.ts";
+import { afterIn, eventEntries, type Request, receiptEntries } from "./validate.ts";
 import { VersionGate } from "./version-gate.ts";
 
 /** Rooms whose subject token is cached with its parsed id. */
@@ -79,7 +80,7 @@ export class Ingress {
       const { position } = await ask(nc, room, { op: "orders", event_ids: [] });
       return position > 0;
     });
-    this.#appender = new Appender(async (room, entries) => {
+    this.#appender = new Appender(async (room, entries, after) => {
       const record = encodeRecord(this.#now(), entries);
       if (record.length > this.#payloadMax) {
         throw new TidemarkError(
@@ -88,7 +89,10 @@ export class Ingress {
         );
       }
       const sentAt = performance.now();
-      const sequence = await this.#publisher.publish(logSubject(partitionOf(room, partitions), room), record);
+      const subject = logSubject(partitionOf(room, partitions), room);
+      const sequence = await (after === undefined
+        ? this.#publisher.publish(subject, record)
+        : this.#appendAfter(subject, record, after));
       appended?.(entries.length, performance.now() - sentAt);
       if (entries.some(([kind]) => kind !== RECEIPT)) this.#knownRooms.add(room);
       return sequence;
@@ -149,9 +153,17 @@ export class Ingress {
 
     const room = this.#room(lastToken(subject));
     const entries = kind === "receipt" ? receiptEntries(request) : eventEntries(kind, room, request, this.#pruned);
-    const append = () => this.#appender.add({ room, entries, bytes: data.length });
+    const after = afterIn(kind, value);
+    const append = () => this.#appender.add({ room, entries, bytes: data.length, after });
     const version = recordVersionOf(entries);
     return version === FIRST_RECORD_VERSION ? append() : this.#versions.pass(version, data.length, append);
+  }
+
+  /** The room's records have a subject of their own, so the broker itself can say whether there is a newer one. */
+  async #appendAfter(subject: Subject, record: Uint8Array, after: Position): Promise<number> {
+    const sequence = await append(this.#nc, subject, record, { after: { subjectSequence: sequenceOf(after) } });
+    if (sequence !== undefined) return sequence;
+    throw new TidemarkError("M_BAD_STATE", "after: the room's log has gone on since this position");
   }
 
   /** The room that a token names, cached: parsing it costs more than checking a receipt. */

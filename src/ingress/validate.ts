@@ -3,10 +3,19 @@
  * the field and the reason; nothing of it is appended.
  */
 import type * as z from "zod";
-import { BACKFILLED, type Entry, HISTORY, LIVE, RECEIPT, STATE, UNKNOWN_THREAD } from "../../actors/entry.ts";
+import {
+  BACKFILLED,
+  type Entry,
+  HISTORY,
+  LIVE,
+  type Position,
+  RECEIPT,
+  STATE,
+  UNKNOWN_THREAD,
+} from "../../actors/entry.ts";
 import { fittedEvent } from "../bus/contract/event-size.ts";
 import type { OnPruned } from "../bus/contract/pruning.ts";
-import { REQUESTS, stateAsOf } from "../bus/contract/requests.ts";
+import { eventsAfter, REQUESTS, type RequestKind, stateAsOf } from "../bus/contract/requests.ts";
 import { TidemarkError } from "../errors.ts";
 import { ENTRIES_PER_RECORD_MAX, EVENT_BYTES_MAX } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
@@ -26,8 +35,8 @@ export interface Request {
 }
 
 /**
- * `tidemark.in.event`, `.history`, `.backfill`, `.state`: one event, or an array; for state also `{ events, as_of }`. An event that
- * is too large loses what the fold doesn't read.
+ * `tidemark.in.event`, `.history`, `.backfill`, `.state`: one event, or an array; for state also `{ events, as_of }`, for history and
+ * backfill `{ events, after }`. An event that is too large loses what the fold doesn't read.
  */
 export function eventEntries(
   kind: keyof typeof EVENT_KINDS,
@@ -35,25 +44,41 @@ export function eventEntries(
   request: Request,
   onPruned: OnPruned,
 ): Entry[] {
-  if (kind !== "state" || !isStateAsOf(request.value)) {
+  if (kind === "event" || !isWrapped(request.value)) {
     return eventsIn(kind, room, request, onPruned).map((event) => [EVENT_KINDS[kind], event]);
   }
   const { events, as_of } = request.value;
-  const asOf = stateAsOf.shape.as_of.safeParse(as_of); // F10
-  if (!asOf.success) throw new TidemarkError("M_INVALID_PARAM", `as_of: ${reasonIn(asOf.error)}`);
-  if (!Array.isArray(events)) throw new TidemarkError("M_INVALID_PARAM", "events: must be an array of state events");
-  const state = eventsIn(kind, room, { ...request, value: events }, onPruned);
-  return state.map((event) => [STATE, event, asOf.data]);
+  if (!Array.isArray(events)) {
+    const what = kind === "state" ? "state events" : "events";
+    throw new TidemarkError("M_INVALID_PARAM", `events: must be an array of ${what}`);
+  }
+  const inside = eventsIn(kind, room, { ...request, value: events }, onPruned);
+  if (kind !== "state") return inside.map((event) => [EVENT_KINDS[kind], event]);
+  const asOf = field("as_of", stateAsOf.shape.as_of, as_of); // F10
+  return inside.map((event) => [STATE, event, asOf]);
 }
 
-interface StateAsOf {
+/** The position after which nothing of the room may have come; undefined if the request doesn't say one. */
+export function afterIn(kind: RequestKind, value: unknown): Position | undefined {
+  if ((kind !== "history" && kind !== "backfill") || !isWrapped(value)) return undefined;
+  return field("after", eventsAfter.shape.after, value.after);
+}
+
+interface Wrapped {
   readonly events: unknown;
   readonly as_of?: unknown;
+  readonly after?: unknown;
 }
 
 /** An event may have any keys of its own, but it has an id. */
-function isStateAsOf(value: unknown): value is StateAsOf {
+function isWrapped(value: unknown): value is Wrapped {
   return isObject(value) && Object.hasOwn(value, "events") && !Object.hasOwn(value, "event_id");
+}
+
+function field<T>(name: string, schema: z.ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new TidemarkError("M_INVALID_PARAM", `${name}: ${reasonIn(result.error)}`);
 }
 
 function eventsIn(

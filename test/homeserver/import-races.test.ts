@@ -7,7 +7,7 @@ import { roomId } from "../../src/matrix/ids.ts";
 import { runCli } from "../support/cli-process.ts";
 import { ASKER, type FakeHomeserver, type Override, startHomeserver } from "../support/fake-homeserver.ts";
 import { member, message, startFederation } from "../support/federation.ts";
-import { type Body, eventually, rejects } from "../support/harness.ts";
+import { type Body, decoded, eventually, rejects, token } from "../support/harness.ts";
 
 const TOKEN = "a-users-token";
 const BOB = "@bob:here.example";
@@ -119,6 +119,30 @@ races("pushes at any step of an import leave all events in order", async () => {
   }
 });
 
+races("pushes that begin when an import looks for known events leave all events in order", async () => {
+  await using tidemark = await startFederation();
+  for (const pushed of [9, 12, 15]) {
+    for (let n = 1; ; n++) {
+      await using homeserver = await homeserverOf(`!look-${pushed}-${n}:here.example`, 16);
+      let looks = 0;
+      let pushing: Promise<void> | undefined;
+      const looking = tidemark.nc.subscribe(`tidemark.query.${token(homeserver.room)}`, {
+        callback: (_, { data }) => {
+          const { op, event_ids: ids } = decoded(data);
+          if (op === "orders" && ids.length > 0 && ++looks === n)
+            pushing = push(tidemark, homeserver, pushed, pushed + 1);
+        },
+      });
+      await importFrom(tidemark, homeserver, 16);
+      looking.unsubscribe();
+      if (pushing === undefined) break;
+      await pushing;
+      await push(tidemark, homeserver, pushed + 1, 16);
+      await isOrdered(tidemark, homeserver, `event ${pushed} is pushed at look ${n}`);
+    }
+  }
+});
+
 races("two imports at once, and a push, leave all events in order", async () => {
   await using tidemark = await startFederation();
   await atEveryRequest(async (n) => {
@@ -218,6 +242,18 @@ races("an import ends where tokens go round, and where the end is null", async (
   await importFrom(tidemark, nothing);
   await isOrdered(tidemark, nothing, "the end is null");
   assert.is(nothing.requests.filter((path) => path.includes("/messages")).length, 1);
+});
+
+races("a response that is too large ends an import before anything is stored", async () => {
+  await using tidemark = await startFederation();
+  const before = await tidemark.lastSequences();
+  await using homeserver = await homeserverOf("!large:here.example", 8);
+  homeserver.state = Array.from({ length: 100 }, (_, i) => member(`@user-${i}:here.example`));
+  const client = new HomeserverClient({ url: homeserver.url, token: TOKEN, answerBytesMax: 5_000 });
+  const room = roomId.parse(homeserver.room);
+  const error = await rejects(importRoom({ nc: tidemark.nc, homeserver: client, room }), "HOMESERVER_REFUSED");
+  assert.match(error.message, /\/state: the response has more than 5000 bytes/);
+  assert.equal(await tidemark.lastSequences(), before);
 });
 
 races("somebody who is not joined, from the start or while it reads, imports nothing", async () => {

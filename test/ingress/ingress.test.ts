@@ -452,4 +452,32 @@ function decodedAs(request: Uint8Array, reply: Uint8Array): Body {
   return decoded(reply);
 }
 
+ingress("older events with `after` are stored only if nothing of the room came after that position", async () => {
+  await using tidemark = await startTidemark();
+  const older = (kind: "history" | "backfill", id: string, after: unknown) =>
+    tidemark.send(kind, ROOM, { events: [message(id)], after });
+  const [first] = (await older("history", "$2", 0)).positions;
+  assert.is((await older("history", "$1", 0)).errcode, "M_BAD_STATE", "the room has an entry now");
+  const [second] = (await older("history", "$1", first)).positions;
+  await tidemark.sent("receipt", ROOM, receipt(BOB, "$1"));
+  assert.equal(await older("backfill", "$0", second), {
+    ok: false,
+    errcode: "M_BAD_STATE",
+    error: "after: the room's log has gone on since this position",
+  });
+  await tidemark.sent("event", "!other:a.org", message("$other"));
+  const { position } = await tidemark.query(ROOM, { op: "orders", event_ids: [] });
+  const [last] = (await older("backfill", "$0", position)).positions;
+  await eventually(async () => (await tidemark.query(ROOM, { op: "snapshot" })).position === last, "the fold");
+  const { orders } = await tidemark.query(ROOM, { op: "orders", event_ids: ["$0", "$1", "$2"] });
+  assert.equal(orders, { $0: -1, $1: BASE - 1, $2: BASE });
+  for (const [after, error] of [
+    [null, "after: must be a position: an integer"],
+    [-1, "after: must not be negative"],
+  ] as const) {
+    const reply = await older("history", "$3", after);
+    assert.equal([reply.errcode, reply.error], ["M_INVALID_PARAM", error]);
+  }
+});
+
 ingress.run();

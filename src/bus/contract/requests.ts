@@ -77,8 +77,29 @@ export const stateAsOf = z
     description: "State as it was read at some time. It leaves alone what a live event of a greater order has set.",
   });
 
+/** Older events, for a room in which nothing has happened since a position. */
+export const eventsAfter = z
+  .object({
+    events: z
+      .array(matrixEvent, { error: "must be an array of events" })
+      .min(1, { error: "must not be empty" })
+      .max(ENTRIES_PER_RECORD_MAX, { error: `must have at most ${ENTRIES_PER_RECORD_MAX} items` }),
+    after: z
+      .int({ error: "must be a position: an integer" })
+      .min(0, { error: "must not be negative" })
+      .describe(
+        "The `position` of an answer about the room: refused with `M_BAD_STATE` if its log goes on after that.",
+      ),
+  })
+  .meta({
+    id: "EventsAfter",
+    description:
+      "Older events that are only stored if nothing of the room has come to its log since the sender looked.",
+  });
+
 /** What any request may be refused with. */
 const ERRORS: readonly ErrorCode[] = ["M_BAD_JSON", "M_INVALID_PARAM", "M_TOO_LARGE", "M_LIMIT_EXCEEDED", "M_UNKNOWN"];
+const ERRORS_AFTER: readonly ErrorCode[] = [...ERRORS, "M_BAD_STATE"];
 
 const EVENT = {
   event_id: "$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg",
@@ -110,22 +131,22 @@ export const REQUESTS = {
   history: {
     subject: inSubject.history,
     item: matrixEvent,
-    body: oneOrMore(matrixEvent),
+    body: z.union([...oneOrMore(matrixEvent).options, eventsAfter]),
     reply: appended,
-    errors: ERRORS,
+    errors: ERRORS_AFTER,
     summary:
       "Events older than all that are known of the room, newest first, as `/messages?dir=b` gives them. They may be unread.",
-    examples: [[EVENT, MEMBER]],
+    examples: [[EVENT, MEMBER], { events: [EVENT, MEMBER], after: 18_432 }],
   },
   backfill: {
     subject: inSubject.backfill,
     item: matrixEvent,
-    body: oneOrMore(matrixEvent),
+    body: z.union([...oneOrMore(matrixEvent).options, eventsAfter]),
     reply: appended,
-    errors: ERRORS,
+    errors: ERRORS_AFTER,
     summary:
       "Events older than all that are known of the room, newest first, as `/messages?dir=b` gives them. Everybody has read them.",
-    examples: [[EVENT, MEMBER]],
+    examples: [[EVENT, MEMBER], { events: [EVENT, MEMBER], after: 18_432 }],
   },
   state: {
     subject: inSubject.state,
@@ -183,7 +204,16 @@ export type SentItem<Kind extends RoomRequestKind> = z.input<(typeof REQUESTS)[K
 export type Sent<Kind extends RoomRequestKind> =
   | SentItem<Kind>
   | readonly SentItem<Kind>[]
-  | (Kind extends "state" ? SentStateAsOf : never);
+  | (Kind extends "state" ? SentStateAsOf : never)
+  | (Kind extends OlderKind ? SentEventsAfter<Kind> : never);
+
+/** Requests that say after which position nothing may have come. */
+type OlderKind = "history" | "backfill";
+
+interface SentEventsAfter<Kind extends OlderKind> {
+  readonly events: readonly SentItem<Kind>[];
+  readonly after: number;
+}
 
 interface SentStateAsOf {
   readonly events: readonly SentItem<"state">[];
