@@ -91,6 +91,11 @@ export class Rooms {
     return room;
   }
 
+  /** A room's state, if it is active; it counts as unused. */
+  peek(id: RoomId): Room | undefined {
+    return this.#active.get(id)?.actor.getSnapshot().room;
+  }
+
   /** Returns the rooms that have changed, for a checkpoint, which ends with `stored`. */
   takeChanged(): Room[] {
     const changed: Room[] = [];

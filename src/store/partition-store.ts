@@ -239,6 +239,18 @@ export class PartitionStore implements RoomStore {
     }
   }
 
+  /** What of a room changed after a position, for one user's readers, as of the last checkpoint. */
+  changedSince(id: RoomId, user: UserId, since: Position): boolean {
+    return this.#read(() => {
+      const row = this.#tables.rooms.get(keyPart(id)) as RoomRow | undefined;
+      if (row === undefined) return false;
+      const { changed } = roomFacts(row);
+      if (Math.max(changed.events, changed.receipts) > since) return true;
+      for (const { position } of this.#markersOf(row[0], user)) if (position > since) return true;
+      return false;
+    });
+  }
+
   /** Collects the changed rows of these rooms for a later `commit`. The rooms may be folded further in the meantime. */
   collect(rooms: readonly Room[], mark: Mark): Checkpoint {
     const writes: Write[] = [];

@@ -183,6 +183,20 @@ export class Partition {
     return this.#opened!.memberships.of(user);
   }
 
+  /** Everything that was folded has at most this position. */
+  get position(): Position {
+    return this.#folded === 0 ? 0 : lastPositionOf(this.#folded);
+  }
+
+  /** Whether a room has changed after a position, for the readers of one of its members. It is not activated for that. */
+  hasChanged(id: RoomId, user: UserId, since: Position): boolean {
+    const room = this.#opened!.rooms.peek(id);
+    if (room === undefined) return this.#opened!.store.changedSince(id, user, since);
+    if (Math.max(room.changed.events, room.changed.receipts) > since) return true;
+    for (const { position } of room.markers.of(user)) if (position > since) return true;
+    return false;
+  }
+
   async #open(signal: AbortSignal): Promise<void> {
     const { counted } = this.#options;
     this.#opening = openPartition(

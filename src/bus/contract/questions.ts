@@ -241,19 +241,55 @@ const events = {
   },
 };
 
+const memberships = z.record(z.string(), membership);
+const goOn = z.string({ error: "must be a string" }).optional().describe("The `next` of the page before.");
+
 const rooms = {
   summary: "Asked about a user: the rooms in which the user has a membership.",
   errors: ERRORS,
-  question: z.object({ op: z.literal("rooms") }),
-  answer: z.object({ rooms: z.record(z.string(), membership) }),
+  question: z.object({ op: z.literal("rooms"), from: goOn }),
+  answer: z.object({
+    rooms: memberships,
+    next: z.string().exactOptional().describe("There are more: the `from` to go on with."),
+    missing: z
+      .array(z.int())
+      .exactOptional()
+      .describe("Partitions that nobody answers for at the moment: the user's rooms there are not in the answer."),
+  }),
   examples: {
     question: { op: "rooms" },
     answer: { rooms: { "!tide:example.org": { membership: "join", position: 16_384, stay: [17_400, 0] } } },
   },
 };
 
-/** `rooms` is asked about a user, all others about a room. */
-export const QUESTIONS = { snapshot, orders, event, read, unread, threads, state, events, rooms };
+const changed = {
+  summary:
+    "Asked about a user: the user's rooms of one partition in which something changed that a sync shows this user.",
+  errors: ERRORS,
+  question: z.object({
+    op: z.literal("changed"),
+    partition: count.describe("Of which partition."),
+    since: count.describe("A position of it."),
+    from: goOn,
+  }),
+  answer: z.object({
+    rooms: memberships.describe(
+      "Rooms with events, public receipts, private receipts or `m.fully_read` of the user's, or a membership of the user's, after the position. Of a room that the user left, the membership alone counts.",
+    ),
+    position: position.describe("The answer has everything through this position of the partition."),
+    next: z.string().exactOptional().describe("There are more: the `from` to go on with."),
+  }),
+  examples: {
+    question: { op: "changed", partition: 3, since: 16_384 },
+    answer: {
+      rooms: { "!tide:example.org": { membership: "join", position: 16_384, stay: [17_400, 0] } },
+      position: 19_456,
+    },
+  },
+};
+
+/** `rooms` and `changed` are asked about a user, all others about a room. */
+export const QUESTIONS = { snapshot, orders, event, read, unread, threads, state, events, rooms, changed };
 
 export type Op = keyof typeof QUESTIONS;
 
@@ -283,16 +319,17 @@ export const question = z.discriminatedUnion(
     state.question,
     events.question,
     rooms.question,
+    changed.question,
   ],
   {
     error: ({ input }) =>
       typeof input === "object" && input !== null && !Array.isArray(input)
-        ? "must be snapshot, orders, event, read, unread, threads, state, events or rooms"
+        ? "must be snapshot, orders, event, read, unread, threads, state, events, rooms or changed"
         : "must be a query (an object)",
   },
 );
 
 /** The rooms of an answer. Whoever asks may trust its keys: a worker wrote them. */
-export function roomsIn({ rooms }: Answer<"rooms">): [room: RoomId, membership: Membership][] {
+export function roomsIn({ rooms }: Pick<Answer<"rooms">, "rooms">): [room: RoomId, membership: Membership][] {
   return Object.entries(rooms) as [RoomId, Membership][];
 }

@@ -10,6 +10,7 @@ import type { Delta } from "../../bus/contract/messages.ts";
 import { type Answer, roomsIn } from "../../bus/contract/questions.ts";
 import { partitionOf } from "../../bus/contract/subjects.ts";
 import type { DeltaMark } from "../../bus/deltas/delta-reader.ts";
+import { TidemarkError } from "../../errors.ts";
 import type { Frontend } from "../../frontend/frontend.ts";
 import type { RoomId, UserId } from "../../matrix/ids.ts";
 import { type ReceiptContent, receiptItems } from "../../matrix/receipt.ts";
@@ -200,10 +201,18 @@ export class OnlineUsers {
 
   async #load(user: OnlineUser): Promise<void> {
     const askedAt = performance.now();
-    const answer = await this.#frontend.query(user.id, { op: "rooms" });
     let isChanged = false;
-    for (const [room, found] of roomsIn(answer)) {
-      if (this.#setMembership(user, room, { ...found, sequence: undefined })) isChanged = true;
+    for (let from: string | undefined, more = true; more; ) {
+      const question = { op: "rooms" as const, ...(from !== undefined && { from }) };
+      const page: Answer<"rooms"> = await this.#frontend.query(user.id, question);
+      const [missing] = page.missing ?? [];
+      if (missing !== undefined)
+        throw new TidemarkError("M_UNKNOWN", `partition ${missing} is not served at the moment`);
+      for (const [room, { membership, position }] of roomsIn(page)) {
+        if (this.#setMembership(user, room, { membership, position, sequence: undefined })) isChanged = true;
+      }
+      from = page.next;
+      more = from !== undefined;
     }
     user.loadedAt = askedAt;
     if (isChanged) user.wake();

@@ -16,7 +16,7 @@ import { statePage } from "./state-pages.ts";
 /** Threads of all rooms and users whose unread count is cached, so that the next count goes on from it. About 100 bytes each. */
 const UNREAD_THREADS_CACHED_MAX = 200_000;
 
-export type RoomOp = Exclude<Op, "rooms">;
+export type RoomOp = Exclude<Op, "rooms" | "changed">;
 
 /** The room that a question is about, and what else its answer may need. */
 export interface Asking {

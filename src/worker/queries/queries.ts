@@ -4,11 +4,10 @@
  * An unknown room answers like an empty one. Such a question activates nothing and caches nothing.
  */
 import type { Logger } from "pino";
-import type { Member } from "../../../actors/room/room.ts";
 import type { Bus, BusMessage, BusSubscription } from "../../bus/client/connection.ts";
 import { publish } from "../../bus/client/gathered-writes.ts";
 import { decodeUntrusted, encodeAs, encodingOf } from "../../bus/contract/codec.ts";
-import { type Answer, type Membership, type Op, question } from "../../bus/contract/questions.ts";
+import { type Answer, type Op, type Question, question } from "../../bus/contract/questions.ts";
 import { decodeAnswer, type Refusal, refusalOf } from "../../bus/contract/replies.ts";
 import {
   decodeToken,
@@ -25,6 +24,7 @@ import { type RoomId, roomId, type UserId, userId } from "../../matrix/ids.ts";
 import type { Partition } from "../partition.ts";
 import { answer, UnreadCache } from "./answers.ts";
 import { Bodies } from "./bodies.ts";
+import { beginningOf, changedPage, joinedPages, roomsPage } from "./users-rooms.ts";
 
 const QUEUE = "tidemark-query";
 
@@ -133,11 +133,13 @@ export class Queries {
       const field = issue?.path.map(String).join(".") ?? "";
       throw new TidemarkError("M_INVALID_PARAM", field === "" ? `${issue?.message}` : `${field}: ${issue?.message}`);
     }
-    if (parsed.data.op === "rooms") {
-      if (about.user === undefined) throw new TidemarkError("M_INVALID_PARAM", "op: rooms is asked about a user");
-      return mayForward
-        ? this.#roomsOf(about.user, data)
-        : this.#roomsIn(about.user, Number(subject.split(".")[OWNER_PARTITION_TOKEN]));
+    if (parsed.data.op === "rooms" || parsed.data.op === "changed") {
+      const { user } = about;
+      if (user === undefined) throw new TidemarkError("M_INVALID_PARAM", `op: ${parsed.data.op} is asked about a user`);
+      if (parsed.data.op === "changed") return this.#changed(parsed.data, user, { data, mayForward });
+      if (mayForward) return this.#roomsOf(user, parsed.data, data);
+      const partition = Number(subject.split(".")[OWNER_PARTITION_TOKEN]);
+      return roomsPage(this.#own(partition), { user, partition, from: parsed.data.from });
     }
     const { room } = about;
     if (room === undefined) throw new TidemarkError("M_INVALID_PARAM", `op: ${parsed.data.op} is asked about a room`);
@@ -159,33 +161,40 @@ export class Queries {
     }
   }
 
-  /** All rooms in which a user has a membership. Fails if a partition does not answer: a part would look like the whole. */
-  async #roomsOf(user: UserId, data: Uint8Array): Promise<Answer<"rooms">> {
-    const parts = await Promise.all(
-      Array.from({ length: this.#partitions }, async (_, partition) => {
-        if (this.#served(partition) !== undefined) return this.#roomsIn(user, partition).rooms;
-        const reply = await this.#forward(partition, user, data);
-        try {
-          return decodeAnswer("rooms", reply, encodingOf(data)).rooms;
-        } catch (error) {
-          throw notServed(partition, error);
-        }
-      }),
-    );
-    return { rooms: Object.assign({}, ...parts) };
+  /** All rooms in which a user has a membership, but those of partitions that nobody answers for. */
+  async #roomsOf(user: UserId, { from }: Question<"rooms">, data: Uint8Array): Promise<Answer<"rooms">> {
+    const beginning = beginningOf(from);
+    const pages = Array.from({ length: Math.max(0, this.#partitions - beginning.partition) }, async (_, i) => {
+      const partition = beginning.partition + i;
+      const served = this.#served(partition);
+      if (served !== undefined) return roomsPage(served, { user, partition, from });
+      try {
+        return decodeAnswer("rooms", await this.#forward(partition, user, data), encodingOf(data));
+      } catch {
+        return undefined;
+      }
+    });
+    return joinedPages(await Promise.all(pages), beginning);
   }
 
-  #roomsIn(user: UserId, partition: number): Answer<"rooms"> {
+  async #changed(
+    { partition, since, from }: Question<"changed">,
+    user: UserId,
+    { data, mayForward }: { readonly data: Uint8Array; readonly mayForward: boolean },
+  ): Promise<Answer<"changed"> | Uint8Array> {
+    if (partition >= this.#partitions) {
+      throw new TidemarkError("M_INVALID_PARAM", `partition: must be less than ${this.#partitions}`);
+    }
+    const served = this.#served(partition);
+    if (served === undefined && mayForward) return this.#forward(partition, user, data);
+    return changedPage(this.#own(partition), { user, partition, since, from });
+  }
+
+  #own(partition: number): Partition {
     const served = this.#served(partition);
     if (served === undefined) throw notServed(partition);
-    const rooms: Answer<"rooms">["rooms"] = {};
-    for (const [room, member] of served.roomsOf(user)) rooms[room] = membershipOf(member);
-    return { rooms };
+    return served;
   }
-}
-
-function membershipOf({ membership, position, joined, left }: Member): Membership {
-  return { membership, position, ...(joined !== 0 && { stay: [joined, left] }) };
 }
 
 /** The user or room that a token names. Only the parser that its first character calls for is run: two cost more than the answer. */

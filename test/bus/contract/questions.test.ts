@@ -47,6 +47,7 @@ questions("get answers of the declared shape, and accept plain ids", async () =>
     state: await tidemark.query(ROOM, { op: "state" }),
     events: await tidemark.query(ROOM, { op: "events", dir: "b", relates_to: "$1", rel_type: "m.replace" }),
     rooms: await tidemark.query(BOB, { op: "rooms" }),
+    changed: await tidemark.query(BOB, { op: "changed", partition: bus.partitionOf(ROOM), since: 0 }),
   };
   for (const op of Object.keys(answers) as Op[]) {
     const { ok, ...answer } = answers[op] as { ok: boolean };
@@ -70,6 +71,9 @@ questions("about an invalid id are refused before they are sent, others by the w
   await refused(tidemark.query(ROOM, { op: "event", event_id: "1" }), "event_id: must be an event id");
   await refused(tidemark.query(ROOM, { op: "rooms" }), "op: rooms is asked about a user");
   await refused(tidemark.query(BOB, { op: "state" }), "op: state is asked about a room");
+  await refused(tidemark.query(ROOM, { op: "changed", partition: 0, since: 0 }), "op: changed is asked about a user");
+  await refused(tidemark.query(BOB, { op: "changed", partition: 8, since: 0 }), "partition: must be less than ");
+  await refused(tidemark.query(BOB, { op: "rooms", from: "next" }), "from: must be the next of an answer");
   // @ts-expect-error a key is missing
   await refused(tidemark.query(ROOM, { op: "event" }), "event_id: must be an event id");
   // @ts-expect-error no such question
