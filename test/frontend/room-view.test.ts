@@ -139,6 +139,7 @@ room("a delta that the view already has is dropped", async () => {
   await tidemark.sent("event", ROOM, message("$1"));
   await using frontend = await connect({ nats: tidemark.url });
   await using view = await frontend.room(ROOM);
+  await live(view, () => view.order("$1") !== undefined);
   const changes = changesOf(view);
   const { subject, data, header } = await tidemark.jsm.streams.getMessage("TIDEMARK_DELTAS_0", { seq: 1 });
   await tidemark.nc.jetstream().publish(subject, data, { headers: header });

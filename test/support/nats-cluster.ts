@@ -14,7 +14,8 @@ export const CLUSTER_SIZE = 3;
 const READY_LIMIT_MS = 60_000;
 const READY_ANSWER_MS = 1_000;
 const POLL_MS = 50;
-/** How long a ready cluster may take to replicate a stream, and how many clusters are tried. */
+/** How long a new cluster may take to be ready, and then to replicate a stream, and how many clusters are tried. */
+const START_LIMIT_MS = 20_000;
 const REPLICATION_LIMIT_MS = 15_000;
 const STARTS_MAX = 3;
 
@@ -56,7 +57,7 @@ export interface NatsCluster extends AsyncDisposable {
   /** Starts one more server on loopback, with the same configuration and all routes. */
   addServer(): Promise<ClusterServer>;
   /** Resolves when every running server has a JetStream leader. */
-  ready(): Promise<void>;
+  ready(limitMs?: number): Promise<void>;
 }
 
 /** Where each server runs. Default: on loopback. */
@@ -78,20 +79,27 @@ interface ClusterOptions {
   readonly ca?: string;
 }
 
-/** What servers advertise, so that they find each other only by the routes that they are given. */
-const NOWHERE = "127.0.0.1:1";
+/**
+ * Servers advertise an address where there is none, so that they find each other only by the routes that they are given. Otherwise
+ * two that dial each other at the same time may both give up their connection as a duplicate.
+ */
+const ONLY_GIVEN_ROUTES = ["--cluster_advertise", "127.0.0.1:1"];
 
 /**
- * Starts a cluster that can replicate streams three times. On a busy machine, a cluster sometimes elects its leader and
- * never learns of its third server. Then a new cluster is started.
+ * Starts a cluster that can replicate streams three times. On a busy machine, a server sometimes finds no other, or the leader
+ * never learns of the third one. Then a new cluster is started.
  */
 export async function startNatsCluster(options: ClusterOptions = {}): Promise<NatsCluster> {
   for (let attempt = 1; ; attempt++) {
     const cluster = await startServers(options);
-    if (await replicatesStreams(cluster)) return cluster;
-    await cluster[Symbol.asyncDispose]();
-    if (attempt === STARTS_MAX)
-      throw new Error(`no cluster replicates a stream ${CLUSTER_SIZE} times: tried ${attempt} clusters`);
+    try {
+      await cluster.ready(START_LIMIT_MS);
+      await replicateStream(cluster);
+      return cluster;
+    } catch (cause) {
+      await cluster[Symbol.asyncDispose]();
+      if (attempt === STARTS_MAX) throw new Error(`no cluster of ${attempt} replicates streams`, { cause });
+    }
   }
 }
 
@@ -107,10 +115,9 @@ async function startServers(options: ClusterOptions): Promise<NatsCluster> {
   const routesOf = (from: number) =>
     Promise.all(routes.map((port, to) => (from === to || !link ? `${hosts[to]}:${port}` : link(from, to, port))));
   const allRoutes = await Promise.all(hosts.map((_, from) => routesOf(from)));
-  const advertise = link === undefined ? [] : ["--cluster_advertise", NOWHERE];
   const servers = Array.from({ length: CLUSTER_SIZE }, (_, i) =>
     natsServer({
-      command: [...(places?.prefix(i) ?? []), executable, "-c", conf, ...advertise],
+      command: [...(places?.prefix(i) ?? []), executable, "-c", conf, ...ONLY_GIVEN_ROUTES],
       host: hosts[i]!,
       name: `nats-${i + 1}`,
       ports: [ports[i]!, routes[i]!, ports[2 * CLUSTER_SIZE + i]!],
@@ -134,8 +141,8 @@ async function startServers(options: ClusterOptions): Promise<NatsCluster> {
         ...tls,
         ...more,
       }),
-    ready: async () => {
-      const deadline = performance.now() + READY_LIMIT_MS;
+    ready: async (limitMs = READY_LIMIT_MS) => {
+      const deadline = performance.now() + limitMs;
       for (const server of servers) {
         while (server.pid !== undefined && !(await isReady(server, tls))) {
           if (performance.now() > deadline)
@@ -148,7 +155,7 @@ async function startServers(options: ClusterOptions): Promise<NatsCluster> {
       const name = `nats-${servers.length + 1}`;
       const more = await freePorts(3);
       const server = natsServer({
-        command: [executable, "-c", conf],
+        command: [executable, "-c", conf, ...ONLY_GIVEN_ROUTES],
         host: "127.0.0.1",
         name,
         ports: [more[0]!, more[1]!, more[2]!],
@@ -167,7 +174,6 @@ async function startServers(options: ClusterOptions): Promise<NatsCluster> {
   };
   try {
     await Promise.all(servers.map((server) => server.start()));
-    await cluster.ready();
     return cluster;
   } catch (error) {
     await cluster[Symbol.asyncDispose]();
@@ -222,21 +228,21 @@ function natsServer({ command, host, name, ports, env }: ServerOptions): Cluster
   };
 }
 
-/** Returns whether the cluster replicates a stream to all servers in time. */
-async function replicatesStreams(cluster: NatsCluster): Promise<boolean> {
+/** Makes a stream with a replica on every server, and deletes it. Throws when that does not succeed in time. */
+async function replicateStream(cluster: NatsCluster): Promise<void> {
   const nc = await cluster.connect("admin");
   try {
-    const deadline = performance.now() + REPLICATION_LIMIT_MS;
-    while (performance.now() < deadline) {
+    for (const deadline = performance.now() + REPLICATION_LIMIT_MS; ; ) {
       try {
         const jsm = await nc.jetstreamManager();
         await jsm.streams.add({ name: "READY", subjects: ["ready"], num_replicas: CLUSTER_SIZE });
-        return await jsm.streams.delete("READY");
-      } catch {
+        await jsm.streams.delete("READY");
+        return;
+      } catch (error) {
+        if (performance.now() > deadline) throw error;
         await delay(POLL_MS);
       }
     }
-    return false;
   } finally {
     await nc.close();
   }
