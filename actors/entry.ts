@@ -106,6 +106,13 @@ export type Position = number;
 /** The order of an event (MSC4033), by F1: positive for live events and history, negative for backfill. */
 export type Order = number;
 
+/**
+ * An order that is read from a file or a log is at most so far from 0, and a log's base at most so large: beyond 2^53 two events
+ * would have the same order. From one to the other there is space for 190,000 imports, and from there for 2^48 events.
+ */
+export const ORDER_MAX: Order = 2 ** 53 - 2 ** 48;
+export const BASE_MAX: Order = 2 ** 53 - 2 ** 50;
+
 export function positionOf(sequence: number, index: number): Position {
   return sequence * ENTRIES_PER_RECORD_MAX + index;
 }

@@ -14,7 +14,14 @@
  *
  * Nothing here does I/O, so that the inspector's page can use it in a browser.
  */
-import { type Entry, type EventEntry, type PlacedRecord, RECEIPT, type RoomRecord } from "../../actors/entry.ts";
+import {
+  type Entry,
+  type EventEntry,
+  ORDER_MAX,
+  type PlacedRecord,
+  RECEIPT,
+  type RoomRecord,
+} from "../../actors/entry.ts";
 import { isWholeEntry } from "../bus/contract/log-entry.ts";
 import { reasonOf } from "../errors.ts";
 import { ENTRIES_PER_RECORD_MAX, PARTITIONS_MAX } from "../limits.ts";
@@ -159,7 +166,7 @@ export class LogLineReader {
     const { at, base, lineage, parent } = value;
     const partition = this.#partition(value);
     if (this.#sequences.has(partition)) throw this.#damaged("its partition has begun before");
-    if (!isCount(base)) throw this.#damaged("its base is invalid");
+    if (!isCount(base) || base > ORDER_MAX) throw this.#damaged("its base is invalid");
     if (typeof lineage !== "string" || (parent !== null && typeof parent !== "string")) {
       throw this.#damaged("its lineage is missing");
     }

@@ -142,6 +142,7 @@ const refused: readonly (readonly [what: string, lines: object[], reason: RegExp
   ["a partition without its base", [HEAD, LINE], /its partition has no base before it/],
   ["a base after the first record", [HEAD, BEGIN, LINE, BEGIN], /its partition has begun before/],
   ["a base that is none", [HEAD, { ...BEGIN, base: -1 }], /its base is invalid/],
+  ["a base beyond all orders", [HEAD, { ...BEGIN, base: Number.MAX_SAFE_INTEGER }], /its base is invalid/],
   ["a lineage that is none", [HEAD, { ...BEGIN, lineage: 5 }], /its lineage is missing/],
   ["a wrong count at the end", [HEAD, BEGIN, LINE, { records: 2, entries: 1 }], /it counts 2 records, the file has 1/],
 ];

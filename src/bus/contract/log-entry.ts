@@ -5,7 +5,18 @@
  * By hand rather than by schema: every entry comes through here before it is folded. Nothing here does I/O or needs Node,
  * so that the inspector's page reads files too.
  */
-import { BACKFILLED, type Entry, HISTORY, LIVE, RECEIPT, STATE, UNKNOWN_THREAD } from "../../../actors/entry.ts";
+import {
+  BACKFILLED,
+  type Entry,
+  HISTORY,
+  LIVE,
+  ORDER_MAX,
+  RECEIPT,
+  STATE,
+  UNKNOWN_THREAD,
+} from "../../../actors/entry.ts";
+import { EVENT_BYTES_MAX } from "../../limits.ts";
+import { type MatrixEvent, storedEvent } from "../../matrix/event.ts";
 import { isEventId, isName, isRoomId, isServerName, isUserId, MAIN } from "../../matrix/id-grammar.ts";
 import { isThreaded, RECEIPT_TYPES, type ReceiptType } from "../../matrix/receipt-types.ts";
 import { prunedEvent } from "./pruning.ts";
@@ -24,13 +35,31 @@ export function isEntry(entry: unknown): entry is Entry {
   if (!isEvent(entry[1])) return false;
   if (kind === STATE) return entry[1].state_key !== undefined && isOptionalOrder(entry, (order) => order >= 0);
   if (kind !== LIVE && kind !== BACKFILLED && kind !== HISTORY) return false;
-  return isOptionalOrder(entry, (order) => order !== 0);
+  return isOptionalOrder(entry, (order) => order !== 0 && Math.abs(order) <= ORDER_MAX);
 }
 
-/** The same for an entry of a file: whoever wrote that may not have pruned the content of its event. */
+/** The same for an entry of a file: whoever wrote that may not have pruned its event, or made it fit. */
 export function isWholeEntry(entry: unknown): entry is Entry {
   if (!isEntry(entry)) return false;
-  return entry[0] === RECEIPT || prunedEvent(entry[1], 0, () => {}) === entry[1];
+  if (entry[0] === RECEIPT) return true;
+  const event = entry[1];
+  return hasStoredKeys(event) && prunedEvent(event, 0, () => {}) === event && hasStoredSize(event);
+}
+
+const STORED_KEYS: ReadonlySet<string> = new Set(Object.keys(storedEvent.shape));
+
+function hasStoredKeys(event: MatrixEvent): boolean {
+  for (const key of Object.keys(event)) if (!STORED_KEYS.has(key)) return false;
+  return true;
+}
+
+/** The most bytes of UTF-8 that a unit of UTF-16 needs. */
+const BYTES_PER_UNIT = 3;
+
+function hasStoredSize(event: MatrixEvent): boolean {
+  const json = JSON.stringify(event);
+  if (json.length * BYTES_PER_UNIT <= EVENT_BYTES_MAX) return true;
+  return new TextEncoder().encode(json).length <= EVENT_BYTES_MAX;
 }
 
 function isReceipt(entry: readonly unknown[]): boolean {

@@ -7,7 +7,7 @@
  *
  * The first record says how the log begins: its base, above which the orders of all its rooms are (F1), and its lineage.
  */
-import type { LogStart, Order, PlacedRecord } from "../../../actors/entry.ts";
+import { BASE_MAX, type LogStart, type Order, type PlacedRecord } from "../../../actors/entry.ts";
 import { TidemarkError } from "../../errors.ts";
 import { type RoomId, roomId } from "../../matrix/ids.ts";
 import type { Bus } from "../client/connection.ts";
@@ -104,9 +104,9 @@ function startAt(at: number): LogStart {
   return { base: baseAt(at), lineage: "", parent: null };
 }
 
-/** The base of a log that is made now (docs/design.md#words). `at`: Unix time in ms. */
+/** The base of a log that is made now (docs/design.md#words). `at`: Unix time in ms, by a clock that may say anything. */
 export function baseAt(at: number): Order {
-  return Math.max(0, Math.floor(at)) * ORDERS_PER_MS;
+  return Math.min(Math.max(0, Math.floor(at) || 0) * ORDERS_PER_MS, BASE_MAX);
 }
 
 /** Gives a log its beginning, unless it has one. Throws `BUS_UNAVAILABLE`. */

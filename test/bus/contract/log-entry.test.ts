@@ -7,6 +7,7 @@ import { isEntry, isWholeEntry } from "../../../src/bus/contract/log-entry.ts";
 import { TidemarkError } from "../../../src/errors.ts";
 import { eduRecords, RefusedItems } from "../../../src/ingress/edu.ts";
 import { eventEntries, receiptEntries } from "../../../src/ingress/validate.ts";
+import { EVENT_BYTES_MAX } from "../../../src/limits.ts";
 import type { RoomId, ServerName } from "../../../src/matrix/ids.ts";
 import { history } from "../../support/arbitraries.ts";
 import { BOB, event, TWO } from "../../support/given.ts";
@@ -61,11 +62,26 @@ entry("is no event with a field that ingress would not have written", () => {
     }
   }
   for (const value of [null, "event", 5, [], [EVENT]]) assert.not(isEntry([0, value]));
-  for (const order of [0, 1.5, "1", null, undefined, 2 ** 60, Number.NaN]) assert.not(isEntry([0, EVENT, order]));
+  const beyond = [2 ** 60, Number.MAX_SAFE_INTEGER, 2 ** 53 - 2 ** 48 + 1, Number.MIN_SAFE_INTEGER];
+  for (const order of [0, 1.5, "1", null, undefined, Number.NaN, ...beyond]) assert.not(isEntry([0, EVENT, order]));
   for (const asOf of [-1, 1.5, "1", null, 2 ** 60]) assert.not(isEntry([3, EVERY_KEY, asOf]));
   assert.not(isEntry([3, EVENT]), "state without a state key");
   for (const items of [[0], [0, EVENT, 1, 1], [7, EVENT], ["0", EVENT], [null, EVENT], [-1, EVENT]])
     assert.not(isEntry(items));
+});
+
+entry("of a file has no event that is larger than ingress makes it, or has other keys", () => {
+  const fitting = (text: string) => {
+    const bare = event("$a", { content: { body: "" } });
+    const bytes = EVENT_BYTES_MAX - JSON.stringify(bare).length;
+    return { ...bare, content: { body: text.repeat(Math.floor(bytes / Buffer.byteLength(text))) } };
+  };
+  for (const text of ["x", "é", "😀"]) {
+    const whole = fitting(text);
+    assert.ok(isWholeEntry([0, whole]));
+    assert.not(isWholeEntry([0, { ...whole, content: { body: `${whole.content.body}${text}` } }]), text);
+  }
+  assert.not(isWholeEntry([0, { ...EVENT, depth: 1 }]));
 });
 
 const RECEIPT = [2, BOB, "m.read", "$a", null, 5, null] as const;

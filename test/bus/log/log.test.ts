@@ -2,7 +2,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { PlacedRecord } from "../../../actors/entry.ts";
 import { encodeRecord, encodeStart } from "../../../src/bus/contract/record.ts";
-import { beginLog, lastSequence, logEnd, logStart, recordAt, roomsOf } from "../../../src/bus/log/log.ts";
+import { baseAt, beginLog, lastSequence, logEnd, logStart, recordAt, roomsOf } from "../../../src/bus/log/log.ts";
 import { prepareBus } from "../../../src/bus/streams.ts";
 import type { RoomId } from "../../../src/matrix/ids.ts";
 import { backfilled, live } from "../../support/given.ts";
@@ -96,6 +96,12 @@ log("passes over what is no record, wherever it is, and begins without a base wh
   );
   const base = (await logStart(bus.nc, 0))!.base;
   assert.ok(Math.abs(base / 1_024 - Date.now()) < 60_000, `${base} is now, by the broker's clock`);
+});
+
+log("has a base with space for orders above it, whatever the clock says", () => {
+  for (const at of [Number.NaN, Number.NEGATIVE_INFINITY, -1, 0]) assert.is(baseAt(at), 0);
+  assert.is(baseAt(1.9), 1_024);
+  for (const at of [8.64e15, 2 ** 53, Number.POSITIVE_INFINITY]) assert.is(baseAt(at), 2 ** 53 - 2 ** 50);
 });
 
 log.run();
