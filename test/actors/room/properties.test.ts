@@ -3,16 +3,28 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { BACKFILLED, type Entry, HISTORY, LIVE, RECEIPT, STATE, type TimelineEntry } from "../../../actors/entry.ts";
 import { Changes, preferred } from "../../../actors/partition/changes.ts";
-import { fold, isRead } from "../../../actors/room/fold.ts";
+import { fold, foldRecord, isRead, type Outcome } from "../../../actors/room/fold.ts";
 import { type Marker, publishedOrder } from "../../../actors/room/markers.ts";
 import { Room } from "../../../actors/room/room.ts";
+import { type Counting, summed } from "../../../actors/room/unread.ts";
 import { decode } from "../../../src/bus/contract/codec.ts";
+import { partitionOf } from "../../../src/bus/contract/subjects.ts";
 import type { MatrixEvent } from "../../../src/matrix/event.ts";
-import type { EventId } from "../../../src/matrix/ids.ts";
+import type { EventId, RoomId, UserId } from "../../../src/matrix/ids.ts";
 import { FULLY_READ } from "../../../src/matrix/receipt-types.ts";
 import { eventMessages, markerMessages } from "../../../src/worker/delta-messages.ts";
 import { EVENT_IDS, history, type Positioned, plainHistory, USERS } from "../../support/arbitraries.ts";
-import { BASE, describe, ROOM, unreadOf } from "../../support/given.ts";
+import {
+  BASE,
+  BOB,
+  backfilled,
+  describe,
+  history as historical,
+  live,
+  ROOM,
+  receipt,
+  unreadOf,
+} from "../../support/given.ts";
 import { Model } from "../../support/model.ts";
 import { check } from "../../support/property.ts";
 import { DeltaReader } from "../../support/reader.ts";
@@ -75,27 +87,6 @@ properties("equals a naive model of the rules after every entry", () => {
           for (const id of EVENT_IDS) assert.is(isRead(room, user, id as EventId), model.isRead(user, id));
           assert.equal(unreadOf(room, user), model.unread(user));
         }
-      }
-    }),
-    RUNS,
-  );
-});
-
-properties("gives orders that never change: live ones grow, those of history and backfill fall", () => {
-  check(
-    fc.property(history, (entries) => {
-      const room = new Room(ROOM, BASE);
-      const first = new Map<string, number>();
-      for (const { position, entry } of entries) {
-        const known = [...first.values()];
-        const outcome = fold(room, position, entry);
-        for (const [id, { order }] of room.events) {
-          if (first.has(id)) assert.is(order, first.get(id));
-          first.set(id, order);
-        }
-        if (outcome.outcome !== "ordered") assert.is(first.size, known.length);
-        else if (entry[0] === LIVE) assert.ok(outcome.order > Math.max(BASE, ...known));
-        else assert.ok(outcome.order < Math.min(BASE + 1, ...known));
       }
     }),
     RUNS,
@@ -229,6 +220,140 @@ function publish(
   return { room, hidden };
 }
 
+/** A room of a partition's log, as it is folded, and what each of its entries did. */
+interface Followed {
+  readonly room: Room;
+  /** By event, in the sequence of their entries. */
+  readonly orders: Map<string, number>;
+  readonly counts: Map<UserId, Counting>;
+}
+
+/** What F1 gives an event: a function of the orders before it alone. */
+function nextOrder(kind: number, orders: readonly number[]): number {
+  const positive = orders.filter((order) => order > 0);
+  const negative = orders.filter((order) => order < 0);
+  if (kind === LIVE) return Math.max(BASE, ...positive) + 1;
+  if (kind === HISTORY && negative.length === 0) return Math.min(BASE + 1, ...positive) - 1;
+  return Math.min(0, ...negative) - 1;
+}
+
+/** Checks what an entry did, and what readers and counts get from it, against the events alone. */
+function follow({ room, orders, counts }: Followed, entry: Entry, outcome: Outcome): void {
+  const known = [...orders.values()];
+  const isNew = entry[0] !== RECEIPT && entry[0] !== STATE && !orders.has(entry[1].event_id);
+  assert.is(outcome.outcome === "ordered", isNew);
+  if (outcome.outcome === "ordered") {
+    const [kind, event] = entry as TimelineEntry;
+    assert.is(outcome.order, nextOrder(kind, known));
+    orders.set(event.event_id, outcome.order);
+  }
+  assert.equal(new Map([...room.events].map(([id, { order }]) => [id, order])), orders);
+  const positive = [...orders.values()].filter((order) => order > 0).sort((a, b) => a - b);
+  assert.equal(
+    room.timeline.map(({ order }) => order),
+    positive,
+  );
+  for (const user of USERS) {
+    const reading = room.readingOf(user);
+    const counting = room.unread.counting(reading, counts.get(user));
+    counts.set(user, counting);
+    assert.equal(summed(counting), room.unread.count(reading));
+  }
+}
+
+/** Folds a log of several rooms, in records of up to `sizes` entries, over `partitions`. Returns the orders of each room. */
+function foldLog(
+  log: readonly (readonly [room: RoomId, entry: Entry])[],
+  partitions: number,
+  sizes: readonly number[],
+): Map<RoomId, Map<string, number>> {
+  const rooms = new Map<RoomId, Followed>();
+  const sequences: number[] = Array(partitions).fill(0);
+  for (let at = 0, record = 0; at < log.length; record++) {
+    const [id] = log[at]!;
+    const size = sizes[record % sizes.length]!;
+    let end = at + 1;
+    while (end < log.length && log[end]![0] === id && end - at < size) end++;
+    const partition = partitionOf(id, partitions);
+    const sequence = ++sequences[partition]!;
+    const followed = rooms.get(id) ?? { room: new Room(id, BASE), orders: new Map(), counts: new Map() };
+    rooms.set(id, followed);
+    const entries = log.slice(at, end).map(([, entry]) => entry);
+    foldRecord(followed.room, { sequence, at: 0, entries }, (_, { entry, outcome }) =>
+      follow(followed, entry, outcome),
+    );
+    at = end;
+  }
+  return new Map([...rooms].map(([id, { orders }]) => [id, orders]));
+}
+
+const LOG_ROOMS = ["!a:one.example", "!b:one.example", "!c:one.example"] as RoomId[];
+const layout = fc.record({
+  partitions: fc.integer({ min: 1, max: 5 }),
+  sizes: fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 8 }),
+});
+
+const orders = suite("orders of any log");
+
+orders("follow from a room's events alone: no partitions, records, duplicates, state or receipts change them", () => {
+  check(
+    fc.property(history, fc.infiniteStream(fc.nat(2)), layout, layout, (entries, rooms, one, other) => {
+      const log = entries.map(({ entry }) => [LOG_ROOMS[rooms.next().value as number]!, entry] as const);
+      const found = foldLog(log, one.partitions, one.sizes);
+      assert.equal(foldLog(log, other.partitions, other.sizes), found);
+      const seen = new Set<string>();
+      const events = log.filter(([room, entry]) => {
+        const key = JSON.stringify([room, eventIn(entry)[0]?.event_id]);
+        if (eventIn(entry).length === 0 || seen.has(key)) return false;
+        seen.add(key);
+        return true;
+      });
+      const ofEvents = foldLog(events, 1, [1]);
+      for (const [room, orders] of found) assert.equal(orders, ofEvents.get(room) ?? new Map());
+    }),
+    RUNS,
+  );
+});
+
+orders("are those in which a homeserver made the events, wherever pushes, history and backfill share or meet", () => {
+  const made = fc.record({
+    count: fc.integer({ min: 1, max: 24 }),
+    pushed: fc.nat(),
+    depth: fc.nat(),
+    again: fc.array(fc.nat(), { maxLength: 12 }),
+    receipts: fc.array(fc.nat(), { maxLength: 6 }),
+  });
+  check(
+    fc.property(made, fc.infiniteStream(fc.boolean()), layout, (plan, chances, { partitions, sizes }) => {
+      const ids = Array.from({ length: plan.count }, (_, i) => `$${i}`);
+      const oldestPushed = plan.pushed % (plan.count + 1);
+      const oldestUnread = plan.depth % (oldestPushed + 1);
+      const pushes = ids.slice(oldestPushed).map((id) => live(id));
+      const imported = ids
+        .slice(0, oldestPushed)
+        .map((id, i) => (i >= oldestUnread ? historical(id) : backfilled(id)))
+        .reverse();
+      const log: [RoomId, Entry][] = [];
+      while (pushes.length + imported.length > 0) {
+        const takesPush = pushes.length > 0 && (imported.length === 0 || chances.next().value === true);
+        log.push([LOG_ROOMS[0]!, (takesPush ? pushes : imported).shift()!]);
+        // Repetitions of what is known, however it comes, and receipts.
+        const known = log[plan.again.shift() ?? log.length]?.[1][1];
+        if (typeof known === "object") log.push([LOG_ROOMS[0]!, [takesPush ? HISTORY : LIVE, known]]);
+        const target = plan.receipts.shift();
+        if (target !== undefined) log.push([LOG_ROOMS[0]!, receipt(BOB, ids[target % ids.length]!)]);
+      }
+      const found = foldLog(log, partitions, sizes).get(LOG_ROOMS[0]!)!;
+      const expected = ids.map((_, i) => (i < oldestUnread ? i - oldestUnread : BASE + 1 + i - oldestPushed));
+      assert.equal(
+        ids.map((id) => found.get(id)),
+        expected,
+      );
+    }),
+    RUNS,
+  );
+});
+
 const cutPoints = fc.array(fc.boolean(), { minLength: 1, maxLength: 20 });
 
 const deltas = suite("deltas of any history");
@@ -282,4 +407,5 @@ deltas("continue without a gap where the previous owner stopped", () => {
 });
 
 properties.run();
+orders.run();
 deltas.run();
