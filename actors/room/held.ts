@@ -8,6 +8,7 @@
 import { HELD_PER_KEY_MAX, HELD_PER_ROOM_MAX, HELD_PER_SERVER_MAX, HELD_PER_USER_MAX } from "../../src/limits.ts";
 import type { EventId } from "../../src/matrix/ids.ts";
 import type { Position, ReceiptEntry } from "../entry.ts";
+import { EqualHolders } from "./equal-holders.ts";
 
 export interface HeldReceipt {
   readonly position: Position;
@@ -63,7 +64,7 @@ export class HeldReceipts {
   readonly #byUser = new Groups();
   readonly #byHolder = new Groups();
   /** Holders by how many receipts they hold. */
-  readonly #holders: (Set<string> | undefined)[] = [];
+  readonly #holders: (EqualHolders | undefined)[] = [];
   /** Positions that changed since the last `collect`; undefined when empty. */
   #changed: Set<Position> | undefined;
 
@@ -128,14 +129,8 @@ export class HeldReceipts {
 
   /** The oldest receipt of the holder that holds the most; among equals, of the holder whose oldest is oldest. */
   #oldestOfGreatest(): HeldReceipt | undefined {
-    let oldest: HeldReceipt | undefined;
-    for (const holder of this.#holders.at(-1) ?? []) {
-      const candidate = this.#byHolder.oldest(holder)!;
-      if (oldest === undefined || candidate.position < oldest.position) oldest = candidate;
-      // The first receipt of the room is older than all others.
-      if (candidate === this.#all.values().next().value) break;
-    }
-    return oldest;
+    const holder = this.#holders.at(-1)?.first();
+    return holder === undefined ? undefined : this.#byHolder.oldest(holder);
   }
 
   #add(held: HeldReceipt): void {
@@ -154,8 +149,8 @@ export class HeldReceipts {
     const holders = this.#holders;
     holders[before]?.delete(holder);
     if (after > 0) {
-      holders[after] ??= new Set();
-      holders[after].add(holder);
+      holders[after] ??= new EqualHolders();
+      holders[after].add(holder, this.#byHolder.oldest(holder)!.position);
     }
     while (holders.length > 0 && (holders.at(-1)?.size ?? 0) === 0) holders.pop();
   }
