@@ -6,6 +6,7 @@
  */
 import type * as z from "zod";
 import manifest from "../../package.json" with { type: "json" };
+import { DELTA_HEADERS_EXAMPLE } from "../../src/bus/contract/delta-headers.ts";
 import { MESSAGES } from "../../src/bus/contract/messages.ts";
 import { QUESTIONS } from "../../src/bus/contract/questions.ts";
 import { accepted, appended, eduReply, refusal } from "../../src/bus/contract/replies.ts";
@@ -48,6 +49,7 @@ interface Declared {
   readonly summary: string;
   readonly payload: z.ZodType;
   readonly examples: readonly unknown[];
+  readonly headers?: { readonly schema: z.ZodType; readonly example: unknown } | undefined;
 }
 
 /** Gathers what stands under `components`, and refers to it. */
@@ -55,13 +57,17 @@ class Components {
   readonly schemas: JsonObject = {};
   readonly messages: JsonObject = {};
 
-  message(id: string, { title, summary, payload, examples }: Declared): void {
+  message(id: string, { title, summary, payload, examples, headers }: Declared): void {
     this.messages[id] = {
       name: id,
       title,
       summary,
+      ...(headers !== undefined && { headers: this.#schema(headers.schema) }),
       payload: this.#schema(payload),
-      examples: examples.map((example) => ({ payload: plain(example) })),
+      examples: examples.map((example) => ({
+        ...(headers !== undefined && { headers: plain(headers.example) }),
+        payload: plain(example),
+      })),
     };
   }
 
@@ -157,8 +163,9 @@ export function asyncApiDocument(): JsonObject {
   channel("questions", querySubject, "Questions about a room, or about a user", asked);
 
   const { published: _, ...outside } = MESSAGES;
-  for (const [kind, { subject, schema, summary, example }] of Object.entries(outside)) {
-    components.message(kind, { title: `Published: ${kind}`, summary, payload: schema, examples: [example] });
+  for (const [kind, { subject, schema, summary, example, ...more }] of Object.entries(outside)) {
+    const headers = "headers" in more ? { schema: more.headers, example: DELTA_HEADERS_EXAMPLE } : undefined;
+    components.message(kind, { title: `Published: ${kind}`, summary, payload: schema, examples: [example], headers });
     channel(kind, subject, `Published: ${kind}`, [kind]);
     operations[`publish${titled(kind)}`] = {
       action: "send",

@@ -9,6 +9,7 @@ import * as assert from "uvu/assert";
 import type { Entry } from "../../actors/entry.ts";
 import { fold } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";
+import { deltaHeaders } from "../../src/bus/contract/delta-headers.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";
 import { Publisher } from "../../src/worker/publisher.ts";
 import { DeltaReader } from "../support/delta-reader.ts";
@@ -430,5 +431,15 @@ async function replayed(tidemark: TidemarkHarness, subject: string, count: numbe
   assert.is(found.length, count);
   return found;
 }
+
+publishing("each delta has the headers that the contract declares", async () => {
+  await using tidemark = await startTidemark({ partitions: 1 });
+  const deltas = tidemark.subscribe("tidemark.client.>");
+  await tidemark.sent("event", ROOM, message("$1"));
+  await deltas.next();
+  const { header } = await tidemark.jsm.streams.getMessage("TIDEMARK_DELTAS_0", { seq: 1 });
+  const headers = Object.fromEntries(header.keys().map((key) => [key, header.get(key)]));
+  assert.equal(deltaHeaders.parse(headers), headers);
+});
 
 publishing.run();

@@ -11,6 +11,7 @@ import { eventId, roomId, serverName, threadId, userId } from "../../matrix/ids.
 import { receiptEvent, receiptType } from "../../matrix/receipt.ts";
 import { receiptEdu } from "../../matrix/receipt-edu.ts";
 import { decode, encode } from "./codec.ts";
+import { deltaHeaders } from "./delta-headers.ts";
 import { EXAMPLE_EVENT, EXAMPLE_EVENT_ID, fullyRead, position } from "./fields.ts";
 import {
   clientEvents,
@@ -45,6 +46,7 @@ const CONTENT = { [EXAMPLE_EVENT_ID]: { "m.read": { "@bob:example.org": { ts: 1_
 export const MESSAGES = {
   events: {
     subject: clientEvents,
+    headers: deltaHeaders,
     schema: z.object({
       v,
       room_id: roomId,
@@ -69,6 +71,7 @@ export const MESSAGES = {
   },
   receipts: {
     subject: clientReceipts,
+    headers: deltaHeaders,
     schema: z.object({ v, room_id: roomId, position, previous, event: receiptEvent }),
     summary:
       "Public receipts of a room that moved. Take a receipt only if its order is not smaller than the one you have.",
@@ -82,6 +85,7 @@ export const MESSAGES = {
   },
   private: {
     subject: userReceipts,
+    headers: deltaHeaders,
     schema: z.object({
       v,
       user_id: userId,

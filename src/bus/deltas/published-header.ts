@@ -1,28 +1,26 @@
-/**
- * The headers of a delta.
- *
- *     Tidemark-Published   how far the partition was published when the message was sent
- *     Tidemark-Lineage     of the log that the message is of. A reader that sees another one than before begins again
- *     Tidemark-Fold        the version of the fold whose outcome it is
- */
+/** Writes and reads the headers of a delta (`src/bus/contract/delta-headers.ts`). */
 import type { Position } from "../../../actors/entry.ts";
 import { type Bus, type Headers, headersOf } from "../client/connection.ts";
 import { messageAt, streamState } from "../client/jetstream.ts";
+import type { DeltaHeaders } from "../contract/delta-headers.ts";
 import { deltaStream } from "../contract/subjects.ts";
 
-const PUBLISHED = "Tidemark-Published";
-const LINEAGE = "Tidemark-Lineage";
-const FOLD = "Tidemark-Fold";
+const PUBLISHED = "Tidemark-Published" satisfies keyof DeltaHeaders;
+const LINEAGE = "Tidemark-Lineage" satisfies keyof DeltaHeaders;
 
-export interface DeltaHeaders {
-  /** Every change of the partition through this position had been published when the message was sent. */
+interface Said {
   readonly published: Position;
   readonly lineage: string;
   readonly fold: number;
 }
 
-export function deltaHeaders({ published, lineage, fold }: DeltaHeaders): Headers {
-  return headersOf({ [PUBLISHED]: String(published), [LINEAGE]: lineage, [FOLD]: String(fold) });
+export function deltaHeaders({ published, lineage, fold }: Said): Headers {
+  const headers: DeltaHeaders = {
+    "Tidemark-Published": String(published),
+    "Tidemark-Lineage": lineage,
+    "Tidemark-Fold": String(fold),
+  };
+  return headersOf(headers);
 }
 
 /** The lineage in such headers; empty without one. */

@@ -6,6 +6,7 @@ import * as assert from "uvu/assert";
 import type * as z from "zod";
 import { asyncApiDocument } from "../../../scripts/asyncapi/document.ts";
 import { yamlOf } from "../../../scripts/asyncapi/yaml.ts";
+import { DELTA_HEADERS_EXAMPLE, deltaHeaders } from "../../../src/bus/contract/delta-headers.ts";
 import { MESSAGES } from "../../../src/bus/contract/messages.ts";
 import { QUESTIONS } from "../../../src/bus/contract/questions.ts";
 import { REQUESTS } from "../../../src/bus/contract/requests.ts";
@@ -31,6 +32,7 @@ description("has examples that the contract accepts, unchanged", () => {
     accepts(op, answer, examples.answer);
   }
   for (const [kind, { schema, example }] of Object.entries(MESSAGES)) accepts(kind, schema, example);
+  accepts("headers", deltaHeaders, DELTA_HEADERS_EXAMPLE);
 });
 
 description.run();

@@ -7,6 +7,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type * as z from "zod";
 import { type Json, jsonSchemaOf } from "../../../scripts/asyncapi/json-schema.ts";
+import { deltaHeaders } from "../../../src/bus/contract/delta-headers.ts";
 import { LEASE_ROWS } from "../../../src/bus/contract/lease-rows.ts";
 import { MARK_ROW } from "../../../src/bus/contract/mark-row.ts";
 import { MESSAGES } from "../../../src/bus/contract/messages.ts";
@@ -19,6 +20,7 @@ const HASHES: Readonly<Record<string, string>> = {
   "reply edu": "cfca38447e102a7f",
   refusal: "00e435feb8ec56a8",
   "mark row": "a7e33b49da421a40",
+  "delta headers": "9619687b4a9dcb79",
   "request event": "61a7b187ba87654b",
   "request history": "378605c1aaafb0dc",
   "request backfill": "378605c1aaafb0dc",
@@ -65,6 +67,7 @@ function shapes(): Map<string, z.ZodType> {
     ["reply edu", eduReply],
     ["refusal", refusal],
     ["mark row", MARK_ROW],
+    ["delta headers", deltaHeaders],
   ]);
   for (const [kind, { body }] of Object.entries(REQUESTS)) found.set(`request ${kind}`, body);
   for (const [op, { question, answer }] of Object.entries(QUESTIONS)) {
