@@ -60,6 +60,7 @@ specification("has the sections that comments link to", () => {
       "How data flows",
       "The bus contract",
       "Subjects",
+      "Accounts",
       "Requests",
       "Records",
       "What is published",

@@ -15,15 +15,13 @@ import {
   DELTAS_AGE_MS,
   FEDERATION_AGE_MS,
   REJECTED_AGE_MS,
-  TRANSACTIONS_AGE_MS,
 } from "../limits.ts";
 import { type Bus, isTransient } from "./client/connection.ts";
-import { ensureStream, type StreamSettings, streamState } from "./client/jetstream.ts";
+import { ensureStream, STREAMS_AT_ONCE, type StreamSettings, streamState } from "./client/jetstream.ts";
 import { ensureBucket } from "./client/kv.ts";
 import {
   deltaStream,
   deltaStreamSubjects,
-  FEDERATION_CURSORS_BUCKET,
   federationStream,
   federationStreamSubjects,
   LEASES_BUCKET,
@@ -32,13 +30,10 @@ import {
   MARKS_BUCKET,
   REJECTED_STREAM,
   REJECTED_SUBJECTS,
-  TRANSACTIONS_BUCKET,
 } from "./contract/subjects.ts";
 import { markNewLog } from "./deltas/published-mark.ts";
+import { ensureEdgeBuckets, ensureFederationBuckets, prepareOutside } from "./outside-accounts.ts";
 import { agreeOnFederationShards, agreeOnPartitionCount } from "./partition-count.ts";
-
-/** Streams that are made at the same time. A cluster elects a leader for each, which takes about half a second. */
-const STREAMS_AT_ONCE = 4;
 
 export interface PrepareOptions {
   /** The partition count, if the logs don't exist yet. Default: `PARTITIONS_DEFAULT`. */
@@ -80,10 +75,7 @@ async function prepare(nc: Bus, options: PrepareOptions, replicas: number): Prom
   // First, and alone: a process that may not make streams is refused here, once.
   const shards = await agreeOnFederationShards(nc, replicas);
   // Before the partition count: a process that finds the count relies on these.
-  await Promise.all([
-    ensureBucket(nc, TRANSACTIONS_BUCKET, { replicas, ttlMs: TRANSACTIONS_AGE_MS }),
-    ensureBucket(nc, FEDERATION_CURSORS_BUCKET, { replicas }),
-  ]);
+  await Promise.all([ensureEdgeBuckets(nc, replicas), ensureFederationBuckets(nc, replicas)]);
   const partitions = await agreeOnPartitionCount(nc, options.partitions, replicas);
   await Promise.all([
     ensureBucket(nc, MARKS_BUCKET, { replicas }),
@@ -96,6 +88,7 @@ async function prepare(nc: Bus, options: PrepareOptions, replicas: number): Prom
     if (isNew && options.isImport !== true) await markNewLog(nc, partition);
     await ensureStream(nc, logOf(partition, replicas));
   });
+  await prepareOutside(nc, replicas, { partitions, shards });
   return partitions;
 }
 

@@ -27,12 +27,20 @@ const MAKE = [
   "$KV.tidemark_published.partition.0",
 ];
 const TRANSACTIONS = ["$KV.tidemark_transactions.x", "$JS.API.STREAM.MSG.GET.KV_tidemark_transactions"];
+const KEYS = ["$KV.tidemark_keys.x", "$JS.API.STREAM.MSG.GET.KV_tidemark_keys"];
+/** What the accounts of readers import for their mirrors, and Tidemark's account for the workers that make them. */
+const MIRRORS = [
+  "TIDEMARK.JS.API.CONSUMER.CREATE.TIDEMARK_DELTAS_0",
+  "TIDEMARK.DELIVER.EDGE.x",
+  "EDGE.JS.API.STREAM.CREATE.MINE",
+  "FEDERATION.JS.API.STREAM.DELETE.TIDEMARK_FEDERATION_0",
+];
 const CURSORS = ["$KV.tidemark_federation.b", "$JS.API.STREAM.MSG.GET.KV_tidemark_federation"];
 const DELTAS = [`tidemark.client.0.${ROOM}.receipts`, "tidemark.user.0.@a:a.receipts", "tidemark.federation.0.b"];
 const INBOXES: readonly User[] = ["homeserver", "ingress", "worker", "frontend", "gateway", "federation"];
 
 /** Allowed only for the roles of Tidemark itself. */
-const LOG_AND_STREAMS = [LOG, ...DELTAS, ...READ_LOG, ...DESTRUCTIVE, ...MAKE];
+const LOG_AND_STREAMS = [LOG, ...DELTAS, ...READ_LOG, ...DESTRUCTIVE, ...MAKE, ...MIRRORS];
 
 interface Rights {
   readonly publishes: readonly string[];
@@ -71,7 +79,9 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
       ...READ_LOG,
       ...DESTRUCTIVE,
       ...MAKE,
+      ...MIRRORS,
       ...TRANSACTIONS,
+      ...KEYS,
       ...CURSORS,
       `tidemark.in.event.${ROOM}`,
     ],
@@ -86,12 +96,20 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
     ],
   },
   worker: {
-    publishes: [...DELTAS, "$JS.API.STREAM.CREATE.TIDEMARK_LOG_0", "$JS.API.CONSUMER.CREATE.TIDEMARK_LOG_0.mine"],
+    publishes: [
+      ...DELTAS,
+      "$JS.API.STREAM.CREATE.TIDEMARK_LOG_0",
+      "$JS.API.CONSUMER.CREATE.TIDEMARK_LOG_0.mine",
+      "EDGE.JS.API.STREAM.CREATE.TIDEMARK_DELTAS_0",
+    ],
     publishesNot: [
       LOG,
       ...DESTRUCTIVE,
       "$KV.tidemark_transactions.x",
       "$KV.tidemark_federation.b",
+      "$KV.tidemark_keys.x",
+      "EDGE.JS.API.STREAM.PURGE.TIDEMARK_DELTAS_0",
+      "EDGE.JS.API.STREAM.MSG.GET.KV_tidemark_keys",
       `tidemark.in.event.${ROOM}`,
       `tidemark.query.${ROOM}`,
     ],
@@ -103,6 +121,9 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
     publishesNot: [
       ...READER_NOT.publishesNot,
       ...TRANSACTIONS,
+      ...KEYS,
+      "$JS.API.CONSUMER.CREATE.KV_tidemark_keys.x",
+      "$JS.API.DIRECT.GET.KV_tidemark_keys",
       ...CURSORS,
       `tidemark.in.event.${ROOM}`,
       "tidemark.in.edu.a",
@@ -121,6 +142,7 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
       `tidemark.query.${ROOM}`,
       "$JS.API.CONSUMER.CREATE.TIDEMARK_DELTAS_0.x",
       ...TRANSACTIONS,
+      ...KEYS,
     ],
     publishesNot: [...READER_NOT.publishesNot, ...CURSORS, "$JS.API.STREAM.PURGE.KV_tidemark_transactions"],
     subscribes: ["tidemark.client.>", "tidemark.user.>"],
@@ -139,6 +161,7 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
       `tidemark.in.receipt.${ROOM}`,
       `tidemark.query.${ROOM}`,
       ...TRANSACTIONS,
+      ...KEYS,
       // It would deliver to any subject that its creator chooses.
       "$JS.API.CONSUMER.CREATE.TIDEMARK_FEDERATION_3.mine",
       "$JS.API.CONSUMER.DURABLE.CREATE.TIDEMARK_FEDERATION_3.mine",

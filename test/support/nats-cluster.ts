@@ -1,4 +1,4 @@
-/** A cluster of three `nats-server` processes on loopback, on the shipped `nats.conf`, as in production. */
+/** A cluster of `nats-server` processes on loopback, three or one, on the shipped `nats.conf`, as in production. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -73,6 +73,8 @@ export type Link = (from: number, to: number, port: number) => Promise<string>;
 
 interface ClusterOptions {
   readonly conf?: string;
+  /** One server is no cluster: its configuration must not have the block. Default: `CLUSTER_SIZE`. */
+  readonly size?: 1 | typeof CLUSTER_SIZE;
   readonly places?: ServerPlaces | undefined;
   readonly link?: Link | undefined;
   /** The certificate file of the CA, if the configuration has TLS for clients. */
@@ -104,23 +106,24 @@ export async function startNatsCluster(options: ClusterOptions = {}): Promise<Na
 }
 
 async function startServers(options: ClusterOptions): Promise<NatsCluster> {
-  const { conf = NATS_CONF, places, link, ca } = options;
+  const { conf = NATS_CONF, size = CLUSTER_SIZE, places, link, ca } = options;
   const tls = ca === undefined ? {} : { tls: { caFile: ca } };
   const scheme = ca === undefined ? "nats" : "tls";
-  const hosts = places?.hosts ?? Array.from({ length: CLUSTER_SIZE }, () => "127.0.0.1");
+  const hosts = places?.hosts ?? Array.from({ length: size }, () => "127.0.0.1");
   const executable = process.env.TIDEMARK_NATS_SERVER ?? (await findBroker())!.path;
   const dir = await mkdtemp(join(tmpdir(), "tidemark-cluster-"));
-  const ports = await freePorts(CLUSTER_SIZE * 3);
-  const routes = ports.slice(CLUSTER_SIZE, 2 * CLUSTER_SIZE);
+  const ports = await freePorts(size * 3);
+  const routes = ports.slice(size, 2 * size);
   const routesOf = (from: number) =>
     Promise.all(routes.map((port, to) => (from === to || !link ? `${hosts[to]}:${port}` : link(from, to, port))));
   const allRoutes = await Promise.all(hosts.map((_, from) => routesOf(from)));
-  const servers = Array.from({ length: CLUSTER_SIZE }, (_, i) =>
+  const servers = Array.from({ length: size }, (_, i) =>
     natsServer({
-      command: [...(places?.prefix(i) ?? []), executable, "-c", conf, ...ONLY_GIVEN_ROUTES],
+      command: [...(places?.prefix(i) ?? []), executable, "-c", conf],
       host: hosts[i]!,
       name: `nats-${i + 1}`,
-      ports: [ports[i]!, routes[i]!, ports[2 * CLUSTER_SIZE + i]!],
+      ports: [ports[i]!, routes[i]!, ports[2 * size + i]!],
+      isAlone: size === 1,
       env: natsEnvironment(`nats-${i + 1}`, join(dir, `nats-${i + 1}`), allRoutes[i]!),
     }),
   );
@@ -155,10 +158,11 @@ async function startServers(options: ClusterOptions): Promise<NatsCluster> {
       const name = `nats-${servers.length + 1}`;
       const more = await freePorts(3);
       const server = natsServer({
-        command: [executable, "-c", conf, ...ONLY_GIVEN_ROUTES],
+        command: [executable, "-c", conf],
         host: "127.0.0.1",
         name,
         ports: [more[0]!, more[1]!, more[2]!],
+        isAlone: false,
         env: natsEnvironment(name, join(dir, name), [...allRoutes[0]!, `127.0.0.1:${more[1]}`]),
       });
       servers.push(server);
@@ -186,10 +190,11 @@ interface ServerOptions {
   readonly host: string;
   readonly name: string;
   readonly ports: readonly [client: number, route: number, monitoring: number];
+  readonly isAlone: boolean;
   readonly env: NodeJS.ProcessEnv;
 }
 
-function natsServer({ command, host, name, ports, env }: ServerOptions): ClusterServer {
+function natsServer({ command, host, name, ports, isAlone, env }: ServerOptions): ClusterServer {
   const [port, route, monitoring] = ports;
   const log: string[] = [];
   let child: ChildProcess | undefined;
@@ -203,7 +208,8 @@ function natsServer({ command, host, name, ports, env }: ServerOptions): Cluster
     },
     log,
     start: async () => {
-      const args = ["-a", host, "-p", `${port}`, "-m", `${monitoring}`, "--cluster", `nats://${host}:${route}`];
+      const cluster = isAlone ? [] : ["--cluster", `nats://${host}:${route}`, ...ONLY_GIVEN_ROUTES];
+      const args = ["-a", host, "-p", `${port}`, "-m", `${monitoring}`, ...cluster];
       const [executable = "", ...first] = command;
       const started = spawn(executable, [...first, ...args], {
         env: { PATH: process.env.PATH, ...env },
@@ -235,7 +241,7 @@ async function replicateStream(cluster: NatsCluster): Promise<void> {
     for (const deadline = performance.now() + REPLICATION_LIMIT_MS; ; ) {
       try {
         const jsm = await nc.jetstreamManager();
-        await jsm.streams.add({ name: "READY", subjects: ["ready"], num_replicas: CLUSTER_SIZE });
+        await jsm.streams.add({ name: "READY", subjects: ["ready"], num_replicas: cluster.servers.length });
         await jsm.streams.delete("READY");
         return;
       } catch (error) {

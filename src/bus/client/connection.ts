@@ -138,6 +138,11 @@ const TRANSIENT: ReadonlySet<string> = new Set([
   NatsCode.JetStream408RequestTimeout,
 ]);
 
+/** Whether nobody serves the subject of the request. */
+export function hasNoResponders(error: unknown): boolean {
+  return natsError(error)?.code === NatsCode.NoResponders;
+}
+
 /** Whether this connection's user lacks the permission. */
 export function isForbidden(error: unknown): boolean {
   return natsError(error)?.code === NatsCode.PermissionsViolation;

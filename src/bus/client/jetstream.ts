@@ -20,9 +20,15 @@ import { ACK_TIMEOUT_MS } from "../../limits.ts";
 import { type Bus, type Headers, isNotFound, isWrongLastSequence, translate } from "./connection.ts";
 import type { StoredMessage } from "./delivered.ts";
 
-/** JetStream's management API. Without `checkAPI: false` it would ask for the account first, which not every user may. */
-export function manager(nc: Bus): Promise<JetStreamManager> {
-  return nc.jetstreamManager({ checkAPI: false });
+/** Streams that are made at the same time. A cluster elects a leader for each, which takes about half a second. */
+export const STREAMS_AT_ONCE = 4;
+
+/**
+ * JetStream's management API, of this connection's account or, with its prefix, of another one.
+ * Without `checkAPI: false` it would ask for the account first, which not every user may.
+ */
+export function manager(nc: Bus, apiPrefix?: string): Promise<JetStreamManager> {
+  return nc.jetstreamManager({ checkAPI: false, ...(apiPrefix !== undefined && { apiPrefix }) });
 }
 
 interface StreamState {
@@ -89,17 +95,19 @@ async function storedMessage(nc: Bus, stream: string, request: MsgRequest): Prom
 
 type Ask<T> = (jsm: JetStreamManager) => Promise<T>;
 
-async function asked<T>(nc: Bus, doing: string, ask: Ask<T>): Promise<T> {
+/** `api`: as for `manager`. */
+export async function asked<T>(nc: Bus, doing: string, ask: Ask<T>, api?: string): Promise<T> {
   try {
-    return await ask(await manager(nc));
+    return await ask(await manager(nc, api));
   } catch (error) {
     throw translate(error, doing);
   }
 }
 
-async function found<T>(nc: Bus, doing: string, ask: Ask<T>): Promise<T | undefined> {
+/** The same; undefined for a stream or message that doesn't exist. */
+export async function found<T>(nc: Bus, doing: string, ask: Ask<T>, api?: string): Promise<T | undefined> {
   try {
-    return await asked(nc, doing, ask);
+    return await asked(nc, doing, ask, api);
   } catch (error) {
     if (isNotFound(error)) return undefined;
     throw error;

@@ -28,10 +28,16 @@ interface BucketSettings {
   readonly ttlMs?: number;
 }
 
-/** Makes a bucket unless it exists. An existing one is not changed. Throws `BUS_UNAVAILABLE`. */
-export async function ensureBucket(nc: Bus, name: string, { replicas, ttlMs }: BucketSettings): Promise<Bucket> {
+/** Makes a bucket unless it exists. An existing one is not changed. `api`: as for `manager`. Throws `BUS_UNAVAILABLE`. */
+export async function ensureBucket(
+  nc: Bus,
+  name: string,
+  { replicas, ttlMs }: BucketSettings,
+  api?: string,
+): Promise<Bucket> {
   try {
-    await nc.jetstream().views.kv(name, { history: 1, replicas, ...(ttlMs !== undefined && { ttl: ttlMs }) });
+    const jetstream = nc.jetstream({ checkAPI: false, ...(api !== undefined && { apiPrefix: api }) });
+    await jetstream.views.kv(name, { history: 1, replicas, ...(ttlMs !== undefined && { ttl: ttlMs }) });
   } catch (error) {
     throw translate(error, `make the bucket ${name} with ${replicas} replicas`);
   }
@@ -44,7 +50,7 @@ export async function openBucket(nc: Bus, name: string): Promise<Bucket> {
   return new Bucket(nc, name);
 }
 
-function streamOf(bucket: string): string {
+export function streamOf(bucket: string): string {
   return `KV_${bucket}`;
 }
 

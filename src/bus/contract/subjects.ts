@@ -122,6 +122,7 @@ export const MARKS_BUCKET = "tidemark_published";
 export const logStream = (partition: number) => `TIDEMARK_LOG_${partition}`;
 export const deltaStream = (partition: number) => `TIDEMARK_DELTAS_${partition}`;
 export const TRANSACTIONS_BUCKET = "tidemark_transactions";
+export const SEALING_KEYS_BUCKET = "tidemark_keys";
 export const FEDERATION_CURSORS_BUCKET = "tidemark_federation";
 export const federationStream = (shard: number) => `TIDEMARK_FEDERATION_${shard}`;
 export const REJECTED_STREAM = "TIDEMARK_REJECTED";

@@ -2,8 +2,9 @@
  * Reads what its federation stream has for one destination, from a sequence on.
  *
  * It reads message by message, without a consumer: a user who may create consumers may also choose where they deliver, even
- * into the log, so the user of federation senders may not create any (`nats.conf`). A subscription says that something new
- * is coming. What it misses while the connection is lost is found by polling.
+ * into the log on a broker of one account, so the user of federation senders may not create any (`nats.conf`). A subscription
+ * says that something new is coming; where senders read a mirror, it has that a moment later. What the subscription misses
+ * while the connection is lost is found by polling.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { FEDERATION_POLL_MS_MAX } from "../../limits.ts";
