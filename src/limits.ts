@@ -128,8 +128,16 @@ export const STATE_MEMBERS_MAX = 1_024;
 /** Events that one page examines for those that its reader may see, or that relate to another. It may be short then. */
 export const EVENTS_SCAN_MAX = 1_000;
 
-/** Events of one answer, as JSON: well below the broker's limit. The answer is cut before it would be larger. */
+/**
+ * Events, rooms or threads of one answer, as they are encoded. What is beyond comes with the next page. An answer may have events,
+ * markers and members: together well below the broker's limit (`BROKER_PAYLOAD_BYTES_MIN`).
+ */
 export const ANSWER_BYTES_MAX = 524_288;
+export const MARKERS_BYTES_MAX = 262_144;
+export const MEMBERS_BYTES_MAX = 131_072;
+
+/** Changes of members that one page of them examines. */
+export const MEMBERS_SCAN_MAX = 4_096;
 
 /** How long a worker waits for the answer of a partition's owner. */
 export const OWNER_ANSWER_MS = 2_000;

@@ -6,10 +6,13 @@
  *
  * A user's markers are loaded together, because a count of unread events asks for most of them. They are looked up by slot, and
  * stored by slot, so that a user with ten thousand threads costs no more per receipt than a user with one.
+ *
+ * Public markers are indexed by position, too: a reader that has everything up to a position reads what moved after it, and nothing
+ * else.
  */
 
 import type { EventId, ThreadId, UserId } from "../../src/matrix/ids.ts";
-import { READING_TYPES, type ReceiptType } from "../../src/matrix/receipt-types.ts";
+import { isPrivate, READING_TYPES, type ReceiptType } from "../../src/matrix/receipt-types.ts";
 import type { Order, Position } from "../entry.ts";
 
 export interface Marker {
@@ -37,6 +40,8 @@ export function publishedOrder(marker: Marker): Order {
 export interface StoredMarkers {
   of(user: UserId): Iterable<Marker>;
   all(): Iterable<Marker>;
+  /** Public markers that stand at this position or after it, by position. */
+  from(position: Position): Iterable<Marker>;
 }
 
 /** Changes of one user that a count of unread events can go on over. */
@@ -156,8 +161,11 @@ const NO_MARKERS: readonly Marker[] = [];
 export class Markers {
   readonly #users = new Map<UserId, UserMarkers>();
   readonly #stored: StoredMarkers | undefined;
-  #changed = new Set<Marker>();
-  #deleted = new Set<Marker>();
+  /** With the position that the store has of each; 0 for a new one. */
+  #changed = new Map<Marker, Position>();
+  #deleted = new Map<Marker, Position>();
+  /** Changed markers that were collected, and are not stored yet. */
+  #collected: readonly Marker[] = NO_MARKERS;
   /** Markers in memory. */
   #count = 0;
   #version = 0;
@@ -186,16 +194,17 @@ export class Markers {
   add(own: UserMarkers, marker: Marker): void {
     this.#count++;
     own.set(marker);
-    this.#moved(own, marker);
+    this.#moved(own, marker, 0);
   }
 
   /** Moves a marker of the user's to another event. */
   move(own: UserMarkers, marker: Marker, to: Pick<Marker, "event" | "order" | "ts" | "position">): void {
+    const before = marker.position;
     marker.event = to.event;
     marker.order = to.order;
     marker.ts = to.ts;
     marker.position = to.position;
-    this.#moved(own, marker);
+    this.#moved(own, marker, before);
   }
 
   /** Called when something other than a marker has changed what a user has read in a thread (null: in all of them). */
@@ -209,18 +218,45 @@ export class Markers {
     for (const markers of this.#users.values()) yield* markers;
   }
 
-  /** Calls back with each marker that was deleted, and each that changed, since the last call. */
-  collect(deleted: (marker: Marker) => void, changed: (marker: Marker) => void): void {
-    for (const marker of this.#deleted) deleted(marker);
-    for (const marker of this.#changed) changed(marker);
-    this.#deleted = new Set();
-    this.#changed = new Set();
+  /** Public markers that stand at this position or after it, by position. Reads no more than is consumed. */
+  *publicFrom(position: Position): Generator<Marker> {
+    const recent = [...new Set([...this.#collected, ...this.#changed.keys()])]
+      .filter((marker) => !isPrivate(marker.type) && marker.position >= position && this.#current(marker) === marker)
+      .sort((a, b) => a.position - b.position);
+    let at = 0;
+    for (const stored of this.#stored?.from(position) ?? []) {
+      const marker = this.#current(stored);
+      if (marker?.position !== stored.position) continue; // It has moved since, or is deleted.
+      while (at < recent.length && recent[at]!.position < marker.position) yield recent[at++]!;
+      yield marker;
+    }
+    while (at < recent.length) yield recent[at++]!;
+  }
+
+  /** The marker of this slot as it is now. */
+  #current(marker: Marker): Marker | undefined {
+    const own = this.#users.get(marker.user);
+    if (own === undefined) return marker;
+    return marker.inferred ? own.inferred(marker.type, marker.thread!) : own.get(marker.type, marker.thread);
+  }
+
+  /** Calls back with each marker that was deleted, and each that changed, since the last call, and the position that the store has. */
+  collect(
+    deleted: (marker: Marker, stored: Position) => void,
+    changed: (marker: Marker, stored: Position) => void,
+  ): void {
+    for (const [marker, stored] of this.#deleted) deleted(marker, stored);
+    for (const [marker, stored] of this.#changed) changed(marker, stored);
+    this.#collected = [...this.#changed.keys()];
+    this.#deleted = new Map();
+    this.#changed = new Map();
   }
 
   /** Called when the store has the collected markers. Evicts users, those loaded first, until `hotMax` markers are left. */
   committed(hotMax: number): void {
+    this.#collected = NO_MARKERS;
     if (this.#stored === undefined || this.#count <= hotMax) return;
-    const unstored = new Set(Array.from([...this.#changed, ...this.#deleted], ({ user }) => user));
+    const unstored = new Set(Array.from([...this.#changed.keys(), ...this.#deleted.keys()], ({ user }) => user));
     for (const [user, markers] of this.#users) {
       if (this.#count <= hotMax) return;
       if (unstored.has(user)) continue;
@@ -229,14 +265,14 @@ export class Markers {
     }
   }
 
-  #moved(own: UserMarkers, marker: Marker): void {
-    this.#changed.add(marker);
+  #moved(own: UserMarkers, marker: Marker, before: Position): void {
+    if (!this.#changed.has(marker)) this.#changed.set(marker, before);
     if (marker.inferred === undefined) {
       for (const other of own.superseded(marker)) {
         own.delete(other);
         this.#count--;
+        this.#deleted.set(other, this.#changed.get(other) ?? other.position);
         this.#changed.delete(other);
-        this.#deleted.add(other);
       }
     }
     own.changed(++this.#version, marker.thread);

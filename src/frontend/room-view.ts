@@ -11,12 +11,13 @@
 import type { EventArrival } from "../../actors/entry.ts";
 import type { FullyRead } from "../bus/contract/fields.ts";
 import type { Delta } from "../bus/contract/messages.ts";
-import type { Answer, Asked } from "../bus/contract/questions.ts";
+import type { Answer } from "../bus/contract/questions.ts";
 import { ROOM_CHANGES_MAX, ROOM_EVENTS_MAX, SNAPSHOT_MARKERS_MAX, TIMELINE_EVENTS_MAX } from "../limits.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 import type { ReceiptContent } from "../matrix/receipt.ts";
 import { ReadState } from "./read-state.ts";
+import { type SnapshotQuestion, snapshotPages } from "./snapshot-pages.ts";
 
 /** One change of a room view. The view already includes it. */
 export type RoomChange =
@@ -38,7 +39,7 @@ export type RoomChange =
 interface RoomViewOptions {
   readonly room: RoomId;
   readonly user: UserId | undefined;
-  readonly snapshot: (question: Omit<Asked<"snapshot">, "op">) => Promise<Answer<"snapshot">>;
+  readonly snapshot: (question: SnapshotQuestion) => Promise<Answer<"snapshot">>;
   readonly closed: (view: RoomView) => void;
 }
 
@@ -177,25 +178,34 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
 
   async #fill(): Promise<void> {
     const { user, snapshot } = this.#options;
-    const ask = { markers_limit: SNAPSHOT_MARKERS_MAX, ...(user !== undefined && { user_id: user }) };
-    const first = await snapshot({ ...ask, timeline_limit: TIMELINE_EVENTS_MAX });
+    const question = {
+      markers_limit: SNAPSHOT_MARKERS_MAX,
+      timeline_limit: TIMELINE_EVENTS_MAX,
+      ...(user !== undefined && { user_id: user }),
+    };
+    let position: number | undefined;
+    for await (const page of snapshotPages(snapshot, question)) {
+      if (position === undefined) {
+        position = page.position;
+        this.#begin(page);
+      }
+      this.apply(page.receipts);
+      this.apply(page.private ?? {});
+      for (const [member, membership] of Object.entries(page.members ?? {})) this.#members.set(member, membership);
+    }
+    this.#at.events = position!;
+    this.#at.receipts = position!;
+  }
+
+  /** The first page of a snapshot. */
+  #begin({ fully_read: fullyRead, timeline }: Answer<"snapshot">): void {
     if (this.#isStale) {
       this.#isStale = false;
       this.clear();
       this.#members.clear();
     }
-    let page = first;
-    while (page.markers_more !== undefined) {
-      this.apply(page.receipts);
-      page = await snapshot({ ...ask, timeline_limit: 0, members: false, since: page.markers_more });
-    }
-    this.apply(page.receipts);
-    this.apply(first.private ?? {});
-    if (first.fully_read !== undefined) this.fullyRead(user!, first.fully_read, first.position);
-    for (const event of first.timeline) this.note(event);
-    for (const [member, membership] of Object.entries(first.members ?? {})) this.#members.set(member, membership);
-    this.#at.events = first.position;
-    this.#at.receipts = first.position;
+    if (fullyRead !== undefined) this.fullyRead(this.#options.user!, fullyRead);
+    for (const event of timeline) this.note(event);
   }
 
   #receivePublic(delta: Delta<"events" | "receipts">): void {

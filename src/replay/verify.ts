@@ -22,6 +22,8 @@ import { scanDeltas } from "../bus/deltas/delta-scan.ts";
 import { logEnd } from "../bus/log/log.ts";
 import { scanLog } from "../bus/log/log-scan.ts";
 import { partitionCount } from "../bus/partition-count.ts";
+import { type SnapshotQuestion, snapshotPages } from "../frontend/snapshot-pages.ts";
+import { mergeReceipts } from "../gateway/sync/receipt-merge.ts";
 import { QUERY_EVENT_IDS_MAX, VERIFY_WAIT_MS } from "../limits.ts";
 import type { EventId, RoomId, UserId } from "../matrix/ids.ts";
 import type { ReceiptContent } from "../matrix/receipt.ts";
@@ -106,7 +108,7 @@ class Verification {
       for (let from = 0; from < ids.length; from += QUERY_EVENT_IDS_MAX) {
         await this.#compareOrders(room, ids.slice(from, from + QUERY_EVENT_IDS_MAX));
       }
-      const answer = await this.#answerAt(room, { op: "snapshot", timeline_limit: 0 });
+      const answer = await this.#markersAt(room, {});
       this.#compareMarkers(
         room,
         "",
@@ -132,7 +134,7 @@ class Verification {
   }
 
   async #comparePrivate(room: Room, user: UserId): Promise<void> {
-    const answer = await this.#answerAt(room, { op: "snapshot", user_id: user, timeline_limit: 0 });
+    const answer = await this.#markersAt(room, { user_id: user });
     const own = markersOf(room, isPrivateReceipt).filter((marker) => marker.user === user);
     this.#compareMarkers(room, "private ", own, answer.private);
     const fullyRead = room.markers.get(user, FULLY_READ, null);
@@ -156,6 +158,25 @@ class Verification {
         room.id,
         `the ${kind}marker ${key} is ${expected.get(key) ?? "nowhere"} in the log, the owner answers ${found.get(key) ?? "nowhere"}`,
       );
+    }
+  }
+
+  /** The room's markers as its owner has them, all pages at the position through which the room is folded here. */
+  async #markersAt(
+    room: Room,
+    question: SnapshotQuestion,
+  ): Promise<Pick<Answer<"snapshot">, "receipts" | "private" | "fully_read">> {
+    const askAt = (page: SnapshotQuestion) => this.#answerAt(room, { op: "snapshot", ...page });
+    for (;;) {
+      const pages: Answer<"snapshot">[] = [];
+      for await (const page of snapshotPages(askAt, { ...question, timeline_limit: 0, members: false }))
+        pages.push(page);
+      if (pages.at(-1)!.position !== pages[0]!.position) continue; // It was in use meanwhile.
+      return {
+        ...pages[0]!,
+        receipts: mergeReceipts(pages.map(({ receipts }) => receipts)),
+        private: mergeReceipts(pages.map(({ private: own }) => own ?? {})),
+      };
     }
   }
 

@@ -26,6 +26,7 @@ import type { Ordered, OrderRange } from "../../actors/room/order-index.ts";
 import { type Member, Room, type RoomStore, type StateEvent, type StoredRoom } from "../../actors/room/room.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import type { EventId, RoomId, ServerName, ThreadId, UserId } from "../matrix/ids.ts";
+import { isPrivate } from "../matrix/receipt-types.ts";
 import { keyPart, nameAndValue, withName } from "./keys.ts";
 import { lmdbFault } from "./lmdb-file.ts";
 import {
@@ -110,6 +111,7 @@ const TABLES = [
   "orders",
   "relations",
   "markers",
+  "markerPlaces",
   "members",
   "memberships",
   "joined",
@@ -315,8 +317,16 @@ export class PartitionStore implements RoomStore {
     byOrder.collect((_, order, position) => put("orders", [number, order], position));
     relations.collect((target, order, id) => put("relations", [number, keyPart(target), order], id));
     markers.collect(
-      (marker) => put("markers", markerKey(number, marker), undefined),
-      (marker) => put("markers", markerKey(number, marker), withName(marker.user, markerRow(marker))),
+      (marker, stored) => {
+        put("markers", markerKey(number, marker), undefined);
+        if (stored > 0 && !isPrivate(marker.type)) put("markerPlaces", markerPlace(number, stored, marker), undefined);
+      },
+      (marker, stored) => {
+        put("markers", markerKey(number, marker), withName(marker.user, markerRow(marker)));
+        if (isPrivate(marker.type)) return;
+        if (stored > 0) put("markerPlaces", markerPlace(number, stored, marker), undefined);
+        put("markerPlaces", markerPlace(number, marker.position, marker), KEY_ONLY);
+      },
     );
     members.collect((user, changed) => {
       const row = memberRow(changed);
@@ -385,6 +395,7 @@ export class PartitionStore implements RoomStore {
       markers: {
         of: (user) => this.#markersOf(number, user),
         all: () => this.#markers({ start: [number], end: [number + 1] }),
+        from: (position) => this.#markersFrom(number, position),
       },
       members: new StoredRows(readers.members, number),
       joined: new StoredRows(readers.joined, number),
@@ -421,6 +432,16 @@ export class PartitionStore implements RoomStore {
   *#markers(range: { readonly start: Key; readonly end: Key }): Generator<Marker> {
     for (const { key, value: stored } of this.#tables.markers.getRange(range)) {
       const [user, row] = nameAndValue((key as [number, string])[1], stored);
+      yield marker(user as UserId, row as MarkerRow);
+    }
+  }
+
+  *#markersFrom(number: number, position: Position): Generator<Marker> {
+    const range = { start: [number, position], end: [number + 1] };
+    for (const key of this.#tables.markerPlaces.getKeys(range)) {
+      const [, , part, ...slot] = key as [number, Position, string, string, string];
+      const stored = this.#tables.markers.get([number, part, ...slot]);
+      const [user, row] = nameAndValue(part, stored);
       yield marker(user as UserId, row as MarkerRow);
     }
   }
@@ -488,8 +509,16 @@ export class PartitionStore implements RoomStore {
   }
 }
 
-function markerKey(number: number, { user, type, thread, inferred }: Marker): Key {
-  return [number, keyPart(user), inferred ? `?${type}` : type, thread === null ? "" : keyPart(thread)];
+function markerKey(number: number, marker: Marker): Key {
+  return [number, ...slotOf(marker)];
+}
+
+function markerPlace(number: number, position: Position, marker: Marker): Key {
+  return [number, position, ...slotOf(marker)];
+}
+
+function slotOf({ user, type, thread, inferred }: Marker): [string, string, string] {
+  return [keyPart(user), inferred ? `?${type}` : type, thread === null ? "" : keyPart(thread)];
 }
 
 function stateEvent([position, order]: StateRow): StateEvent {

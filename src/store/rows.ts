@@ -15,7 +15,7 @@ import type { EventId, ThreadId, UserId } from "../matrix/ids.ts";
 import type { ReceiptType } from "../matrix/receipt-types.ts";
 
 /** Raised with every change of a row's shape. */
-export const ROWS_VERSION = 6;
+export const ROWS_VERSION = 7;
 
 const COUNTS = 1;
 const INHERITS = 2;

@@ -64,8 +64,8 @@ async function withFalseOwner(change: (op: string, answer: Body) => void): Promi
   const right = new Map<string, Body>();
   for (const query of [
     { op: "orders", event_ids: ["$1", "$2"] },
-    { op: "snapshot", timeline_limit: 0 },
-    { op: "snapshot", user_id: BOB, timeline_limit: 0 },
+    { op: "snapshot", timeline_limit: 0, members: false },
+    { op: "snapshot", user_id: BOB, timeline_limit: 0, members: false },
   ]) {
     right.set(JSON.stringify(query), await bus.query(ROOM, query));
   }

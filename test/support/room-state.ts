@@ -1,7 +1,9 @@
+import * as assert from "uvu/assert";
 import { ALL } from "../../actors/room/order-index.ts";
 import type { Room } from "../../actors/room/room.ts";
 import type { StateGroup } from "../../actors/room/state-changes.ts";
 import type { UserId } from "../../src/matrix/ids.ts";
+import { isPrivate } from "../../src/matrix/receipt-types.ts";
 import { unreadOf } from "./given.ts";
 
 const byText = (rows: Iterable<unknown>): string[] => Array.from(rows, (row) => JSON.stringify(row)).sort();
@@ -11,6 +13,19 @@ const STATE_GROUPS: readonly StateGroup[] = ["members", "others"];
 function changesOf({ stateChanges }: Room, group: StateGroup) {
   const keys = new Set(Array.from(stateChanges.places.range(group), ([, { key }]) => key));
   return Array.from(keys, (key) => [key, ...stateChanges.downFrom(key, Number.POSITIVE_INFINITY)]);
+}
+
+function publicMarkersOf({ markers }: Room): string[] {
+  const found = [...markers.publicFrom(0)];
+  const positions = found.map(({ position }) => position);
+  assert.equal(
+    positions,
+    [...positions].sort((a, b) => a - b),
+    "public markers are read by position",
+  );
+  const expected = byText([...markers].filter(({ type }) => !isPrivate(type)));
+  assert.equal(byText(found), expected, "the index has every public marker once");
+  return expected;
 }
 
 /** Everything of a room that can be compared, in an order that doesn't depend on where its rows are. */
@@ -26,6 +41,7 @@ export function stateOf(room: Room, users: readonly UserId[]) {
     liveEvents: room.liveEvents,
     byOrder: [...room.byOrder.range(ALL)],
     markers: byText(room.markers),
+    publicMarkers: publicMarkersOf(room),
     redactions: byText(room.redactions),
     held: [...room.held],
     members: byText(room.members),

@@ -8,7 +8,7 @@ const EMPTY: StoredRoom = {
   events: NOTHING,
   byOrder: { range: () => [] },
   relations: { range: () => [] },
-  markers: { of: () => [], all: () => [] },
+  markers: { of: () => [], all: () => [], from: () => [] },
   members: NOTHING,
   joined: NOTHING,
   joins: NOTHING,

@@ -74,8 +74,13 @@ const snapshot = {
     since: count.optional().describe("A position: only what came after it."),
     markers_limit: count
       .optional()
-      .describe("No more markers than this, or a few more where several share a position. Default: all."),
+      .describe("No more markers than this, or a few more where several share a position. Default: as many as fit."),
+    markers_after: z
+      .string({ error: "must be a string" })
+      .optional()
+      .describe("With the page before's `markers_more` as `since`: the `markers_after` beside it."),
     members: z.boolean({ error: "must be a boolean" }).optional().describe("Default: true."),
+    members_after: count.optional().describe("The `members_more` of the page before."),
     timeline_limit: count.optional().describe(`Default: ${TIMELINE_EVENTS_DEFAULT}. At most ${TIMELINE_EVENTS_MAX}.`),
   }),
   answer: z.object({
@@ -96,7 +101,18 @@ const snapshot = {
       .exactOptional()
       .describe("The viewer's stay began after `since`, so the answer is as without `since`."),
     member: storedEvent.exactOptional().describe("The member event of a viewer who isn't joined."),
-    markers_more: position.exactOptional().describe("There are more markers: the `since` to go on with."),
+    markers_more: position
+      .exactOptional()
+      .describe(
+        "There are more markers, private ones included: the `since` to go on with, with a `timeline_limit` of 0.",
+      ),
+    markers_after: z
+      .string()
+      .exactOptional()
+      .describe(
+        "Beside `markers_more`: several markers may share that position, and the next page begins after this one.",
+      ),
+    members_more: position.exactOptional().describe("There are more members: the `members_after` to go on with."),
   }),
   examples: {
     question: { op: "snapshot", user_id: BOB, timeline_limit: 1 },
@@ -160,8 +176,17 @@ const read = {
 const unread = {
   summary: "How many events a user has not read: in the room, in its main timeline, and in threads that have any.",
   errors: ERRORS,
-  question: z.object({ op: z.literal("unread"), user_id: userId }),
-  answer: z.object({ unthreaded: unreadCount, main: unreadCount, threads: z.record(z.string(), unreadCount) }),
+  question: z.object({
+    op: z.literal("unread"),
+    user_id: userId,
+    after: z.string({ error: "must be a string" }).optional().describe("The `next` of the page before."),
+  }),
+  answer: z.object({
+    unthreaded: unreadCount,
+    main: unreadCount,
+    threads: z.record(z.string(), unreadCount),
+    next: z.string().exactOptional().describe("There are more threads: the `after` to go on with."),
+  }),
   examples: {
     question: { op: "unread", user_id: BOB },
     answer: { unthreaded: { count: 3 }, main: { count: 1 }, threads: { [EXAMPLE_EVENT_ID]: { count: 2 } } },

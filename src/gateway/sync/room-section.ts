@@ -35,11 +35,11 @@ export function updateFromSnapshot(
   state: readonly MatrixEvent[],
   whole: boolean,
 ): RoomUpdate {
-  const { timeline, timeline_position: readThrough, limited = false, private: own, fully_read: fullyRead } = pages[0]!;
+  const { timeline, timeline_position: readThrough, limited = false, fully_read: fullyRead } = pages[0]!;
   const inTimeline = new Set(timeline.map(({ event_id }) => event_id));
   return {
     events: timeline,
-    receipts: [...pages.map(({ receipts }) => receipts), own ?? {}],
+    receipts: pages.flatMap(({ receipts, private: own }) => [receipts, own ?? {}]),
     ...(fullyRead !== undefined && { fullyRead: { ...fullyRead, position: pages[0]!.position } }),
     limited,
     state: state.filter(({ event_id }) => !inTimeline.has(event_id)),

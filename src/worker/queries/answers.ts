@@ -1,15 +1,16 @@
 /** The answer to each question about a room (docs/design.md#queries), from its folded state. */
 import { LRUCache } from "lru-cache";
 import { isRead } from "../../../actors/room/fold.ts";
-import type { Room } from "../../../actors/room/room.ts";
 import { type Counting, NOTHING_UNREAD, summed } from "../../../actors/room/unread.ts";
 import { Visibility } from "../../../actors/room/visibility.ts";
 import type { Answer, Op, Question } from "../../bus/contract/questions.ts";
+import { ANSWER_BYTES_MAX } from "../../limits.ts";
 import { ID_SEPARATOR } from "../../matrix/id-grammar.ts";
-import type { EventId } from "../../matrix/ids.ts";
-import type { Bodies } from "./bodies.ts";
+import type { EventId, ThreadId } from "../../matrix/ids.ts";
+import type { Asking } from "./asking.ts";
 import { eventPage } from "./event-pages.ts";
 import { greatestOrder } from "./greatest-order.ts";
+import type { SizeOf } from "./sizes.ts";
 import { snapshot } from "./snapshot.ts";
 import { statePage } from "./state-pages.ts";
 
@@ -18,21 +19,19 @@ const UNREAD_THREADS_CACHED_MAX = 200_000;
 
 export type RoomOp = Exclude<Op, "rooms" | "changed">;
 
-/** The room that a question is about, and what else its answer may need. */
-export interface Asking {
-  readonly room: Room;
-  readonly bodies: Bodies;
+/** What an answer may need besides. */
+interface Counted extends Asking {
   readonly counts: UnreadCache;
 }
 
 type Answers = {
-  readonly [O in RoomOp]: (asking: Asking, question: Question<O>) => Answer<O> | Promise<Answer<O>>;
+  readonly [O in RoomOp]: (asking: Counted, question: Question<O>) => Answer<O> | Promise<Answer<O>>;
 };
 
 const ANSWERS: Answers = {
-  snapshot: ({ bodies, room }, question) => snapshot(bodies, room, question),
-  state: ({ bodies, room }, question) => statePage(bodies, room, question),
-  events: ({ bodies, room }, question) => eventPage(bodies, room, question),
+  snapshot: (asking, question) => snapshot(asking, question),
+  state: (asking, question) => statePage(asking, question),
+  events: (asking, question) => eventPage(asking, question),
   orders: ({ room }, { event_ids: ids, through }) => ({
     position: room.position,
     orders: byEvent(ids, (id) => room.events.get(id)?.order ?? null),
@@ -45,21 +44,37 @@ const ANSWERS: Answers = {
     return { event: isSeen ? await bodies.one(room, id) : null };
   },
   read: ({ room }, { user_id: user, event_ids: ids }) => ({ read: byEvent(ids, (id) => isRead(room, user, id)) }),
-  unread: ({ room, counts }, { user_id: user }) => {
+  unread: ({ room, counts, sizeOf }, { user_id: user, after }) => {
     const key = `${room.id}${ID_SEPARATOR}${user}`;
     const counting = room.unread.counting(room.readingOf(user), counts.get(key));
     counts.set(key, counting);
     const { unthreaded, main, threads } = room.countsFor(user) ? summed(counting) : NOTHING_UNREAD;
-    return {
-      unthreaded: { count: unthreaded },
-      main: { count: main },
-      threads: Object.fromEntries([...threads].map(([root, count]) => [root, { count }])),
-    };
+    return { unthreaded: { count: unthreaded }, main: { count: main }, ...threadPage(threads, after, sizeOf) };
   },
 };
 
-export function answer<O extends RoomOp>(op: O, asking: Asking, question: Question<O>) {
+export function answer<O extends RoomOp>(op: O, asking: Counted, question: Question<O>) {
   return ANSWERS[op](asking, question);
+}
+
+/** The counts of threads, by root, as many as fit. */
+function threadPage(
+  counts: ReadonlyMap<ThreadId, number>,
+  after: string | undefined,
+  sizeOf: SizeOf,
+): Pick<Answer<"unread">, "threads" | "next"> {
+  const threads: Answer<"unread">["threads"] = {};
+  let bytes = 0;
+  let last = "";
+  for (const root of [...counts.keys()].sort()) {
+    if (after !== undefined && root <= after) continue;
+    const count = { count: counts.get(root)! };
+    bytes += sizeOf(root) + sizeOf(count) + 1;
+    if (bytes > ANSWER_BYTES_MAX) return { threads, next: last };
+    threads[root] = count;
+    last = root;
+  }
+  return { threads };
 }
 
 /** By room and user. The counts of a user who is far behind are asked for at every new event, and a count from the start is expensive. */

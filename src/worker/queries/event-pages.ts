@@ -12,14 +12,14 @@ import type { Page, Question } from "../../bus/contract/questions.ts";
 import { EVENTS_PAGE_DEFAULT, EVENTS_SCAN_MAX } from "../../limits.ts";
 import type { MatrixEvent, OrderedEvent } from "../../matrix/event.ts";
 import { relationOf } from "../../matrix/relations.ts";
-import type { Bodies } from "./bodies.ts";
+import type { Asking } from "./asking.ts";
 import { type Place, pageOf } from "./page.ts";
 
 /** Less than what is between two orders: for a bound that is inclusive. */
 const INCLUSIVE = 0.5;
 
 /** A page of history. `next` is the `from` of the next page. */
-export function eventPage(bodies: Bodies, room: Room, query: Question<"events">): Promise<Page<OrderedEvent>> {
+export function eventPage({ bodies, room, sizeOf }: Asking, query: Question<"events">): Promise<Page<OrderedEvent>> {
   const limit = query.limit ?? EVENTS_PAGE_DEFAULT;
   const { dir, from, to, relates_to: target, viewer } = query;
   const [above, below] = dir === "f" ? [from, to] : [to, from];
@@ -34,6 +34,7 @@ export function eventPage(bodies: Bodies, room: Room, query: Question<"events">)
     limit,
     scan: isCut ? places.length - 1 : EVENTS_SCAN_MAX,
     read: (positions) => bodies.at(room, positions),
+    sizeOf,
     wanted: (event) => relates(event, query),
   });
 }

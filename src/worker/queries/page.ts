@@ -5,6 +5,7 @@
 import type { Position } from "../../../actors/entry.ts";
 import type { Page } from "../../bus/contract/questions.ts";
 import { ANSWER_BYTES_MAX } from "../../limits.ts";
+import type { SizeOf } from "./sizes.ts";
 
 /** Events that one query reads from the log at once. */
 const BODIES_AT_ONCE = 32;
@@ -21,12 +22,13 @@ interface Paging<T> {
   /** Places that are looked at. There may be one more, to say that there is more. */
   readonly scan: number;
   readonly read: (positions: readonly Position[]) => Promise<T[]>;
+  readonly sizeOf: SizeOf;
   readonly wanted?: (event: T) => boolean;
 }
 
 export async function pageOf<T>(
   places: readonly Place[],
-  { limit, scan, read, wanted = () => true }: Paging<T>,
+  { limit, scan, read, sizeOf, wanted = () => true }: Paging<T>,
 ): Promise<Page<T>> {
   const events: T[] = [];
   let bytes = 0;
@@ -37,7 +39,7 @@ export async function pageOf<T>(
     for (const { position } of part) {
       const event = position === undefined ? undefined : bodies.next().value;
       if (event !== undefined && wanted(event)) {
-        bytes += Buffer.byteLength(JSON.stringify(event));
+        bytes += sizeOf(event);
         if (events.length === limit || (bytes > ANSWER_BYTES_MAX && events.length > 0)) {
           return { events, next: places[looked - 1]!.next };
         }

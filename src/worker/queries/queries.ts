@@ -24,6 +24,7 @@ import { type RoomId, roomId, type UserId, userId } from "../../matrix/ids.ts";
 import type { Partition } from "../partition.ts";
 import { answer, UnreadCache } from "./answers.ts";
 import { Bodies } from "./bodies.ts";
+import { sizeIn } from "./sizes.ts";
 import { beginningOf, changedPage, joinedPages, roomsPage } from "./users-rooms.ts";
 
 const QUEUE = "tidemark-query";
@@ -146,7 +147,12 @@ export class Queries {
     const partition = partitionOf(room, this.#partitions);
     const served = this.#served(partition);
     if (served !== undefined) {
-      const asking = { room: served.room(room), bodies: this.#bodies[partition]!, counts: this.#counts };
+      const asking = {
+        room: served.room(room),
+        bodies: this.#bodies[partition]!,
+        counts: this.#counts,
+        sizeOf: sizeIn(encodingOf(data)),
+      };
       return answer(parsed.data.op, asking, parsed.data);
     }
     if (mayForward) return this.#forward(partition, room, data);

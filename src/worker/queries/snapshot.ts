@@ -4,73 +4,65 @@
  * With `since`, the answer has only markers beyond that position, and the events after the last one that was known by then, so a
  * reader that was away for any length of time gets exactly what it lacks; `limited` is true when it leaves out events of these.
  * Older events that came since (history) are left to pages of history. With a viewer, the answer is what that user may see
- * (docs/design.md#who-sees-what). With `markers_limit`, markers are sorted by
- * position, and `markers_more` is the `since` of the next page: a marker that moves in the meantime is there again, and no marker is
- * missed.
+ * (docs/design.md#who-sees-what). Markers and members are paged.
  */
-
-import type { Position } from "../../../actors/entry.ts";
 import { receiptEvent } from "../../../actors/partition/changes.ts";
-import type { Marker } from "../../../actors/room/markers.ts";
 import type { OrderRange } from "../../../actors/room/order-index.ts";
-import type { Room } from "../../../actors/room/room.ts";
 import { memberKey } from "../../../actors/room/state-changes.ts";
 import { Visibility } from "../../../actors/room/visibility.ts";
 import type { Answer, Question } from "../../bus/contract/questions.ts";
 import { ANSWER_BYTES_MAX, EVENTS_SCAN_MAX, TIMELINE_EVENTS_DEFAULT, TIMELINE_EVENTS_MAX } from "../../limits.ts";
 import type { OrderedEvent } from "../../matrix/event.ts";
 import type { UserId } from "../../matrix/ids.ts";
-import { isPrivate } from "../../matrix/receipt-types.ts";
-import { fullyReadOf, privateMarkers } from "../delta-messages.ts";
-import type { Bodies } from "./bodies.ts";
+import { FULLY_READ } from "../../matrix/receipt-types.ts";
+import { fullyReadOf } from "../delta-messages.ts";
+import type { Asking } from "./asking.ts";
 import { firstOf, placesWhere, visiblePlaces } from "./event-pages.ts";
 import { greatestOrder } from "./greatest-order.ts";
+import { markerPage } from "./marker-pages.ts";
+import { memberPage } from "./member-pages.ts";
 import type { Place } from "./page.ts";
+import type { SizeOf } from "./sizes.ts";
 
 /** Memberships after which a stay may be over. */
 const ENDED: ReadonlySet<string | undefined> = new Set(["leave", "ban"]);
 
-/** Reads the markers at once, and then the bodies from the log. */
-export async function snapshot(bodies: Bodies, room: Room, query: Question<"snapshot">): Promise<Answer<"snapshot">> {
-  const { viewer } = query;
-  if (viewer === undefined) return everything(bodies, room, query);
-  const member = room.members.get(viewer);
-  if (member?.membership !== "join") return ofPast(bodies, room, { ...query, viewer });
-  const { since = 0 } = query;
-  const isWhole = since > 0 && member.position > since;
-  const shown = await everything(bodies, room, { ...query, user_id: viewer, ...(isWhole && { since: 0 }) });
+/** Reads everything of the room's state at once, and then the bodies. */
+export async function snapshot(asking: Asking, query: Question<"snapshot">): Promise<Answer<"snapshot">> {
+  const { viewer, since = 0, markers_after: after, timeline_limit: limit } = query;
+  if (viewer === undefined) return everything(asking, query);
+  const member = asking.room.members.get(viewer);
+  if (member?.membership !== "join") return ofPast(asking, { ...query, viewer });
+  const isFirstPage = after === undefined && limit !== 0;
+  const isWhole = isFirstPage && since > 0 && member.position > since;
+  const shown = await everything(asking, { ...query, user_id: viewer, ...(isWhole && { since: 0 }) });
   return { ...shown, membership: "join", ...(isWhole && { whole: true }) };
 }
 
-async function everything(bodies: Bodies, room: Room, query: Question<"snapshot">): Promise<Answer<"snapshot">> {
-  const { user_id: user, since = Number.NEGATIVE_INFINITY, members = true } = query;
-  const shown: Marker[] = [];
-  for (const marker of room.markers) if (!isPrivate(marker.type) && marker.position > since) shown.push(marker);
-  const more = query.markers_limit === undefined ? undefined : cut(shown, query.markers_limit);
-  const own = user === undefined ? [] : [...room.markers.of(user)].filter(({ position }) => position > since);
-  const {
-    "m.receipt": ownReceipts,
-    "m.fully_read": [fullyRead],
-  } = privateMarkers(own);
+async function everything(asking: Asking, query: Question<"snapshot">): Promise<Answer<"snapshot">> {
+  const { room, sizeOf } = asking;
+  const { user_id: user, since = Number.NEGATIVE_INFINITY, members = true, members_after: membersAfter = 0 } = query;
+  const { shown, own, more } = markerPage(room, query, sizeOf);
+  const fullyRead = user === undefined ? undefined : room.markers.get(user, FULLY_READ, null);
   const answer = {
     room_id: room.id,
     position: room.position,
     receipts: receiptEvent(shown).content,
-    ...(more !== undefined && { markers_more: more }),
-    ...(user !== undefined && { private: receiptEvent(ownReceipts).content }),
-    ...(fullyRead !== undefined && { fully_read: fullyReadOf(fullyRead) }),
-    ...(members && { members: room.memberships() }),
+    ...more,
+    ...(user !== undefined && { private: receiptEvent(own).content }),
+    ...(fullyRead !== undefined && fullyRead.position > since && { fully_read: fullyReadOf(fullyRead) }),
+    ...(members && memberPage(room, membersAfter, sizeOf)),
   };
   const visibility = query.viewer === undefined ? undefined : new Visibility(room, query.viewer);
-  return { ...answer, ...(await timelineOf(bodies, room, query, (range) => visiblePlaces(room, range, visibility))) };
+  return { ...answer, ...(await timelineOf(asking, query, (range) => visiblePlaces(room, range, visibility))) };
 }
 
 /** What stays with a viewer who isn't joined: the events of the own stays, and the member event that ended them. */
 async function ofPast(
-  bodies: Bodies,
-  room: Room,
+  asking: Asking,
   query: Question<"snapshot"> & { readonly viewer: UserId },
 ): Promise<Answer<"snapshot">> {
+  const { bodies, room } = asking;
   const { viewer } = query;
   const membership = room.members.get(viewer)?.membership;
   const event = room.state.get(memberKey(viewer));
@@ -84,7 +76,7 @@ async function ofPast(
   const visibility = new Visibility(room, viewer);
   const hasStayed = ENDED.has(membership);
   const stays = (range: OrderRange) => placesWhere(room, range, visibility, (order) => visibility.stayed(order));
-  const timeline = timelineOf(bodies, room, query, hasStayed ? stays : () => []);
+  const timeline = timelineOf(asking, query, hasStayed ? stays : () => []);
   const [member] = event === undefined ? [] : await bodies.state(room, [event.position]);
   return { ...answer, ...(await timeline), ...(member !== undefined && { member }) };
 }
@@ -93,8 +85,7 @@ type Timeline = Pick<Answer<"snapshot">, "timeline" | "timeline_position" | "lim
 
 /** The newest events of positive order that are shown, after the last one that was known by `since`. */
 async function timelineOf(
-  bodies: Bodies,
-  room: Room,
+  { bodies, room, sizeOf }: Asking,
   { since = 0, timeline_limit: wanted = TIMELINE_EVENTS_DEFAULT }: Question<"snapshot">,
   placesIn: (range: OrderRange) => Iterable<Place>,
 ): Promise<Timeline> {
@@ -106,7 +97,7 @@ async function timelineOf(
   });
   const shown = places.flatMap(({ position }) => position ?? []);
   const positions = shown.slice(0, limit).reverse();
-  const timeline = newest(await bodies.at(room, positions));
+  const timeline = newest(await bodies.at(room, positions), sizeOf);
   const limited = timeline.length < shown.length || places.length === EVENTS_SCAN_MAX;
   return {
     timeline,
@@ -116,21 +107,11 @@ async function timelineOf(
 }
 
 /** The last events, as many as fit into an answer. */
-function newest(events: OrderedEvent[]): OrderedEvent[] {
+function newest(events: OrderedEvent[], sizeOf: SizeOf): OrderedEvent[] {
   let first = events.length;
   for (let bytes = 0; first > 0; first--) {
-    bytes += Buffer.byteLength(JSON.stringify(events[first - 1]));
+    bytes += sizeOf(events[first - 1]);
     if (bytes > ANSWER_BYTES_MAX) break;
   }
   return events.slice(first);
-}
-
-/** Cuts the list after `limit` markers by position, and those at the same position. Returns that position if markers were cut off. */
-function cut(markers: Marker[], limit: number): Position | undefined {
-  markers.sort((a, b) => a.position - b.position);
-  let end = Math.max(1, limit);
-  while (end < markers.length && markers[end]!.position === markers[end - 1]!.position) end++;
-  if (end >= markers.length) return undefined;
-  markers.length = end;
-  return markers[end - 1]!.position;
 }

@@ -12,7 +12,7 @@ import type { Page, Question } from "../../bus/contract/questions.ts";
 import { EVENTS_SCAN_MAX } from "../../limits.ts";
 import type { MatrixEvent } from "../../matrix/event.ts";
 import type { UserId } from "../../matrix/ids.ts";
-import type { Bodies } from "./bodies.ts";
+import type { Asking } from "./asking.ts";
 import { type Place, pageOf } from "./page.ts";
 
 /** Matrix specification, "Stripped state": the state that tells an invited user what the room is. */
@@ -41,9 +41,10 @@ interface Asked {
 }
 
 /** State events that were set after a position, those set first before others. */
-export function statePage(bodies: Bodies, room: Room, query: Question<"state">): Promise<Page<MatrixEvent>> {
+export function statePage({ bodies, room, sizeOf }: Asking, query: Question<"state">): Promise<Page<MatrixEvent>> {
   const places = placesOf(room, query.since ?? 0, asked(room, query));
-  return pageOf(places, { limit: EVENTS_SCAN_MAX, scan: EVENTS_SCAN_MAX, read: (part) => bodies.state(room, part) });
+  const read = (part: readonly Position[]) => bodies.state(room, part);
+  return pageOf(places, { limit: EVENTS_SCAN_MAX, scan: EVENTS_SCAN_MAX, read, sizeOf });
 }
 
 function asked(room: Room, { viewer, at, types, members, stripped = false }: Question<"state">): Asked {

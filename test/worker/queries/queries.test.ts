@@ -262,20 +262,20 @@ queries("a timeline that is too large for the broker is cut, and marked as limit
 
 queries("an answer that is too large for the broker is an error, not silence", async () => {
   await using tidemark = await startTidemark({ payloadBytesMax: 1_048_576 });
-  await tidemark.sent("event", ROOM, message("$1"));
-  const name = "u".repeat(200);
-  for (let from = 0; from < 6_144; from += 1_024) {
+  const ids = Array.from({ length: 1_024 }, (_, i) => `$${"é".repeat(250)}${1_000 + i}`);
+  const thread = { "m.relates_to": { rel_type: "m.thread", event_id: `$${"🌊".repeat(250)}` } };
+  for (let from = 0; from < ids.length; from += 256) {
     await tidemark.sent(
-      "receipt",
+      "event",
       ROOM,
-      Array.from({ length: 1_024 }, (_, i) => receipt(`@${name}${from + i}:a.org`, "$1")),
+      ids.slice(from, from + 256).map((id) => message(id, { content: thread })),
     );
   }
   await folded(tidemark);
-  const reply = await tidemark.query(ROOM, { op: "snapshot" });
+  const reply = await tidemark.query(ROOM, { op: "threads", event_ids: ids });
   assert.is(reply.ok, false);
   assert.is(reply.errcode, "M_TOO_LARGE");
-  assert.is((await tidemark.query(ROOM, { op: "orders", event_ids: ["$1"] })).ok, true);
+  assert.is((await tidemark.query(ROOM, { op: "threads", event_ids: ids.slice(512) })).ok, true);
 });
 
 queries("a query without a reply subject changes nothing", async () => {

@@ -4,6 +4,7 @@ import * as assert from "uvu/assert";
 import type { Position } from "../../../actors/entry.ts";
 import type { Room } from "../../../actors/room/room.ts";
 import type { Bodies } from "../../../src/worker/queries/bodies.ts";
+import { sizeIn } from "../../../src/worker/queries/sizes.ts";
 import { snapshot } from "../../../src/worker/queries/snapshot.ts";
 import { at, BOB, backfilled, given, history, live, receipt } from "../../support/given.ts";
 
@@ -14,7 +15,10 @@ const bodies = {
 } as unknown as Bodies;
 
 async function timelineOf(room: Room, question: { since?: Position; timeline_limit?: number } = {}) {
-  const { timeline, timeline_position, limited } = await snapshot(bodies, room, { op: "snapshot", ...question });
+  const { timeline, timeline_position, limited } = await snapshot(
+    { bodies, room, sizeOf: sizeIn("msgpack") },
+    { op: "snapshot", ...question },
+  );
   const events = timeline as unknown as readonly { id: string }[];
   return { ids: events.map(({ id }) => id), through: timeline_position, limited };
 }

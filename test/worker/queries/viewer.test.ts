@@ -10,6 +10,7 @@ import { type MatrixEvent, withOrder } from "../../../src/matrix/event.ts";
 import type { UserId } from "../../../src/matrix/ids.ts";
 import { Bodies } from "../../../src/worker/queries/bodies.ts";
 import { eventPage } from "../../../src/worker/queries/event-pages.ts";
+import { sizeIn } from "../../../src/worker/queries/sizes.ts";
 import { snapshot } from "../../../src/worker/queries/snapshot.ts";
 import { statePage } from "../../../src/worker/queries/state-pages.ts";
 import { at, BOB, CARA, live, member, receipt, Story, state } from "../../support/given.ts";
@@ -55,11 +56,12 @@ function folded(entries: readonly Entry[]) {
   return { room: story.room, model, bodies: new Log(entries) };
 }
 
+const asking = (bodies: Bodies, room: Room) => ({ bodies, room, sizeOf: sizeIn("msgpack") });
 const idsOf = (events: readonly { readonly event_id: string }[]) => events.map(({ event_id: id }) => id);
 const modelIds = (events: readonly ModelledEvent[]) => idsOf(events.map(({ event }) => event));
 
 async function statesOf(bodies: Bodies, room: Room, asked: Omit<Question<"state">, "op">): Promise<string[]> {
-  return idsOf((await statePage(bodies, room, { op: "state", ...asked })).events);
+  return idsOf((await statePage(asking(bodies, room), { op: "state", ...asked })).events);
 }
 
 const viewers = suite("a viewer");
@@ -71,9 +73,9 @@ viewers("gets of the timeline exactly what the model shows, and is told when som
       const since = at(Math.max(0, entries.length - back));
       for (const viewer of VISITED_USERS) {
         const member = room.members.get(viewer);
-        const answer = await snapshot(bodies, room, { op: "snapshot", viewer, since, timeline_limit: limit });
+        const answer = await snapshot(asking(bodies, room), { op: "snapshot", viewer, since, timeline_limit: limit });
         assert.is(answer.membership, member?.membership);
-        const isWhole = member?.membership === "join" && since > 0 && member.position > since;
+        const isWhole = limit > 0 && member?.membership === "join" && since > 0 && member.position > since;
         assert.is(answer.whole, isWhole ? true : undefined);
         const known = isWhole ? [] : model.events.filter(({ position, order }) => order > 0 && position <= since);
         const after = known.at(-1)?.order ?? 0;
@@ -104,7 +106,7 @@ viewers("gets pages of history with what the model shows, in either direction", 
             limit,
             ...(from !== undefined && { from }),
           };
-          const page = await eventPage(bodies, room, ask);
+          const page = await eventPage(asking(bodies, room), ask);
           assert.ok(page.events.length <= limit);
           ids.push(...idsOf(page.events));
           from = page.next;
@@ -126,7 +128,12 @@ viewers("gets the state as of any order that is visible, and as of the leave", a
       const event = model.events[which % Math.max(1, model.events.length)];
       if (event === undefined) return;
       for (const viewer of [undefined, ...VISITED_USERS]) {
-        const page = await statePage(bodies, room, { op: "state", since, at: event.order, ...(viewer && { viewer }) });
+        const page = await statePage(asking(bodies, room), {
+          op: "state",
+          since,
+          at: event.order,
+          ...(viewer && { viewer }),
+        });
         const expected = stateOf(room, model, viewer, event).filter((position) => position > since);
         const ids = expected.sort((a, b) => a - b).map((position) => entries[sequenceOf(position) - 1]![1]);
         assert.equal(idsOf(page.events), idsOf(ids as MatrixEvent[]), viewer ?? "nobody");
@@ -164,7 +171,7 @@ viewers("who was kicked gets the member event and what came before it, and nothi
     limited,
     receipts,
     private: own,
-  } = await snapshot(bodies, room, {
+  } = await snapshot(asking(bodies, room), {
     op: "snapshot",
     viewer: BOB,
     since: at(1),
@@ -178,7 +185,7 @@ viewers("who was kicked gets the member event and what came before it, and nothi
 viewers("who was never there gets the own member event alone, also when a state entry set it", async () => {
   for (const entry of [live("$ban", member(BOB, "ban")), state("$ban", member(BOB, "ban"))]) {
     const { room, bodies } = folded([live("$1"), named("m.room.name", "$name"), entry, live("$2")]);
-    const answer = await snapshot(bodies, room, { op: "snapshot", viewer: BOB });
+    const answer = await snapshot(asking(bodies, room), { op: "snapshot", viewer: BOB });
     assert.equal(idsOf(answer.timeline), entry[0] === 0 ? ["$ban"] : []);
     assert.is(answer.member?.event_id, "$ban");
     assert.equal(await statesOf(bodies, room, { viewer: BOB }), ["$ban"]);
@@ -193,7 +200,7 @@ viewers("without any membership gets nothing", async () => {
     receipts,
     member: event,
     membership,
-  } = await snapshot(bodies, room, { op: "snapshot", viewer: BOB });
+  } = await snapshot(asking(bodies, room), { op: "snapshot", viewer: BOB });
   assert.equal(
     { timeline, receipts, event, membership },
     { timeline: [], receipts: {}, event: undefined, membership: undefined },
