@@ -13,6 +13,8 @@ const HOMESERVER_TIMEOUT_MS = 60_000;
 const HOMESERVER_ATTEMPTS_MAX = 8;
 const HOMESERVER_RETRY_MS_MIN = 500;
 const HOMESERVER_RETRY_MS_MAX = 30_000;
+/** However long the homeserver asks to wait. Also, timers of Node end at once beyond 24 days. */
+const HOMESERVER_PAUSE_MS_MAX = 3_600_000;
 
 interface HomeserverClientOptions {
   readonly url: string;
@@ -70,10 +72,10 @@ export class HomeserverClient {
     return this.#get(state, `rooms/${encodeURIComponent(room)}/state`);
   }
 
-  /** Returns the token of the page that ends just before an event; undefined if the homeserver doesn't have the event (any more). */
+  /** Returns the token of the page that ends just before an event; undefined if the homeserver doesn't have the event (any more), or doesn't show it. */
   async tokenBefore(room: RoomId, event: EventId): Promise<string | undefined> {
     const path = `rooms/${encodeURIComponent(room)}/context/${encodeURIComponent(event)}`;
-    return (await this.#find(context, path, { limit: "0" }))?.start ?? undefined;
+    return (await this.#find(context, path, { limit: "0" }))?.start || undefined;
   }
 
   /** Returns the page before a token, or before the end of the room. */
@@ -91,15 +93,15 @@ export class HomeserverClient {
     throw new TidemarkError("HOMESERVER_REFUSED", `GET ${path}: ${answer.missing}`);
   }
 
-  /** The same, but returns undefined on a 404. */
+  /** The same, but returns undefined on a 404 or 403. */
   async #find<T>(schema: z.ZodType<T>, path: string, query: Record<string, string> = {}): Promise<T | undefined> {
     const answer = await this.#answerOf(schema, path, query);
     return "found" in answer ? answer.found : undefined;
   }
 
   /**
-   * Retries failed requests, with backoff. Throws `HOMESERVER_REFUSED` on a 4xx other than 404, or when the last attempt fails.
-   * `missing` is what a 404 says.
+   * Retries failed requests, with backoff. Throws `HOMESERVER_REFUSED` on other 4xx than 404 and 403, or when the last attempt fails.
+   * `missing` is what those two say.
    */
   async #answerOf<T>(
     schema: z.ZodType<T>,
@@ -121,7 +123,7 @@ export class HomeserverClient {
         );
       }
       if (retryMs !== undefined) {
-        await this.#pause(retryMs, why); // a rate limit does not count as a failure
+        await this.#pause(Math.min(retryMs, HOMESERVER_PAUSE_MS_MAX), why); // a rate limit does not count as a failure
         continue;
       }
       failures++;
@@ -138,7 +140,7 @@ export class HomeserverClient {
     await delay(ms);
   }
 
-  /** Returns the response body, what a 404 says, or the reason for a retry. Throws if a retry cannot help. */
+  /** Returns the response body, what a 404 or 403 says, or the reason for a retry. Throws if a retry cannot help. */
   async #attempt(url: string, token: string): Promise<Attempt> {
     let response: Response;
     let body: unknown;
@@ -159,7 +161,7 @@ export class HomeserverClient {
     const why = [response.status, errcode, error].filter((part) => part !== "").join(" ");
     if (response.status === 429) return { why, ...retryOf(inBody, response.headers.get("retry-after")) };
     if (response.status >= 500) return { why };
-    if (response.status === 404) return { missing: why };
+    if (response.status === 404 || response.status === 403) return { missing: why };
     throw new TidemarkError("HOMESERVER_REFUSED", `GET ${new URL(url).pathname}: ${why}`);
   }
 }

@@ -11,6 +11,7 @@
  */
 import type { Position } from "../../actors/entry.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
+import { ID_SEPARATOR } from "../matrix/id-grammar.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import type { HomeserverClient } from "./homeserver-client.ts";
 import type { KnownHistory } from "./known-history.ts";
@@ -90,17 +91,27 @@ export class ImportedHistory {
   }
 }
 
-/** Ends where there is no next page, or where a homeserver names one that was read before. */
+/** Pages without any event that may follow each other: a homeserver leaves out what it doesn't show. */
+const EMPTY_PAGES_MAX = 1_000;
+
+/** Ends where there is no next page, and where a homeserver goes round: with a token, or a page, that was read before. */
 async function* pagesOf(
   homeserver: HomeserverClient,
   room: RoomId,
   from: string | undefined,
 ): AsyncGenerator<readonly MatrixEvent[]> {
-  const seen = new Set<string | undefined>();
-  for (let token = from; !seen.has(token); ) {
-    seen.add(token);
+  const tokens = new Set<string | undefined>();
+  const pages = new Set<string>();
+  let empty = 0;
+  for (let token = from; !tokens.has(token); ) {
+    tokens.add(token);
     const { chunk, end } = await homeserver.messages(room, token);
-    yield eventsOf(room, chunk);
+    const events = eventsOf(room, chunk);
+    empty = events.length === 0 ? empty + 1 : 0;
+    const page = [events.length, events[0]?.event_id, events.at(-1)?.event_id].join(ID_SEPARATOR);
+    if (empty > EMPTY_PAGES_MAX || (empty === 0 && pages.has(page))) return;
+    pages.add(page);
+    yield events;
     if (!end) return;
     token = end;
   }

@@ -1,6 +1,7 @@
 /** Imports of rooms while something else happens: pushes, other imports, kills, and homeservers that answer oddly. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { TidemarkError } from "../../src/errors.ts";
 import { HomeserverClient } from "../../src/homeserver/homeserver-client.ts";
 import { importRoom } from "../../src/homeserver/room-import.ts";
 import { roomId } from "../../src/matrix/ids.ts";
@@ -173,7 +174,7 @@ races("an import that ends at any step and runs again gives the orders of one th
   await atEveryRequest(async (n) => {
     await using homeserver = await homeserverOf(`!ended-${n}:here.example`, 16);
     await push(tidemark, homeserver, 15, 16);
-    const requests = atRequest(homeserver, n, async () => ({ status: 403, body: { errcode: "M_FORBIDDEN" } }));
+    const requests = atRequest(homeserver, n, async () => ({ status: 401, body: { errcode: "M_UNKNOWN_TOKEN" } }));
     const ended = await importFrom(tidemark, homeserver).catch(({ code }) => code);
     if (n <= requests()) assert.is(ended, "HOMESERVER_REFUSED");
     homeserver.onRequest = () => undefined;
@@ -234,7 +235,30 @@ races("an import ends where tokens go round, and where the end is null", async (
       : undefined;
   await importFrom(tidemark, round, 100);
   await isOrdered(tidemark, round, "tokens go round");
-  assert.is(round.requests.filter((path) => path.includes("/messages")).length, 3);
+  assert.is(round.requests.filter((path) => path.includes("/messages")).length, 2);
+
+  for (const [title, pages] of [
+    [
+      "the same pages come again, with new tokens",
+      [
+        [4, 2],
+        [2, 0],
+        [4, 2],
+      ],
+    ],
+    ["no page has an event any more", [[4, 0]]],
+  ] as const) {
+    await using endless = await homeserverOf(`!${title.length}:here.example`, 4);
+    let asked = 0;
+    endless.onRequest = (path) => {
+      if (!path.endsWith("/messages")) return undefined;
+      const [end, start] = pages[asked++] ?? [0, 0];
+      return { status: 200, body: { chunk: endless.events.slice(start, end).toReversed(), end: `t${asked}` } };
+    };
+    await importFrom(tidemark, endless, 100);
+    await isOrdered(tidemark, endless, title);
+    assert.is(asked, pages.length === 1 ? 1_002 : 3, title);
+  }
 
   await using nothing = await homeserverOf("!null:here.example", 4);
   nothing.onRequest = (path) =>
@@ -242,6 +266,32 @@ races("an import ends where tokens go round, and where the end is null", async (
   await importFrom(tidemark, nothing);
   await isOrdered(tidemark, nothing, "the end is null");
   assert.is(nothing.requests.filter((path) => path.includes("/messages")).length, 1);
+});
+
+races("history goes on from the end where the homeserver doesn't show the oldest known event", async () => {
+  await using tidemark = await startFederation();
+  for (const [room, override] of [
+    ["!forbidden:here.example", { status: 403, body: { errcode: "M_FORBIDDEN", error: "no" } }],
+    ["!no-token:here.example", { status: 200, body: { start: "" } }],
+  ] as const) {
+    await using homeserver = await homeserverOf(room, 8);
+    await push(tidemark, homeserver, 6, 8);
+    homeserver.onRequest = (path) => (path.includes("/context/") ? override : undefined);
+    await importFrom(tidemark, homeserver);
+    await isOrdered(tidemark, homeserver, room);
+  }
+});
+
+races("a homeserver that asks to wait for ever is asked again after an hour", async () => {
+  await using homeserver = await homeserverOf("!limited:here.example", 1);
+  for (const answer of [{ body: { retry_after_ms: 1e15 } }, { body: {}, headers: { "retry-after": "1e15" } }]) {
+    homeserver.onRequest = () => ({ status: 429, ...answer });
+    const onPause = (pauseMs: number) => {
+      throw new TidemarkError("HOMESERVER_REFUSED", `${pauseMs} ms`);
+    };
+    const client = new HomeserverClient({ url: homeserver.url, token: TOKEN, onPause });
+    assert.is((await rejects(client.user(), "HOMESERVER_REFUSED")).message, "3600000 ms");
+  }
 });
 
 races("a response that is too large ends an import before anything is stored", async () => {
