@@ -22,6 +22,11 @@ export interface Api {
   readonly sync: Sync;
   /** Returns the device that sent the request. */
   device(request: FastifyRequest): Device;
+  /**
+   * Returns the room in the path, to be read: what the user sees of it is for the `viewer` of a question to say. Throws
+   * `M_FORBIDDEN` unless the user has a membership there.
+   */
+  readableRoom(request: FastifyRequest): Promise<RoomId>;
   /** Returns the room in the path. Throws `M_FORBIDDEN` unless the user is joined to it. */
   joinedRoom(request: FastifyRequest): Promise<RoomId>;
 }

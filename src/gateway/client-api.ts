@@ -12,7 +12,7 @@ import { Frontend } from "../frontend/frontend.ts";
 import { badJson, forbidden, MatrixError, notJson, param, tooManyRequests } from "../http/matrix-error.ts";
 import { RequestLimit } from "../http/request-limit.ts";
 import { USER_REQUESTS_MAX, USER_REQUESTS_WINDOW_MS } from "../limits.ts";
-import { roomId, type UserId } from "../matrix/ids.ts";
+import { type RoomId, roomId, type UserId } from "../matrix/ids.ts";
 import { accountRoutes, publicRoutes } from "./account-routes.ts";
 import type { Api } from "./api.ts";
 import { encryptionRoutes } from "./encryption-routes.ts";
@@ -22,6 +22,7 @@ import { notKeptRoutes } from "./not-kept-routes.ts";
 import { pushRuleRoutes } from "./push-rule-routes.ts";
 import { receiptRoutes } from "./receipt-routes.ts";
 import { standaloneRoutes } from "./standalone-routes.ts";
+import { stateRoutes } from "./state-routes.ts";
 import { OnlineUsers } from "./sync/online-users.ts";
 import { RecentDeltas } from "./sync/recent-deltas.ts";
 import { Sync } from "./sync/sync.ts";
@@ -38,6 +39,7 @@ const ROUTES = [
   syncRoutes,
   receiptRoutes,
   historyRoutes,
+  stateRoutes,
   accountRoutes,
   pushRuleRoutes,
   encryptionRoutes,
@@ -78,9 +80,16 @@ export async function openClientApi({
     users,
     sync,
     device,
+    readableRoom: async (request) => {
+      const id = roomIn(request);
+      const { user } = device(request);
+      // Whoever joined just now may not have been known as a member a moment ago.
+      if (users.cached(user)?.rooms.has(id) || (await users.isJoined(user, id))) return id;
+      if ((await users.get(user)).rooms.has(id)) return id;
+      throw forbidden("You have never been in this room");
+    },
     joinedRoom: async (request) => {
-      const { room } = request.params as { room: string };
-      const id = param(roomId, "room_id", room);
+      const id = roomIn(request);
       const { user } = device(request);
       if (users.cached(user)?.isJoined(id) || (await users.isJoined(user, id))) return id;
       throw forbidden("You are not joined to this room");
@@ -119,6 +128,10 @@ export async function openClientApi({
       await frontend[Symbol.asyncDispose]();
     },
   };
+}
+
+function roomIn(request: FastifyRequest): RoomId {
+  return param(roomId, "room_id", (request.params as { room: string }).room);
 }
 
 /** Follows every partition. Deltas are cached, and wake the users whom they concern. */

@@ -1,8 +1,9 @@
 /**
  * Events in the format of the client-server API.
  *
- * Only the device that sent an event gets its transaction id (Matrix specification, "Transaction identifiers"). Events
- * that were sent through a gateway have transaction id and device id in `unsigned`, so every gateway can decide this.
+ * Only the device that sent an event gets its transaction id (Matrix specification, "Transaction identifiers"), and nobody
+ * gets the device. Events that were sent through a gateway have both in `unsigned`, so every gateway can decide this. The
+ * same holds for events inside of `unsigned`, such as the redaction of an event: these are never shown with either.
  */
 import type { MatrixEvent } from "../matrix/event.ts";
 import type { RoomId } from "../matrix/ids.ts";
@@ -17,8 +18,28 @@ export interface Transaction {
 export function clientEvent(event: MatrixEvent, device: Device, room?: RoomId): MatrixEvent {
   const { room_id: _, ...rest } = event;
   const shown: MatrixEvent = room === undefined ? rest : { ...rest, room_id: room };
-  if (event.unsigned?.transaction_id === undefined) return shown;
-  const { transaction_id: transaction, device_id: from, ...unsigned } = event.unsigned;
-  const own = event.sender === device.user && from === device.id;
+  if (event.unsigned === undefined) return shown;
+  const { transaction_id: transaction, device_id: from, ...others } = event.unsigned;
+  const unsigned = withoutTransactions(others);
+  const own = transaction !== undefined && event.sender === device.user && from === device.id;
   return { ...shown, unsigned: own ? { ...unsigned, transaction_id: transaction } : unsigned };
+}
+
+/** Leaves out the transactions and devices of all events inside of `unsigned`, however deep. */
+function withoutTransactions(unsigned: Record<string, unknown>): Record<string, unknown> {
+  const entries = Object.entries(unsigned);
+  if (entries.every(([, value]) => typeof value !== "object")) return unsigned;
+  return Object.fromEntries(entries.map(([key, value]) => [key, stripped(value)]));
+}
+
+function stripped(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(stripped);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => {
+      if (key !== "unsigned" || typeof inner !== "object" || inner === null) return [key, stripped(inner)];
+      const { transaction_id: _, device_id: __, ...others } = inner as Record<string, unknown>;
+      return [key, stripped(others)];
+    }),
+  );
 }

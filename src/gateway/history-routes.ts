@@ -1,79 +1,73 @@
-/**
- * The history of a room: `/messages`, `/event`, `/relations`.
- *
- * A pagination token is a place between events: `o<order>` is just before the event with that order, `o` is the end of
- * the room. It works in both directions, on every gateway, and never expires. Tokens of `/sync` are accepted too.
- */
+/** The history of a room: `/messages`, `/context`, `/event`, `/relations`. */
 import type { FastifyInstance } from "fastify";
-import * as z from "zod";
-import type { Asked } from "../bus/contract/questions.ts";
-import { partitionOf } from "../bus/contract/subjects.ts";
 import { notFound, param } from "../http/matrix-error.ts";
-import { EVENTS_PAGE_DEFAULT, EVENTS_PAGE_MAX } from "../limits.ts";
-import { eventId, type RoomId } from "../matrix/ids.ts";
+import { EVENTS_PAGE_DEFAULT } from "../limits.ts";
+import { type EventId, eventId, type RoomId, type UserId } from "../matrix/ids.ts";
 import type { Api } from "./api.ts";
 import { clientEvent } from "./client-event.ts";
-import { type EventFilter, parseFilter, parseJson, passes } from "./filter.ts";
-import { historyToken } from "./sync/room-section.ts";
-import { decodeSyncToken } from "./sync/sync-token.ts";
+import { direction, eventFilter, limit, outerToken, HistoryPages, tokenAfter } from "./history-pages.ts";
+import { stateOf } from "./state-routes.ts";
 
-const HISTORY_TOKEN = /^o(-?\d{1,16})?$/;
-const text = z.string({ error: "must be given once" }).optional();
-const direction = z.enum(["b", "f"], { error: "must be b or f" });
-const limit = z.coerce
-  .number({ error: "must be a number" })
-  .int({ error: "must be an integer" })
-  .min(0, { error: "must not be negative" })
-  .transform((wanted) => Math.min(Math.max(wanted, 1), EVENTS_PAGE_MAX));
-
-type EventsQuestion = Omit<Asked<"events">, "op">;
+const ROOM = "/_matrix/client/v3/rooms/:room";
 
 export function historyRoutes(app: FastifyInstance, api: Api): void {
   const { frontend } = api;
-  /** Returns the smallest order after a token; undefined if the token is the end of the room, or there is none. */
-  const orderAfter = async (room: RoomId, token: string | undefined, field: string): Promise<number | undefined> => {
-    if (token === undefined) return undefined;
-    const match = HISTORY_TOKEN.exec(token);
-    if (match !== null) return match[1] === undefined ? undefined : Number(match[1]);
-    const { partitions } = frontend;
-    const { published } = decodeSyncToken(token, partitions, field).marks[partitionOf(room, partitions)]!;
-    const { greatest } = await frontend.query(room, { op: "orders", event_ids: [], through: published });
-    return greatest! + 1;
-  };
-  const pagingOf = async (room: RoomId, query: Record<string, unknown>, dir: "b" | "f"): Promise<EventsQuestion> => {
-    const from = await orderAfter(room, param(text, "from", query.from), "from");
-    const to = await orderAfter(room, param(text, "to", query.to), "to");
-    return {
-      dir,
-      limit: param(limit, "limit", query.limit ?? EVENTS_PAGE_DEFAULT),
-      ...(from !== undefined && { from: dir === "b" ? from : from - 1 }),
-      ...(to !== undefined && { to: dir === "b" ? to - 1 : to }),
-    };
-  };
-  const ask = (room: RoomId, question: EventsQuestion) => frontend.query(room, { op: "events", ...question });
+  const history = new HistoryPages(frontend);
 
-  app.get("/_matrix/client/v3/rooms/:room/messages", async (request) => {
+  const eventOf = async (room: RoomId, id: EventId, viewer: UserId) => {
+    const { event } = await frontend.query(room, { op: "event", event_id: id, viewer });
+    if (event === null) throw notFound("No such event in this room");
+    return event;
+  };
+
+  app.get(`${ROOM}/messages`, async (request) => {
     const query = request.query as Record<string, unknown>;
     const dir = param(direction, "dir", query.dir);
-    const filter = param(text, "filter", query.filter);
-    const wanted = filter === undefined ? undefined : eventFilter(filter);
-    const room = await api.joinedRoom(request);
-    const { events, next } = await ask(room, await pagingOf(room, query, dir));
+    const filter = eventFilter(query.filter);
+    const room = await api.readableRoom(request);
+    const device = api.device(request);
+    const paging = await history.paging(room, query, dir);
+    const { events, next } = await history.gather(room, device.user, { ...paging, filter });
     return {
-      start: query.from ?? historyToken(dir === "f" ? Number.MIN_SAFE_INTEGER : undefined),
-      ...endOf(next, dir, "end"),
-      chunk: events
-        .filter((event) => passes(wanted, event))
-        .map((event) => clientEvent(event, api.device(request), room)),
+      start: query.from ?? outerToken(dir),
+      ...(next !== undefined && { end: next }),
+      chunk: events.map((event) => clientEvent(event, device, room)),
     };
   });
 
-  app.get<{ Params: { event: string } }>("/_matrix/client/v3/rooms/:room/event/:event", async (request) => {
+  app.get<{ Params: { event: string } }>(`${ROOM}/event/:event`, async (request) => {
     const id = param(eventId, "event_id", request.params.event);
-    const room = await api.joinedRoom(request);
-    const { event } = await frontend.query(room, { op: "event", event_id: id });
-    if (event === null) throw notFound("No such event in this room");
-    return clientEvent(event, api.device(request), room);
+    const room = await api.readableRoom(request);
+    const device = api.device(request);
+    return clientEvent(await eventOf(room, id, device.user), device, room);
+  });
+
+  app.get<{ Params: { event: string } }>(`${ROOM}/context/:event`, async (request) => {
+    const query = request.query as Record<string, unknown>;
+    const id = param(eventId, "event_id", request.params.event);
+    const around = param(limit, "limit", query.limit ?? EVENTS_PAGE_DEFAULT);
+    const filter = eventFilter(query.filter);
+    const room = await api.readableRoom(request);
+    const device = api.device(request);
+    const viewer = device.user;
+    const event = await eventOf(room, id, viewer);
+    const { order } = event.unsigned;
+    const side = async (dir: "b" | "f", wanted: number) =>
+      wanted === 0 ? [] : (await history.gather(room, viewer, { dir, limit: wanted, from: order, filter })).events;
+    const half = Math.floor(around / 2);
+    const [before, after] = await Promise.all([side("b", half), side("f", around - half)]);
+    const shown = (events: typeof before) => events.map((each) => clientEvent(each, device, room));
+    const senders = [event, ...before, ...after].map(({ sender }) => sender);
+    const last = after.at(-1)?.unsigned.order ?? order;
+    const state = await stateOf(frontend, room, { viewer, at: last, members: [...new Set(senders)] });
+    return {
+      start: tokenAfter(before.at(-1)?.unsigned.order ?? order, "b"),
+      end: tokenAfter(last, "f"),
+      event: clientEvent(event, device, room),
+      events_before: shown(before),
+      events_after: shown(after),
+      state: state.map((each) => clientEvent(each, device, room)),
+    };
   });
 
   for (const tail of ["", "/:rel", "/:rel/:type"]) {
@@ -84,30 +78,21 @@ export function historyRoutes(app: FastifyInstance, api: Api): void {
         const { event, rel, type } = request.params;
         const target = param(eventId, "event_id", event);
         const dir = param(direction, "dir", query.dir ?? "b");
-        const room = await api.joinedRoom(request);
-        const { orders } = await frontend.query(room, { op: "orders", event_ids: [target] });
-        if (orders[target] === null) throw notFound("No such event in this room");
-        const { events, next } = await ask(room, {
-          ...(await pagingOf(room, query, dir)),
+        const room = await api.readableRoom(request);
+        const device = api.device(request);
+        await eventOf(room, target, device.user);
+        const { events, next } = await history.ask(room, device.user, {
+          ...(await history.paging(room, query, dir)),
           relates_to: target,
           ...(rel !== undefined && { rel_type: rel }),
           ...(type !== undefined && { event_type: type }),
         });
-        const chunk = events.map((found) => clientEvent(found, api.device(request), room));
         return {
-          chunk,
-          ...endOf(next, dir, "next_batch"),
+          chunk: events.map((found) => clientEvent(found, device, room)),
+          ...(next !== undefined && { next_batch: tokenAfter(next, dir) }),
           ...(query.from !== undefined && { prev_batch: query.from }),
         };
       },
     );
   }
-}
-
-function endOf(next: number | undefined, dir: "b" | "f", field: string): Record<string, string> {
-  return next === undefined ? {} : { [field]: historyToken(dir === "b" ? next : next + 1) };
-}
-
-function eventFilter(json: string): EventFilter | undefined {
-  return parseFilter({ room: { timeline: parseJson(json) } }).room?.timeline;
 }

@@ -9,15 +9,13 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import type { Answer } from "../bus/contract/questions.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
 import type { RoomEvent } from "../frontend/frontend.ts";
-import { badJson, notFound, param } from "../http/matrix-error.ts";
+import { badJson, param } from "../http/matrix-error.ts";
 import { SETTLE_MS_MAX } from "../limits.ts";
-import type { MatrixEvent } from "../matrix/event.ts";
 import { eventId, type RoomId, roomId, serverOf, userId } from "../matrix/ids.ts";
 import { type Api, bodyOf, optionalBodyOf } from "./api.ts";
-import { clientEvent, type Transaction } from "./client-event.ts";
+import type { Transaction } from "./client-event.ts";
 
 type Content = Record<string, unknown>;
 type Draft = Pick<RoomEvent, "type" | "content" | "state_key" | "redacts">;
@@ -73,29 +71,7 @@ export function standaloneRoutes(app: FastifyInstance, api: Api): void {
       const content = bodyOf(request);
       return send(request, await api.joinedRoom(request), { type, content, state_key: key });
     });
-    app.get<{ Params: { type: string; key?: string } }>(path, async (request) => {
-      const { type, key = "" } = request.params;
-      const state = await currentState(api, await api.joinedRoom(request));
-      const found = state.find((event) => event.type === type && event.state_key === key);
-      if (found === undefined) throw notFound("No such state in this room");
-      return found.content;
-    });
   }
-
-  app.get(`${ROOM}/state`, async (request) => {
-    const room = await api.joinedRoom(request);
-    return (await currentState(api, room)).map((event) => clientEvent(event, api.device(request), room));
-  });
-}
-
-async function currentState({ frontend }: Api, room: RoomId): Promise<MatrixEvent[]> {
-  const state: MatrixEvent[] = [];
-  for (let since: number | undefined = 0; since !== undefined; ) {
-    const page: Answer<"state"> = await frontend.query(room, { op: "state", since });
-    state.push(...page.events);
-    since = page.next;
-  }
-  return state;
 }
 
 function membershipEvent(user: string, membership: "join" | "leave" | "invite"): Draft {

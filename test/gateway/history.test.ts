@@ -1,7 +1,7 @@
-/** `/messages`, `/event`, `/relations`: orders, pages, redactions. */
+/** `/messages`, `/context`, `/event`, `/relations`: orders, pages, redactions. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { ALICE, type Client, enc, startGateway, syncUntil } from "../support/gateway.ts";
+import { ALICE, BOB, type Client, enc, errorOf, startGateway, syncUntil } from "../support/gateway.ts";
 import { type Body, eventually, message } from "../support/harness.ts";
 
 const bodies = (events: readonly Body[]) => events.flatMap(({ content }) => content.body ?? []);
@@ -27,7 +27,8 @@ history("messages page back through live and backfilled events, and forward agai
   for (let i = 0; i < 12; i++) await alice.say(room, `${i}`);
   const old = (i: number) => message(`$old${i}`, { content: { body: `old ${i}` }, sender: ALICE });
   await tidemark.bus.sent("backfill", room, [old(3), old(2)]);
-  await tidemark.bus.sent("backfill", room, [old(1), old(0)]);
+  const shared = { type: "m.room.history_visibility", state_key: "", content: { history_visibility: "shared" } };
+  await tidemark.bus.sent("backfill", room, [old(1), old(0), message("$oldest", shared)]);
   const path = `/v3/rooms/${enc(room)}/messages`;
   await eventually(
     async () => (await alice.ask("GET", `/v3/rooms/${enc(room)}/event/${enc("$old0")}`)).status === 200,
@@ -80,6 +81,92 @@ history("the end of a page continues in either direction, without gap or overlap
   );
 });
 
+history("a page that isn't empty says where the next one begins, and its start is a place, too", async () => {
+  await using tidemark = await startGateway();
+  const { alice } = tidemark;
+  const room = await tidemark.room(alice);
+  for (let i = 0; i < 3; i++) await alice.say(room, `${i}`);
+  const path = `/v3/rooms/${enc(room)}/messages`;
+  for (const dir of ["b", "f"]) {
+    const whole = await alice.get(`${path}?dir=${dir}&limit=100`);
+    assert.is(bodies(whole.chunk).length, 3);
+    assert.type(whole.end, "string");
+    const beyond = await alice.get(`${path}?dir=${dir}&from=${whole.end}`);
+    assert.equal([beyond.chunk, beyond.end], [[], undefined], "the end of the room");
+    assert.equal((await alice.get(`${path}?dir=${dir}&limit=100&from=${whole.start}`)).chunk, whole.chunk, "the start");
+    const back = await alice.get(`${path}?dir=${dir === "b" ? "f" : "b"}&limit=100&from=${whole.end}`);
+    assert.equal(back.chunk, whole.chunk.toReversed(), "the same events, the other way");
+  }
+  for (const far of ["o9007199254740991", "o-9007199254740991", "o9999999999999999", "o-9999999999999999"]) {
+    for (const dir of ["b", "f"]) await alice.get(`${path}?dir=${dir}&from=${far}`);
+  }
+});
+
+history("a filter's limit counts the events that pass", async () => {
+  await using tidemark = await startGateway();
+  const { alice } = tidemark;
+  const room = await tidemark.room(alice);
+  const other = (i: number) => alice.put(`/v3/rooms/${enc(room)}/send/org.example.other/o${i}`, {});
+  for (let i = 0; i < 4; i++) {
+    await alice.say(room, `${i}`);
+    for (let j = 0; j < 30; j++) await other(100 * i + j);
+  }
+  const path = `/v3/rooms/${enc(room)}/messages`;
+  const filter = JSON.stringify({ types: ["m.room.message"] });
+  for (const [dir, expected] of [
+    ["b", ["3", "2", "1", "0"]],
+    ["f", ["0", "1", "2", "3"]],
+  ] as const) {
+    const chunks = await pages(alice, path, { dir, filter, limit: "3" }, "end");
+    assert.equal(bodies(chunks.flat()), expected);
+    assert.is(chunks[0]!.length, 3, "the first page is full");
+  }
+  assert.equal((await alice.get(`${path}?dir=b&filter=${enc('{"types":["org.example.none"]}')}`)).end, undefined);
+});
+
+history("the context of an event has the events around it, and the room's state", async () => {
+  await using tidemark = await startGateway();
+  const { alice, bob, carol } = tidemark;
+  const room = await tidemark.room(alice, bob, carol);
+  const events: string[] = [];
+  for (let i = 0; i < 9; i++) events.push(await (i % 2 ? bob : alice).say(room, `${i}`));
+  const context = (event: string, query: string, client = bob) =>
+    client.get(`/v3/rooms/${enc(room)}/context/${enc(event)}?${query}`);
+  const middle = await context(events[4]!, "limit=5");
+  assert.is(middle.event.event_id, events[4]);
+  assert.equal(bodies(middle.events_before), ["3", "2"]);
+  assert.equal(bodies(middle.events_after), ["5", "6", "7"]);
+  assert.is(middle.event.room_id, room);
+  const orders = [...middle.events_before.toReversed(), middle.event, ...middle.events_after].map(
+    ({ unsigned }: Body) => unsigned.order,
+  );
+  assert.equal(
+    orders,
+    orders.toSorted((a: number, b: number) => a - b),
+  );
+  const path = `/v3/rooms/${enc(room)}/messages`;
+  assert.equal(bodies((await bob.get(`${path}?dir=b&limit=2&from=${middle.start}`)).chunk), ["1", "0"]);
+  assert.equal(bodies((await bob.get(`${path}?dir=f&from=${middle.end}`)).chunk), ["8"]);
+  const members = middle.state.filter(({ type }: Body) => type === "m.room.member");
+  assert.equal(
+    members.map(({ state_key }: Body) => state_key).sort(),
+    [ALICE, BOB],
+    "of members, those who sent these",
+  );
+  assert.ok(middle.state.some(({ type }: Body) => type === "m.room.create"));
+
+  const alone = await context(events[4]!, "limit=0");
+  assert.equal([alone.events_before, alone.events_after], [[], []]);
+  assert.equal(bodies((await bob.get(`${path}?dir=b&limit=1&from=${alone.start}`)).chunk), ["3"]);
+  assert.equal(bodies((await bob.get(`${path}?dir=f&limit=1&from=${alone.end}`)).chunk), ["5"]);
+  const filtered = await context(events[4]!, `limit=2&filter=${enc(JSON.stringify({ senders: [BOB] }))}`);
+  assert.equal([bodies(filtered.events_before), bodies(filtered.events_after)], [["3"], ["5"]]);
+  const newest = await context(events[8]!, "limit=4");
+  assert.equal([bodies(newest.events_before), newest.events_after], [["7", "6"], []]);
+  const unknown = await bob.ask("GET", `/v3/rooms/${enc(room)}/context/${enc("$unknown")}`);
+  assert.equal(errorOf(unknown), [404, "M_NOT_FOUND"]);
+});
+
 history("a token of /sync is the place after the newest event that it knew", async () => {
   await using tidemark = await startGateway();
   const { alice, bob } = tidemark;
@@ -108,6 +195,10 @@ history("a redacted event is served as redacted, and keeps its order", async () 
   assert.equal(after.content, {});
   assert.is(after.unsigned.order, before.unsigned.order);
   assert.is(after.unsigned.redacted_because.event_id, redaction);
+  for (const client of [alice, bob]) {
+    const { redacted_because: because } = (await client.get(path)).unsigned;
+    assert.equal(Object.keys(because.unsigned ?? {}), [], "of the redaction's sender, nobody sees the device");
+  }
   const { chunk } = await bob.get(`/v3/rooms/${enc(room)}/messages?dir=b&limit=100`);
   assert.equal(chunk.find(({ event_id }: Body) => event_id === event).content, {});
   const body = await bob.sync({ since });
@@ -116,6 +207,23 @@ history("a redacted event is served as redacted, and keeps its order", async () 
     [event],
   );
   assert.not.match(JSON.stringify([await bob.sync(), chunk]), /regret/);
+});
+
+history("whoever left reads on until the leave, and nothing after it", async () => {
+  await using tidemark = await startGateway();
+  const { alice, bob, carol } = tidemark;
+  const room = await tidemark.room(alice, bob);
+  await alice.say(room, "before");
+  await bob.post(`/v3/rooms/${enc(room)}/leave`, {});
+  const after = await alice.say(room, "after");
+  const path = `/v3/rooms/${enc(room)}`;
+  assert.equal(bodies((await bob.get(`${path}/messages?dir=b&limit=50`)).chunk), ["before"]);
+  for (const part of [`event/${enc(after)}`, `context/${enc(after)}`]) {
+    assert.equal(errorOf(await bob.ask("GET", `${path}/${part}`)), [404, "M_NOT_FOUND"], part);
+  }
+  const relations = `/v1/rooms/${enc(room)}/relations/${enc(after)}`;
+  assert.equal(errorOf(await bob.ask("GET", relations)), [404, "M_NOT_FOUND"]);
+  assert.equal(errorOf(await carol.ask("GET", `${path}/messages?dir=b`)), [403, "M_FORBIDDEN"]);
 });
 
 history("relations are found by type, in pages", async () => {
