@@ -40,7 +40,7 @@ import {
 } from "../entry.ts";
 import type { HeldReceipt } from "./held.ts";
 import type { Marker, UserMarkers } from "./markers.ts";
-import { ALL } from "./order-index.ts";
+import { ALL, relationKey } from "./order-index.ts";
 import { nextOrder } from "./orders.ts";
 import type { Member, Room, StateEvent } from "./room.ts";
 import { HALF_AN_ORDER, HISTORY_VISIBILITY_KEY, type StateChange, stateKey } from "./state-changes.ts";
@@ -159,12 +159,13 @@ function foldEvent(room: Room, position: Position, [kind, event, imported]: Time
   const counts = order > 0 && countsAsUnread(event);
   const info: EventInfo = { id, order, position, sender, thread: MAIN, settled: true, inherits: false, counts };
   room.byOrder.add(ALL, order, position);
-  const related = relationOf(event)?.eventId;
-  if (related !== undefined) room.relations.add(related, order, id);
+  relate(room, info, event);
 
   if (event.state_key !== undefined) noteState(room, event, order, { position });
   const rethreaded = placeInThread(room, info, event);
   room.events.set(id, info);
+  const root = threadRootOf(event);
+  if (root !== undefined && info.redaction === undefined) room.threads.add(root, info);
   if (order > 0) {
     room.addToTimeline({ order, position });
     if (info.counts) room.unread.add(info);
@@ -184,6 +185,14 @@ function foldEvent(room: Room, position: Position, [kind, event, imported]: Time
   }
   const others = inLogOrder(rethreaded, info);
   return { outcome: "ordered", order, judged: release(room, position, [info, ...others]), rethreaded: others };
+}
+
+function relate(room: Room, { id, order }: EventInfo, event: MatrixEvent): void {
+  const { eventId: target, relType } = relationOf(event) ?? {};
+  if (target === undefined || relType === undefined) return;
+  room.relations.add(target, order, id);
+  room.relationsByType.add(relationKey(target, relType), order, id);
+  room.relationsByType.add(relationKey(target, relType, event.type), order, id);
 }
 
 /** F3. Sets the event's thread. Returns the events that are settled because there are too many unsettled ones. */
@@ -278,6 +287,7 @@ function redact(room: Room, redaction: MatrixEvent): EventInfo[] {
   if (target.counts) room.unread.remove(target);
   target.counts = false;
   room.events.set(id, target);
+  if (target.thread !== MAIN && !target.inherits) room.threads.remove(target.thread, target);
   return moveToMain(room, target);
 }
 

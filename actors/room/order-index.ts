@@ -16,6 +16,12 @@ import type { Order } from "../entry.ts";
 export type Related = EventId | typeof ALL;
 export const ALL = "";
 
+/** The key of the events that relate to one in this way, of all types or of one. A type may have any characters. */
+export function relationKey(target: EventId, relType: string, eventType?: string): string {
+  const key = `${relType.length} ${relType} ${target}`;
+  return eventType === undefined ? key : `${eventType.length} ${eventType} ${key}`;
+}
+
 export interface OrderRange {
   /** b: towards older events. */
   readonly dir: "b" | "f";

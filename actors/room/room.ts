@@ -16,6 +16,7 @@ import type { OrderEnds } from "./orders.ts";
 import { SentEvents, type StoredSent } from "./sent-events.ts";
 import { StateChanges, type StoredStateChanges } from "./state-changes.ts";
 import { type Rows, Table } from "./table.ts";
+import { type StoredThreads, ThreadIndex } from "./thread-index.ts";
 import { type UnsettledEvent, UnsettledThreads } from "./threads.ts";
 import { NOTHING_UNREAD, type ReadingOf, type UnreadCounts, UnreadIndex, type UnreadRows } from "./unread.ts";
 
@@ -69,6 +70,8 @@ export interface StoredRoom {
   readonly events: Rows<EventId, EventInfo>;
   readonly byOrder: OrderRows<Position>;
   readonly relations: OrderRows<EventId>;
+  readonly relationsByType: OrderRows<EventId, string>;
+  readonly threads: StoredThreads;
   readonly markers: StoredMarkers;
   readonly members: Rows<UserId, Member>;
   readonly joined: Rows<ServerName, number>;
@@ -107,6 +110,9 @@ export class Room implements RoomFacts {
   readonly byOrder: OrderIndex<Position>;
   /** The events that relate to one, by order, with their ids. */
   readonly relations: OrderIndex<EventId>;
+  /** The same by `relationKey`. Redacted events, which no longer relate, are still there. */
+  readonly relationsByType: OrderIndex<EventId, string>;
+  readonly threads: ThreadIndex;
   readonly markers: Markers;
   /** F10. */
   readonly members: Table<UserId, Member>;
@@ -144,6 +150,8 @@ export class Room implements RoomFacts {
     this.events = new Table(stored?.events);
     this.byOrder = new OrderIndex(stored?.byOrder);
     this.relations = new OrderIndex(stored?.relations);
+    this.relationsByType = new OrderIndex(stored?.relationsByType);
+    this.threads = new ThreadIndex(stored?.threads);
     this.markers = new Markers(stored?.markers);
     this.members = new Table(stored?.members);
     this.joined = new JoinedServers(stored?.joined);
@@ -229,6 +237,8 @@ export class Room implements RoomFacts {
     this.events.committed(hotMax);
     this.byOrder.committed();
     this.relations.committed();
+    this.relationsByType.committed();
+    this.threads.committed(hotMax);
     this.markers.committed(hotMax);
     this.members.committed(hotMax);
     this.joined.committed(hotMax);

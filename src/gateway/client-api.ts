@@ -21,6 +21,7 @@ import { loginRoutes, logoutRoutes } from "./login-routes.ts";
 import { notKeptRoutes } from "./not-kept-routes.ts";
 import { pushRuleRoutes } from "./push-rule-routes.ts";
 import { receiptRoutes } from "./receipt-routes.ts";
+import { relationRoutes } from "./relation-routes.ts";
 import { standaloneRoutes } from "./standalone-routes.ts";
 import { stateRoutes } from "./state-routes.ts";
 import { OnlineUsers } from "./sync/online-users.ts";
@@ -39,6 +40,7 @@ const ROUTES = [
   syncRoutes,
   receiptRoutes,
   historyRoutes,
+  relationRoutes,
   stateRoutes,
   accountRoutes,
   pushRuleRoutes,

@@ -1,11 +1,12 @@
-/** The history of a room: `/messages`, `/context`, `/event`, `/relations`. */
+/** The history of a room: `/messages`, `/context`, `/event`. */
 import type { FastifyInstance } from "fastify";
 import { notFound, param } from "../http/matrix-error.ts";
 import { EVENTS_PAGE_DEFAULT } from "../limits.ts";
 import { type EventId, eventId, type RoomId, type UserId } from "../matrix/ids.ts";
 import type { Api } from "./api.ts";
+import { BundledEvents } from "./bundled-events.ts";
 import { clientEvent } from "./client-event.ts";
-import { direction, eventFilter, limit, outerToken, HistoryPages, tokenAfter } from "./history-pages.ts";
+import { direction, eventFilter, HistoryPages, limit, outerToken, tokenAfter } from "./history-pages.ts";
 import { stateOf } from "./state-routes.ts";
 
 const ROOM = "/_matrix/client/v3/rooms/:room";
@@ -13,6 +14,7 @@ const ROOM = "/_matrix/client/v3/rooms/:room";
 export function historyRoutes(app: FastifyInstance, api: Api): void {
   const { frontend } = api;
   const history = new HistoryPages(frontend);
+  const bundled = new BundledEvents(frontend);
 
   const eventOf = async (room: RoomId, id: EventId, viewer: UserId) => {
     const { event } = await frontend.query(room, { op: "event", event_id: id, viewer });
@@ -31,7 +33,7 @@ export function historyRoutes(app: FastifyInstance, api: Api): void {
     return {
       start: query.from ?? outerToken(dir),
       ...(next !== undefined && { end: next }),
-      chunk: events.map((event) => clientEvent(event, device, room)),
+      chunk: await bundled.of(room, events, device),
     };
   });
 
@@ -39,7 +41,8 @@ export function historyRoutes(app: FastifyInstance, api: Api): void {
     const id = param(eventId, "event_id", request.params.event);
     const room = await api.readableRoom(request);
     const device = api.device(request);
-    return clientEvent(await eventOf(room, id, device.user), device, room);
+    const [event] = await bundled.of(room, [await eventOf(room, id, device.user)], device);
+    return event;
   });
 
   app.get<{ Params: { event: string } }>(`${ROOM}/context/:event`, async (request) => {
@@ -56,43 +59,17 @@ export function historyRoutes(app: FastifyInstance, api: Api): void {
       wanted === 0 ? [] : (await history.gather(room, viewer, { dir, limit: wanted, from: order, filter })).events;
     const half = Math.floor(around / 2);
     const [before, after] = await Promise.all([side("b", half), side("f", around - half)]);
-    const shown = (events: typeof before) => events.map((each) => clientEvent(each, device, room));
     const senders = [event, ...before, ...after].map(({ sender }) => sender);
     const last = after.at(-1)?.unsigned.order ?? order;
     const state = await stateOf(frontend, room, { viewer, at: last, members: [...new Set(senders)] });
+    const shown = await bundled.of(room, [event, ...before, ...after], device);
     return {
       start: tokenAfter(before.at(-1)?.unsigned.order ?? order, "b"),
       end: tokenAfter(last, "f"),
-      event: clientEvent(event, device, room),
-      events_before: shown(before),
-      events_after: shown(after),
+      event: shown[0],
+      events_before: shown.slice(1, 1 + before.length),
+      events_after: shown.slice(1 + before.length),
       state: state.map((each) => clientEvent(each, device, room)),
     };
   });
-
-  for (const tail of ["", "/:rel", "/:rel/:type"]) {
-    app.get<{ Params: { event: string; rel?: string; type?: string } }>(
-      `/_matrix/client/v1/rooms/:room/relations/:event${tail}`,
-      async (request) => {
-        const query = request.query as Record<string, unknown>;
-        const { event, rel, type } = request.params;
-        const target = param(eventId, "event_id", event);
-        const dir = param(direction, "dir", query.dir ?? "b");
-        const room = await api.readableRoom(request);
-        const device = api.device(request);
-        await eventOf(room, target, device.user);
-        const { events, next } = await history.ask(room, device.user, {
-          ...(await history.paging(room, query, dir)),
-          relates_to: target,
-          ...(rel !== undefined && { rel_type: rel }),
-          ...(type !== undefined && { event_type: type }),
-        });
-        return {
-          chunk: events.map((found) => clientEvent(found, device, room)),
-          ...(next !== undefined && { next_batch: tokenAfter(next, dir) }),
-          ...(query.from !== undefined && { prev_batch: query.from }),
-        };
-      },
-    );
-  }
 }

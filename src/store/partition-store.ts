@@ -24,6 +24,7 @@ import { FOLD_VERSION } from "../../actors/room/fold.ts";
 import type { Marker } from "../../actors/room/markers.ts";
 import type { Ordered, OrderRange } from "../../actors/room/order-index.ts";
 import { type Member, Room, type RoomStore, type StateEvent, type StoredRoom } from "../../actors/room/room.ts";
+import type { ThreadSummary } from "../../actors/room/thread-index.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import type { EventId, RoomId, ServerName, ThreadId, UserId } from "../matrix/ids.ts";
 import { isPrivate } from "../matrix/receipt-types.ts";
@@ -51,6 +52,8 @@ import {
   statePlace,
   statePlaceRow,
   stateRow,
+  type ThreadRow,
+  threadRow,
   type UnsettledRow,
   unsettledEvent,
   unsettledRow,
@@ -103,6 +106,8 @@ interface Readers {
   readonly redactions: RowReader<EventId, EventId>;
   readonly state: RowReader<string, StateEvent>;
   readonly sent: RowReader<UserId, Order>;
+  readonly threads: RowReader<EventId, ThreadSummary>;
+  readonly threadSenders: RowReader<string, number>;
 }
 
 const TABLES = [
@@ -110,6 +115,10 @@ const TABLES = [
   "events",
   "orders",
   "relations",
+  "relationsByType",
+  "threads",
+  "threadSenders",
+  "threadActivity",
   "markers",
   "markerPlaces",
   "members",
@@ -301,6 +310,8 @@ export class PartitionStore implements RoomStore {
       events,
       byOrder,
       relations,
+      relationsByType,
+      threads,
       markers,
       members,
       joined,
@@ -316,6 +327,10 @@ export class PartitionStore implements RoomStore {
     events.collect((id, info) => named("events", id, eventRow(info)));
     byOrder.collect((_, order, position) => put("orders", [number, order], position));
     relations.collect((target, order, id) => put("relations", [number, keyPart(target), order], id));
+    relationsByType.collect((key, order, id) => put("relationsByType", [number, keyPart(key), order], id));
+    threads.summaries.collect((root, summary) => named("threads", root, threadRow(summary)));
+    threads.senders.collect((key, count) => named("threadSenders", key, count));
+    threads.activity.collect((_, order, root) => put("threadActivity", [number, order], root));
     markers.collect(
       (marker, stored) => {
         put("markers", markerKey(number, marker), undefined);
@@ -369,7 +384,7 @@ export class PartitionStore implements RoomStore {
   }
 
   #makeReaders(): Readers {
-    const { events, members, joined, joins, redactions, state, sent } = this.#tables;
+    const { events, members, joined, joins, redactions, state, sent, threads, threadSenders } = this.#tables;
     const get = (table: Database<unknown, Key>, key: Key) => this.#read(() => table.get(key));
     return {
       events: { table: events, get, parse: (id, value) => eventInfo(id, value as EventRow) },
@@ -379,12 +394,14 @@ export class PartitionStore implements RoomStore {
       redactions: { table: redactions, get, parse: (_, value) => value as EventId },
       state: { table: state, get, parse: (_, value) => stateEvent(value as StateRow) },
       sent: { table: sent, get, parse: (_, value) => value as Order },
+      threads: { table: threads, get, parse: (_, value) => threadSummary(value as ThreadRow) },
+      threadSenders: { table: threadSenders, get, parse: (_, value) => value as number },
     };
   }
 
   /** Also of a room that was never stored: it has rows to come, which leave memory once they are there. */
   #stored(row: RoomRow | undefined, number: number): StoredRoom {
-    const { orders, relations, stateChanges, statePlaces, unread } = this.#tables;
+    const { orders, relations, relationsByType, threadActivity, stateChanges, statePlaces, unread } = this.#tables;
     const readers = this.#readers;
     const waiting = row === undefined ? { held: 0, unsettled: 0 } : waitingIn(row);
     return {
@@ -392,6 +409,12 @@ export class PartitionStore implements RoomStore {
       events: new StoredRows(readers.events, number),
       byOrder: { range: (_, range) => ordered<Position>(orders, [number], range) },
       relations: { range: (target, range) => ordered<EventId>(relations, [number, keyPart(target)], range) },
+      relationsByType: { range: (key, range) => ordered<EventId>(relationsByType, [number, keyPart(key)], range) },
+      threads: {
+        summaries: new StoredRows(readers.threads, number),
+        senders: new StoredRows(readers.threadSenders, number),
+        activity: { range: (_, range) => ordered<EventId>(threadActivity, [number], range) },
+      },
       markers: {
         of: (user) => this.#markersOf(number, user),
         all: () => this.#markers({ start: [number], end: [number + 1] }),
@@ -519,6 +542,10 @@ function markerPlace(number: number, position: Position, marker: Marker): Key {
 
 function slotOf({ user, type, thread, inferred }: Marker): [string, string, string] {
   return [keyPart(user), inferred ? `?${type}` : type, thread === null ? "" : keyPart(thread)];
+}
+
+function threadSummary([count, latest]: ThreadRow): ThreadSummary {
+  return { count, latest };
 }
 
 function stateEvent([position, order]: StateRow): StateEvent {

@@ -9,13 +9,14 @@ import type { EventInfo, Order, Position } from "../../actors/entry.ts";
 import type { Marker } from "../../actors/room/markers.ts";
 import type { Member, RoomFacts, StateEvent } from "../../actors/room/room.ts";
 import type { StateChange, StatePlace } from "../../actors/room/state-changes.ts";
+import type { ThreadSummary } from "../../actors/room/thread-index.ts";
 import type { UnsettledEvent } from "../../actors/room/threads.ts";
 import { MAIN } from "../matrix/id-grammar.ts";
 import type { EventId, ThreadId, UserId } from "../matrix/ids.ts";
 import type { ReceiptType } from "../matrix/receipt-types.ts";
 
 /** Raised with every change of a row's shape. */
-export const ROWS_VERSION = 7;
+export const ROWS_VERSION = 8;
 
 const COUNTS = 1;
 const INHERITS = 2;
@@ -123,6 +124,12 @@ export function unsettledEvent(
   [id, order, sender, target, deadline]: UnsettledRow,
 ): UnsettledEvent {
   return { id, position, order, sender, target, ...(deadline !== undefined && { deadline }) };
+}
+
+export type ThreadRow = readonly [count: number, latest: Order];
+
+export function threadRow({ count, latest }: ThreadSummary): ThreadRow {
+  return [count, latest];
 }
 
 /** A user's membership in a room: by room, and by user. */

@@ -8,6 +8,8 @@ const EMPTY: StoredRoom = {
   events: NOTHING,
   byOrder: { range: () => [] },
   relations: { range: () => [] },
+  relationsByType: { range: () => [] },
+  threads: { summaries: NOTHING, senders: NOTHING, activity: { range: () => [] } },
   markers: { of: () => [], all: () => [], from: () => [] },
   members: NOTHING,
   joined: NOTHING,

@@ -37,6 +37,13 @@ const page = <Event extends z.ZodType>(event: Event) =>
     next: z.int().exactOptional().describe("There may be more: the `from` or the `since` to go on with."),
   });
 
+const pageLimit = z
+  .int({ error: "must be an integer" })
+  .min(1, { error: "must be at least 1" })
+  .max(EVENTS_PAGE_MAX, { error: `must be at most ${EVENTS_PAGE_MAX}` })
+  .optional()
+  .describe(`Default: ${EVENTS_PAGE_DEFAULT}.`);
+
 const unreadCount = z.object({ count: count.max(UNREAD_COUNT_MAX) });
 
 const membership = z
@@ -248,12 +255,7 @@ const events = {
       .optional()
       .describe("The order beyond which the page begins. Default: at the newest or the oldest event."),
     to: order.optional().describe("The order before which it ends."),
-    limit: z
-      .int({ error: "must be an integer" })
-      .min(1, { error: "must be at least 1" })
-      .max(EVENTS_PAGE_MAX, { error: `must be at most ${EVENTS_PAGE_MAX}` })
-      .optional()
-      .describe(`Default: ${EVENTS_PAGE_DEFAULT}.`),
+    limit: pageLimit,
     relates_to: eventId.optional().describe("Only events that relate to this one."),
     rel_type: z.string({ error: "must be a string" }).optional().describe("With `relates_to`: the relation's type."),
     event_type: z.string({ error: "must be a string" }).optional().describe("With `relates_to`: the event's type."),
@@ -262,6 +264,55 @@ const events = {
   answer: page(orderedEvent),
   examples: {
     question: { op: "events", dir: "b", limit: 1 },
+    answer: { events: [EXAMPLE_EVENT], next: 17_408 },
+  },
+};
+
+const aggregations = {
+  summary:
+    "What clients show of events besides themselves: the threads of which they are the root, and their newest edits.",
+  errors: ERRORS_OF_BODIES,
+  question: z.object({
+    op: z.literal("aggregations"),
+    event_ids: eventIds,
+    viewer: viewer.describe("Who asks: only what this user may see, and `participated` is about this user."),
+  }),
+  answer: z.object({
+    aggregations: byEvent(
+      z.object({
+        thread: z
+          .object({
+            count: count.describe("Events that relate to the root by `m.thread` and are not redacted."),
+            latest: orderedEvent.exactOptional().describe("The newest of them, with its edit in `unsigned`."),
+            participated: z.boolean().describe("Whether the user sent one of them, or the root."),
+          })
+          .exactOptional(),
+        replace: orderedEvent.exactOptional().describe("The newest valid edit."),
+      }),
+    ).describe("Events without any are absent."),
+    next: eventId.exactOptional().describe("There are more: ask again for this event, and those after it."),
+  }),
+  examples: {
+    question: { op: "aggregations", event_ids: [EXAMPLE_EVENT_ID], viewer: BOB },
+    answer: {
+      aggregations: { [EXAMPLE_EVENT_ID]: { thread: { count: 1, latest: EXAMPLE_EVENT, participated: false } } },
+    },
+  },
+};
+
+const roots = {
+  summary: "The roots of a room's threads, by the last activity in the thread, the latest first.",
+  errors: ERRORS_OF_BODIES,
+  question: z.object({
+    op: z.literal("roots"),
+    viewer,
+    participated: userId.optional().describe("Only threads in which this user has sent something."),
+    from: order.optional().describe("The order of the activity beyond which the page begins. Default: at the latest."),
+    limit: pageLimit,
+  }),
+  answer: page(orderedEvent),
+  examples: {
+    question: { op: "roots", limit: 1 },
     answer: { events: [EXAMPLE_EVENT], next: 17_408 },
   },
 };
@@ -314,7 +365,20 @@ const changed = {
 };
 
 /** `rooms` and `changed` are asked about a user, all others about a room. */
-export const QUESTIONS = { snapshot, orders, event, read, unread, threads, state, events, rooms, changed };
+export const QUESTIONS = {
+  snapshot,
+  orders,
+  event,
+  read,
+  unread,
+  threads,
+  state,
+  events,
+  aggregations,
+  roots,
+  rooms,
+  changed,
+};
 
 export type Op = keyof typeof QUESTIONS;
 
@@ -343,13 +407,15 @@ export const question = z.discriminatedUnion(
     threads.question,
     state.question,
     events.question,
+    aggregations.question,
+    roots.question,
     rooms.question,
     changed.question,
   ],
   {
     error: ({ input }) =>
       typeof input === "object" && input !== null && !Array.isArray(input)
-        ? "must be snapshot, orders, event, read, unread, threads, state, events, rooms or changed"
+        ? "must be snapshot, orders, event, read, unread, threads, state, events, aggregations, roots, rooms or changed"
         : "must be a query (an object)",
   },
 );

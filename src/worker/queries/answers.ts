@@ -7,6 +7,7 @@ import type { Answer, Op, Question } from "../../bus/contract/questions.ts";
 import { ANSWER_BYTES_MAX } from "../../limits.ts";
 import { ID_SEPARATOR } from "../../matrix/id-grammar.ts";
 import type { EventId, ThreadId } from "../../matrix/ids.ts";
+import { aggregations, rootPage } from "./aggregations.ts";
 import type { Asking } from "./asking.ts";
 import { eventPage } from "./event-pages.ts";
 import { greatestOrder } from "./greatest-order.ts";
@@ -32,6 +33,8 @@ const ANSWERS: Answers = {
   snapshot: (asking, question) => snapshot(asking, question),
   state: (asking, question) => statePage(asking, question),
   events: (asking, question) => eventPage(asking, question),
+  aggregations: (asking, question) => aggregations(asking, question),
+  roots: (asking, question) => rootPage(asking, question),
   orders: ({ room }, { event_ids: ids, through }) => ({
     position: room.position,
     orders: byEvent(ids, (id) => room.events.get(id)?.order ?? null),

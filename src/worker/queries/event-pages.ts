@@ -5,12 +5,13 @@
  * changes only where the room's history visibility or the user's membership did.
  */
 import type { Order, Position } from "../../../actors/entry.ts";
-import { ALL, type Ordered, type OrderRange } from "../../../actors/room/order-index.ts";
+import { ALL, type Ordered, type OrderRange, relationKey } from "../../../actors/room/order-index.ts";
 import type { Room } from "../../../actors/room/room.ts";
 import { Visibility } from "../../../actors/room/visibility.ts";
 import type { Page, Question } from "../../bus/contract/questions.ts";
 import { EVENTS_PAGE_DEFAULT, EVENTS_SCAN_MAX } from "../../limits.ts";
 import type { MatrixEvent, OrderedEvent } from "../../matrix/event.ts";
+import type { EventId } from "../../matrix/ids.ts";
 import { relationOf } from "../../matrix/relations.ts";
 import type { Asking } from "./asking.ts";
 import { type Place, pageOf } from "./page.ts";
@@ -28,7 +29,9 @@ export function eventPage({ bodies, room, sizeOf }: Asking, query: Question<"eve
   const places =
     target === undefined
       ? firstOf(visiblePlaces(room, range, visibility), { max: EVENTS_SCAN_MAX + 1, shownMax: limit + 1 })
-      : firstOf(relatedPlaces(room, room.relations.range(target, range), visibility), { max: EVENTS_SCAN_MAX + 1 });
+      : firstOf(relatedPlaces(room, relatedTo(room, target, { query, range }), visibility), {
+          max: EVENTS_SCAN_MAX + 1,
+        });
   const isCut = target === undefined && places.filter(({ position }) => position !== undefined).length > limit;
   return pageOf(places, {
     limit,
@@ -83,9 +86,19 @@ export function* placesWhere(
   }
 }
 
+function relatedTo(
+  room: Room,
+  target: EventId,
+  { query, range }: { readonly query: Question<"events">; readonly range: OrderRange },
+): Iterable<Ordered<EventId>> {
+  return query.rel_type === undefined
+    ? room.relations.range(target, range)
+    : room.relationsByType.range(relationKey(target, query.rel_type, query.event_type), range);
+}
+
 function* relatedPlaces(
   room: Room,
-  rows: Iterable<Ordered<MatrixEvent["event_id"]>>,
+  rows: Iterable<Ordered<EventId>>,
   visibility: Visibility | undefined,
 ): Generator<Place> {
   for (const [next, id] of rows) {

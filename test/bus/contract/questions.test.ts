@@ -46,6 +46,8 @@ questions("get answers of the declared shape, and accept plain ids", async () =>
     threads: await tidemark.query(ROOM, { op: "threads", event_ids: ids }),
     state: await tidemark.query(ROOM, { op: "state" }),
     events: await tidemark.query(ROOM, { op: "events", dir: "b", relates_to: "$1", rel_type: "m.replace" }),
+    aggregations: await tidemark.query(ROOM, { op: "aggregations", event_ids: ids, viewer: BOB }),
+    roots: await tidemark.query(ROOM, { op: "roots" }),
     rooms: await tidemark.query(BOB, { op: "rooms" }),
     changed: await tidemark.query(BOB, { op: "changed", partition: bus.partitionOf(ROOM), since: 0 }),
   };

@@ -1,0 +1,143 @@
+/**
+ * What clients show of an event besides itself (Matrix specification, "Aggregations of child events"): the thread that it is the
+ * root of, and its newest edit. And the roots of a room's threads.
+ *
+ * What one event costs does not depend on how many relate to it: counts are kept, and the newest event is the first row of its
+ * index. Only redacted events, and edits that are not valid, are passed over, up to `EVENTS_SCAN_MAX` of them.
+ */
+import type { EventInfo, Position } from "../../../actors/entry.ts";
+import { type OrderRange, relationKey } from "../../../actors/room/order-index.ts";
+import type { Room } from "../../../actors/room/room.ts";
+import { Visibility } from "../../../actors/room/visibility.ts";
+import type { Answer, Question } from "../../bus/contract/questions.ts";
+import { ANSWER_BYTES_MAX, EVENTS_PAGE_DEFAULT, EVENTS_SCAN_MAX } from "../../limits.ts";
+import type { OrderedEvent } from "../../matrix/event.ts";
+import type { EventId, UserId } from "../../matrix/ids.ts";
+import type { Asking } from "./asking.ts";
+import type { Bodies as LogBodies } from "./bodies.ts";
+import { type Place, pageOf } from "./page.ts";
+
+type Bodies = Pick<LogBodies, "at" | "one">;
+
+interface Reading extends Omit<Asking, "bodies"> {
+  readonly bodies: Bodies;
+}
+
+type Aggregation = Answer<"aggregations">["aggregations"][string];
+
+/** What one user may see of a room; everything without one. */
+interface View {
+  readonly room: Room;
+  readonly viewer: UserId | undefined;
+  readonly visibility: Visibility | undefined;
+}
+
+/** Events that are looked at at once. */
+const EVENTS_AT_ONCE = 16;
+
+/** Edits of one event whose body is read, to find a valid one. */
+const EDITS_READ_MAX = 4;
+
+const EVERYTHING: OrderRange = { dir: "b", above: Number.NEGATIVE_INFINITY, below: Number.POSITIVE_INFINITY };
+
+export async function aggregations(
+  { bodies, room, sizeOf }: Reading,
+  { event_ids: ids, viewer }: Question<"aggregations">,
+): Promise<Answer<"aggregations">> {
+  const view: View = { room, viewer, visibility: viewer === undefined ? undefined : new Visibility(room, viewer) };
+  const found: Record<string, Aggregation> = {};
+  let bytes = 0;
+  for (let at = 0; at < ids.length; at += EVENTS_AT_ONCE) {
+    const part = ids.slice(at, at + EVENTS_AT_ONCE);
+    const each = await Promise.all(part.map((id) => aggregationOf(bodies, view, id)));
+    for (const [i, aggregation] of each.entries()) {
+      if (aggregation === undefined) continue;
+      bytes += sizeOf(aggregation);
+      if (bytes > ANSWER_BYTES_MAX && Object.keys(found).length > 0) return { aggregations: found, next: part[i]! };
+      found[part[i]!] = aggregation;
+    }
+  }
+  return { aggregations: found };
+}
+
+async function aggregationOf(bodies: Bodies, view: View, id: EventId): Promise<Aggregation | undefined> {
+  const { room, viewer } = view;
+  const info = room.events.get(id);
+  if (info === undefined || view.visibility?.sees(info.order) === false) return undefined;
+  const { count = 0 } = room.threads.summaries.get(id) ?? {};
+  const replace = await editOf(bodies, view, info);
+  if (count === 0) return replace && { replace };
+  const latest = await latestIn(bodies, view, id);
+  const participated = viewer !== undefined && takesPart(room, info, viewer);
+  return {
+    thread: { count, participated, ...(latest !== undefined && { latest }) },
+    ...(replace !== undefined && { replace }),
+  };
+}
+
+/** The newest event of a thread that is not redacted, with its edit. */
+async function latestIn(bodies: Bodies, view: View, root: EventId): Promise<OrderedEvent | undefined> {
+  for (const info of relating(view, relationKey(root, "m.thread"))) {
+    const event = (await bodies.one(view.room, info.id))!;
+    const edit = await editOf(bodies, view, info);
+    if (edit === undefined) return event;
+    return { ...event, unsigned: { ...event.unsigned, "m.relations": { "m.replace": edit } } };
+  }
+  return undefined;
+}
+
+/** The newest valid edit: by the same sender, of the same type, with new content, of an event that is neither state nor redacted. */
+async function editOf(bodies: Bodies, view: View, target: EventInfo): Promise<OrderedEvent | undefined> {
+  const { room } = view;
+  if (target.redaction !== undefined) return undefined;
+  let type: string | undefined;
+  let read = 0;
+  for (const info of relating(view, relationKey(target.id, "m.replace"))) {
+    if (info.sender !== target.sender) continue;
+    if (read++ === EDITS_READ_MAX) return undefined;
+    if (type === undefined) {
+      const edited = (await bodies.one(room, target.id))!;
+      if (edited.state_key !== undefined) return undefined;
+      type = edited.type;
+    }
+    const edit = (await bodies.one(room, info.id))!;
+    const hasContent = edit.type === "m.room.encrypted" || typeof edit.content["m.new_content"] === "object";
+    if (edit.type === type && edit.state_key === undefined && hasContent) return edit;
+  }
+  return undefined;
+}
+
+/** The events that relate in this way, that the viewer may see and that are not redacted, newest first, of at most `EVENTS_SCAN_MAX`. */
+function* relating({ room, visibility }: View, key: string): Generator<EventInfo> {
+  let scanned = 0;
+  for (const [, id] of room.relationsByType.range(key, EVERYTHING)) {
+    if (scanned++ === EVENTS_SCAN_MAX) return;
+    const info = room.events.get(id)!;
+    if (info.redaction === undefined && visibility?.sees(info.order) !== false) yield info;
+  }
+}
+
+function takesPart(room: Room, root: EventInfo, user: UserId): boolean {
+  return root.sender === user || room.threads.sentBy(user, root.id) > 0;
+}
+
+/** A page of roots. `next` is the `from` of the next page. */
+export function rootPage({ bodies, room, sizeOf }: Reading, question: Question<"roots">): Promise<Answer<"roots">> {
+  const { participated: user, from, limit = EVENTS_PAGE_DEFAULT, viewer } = question;
+  const visibility = viewer === undefined ? undefined : new Visibility(room, viewer);
+  const places: Place[] = [];
+  let shown = 0;
+  for (const [order, root] of room.threads.byActivity({ ...EVERYTHING, ...(from !== undefined && { below: from }) })) {
+    const info = root === undefined ? undefined : room.events.get(root);
+    const isShown = info !== undefined && visibility?.sees(info.order) !== false;
+    const isWanted = isShown && (user === undefined || takesPart(room, info, user));
+    places.push({ next: order, position: isWanted ? info.position : undefined });
+    if (isWanted && shown++ === limit) return pageOf(places, { limit, scan: places.length - 1, read, sizeOf });
+    if (places.length > EVENTS_SCAN_MAX) break;
+  }
+  return pageOf(places, { limit, scan: EVENTS_SCAN_MAX, read, sizeOf });
+
+  function read(positions: readonly Position[]) {
+    return bodies.at(room, positions);
+  }
+}
