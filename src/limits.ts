@@ -210,8 +210,15 @@ export const FILTER_WILDCARDS_MAX = 100;
 /** Memory for filters that are ready to use, and the same for what clients called them. */
 export const FILTERS_CACHED_BYTES_MAX = 8_388_608;
 
-/** Deltas that a gateway keeps in memory. A client whose sync token is older gets its rooms from snapshots. */
+/** Memory for the deltas that a gateway keeps. A client whose sync token is older gets its rooms from snapshots. */
 export const RECENT_BYTES_MAX = 67_108_864;
+
+/** Memory for rooms of `/sync` answers that several clients get alike. */
+export const RENDERED_BYTES_MAX = 33_554_432;
+
+/** Deltas of one room, and their bytes, that a `/sync` reads at most. When there are more, it asks for a snapshot. */
+export const CHANGES_DELTAS_MAX = 2_000;
+export const CHANGES_BYTES_MAX = 1_048_576;
 
 /** Deltas by which a gateway may be behind the one that wrote a sync token. */
 export const GATEWAY_LAG_MAX = 1_000;

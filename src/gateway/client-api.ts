@@ -142,8 +142,8 @@ async function followAll(frontend: Frontend, users: OnlineUsers): Promise<Recent
   const follow = async (partition: number) => {
     await frontend.follow(partition, {
       begin: (mark) => recent.begin(partition, mark),
-      delta: (delta, mark, bytes) => {
-        recent.add(partition, delta, mark, bytes);
+      delta: (delta, mark) => {
+        recent.add(partition, delta, mark);
         users.receive(delta, mark);
       },
       lost: (mark) => {

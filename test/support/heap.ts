@@ -7,6 +7,8 @@ const collect = runInNewContext("gc") as () => void;
 
 /** Bytes of heap and of buffers that are reachable. */
 export function usedBytes(): number {
+  // Buffers are freed in the collection after the one that finds them.
+  collect();
   collect();
   const { heapUsed, arrayBuffers } = process.memoryUsage();
   return heapUsed + arrayBuffers;

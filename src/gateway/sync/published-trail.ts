@@ -4,41 +4,34 @@
  */
 import type { Position } from "../../../actors/entry.ts";
 import type { DeltaMark } from "../../bus/deltas/delta-reader.ts";
+import { Fifo } from "./fifo.ts";
 
 export class PublishedTrail {
-  /** From the floor on. What is before `#dropped` is no longer covered. */
-  #published: Position[];
-  #dropped = 0;
-  /** The sequence of the first number. */
-  #first: number;
+  readonly #published = new Fifo<Position>();
+  #floor: number;
 
-  constructor({ sequence, published }: DeltaMark) {
-    this.#first = sequence;
-    this.#published = [published];
+  constructor({ sequence, published }: Pick<DeltaMark, "sequence" | "published">) {
+    this.#floor = sequence;
+    this.#published.push(published);
   }
 
   /** The first sequence that is covered. */
   get floor(): number {
-    return this.#first + this.#dropped;
+    return this.#floor;
   }
 
   /** Adds the next delta. */
-  add({ published }: DeltaMark): void {
+  add({ published }: Pick<DeltaMark, "published">): void {
     this.#published.push(published);
   }
 
   /** Returns undefined for a sequence that is not covered. */
   at(sequence: number): Position | undefined {
-    return sequence < this.floor ? undefined : this.#published[sequence - this.#first];
+    return this.#published.at(sequence - this.#floor);
   }
 
   /** Raises the floor to this sequence. */
   dropBefore(sequence: number): void {
-    if (sequence <= this.floor) return;
-    this.#dropped = sequence - this.#first;
-    if (this.#dropped * 2 < this.#published.length) return;
-    this.#published = this.#published.slice(this.#dropped);
-    this.#first += this.#dropped;
-    this.#dropped = 0;
+    for (; this.#floor < sequence; this.#floor++) this.#published.shift();
   }
 }

@@ -1,61 +1,78 @@
 /**
  * A cache of recent deltas by room, from which most `/sync` requests are answered without a query.
  *
- * It is bounded by `RECENT_BYTES_MAX`. Clients whose token is older than the cache are served from snapshots.
+ * It is bounded by what it costs in memory, `RECENT_BYTES_MAX`: deltas are kept encoded, and decoded when a section is
+ * rendered. Clients whose token is older than the cache are served from snapshots.
  */
 import type { Position } from "../../../actors/entry.ts";
-import type { FullyRead } from "../../bus/contract/fields.ts";
 import type { Delta } from "../../bus/contract/messages.ts";
 import type { DeltaMark } from "../../bus/deltas/delta-reader.ts";
-import { GATEWAY_LAG_MAX, RECENT_BYTES_MAX } from "../../limits.ts";
-import { type OrderedEvent, redacted } from "../../matrix/event.ts";
+import { CHANGES_BYTES_MAX, CHANGES_DELTAS_MAX, GATEWAY_LAG_MAX, RECENT_BYTES_MAX } from "../../limits.ts";
+import { type MatrixEvent, type OrderedEvent, redacted } from "../../matrix/event.ts";
 import type { EventId, RoomId, UserId } from "../../matrix/ids.ts";
 import type { ReceiptContent } from "../../matrix/receipt.ts";
 import { redactedBy } from "../../matrix/relations.ts";
-import type { Filter } from "../filter.ts";
+import { Fifo } from "./fifo.ts";
+import { bytesOf, type Packed, PackedValues, unpacked } from "./packed-values.ts";
 import { PublishedTrail } from "./published-trail.ts";
+import {
+  type DecodedChanges,
+  type FullyReadAt,
+  type SharedBySequence,
+  type SharedChanges,
+  SharedChangesCache,
+  sharedChanges,
+} from "./shared-changes.ts";
 
-/**
- * A user's `m.fully_read`, and the position of the delta or snapshot that has it: a homeserver may move it back (F7), so of two, the
- * one of the greater position is the newer.
- */
-export interface FullyReadAt extends FullyRead {
-  readonly position: Position;
-}
+/** Measured: memory that a room, a delta, a live event and a fully-read marker cost beside their bytes. */
+const ROOM_COST_BYTES = 1_000;
+const DELTA_COST_BYTES = 200;
+const EVENT_COST_BYTES = 300;
+const FULLY_READ_COST_BYTES = 150;
 
 interface CachedDelta {
+  readonly partition: number;
   readonly sequence: number;
-  readonly room: RoomId;
-  readonly bytes: number;
+  readonly room: Room;
   /** The only user who may see it; undefined for public deltas. */
-  readonly user?: UserId;
-  readonly events?: OrderedEvent[];
+  readonly user: UserId | undefined;
+  readonly events: readonly CachedEvent[];
+  readonly markers: Packed | undefined;
+  /** The position of the user's `m.fully_read`, if it is among the markers. */
+  readonly fullyReadAt: Position | undefined;
+  /** Memory that it takes. */
+  readonly cost: number;
+  /** Bytes of the room's deltas before this one. */
+  readonly bytesBefore: number;
+}
+
+/** A live event. */
+interface CachedEvent {
+  readonly id: EventId;
+  readonly packed: Packed;
+  /** The event that redacted it. */
+  because: Packed | undefined;
+  /** The same event in an older delta. */
+  copy: CachedEvent | undefined;
+}
+
+interface Markers {
   readonly receipts?: ReceiptContent;
   readonly fullyRead?: FullyReadAt;
 }
 
-/** The changes of a room that one user may see, oldest first. */
-export interface RoomChanges {
-  /** Live events. */
-  readonly events: readonly OrderedEvent[];
-  readonly receipts: readonly ReceiptContent[];
-  readonly fullyRead?: FullyReadAt | undefined;
-}
-
-/** Changes that several users may see. What is rendered from them is cached here, and shared in the same way. */
-export interface SharedChanges extends RoomChanges {
-  /** By filter; undefined where the filter leaves nothing to show. */
-  readonly rendered: Map<Filter, string | undefined>;
-}
-
 interface Room {
-  readonly deltas: CachedDelta[];
+  readonly id: RoomId;
+  readonly deltas: Fifo<CachedDelta>;
+  readonly events: Map<EventId, CachedEvent>;
   /** The public changes from a sequence on. Cleared when deltas are added or evicted. */
-  readonly shared: Map<number, SharedChanges>;
+  readonly shared: SharedBySequence;
+  /** Of all deltas that were ever added. */
+  bytes: number;
   /** Position of the newest events delta. */
   eventsAt: Position;
-  /** By user: the newest `m.fully_read` that is cached. */
-  readonly fullyRead: Map<UserId, FullyReadAt>;
+  /** By user: the position of the newest `m.fully_read` that is cached. */
+  readonly fullyReadAt: Map<UserId, Position>;
 }
 
 export class RecentDeltas {
@@ -65,10 +82,15 @@ export class RecentDeltas {
   readonly #trails: PublishedTrail[];
   readonly #rooms = new Map<RoomId, Room>();
   /** All deltas in order of arrival. */
-  readonly #arrivals = new Set<{ readonly partition: number; readonly cached: CachedDelta }>();
+  readonly #arrivals = new Fifo<CachedDelta>();
+  readonly #packing = new PackedValues();
+  readonly #shared = new SharedChangesCache();
+  readonly #bytesMax: number;
   #bytes = 0;
 
-  constructor(partitions: number) {
+  /** `bytesMax`: memory that it takes. */
+  constructor(partitions: number, bytesMax = RECENT_BYTES_MAX) {
+    this.#bytesMax = bytesMax;
     this.#marks = new Array(partitions).fill({ sequence: 0, published: 0 });
     this.#trails = this.#marks.map((mark) => new PublishedTrail(mark));
   }
@@ -81,12 +103,12 @@ export class RecentDeltas {
 
   /** Evicts a partition's deltas: those after this mark are of another log. */
   restart(partition: number, mark: DeltaMark): void {
-    for (const arrival of this.#arrivals) {
-      if (arrival.partition !== partition) continue;
-      this.#arrivals.delete(arrival);
-      this.#bytes -= arrival.cached.bytes;
-      this.#rooms.delete(arrival.cached.room);
-    }
+    this.#arrivals.filter((delta) => {
+      if (delta.partition !== partition) return true;
+      this.#bytes -= delta.cost;
+      if (this.#rooms.delete(delta.room.id)) this.#forget(delta.room);
+      return false;
+    });
     this.begin(partition, mark);
   }
 
@@ -95,32 +117,42 @@ export class RecentDeltas {
     return this.#marks;
   }
 
-  add(partition: number, delta: Delta, mark: DeltaMark, bytes: number): void {
+  add(partition: number, delta: Delta, mark: DeltaMark): void {
     this.#marks = this.#marks.with(partition, mark);
     this.#trails[partition]!.add(mark);
-    let room = this.#rooms.get(delta.room_id);
-    if (room === undefined) {
-      room = { deltas: [], shared: new Map(), eventsAt: 0, fullyRead: new Map() };
-      this.#rooms.set(delta.room_id, room);
-    }
+    const room = this.#room(delta.room_id);
+    this.#shared.clear(room.shared);
+    const live = delta.type === "events" && delta.kind === "live" ? delta.events : [];
+    const events = live.map((event) => this.#cachedEvent(room, event));
     const fullyRead = newerFullyRead(room, delta);
+    const markers = delta.type === "events" ? undefined : this.#packing.add(markersOf(delta, fullyRead));
+    const bytes = events.reduce(
+      (sum, { packed }) => sum + bytesOf(packed),
+      markers === undefined ? 0 : bytesOf(markers),
+    );
     const cached: CachedDelta = {
+      partition,
       sequence: mark.sequence,
-      room: delta.room_id,
-      bytes,
-      ...(delta.type === "private" && { user: delta.user_id }),
-      ...(fullyRead !== undefined && { fullyRead }),
-      ...(delta.type === "events" && delta.kind === "live" && { events: delta.events }),
-      ...(delta.type !== "events" && delta.event !== undefined && { receipts: delta.event.content }),
+      room,
+      user: delta.type === "private" ? delta.user_id : undefined,
+      events,
+      markers,
+      fullyReadAt: fullyRead?.position,
+      cost:
+        bytes +
+        DELTA_COST_BYTES +
+        EVENT_COST_BYTES * events.length +
+        (fullyRead === undefined ? 0 : FULLY_READ_COST_BYTES),
+      bytesBefore: room.bytes,
     };
     room.deltas.push(cached);
-    room.shared.clear();
+    room.bytes += bytes;
     if (delta.type === "events") {
       room.eventsAt = Math.max(room.eventsAt, delta.position);
-      redact(room, delta);
+      this.#redact(room, delta);
     }
-    this.#arrivals.add({ partition, cached });
-    this.#bytes += bytes;
+    this.#arrivals.push(cached);
+    this.#bytes += cached.cost;
     this.#evict();
   }
 
@@ -145,7 +177,7 @@ export class RecentDeltas {
     const sent = new Set<EventId>();
     for (const delta of this.#rooms.get(id)?.deltas ?? []) {
       if (delta.sequence > sequence) break;
-      for (const event of delta.events ?? []) sent.add(event.event_id);
+      for (const event of delta.events) sent.add(event.id);
     }
     return sent;
   }
@@ -157,79 +189,132 @@ export class RecentDeltas {
   }
 
   /**
+   * Whether so much changed in a room after a sequence that reading it in one turn of the event loop would take long. A
+   * snapshot says it more briefly.
+   */
+  isLong(id: RoomId, after: number): boolean {
+    const room = this.#rooms.get(id);
+    if (room === undefined || room.deltas.length === 0) return false;
+    const first = firstAfter(room, after);
+    const bytes = room.bytes - (room.deltas.at(first)?.bytesBefore ?? room.bytes);
+    return room.deltas.length - first > CHANGES_DELTAS_MAX || bytes > CHANGES_BYTES_MAX;
+  }
+
+  /**
    * Returns the changes of a room after a sequence that the user may see; undefined if there are none. Users who may
    * see the same changes get the same object, so that what is rendered from it can be shared.
    */
   changes(id: RoomId, user: UserId, after: number): SharedChanges | undefined {
     const room = this.#rooms.get(id);
-    if (room === undefined || room.deltas.at(-1)!.sequence <= after) return undefined;
-    const { deltas, shared } = room;
-    let hasOwn = false;
-    let firstPublic: number | undefined;
-    let first = deltas.length;
-    for (; first > 0 && deltas[first - 1]!.sequence > after; first--) {
-      const delta = deltas[first - 1]!;
-      if (delta.user === undefined) firstPublic = delta.sequence;
-      else if (delta.user === user) hasOwn = true;
+    if (room === undefined || room.deltas.at(room.deltas.length - 1)!.sequence <= after) return undefined;
+    const deltas = room.deltas.from(firstAfter(room, after));
+    const visible = deltas.filter((delta) => (delta.user ?? user) === user);
+    if (visible.length === 0) return undefined;
+    if (visible.some((delta) => delta.user !== undefined)) return sharedChanges(decoderOf(visible));
+    const place = { by: room.shared, sequence: visible[0]!.sequence };
+    return this.#shared.get(place) ?? this.#shared.add(place, decoderOf(visible), visible.length);
+  }
+
+  #room(id: RoomId): Room {
+    let room = this.#rooms.get(id);
+    if (room === undefined) {
+      room = {
+        id,
+        deltas: new Fifo(),
+        events: new Map(),
+        shared: new Map(),
+        bytes: 0,
+        eventsAt: 0,
+        fullyReadAt: new Map(),
+      };
+      this.#rooms.set(id, room);
+      this.#bytes += ROOM_COST_BYTES;
     }
-    if (hasOwn) return changesOf(deltas.slice(first).filter((delta) => (delta.user ?? user) === user));
-    if (firstPublic === undefined) return undefined;
-    let changes = shared.get(firstPublic);
-    if (changes === undefined) {
-      changes = changesOf(deltas.slice(first).filter((delta) => delta.user === undefined));
-      shared.set(firstPublic, changes);
+    return room;
+  }
+
+  #cachedEvent({ events }: Room, event: OrderedEvent): CachedEvent {
+    const id = event.event_id;
+    const cached = { id, packed: this.#packing.add(event), because: undefined, copy: events.get(id) };
+    events.set(id, cached);
+    return cached;
+  }
+
+  /** F11. The content of redacted events is never read again. */
+  #redact({ events }: Room, delta: Delta<"events">): void {
+    for (const because of delta.events) {
+      const target = redactedBy(because);
+      let event = target === undefined ? undefined : events.get(target);
+      if (event === undefined) continue;
+      const packed = events.get(because.event_id)?.packed ?? this.#packing.add(because);
+      for (; event !== undefined; event = event.copy) event.because = packed;
     }
-    return changes;
   }
 
   #evict(): void {
-    for (const arrival of this.#arrivals) {
-      if (this.#bytes <= RECENT_BYTES_MAX) return;
-      const { partition, cached } = arrival;
-      this.#arrivals.delete(arrival);
-      this.#bytes -= cached.bytes;
-      this.#trails[partition]!.dropBefore(cached.sequence);
-      const room = this.#rooms.get(cached.room);
-      if (room === undefined) continue;
+    while (this.#bytes > this.#bytesMax && this.#arrivals.length > 0) {
+      const { room, partition, sequence, user, events, fullyReadAt, cost } = this.#arrivals.at(0)!;
+      this.#arrivals.shift();
+      this.#bytes -= cost;
+      this.#trails[partition]!.dropBefore(sequence);
       room.deltas.shift();
-      room.shared.clear();
-      const { user, fullyRead } = cached;
-      if (user !== undefined && room.fullyRead.get(user) === fullyRead) room.fullyRead.delete(user);
-      if (room.deltas.length === 0) this.#rooms.delete(cached.room);
+      for (const event of events) forgetEvent(room, event);
+      if (user !== undefined && room.fullyReadAt.get(user) === fullyReadAt) room.fullyReadAt.delete(user);
+      if (room.deltas.length > 0) this.#shared.clear(room.shared);
+      else if (this.#rooms.delete(room.id)) this.#forget(room);
     }
+  }
+
+  #forget(room: Room): void {
+    this.#shared.clear(room.shared);
+    this.#bytes -= ROOM_COST_BYTES;
   }
 }
 
-function changesOf(deltas: readonly CachedDelta[]): SharedChanges {
-  return {
-    events: deltas.flatMap(({ events }) => events ?? []),
-    receipts: deltas.flatMap(({ receipts }) => receipts ?? []),
-    fullyRead: deltas.findLast((delta) => delta.fullyRead !== undefined)?.fullyRead,
-    rendered: new Map(),
-  };
+/** Returns the index of the room's first delta after a sequence. */
+function firstAfter({ deltas }: Room, after: number): number {
+  return deltas.search(({ sequence }) => sequence > after);
+}
+
+/** The event is the oldest with its id. */
+function forgetEvent({ events }: Room, event: CachedEvent): void {
+  let newer = events.get(event.id);
+  if (newer === event) events.delete(event.id);
+  while (newer !== undefined && newer.copy !== event) newer = newer.copy;
+  if (newer !== undefined) newer.copy = undefined;
+}
+
+function markersOf({ event }: Delta<"receipts" | "private">, fullyRead: FullyReadAt | undefined): Markers {
+  return { ...(event !== undefined && { receipts: event.content }), ...(fullyRead !== undefined && { fullyRead }) };
 }
 
 /** Notes a delta's `m.fully_read`, and returns it, unless a newer one is cached: an owner that was paused may publish an old one. */
-function newerFullyRead({ fullyRead }: Room, delta: Delta): FullyReadAt | undefined {
+function newerFullyRead({ fullyReadAt }: Room, delta: Delta): FullyReadAt | undefined {
   if (delta.type !== "private" || delta.fully_read === undefined) return undefined;
   const { user_id: user, position } = delta;
-  if (position < (fullyRead.get(user)?.position ?? 0)) return undefined;
-  const newest = { ...delta.fully_read, position };
-  fullyRead.set(user, newest);
-  return newest;
+  if (position < (fullyReadAt.get(user) ?? 0)) return undefined;
+  fullyReadAt.set(user, position);
+  return { ...delta.fully_read, position };
 }
 
-/** F11. Removes the content of redacted events from the cache. */
-function redact({ deltas }: Room, { events }: Delta<"events">): void {
-  for (const because of events) {
-    const target = redactedBy(because);
-    if (target === undefined) continue;
-    for (const { events: cached } of deltas) {
-      const at = cached?.findIndex(({ event_id }) => event_id === target) ?? -1;
-      const event = cached?.[at];
-      if (cached === undefined || event === undefined) continue;
-      const { unsigned, ...rest } = redacted(event, because);
-      cached[at] = { ...rest, unsigned: { ...unsigned, order: event.unsigned.order } };
-    }
-  }
+function decoderOf(deltas: readonly CachedDelta[]): DecodedChanges {
+  return {
+    events: () => deltas.flatMap(({ events }) => events.map(eventOf)),
+    receipts: () => deltas.flatMap((delta) => markersIn(delta).receipts ?? []),
+    fullyRead: () => {
+      const newest = deltas.findLast(({ fullyReadAt }) => fullyReadAt !== undefined);
+      return newest && markersIn(newest).fullyRead;
+    },
+  };
+}
+
+function markersIn({ markers }: CachedDelta): Markers {
+  return markers === undefined ? {} : (unpacked(markers) as Markers);
+}
+
+function eventOf({ packed, because }: CachedEvent): OrderedEvent {
+  const event = unpacked(packed) as OrderedEvent;
+  if (because === undefined) return event;
+  const { unsigned, ...rest } = redacted(event, unpacked(because) as MatrixEvent);
+  return { ...rest, unsigned: { ...unsigned, order: event.unsigned.order } };
 }

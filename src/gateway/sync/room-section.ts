@@ -9,7 +9,7 @@ import { clientEvent } from "../client-event.ts";
 import { type Filter, passes, roomPasses, timelineLimit } from "../filter.ts";
 import type { Device } from "../tokens.ts";
 import { mergeReceipts } from "./receipt-merge.ts";
-import type { RoomChanges } from "./recent-deltas.ts";
+import type { RoomChanges } from "./shared-changes.ts";
 
 /** The device that syncs, and its filter. */
 export interface Viewer {

@@ -8,17 +8,18 @@
 import type { Answer } from "../../bus/contract/questions.ts";
 import type { RoomId } from "../../matrix/ids.ts";
 import type { Filter } from "../filter.ts";
-import type { SharedChanges } from "./recent-deltas.ts";
 import { roomSection, type Viewer } from "./room-section.ts";
+import type { SharedChanges } from "./shared-changes.ts";
 
 /** Returns the section of a room without counts; undefined if there is nothing to send. */
 export function sharedSection(changes: SharedChanges, room: RoomId, viewer: Viewer): string | undefined {
-  const { events, rendered } = changes;
+  const { rendered } = changes;
   const cached = rendered.get(viewer.filter);
   if (cached !== undefined || rendered.has(viewer.filter)) return cached;
-  const section = roomSection({ ...changes, limited: false, state: [], whole: false }, room, viewer);
+  const update = { ...changes, limited: false, state: [], whole: false };
+  const section = roomSection(update, room, viewer);
   const text = section === undefined ? undefined : JSON.stringify(section);
-  const dependsOnDevice = events.some(({ unsigned }) => unsigned.transaction_id !== undefined);
+  const dependsOnDevice = update.events.some(({ unsigned }) => unsigned.transaction_id !== undefined);
   if (!dependsOnDevice) rendered.set(viewer.filter, text);
   return text;
 }

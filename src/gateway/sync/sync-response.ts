@@ -20,9 +20,10 @@ import type { MatrixEvent, OrderedEvent } from "../../matrix/event.ts";
 import type { RoomId } from "../../matrix/ids.ts";
 import { roomPasses } from "../filter.ts";
 import type { Membership, OnlineUser } from "./online-users.ts";
-import type { FullyReadAt, RecentDeltas, RoomChanges } from "./recent-deltas.ts";
+import type { RecentDeltas } from "./recent-deltas.ts";
 import { type RoomRead, RoomReader } from "./room-reader.ts";
 import { type RoomUpdate, roomSection, updateWithState, type Viewer } from "./room-section.ts";
+import type { FullyReadAt, RoomChanges } from "./shared-changes.ts";
 import { sharedSection, withCounts } from "./shared-sections.ts";
 import { encodeSyncToken, type SyncToken } from "./sync-token.ts";
 
@@ -138,7 +139,8 @@ export class SyncResponses {
       const isNew = from === undefined || isAfter(membership, from, since!.memberships[partition]!);
       if (membership.membership === "join") {
         if (isNew) sorted.reads.push({ room, since: undefined, fullState: true });
-        else if (this.#recent.covers(partition, from)) sorted.covered.push(membership);
+        else if (this.#recent.covers(partition, from) && !this.#recent.isLong(room, from.sequence))
+          sorted.covered.push(membership);
         else sorted.reads.push({ room, since: from.published, fullState });
       } else if (membership.membership === "invite" && isNew) {
         sorted.invited.push(room);

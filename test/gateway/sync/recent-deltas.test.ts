@@ -5,12 +5,16 @@ import type { Delta } from "../../../src/bus/contract/messages.ts";
 import { filterParam } from "../../../src/gateway/filter.ts";
 import { RecentDeltas } from "../../../src/gateway/sync/recent-deltas.ts";
 import { sharedSection, withCounts } from "../../../src/gateway/sync/shared-sections.ts";
-import { GATEWAY_LAG_MAX, RECENT_BYTES_MAX } from "../../../src/limits.ts";
+import { CHANGES_BYTES_MAX, CHANGES_DELTAS_MAX, GATEWAY_LAG_MAX, RENDERED_BYTES_MAX } from "../../../src/limits.ts";
 import type { RoomId, UserId } from "../../../src/matrix/ids.ts";
+import { usedBytes } from "../../support/heap.ts";
 
 const ROOM = "!r:a.org" as RoomId;
 const OTHER = "!other:a.org" as RoomId;
 const ALICE = "@alice:a.org" as UserId;
+/** Most of what a test's cache may take. */
+const LONG = "x".repeat(10_000);
+
 const BOB = "@bob:a.org" as UserId;
 const CAROL = "@carol:a.org" as UserId;
 
@@ -47,7 +51,7 @@ const message = (order: number, more: Body = {}, unsigned: Body = {}) => ({
 function cacheOf(...deltas: Delta[]): RecentDeltas {
   const recent = new RecentDeltas(1);
   recent.begin(0, { sequence: 0, published: 0 });
-  for (const [i, delta] of deltas.entries()) recent.add(0, delta, { sequence: i + 1, published: i + 1 }, 100);
+  for (const [i, delta] of deltas.entries()) recent.add(0, delta, { sequence: i + 1, published: i + 1 });
   return recent;
 }
 
@@ -90,10 +94,13 @@ recentDeltas("of two m.fully_read the one of the greater position is the newer, 
   assert.is(recent.changes(ROOM, BOB, 0)?.fullyRead?.event_id, "$1");
   assert.is(recent.changes(ROOM, BOB, 2)?.fullyRead, undefined, "what the client has is newer");
   assert.is(recent.changes(ROOM, ALICE, 0), undefined);
-  recent.add(0, read(30, "$2"), { sequence: 4, published: 4 }, RECENT_BYTES_MAX);
-  recent.add(0, receipt(ALICE, "$1", "m.read"), { sequence: 5, published: 5 }, 1);
-  recent.add(0, read(30, "$2"), { sequence: 6, published: 6 }, 1);
-  assert.is(recent.changes(ROOM, BOB, 5)?.fullyRead?.event_id, "$2", "evicted deltas don't count");
+  const small = new RecentDeltas(1, 11_400);
+  small.begin(0, { sequence: 0, published: 0 });
+  small.add(0, read(30, "$2"), { sequence: 1, published: 1 });
+  small.add(0, receipt(ALICE, `$1${LONG}`), { sequence: 2, published: 2 });
+  assert.not.ok(small.covers(0, { sequence: 0, published: 0 }));
+  small.add(0, read(20, "$2"), { sequence: 3, published: 3 });
+  assert.is(small.changes(ROOM, BOB, 2)?.fullyRead?.event_id, "$2", "evicted deltas don't count");
 });
 
 recentDeltas("the private receipt of another user is not a change", () => {
@@ -105,14 +112,14 @@ recentDeltas("the private receipt of another user is not a change", () => {
 recentDeltas("nothing of a log that was replaced is left, and other partitions keep what they have", () => {
   const recent = new RecentDeltas(2);
   for (const partition of [0, 1]) recent.begin(partition, { sequence: 0, published: 0 });
-  recent.add(0, events(1_000, message(1_000)), { sequence: 1, published: 1_000 }, 100);
-  recent.add(1, receipt(ALICE, "$1", "m.read", OTHER), { sequence: 1, published: 1_000 }, 100);
+  recent.add(0, events(1_000, message(1_000)), { sequence: 1, published: 1_000 });
+  recent.add(1, receipt(ALICE, "$1", "m.read", OTHER), { sequence: 1, published: 1_000 });
   recent.restart(0, { sequence: 1, published: 0 });
   assert.is(recent.changes(ROOM, ALICE, 0), undefined);
   assert.ok(recent.changes(OTHER, ALICE, 0));
   assert.not.ok(recent.covers(0, { sequence: 0, published: 0 }));
   assert.not.ok(recent.hasEvents(0, ROOM, 900), "the old log's position");
-  recent.add(0, events(10, message(10)), { sequence: 2, published: 9 }, 100);
+  recent.add(0, events(10, message(10)), { sequence: 2, published: 9 });
   assert.is(recent.changes(ROOM, ALICE, 1)!.events.length, 1);
 });
 
@@ -120,7 +127,7 @@ recentDeltas("a new delta or a redaction invalidates what is shared", () => {
   const recent = cacheOf(events(10, message(10)));
   const before = recent.changes(ROOM, BOB, 0);
   const redaction = message(11, { type: "m.room.redaction", redacts: "$10", content: {} });
-  recent.add(0, events(11, redaction), { sequence: 2, published: 2 }, 100);
+  recent.add(0, events(11, redaction), { sequence: 2, published: 2 });
   const after = recent.changes(ROOM, BOB, 0);
   assert.is.not(after, before);
   assert.equal(after!.events[0]!.content, {});
@@ -130,30 +137,29 @@ recentDeltas("a new delta or a redaction invalidates what is shared", () => {
 recentDeltas("it covers its own deltas, and marks of gateways that are slightly ahead", () => {
   const recent = new RecentDeltas(1);
   recent.begin(0, { sequence: 10, published: 0 });
-  recent.add(0, receipt(ALICE, "$1"), { sequence: 11, published: 0 }, 100);
+  recent.add(0, receipt(ALICE, "$1"), { sequence: 11, published: 0 });
   const covers = (sequence: number) => recent.covers(0, { sequence, published: 0 });
   assert.equal([9, 10, 11, 11 + GATEWAY_LAG_MAX, 12 + GATEWAY_LAG_MAX].map(covers), [false, true, true, true, false]);
 });
 
 recentDeltas("the oldest delta is evicted first, and is no longer covered", () => {
-  const recent = new RecentDeltas(1);
+  const recent = new RecentDeltas(1, 24_000);
   recent.begin(0, { sequence: 0, published: 0 });
-  const big = RECENT_BYTES_MAX / 2;
-  recent.add(0, receipt(ALICE, "$0", "m.read", OTHER), { sequence: 1, published: 1 }, big);
-  recent.add(0, receipt(ALICE, "$1"), { sequence: 2, published: 2 }, big);
+  const add = (sequence: number, delta: Delta) => recent.add(0, delta, { sequence, published: sequence });
+  add(1, receipt(ALICE, `$0${LONG}`, "m.read", OTHER));
+  add(2, receipt(ALICE, `$1${LONG}`));
   assert.ok(recent.covers(0, { sequence: 0, published: 0 }));
-  recent.add(0, receipt(ALICE, "$2"), { sequence: 3, published: 3 }, 1);
+  add(3, receipt(ALICE, `$2${LONG}`));
   assert.not.ok(recent.covers(0, { sequence: 0, published: 0 }));
   assert.ok(recent.covers(0, { sequence: 1, published: 1 }));
   assert.is(recent.changes(OTHER, ALICE, 0), undefined);
-  assert.equal(ids(recent, ALICE, 1), ["$1", "$2"]);
+  assert.equal(ids(recent, ALICE, 1), [`$1${LONG}`, `$2${LONG}`]);
 });
 
 recentDeltas("it says how far a partition was published after each delta that it covers, and what was sent", () => {
-  const recent = new RecentDeltas(2);
+  const recent = new RecentDeltas(2, 11_600);
   recent.begin(1, { sequence: 10, published: 100 });
-  const add = (sequence: number, delta: Delta, bytes = 100) =>
-    recent.add(1, delta, { sequence, published: sequence * 10 }, bytes);
+  const add = (sequence: number, delta: Delta) => recent.add(1, delta, { sequence, published: sequence * 10 });
   add(11, events(1, message(1), message(2)));
   add(12, receipt(ALICE, "$1"));
   add(13, older("backfill", 3, message(-1)));
@@ -163,13 +169,88 @@ recentDeltas("it says how far a partition was published after each delta that it
   assert.equal([...recent.sentBefore(ROOM, 13)], ["$1", "$2"]);
   assert.equal([...recent.sentBefore(ROOM, 14)], ["$1", "$2", "$3"]);
   assert.is(recent.sentBefore(OTHER, 14).size, 0);
-  add(15, receipt(ALICE, "$2"), RECENT_BYTES_MAX);
+  add(15, receipt(ALICE, `$2${LONG}`));
   assert.equal(published(), [undefined, undefined, undefined, undefined, undefined, 140, 150]);
   assert.equal(recent.covers(1, { sequence: 14, published: 0 }), true);
   assert.equal([...recent.sentBefore(ROOM, 14)], []);
   recent.begin(1, { sequence: 20, published: 200 });
   assert.equal([recent.publishedAt(1, 15), recent.publishedAt(1, 20)], [undefined, 200]);
 });
+
+recentDeltas("redactions are found by their event, not by a search", () => {
+  const recent = new RecentDeltas(1);
+  recent.begin(0, { sequence: 0, published: 0 });
+  const add = (sequence: number, delta: Delta) => recent.add(0, delta, { sequence, published: sequence });
+  const count = 2_000;
+  for (let i = 1; i <= count; i++) add(i, events(i, message(i)));
+  const redactions = Array.from({ length: 1_024 }, (_, i) =>
+    message(count + 1 + i, { type: "m.room.redaction", redacts: `$${i + 1}`, content: {} }),
+  );
+  const began = process.cpuUsage();
+  add(count + 1, events(count + 1, ...redactions));
+  const { user } = process.cpuUsage(began);
+  assert.ok(user < 500_000, `${user} µs of processor`);
+  const shown = recent.changes(ROOM, BOB, 0)!.events;
+  assert.is(shown.filter(({ content }) => Object.keys(content).length === 0).length, 2 * 1_024);
+  assert.is((shown[0]!.unsigned.redacted_because as Body).event_id, `$${count + 1}`);
+  assert.is(shown[0]!.unsigned.order, 1);
+});
+
+recentDeltas("an event that came twice is redacted twice", () => {
+  const recent = cacheOf(events(1, message(1)), events(2, message(1)));
+  const redaction = message(2, { type: "m.room.redaction", redacts: "$1", content: {} });
+  recent.add(0, events(3, redaction), { sequence: 3, published: 3 });
+  assert.equal(
+    recent.changes(ROOM, BOB, 0)!.events.map(({ content }) => content),
+    [{}, {}, {}],
+  );
+});
+
+recentDeltas("a room in which much changed is known to be long to read", () => {
+  const recent = cacheOf(...Array.from({ length: CHANGES_DELTAS_MAX + 1 }, (_, i) => receipt(ALICE, `$${i}`)));
+  assert.equal(
+    [0, 1, CHANGES_DELTAS_MAX + 1].map((after) => recent.isLong(ROOM, after)),
+    [true, false, false],
+  );
+  assert.is(recent.isLong(OTHER, 0), false);
+  const large = cacheOf(
+    events(1, message(1)),
+    events(2, message(2, { content: { body: "x".repeat(CHANGES_BYTES_MAX) } })),
+  );
+  assert.equal(
+    [0, 1, 2].map((after) => large.isLong(ROOM, after)),
+    [true, true, false],
+  );
+});
+
+const BOUND = 8_388_608;
+
+const LOADS: Record<string, (n: number) => Delta> = {
+  receipts: (n) => receipt(`@u${n}:a.org` as UserId, `$${n}`, "m.read", `!${n % 20}:a.org` as RoomId),
+  "receipts, each in a room of its own": (n) => receipt(ALICE, `$${n}`, "m.read", `!${n}:a.org` as RoomId),
+  "private receipts": (n) => own(`@u${n}:a.org` as UserId, `$${n}`),
+  messages: (n) => events(n, message(n)),
+  "messages of one value per byte": (n) =>
+    events(n, message(n, { content: { list: Array.from({ length: 5_000 }, () => ({})) } })),
+  "large messages": (n) => events(n, message(n, { content: { body: `${n}`.repeat(10_000) } })),
+};
+
+for (const [name, load] of Object.entries(LOADS)) {
+  recentDeltas(`it costs what it may cost: ${name}`, () => {
+    const before = usedBytes();
+    const recent = new RecentDeltas(1, BOUND);
+    recent.begin(0, { sequence: 0, published: 0 });
+    let sequence = 0;
+    while (recent.covers(0, { sequence: 0, published: 0 }) || sequence % 500 !== 0) {
+      sequence++;
+      recent.add(0, load(sequence), { sequence, published: sequence });
+    }
+    const used = usedBytes() - before;
+    assert.ok(used < 1.25 * BOUND, `${used} bytes`);
+    assert.ok(used > 0.6 * BOUND, `${used} bytes: it could keep more`);
+    assert.ok(recent.covers(0, { sequence, published: sequence }));
+  });
+}
 
 recentDeltas.run();
 
@@ -191,6 +272,22 @@ sections("a section is rendered once per filter", () => {
   const nothing = filterParam('{"room":{"ephemeral":{"types":[]},"timeline":{"types":[]}}}');
   assert.is(sharedSection(changes, ROOM, viewer(BOB, "B", nothing)), undefined);
   assert.is(sharedSection(changes, ROOM, viewer(BOB, "B", nothing)), undefined);
+});
+
+sections("whatever filters clients invent, what is rendered for them has a bound", () => {
+  const body = "x".repeat(50_000);
+  const deltas = Array.from({ length: 20 }, (_, i) => events(i + 1, message(i + 1, { content: { body } })));
+  const recent = cacheOf(...deltas);
+  const before = usedBytes();
+  for (let i = 0; i < 200; i++) {
+    const changes = recent.changes(ROOM, ALICE, i % 20)!;
+    const filter = filterParam(`{"room":{"timeline":{"limit":99,"not_senders":["@${i}:a.org"]}}}`);
+    const text = sharedSection(changes, ROOM, viewer(ALICE, "A", filter))!;
+    assert.is(JSON.parse(text).timeline.events.length, 20 - (i % 20));
+  }
+  const grown = usedBytes() - before;
+  assert.ok(grown < 1.2 * RENDERED_BYTES_MAX, `${grown} bytes`);
+  assert.ok(recent.changes(ROOM, ALICE, 0));
 });
 
 sections("a transaction id is sent only to its device, whichever device syncs first", () => {

@@ -68,8 +68,8 @@ const response = suite("sync response");
 
 response("changes that arrive while a room is queried are sent with it, once", async () => {
   const { recent, ask } = situation("join", () => {
-    recent.add(0, events(15, 20), { sequence: 6, published: positionAt(20) }, 1);
-    recent.add(0, receipt("$15"), { sequence: 7, published: positionAt(20) }, 1);
+    recent.add(0, events(15, 20), { sequence: 6, published: positionAt(20) });
+    recent.add(0, receipt("$15"), { sequence: 7, published: positionAt(20) });
     return { timeline: [event(10), event(15)], timeline_position: positionAt(15) };
   });
   const body = (await ask(undefined))!;
@@ -93,7 +93,7 @@ response("a snapshot that is ahead of the deltas waits for them, so that no even
   });
   for (let turns = 0; turns < 50; turns++) await new Promise((resolve) => setImmediate(resolve));
   assert.not.ok(isAnswered);
-  recent.add(0, events(30), { sequence: 6, published: 5 }, 1);
+  recent.add(0, events(30), { sequence: 6, published: 5 });
   const body = (await asked)!;
   assert.is(sequenceOf(body), 6);
   assert.is(body.rooms.join[ROOM].timeline.events.length, 1);
@@ -118,12 +118,12 @@ response("a room that was left is sent with its events until the leave, and none
   const since = { marks: [{ sequence: 5, published: 5 }], memberships: [2] };
   const left = { type: "m.room.member", state_key: BOB, content: { membership: "leave" } };
   const { recent, ask } = situation("leave");
-  recent.add(0, delta(event(7), event(8, left)), { sequence: 6, published: 5 }, 1);
-  recent.add(0, events(9), { sequence: 7, published: 5 }, 1);
+  recent.add(0, delta(event(7), event(8, left)), { sequence: 6, published: 5 });
+  recent.add(0, events(9), { sequence: 7, published: 5 });
   const shown = (body: Body) => body.rooms.leave[ROOM].timeline.events.map(({ event_id }: Body) => event_id);
   assert.equal(shown(await ask(since)), ["$7", "$8"]);
   const unseen = situation("leave");
-  unseen.recent.add(0, events(9), { sequence: 6, published: 5 }, 1);
+  unseen.recent.add(0, events(9), { sequence: 6, published: 5 });
   assert.equal(shown(await unseen.ask(since)), [], "the leave came before, or without an event");
 });
 

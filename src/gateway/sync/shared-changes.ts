@@ -1,0 +1,145 @@
+/**
+ * Changes that several users may see, and the sections of responses that are rendered from them, bounded by the bytes of
+ * their text.
+ */
+import { LRUCache } from "lru-cache";
+import type { Position } from "../../../actors/entry.ts";
+import type { FullyRead } from "../../bus/contract/fields.ts";
+import { RENDERED_BYTES_MAX } from "../../limits.ts";
+import type { OrderedEvent } from "../../matrix/event.ts";
+import type { ReceiptContent } from "../../matrix/receipt.ts";
+import type { Filter } from "../filter.ts";
+
+/**
+ * A user's `m.fully_read`, and the position of the delta or snapshot that has it: a homeserver may move it back (F7), so of two, the
+ * one of the greater position is the newer.
+ */
+export interface FullyReadAt extends FullyRead {
+  readonly position: Position;
+}
+
+/** The changes of a room that one user may see, oldest first. */
+export interface RoomChanges {
+  /** Live events. */
+  readonly events: readonly OrderedEvent[];
+  readonly receipts: readonly ReceiptContent[];
+  readonly fullyRead?: FullyReadAt | undefined;
+}
+
+/** The fields of `RoomChanges` are decoded each time that they are read. */
+export interface SharedChanges extends RoomChanges {
+  readonly rendered: RenderedSections;
+}
+
+/** Measured: heap for a section beside its text, for changes, and for each delta of them. */
+const SECTION_COST_BYTES = 100;
+const CHANGES_COST_BYTES = 1_000;
+const DELTA_COST_BYTES = 8;
+
+/** Filters are numbered, so that a section keeps no filter in memory. */
+const numbers = new WeakMap<Filter, number>();
+let filters = 0;
+
+function numberOf(filter: Filter): number {
+  let number = numbers.get(filter);
+  if (number === undefined) {
+    number = filters++;
+    numbers.set(filter, number);
+  }
+  return number;
+}
+
+/** Rendered sections by filter; undefined where the filter leaves nothing to show. */
+export class RenderedSections {
+  readonly #texts = new Map<number, string | undefined>();
+  readonly #onGrown: (bytes: number) => void;
+
+  /** `onGrown`: called with the memory that each new section costs. Default: nobody keeps the sections. */
+  constructor(onGrown: (bytes: number) => void = () => {}) {
+    this.#onGrown = onGrown;
+  }
+
+  has(filter: Filter): boolean {
+    return this.#texts.has(numberOf(filter));
+  }
+
+  get(filter: Filter): string | undefined {
+    return this.#texts.get(numberOf(filter));
+  }
+
+  set(filter: Filter, text: string | undefined): void {
+    this.#texts.set(numberOf(filter), text);
+    this.#onGrown(SECTION_COST_BYTES + 2 * (text ?? "").length);
+  }
+}
+
+/** Changes by the sequence of their first delta, for one room. */
+export type SharedBySequence = Map<number, SharedChanges>;
+
+/** Where changes are found. */
+interface Place {
+  readonly by: SharedBySequence;
+  readonly sequence: number;
+}
+
+export class SharedChangesCache {
+  readonly #places: LRUCache<SharedChanges, Place>;
+
+  constructor(bytesMax = RENDERED_BYTES_MAX) {
+    this.#places = new LRUCache({
+      maxSize: bytesMax,
+      dispose: ({ by, sequence }, _, reason) => {
+        if (reason !== "set") by.delete(sequence);
+      },
+    });
+  }
+
+  get({ by, sequence }: Place): SharedChanges | undefined {
+    const changes = by.get(sequence);
+    if (changes !== undefined) this.#places.get(changes);
+    return changes;
+  }
+
+  /** `read`: returns the changes, decoded from so many deltas. */
+  add({ by, sequence }: Place, read: DecodedChanges, deltas: number): SharedChanges {
+    let size = CHANGES_COST_BYTES + DELTA_COST_BYTES * deltas;
+    const keep = () => {
+      this.#places.set(changes, { by, sequence }, { size });
+      if (!this.#places.has(changes)) by.delete(sequence); // It is larger than the whole cache may be.
+    };
+    const changes = sharedChanges(read, (bytes) => {
+      size += bytes;
+      if (by.get(sequence) === changes) keep();
+    });
+    by.set(sequence, changes);
+    keep();
+    return changes;
+  }
+
+  clear(by: SharedBySequence): void {
+    for (const changes of by.values()) this.#places.delete(changes);
+  }
+}
+
+/** Functions that decode the fields of changes. */
+export interface DecodedChanges {
+  readonly events: () => OrderedEvent[];
+  readonly receipts: () => ReceiptContent[];
+  readonly fullyRead: () => FullyReadAt | undefined;
+}
+
+/** An object with getters of its own: they are read, not lost, when it is spread. */
+export function sharedChanges(decoded: DecodedChanges, onGrown?: (bytes: number) => void): SharedChanges {
+  return {
+    get events() {
+      return decoded.events();
+    },
+    get receipts() {
+      return decoded.receipts();
+    },
+    get fullyRead() {
+      return decoded.fullyRead();
+    },
+    rendered: new RenderedSections(onGrown),
+  };
+}
