@@ -226,6 +226,10 @@ export const GATEWAY_LAG_MAX = 1_000;
 /** Events of a room in one `/sync`. Default of the filter's `limit`. */
 export const SYNC_TIMELINE_DEFAULT = 10;
 
+/** Devices whose `/sync` is not answered yet. Others get `M_LIMIT_EXCEEDED`, and `retry_after_ms`. */
+export const SYNCING_DEVICES_MAX = 10_000;
+export const SYNCING_RETRY_MS = 5_000;
+
 /** The longest `timeout` of a `/sync`. */
 export const SYNC_TIMEOUT_MS_MAX = 120_000;
 
@@ -247,6 +251,19 @@ export const USER_REQUESTS_WINDOW_MS = 10_000;
 
 /** A client that reads nothing of an answer for this long is disconnected, at the latest after one and a half times as long. */
 export const SLOW_READER_MS = 5_000;
+
+/** And one that has not read all of what it was sent for this long, however much it reads. */
+export const SLOW_ANSWER_MS = 120_000;
+
+/** Connections of a process, and those of one client address (or /64 of IPv6). Further ones are closed at once. */
+export const CONNECTIONS_MAX = 10_000;
+export const CONNECTIONS_PER_NETWORK_MAX = 2_000;
+
+/** Requests on one connection that are not answered yet. With another one, the connection is closed. */
+export const REQUESTS_PER_CONNECTION_MAX = 16;
+
+/** How long a connection stays open for another request. */
+export const HTTP_KEEP_ALIVE_MS = 60_000;
 
 /** A request must be complete within this time. */
 export const HTTP_REQUEST_MS_MAX = 30_000;

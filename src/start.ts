@@ -41,6 +41,8 @@ export interface StartOptions {
   readonly nats?: string;
   readonly data: string;
   readonly http: { readonly host: string; readonly port: number };
+  /** HTTP connections of one client address. Default: `CONNECTIONS_PER_NETWORK_MAX`. */
+  readonly connectionsPerAddress?: number;
   readonly roles: ReadonlySet<Role>;
   readonly partitions?: number;
   /** The base of logs that are empty (docs/design.md#words). Default: Unix time in ms × 1,024. */
@@ -143,7 +145,14 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     if (roles.has("gateway") && hsToken !== undefined)
       routes.push(await appservice({ nc, hsToken, log, ...metrics.transactions }));
     if (options.inspect !== undefined) routes.push(inspectorRoutes({ ...options.inspect, nc, partitions, log }));
-    const server = await startHttpServer({ ...options.http, ready, log, routes });
+    const { connectionsPerAddress: connectionsPerNetwork } = options;
+    const server = await startHttpServer({
+      ...options.http,
+      ...(connectionsPerNetwork !== undefined && { connectionsPerNetwork }),
+      ready,
+      log,
+      routes,
+    });
     closing.push(() => server.close());
 
     const brokerLost = new Promise<void>((resolve) => {

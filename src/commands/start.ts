@@ -7,6 +7,7 @@ import {
   ADMIN_TOKEN_CHARS_MIN,
   CHECKPOINT_ENTRIES,
   CHECKPOINT_MS,
+  CONNECTIONS_PER_NETWORK_MAX,
   DRAIN_MS_MAX,
   FEDERATION_WINDOW_MS,
   FEDERATION_WINDOW_MS_MAX,
@@ -46,6 +47,15 @@ export function startCommand(): Command {
         .env("TIDEMARK_HTTP")
         .argParser(address)
         .default({ host: "127.0.0.1", port: 0 }, "127.0.0.1:0"),
+    )
+    .addOption(
+      new Option(
+        "--connections-per-address <n>",
+        "HTTP connections of one client address; behind a proxy, of all clients",
+      )
+        .env("TIDEMARK_CONNECTIONS_PER_ADDRESS")
+        .argParser(integer(1, Number.MAX_SAFE_INTEGER))
+        .default(CONNECTIONS_PER_NETWORK_MAX),
     )
     .addOption(
       new Option("--roles <roles>", `a list of ${ROLES.join(",")}`)

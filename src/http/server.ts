@@ -6,8 +6,17 @@
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyPluginAsync, type FastifyReply } from "fastify";
 import type { Logger } from "pino";
 import { reasonOf } from "../errors.ts";
-import { HTTP_BODY_BYTES_MAX, HTTP_HEADER_BYTES_MAX, HTTP_REQUEST_MS_MAX, SLOW_READER_MS } from "../limits.ts";
+import {
+  CONNECTIONS_MAX,
+  CONNECTIONS_PER_NETWORK_MAX,
+  HTTP_BODY_BYTES_MAX,
+  HTTP_HEADER_BYTES_MAX,
+  HTTP_KEEP_ALIVE_MS,
+  HTTP_REQUEST_MS_MAX,
+  SLOW_READER_MS,
+} from "../limits.ts";
 import { BadRequests } from "./bad-requests.ts";
+import { boundConnections } from "./connections.ts";
 import { CORS } from "./cors.ts";
 import { errorBody, MatrixError, matrixErrorOf, unrecognized } from "./matrix-error.ts";
 import { disconnectSlowReaders } from "./slow-readers.ts";
@@ -21,6 +30,10 @@ interface HttpServerOptions {
   readonly log: Logger;
   /** Timeout for receiving a complete request, ms. Default: `HTTP_REQUEST_MS_MAX`. */
   readonly requestMs?: number;
+  /** Connections in all. Default: `CONNECTIONS_MAX`. */
+  readonly connectionsMax?: number;
+  /** Connections of one client address. Default: `CONNECTIONS_PER_NETWORK_MAX`. */
+  readonly connectionsPerNetwork?: number;
   /** Fastify plugins. Each is registered in a scope of its own. */
   readonly routes?: readonly FastifyPluginAsync[];
 }
@@ -34,6 +47,11 @@ export interface HttpServer {
 
 /** Expired requests are swept this many times per request timeout. */
 const CHECKS_PER_REQUEST_TIME = 6;
+/**
+ * A connection without a request is closed after so many request timeouts: later than Node answers a request of which
+ * only a part has come.
+ */
+const REQUEST_TIMES_SILENT = 1.5;
 /** What browsers may ask from any page: the APIs of Matrix, and how clients find them. */
 const FOR_BROWSERS = ["/_matrix/", "/.well-known/matrix/"];
 /** Clients that are older than the specification's `v3` ask the same under this prefix. */
@@ -46,6 +64,8 @@ export async function startHttpServer({
   ready,
   log,
   requestMs = HTTP_REQUEST_MS_MAX,
+  connectionsMax = CONNECTIONS_MAX,
+  connectionsPerNetwork = CONNECTIONS_PER_NETWORK_MAX,
   routes = [],
 }: HttpServerOptions): Promise<HttpServer> {
   const sendError = (error: unknown, reply: FastifyReply) => {
@@ -61,6 +81,7 @@ export async function startHttpServer({
   const app: FastifyInstance = Fastify({
     bodyLimit: HTTP_BODY_BYTES_MAX,
     requestTimeout: requestMs,
+    keepAliveTimeout: HTTP_KEEP_ALIVE_MS,
     http: {
       maxHeaderSize: HTTP_HEADER_BYTES_MAX,
       headersTimeout: requestMs,
@@ -90,6 +111,13 @@ export async function startHttpServer({
     done();
   });
   disconnectSlowReaders(app, SLOW_READER_MS);
+  const endChecks = boundConnections(app.server, {
+    max: connectionsMax,
+    perNetwork: connectionsPerNetwork,
+    silentMs: requestMs * REQUEST_TIMES_SILENT,
+    keepAliveMs: HTTP_KEEP_ALIVE_MS,
+  });
+  app.addHook("onClose", async () => endChecks());
   badRequests.watch(app.server);
 
   app.get("/healthz", async () => ({ ok: true }));

@@ -5,22 +5,35 @@ import Fastify from "fastify";
 import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { whenGone } from "../../src/http/connections.ts";
 import { startHttpServer } from "../../src/http/server.ts";
 import { disconnectSlowReaders } from "../../src/http/slow-readers.ts";
+import { REQUESTS_PER_CONNECTION_MAX } from "../../src/limits.ts";
+import { eventually } from "../support/harness.ts";
 import { responseTo } from "../support/raw-http.ts";
 
+type Limits = Partial<
+  Pick<Parameters<typeof startHttpServer>[0], "requestMs" | "connectionsMax" | "connectionsPerNetwork">
+>;
+
 /** A server with routes of its own, without a gateway. */
-async function serve({ requestMs = 5_000 } = {}) {
+async function serve({ requestMs = 5_000, ...limits }: Limits = {}) {
+  let waiting = 0;
   const server = await startHttpServer({
     host: "127.0.0.1",
     port: 0,
     ready: () => true,
     log: pino({ level: "silent" }),
     requestMs,
+    ...limits,
     routes: [
       async (app) => {
         app.addContentTypeParser("*", { parseAs: "string" }, (_, body, done) => done(null, body));
         app.post("/_matrix/client/v3/take", async () => ({}));
+        app.get("/_matrix/client/v3/wait", (request) => {
+          waiting++;
+          whenGone(request.raw.socket, () => waiting--);
+        });
         app.get("/_matrix/client/v3/quick", async () => ({}));
         app.get("/_matrix/client/v3/late", async () => {
           await new Promise((resolve) => setTimeout(resolve, 3 * requestMs));
@@ -29,7 +42,7 @@ async function serve({ requestMs = 5_000 } = {}) {
       },
     ],
   });
-  return { url: server.url, [Symbol.asyncDispose]: () => server.close() };
+  return { url: server.url, waiting: () => waiting, [Symbol.asyncDispose]: () => server.close() };
 }
 
 const httpServer = suite("HTTP server");
@@ -124,6 +137,86 @@ httpServer("r0 is the same as v3", async () => {
   await using server = await serve();
   assert.is((await fetch(`${server.url}/_matrix/client/r0/quick`)).status, 200);
   assert.is((await fetch(`${server.url}/_matrix/client/r0x/quick`)).status, 404);
+});
+
+/** Opens connections. Each resolves to whether it was closed by the server. */
+async function open(url: string, count: number): Promise<Socket[]> {
+  const { hostname, port } = new URL(url);
+  const sockets = Array.from({ length: count }, () => connect(Number(port), hostname).on("error", () => {}));
+  await Promise.all(sockets.map((socket) => once(socket, "connect")));
+  return sockets;
+}
+
+httpServer("requests that wait are gone with their connection, also those behind others", async () => {
+  await using server = await serve();
+  const [socket] = await open(server.url, 1);
+  socket!.write("GET /_matrix/client/v3/wait HTTP/1.1\r\nHost: x\r\n\r\n".repeat(REQUESTS_PER_CONNECTION_MAX));
+  await eventually(() => server.waiting() === REQUESTS_PER_CONNECTION_MAX, "all wait");
+  socket!.destroy();
+  await eventually(() => server.waiting() === 0, "none waits");
+});
+
+httpServer("a connection with too many requests that wait is closed, with all of them", async () => {
+  await using server = await serve();
+  const sockets = await open(server.url, 3);
+  for (const socket of sockets) {
+    const closed = once(socket.resume(), "close");
+    socket.write("GET /_matrix/client/v3/wait HTTP/1.1\r\nHost: x\r\n\r\n".repeat(500));
+    await closed;
+  }
+  await eventually(() => server.waiting() === 0, "none waits");
+  const answers = await responseTo(
+    server.url,
+    `${"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".repeat(10)}GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+  );
+  assert.is(answers.split("HTTP/1.1 200").length, 12);
+});
+
+httpServer("a connection that asks nothing is closed, whatever it sends instead", async () => {
+  await using server = await serve({ requestMs: 300 });
+  const [silent, lines, asking] = await open(server.url, 3);
+  const closed = [silent, lines].map((socket) => once(socket!.resume(), "close"));
+  const timer = setInterval(() => lines!.write("\r\n"), 50);
+  asking!.resume().write("GET /_matrix/client/v3/wait HTTP/1.1\r\nHost: x\r\n\r\n");
+  await Promise.all(closed);
+  clearInterval(timer);
+  assert.not.ok(asking!.closed);
+  asking!.destroy();
+});
+
+httpServer("connections are bounded, of one address and in all", async () => {
+  await using one = await serve({ connectionsPerNetwork: 3 });
+  const closed = (sockets: Socket[]) => sockets.filter((socket) => socket.closed).length;
+  const sockets = (await open(one.url, 5)).map((socket) => socket.resume());
+  await eventually(() => closed(sockets) === 2, "two are closed");
+  for (const socket of sockets) socket.destroy();
+  const others = await open(one.url, 1);
+  assert.is((await fetch(`${one.url}/healthz`)).status, 200);
+  others[0]!.destroy();
+
+  await using all = await serve({ connectionsMax: 3 });
+  const many = (await open(all.url, 5)).map((socket) => socket.resume());
+  await eventually(() => closed(many) === 2, "two are closed");
+  for (const socket of many) socket.destroy();
+});
+
+httpServer("a client that reads an answer byte by byte is disconnected in the end", async () => {
+  const slowMs = 100;
+  const app = Fastify();
+  disconnectSlowReaders(app, slowMs, 10 * slowMs);
+  app.get("/big", async () => "x".repeat(64_000_000));
+  await app.listen({ host: "127.0.0.1", port: 0 });
+  const { port } = app.server.address() as { port: number };
+  const accepted = once(app.server, "connection");
+  const socket = connect(port, "127.0.0.1").on("error", () => {});
+  const [served] = (await accepted) as [Socket];
+  const cutOff = once(served, "close");
+  socket.write("GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+  const timer = setInterval(() => socket.read(200_000), slowMs / 2);
+  await cutOff;
+  clearInterval(timer);
+  socket.destroy();
+  await app.close();
 });
 
 httpServer.run();

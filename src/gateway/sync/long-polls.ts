@@ -8,7 +8,12 @@
  * A client syncs again as soon as it has a response. In a busy room it would get one response per change. So changes
  * that follow a response within `GatherTime` are gathered into the next one, which saves the gateway most of the
  * responses, and a phone its radio. A device that has waited longer is answered at once.
+ *
+ * A device has one request at a time, as with homeservers: a client that asks again no longer reads the answer to the
+ * request before, which is answered at once.
  */
+import { SYNCING_DEVICES_MAX } from "../../limits.ts";
+import { ID_SEPARATOR } from "../../matrix/id-grammar.ts";
 import type { Device } from "../tokens.ts";
 import { GatherTime } from "./gather-time.ts";
 import type { OnlineUser } from "./online-users.ts";
@@ -21,6 +26,8 @@ export abstract class LongPoll {
   /** The user whose changes it waits for. */
   user: OnlineUser | undefined;
   slot: number | undefined = undefined;
+  /** Whether the device has sent another request since: then this one may not wait. */
+  isSuperseded = false;
   readonly #polls: LongPolls;
 
   constructor(polls: LongPolls, device: Device, timeoutMs: number) {
@@ -43,11 +50,39 @@ export class LongPolls {
   /** When each device was last answered, as a `performance.now()` time. */
   readonly #answeredAt = new WeakMap<Device, number>();
   readonly #gatherTime = new GatherTime();
+  /** The newest request of each device that is not answered yet. */
+  readonly #newest = new Map<string | Device, LongPoll>();
+  readonly #devicesMax: number;
   #closed = false;
+
+  /** `devicesMax`: devices that may have a request at a time. */
+  constructor(devicesMax = SYNCING_DEVICES_MAX) {
+    this.#devicesMax = devicesMax;
+  }
 
   /** Once closed, no request may wait. */
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** Takes a request, whose device has no other from now on. Returns false if there are too many devices. */
+  begin(poll: LongPoll): boolean {
+    const key = keyOf(poll.device);
+    const before = this.#newest.get(key);
+    if (before === undefined && this.#newest.size >= this.#devicesMax) return false;
+    this.#newest.set(key, poll);
+    if (before !== undefined) {
+      before.isSuperseded = true;
+      if (before.slot !== undefined) this.#resume(before);
+    }
+    return true;
+  }
+
+  /** Forgets a request that is answered, or cancelled. */
+  end(poll: LongPoll): void {
+    this.cancel(poll);
+    const key = keyOf(poll.device);
+    if (this.#newest.get(key) === poll) this.#newest.delete(key);
   }
 
   /** Records that the device was answered now. */
@@ -106,4 +141,9 @@ export class LongPolls {
   #gatherUntil(device: Device): number {
     return (this.#answeredAt.get(device) ?? Number.NEGATIVE_INFINITY) + this.#gatherTime.ms;
   }
+}
+
+/** Clients without a device id are told apart by their tokens. */
+function keyOf(device: Device): string | Device {
+  return device.id === undefined ? device : `${device.user}${ID_SEPARATOR}${device.id}`;
 }

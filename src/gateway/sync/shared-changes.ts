@@ -50,7 +50,7 @@ function numberOf(filter: Filter): number {
 }
 
 /** Rendered sections by filter; undefined where the filter leaves nothing to show. */
-export class RenderedSections {
+class RenderedSections {
   readonly #texts = new Map<number, string | undefined>();
   readonly #onGrown: (bytes: number) => void;
 

@@ -1,6 +1,7 @@
 /** `GET /sync`: parses the parameters. */
 import type { FastifyInstance } from "fastify";
 import * as z from "zod";
+import { whenGone } from "../../http/connections.ts";
 import { invalidParam, param } from "../../http/matrix-error.ts";
 import { SYNC_TIMEOUT_MS_MAX } from "../../limits.ts";
 import type { Api } from "../api.ts";
@@ -24,11 +25,20 @@ export function syncRoutes(app: FastifyInstance, { frontend, device, sync }: Api
       filter: filterParam(once("filter", query.filter)),
       fullState: query.full_state !== undefined && param(flag, "full_state", query.full_state) === "true",
     };
-    const cancel = sync.answer(wanted, {
-      answered: (body) => void reply.header("content-type", "application/json; charset=utf-8").send(body),
-      failed: (error) => void reply.send(error),
+    const { socket } = request.raw;
+    if (socket.destroyed) return;
+    let cancel = () => {};
+    const forget = whenGone(socket, () => cancel());
+    cancel = sync.answer(wanted, {
+      answered: (body) => {
+        forget();
+        void reply.header("content-type", "application/json; charset=utf-8").send(body);
+      },
+      failed: (error) => {
+        forget();
+        void reply.send(error);
+      },
     });
-    reply.raw.once("close", cancel);
   });
 }
 

@@ -6,6 +6,8 @@
  *
  * An initial sync, and one with `full_state`, never waits.
  */
+import { tooManyRequests } from "../../http/matrix-error.ts";
+import { SYNCING_RETRY_MS } from "../../limits.ts";
 import { LongPoll, LongPolls } from "./long-polls.ts";
 import type { OnlineUser, OnlineUsers } from "./online-users.ts";
 import type { SyncRequest, SyncResponses } from "./sync-response.ts";
@@ -48,13 +50,27 @@ export class Sync {
 
   /** Answers the request, now or when something changes. Returns a function that cancels it. */
   answer(request: TimedSyncRequest, listener: SyncListener): () => void {
-    const poll = new Poll(this.#polls, request, listener, () => this.#try(poll));
+    const ending: SyncListener = {
+      answered: (body) => {
+        this.#polls.end(poll);
+        listener.answered(body);
+      },
+      failed: (error) => {
+        this.#polls.end(poll);
+        listener.failed(error);
+      },
+    };
+    const poll = new Poll(this.#polls, request, ending, () => this.#try(poll));
+    if (!this.#polls.begin(poll)) {
+      listener.failed(tooManyRequests(SYNCING_RETRY_MS));
+      return () => {};
+    }
     const mayGather = this.#mayWait(poll) && this.#users.cached(request.device.user) !== undefined;
     if (mayGather && this.#polls.isGathering(request.device)) this.#polls.gather(poll);
     else this.#try(poll);
     return () => {
       poll.isOpen = false;
-      this.#polls.cancel(poll);
+      this.#polls.end(poll);
     };
   }
 
@@ -63,8 +79,8 @@ export class Sync {
     this.#polls.close();
   }
 
-  #mayWait({ request, until }: Poll): boolean {
-    if (this.#polls.closed || request.since === undefined || request.fullState) return false;
+  #mayWait({ request, until, isSuperseded }: Poll): boolean {
+    if (this.#polls.closed || isSuperseded || request.since === undefined || request.fullState) return false;
     return until > performance.now();
   }
 

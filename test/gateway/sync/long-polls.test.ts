@@ -128,6 +128,43 @@ waiting("closing resumes all polls", () => {
   assert.equal([waits.calls, gathers.calls], [1, 1]);
 });
 
+waiting("a device has one request at a time: with the next one, the one before is resumed and may not wait", () => {
+  const { polls, user, device } = situation();
+  const [first, second] = [new Poll(polls, device), new Poll(polls, { ...device })];
+  const other = new Poll(polls, { user: BOB, id: "another device" });
+  for (const poll of [first, other, second]) {
+    assert.ok(polls.begin(poll));
+    if (poll !== second) polls.wait(poll, user, user.version);
+  }
+  assert.equal([first.calls, second.calls, other.calls], [1, 0, 0]);
+  assert.equal([first.isSuperseded, second.isSuperseded, other.isSuperseded], [true, false, false]);
+  polls.end(first);
+  const third = new Poll(polls, device);
+  polls.begin(third);
+  assert.ok(second.isSuperseded, "the end of an older one changes nothing");
+  assert.is(second.calls, 0, "it did not wait yet");
+});
+
+waiting("clients without a device id don't disturb each other", () => {
+  const { polls } = situation();
+  const polling = [new Poll(polls, { user: BOB, id: undefined }), new Poll(polls, { user: BOB, id: undefined })];
+  for (const poll of polling) polls.begin(poll);
+  assert.not.ok(polling[0]!.isSuperseded);
+});
+
+waiting("only so many devices may have a request", () => {
+  const polls = new LongPolls(2);
+  const poll = (id: string) => new Poll(polls, { user: BOB, id });
+  const [a, b, c] = [poll("A"), poll("B"), poll("C")] as const;
+  assert.equal(
+    [a, b, c, poll("A")].map((each) => polls.begin(each)),
+    [true, true, false, true],
+  );
+  polls.end(b);
+  assert.ok(polls.begin(c));
+  polls.close();
+});
+
 waiting.run();
 
 const answering = suite("answering");
@@ -151,7 +188,7 @@ function syncing(
     timeoutMs: 10_000,
   };
   const cancel = sync.answer(request, { answered: note, failed: note });
-  return { user, sync, answers, cancel };
+  return { user, sync, answers, cancel, request };
 }
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -168,6 +205,22 @@ answering("changes are sent at once, and without changes the request waits", asy
   assert.equal(waits.answers, ["news"]);
   waits.user.wake();
   assert.equal(waits.answers, ["news"], "once");
+});
+
+answering("a request that waits is answered when its device sends another, and not after it was cancelled", () => {
+  const waits = syncing(() => undefined);
+  const again = () => {
+    const answers: unknown[] = [];
+    const note = (answer: unknown) => void answers.push(answer);
+    const cancel = waits.sync.answer(waits.request, { answered: note, failed: note });
+    return { answers, cancel };
+  };
+  const second = again();
+  assert.equal([waits.answers, second.answers], [["none"], []]);
+  second.cancel();
+  const third = again();
+  assert.equal([second.answers, third.answers], [[], []]);
+  waits.sync.close();
 });
 
 answering("an initial sync does not wait, and no request waits once the gateway closes", () => {

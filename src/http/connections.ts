@@ -1,0 +1,114 @@
+/**
+ * Bounds what strangers can hold open: connections in all and of one network, connections on which nothing is asked, and
+ * requests that wait for their answers on one connection.
+ *
+ *     accepted ──no request for silentMs──▶ closed
+ *        │request                  ▲
+ *        ▼                         │no request for keepAliveMs + silentMs
+ *      asked ──answered──────▶ answered
+ *        └──more than REQUESTS_PER_CONNECTION_MAX unanswered──▶ closed
+ *
+ * Node closes a connection on which half a request arrives, and one that stays quiet after an answer. It does not close
+ * one that never begins a request, or that sends empty lines.
+ *
+ * The address is that of the connection. Behind a proxy all clients have the proxy's, so the bound for a network must be
+ * raised there, and the proxy has to bound its clients.
+ */
+import type { Server, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { REQUESTS_PER_CONNECTION_MAX } from "../limits.ts";
+import { networkOf } from "./wrong-secrets.ts";
+
+export interface ConnectionLimits {
+  /** Connections in all. */
+  readonly max: number;
+  /** Connections of one address, or of one /64 of IPv6. */
+  readonly perNetwork: number;
+  /** How long a connection may be open without a request. */
+  readonly silentMs: number;
+  /** How long Node keeps a connection open after an answer. */
+  readonly keepAliveMs: number;
+}
+
+/** Connections are checked so many times per `silentMs`. */
+const CHECKS_PER_SILENT_TIME = 4;
+
+interface Connection {
+  readonly network: string;
+  readonly unanswered: Set<ServerResponse>;
+  /** Called when the connection is closed. */
+  readonly onGone: Set<() => void>;
+  hasAsked: boolean;
+  /** Since when nothing is unanswered, as a `performance.now()` time. */
+  silentSince: number;
+}
+
+const connections = new WeakMap<Socket, Connection>();
+
+/**
+ * Calls back when the connection is closed. Node says so itself only for the first of the requests that wait on it.
+ * Returns a function that forgets the callback.
+ */
+export function whenGone(socket: Socket, callback: () => void): () => void {
+  const connection = connections.get(socket);
+  if (socket.destroyed) callback();
+  else connection?.onGone.add(callback);
+  return () => void connection?.onGone.delete(callback);
+}
+
+/** Returns a function that ends the checks. */
+export function boundConnections(server: Server, limits: ConnectionLimits): () => void {
+  const open = new Set<Socket>();
+  const perNetwork = new Map<string, number>();
+  server.maxConnections = limits.max;
+
+  server.on("connection", (socket: Socket) => {
+    const network = networkOf(socket.remoteAddress ?? "");
+    const count = (perNetwork.get(network) ?? 0) + 1;
+    if (count > limits.perNetwork) {
+      socket.destroy();
+      return;
+    }
+    perNetwork.set(network, count);
+    open.add(socket);
+    const connection: Connection = {
+      network,
+      unanswered: new Set(),
+      onGone: new Set(),
+      hasAsked: false,
+      silentSince: performance.now(),
+    };
+    connections.set(socket, connection);
+    socket.once("close", () => {
+      open.delete(socket);
+      const left = perNetwork.get(network)! - 1;
+      if (left === 0) perNetwork.delete(network);
+      else perNetwork.set(network, left);
+      for (const callback of connection.onGone) callback();
+    });
+  });
+
+  server.on("request", (request, response) => {
+    const connection = connections.get(request.socket);
+    if (connection === undefined) return;
+    const { unanswered } = connection;
+    connection.hasAsked = true;
+    unanswered.add(response);
+    if (unanswered.size > REQUESTS_PER_CONNECTION_MAX) request.socket.destroy();
+    response.once("close", () => {
+      unanswered.delete(response);
+      if (unanswered.size === 0) connection.silentSince = performance.now();
+    });
+  });
+
+  const timer = setInterval(() => {
+    const now = performance.now();
+    for (const socket of open) {
+      const { unanswered, hasAsked, silentSince } = connections.get(socket)!;
+      const limitMs = limits.silentMs + (hasAsked ? limits.keepAliveMs : 0);
+      if (unanswered.size === 0 && now - silentSince > limitMs) socket.destroy();
+    }
+  }, limits.silentMs / CHECKS_PER_SILENT_TIME);
+  timer.unref();
+  return () => clearInterval(timer);
+}
