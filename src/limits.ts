@@ -200,6 +200,14 @@ export const ROOM_EVENTS_MAX = 10_000;
 export const WHOAMI_CACHE_MS = 60_000;
 export const WHOAMI_TIMEOUT_MS = 10_000;
 
+/** Tokens that a gateway asks the homeserver about at a time, and the largest answer. Beyond: `M_LIMIT_EXCEEDED`. */
+export const WHOAMI_ASKED_MAX = 32;
+export const WHOAMI_ANSWER_BYTES_MAX = 65_536;
+
+/** Unknown tokens of one client address within the window, before others of it are refused unchecked. */
+export const UNKNOWN_TOKENS_MAX = 100;
+export const UNKNOWN_TOKENS_WINDOW_MS = 10_000;
+
 /** A packed filter: its id is a part of URLs. Enough for one that names 600 rooms. */
 export const FILTER_BYTES_MAX = 16_384;
 

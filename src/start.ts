@@ -89,7 +89,11 @@ export async function start(options: StartOptions): Promise<Tidemark> {
   };
 
   try {
-    const tokens = await openTokens(options);
+    const warnings = new IntervalGate(REPEATED_WARNING_MS);
+    const onWhoamiFailed = (error: unknown) => {
+      if (warnings.pass()) log.warn({ reason: reasonOf(error) }, "the homeserver can't say whose an access token is");
+    };
+    const tokens = await openTokens({ ...options, onWhoamiFailed });
     let broker: Broker | undefined;
     if (options.nats === undefined) {
       broker = await startBroker({
@@ -131,10 +135,10 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const { hsToken } = options;
     // Without tokens there are no clients, and following all deltas would be wasted work.
     const hasClients = roles.has("gateway") && (options.users !== undefined || options.whoami !== undefined);
-    const warnings = new IntervalGate(REPEATED_WARNING_MS);
+    const unreadableWarnings = new IntervalGate(REPEATED_WARNING_MS);
     const unreadable = (partition: number, error: unknown) => {
       metrics.unreadableDelta();
-      if (!warnings.pass()) return;
+      if (!unreadableWarnings.pass()) return;
       log.warn({ partition, reason: reasonOf(error) }, "a delta can't be read: rooms are read again from snapshots");
     };
     const api = hasClients ? await openClientApi({ ...options, nc, partitions, tokens, unreadable }) : undefined;

@@ -113,7 +113,7 @@ export async function openClientApi({
           done(waitMs === undefined ? undefined : tooManyRequests(waitMs));
         };
         const token = tokenOf(request);
-        const found = token === undefined ? undefined : tokens.lookup(token);
+        const found = token === undefined ? undefined : tokens.lookup(token, request.ip);
         if (token === undefined) done(new MatrixError(401, "M_MISSING_TOKEN", "Missing access token"));
         else if (found instanceof Promise) found.then(admit, done);
         else admit(found);

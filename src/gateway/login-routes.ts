@@ -7,7 +7,7 @@ import { badJson, forbidden, MatrixError } from "../http/matrix-error.ts";
 import { WrongSecrets } from "../http/wrong-secrets.ts";
 import { localpartOf, serverOf } from "../matrix/ids.ts";
 import { bodyOf } from "./api.ts";
-import { type Device, digestOf } from "./tokens.ts";
+import { type Device, digestOf } from "./device.ts";
 
 const LOGIN = "/_matrix/client/v3/login";
 const LOGOUT = "/_matrix/client/v3/logout";
