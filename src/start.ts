@@ -24,7 +24,7 @@ import { reasonOf } from "./errors.ts";
 import { openClientApi } from "./gateway/client-api.ts";
 import { openTokens } from "./gateway/tokens.ts";
 import { appservice } from "./homeserver/appservice.ts";
-import { startHttpServer } from "./http/server.ts";
+import { type HttpServer, startHttpServer } from "./http/server.ts";
 import { Ingress } from "./ingress/ingress.ts";
 import { type InspectorOptions, inspectorRoutes } from "./inspector/routes.ts";
 import { IntervalGate } from "./interval-gate.ts";
@@ -36,11 +36,19 @@ import { type MemoryOptions, Worker } from "./worker/worker.ts";
 export const ROLES = ["ingress", "worker", "gateway"] as const;
 export type Role = (typeof ROLES)[number];
 
+interface Address {
+  readonly host: string;
+  /** 0: any free port. */
+  readonly port: number;
+}
+
 export interface StartOptions {
   /** URL of the broker. Default: the process runs its own, on a free loopback port, with its store in `<data>/nats`. */
   readonly nats?: string;
   readonly data: string;
-  readonly http: { readonly host: string; readonly port: number };
+  readonly http: Address;
+  /** Where metrics are served, for nobody but those who watch the process. Default: nowhere. */
+  readonly metrics?: Address;
   /** HTTP connections of one client address. Default: `CONNECTIONS_PER_NETWORK_MAX`. */
   readonly connectionsPerAddress?: number;
   readonly roles: ReadonlySet<Role>;
@@ -70,6 +78,8 @@ export interface StartOptions {
 export interface Tidemark {
   readonly natsUrl: string;
   readonly httpUrl: string;
+  /** undefined without `StartOptions.metrics`. */
+  readonly metricsUrl: string | undefined;
   /** Resolves if the process's own broker ends unexpectedly. */
   readonly brokerLost: Promise<void>;
   /** Answers pending requests, publishes what is folded, and closes everything. */
@@ -131,7 +141,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     }
     await nc.flush();
     const ready = () => !stopping && !nc.isClosed() && (worker?.live ?? true);
-    const routes: FastifyPluginAsync[] = [metrics.routes];
+    const routes: FastifyPluginAsync[] = [];
     const { hsToken } = options;
     // Without tokens there are no clients, and following all deltas would be wasted work.
     const hasClients = roles.has("gateway") && (options.users !== undefined || options.whoami !== undefined);
@@ -158,13 +168,18 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       routes,
     });
     closing.push(() => server.close());
+    let metricsServer: HttpServer | undefined;
+    if (options.metrics !== undefined) {
+      metricsServer = await startHttpServer({ ...options.metrics, ready, log, routes: [metrics.routes] });
+      closing.push(() => metricsServer!.close());
+    }
 
     const brokerLost = new Promise<void>((resolve) => {
       void broker?.exited.then(() => {
         if (!stopping) resolve();
       });
     });
-    return { natsUrl, httpUrl: server.url, brokerLost, stop };
+    return { natsUrl, httpUrl: server.url, metricsUrl: metricsServer?.url, brokerLost, stop };
   } catch (error) {
     await stop();
     throw error;

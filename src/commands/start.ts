@@ -58,6 +58,11 @@ export function startCommand(): Command {
         .default(CONNECTIONS_PER_NETWORK_MAX),
     )
     .addOption(
+      new Option("--metrics <host:port>", "serve metrics for Prometheus at this address (default: nowhere)")
+        .env("TIDEMARK_METRICS")
+        .argParser(address),
+    )
+    .addOption(
       new Option("--roles <roles>", `a list of ${ROLES.join(",")}`)
         .env("TIDEMARK_ROLES")
         .argParser(someOf(ROLES))
@@ -175,7 +180,10 @@ export function startCommand(): Command {
         hsToken,
         log,
       }).finally(() => progress.stop());
-      print(`tidemark ready nats=${tidemark.natsUrl} http=${tidemark.httpUrl}`);
+      const { natsUrl, httpUrl, metricsUrl } = tidemark;
+      print(
+        `tidemark ready nats=${natsUrl} http=${httpUrl}${metricsUrl === undefined ? "" : ` metrics=${metricsUrl}`}`,
+      );
       const why = await Promise.race([stopped, tidemark.brokerLost.then(() => "broker lost" as const)]);
       log.info({ why }, "stopping");
       const timer = setTimeout(() => {

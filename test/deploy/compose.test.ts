@@ -144,7 +144,8 @@ deployment("ports and health checks are those of the configuration", () => {
   }
   assert.match(read("Dockerfile"), "TIDEMARK_HTTP=0.0.0.0:8080");
   for (const [, { healthcheck }] of processes) assert.match(healthcheck.test.join(" "), "127.0.0.1:8080/readyz");
-  assert.equal(compose.services.gateway?.ports, ["127.0.0.1:8080:8080"]);
+  for (const [, { environment }] of processes) assert.is(environment.TIDEMARK_METRICS, "0.0.0.0:9464");
+  assert.equal(compose.services.gateway?.ports, ["127.0.0.1:8080:8080"], "and metrics are not published");
 });
 
 deployment("the images are built from existing files, and run as an unprivileged user", () => {

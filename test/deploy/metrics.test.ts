@@ -1,15 +1,22 @@
+import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { eventually, message, receipt, startTidemark, type TidemarkHarness } from "../support/harness.ts";
+import { start } from "../../src/start.ts";
+import {
+  eventually,
+  message,
+  receipt,
+  servedOn,
+  startOn,
+  startTidemark,
+  type TidemarkHarness,
+} from "../support/harness.ts";
 
 const ROOM = "!metrics-room:a.org";
 
 /** Returns samples by name and labels, as written in the response. */
 async function samples(tidemark: TidemarkHarness): Promise<Map<string, number>> {
-  const response = await fetch(`${tidemark.httpUrl}/metrics`);
-  assert.is(response.status, 200);
-  assert.match(response.headers.get("content-type")!, /^text\/plain; version=0\.0\.4/);
-  const lines = (await response.text()).split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  const lines = (await tidemark.metrics()).split("\n").filter((line) => line !== "" && !line.startsWith("#"));
   return new Map(
     lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ")))]),
   );
@@ -53,8 +60,23 @@ metrics("name no room, user or server", async () => {
   await using tidemark = await startTidemark();
   await tidemark.sent("event", ROOM, message("$1"));
   await tidemark.sent("receipt", ROOM, receipt("@metrics-user:a.org", "$1"));
-  const text = await (await fetch(`${tidemark.httpUrl}/metrics`)).text();
+  const text = await tidemark.metrics();
   assert.not.match(text, /metrics-room|metrics-user|a\.org/);
+});
+
+metrics("have an address of their own, and are not where clients ask", async () => {
+  await using tidemark = await startTidemark();
+  for (const path of ["/metrics", "/metrics/", "//metrics"]) {
+    assert.is((await fetch(`${tidemark.httpUrl}${path}`)).status, 404, path);
+  }
+  const without = await start({ ...servedOn(tidemark), roles: new Set(["gateway"]), log: pino({ level: "silent" }) });
+  assert.is(without.metricsUrl, undefined);
+  await without.stop();
+  const gateway = await startOn(tidemark, { roles: ["gateway"] });
+  const { status, headers } = await fetch(`${gateway.metricsUrl}/metrics`);
+  await gateway.stop();
+  assert.is(status, 200);
+  assert.match(headers.get("content-type")!, /^text\/plain; version=0\.0\.4/);
 });
 
 metrics("count a reconnect after a restart of the broker", async () => {

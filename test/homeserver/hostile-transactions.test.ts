@@ -18,8 +18,8 @@ const receipts = (users: Record<string, unknown>, id = "$1") => ({
   content: { [id]: { "m.read": users } },
 });
 
-async function leftOut({ httpUrl }: Tidemark): Promise<Record<string, number>> {
-  const text = await (await fetch(`${httpUrl}/metrics`)).text();
+async function leftOut(tidemark: Tidemark): Promise<Record<string, number>> {
+  const text = await tidemark.metrics();
   const counts = text.matchAll(/^tidemark_transactions_left_out_total\{reason="(\w+)"\} (\d+)$/gm);
   return Object.fromEntries(Array.from(counts, ([, reason, count]) => [reason, Number(count)]));
 }

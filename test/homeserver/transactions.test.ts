@@ -159,7 +159,7 @@ transactions("with identifiers, times and values that only some servers accept s
   assert.equal([byId.$float.origin_server_ts, byId.$float.content], [1, { n: 1e22, m: 0.1, t: "\ufffd" }]);
   assert.equal(byId.$fields.content, {});
   assert.is(byId.$long.state_key, undefined);
-  const counts = await (await fetch(`${tidemark.httpUrl}/metrics`)).text();
+  const counts = await tidemark.metrics();
   for (const [reason, count] of Object.entries({ proto: 1, number: 1, text: 1, field: 5 })) {
     assert.match(counts, new RegExp(`^tidemark_pruned_values_total\\{reason="${reason}"\\} ${count}$`, "m"));
   }

@@ -127,8 +127,8 @@ async function serves(tidemark: TidemarkHarness): Promise<void> {
 }
 
 /** How many values of events were pruned, for whatever reason. */
-async function prunedValues({ httpUrl }: TidemarkHarness): Promise<number> {
-  const text = await (await fetch(`${httpUrl}/metrics`)).text();
+async function prunedValues(tidemark: TidemarkHarness): Promise<number> {
+  const text = await tidemark.metrics();
   const counts = text.matchAll(/^tidemark_pruned_values_total\{.*\} (\d+)$/gm);
   return Array.from(counts, ([, count]) => Number(count)).reduce((sum, count) => sum + count, 0);
 }

@@ -56,7 +56,7 @@ function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv, l
 
   const ready = new Promise<{ nats: string; http: string }>((resolve, reject) => {
     stdout.reader.on("line", (line) => {
-      const match = /^tidemark ready nats=(\S+) http=(\S+)$/.exec(line);
+      const match = /^tidemark ready nats=(\S+) http=(\S+)(?: metrics=\S+)?$/.exec(line);
       if (match !== null) resolve({ nats: match[1]!, http: match[2]! });
     });
     void ended.then((how) => reject(new Error(`ended with ${how} before it was ready:\n${stderr.lines.join("\n")}`)));

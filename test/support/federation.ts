@@ -2,12 +2,14 @@
 import { pino } from "pino";
 import { serverName } from "../../src/matrix/ids.ts";
 import { ROLES, type Role, type StartOptions, start, type Tidemark } from "../../src/start.ts";
-import { type Body, type BusHarness, servedOn, startBus } from "./harness.ts";
+import { type Body, type BusHarness, metricsOf, servedOn, startBus } from "./harness.ts";
 
 export const OWN = "here.example";
 
 interface FederationHarness extends BusHarness {
   readonly httpUrl: string;
+  /** Resolves to the metrics of the process. */
+  metrics(): Promise<string>;
   restart(): Promise<void>;
   /** Starts another process on the same broker. */
   another(options?: Partial<StartOptions>): Promise<Tidemark & AsyncDisposable>;
@@ -18,6 +20,7 @@ export async function startFederation(options: Partial<StartOptions> = {}): Prom
   const launch = (more: Partial<StartOptions> = {}) =>
     start({
       ...servedOn(bus),
+      metrics: { host: "127.0.0.1", port: 0 },
       roles: new Set<Role>(ROLES),
       log: pino({ level: "silent" }),
       ...options,
@@ -30,6 +33,7 @@ export async function startFederation(options: Partial<StartOptions> = {}): Prom
     get httpUrl() {
       return tidemark.httpUrl;
     },
+    metrics: () => metricsOf(tidemark),
     restart: async () => {
       await tidemark.stop();
       tidemark = await launch();

@@ -86,6 +86,8 @@ export interface BusHarness extends AsyncDisposable {
 
 export interface TidemarkHarness extends BusHarness {
   readonly httpUrl: string;
+  /** Resolves to the metrics of the process. */
+  metrics(): Promise<string>;
   readonly partitions: number;
   partitionOf(room: string): number;
   /** Stops Tidemark, and starts it again on the same broker. */
@@ -178,6 +180,7 @@ export async function startTidemark(options: StartTidemarkOptions = {}): Promise
     return {
       ...bus,
       httpUrl,
+      metrics: () => metricsOf(tidemark),
       partitions,
       partitionOf: (room) => partitionOf(room, partitions),
       stop,
@@ -205,11 +208,17 @@ export function startOn(
     nats: bus.url,
     data: bus.dir,
     http: { host: "127.0.0.1", port: 0 },
+    metrics: { host: "127.0.0.1", port: 0 },
     roles: new Set(roles),
     partitions,
     base: BASE,
     log: pino({ level: "silent" }),
   });
+}
+
+/** Resolves to the metrics of a process. */
+export async function metricsOf(tidemark: Pick<Tidemark, "metricsUrl"> | undefined): Promise<string> {
+  return (await fetch(`${tidemark?.metricsUrl}/metrics`)).text();
 }
 
 /** A foreign string as one token of a subject (docs/design.md#subjects). */

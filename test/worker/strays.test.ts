@@ -31,9 +31,7 @@ strays("are noted, counted and passed over, and their neighbours are ordered, al
   await js.publish(subject, encode([1, 5, [live("$2"), [99, "no entry"], live("$3")]]));
   await tidemark.sent("event", ROOM, message("$4"));
   assert.equal(await ordersOf("$1", "$2", "$3", "$4"), [BASE + 1, BASE + 2, BASE + 3, BASE + 4]);
-  const noted = (await (await fetch(`${tidemark.httpUrl}/metrics`)).text())
-    .split("\n")
-    .find((line) => line.includes('outcome="noted"'));
+  const noted = (await tidemark.metrics()).split("\n").find((line) => line.includes('outcome="noted"'));
   assert.match(noted!, / 8$/, noted);
   await tidemark.restart();
   assert.equal(await ordersOf("$1", "$2", "$3", "$4"), [BASE + 1, BASE + 2, BASE + 3, BASE + 4]);
