@@ -215,6 +215,9 @@ export const FILTER_BYTES_MAX = 16_384;
 export const FILTER_LIST_MAX = 100;
 export const FILTER_WILDCARDS_MAX = 100;
 
+/** Memory for the threads of events, which receipts name. */
+export const THREADS_CACHED_BYTES_MAX = 16_777_216;
+
 /** Memory for filters that are ready to use, and the same for what clients called them. */
 export const FILTERS_CACHED_BYTES_MAX = 8_388_608;
 

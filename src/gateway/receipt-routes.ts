@@ -2,6 +2,7 @@
 import type { FastifyInstance } from "fastify";
 import { LRUCache } from "lru-cache";
 import { invalidParam, param } from "../http/matrix-error.ts";
+import { THREADS_CACHED_BYTES_MAX } from "../limits.ts";
 import { ID_SEPARATOR } from "../matrix/id-grammar.ts";
 import { type EventId, eventId, type RoomId, type ThreadId, threadId } from "../matrix/ids.ts";
 import { NOT_THREADED, receiptType } from "../matrix/receipt.ts";
@@ -9,8 +10,8 @@ import { isThreaded, RECEIPT_TYPES } from "../matrix/receipt-types.ts";
 import { type Api, bodyOf, optionalBodyOf } from "./api.ts";
 import { ReceiptBatches } from "./receipt-batches.ts";
 
-/** Events whose thread is cached. */
-const THREADS_CACHED_MAX = 100_000;
+/** Measured: memory that an event's thread costs beside the two ids and the thread's. */
+const THREAD_COST_BYTES = 250;
 
 interface ReceiptParams {
   readonly room: string;
@@ -59,7 +60,10 @@ export function receiptRoutes(app: FastifyInstance, api: Api): void {
  * Looks up the thread of an event; undefined while the event is unknown. A thread never changes (F3), so it is cached.
  */
 function cachedThreads({ frontend }: Api): (room: RoomId, event: EventId) => Promise<ThreadId | undefined> {
-  const cache = new LRUCache<string, ThreadId>({ max: THREADS_CACHED_MAX });
+  const cache = new LRUCache<string, ThreadId>({
+    maxSize: THREADS_CACHED_BYTES_MAX,
+    sizeCalculation: (thread, key) => THREAD_COST_BYTES + 2 * (key.length + thread.length),
+  });
   return async (room, event) => {
     const key = `${room}${ID_SEPARATOR}${event}`;
     const cached = cache.get(key);
