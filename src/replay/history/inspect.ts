@@ -6,6 +6,7 @@ import * as z from "zod";
 import type { Order, Position } from "../../../actors/entry.ts";
 import { type Chart, chartOf } from "./chart.ts";
 import type { RoomHistory, UnreadAt } from "./room-history.ts";
+import { finished, type Sliced } from "./sliced.ts";
 import { OUTCOMES, type Step } from "./step.ts";
 import { matches, resolveId, type StepFilter } from "./step-filter.ts";
 import { countThrough, type HeldTrack, placeAt, positionIn } from "./tracks.ts";
@@ -16,6 +17,7 @@ const INSPECT_POINTS_MAX = 4_000;
 const INSPECT_ROWS_MAX = 200;
 const INSPECT_USERS_SHOWN_MAX = 200;
 const INSPECT_HELD_SHOWN_MAX = 100;
+const INSPECT_MARKERS_SHOWN_MAX = 800;
 
 const text = z.string().max(300);
 const position = z.int().min(0);
@@ -108,9 +110,14 @@ export interface Answers {
 }
 
 export function inspect(history: RoomHistory, request: InspectRequest): Answers[keyof Answers] {
+  return finished(inspectSliced(history, request));
+}
+
+/** The same, in slices. The history may grow meanwhile: the answer is as of the beginning. */
+export function* inspectSliced(history: RoomHistory, request: InspectRequest): Sliced<Answers[keyof Answers]> {
   switch (request.op) {
     case "summary":
-      return summaryOf(history);
+      return yield* summaryOf(history);
     case "chart": {
       const { x, points, from, until, user } = request;
       return chartOf(history, {
@@ -124,7 +131,7 @@ export function inspect(history: RoomHistory, request: InspectRequest): Answers[
     case "entries":
       return entriesOf(history, request);
     case "state":
-      return stateAt(history, request);
+      return yield* stateAt(history, request);
     case "why":
       return why(history, {
         user: request.user,
@@ -150,19 +157,23 @@ function readers(history: RoomHistory, position: Position): string[] {
   return joined.length > 0 ? joined : users;
 }
 
-function summaryOf(history: RoomHistory): Summary {
-  const { room, entries, position, at } = history;
-  const unread = readers(history, position)
-    .slice(0, INSPECT_USERS_SHOWN_MAX)
-    .map((user) => ({ user, unread: history.unread(user, position).total }))
-    .sort((a, b) => b.unread - a.unread);
+export function* summaryOf(history: RoomHistory): Sliced<Summary> {
+  const { room, entries, position, at, eventList } = history;
+  const events = eventList.length;
+  const held = history.heldAt(position).length;
+  const unread: { readonly user: string; readonly unread: number }[] = [];
+  for (const user of readers(history, position).slice(0, INSPECT_USERS_SHOWN_MAX)) {
+    unread.push({ user, unread: history.unread(user, position).total });
+    yield;
+  }
+  unread.sort((a, b) => b.unread - a.unread);
   return {
     room,
     entries,
-    events: history.eventList.length,
+    events,
     position,
     at,
-    held: history.heldAt(position).length,
+    held,
     most: unread[0] ?? null,
     least: unread.at(-1) ?? null,
   };
@@ -190,7 +201,26 @@ function entriesOf(history: RoomHistory, request: Extract<InspectRequest, { op: 
   return { steps: found, before, after: isMore(i, 1) };
 }
 
-function stateAt(history: RoomHistory, request: Extract<InspectRequest, { op: "state" }>): StateAt {
+/** The first markers by user and type, and the newest of these. */
+function* markersAt(history: RoomHistory, position: Position): Sliced<MarkerAt[]> {
+  const all: MarkerAt[] = [];
+  for (const user of history.users(position).sort()) {
+    const markers: MarkerAt[] = [];
+    for (const marker of history.markersOf(user)) {
+      const move = placeAt(marker, position);
+      if (move === undefined) continue;
+      const { type, thread } = marker;
+      markers.push({ user, type, thread, event: move.event, order: move.order, position: move.position });
+    }
+    markers.sort((a, b) => a.type.localeCompare(b.type) || b.order - a.order);
+    all.push(...markers.slice(0, INSPECT_MARKERS_SHOWN_MAX - all.length));
+    if (all.length >= INSPECT_MARKERS_SHOWN_MAX) break;
+    yield;
+  }
+  return all;
+}
+
+function* stateAt(history: RoomHistory, request: Extract<InspectRequest, { op: "state" }>): Sliced<StateAt> {
   const { steps } = history;
   const time = request.time === undefined ? undefined : history.positionAt(request.time);
   const wanted = request.position ?? time ?? history.position;
@@ -201,16 +231,14 @@ function stateAt(history: RoomHistory, request: Extract<InspectRequest, { op: "s
   const step = steps[index];
   const position = step?.position ?? 0;
 
-  const markers: MarkerAt[] = [];
-  for (const marker of history.markers()) {
-    const move = placeAt(marker, position);
-    if (move === undefined) continue;
-    const { user, type, thread } = marker;
-    markers.push({ user, type, thread, event: move.event, order: move.order, position: move.position });
-  }
-  markers.sort((a, b) => a.user.localeCompare(b.user) || a.type.localeCompare(b.type) || b.order - a.order);
   const held = history.heldAt(position);
   const users = readers(history, position);
+  const shown: StateAt["users"][number][] = [];
+  for (const user of users.slice(0, INSPECT_USERS_SHOWN_MAX)) {
+    const membership = history.membership(user, position) ?? null;
+    shown.push({ user, membership, ...history.unread(user, position) });
+    yield;
+  }
   return {
     position,
     at: step?.at ?? 0,
@@ -218,12 +246,8 @@ function stateAt(history: RoomHistory, request: Extract<InspectRequest, { op: "s
     steps: steps.length,
     events: history.eventsThrough(position),
     step: step ?? null,
-    users: users.slice(0, INSPECT_USERS_SHOWN_MAX).map((user) => ({
-      user,
-      membership: history.membership(user, position) ?? null,
-      ...history.unread(user, position),
-    })),
-    markers: markers.slice(0, INSPECT_USERS_SHOWN_MAX * 4),
+    users: shown,
+    markers: yield* markersAt(history, position),
     held: held.slice(0, INSPECT_HELD_SHOWN_MAX),
     more: {
       users: Math.max(0, users.length - INSPECT_USERS_SHOWN_MAX),

@@ -233,6 +233,17 @@ export class RoomHistory {
     return upTo;
   }
 
+  /** The same for all threads in which the user has a marker; for null, the one of the unthreaded markers. */
+  #readByThread(user: string, position: Position): Map<string | null, Order> {
+    const orders = new Map<string | null, Order>();
+    for (const marker of this.markersOf(user)) {
+      const order = countsAsRead(marker.type) ? placeAt(marker, position)?.order : undefined;
+      if (order === undefined) continue;
+      orders.set(marker.thread, Math.max(order, orders.get(marker.thread) ?? Number.NEGATIVE_INFINITY));
+    }
+    return orders;
+  }
+
   /** F12. The user's current stay in the room at a position, if it is known when it began. */
   stay(user: string, position: Position): Stay | undefined {
     return lastAt(this.#stays.get(user) ?? [], position);
@@ -267,8 +278,10 @@ export class RoomHistory {
     let oldest: EventTrack | undefined;
     if (!this.countsFor(user, position)) return { total, main, threads, oldest: undefined };
     const joinedAt = this.stay(user, position)?.order ?? 0;
+    const readByThread = this.#readByThread(user, position);
+    const readInAll = readByThread.get(null) ?? Number.NEGATIVE_INFINITY;
     for (const [thread, events] of this.#counting) {
-      const readUpTo = this.readUpTo(user, thread, position);
+      const readUpTo = Math.max(readInAll, readByThread.get(thread) ?? Number.NEGATIVE_INFINITY);
       const sentAt = this.newestSent(user, thread, position)?.order ?? 0;
       let count = 0;
       for (const event of events.newestFirst(position)) {
