@@ -9,12 +9,19 @@ import type { BusHarness } from "./harness.ts";
 const CLI = builtCli === undefined ? ["--import", "tsx", resolve(import.meta.dirname, "../../src/cli.ts")] : [builtCli];
 const END_LIMIT_MS = 40_000;
 
+interface Urls {
+  readonly nats: string;
+  readonly http: string;
+  /** undefined without `--metrics`. */
+  readonly metrics: string | undefined;
+}
+
 export interface CliProcess extends AsyncDisposable {
   /** The lines so far. */
   readonly stdout: readonly string[];
   readonly stderr: readonly string[];
   /** Resolves to the URLs in the ready line. Rejects with the output if the process ends first. */
-  readonly ready: Promise<{ nats: string; http: string }>;
+  readonly ready: Promise<Urls>;
   /** Resolves to the exit code or the signal, once all output has been read. */
   readonly ended: Promise<number | NodeJS.Signals>;
   kill(signal: NodeJS.Signals): void;
@@ -54,10 +61,10 @@ function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv, l
   const timer = setTimeout(() => child.kill("SIGKILL"), limitMs);
   void ended.then(() => clearTimeout(timer));
 
-  const ready = new Promise<{ nats: string; http: string }>((resolve, reject) => {
+  const ready = new Promise<Urls>((resolve, reject) => {
     stdout.reader.on("line", (line) => {
-      const match = /^tidemark ready nats=(\S+) http=(\S+)(?: metrics=\S+)?$/.exec(line);
-      if (match !== null) resolve({ nats: match[1]!, http: match[2]! });
+      const match = /^tidemark ready nats=(\S+) http=(\S+)(?: metrics=(\S+))?$/.exec(line);
+      if (match !== null) resolve({ nats: match[1]!, http: match[2]!, metrics: match[3] });
     });
     void ended.then((how) => reject(new Error(`ended with ${how} before it was ready:\n${stderr.lines.join("\n")}`)));
   });
