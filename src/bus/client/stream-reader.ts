@@ -101,10 +101,16 @@ export class StreamReader {
       if (this.#closed) return 0;
       const generation = ++this.#generation;
       this.#delivered = 0;
-      const { messages, waiting } = await untilReached(this.#ended.signal, () => this.#consume(generation));
+      const { messages, waiting, start } = await untilReached(this.#ended.signal, () => this.#consume(generation));
       if (this.#closed || generation !== this.#generation) {
         messages.stop();
         if (this.#closed) return 0;
+        continue;
+      }
+      // The broker begins at the end of a stream that is shorter than it was, and says nothing until that grows.
+      if (this.#options.onHole === undefined && this.#next !== "latest" && start < this.#next) {
+        messages.stop();
+        this.#examined = this.#examine({ expected: this.#next, found: start });
         continue;
       }
       this.#messages = messages;
@@ -126,7 +132,7 @@ export class StreamReader {
         idle_heartbeat: CONSUMER_HEARTBEAT_MS,
         callback: (message) => this.#received(message, generation),
       });
-    return { messages, waiting: info.num_pending };
+    return { messages, waiting: info.num_pending, start: info.delivered.stream_seq + 1 };
   }
 
   #config() {
@@ -169,7 +175,8 @@ export class StreamReader {
     if (!agrees) {
       await delay(BAD_CONSUMER_PAUSE_MS, undefined, { ref: false });
     } else if (onHole === undefined) {
-      this.#next = place.found; // The stream is another one, or lost its end: what to do is up to the caller.
+      // The stream is another one, or lost its end: it is read from its beginning, and what to do is up to the caller.
+      this.#next = place.found < place.expected ? 1 : place.found;
     } else {
       this.close();
       onHole(place);

@@ -146,8 +146,20 @@ reader("continues with a stream that was made again, and is shorter", async () =
   await has(5);
   await bus.jsm.streams.delete(STREAM);
   await stream(bus, 0);
-  await eventually(async () => (await consumers(bus)).length === 1, "the reader's next consumer");
+  await eventually(async () => (await consumers(bus)).length > 0, "the reader's next consumer");
   await append(bus, 1, 2);
+  await has(2);
+  assert.equal(sequences, [1, 2, 3, 4, 5, 1, 2]);
+  reader.close();
+});
+
+reader("reads a shorter stream that was made again from its beginning, though nothing more is written", async () => {
+  await using bus = await startBus();
+  await stream(bus, 5);
+  const { reader, sequences, has } = reading(bus.nc);
+  await has(5);
+  await bus.jsm.streams.delete(STREAM);
+  await stream(bus, 2);
   await has(2);
   assert.equal(sequences, [1, 2, 3, 4, 5, 1, 2]);
   reader.close();
