@@ -231,6 +231,25 @@ export const RENDERED_BYTES_MAX = 33_554_432;
 export const CHANGES_DELTAS_MAX = 2_000;
 export const CHANGES_BYTES_MAX = 1_048_576;
 
+/** How long new sync tokens are sealed with the same key, and how many keys can open one. */
+export const SEALING_KEY_AGE_MS = 24 * 3_600_000;
+export const SEALING_KEYS_MAX = 31;
+
+/** Rooms that could not be served, in a sync token. With more, all of their partitions are sent later. */
+export const OWED_ROOMS_MAX = 32;
+
+/** First syncs of one user that wait for each other. */
+export const COSTLY_SYNCS_WAITING_MAX = 8;
+
+/** Sections of one `/sync`, as JSON. What is beyond is left for the next one, by partitions. */
+export const SYNC_BYTES_MAX = 16_777_216;
+
+/** Member events that a gateway keeps for clients that load members lazily. */
+export const MEMBER_EVENTS_CACHED_BYTES_MAX = 16_777_216;
+
+/** Subjects and rooms whose newest position a gateway knows, so that it drops what is published twice. About 150 bytes each. */
+export const SEEN_SUBJECTS_MAX = 65_536;
+
 /** Deltas by which a gateway may be behind the one that wrote a sync token. */
 export const GATEWAY_LAG_MAX = 1_000;
 

@@ -64,6 +64,7 @@ specification("has the sections that comments link to", () => {
       "Requests",
       "Records",
       "What is published",
+      "Sync tokens",
       "Queries",
       "Who sees what",
       "HTTP",

@@ -6,6 +6,7 @@ import type { RoomId } from "../matrix/ids.ts";
 import type { OnlineUsers } from "./sync/online-users.ts";
 import type { RecentDeltas } from "./sync/recent-deltas.ts";
 import type { Sync } from "./sync/sync.ts";
+import type { SyncTokens } from "./sync/sync-token.ts";
 import type { Device } from "./tokens.ts";
 
 declare module "fastify" {
@@ -20,6 +21,7 @@ export interface Api {
   readonly recent: RecentDeltas;
   readonly users: OnlineUsers;
   readonly sync: Sync;
+  readonly syncTokens: SyncTokens;
   /** Returns the device that sent the request. */
   device(request: FastifyRequest): Device;
   /**

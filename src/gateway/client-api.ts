@@ -6,8 +6,11 @@
  */
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from "fastify";
 import type { Bus } from "../bus/client/connection.ts";
+import type { Delta } from "../bus/contract/messages.ts";
 import { valueFault } from "../bus/contract/pruning.ts";
 import { jsonFault } from "../bus/contract/untrusted.ts";
+import type { DeltaMark } from "../bus/deltas/delta-reader.ts";
+import { SealingKeys } from "../bus/sealing-keys.ts";
 import { Frontend } from "../frontend/frontend.ts";
 import { badJson, forbidden, MatrixError, notJson, param, tooManyRequests } from "../http/matrix-error.ts";
 import { RequestLimit } from "../http/request-limit.ts";
@@ -24,11 +27,15 @@ import { receiptRoutes } from "./receipt-routes.ts";
 import { relationRoutes } from "./relation-routes.ts";
 import { standaloneRoutes } from "./standalone-routes.ts";
 import { stateRoutes } from "./state-routes.ts";
+import { MemberEvents } from "./sync/member-events.ts";
 import { OnlineUsers } from "./sync/online-users.ts";
 import { RecentDeltas } from "./sync/recent-deltas.ts";
 import { Sync } from "./sync/sync.ts";
 import { SyncResponses } from "./sync/sync-response.ts";
 import { syncRoutes } from "./sync/sync-routes.ts";
+import { SyncTokens } from "./sync/sync-token.ts";
+import { TokenSeal } from "./sync/token-seal.ts";
+import { UnseenDeltas } from "./sync/unseen-deltas.ts";
 import type { Device, Tokens } from "./tokens.ts";
 
 /**
@@ -72,8 +79,11 @@ export async function openClientApi({
 }: ClientApiOptions): Promise<ClientApi> {
   const frontend = new Frontend(nc, partitions, { back: RECENT_DELTAS_READ, unreadable });
   const users = new OnlineUsers(frontend);
-  const recent = await followAll(frontend, users);
-  const sync = new Sync(users, new SyncResponses(frontend, recent));
+  const members = new MemberEvents();
+  const recent = await followAll(frontend, users, members);
+  const keys = await SealingKeys.open(nc);
+  const syncTokens = new SyncTokens(new TokenSeal(keys), partitions);
+  const sync = new Sync(users, new SyncResponses({ frontend, recent, members, tokens: syncTokens }));
   const limit = new RequestLimit<UserId>({ max: USER_REQUESTS_MAX, windowMs: USER_REQUESTS_WINDOW_MS });
   const device = (request: FastifyRequest) => request.device!;
   const api: Api = {
@@ -81,6 +91,7 @@ export async function openClientApi({
     recent,
     users,
     sync,
+    syncTokens,
     device,
     readableRoom: async (request) => {
       const id = roomIn(request);
@@ -127,6 +138,7 @@ export async function openClientApi({
     routes,
     close: async () => {
       users.close();
+      keys.close();
       await frontend[Symbol.asyncDispose]();
     },
   };
@@ -137,27 +149,44 @@ function roomIn(request: FastifyRequest): RoomId {
 }
 
 /** Follows every partition. Deltas are cached, and wake the users whom they concern. */
-async function followAll(frontend: Frontend, users: OnlineUsers): Promise<RecentDeltas> {
+async function followAll(frontend: Frontend, users: OnlineUsers, members: MemberEvents): Promise<RecentDeltas> {
   const recent = new RecentDeltas(frontend.partitions);
   const follow = async (partition: number) => {
+    const seen = new UnseenDeltas();
+    const lost = (mark: DeltaMark) => {
+      recent.begin(partition, mark);
+      members.clear();
+      users.invalidateAll();
+    };
     await frontend.follow(partition, {
       begin: (mark) => recent.begin(partition, mark),
       delta: (delta, mark) => {
-        recent.add(partition, delta, mark);
-        users.receive(delta, mark);
+        const unseen = seen.unseen(delta, mark.published);
+        if (unseen !== undefined && isTooLarge(unseen)) lost(mark);
+        else if (unseen === undefined) recent.skip(partition, mark);
+        else {
+          recent.add(partition, unseen, mark);
+          members.receive(unseen);
+          users.receive(unseen);
+        }
       },
-      lost: (mark) => {
-        recent.begin(partition, mark);
-        users.invalidateAll();
-      },
+      lost,
       restarted: (mark) => {
+        seen.restart();
         recent.restart(partition, mark);
+        members.clear();
         users.restart(partition);
       },
     });
   };
   await Promise.all(Array.from({ length: frontend.partitions }, (_, partition) => follow(partition)));
   return recent;
+}
+
+/** Changes at one position that didn't fit into a message: it says only that there are some (`delta-messages.ts`). */
+function isTooLarge(delta: Delta): boolean {
+  if (delta.type !== "private") return delta.previous === delta.position;
+  return delta.event === undefined && delta.fully_read === undefined;
 }
 
 /** Matrix specification, "Using access tokens". */

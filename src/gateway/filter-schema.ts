@@ -27,6 +27,7 @@ const eventFilterSchema = z.object({
   rooms,
   not_rooms: rooms,
   unread_thread_notifications: flag,
+  lazy_load_members: flag,
 });
 
 export const filterSchema = z.object({

@@ -8,13 +8,15 @@ import * as z from "zod";
 import type { Answer, Asked } from "../bus/contract/questions.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
 import type { Frontend } from "../frontend/frontend.ts";
-import { param } from "../http/matrix-error.ts";
+import { invalidParam, param } from "../http/matrix-error.ts";
 import { EVENTS_PAGE_DEFAULT, EVENTS_PAGE_MAX } from "../limits.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
+import type { Api } from "./api.ts";
 import { type EventFilter, parseFilter, parseJson, passes } from "./filter.ts";
 import { historyToken } from "./sync/room-section.ts";
-import { decodeSyncToken } from "./sync/sync-token.ts";
+import type { SyncTokens } from "./sync/sync-token.ts";
+import { SEALED } from "./sync/token-seal.ts";
 
 const HISTORY_TOKEN = /^o(-?\d{1,16})?$/;
 /** Before every event. An order beyond it could not be decremented. */
@@ -44,9 +46,11 @@ interface Gathered {
 
 export class HistoryPages {
   readonly #frontend: Frontend;
+  readonly #syncTokens: SyncTokens;
 
-  constructor(frontend: Frontend) {
+  constructor({ frontend, syncTokens }: Pick<Api, "frontend" | "syncTokens">) {
     this.#frontend = frontend;
+    this.#syncTokens = syncTokens;
   }
 
   /** What one user sees. */
@@ -93,15 +97,16 @@ export class HistoryPages {
     return { events: gathered, next: from === undefined ? undefined : tokenAfter(from, dir) };
   }
 
-  /** Returns the smallest order after a token; undefined if the token is the end of the room, or there is none. */
+  /** Returns the smallest order after a token; undefined if there is none, it is the end of the room, or can't be opened. */
   async orderAfter(room: RoomId, value: unknown, field: string): Promise<number | undefined> {
     const token = param(text, field, value);
     if (token === undefined) return undefined;
     const match = HISTORY_TOKEN.exec(token);
     if (match !== null) return match[1] === undefined ? undefined : clamped(Number(match[1]));
-    const { partitions } = this.#frontend;
-    const { published } = decodeSyncToken(token, partitions, field).marks[partitionOf(room, partitions)]!;
-    const { greatest } = await this.#frontend.query(room, { op: "orders", event_ids: [], through: published });
+    if (!SEALED.test(token)) throw invalidParam(`${field}: is not a token of this server`);
+    const place = (await this.#syncTokens.read(token))?.places[partitionOf(room, this.#frontend.partitions)];
+    if (place === undefined) return undefined;
+    const { greatest } = await this.#frontend.query(room, { op: "orders", event_ids: [], through: place.published });
     return greatest! + 1;
   }
 }

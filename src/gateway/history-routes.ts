@@ -13,7 +13,7 @@ const ROOM = "/_matrix/client/v3/rooms/:room";
 
 export function historyRoutes(app: FastifyInstance, api: Api): void {
   const { frontend } = api;
-  const history = new HistoryPages(frontend);
+  const history = new HistoryPages(api);
   const bundled = new BundledEvents(frontend);
 
   const eventOf = async (room: RoomId, id: EventId, viewer: UserId) => {

@@ -13,7 +13,7 @@ const include = z.enum(["all", "participated"], { error: "must be all or partici
 
 export function relationRoutes(app: FastifyInstance, api: Api): void {
   const { frontend } = api;
-  const history = new HistoryPages(frontend);
+  const history = new HistoryPages(api);
   const bundled = new BundledEvents(frontend);
 
   for (const tail of ["", "/:rel", "/:rel/:type"]) {

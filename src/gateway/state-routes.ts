@@ -20,7 +20,7 @@ const PROFILE_ROOMS_MAX = 8;
 
 export function stateRoutes(app: FastifyInstance, api: Api): void {
   const { frontend } = api;
-  const history = new HistoryPages(frontend);
+  const history = new HistoryPages(api);
 
   app.get(`${ROOM}/state`, async (request) => {
     const room = await api.readableRoom(request);

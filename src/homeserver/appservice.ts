@@ -73,7 +73,6 @@ export async function appservice({
     app.removeAllContentTypeParsers();
     app.addContentTypeParser("*", (_: FastifyRequest, stream: IncomingMessage) => boundedBody(stream));
     app.addHook("onRequest", authorize);
-    app.addHook("onRequest", ignoreContentType);
     app.setErrorHandler((error, _, reply) => refuse(error, reply, log));
 
     app.put<{ Params: { txnId: string } }>("/_matrix/app/v1/transactions/:txnId", async ({ params, body }) => {
@@ -124,12 +123,6 @@ function tokenOf({ headers, query }: FastifyRequest): string | undefined {
   if (header !== undefined) return header;
   const { access_token: token } = query as { readonly access_token?: unknown };
   return typeof token === "string" ? token : undefined;
-}
-
-/** Fastify would refuse a body whose type is no media type. Whether it is JSON, its bytes say. */
-function ignoreContentType({ headers }: FastifyRequest, _: FastifyReply, done: () => void): void {
-  delete headers["content-type"];
-  done();
 }
 
 /** After a 5xx, the homeserver retries the transaction later. */

@@ -57,6 +57,8 @@ const FOR_BROWSERS = ["/_matrix/", "/.well-known/matrix/"];
 /** Clients that are older than the specification's `v3` ask the same under this prefix. */
 const OLD_CLIENT_API = "/_matrix/client/r0/";
 const CLIENT_API = "/_matrix/client/v3/";
+/** The longest parameter of a path is an identifier of 255 bytes, percent-encoded. */
+const PARAM_CHARS_MAX = 3 * 255;
 
 export async function startHttpServer({
   host,
@@ -90,8 +92,7 @@ export async function startHttpServer({
     clientErrorHandler: badRequests.refuse,
     rewriteUrl: ({ url = "/" }) =>
       url.startsWith(OLD_CLIENT_API) ? CLIENT_API + url.slice(OLD_CLIENT_API.length) : url,
-    // The path is bounded with the headers, and a homeserver's transaction id by nothing else.
-    routerOptions: { maxParamLength: HTTP_HEADER_BYTES_MAX },
+    routerOptions: { maxParamLength: PARAM_CHARS_MAX },
     return503OnClosing: false,
     // Called before any hook, so the hook below has not added the CORS headers yet.
     frameworkErrors: (error: FastifyError, _request, reply) => void sendError(error, reply.headers(CORS)),

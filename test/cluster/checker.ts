@@ -10,6 +10,7 @@ import { DeltaReader, markersIn, type SeenMarkers, uncovered } from "../support/
 import { type Body, decoded, LIMIT_MS, pack, token } from "../support/harness.ts";
 import { Model, type ModelMarker } from "../support/model.ts";
 import type { Readers } from "./readers.ts";
+import type { SyncClients } from "./sync-clients.ts";
 import { type Acknowledged, USERS } from "./workload.ts";
 
 const ENTRIES_PER_RECORD = 1_024;
@@ -70,6 +71,7 @@ export interface CheckOptions extends Connections {
   /** Orders that queries returned during the faults: [room, event, order]. */
   readonly observed: readonly (readonly [room: string, event: string, order: number])[];
   readonly readers: readonly Readers[];
+  readonly clients: SyncClients;
 }
 
 export async function check(options: CheckOptions): Promise<void> {
@@ -103,6 +105,8 @@ export async function check(options: CheckOptions): Promise<void> {
   const wantedBy = (room: string, user: string) =>
     markersOf(models.get(room)!, (marker) => marker.type === READ || marker.user === user);
   for (const each of options.readers) await each.assertShow(wantedBy);
+  const liveIn = (room: string) => models.get(room)!.events.filter(({ order }) => order > 0);
+  await options.clients.assertShow(rooms, wantedBy, liveIn);
 }
 
 /**

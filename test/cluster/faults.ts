@@ -17,6 +17,7 @@ export interface Stage {
   readonly arrivals: Arrivals;
   readonly workers: readonly ClusterProcess[];
   readonly ingresses: readonly ClusterProcess[];
+  readonly gateways: readonly ClusterProcess[];
   readonly next: () => number;
 }
 
@@ -70,6 +71,8 @@ export const FAULTS: Record<string, Fault> = {
   },
   "kill an ingress": ({ ingresses, next }) => killed(pick(ingresses, next), between(0, 1_000, next)),
   "pause an ingress": ({ ingresses, next }) => paused(pick(ingresses, next), between(500, 4_000, next)),
+  "kill a gateway": ({ gateways, next }) => killed(pick(gateways, next), between(0, 1_000, next)),
+  "pause a gateway": ({ gateways, next }) => paused(pick(gateways, next), between(500, 4_000, next)),
   "kill a server": ({ cluster, next }) => serverKilled(pick(cluster.servers, next), between(500, 3_000, next)),
   // The same as `nats-server --signal ldm`: the server first gives up its clients and its leaderships.
   "restart a server gracefully": async ({ cluster, next }) => {
@@ -94,8 +97,8 @@ export const FAULTS: Record<string, Fault> = {
     await delay(between(2_000, 8_000, next));
     for (const heal of heals) await heal();
   },
-  "restart everything": async ({ cluster, workers, ingresses }) => {
-    const all = [...workers, ...ingresses];
+  "restart everything": async ({ cluster, workers, ingresses, gateways }) => {
+    const all = [...workers, ...ingresses, ...gateways];
     await Promise.all(all.map((process) => process.end("SIGKILL")));
     for (const server of cluster.servers) server.kill("SIGKILL");
     await Promise.all(cluster.servers.map((server) => server.ended()));

@@ -2,6 +2,8 @@
  * A cluster of three brokers on the shipped `nats.conf`, with workers and ingresses as processes. A history on it is
  * load and readers while faults are injected, and then the checker, which looks at everything from the outside.
  */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { NatsConnection } from "nats";
 import { decoded, pack, token } from "../support/harness.ts";
@@ -13,7 +15,8 @@ import { FAULTS, type Stage } from "./faults.ts";
 import { makeNamespaces, makeProxies, type Network } from "./network.ts";
 import { type ClusterProcess, clusterProcess } from "./process.ts";
 import { Readers } from "./readers.ts";
-import { type Acknowledged, startWorkload, USERS } from "./workload.ts";
+import { SyncClients } from "./sync-clients.ts";
+import { type Acknowledged, joinAll, startWorkload, USERS } from "./workload.ts";
 
 const PARTITIONS = 4;
 const ROOMS = 6;
@@ -25,17 +28,24 @@ export interface TestedCluster extends AsyncDisposable {
   readonly network: Network;
   readonly workers: readonly ClusterProcess[];
   readonly ingresses: readonly ClusterProcess[];
+  readonly gateways: readonly ClusterProcess[];
   readonly connections: Connections & { readonly homeserver: NatsConnection };
 }
 
 export interface ClusterSize {
   readonly workers: number;
   readonly ingresses: number;
+  readonly gateways: number;
   /** Uses proxies even where network namespaces are allowed. Default: false. */
   readonly proxies?: boolean;
 }
 
-export async function startTestedCluster({ workers, ingresses, proxies = false }: ClusterSize): Promise<TestedCluster> {
+export async function startTestedCluster({
+  workers,
+  ingresses,
+  gateways,
+  proxies = false,
+}: ClusterSize): Promise<TestedCluster> {
   const closing: (() => PromiseLike<unknown>)[] = [];
   const dispose = async () => {
     for (let close = closing.pop(); close !== undefined; close = closing.pop()) await close();
@@ -45,10 +55,13 @@ export async function startTestedCluster({ workers, ingresses, proxies = false }
     closing.push(() => network[Symbol.asyncDispose]());
     const cluster = await startNatsCluster(network);
     closing.push(() => cluster[Symbol.asyncDispose]());
-    const start = (role: "worker" | "ingress", count: number) =>
+    const users = join(cluster.dir, "users.json");
+    await writeFile(users, JSON.stringify(Object.fromEntries(USERS.map((user) => [user, { user_id: user }]))));
+    const start = (role: "worker" | "ingress" | "gateway", count: number) =>
       Promise.all(
         Array.from({ length: count }, async (_, i) => {
-          const process = clusterProcess({ cluster, role, number: i + 1, partitions: PARTITIONS });
+          const more = role === "gateway" ? ["--users", users] : [];
+          const process = clusterProcess({ cluster, role, number: i + 1, partitions: PARTITIONS, more });
           closing.push(() => process.end("SIGKILL"));
           await process.start();
           return process;
@@ -64,6 +77,7 @@ export async function startTestedCluster({ workers, ingresses, proxies = false }
       network,
       workers: await start("worker", workers),
       ingresses: await start("ingress", ingresses),
+      gateways: await start("gateway", gateways),
       connections: {
         homeserver: await connect("homeserver"),
         frontend: await connect("frontend"),
@@ -92,6 +106,8 @@ export interface HistoryResult {
   readonly observed: number;
   /** How often readers loaded a snapshot because deltas were missing. */
   readonly reloads: number;
+  /** Events that `/sync` told a client once more. */
+  readonly repeats: number;
 }
 
 /** Throws if a check fails. */
@@ -106,7 +122,9 @@ export async function runHistory(
   const injected: Injected[] = [];
   const arrivals = new Arrivals(connections.frontend);
   const stage: Stage = { ...tested, next, arrivals };
-  const workload = startWorkload(connections, rooms, next);
+  const joins = await joinAll(connections, rooms);
+  const workload = startWorkload(connections, rooms, next, joins);
+  await using clients = new SyncClients(USERS, () => tested.gateways.flatMap(({ http }) => http ?? []));
   await using first = await Readers.start(cluster.url("frontend"), rooms, USERS);
   let watching = true;
   const watch = observe(connections, workload.acknowledged, { observed, isOver: () => !watching, next });
@@ -130,8 +148,9 @@ export async function runHistory(
   await cluster.ready();
   await settled(connections, acknowledged);
   const readers = [first, late];
-  await check({ ...connections, partitions: PARTITIONS, rooms, acknowledged, observed, readers });
-  return { injected, written: acknowledged.length, observed: observed.length, reloads: first.reloads };
+  await check({ ...connections, partitions: PARTITIONS, rooms, acknowledged, observed, readers, clients });
+  const { repeats } = clients;
+  return { injected, written: acknowledged.length, observed: observed.length, reloads: first.reloads, repeats };
 }
 
 /** Queries orders until the history is over. Requests without an answer are ignored. */

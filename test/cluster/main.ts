@@ -29,7 +29,12 @@ const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`;
 
 const broker = await ensureBroker({ log: print });
 process.env.TIDEMARK_NATS_SERVER = broker.path;
-await using tested = await startTestedCluster({ workers: 3, ingresses: 2, proxies: values.proxies ?? false });
+await using tested = await startTestedCluster({
+  workers: 3,
+  ingresses: 2,
+  gateways: 2,
+  proxies: values.proxies ?? false,
+});
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, async () => {
     await tested[Symbol.asyncDispose]();
@@ -45,14 +50,15 @@ for (let number = 0; number < histories; number++) {
   try {
     const result = await runHistory(tested, { number, seed: seed + number, faults });
     results.push(result);
-    const { written, observed, reloads, injected } = result;
+    const { written, observed, reloads, repeats, injected } = result;
     const took = seconds(performance.now() - startedAt);
     const effects = injected.map(({ name, silentMs }) => `${name} (silent ${seconds(silentMs)})`).join("; ");
-    print(`history ${number}: ${effects}: ${written} writes, ${observed} observations, ${reloads} reloads, ${took}`);
+    const seen = `${observed} observations, ${reloads} reloads, ${repeats} repeats in /sync`;
+    print(`history ${number}: ${effects}: ${written} writes, ${seen}, ${took}`);
   } catch (error) {
     print(`history ${number} FAILED: ${faults.join("; ")}: ${error instanceof Error ? error.stack : String(error)}`);
     if (error instanceof assert.Assertion) print(String(error.details || "").slice(0, DETAILS_CHARS_MAX));
-    for (const each of [...tested.workers, ...tested.ingresses]) {
+    for (const each of [...tested.workers, ...tested.ingresses, ...tested.gateways]) {
       print(`${each.name}:\n${each.lines().slice(-LOG_LINES_SHOWN).join("\n")}`);
     }
   }

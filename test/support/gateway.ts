@@ -139,9 +139,11 @@ export function httpClient(url: string, token: string, user: string): Client {
       ...(body !== undefined && { body: typeof body === "string" ? body : JSON.stringify(body) }),
     });
     const text = await response.text();
+    const answer = text === "" ? undefined : JSON.parse(text);
+    assertOwnReceipts(answer, user, `${method} ${path}`);
     return {
       status: response.status,
-      body: text === "" ? undefined : JSON.parse(text),
+      body: answer,
       headers: response.headers,
       text,
     };
@@ -168,6 +170,15 @@ export function httpClient(url: string, token: string, user: string): Client {
     read: (room, event, more = {}, type = "m.read") =>
       ok("POST", `/v3/rooms/${enc(room)}/receipt/${type}/${enc(event)}`, more),
   };
+}
+
+/** Asserts, of every answer that any test gets, that it has no private receipts but the user's own. */
+function assertOwnReceipts(value: unknown, user: string, what: string): void {
+  if (typeof value !== "object" || value === null) return;
+  for (const [key, inner] of Object.entries(value)) {
+    if (key === "m.read.private") assert.equal(Object.keys(inner), [user], `${what}: private receipts of others`);
+    else assertOwnReceipts(inner, user, what);
+  }
 }
 
 /** Returns the status and error code of an answer. */

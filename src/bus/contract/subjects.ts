@@ -138,7 +138,7 @@ const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
 
 /** FNV-1a-32 of a text's UTF-8. */
-function hashOf(text: string): number {
+export function hashOf(text: string): number {
   let hash = FNV_OFFSET;
   for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, FNV_PRIME);
   return hash >>> 0;

@@ -22,6 +22,8 @@ export interface DeltaMark {
   readonly sequence: number;
   /** Every change of the partition through this position was published at or before that sequence. */
   readonly published: Position;
+  /** Of the log that the deltas are of; empty until a delta has told it. */
+  readonly lineage: string;
 }
 
 interface DeltaReaderOptions {
@@ -42,23 +44,20 @@ export class DeltaReader {
   readonly #options: DeltaReaderOptions;
   readonly #reader: StreamReader;
   #mark: DeltaMark;
-  /** undefined until a delta has told it. */
-  #lineage: string | undefined;
   /** Resolves when every delta that was there at the start has been read. */
   readonly caughtUp: Promise<void>;
   readonly #reached: { readonly sequence: number; readonly resolve: () => void };
 
-  private constructor(nc: Bus, options: DeltaReaderOptions, from: Start, last: number) {
+  private constructor(nc: Bus, options: DeltaReaderOptions, from: DeltaMark, last: number) {
     this.#options = options;
-    this.#mark = from.mark;
-    this.#lineage = from.lineage;
+    this.#mark = from;
     let resolve = () => {};
     this.caughtUp = new Promise((done) => (resolve = done));
     this.#reached = { sequence: last, resolve };
-    if (from.mark.sequence >= last) resolve();
+    if (from.sequence >= last) resolve();
     this.#reader = new StreamReader(nc, {
       stream: deltaStream(options.partition),
-      from: from.mark.sequence + 1,
+      from: from.sequence + 1,
       onMessage: (message) => this.#received(message),
     });
   }
@@ -69,8 +68,8 @@ export class DeltaReader {
     const { first, last } = await existingStream(nc, deltaStream(partition));
     const sequence = Math.min(last, Math.max(0, first - 1, last - back));
     const headers = await headersAt(nc, partition, sequence);
-    const mark = { sequence, published: publishedOf(headers) };
-    const reader = new DeltaReader(nc, options, { mark, lineage: headers && lineageOf(headers) }, last);
+    const mark = { sequence, published: publishedOf(headers), lineage: lineageOf(headers) };
+    const reader = new DeltaReader(nc, options, mark, last);
     try {
       await reader.#reader.opened;
       return reader;
@@ -92,15 +91,14 @@ export class DeltaReader {
     const { sequence, headers } = message;
     const { onLost, onOtherLineage, onUnreadable } = this.#options;
     const lineage = lineageOf(headers);
-    if (this.#lineage !== undefined && lineage !== this.#lineage) {
-      this.#mark = { sequence: sequence - 1, published: 0 };
+    if (this.#mark.lineage !== "" && lineage !== this.#mark.lineage) {
+      this.#mark = { sequence: sequence - 1, published: 0, lineage };
       onOtherLineage(this.#mark);
     }
-    this.#lineage = lineage;
     const isHole = sequence !== this.#mark.sequence + 1;
     const published = Math.max(this.#mark.published, publishedOf(headers));
-    this.#mark = { sequence, published };
-    if (isHole) onLost({ sequence: sequence - 1, published });
+    this.#mark = { sequence, published, lineage };
+    if (isHole) onLost({ sequence: sequence - 1, published, lineage });
     try {
       this.#deliver(message);
     } catch (error) {
@@ -116,11 +114,4 @@ export class DeltaReader {
     if (delta === undefined) throw new Error("it is of another version, or no delta");
     this.#options.onDelta(delta, this.#mark, data.length);
   }
-}
-
-/** Where reading begins. */
-interface Start {
-  readonly mark: DeltaMark;
-  /** Of the delta at the mark, if the stream has it. */
-  readonly lineage: string | undefined;
 }

@@ -2,14 +2,13 @@
  * A cache of the users that are active on this gateway: their rooms, their unread counts, and the requests that wait
  * for changes.
  *
- * Missing data is queried from the workers, and then kept up to date by the deltas. Each membership records the delta
- * that brought it, so that a room that the user joined between two `/sync` requests is sent in full.
+ * Missing data is queried from the workers, and then kept up to date by the deltas. When a partition is not served, what is known
+ * of the user there stays, and it is asked again later.
  */
 import type { Position } from "../../../actors/entry.ts";
 import type { Delta } from "../../bus/contract/messages.ts";
-import { type Answer, roomsIn } from "../../bus/contract/questions.ts";
+import { type Answer, type Membership as MembershipAt, roomsIn } from "../../bus/contract/questions.ts";
 import { partitionOf } from "../../bus/contract/subjects.ts";
-import type { DeltaMark } from "../../bus/deltas/delta-reader.ts";
 import { TidemarkError } from "../../errors.ts";
 import type { Frontend } from "../../frontend/frontend.ts";
 import type { RoomId, UserId } from "../../matrix/ids.ts";
@@ -21,6 +20,9 @@ const USER_ROOMS_REFRESH_MS = 60_000;
 /** The same when a user asks for a room that they don't seem to be in. */
 const USER_ROOMS_REFRESH_MS_MIN = 1_000;
 
+/** The same while the rooms of a partition are missing. */
+const MISSING_ROOMS_REFRESH_MS = 2_000;
+
 /** A user without requests for this long is evicted. */
 export const USER_IDLE_MS = 300_000;
 
@@ -30,8 +32,6 @@ export interface Membership {
   readonly membership: string;
   /** The position of the entry that set it. */
   readonly position: Position;
-  /** The delta that brought it; undefined if it was queried from a worker. */
-  readonly sequence: number | undefined;
 }
 
 export class OnlineUser {
@@ -42,18 +42,26 @@ export class OnlineUser {
   #countsVersion = 0;
   /** Incremented with every change that may concern the user. */
   version = 0;
+  /** Incremented with every change of a membership. */
+  membershipsVersion = 0;
   loading: Promise<void> | undefined;
   /** When the rooms were last queried, as a `performance.now()` time. */
   loadedAt = Number.NEGATIVE_INFINITY;
   usedAt = 0;
   /** Woken at the next change. */
   readonly waiting = new Set<{ wake(): void }>();
-  /** The position of the newest membership, by partition. */
-  newestMemberships: readonly Position[];
+  /** Partitions whose rooms were queried at least once: what is known of them is all there is. */
+  readonly known = new Set<number>();
+  /** Whether the last query lacked a partition. */
+  isIncomplete = false;
 
-  constructor(id: UserId, partitions: number) {
+  constructor(id: UserId) {
     this.id = id;
-    this.newestMemberships = new Array(partitions).fill(0);
+  }
+
+  /** Whether the user's rooms in a partition are known. */
+  knows(partition: number): boolean {
+    return this.known.has(partition);
   }
 
   isJoined(room: RoomId): boolean {
@@ -65,13 +73,16 @@ export class OnlineUser {
     return this.#unread.get(room);
   }
 
-  /** Returns the cached unread counts of a room, or queries and caches them. */
-  async unread(room: RoomId, ask: () => Promise<Answer<"unread">>): Promise<Answer<"unread">> {
+  /** Returns the cached unread counts of a room, or queries and caches them; undefined when `ask` says so. */
+  async unread<A extends Answer<"unread"> | undefined>(
+    room: RoomId,
+    ask: () => Promise<A>,
+  ): Promise<Answer<"unread"> | A> {
     const cached = this.#unread.get(room);
     if (cached !== undefined) return cached;
     const version = this.#countsVersion;
     const counts = await ask();
-    if (version === this.#countsVersion) this.#unread.set(room, counts);
+    if (counts !== undefined && version === this.#countsVersion) this.#unread.set(room, counts);
     return counts;
   }
 
@@ -110,20 +121,20 @@ export class OnlineUsers {
     const user = this.#users.get(id);
     if (user === undefined) return undefined;
     user.usedAt = performance.now();
-    return user.usedAt - user.loadedAt > USER_ROOMS_REFRESH_MS ? undefined : user;
+    const age = user.usedAt - user.loadedAt;
+    // What is missing is asked for again besides: nobody waits for it.
+    if (user.isIncomplete && age > MISSING_ROOMS_REFRESH_MS) void this.#loaded(user);
+    return age > USER_ROOMS_REFRESH_MS ? undefined : user;
   }
 
-  /** Returns a user, after querying their rooms if necessary. Throws if no worker answers. */
+  /** Returns a user, after querying their rooms if necessary. What nobody answers stays as it was known, if it was. */
   async get(id: UserId): Promise<OnlineUser> {
     const cached = this.cached(id);
     if (cached !== undefined) return cached;
-    const user = this.#users.get(id) ?? new OnlineUser(id, this.#frontend.partitions);
+    const user = this.#users.get(id) ?? new OnlineUser(id);
     this.#users.set(id, user);
     user.usedAt = performance.now();
-    user.loading ??= this.#load(user).finally(() => {
-      user.loading = undefined;
-    });
-    await user.loading;
+    await this.#loaded(user);
     return user;
   }
 
@@ -140,7 +151,7 @@ export class OnlineUsers {
   }
 
   /** Applies a delta to the cache, and wakes the users whom it concerns. */
-  receive(delta: Delta, { sequence }: DeltaMark): void {
+  receive(delta: Delta): void {
     if (delta.type === "private") {
       this.#touch(this.#users.get(delta.user_id), delta.room_id, delta.event !== undefined);
       return;
@@ -150,13 +161,11 @@ export class OnlineUsers {
       for (const id of usersIn(delta.event.content)) this.#users.get(id)?.invalidateUnread(delta.room_id);
       return;
     }
-    // A member event is the last of its message, so the position is its own.
-    for (const { type, state_key: member, content } of delta.kind === "live" ? delta.events.slice(-1) : []) {
-      if (type !== "m.room.member" || member === undefined) continue;
-      const user = this.#users.get(member as UserId);
-      if (user === undefined || typeof content.membership !== "string") continue;
-      const { membership } = content;
-      this.#setMembership(user, delta.room_id, { membership, position: delta.position, sequence });
+    for (const [id, membership] of membershipsIn(delta)) {
+      const user = this.#users.get(id);
+      // A new display name is no new membership.
+      if (user === undefined || user.rooms.get(delta.room_id)?.membership === membership.membership) continue;
+      this.#setMembership(user, delta.room_id, membership);
       this.#touch(user, delta.room_id, true);
     }
     for (const user of this.#inRoom.get(delta.room_id) ?? []) this.#touch(user, delta.room_id, true);
@@ -179,7 +188,8 @@ export class OnlineUsers {
         user.rooms.delete(room);
         this.#leave(user, room);
       }
-      user.newestMemberships = user.newestMemberships.with(partition, 0);
+      user.known.delete(partition);
+      user.membershipsVersion++;
     }
     this.invalidateAll();
   }
@@ -199,37 +209,56 @@ export class OnlineUsers {
     this.invalidateAll();
   }
 
+  /** Resolves when the rooms were queried, whatever came of it. */
+  #loaded(user: OnlineUser): Promise<void> {
+    user.loading ??= this.#load(user).finally(() => {
+      user.loading = undefined;
+    });
+    return user.loading;
+  }
+
   async #load(user: OnlineUser): Promise<void> {
     const askedAt = performance.now();
+    const missing = new Set<number>();
     let isChanged = false;
-    for (let from: string | undefined, more = true; more; ) {
-      const question = { op: "rooms" as const, ...(from !== undefined && { from }) };
-      const page: Answer<"rooms"> = await this.#frontend.query(user.id, question);
-      const [missing] = page.missing ?? [];
-      if (missing !== undefined)
-        throw new TidemarkError("M_UNKNOWN", `partition ${missing} is not served at the moment`);
-      for (const [room, { membership, position }] of roomsIn(page)) {
-        if (this.#setMembership(user, room, { membership, position, sequence: undefined })) isChanged = true;
+    try {
+      for (let from: string | undefined; ; ) {
+        const answer: Answer<"rooms"> = await this.#frontend.query(user.id, {
+          op: "rooms",
+          ...(from !== undefined && { from }),
+        });
+        for (const [room, found] of roomsIn(answer)) if (this.#setMembership(user, room, found)) isChanged = true;
+        for (const partition of answer.missing ?? []) missing.add(partition);
+        if (answer.next === undefined) break;
+        from = answer.next;
       }
-      from = page.next;
-      more = from !== undefined;
+    } catch (error) {
+      if (!(error instanceof TidemarkError)) throw error;
+      for (let partition = 0; partition < this.#frontend.partitions; partition++) missing.add(partition);
     }
+    for (let partition = 0; partition < this.#frontend.partitions; partition++) {
+      if (missing.has(partition) || user.known.has(partition)) continue;
+      user.known.add(partition);
+      isChanged = true;
+    }
+    user.isIncomplete = missing.size > 0;
     user.loadedAt = askedAt;
     if (isChanged) user.wake();
   }
 
-  /** Returns whether the membership changed. Older positions than the known one are ignored. */
-  #setMembership(user: OnlineUser, room: RoomId, membership: Omit<Membership, "room" | "partition">): boolean {
+  /** Returns whether the membership changed. What is not newer than the known one is ignored. */
+  #setMembership(
+    user: OnlineUser,
+    room: RoomId,
+    { membership, position }: Omit<Membership, "room" | "partition">,
+  ): boolean {
     const known = user.rooms.get(room);
-    if (known !== undefined && (known.position >= membership.position || known.membership === membership.membership)) {
-      return false;
-    }
+    if (known !== undefined && known.position >= position) return false;
     const partition = known?.partition ?? partitionOf(room, this.#frontend.partitions);
-    user.rooms.set(room, { ...membership, room, partition });
-    const newest = Math.max(user.newestMemberships[partition]!, membership.position);
-    user.newestMemberships = user.newestMemberships.with(partition, newest);
+    user.rooms.set(room, { membership, position, room, partition });
+    user.membershipsVersion++;
     const present = this.#inRoom.get(room) ?? new Set();
-    if (membership.membership === "join") this.#inRoom.set(room, present.add(user));
+    if (membership === "join") this.#inRoom.set(room, present.add(user));
     else this.#leave(user, room);
     return true;
   }
@@ -256,4 +285,13 @@ export class OnlineUsers {
 
 function* usersIn(content: ReceiptContent): Generator<UserId> {
   for (const { user } of receiptItems(content)) yield user;
+}
+
+/** The membership that a delta of events sets. A member event is the last of its message, so the position is its own. */
+function* membershipsIn({ kind, events, position }: Delta<"events">): Generator<[UserId, MembershipAt]> {
+  if (kind !== "live") return;
+  for (const { type, state_key: member, content } of events.slice(-1)) {
+    if (type !== "m.room.member" || member === undefined || typeof content.membership !== "string") continue;
+    yield [member as UserId, { membership: content.membership, position }];
+  }
 }

@@ -91,7 +91,7 @@ export class RecentDeltas {
   /** `bytesMax`: memory that it takes. */
   constructor(partitions: number, bytesMax = RECENT_BYTES_MAX) {
     this.#bytesMax = bytesMax;
-    this.#marks = new Array(partitions).fill({ sequence: 0, published: 0 });
+    this.#marks = new Array(partitions).fill({ sequence: 0, published: 0, lineage: "" });
     this.#trails = this.#marks.map((mark) => new PublishedTrail(mark));
   }
 
@@ -115,6 +115,12 @@ export class RecentDeltas {
   /** How far each partition is read. The array is never changed, but replaced. */
   get marks(): readonly DeltaMark[] {
     return this.#marks;
+  }
+
+  /** A delta with nothing new was read. */
+  skip(partition: number, mark: DeltaMark): void {
+    this.#marks = this.#marks.with(partition, mark);
+    this.#trails[partition]!.add(mark);
   }
 
   add(partition: number, delta: Delta, mark: DeltaMark): void {
@@ -160,7 +166,7 @@ export class RecentDeltas {
    * Whether the cache has every delta after a mark. The mark may come from a gateway that has read a little further;
    * one that is more than `GATEWAY_LAG_MAX` ahead is not a mark of this stream.
    */
-  covers(partition: number, { sequence }: DeltaMark): boolean {
+  covers(partition: number, { sequence }: Pick<DeltaMark, "sequence">): boolean {
     return sequence >= this.#trails[partition]!.floor && sequence <= this.#marks[partition]!.sequence + GATEWAY_LAG_MAX;
   }
 

@@ -1,95 +1,223 @@
-/** Queries of `/sync` to the workers. */
+/**
+ * Questions of `/sync` to the workers: rooms as one user may see them.
+ *
+ * A failure never leaves the room it is of: a room that can't be served is reported as failed, and a partition that nobody
+ * serves isn't asked again for a while.
+ */
 import type { Position } from "../../../actors/entry.ts";
 import { eachAtOnce } from "../../at-once.ts";
-import type { Answer } from "../../bus/contract/questions.ts";
+import type { Answer, Asked } from "../../bus/contract/questions.ts";
+import { TidemarkError } from "../../errors.ts";
 import type { Frontend } from "../../frontend/frontend.ts";
+import { type SnapshotQuestion, snapshotPages } from "../../frontend/snapshot-pages.ts";
 import { SNAPSHOT_MARKERS_MAX, SYNC_TIMELINE_DEFAULT } from "../../limits.ts";
 import type { MatrixEvent } from "../../matrix/event.ts";
 import type { RoomId, UserId } from "../../matrix/ids.ts";
 import { type Filter, timelineLimit } from "../filter.ts";
 import { type RoomUpdate, updateFromSnapshot } from "./room-section.ts";
+import type { RoomTask } from "./sync-plan.ts";
 
 /** Rooms that one `/sync` asks the workers about at the same time. */
 const SYNC_QUERIES_AT_ONCE = 16;
 
-/** A room to read from a snapshot. */
-export interface RoomRead {
-  readonly room: RoomId;
-  /** Reads only what changed after this position; undefined reads the whole room. */
-  readonly since: Position | undefined;
+/** A partition that nobody serves is not asked again within this time: each question would wait for its timeout. */
+const UNSERVED_MS = 1_000;
+
+export interface Reader {
+  readonly user: UserId;
+  readonly filter: Filter;
+  /** Rooms are read with all of their state. */
   readonly fullState: boolean;
 }
 
-interface Reader {
-  readonly user: UserId;
-  readonly filter: Filter;
-}
-
-const STRIPPED = new Set([
-  "m.room.create",
-  "m.room.name",
-  "m.room.avatar",
-  "m.room.topic",
-  "m.room.join_rules",
-  "m.room.canonical_alias",
-  "m.room.encryption",
-]);
+/** A room as it was read. `failed`: of all its partition, or of the room alone. */
+export type RoomRead =
+  | { readonly as: "join" | "leave"; readonly update: RoomUpdate }
+  | { readonly as: "invite" | "knock"; readonly events: readonly object[] }
+  | { readonly as: "nothing" }
+  | { readonly as: "failed"; readonly unserved: boolean };
 
 export class RoomReader {
   readonly #frontend: Frontend;
+  /** By partition: not asked before this `performance.now()` time. */
+  readonly #askAt: number[] = [];
 
   constructor(frontend: Frontend) {
     this.#frontend = frontend;
   }
 
-  /** Reads rooms from snapshots, `SYNC_QUERIES_AT_ONCE` at a time. */
-  async read(reads: readonly RoomRead[], reader: Reader): Promise<Map<RoomId, RoomUpdate>> {
-    const updates = new Map<RoomId, RoomUpdate>();
-    await eachAtOnce(reads, SYNC_QUERIES_AT_ONCE, async (read) => {
-      updates.set(read.room, await this.#read(read, reader));
+  /**
+   * Reads rooms, `SYNC_QUERIES_AT_ONCE` at a time, in the order of the tasks. `enough` is asked before each of them: when it
+   * says yes, the rest is not read.
+   */
+  async read(
+    tasks: readonly RoomTask[],
+    reader: Reader,
+    {
+      read,
+      enough,
+    }: { readonly read: (task: RoomTask, room: RoomRead) => void; readonly enough: (next: RoomTask) => boolean },
+  ): Promise<void> {
+    await eachAtOnce(tasks, SYNC_QUERIES_AT_ONCE, async (task) => {
+      if (!enough(task)) read(task, await this.#guarded(task.partition, () => this.#read(task, reader), FAILED));
     });
-    return updates;
   }
 
-  /** Returns the current state events that changed after a position. */
-  async state(room: RoomId, since: Position): Promise<MatrixEvent[]> {
-    const state: MatrixEvent[] = [];
-    for (let from: Position | undefined = since; from !== undefined; ) {
-      const page: Answer<"state"> = await this.#frontend.query(room, { op: "state", since: from });
-      state.push(...page.events);
-      from = page.next;
+  /** Which of a user's rooms in a partition changed after a position; undefined if nobody answers. */
+  async changed(user: UserId, partition: number, since: Position): Promise<Answer<"changed"> | undefined> {
+    const ask = async () => {
+      const question = { op: "changed" as const, partition, since };
+      let page: Answer<"changed"> = await this.#frontend.query(user, question);
+      const rooms = { ...page.rooms };
+      const { position } = page;
+      while (page.next !== undefined) {
+        page = await this.#frontend.query(user, { ...question, from: page.next });
+        Object.assign(rooms, page.rooms);
+      }
+      return { rooms, position };
+    };
+    return this.#guarded<Answer<"changed"> | undefined>(partition, ask, () => undefined);
+  }
+
+  /** Unread counts; undefined if nobody answers. */
+  async unread(room: RoomId, partition: number, user: UserId): Promise<Answer<"unread"> | undefined> {
+    const ask = async () => {
+      const first = await this.#frontend.query(room, { op: "unread", user_id: user });
+      const threads = { ...first.threads };
+      for (let { next } = first; next !== undefined; ) {
+        const page: Answer<"unread"> = await this.#frontend.query(room, { op: "unread", user_id: user, after: next });
+        Object.assign(threads, page.threads);
+        next = page.next;
+      }
+      return { unthreaded: first.unthreaded, main: first.main, threads };
+    };
+    return this.#guarded<Answer<"unread"> | undefined>(partition, ask, () => undefined);
+  }
+
+  /** The member events of some users of a room; undefined if nobody answers. */
+  members(
+    { room, partition }: { readonly room: RoomId; readonly partition: number },
+    viewer: UserId,
+    users: readonly UserId[],
+  ): Promise<MatrixEvent[] | undefined> {
+    return this.#guarded<MatrixEvent[] | undefined>(
+      partition,
+      () => this.#state(room, { viewer, types: ["m.room.member"], members: [...users] }),
+      () => undefined,
+    );
+  }
+
+  async #guarded<T>(partition: number, ask: () => Promise<T>, failed: (unserved: boolean) => T): Promise<T> {
+    if (performance.now() < (this.#askAt[partition] ?? 0)) return failed(true);
+    try {
+      return await ask();
+    } catch (error) {
+      if (!(error instanceof TidemarkError)) throw error;
+      const unserved = error.code === "BUS_UNAVAILABLE" || error.code === "M_UNKNOWN";
+      if (unserved) this.#askAt[partition] = performance.now() + UNSERVED_MS;
+      return failed(unserved);
     }
-    return state;
   }
 
-  /** Returns the `invite` section: stripped state by room (Matrix specification, "Stripped state"). */
-  async invites(rooms: readonly RoomId[], user: UserId): Promise<Record<string, unknown>> {
-    const invites = rooms.map(async (room) => [room, await this.#invite(room, user)] as const);
-    return Object.fromEntries(await Promise.all(invites));
+  async #read(task: RoomTask, reader: Reader): Promise<RoomRead> {
+    if (task.how === "stripped") return this.#stripped(task.room, task.as, reader.user);
+    const { room, since, isGap } = task;
+    const pages = await this.#snapshots(room, since, reader);
+    const [first] = pages;
+    switch (first!.membership) {
+      case "join": {
+        const isWhole = since === undefined || first!.whole === true;
+        const update = await this.#joined(pages, { room, since: isWhole ? undefined : since, reader });
+        return { as: "join", update: isGap ? { ...update, limited: true } : update };
+      }
+      case "leave":
+      case "ban":
+        return { as: "leave", update: await this.#left(first!, { room, since, isGap, viewer: reader.user }) };
+      case "invite":
+      case "knock":
+        return this.#stripped(room, first!.membership, reader.user);
+      default:
+        return { as: "nothing" };
+    }
   }
 
-  async #invite(room: RoomId, user: UserId): Promise<Record<string, unknown>> {
-    const events = (await this.state(room, 0))
-      .filter(({ type, state_key: key }) => STRIPPED.has(type) || (type === "m.room.member" && key === user))
-      .map(({ type, state_key, sender, content }) => ({ type, state_key, sender, content }));
-    return { invite_state: { events } };
-  }
-
-  async #read({ room, since, fullState }: RoomRead, { user, filter }: Reader): Promise<RoomUpdate> {
-    const ask = { op: "snapshot" as const, user_id: user, markers_limit: SNAPSHOT_MARKERS_MAX, members: false };
+  async #snapshots(room: RoomId, since: Position | undefined, { user, filter }: Reader): Promise<Answer<"snapshot">[]> {
+    const question = {
+      viewer: user,
+      markers_limit: SNAPSHOT_MARKERS_MAX,
+      members: false,
+      timeline_limit: timelineLimit(filter.room?.timeline, SYNC_TIMELINE_DEFAULT),
+      ...(since !== undefined && { since }),
+    };
     const pages: Answer<"snapshot">[] = [];
-    const limit = timelineLimit(filter.room?.timeline, SYNC_TIMELINE_DEFAULT);
-    for (let from = since; ; from = pages.at(-1)!.markers_more) {
+    const ask = (page: SnapshotQuestion) => this.#frontend.query(room, { op: "snapshot", ...page });
+    for await (const page of snapshotPages(ask, question)) pages.push(page);
+    return pages;
+  }
+
+  async #joined(
+    pages: readonly Answer<"snapshot">[],
+    { room, since, reader }: { readonly room: RoomId; readonly since: Position | undefined; readonly reader: Reader },
+  ): Promise<RoomUpdate> {
+    const { user, filter, fullState } = reader;
+    const { timeline, limited } = pages[0]!;
+    const isWhole = since === undefined || fullState;
+    if (!isWhole && limited !== true) return updateFromSnapshot(pages, [], false);
+    const members = loadsLazily(filter) ? [...sendersOf(timeline).add(user)] : undefined;
+    const state = await this.#state(room, {
+      viewer: user,
+      ...(!isWhole && { since }),
+      ...(members !== undefined && { members }),
+    });
+    return updateFromSnapshot(pages, state, isWhole);
+  }
+
+  /** What came up to the leave, and the leave. */
+  async #left(
+    snapshot: Answer<"snapshot">,
+    { room, since, isGap, viewer }: { room: RoomId; since: Position | undefined; isGap: boolean; viewer: UserId },
+  ): Promise<RoomUpdate> {
+    const { member, limited = false } = snapshot;
+    const isLimited = limited || isGap;
+    const older = isLimited ? await this.#state(room, { viewer, ...(since !== undefined && { since }) }) : [];
+    const state = member === undefined || older.some(isOf(member)) ? older : [...older, member];
+    return { ...updateFromSnapshot([snapshot], state, true), limited: isLimited };
+  }
+
+  async #stripped(room: RoomId, as: "invite" | "knock", viewer: UserId): Promise<RoomRead> {
+    const state = await this.#state(room, { viewer, stripped: true });
+    return {
+      as,
+      events: state.map(({ type, state_key, sender, content }) => ({ type, state_key, sender, content })),
+    };
+  }
+
+  async #state(room: RoomId, question: Omit<Asked<"state">, "op">): Promise<MatrixEvent[]> {
+    const state: MatrixEvent[] = [];
+    for (let from = question.since; ; ) {
       const page = await this.#frontend.query(room, {
-        ...ask,
-        timeline_limit: pages.length === 0 ? limit : 0,
+        op: "state",
+        ...question,
         ...(from !== undefined && { since: from }),
       });
-      pages.push(page);
-      if (page.markers_more === undefined) break;
+      state.push(...page.events);
+      if (page.next === undefined) return state;
+      from = page.next;
     }
-    const withState = since === undefined || fullState || pages[0]!.limited;
-    const state = withState ? await this.state(room, fullState ? 0 : (since ?? 0)) : [];
-    return updateFromSnapshot(pages, state, since === undefined);
   }
+}
+
+const FAILED = (unserved: boolean): RoomRead => ({ as: "failed", unserved });
+
+/** Whether the client wants only the members that it needs to show the timeline. */
+export function loadsLazily(filter: Filter): boolean {
+  return filter.room?.state?.lazy_load_members === true;
+}
+
+export function sendersOf(events: readonly MatrixEvent[]): Set<UserId> {
+  return new Set(events.map(({ sender }) => sender));
+}
+
+function isOf(event: MatrixEvent): (other: MatrixEvent) => boolean {
+  return ({ event_id }) => event_id === event.event_id;
 }

@@ -48,13 +48,14 @@ export function updateFromSnapshot(
   };
 }
 
-/** Returns the changes together with all of the room's state. */
-export function updateWithState(
-  state: readonly MatrixEvent[],
-  changes: RoomChanges = { events: [], receipts: [] },
-): RoomUpdate {
-  const inTimeline = new Set(changes.events.map(({ event_id }) => event_id));
-  return { ...changes, limited: false, state: state.filter(({ event_id }) => !inTimeline.has(event_id)), whole: true };
+/** Returns the update without events that the client has. Of all of the room's state, none is left out. */
+export function withoutEvents(update: RoomUpdate, sent: ReadonlySet<string>): RoomUpdate {
+  const had = update.events.filter(({ event_id: id }) => sent.has(id));
+  return {
+    ...update,
+    events: update.events.filter(({ event_id: id }) => !sent.has(id)),
+    state: update.whole ? [...had.filter((event) => event.state_key !== undefined), ...update.state] : update.state,
+  };
 }
 
 /** Returns the section; undefined if there is nothing to send. */

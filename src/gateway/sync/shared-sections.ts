@@ -6,17 +6,23 @@
  * counts are added to the text per user.
  */
 import type { Answer } from "../../bus/contract/questions.ts";
+import type { MatrixEvent } from "../../matrix/event.ts";
 import type { RoomId } from "../../matrix/ids.ts";
 import type { Filter } from "../filter.ts";
 import { roomSection, type Viewer } from "./room-section.ts";
 import type { SharedChanges } from "./shared-changes.ts";
 
-/** Returns the section of a room without counts; undefined if there is nothing to send. */
-export function sharedSection(changes: SharedChanges, room: RoomId, viewer: Viewer): string | undefined {
+/** Returns the section of a room without counts; undefined if there is nothing to send. `members`: of its senders, if wanted. */
+export function sharedSection(
+  changes: SharedChanges,
+  room: RoomId,
+  viewer: Viewer,
+  members: readonly MatrixEvent[] = [],
+): string | undefined {
   const { rendered } = changes;
   const cached = rendered.get(viewer.filter);
   if (cached !== undefined || rendered.has(viewer.filter)) return cached;
-  const update = { ...changes, limited: false, state: [], whole: false };
+  const update = { ...changes, limited: false, state: members, whole: false };
   const section = roomSection(update, room, viewer);
   const text = section === undefined ? undefined : JSON.stringify(section);
   const dependsOnDevice = update.events.some(({ unsigned }) => unsigned.transaction_id !== undefined);

@@ -1,240 +1,417 @@
 /**
  * The content of `GET /sync` responses (Matrix specification, "Syncing").
  *
- *     token ──▶ for each room: joined since the token?   ──▶ the whole room, from a snapshot
- *                              deltas still cached?      ──▶ the changes, from the cache
- *                              otherwise                 ──▶ the changes since the token's position, from a snapshot
+ *     token ──▶ plan: by partition, what the client lacks ──▶ from the cache, or asked of the workers ──▶ sections
  *
  * Nearly every response comes from the cache alone. It is built synchronously, because one change in a large room means
  * a response to every client that waits for it.
  *
- * A snapshot may be ahead of the cached deltas. So the response waits until the deltas of all its events are cached,
+ * What workers answer may be ahead of the cached deltas. So the response waits until the deltas of all its events are cached,
  * and includes what else they brought. The new token then matches exactly what was sent, and no event is sent twice.
+ *
+ * What can't be served is left out and sent later, and nothing else waits for it: a room alone is noted in the token as owed; the
+ * token doesn't move in a partition that nobody serves, or that didn't fit any more.
  */
-import type { Position } from "../../../actors/entry.ts";
+
+import type { Answer } from "../../bus/contract/questions.ts";
 import { partitionOf } from "../../bus/contract/subjects.ts";
 import type { DeltaMark } from "../../bus/deltas/delta-reader.ts";
 import type { Frontend } from "../../frontend/frontend.ts";
-import { SETTLE_MS_MAX } from "../../limits.ts";
-import type { MatrixEvent, OrderedEvent } from "../../matrix/event.ts";
-import type { RoomId } from "../../matrix/ids.ts";
-import { roomPasses } from "../filter.ts";
-import type { Membership, OnlineUser } from "./online-users.ts";
+import { GATEWAY_LAG_MAX, OWED_ROOMS_MAX, SETTLE_MS_MAX, SYNC_BYTES_MAX } from "../../limits.ts";
+import type { RoomId, UserId } from "../../matrix/ids.ts";
+import type { MemberEvents } from "./member-events.ts";
+import type { OnlineUser } from "./online-users.ts";
 import type { RecentDeltas } from "./recent-deltas.ts";
-import { type RoomRead, RoomReader } from "./room-reader.ts";
-import { type RoomUpdate, roomSection, updateWithState, type Viewer } from "./room-section.ts";
+import { loadsLazily, type RoomRead, RoomReader, sendersOf } from "./room-reader.ts";
+import { type RoomUpdate, roomSection, type Viewer, withoutEvents } from "./room-section.ts";
 import type { FullyReadAt, RoomChanges } from "./shared-changes.ts";
 import { sharedSection, withCounts } from "./shared-sections.ts";
-import { encodeSyncToken, type SyncToken } from "./sync-token.ts";
+import { olderTasks, type PartitionPlan, planOf, type RoomTask, type Wanted } from "./sync-plan.ts";
+import { lineageTag, type OwedRoom, type Place, type SyncToken, type SyncTokens } from "./sync-token.ts";
 
-export interface SyncRequest extends Viewer {
-  readonly since: SyncToken | undefined;
-  readonly fullState: boolean;
+export interface SyncRequest extends Viewer, Wanted {
+  /** The token as it came. */
+  readonly sinceText: string | undefined;
 }
 
-interface Response {
-  /** The sync token for the next request. */
-  readonly next: string;
-  /** Sections by room, each rendered as the JSON text of an object member. */
-  readonly join: readonly string[];
-  /** Sections by room. */
-  readonly invite?: Record<string, unknown> | undefined;
-  readonly leave?: Record<string, unknown> | undefined;
+export interface SyncAnswer {
+  /** Whether there is nothing to tell. */
+  readonly isEmpty: boolean;
+  /** Where the next request goes on. */
+  readonly next: SyncToken;
+  /** JSON. */
+  body(): string;
 }
 
-/** The user's rooms, by how their sections are built. */
-interface SortedRooms {
-  /** Joined, and the cache has the deltas since the token. */
-  readonly covered: Membership[];
-  readonly reads: RoomRead[];
-  readonly left: RoomId[];
-  readonly invited: RoomId[];
+/** Sections of a response, each rendered as the JSON text of an object member. */
+interface Sections {
+  readonly join: string[];
+  readonly invite: string[];
+  readonly knock: string[];
+  readonly leave: string[];
 }
 
-/** A room's section as JSON text, still without unread counts. */
-interface Section {
+/** A joined room's section as JSON text, still without unread counts. */
+interface JoinSection {
   readonly room: RoomId;
+  readonly partition: number;
   readonly text: string;
 }
 
-const LEFT = new Set(["leave", "ban"]);
+interface Senders {
+  readonly room: RoomId;
+  readonly partition: number;
+  readonly users: readonly UserId[];
+}
+
+interface Read {
+  readonly task: RoomTask;
+  readonly room: RoomRead;
+}
+
+/** Memberships may change while the workers are asked. The plan is made again then, so often. */
+const PLANS_MAX = 4;
+const POLL_MS = 5;
+
+interface SyncResponsesOptions {
+  readonly frontend: Frontend;
+  readonly members: MemberEvents;
+  readonly recent: RecentDeltas;
+  readonly tokens: SyncTokens;
+}
 
 export class SyncResponses {
-  readonly #frontend: Frontend;
   readonly #recent: RecentDeltas;
   readonly #reader: RoomReader;
+  readonly #tokens: SyncTokens;
+  readonly #members: MemberEvents;
+  readonly #partitions: number;
 
-  constructor(frontend: Frontend, recent: RecentDeltas) {
-    this.#frontend = frontend;
+  constructor({ frontend, recent, tokens, members }: SyncResponsesOptions) {
     this.#recent = recent;
     this.#reader = new RoomReader(frontend);
+    this.#tokens = tokens;
+    this.#members = members;
+    this.#partitions = frontend.partitions;
   }
 
-  /** Returns a response without changes, as JSON. */
-  empty(user: OnlineUser, { since }: SyncRequest): string {
-    return bodyOf({ next: this.#next(user, since), join: [] });
+  /** Returns a promise only if workers have to be asked, or deltas waited for. */
+  answer(user: OnlineUser, request: SyncRequest): SyncAnswer | Promise<SyncAnswer> {
+    if (this.#isBehind(request)) return this.#afterCatchingUp(user, request);
+    const plans = this.#plan(user, request, new Set());
+    const isCached = plans.every(({ situation, tasks }) => {
+      return situation === "unknown" || (situation === "cached" && tasks.length === 0);
+    });
+    if (!isCached) return this.#fromWorkers(user, request);
+    const lacking = this.#lackingMembers(user, request, plans);
+    return lacking.length === 0 ? this.#fromCache(user, request, plans) : this.#afterMembers(lacking, user, request);
+  }
+
+  /** For a client that loads members lazily: senders of cached changes whose member events aren't cached. */
+  #lackingMembers(user: OnlineUser, { filter }: SyncRequest, plans: readonly PartitionPlan[]): Senders[] {
+    if (!loadsLazily(filter)) return [];
+    return plans.flatMap(({ settled, from }) =>
+      settled.flatMap(({ room, partition }) => {
+        const changes = this.#recent.changes(room, user.id, from!.sequence);
+        const users = this.#members.missing(room, sendersOf(changes?.events ?? []));
+        return users.length === 0 ? [] : [{ room, partition, users }];
+      }),
+    );
+  }
+
+  async #afterMembers(lacking: readonly Senders[], user: OnlineUser, request: SyncRequest): Promise<SyncAnswer> {
+    await Promise.all(
+      lacking.map(async ({ room, partition, users }) => {
+        const events = await this.#reader.members({ room, partition }, user.id, users);
+        if (events !== undefined) this.#members.add(room, users, events);
+      }),
+    );
+    return this.#fromCache(user, request, this.#plan(user, request, new Set()));
+  }
+
+  #plan(user: OnlineUser, request: SyncRequest, replaced: ReadonlySet<number>): PartitionPlan[] {
+    return planOf(user, request, { recent: this.#recent, replaced });
+  }
+
+  #fromCache(
+    user: OnlineUser,
+    request: SyncRequest,
+    plans: readonly PartitionPlan[],
+  ): SyncAnswer | Promise<SyncAnswer> {
+    const sections: JoinSection[] = [];
+    const places = this.#places(plans, NONE);
+    for (const plan of plans) this.#cachedSections(sections, user, request, { plan, after: plan.from?.sequence });
+    const texts = this.#cachedCounts(user, sections, request);
+    const content = { join: texts ?? [], invite: [], knock: [], leave: [] };
+    if (texts !== undefined) return this.#answerOf(content, { places, owed: [] });
+    return this.#counted(user, sections, { request, content, places, owed: [] });
+  }
+
+  /** Adds the sections of a partition's rooms whose changes are cached. */
+  #cachedSections(
+    sections: JoinSection[],
+    user: OnlineUser,
+    request: SyncRequest,
+    { plan, after }: { readonly plan: PartitionPlan; readonly after: number | undefined },
+  ): void {
+    if (after === undefined) return;
+    for (const { room, partition } of plan.settled) {
+      const changes = this.#recent.changes(room, user.id, after);
+      if (changes === undefined) continue;
+      const members = loadsLazily(request.filter) ? this.#members.of(room, sendersOf(changes.events)) : [];
+      const text = sharedSection(changes, room, request, members);
+      if (text !== undefined) sections.push({ room, partition, text });
+    }
+  }
+
+  async #fromWorkers(user: OnlineUser, request: SyncRequest): Promise<SyncAnswer> {
+    const replaced = new Set<number>();
+    for (let attempt = 1; ; attempt++) {
+      const version = user.membershipsVersion;
+      const start = this.#recent.marks;
+      const plans = this.#plan(user, request, replaced);
+      const asked = await this.#askOlder(user, plans, replaced);
+      if (asked === undefined) continue;
+      const reads = await this.#read(user, request, asked);
+      await this.#untilCached(reads);
+      const isSettled = user.membershipsVersion === version && this.#hasAllSince(start, plans);
+      if (!isSettled && attempt < PLANS_MAX) continue;
+      if (isSettled) return this.#assemble(user, request, { plans, reads, start });
+      // Nothing of it is sent: the client asks again.
+      const token = request.since === "lost" ? undefined : request.since;
+      const places = plans.map(({ from }) => from);
+      return this.#answerOf(NOTHING, token ?? { places, owed: [] });
+    }
   }
 
   /**
-   * Returns the response as JSON; undefined if nothing changed. Returns a promise only if workers have to be queried.
+   * Asks which rooms changed, in partitions whose deltas aren't cached. Returns all tasks; undefined if a log turned out to be
+   * another one. A partition that nobody serves has no tasks then.
    */
-  changes(user: OnlineUser, request: SyncRequest): string | undefined | Promise<string | undefined> {
-    const sorted = this.#sort(user, request);
-    if (sorted.reads.length + sorted.invited.length > 0 || request.fullState) {
-      return this.#fromWorkers(user, request, sorted);
-    }
-    const { since } = request;
-    const { left } = sorted;
-    const sections: Section[] = [];
-    for (const { room, partition } of sorted.covered) {
-      const changes = this.#recent.changes(room, user.id, since!.marks[partition]!.sequence);
-      const text = changes && sharedSection(changes, room, request);
-      if (text !== undefined) sections.push({ room, text });
-    }
-    if (sections.length + left.length === 0) return undefined;
-    const next = this.#next(user, since);
-    const leave = left.length === 0 ? undefined : this.#leave(user, left, request);
-    const join = this.#withCounts(user, sections, request);
-    return join instanceof Promise
-      ? join.then((texts) => bodyOf({ next, join: texts, leave }))
-      : bodyOf({ next, join, leave });
-  }
-
-  async #fromWorkers(user: OnlineUser, request: SyncRequest, sorted: SortedRooms): Promise<string | undefined> {
-    const { since, filter } = request;
-    const startMarks = this.#recent.marks;
-    const { covered, reads, left, invited } = sorted;
-    const updates = await this.#reader.read(reads, { user: user.id, filter });
-    const invite = await this.#reader.invites(invited, user.id);
-    const states = new Map<RoomId, MatrixEvent[]>();
-    if (request.fullState) for (const { room } of covered) states.set(room, await this.#reader.state(room, 0));
-    await this.#untilCached(updates);
-    const next = this.#next(user, since);
-    for (const [room, update] of updates) {
-      const changes = this.#recent.changes(room, user.id, startMarks[this.#partitionOf(room)]!.sequence);
-      if (changes !== undefined) updates.set(room, withChanges(update, changes));
-    }
-    for (const { room, partition } of covered) {
-      const changes = this.#recent.changes(room, user.id, since!.marks[partition]!.sequence);
-      const state = states.get(room);
-      if (state !== undefined) updates.set(room, updateWithState(state, changes));
-      else if (changes !== undefined) updates.set(room, { ...changes, limited: false, state: [], whole: false });
-    }
-    const sections: Section[] = [];
-    for (const [room, update] of updates) {
-      const section = roomSection(update, room, request);
-      if (section !== undefined) sections.push({ room, text: JSON.stringify(section) });
-    }
-    if (sections.length + left.length + invited.length === 0) return undefined;
-    const leave = this.#leave(user, left, request);
-    return bodyOf({ next, join: await this.#withCounts(user, sections, request), invite, leave });
-  }
-
-  #sort(user: OnlineUser, { since, filter, fullState }: SyncRequest): SortedRooms {
-    const sorted: SortedRooms = { covered: [], reads: [], left: [], invited: [] };
-    for (const [room, membership] of user.rooms) {
-      if (!roomPasses(filter.room, room)) continue;
-      const { partition } = membership;
-      const from = since?.marks[partition];
-      const isNew = from === undefined || isAfter(membership, from, since!.memberships[partition]!);
-      if (membership.membership === "join") {
-        if (isNew) sorted.reads.push({ room, since: undefined, fullState: true });
-        else if (this.#recent.covers(partition, from) && !this.#recent.isLong(room, from.sequence))
-          sorted.covered.push(membership);
-        else sorted.reads.push({ room, since: from.published, fullState });
-      } else if (membership.membership === "invite" && isNew) {
-        sorted.invited.push(room);
-      } else if (LEFT.has(membership.membership) && isNew) {
-        if (from !== undefined || filter.room?.include_leave) sorted.left.push(room);
-      }
-    }
-    return sorted;
-  }
-
-  /** Returns the next token. It is never behind `since`, even if this gateway lags behind the one that wrote it. */
-  #next({ newestMemberships }: OnlineUser, since: SyncToken | undefined): string {
-    const { marks } = this.#recent;
-    if (since === undefined || !isAhead(since, marks, newestMemberships)) {
-      return encodeSyncToken(marks, newestMemberships);
-    }
-    return encodeSyncToken(
-      marks.map((mark, partition) => {
-        const from = since.marks[partition]!;
-        return from.sequence > mark.sequence && this.#recent.covers(partition, from) ? from : mark;
+  async #askOlder(user: OnlineUser, plans: PartitionPlan[], replaced: Set<number>): Promise<RoomTask[] | undefined> {
+    let isReplaced = false;
+    const tasks = await Promise.all(
+      plans.map(async (plan, i): Promise<readonly RoomTask[]> => {
+        const { situation, partition, from } = plan;
+        if (situation !== "older") return plan.tasks;
+        const changed = await this.#reader.changed(user.id, partition, from!.published);
+        if (changed === undefined) {
+          plans[i] = { ...plan, situation: "unknown" };
+          return [];
+        }
+        if (changed.position < from!.published) {
+          replaced.add(partition);
+          isReplaced = true;
+        }
+        return olderTasks(plan, new Set(Object.keys(changed.rooms)));
       }),
-      newestMemberships.map((position, partition) => Math.max(position, since.memberships[partition]!)),
     );
+    return isReplaced ? undefined : tasks.flat();
   }
 
-  /** Sections of rooms that the user has left, with events until the leave and none after it. */
-  #leave(user: OnlineUser, left: readonly RoomId[], request: SyncRequest): Record<string, unknown> {
-    const sections = left.map((room) => {
-      const { partition } = user.rooms.get(room)!;
-      const from = request.since?.marks[partition];
-      const changes = from === undefined ? undefined : this.#recent.changes(room, user.id, from.sequence);
-      const events = untilLeave(changes?.events ?? [], user);
-      const update = { events, receipts: [], limited: false, state: [], whole: true };
-      return [room, roomSection(update, room, request)!];
-    });
-    return Object.fromEntries(sections);
+  /** Reads rooms, partition by partition, until there are enough for one response. */
+  async #read(user: OnlineUser, request: SyncRequest, tasks: readonly RoomTask[]): Promise<Map<RoomId, Read>> {
+    const { filter, fullState } = request;
+    const reads = new Map<RoomId, Read>();
+    let bytes = 0;
+    await this.#reader.read(
+      tasks,
+      { user: user.id, filter, fullState },
+      {
+        enough: ({ partition }) => bytes > SYNC_BYTES_MAX && partition !== tasks[0]!.partition,
+        read: (task, room) => {
+          reads.set(task.room, { task, room });
+          if ("update" in room) bytes += sizeOf(room.update);
+        },
+      },
+    );
+    for (const task of tasks) {
+      if (!reads.has(task.room)) reads.set(task.room, { task, room: { as: "failed", unserved: true } });
+    }
+    return reads;
   }
 
-  /** Adds the unread counts to each section. Returns a promise only if counts have to be queried. */
-  #withCounts(user: OnlineUser, sections: readonly Section[], { filter }: Viewer): string[] | Promise<string[]> {
+  #assemble(
+    user: OnlineUser,
+    request: SyncRequest,
+    {
+      plans,
+      reads,
+      start,
+    }: {
+      readonly plans: readonly PartitionPlan[];
+      readonly reads: ReadonlyMap<RoomId, Read>;
+      readonly start: readonly DeltaMark[];
+    },
+  ): Promise<SyncAnswer> {
+    const { staying, owed } = failuresOf(reads.values());
+    const places = this.#places(plans, staying);
+    const sections: JoinSection[] = [];
+    const content: Sections = { join: [], invite: [], knock: [], leave: [] };
+    for (const plan of plans) {
+      const { partition, situation, from } = plan;
+      if (staying.has(partition) || situation === "unknown") continue;
+      const settled = plan.settled.filter(({ room }) => !reads.has(room));
+      const after = situation === "cached" ? from!.sequence : start[partition]!.sequence;
+      this.#cachedSections(sections, user, request, { plan: { ...plan, settled }, after });
+    }
+    for (const { task, room: read } of reads.values()) {
+      const { room, partition } = task;
+      if (staying.has(partition)) continue;
+      if (read.as === "invite")
+        content.invite.push(member(room, JSON.stringify({ invite_state: { events: read.events } })));
+      if (read.as === "knock")
+        content.knock.push(member(room, JSON.stringify({ knock_state: { events: read.events } })));
+      if (!("update" in read)) continue;
+      const known = this.#unsent(read.update, task, plans[partition]!.from);
+      const isJoined = read.as === "join";
+      const changes = isJoined ? this.#recent.changes(room, user.id, start[partition]!.sequence) : undefined;
+      const section = roomSection(changes === undefined ? known : withChanges(known, changes), room, request);
+      if (section === undefined) continue;
+      const text = JSON.stringify(section);
+      if (isJoined) sections.push({ room, partition, text });
+      else content.leave.push(member(room, text));
+    }
+    return this.#counted(user, sections, { request, content, places, owed });
+  }
+
+  /** What of an update the client with this place doesn't have, as far as the cache can tell. */
+  #unsent(update: RoomUpdate, { room, partition, since }: RoomTask, from: Place | undefined): RoomUpdate {
+    if (from === undefined || since === undefined || !this.#recent.covers(partition, from)) return update;
+    const sent = this.#recent.sentBefore(room, from.sequence);
+    return sent.size === 0 ? update : withoutEvents(update, sent);
+  }
+
+  /** The texts of sections with their unread counts; undefined if any counts have to be asked for. */
+  #cachedCounts(user: OnlineUser, sections: readonly JoinSection[], { filter }: Viewer): string[] | undefined {
     const texts: string[] = [];
     for (const { room, text } of sections) {
       const counts = user.cachedUnread(room);
-      if (counts !== undefined) texts.push(member(room, withCounts(text, counts, filter)));
+      if (counts === undefined) return undefined;
+      texts.push(member(room, withCounts(text, counts, filter)));
     }
-    if (texts.length === sections.length) return texts;
-    return Promise.all(
-      sections.map(async ({ room, text }) => {
-        const ask = () => this.#frontend.query(room, { op: "unread", user_id: user.id });
-        return member(room, withCounts(text, await user.unread(room, ask), filter));
+    return texts;
+  }
+
+  /** Adds the unread counts. A room whose counts nobody tells is sent without, and owed. */
+  async #counted(
+    user: OnlineUser,
+    sections: readonly JoinSection[],
+    {
+      request,
+      content,
+      places,
+      owed,
+    }: {
+      readonly request: SyncRequest;
+      readonly content: Sections;
+      readonly places: readonly (Place | undefined)[];
+      readonly owed: readonly OwedRoom[];
+    },
+  ): Promise<SyncAnswer> {
+    const uncounted: OwedRoom[] = [];
+    const join = await Promise.all(
+      sections.map(async ({ room, partition, text }) => {
+        const ask = () => this.#reader.unread(room, partition, user.id);
+        const counts: Answer<"unread"> | undefined = await user.unread(room, ask);
+        if (counts !== undefined) return member(room, withCounts(text, counts, request.filter));
+        uncounted.push({ room, since: places[partition]?.published });
+        return member(room, text);
       }),
     );
+    const all = [...owed, ...uncounted].slice(0, OWED_ROOMS_MAX);
+    return this.#answerOf({ ...content, join }, { places, owed: all });
   }
 
-  /** Resolves when the deltas of all events in the updates are cached, or after `SETTLE_MS_MAX`. */
-  async #untilCached(updates: ReadonlyMap<RoomId, RoomUpdate>): Promise<void> {
-    const deadline = performance.now() + SETTLE_MS_MAX;
-    for (const [room, { readThrough }] of updates) {
-      if (readThrough === undefined) continue;
-      while (!this.#recent.hasEvents(this.#partitionOf(room), room, readThrough) && performance.now() < deadline) {
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
-    }
+  #answerOf(sections: Sections, next: SyncToken): SyncAnswer {
+    const { join, invite, knock, leave } = sections;
+    return {
+      isEmpty: join.length + invite.length + knock.length + leave.length === 0,
+      next,
+      body: () => bodyOf(this.#tokens.write(next), sections),
+    };
   }
 
-  #partitionOf(room: RoomId): number {
-    return partitionOf(room, this.#frontend.partitions);
+  /** Where a client is after everything through now was sent, but for the partitions that stay where they were. */
+  #places(plans: readonly PartitionPlan[], staying: ReadonlySet<number>): (Place | undefined)[] {
+    return plans.map(({ partition, situation, from, memberships }) => {
+      if (situation === "unknown" || staying.has(partition)) return from;
+      const { sequence, published, lineage } = this.#recent.marks[partition]!;
+      if (situation !== "again" && from?.sequence === sequence) return { ...from, memberships };
+      return {
+        sequence,
+        published,
+        lineage: lineageTag(lineage) || (situation === "again" ? 0 : (from?.lineage ?? 0)),
+        memberships: memberships.filter((position) => position > published),
+      };
+    });
   }
+
+  /** Whether another gateway had read further when it wrote the token. */
+  #isBehind({ since }: SyncRequest): boolean {
+    if (since === undefined || since === "lost") return false;
+    return since.places.some((place, partition) => {
+      const ahead = (place?.sequence ?? 0) - this.#recent.marks[partition]!.sequence;
+      return ahead > 0 && ahead <= GATEWAY_LAG_MAX;
+    });
+  }
+
+  async #afterCatchingUp(user: OnlineUser, request: SyncRequest): Promise<SyncAnswer> {
+    await until(() => !this.#isBehind(request));
+    return this.#fromWorkers(user, request);
+  }
+
+  /** Whether the cache has every delta since these marks. */
+  #hasAllSince(start: readonly DeltaMark[], plans: readonly PartitionPlan[]): boolean {
+    return plans.every(({ partition, situation, from }) => {
+      const { lineage } = this.#recent.marks[partition]!;
+      const isSame = lineage === start[partition]!.lineage || start[partition]!.lineage === "";
+      if (!isSame || !this.#recent.covers(partition, start[partition]!)) return false;
+      return situation !== "cached" || this.#recent.covers(partition, from!);
+    });
+  }
+
+  /** Resolves when the deltas of all events that were read are cached, or after `SETTLE_MS_MAX`. */
+  async #untilCached(reads: ReadonlyMap<RoomId, Read>): Promise<void> {
+    const awaited = [...reads.values()].flatMap(({ task, room }) => {
+      const through = "update" in room ? room.update.readThrough : undefined;
+      return through === undefined ? [] : { room: task.room, through };
+    });
+    await until(() =>
+      awaited.every(({ room, through }) => this.#recent.hasEvents(partitionOf(room, this.#partitions), room, through)),
+    );
+  }
+}
+
+const NONE: ReadonlySet<number> = new Set();
+const NOTHING: Sections = { join: [], invite: [], knock: [], leave: [] };
+
+/** Resolves when the condition holds, or after `SETTLE_MS_MAX`. */
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + SETTLE_MS_MAX;
+  while (!condition() && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+}
+
+/** The partitions whose place in the token stays, and the rooms that are owed besides. */
+function failuresOf(reads: Iterable<Read>): { staying: Set<number>; owed: OwedRoom[] } {
+  const staying = new Set<number>();
+  const failed: RoomTask[] = [];
+  for (const { task, room } of reads) {
+    if (room.as !== "failed") continue;
+    if (room.unserved) staying.add(task.partition);
+    else failed.push(task);
+  }
+  if (failed.length > OWED_ROOMS_MAX) for (const { partition } of failed) staying.add(partition);
+  const alone = failed.filter(({ partition }) => !staying.has(partition));
+  return { staying, owed: alone.map(({ room, since }) => ({ room, since })) };
+}
+
+function sizeOf({ events, state, receipts }: RoomUpdate): number {
+  return JSON.stringify(events).length + JSON.stringify(state).length + JSON.stringify(receipts).length;
 }
 
 function member(room: RoomId, section: string): string {
   return `${JSON.stringify(room)}:${section}`;
-}
-
-/** Whether the token is ahead of this gateway, in any partition. */
-function isAhead(since: SyncToken, marks: readonly DeltaMark[], memberships: readonly Position[]): boolean {
-  for (let partition = 0; partition < marks.length; partition++) {
-    if (since.marks[partition]!.sequence > marks[partition]!.sequence) return true;
-    if (since.memberships[partition]! > memberships[partition]!) return true;
-  }
-  return false;
-}
-
-/** Whether the membership is newer than the token. */
-function isAfter({ sequence, position }: Membership, from: DeltaMark, memberships: Position): boolean {
-  return sequence === undefined ? position > memberships : sequence > from.sequence;
-}
-
-/** The events until the user left. None if the leave is not among them: it may have come before them all. */
-function untilLeave(events: readonly OrderedEvent[], { id }: OnlineUser): readonly OrderedEvent[] {
-  const leave = events.findLastIndex(({ type, state_key, content }) => {
-    return type === "m.room.member" && state_key === id && LEFT.has(content.membership as string);
-  });
-  return events.slice(0, leave + 1);
 }
 
 /** Adds the changes that arrived while the snapshot was read. */
@@ -252,14 +429,11 @@ function newer(read: FullyReadAt | undefined, delta: FullyReadAt | undefined): F
   return read === undefined || (delta !== undefined && delta.position >= read.position) ? delta : read;
 }
 
-function bodyOf({ next, join, invite, leave }: Response): string {
+function bodyOf(next: string, { join, invite, knock, leave }: Sections): string {
+  const rooms = Object.entries({ join, invite, leave, ...(knock.length > 0 && { knock }) });
+  const texts = rooms.map(([name, sections]) => `"${name}":{${sections.join(",")}}`);
   return (
-    `{"next_batch":"${next}",` +
-    `"rooms":{"join":{${join.join(",")}},"invite":${objectText(invite)},"leave":${objectText(leave)}},` +
+    `{"next_batch":"${next}","rooms":{${texts.join(",")}},` +
     '"account_data":{"events":[]},"presence":{"events":[]},"to_device":{"events":[]}}'
   );
-}
-
-function objectText(value: Record<string, unknown> | undefined): string {
-  return value === undefined ? "{}" : JSON.stringify(value);
 }

@@ -1,102 +1,127 @@
 /**
- * Sync tokens (`next_batch`, `since`): how far a client has synced each partition. Any gateway can continue from a
- * token.
+ * Sync tokens (`next_batch`, `since`): what a client has been sent, by partition. Any gateway can go on from a token.
  *
- *     t<sequence>.<published>_…~<memberships>_…        one of each per partition, in base 36
+ * A place in a partition:
  *
  * - `sequence`: of the delta stream. Exact, for a gateway that still has the deltas since then in its cache.
  * - `published`: the log position through which everything had been published by then. For a gateway without those deltas,
  *   however old the token is. Positions alone would not do, because the rooms of a partition are not published in the order
  *   of their positions.
- * - `memberships`: the position of the user's newest membership that the client knows.
+ * - `memberships`: the positions of the user's memberships beyond `published` that the client knows. Usually none.
+ * - `lineage`: which log these are of, as a hash; 0 if the gateway didn't know.
  *
- * The first half is the same for all users until the next delta, and a user's second half seldom changes. So both
- * halves are cached, when they are formatted and when they are parsed.
+ * A token is sealed (`token-seal.ts`): its numbers would tell when others read privately. It says what was published, to whomever
+ * it is given, so one of another user is a place like any other.
  */
-import { LRUCache } from "lru-cache";
 import type { Position } from "../../../actors/entry.ts";
-import type { DeltaMark } from "../../bus/deltas/delta-reader.ts";
-import { invalidParam } from "../../http/matrix-error.ts";
+import { decode, encode } from "../../bus/contract/codec.ts";
+import { hashOf } from "../../bus/contract/subjects.ts";
+import type { RoomId } from "../../matrix/ids.ts";
+import type { TokenSeal } from "./token-seal.ts";
+
+export interface Place {
+  readonly sequence: number;
+  readonly published: Position;
+  readonly memberships: readonly Position[];
+  readonly lineage: number;
+}
+
+/** A room that could not be served. */
+export interface OwedRoom {
+  readonly room: RoomId;
+  /** The client has what was published through this position; undefined: nothing. */
+  readonly since: Position | undefined;
+}
+
+export interface SyncToken {
+  /** By partition; undefined where the client was sent nothing. */
+  readonly places: readonly (Place | undefined)[];
+  readonly owed: readonly OwedRoom[];
+}
 
 /**
- * Halves of sync tokens that are cached in written and in parsed form: those for the latest deltas, and those of users.
+ * A place takes the same bytes whatever its numbers are: the length of a token must not tell when one of them has grown.
+ *
+ *     sequence: double | published: double | lineage: u32 | memberships: u16, and a double for each
  */
-const SYNC_MARKS_CACHED_MAX = 1_000;
-const SYNC_MEMBERSHIPS_CACHED_MAX = 10_000;
+const PLACE_BYTES = 22;
+const DOUBLE_BYTES = 8;
+/** The `sequence` of a partition of which the client was sent nothing. */
+const NOTHING_SENT = -1;
+const NOWHERE: Place = { sequence: NOTHING_SENT, published: 0, memberships: [], lineage: 0 };
 
-/** Both arrays are indexed by partition. */
-export interface SyncToken {
-  readonly marks: readonly DeltaMark[];
-  readonly memberships: readonly Position[];
-}
+/** Beyond, the client is sent rooms once more. */
+const MEMBERSHIPS_MAX = 256;
 
-const BASE = 36;
-const NUMBER = /^[0-9a-z]+$/;
+type OwedRow = readonly [room: RoomId, since: Position | null];
 
-/** A cache of recently formatted halves. Text that clients send is never added to it: a client could send anything. */
-class HalfCache<T extends readonly unknown[]> {
-  readonly #texts: LRUCache<T, string>;
-  readonly #values: LRUCache<string, T>;
-  readonly #parse: (text: string) => T;
+export class SyncTokens {
+  readonly #seal: TokenSeal;
+  readonly #partitions: number;
 
-  constructor(max: number, numbers: (half: T) => number[][], parse: (text: string) => T) {
-    this.#values = new LRUCache({ max });
-    this.#texts = new LRUCache<T, string>({
-      max,
-      memoMethod: (half) => {
-        const text = textOf(numbers(half));
-        this.#values.set(text, half);
-        return text;
-      },
-    });
-    this.#parse = parse;
+  constructor(seal: TokenSeal, partitions: number) {
+    this.#seal = seal;
+    this.#partitions = partitions;
   }
 
-  format(half: T): string {
-    return this.#texts.memo(half);
+  write({ places, owed }: SyncToken): string {
+    const rows = owed.map(({ room, since }): OwedRow => [room, since ?? null]);
+    return this.#seal.seal([placesBytes(places), ...(rows.length > 0 ? [encode(rows)] : [])]);
   }
 
-  /** Returns an empty array for malformed text. */
-  parse(text: string): T {
-    return this.#values.get(text) ?? this.#parse(text);
+  /** Returns undefined for a token that can't be opened: the client may have missed anything. */
+  read(text: string): SyncToken | undefined | Promise<SyncToken | undefined> {
+    const content = this.#seal.open(text);
+    return content instanceof Promise ? content.then((bytes) => this.#parse(bytes)) : this.#parse(content);
+  }
+
+  /** What a gateway has sealed is not validated again. The partition count is fixed with the logs. */
+  #parse(content: Uint8Array | undefined): SyncToken | undefined {
+    if (content === undefined) return undefined;
+    const bytes = Buffer.from(content.buffer, content.byteOffset, content.length);
+    const places: (Place | undefined)[] = [];
+    let at = 0;
+    while (places.length < this.#partitions) {
+      const place = placeAt(bytes, at);
+      places.push(place.sequence === NOTHING_SENT ? undefined : place);
+      at += sizeOf(place);
+    }
+    const owed = at === bytes.length ? [] : (decode(bytes.subarray(at)) as OwedRow[]);
+    return { places, owed: owed.map(([room, since]) => ({ room, since: since ?? undefined })) };
   }
 }
 
-const marksHalves = new HalfCache<readonly DeltaMark[]>(
-  SYNC_MARKS_CACHED_MAX,
-  (marks) => marks.map(({ sequence, published }) => [sequence, published]),
-  (text) => numbersOf(text, 2).map(([sequence, published]) => ({ sequence: sequence!, published: published! })),
-);
-const membershipsHalves = new HalfCache<readonly Position[]>(
-  SYNC_MEMBERSHIPS_CACHED_MAX,
-  (memberships) => memberships.map((position) => [position]),
-  (text) => numbersOf(text, 1).map(([position]) => position!),
-);
-
-/** The arrays are cache keys: the caller must not change them afterwards. */
-export function encodeSyncToken(marks: readonly DeltaMark[], memberships: readonly Position[]): string {
-  return `t${marksHalves.format(marks)}~${membershipsHalves.format(memberships)}`;
-}
-
-/** Throws `M_INVALID_PARAM` with the name of the parameter if the text is not a token for this partition count. */
-export function decodeSyncToken(text: string, partitions: number, parameter: string): SyncToken {
-  const middle = text.indexOf("~");
-  if (text.startsWith("t") && middle > 0) {
-    const marks = marksHalves.parse(text.slice(1, middle));
-    const memberships = membershipsHalves.parse(text.slice(middle + 1));
-    if (marks.length === partitions && memberships.length === partitions) return { marks, memberships };
+function placesBytes(places: SyncToken["places"]): Buffer {
+  let size = 0;
+  for (const place of places) size += sizeOf(place ?? NOWHERE);
+  const bytes = Buffer.allocUnsafe(size);
+  let at = 0;
+  for (const place of places) {
+    const { sequence, published, lineage, memberships } = place ?? NOWHERE;
+    at = bytes.writeDoubleBE(sequence, at);
+    at = bytes.writeDoubleBE(published, at);
+    at = bytes.writeUInt32BE(lineage, at);
+    at = bytes.writeUInt16BE(Math.min(memberships.length, MEMBERSHIPS_MAX), at);
+    for (const position of memberships.slice(-MEMBERSHIPS_MAX)) at = bytes.writeDoubleBE(position, at);
   }
-  throw invalidParam(`${parameter}: is not a token of this server`);
+  return bytes;
 }
 
-function textOf(numbers: readonly (readonly number[])[]): string {
-  return numbers.map((each) => each.map((number) => number.toString(BASE)).join(".")).join("_");
+function placeAt(bytes: Buffer, start: number): Place {
+  const count = bytes.readUInt16BE(start + PLACE_BYTES - 2);
+  return {
+    sequence: bytes.readDoubleBE(start),
+    published: bytes.readDoubleBE(start + DOUBLE_BYTES),
+    lineage: bytes.readUInt32BE(start + 2 * DOUBLE_BYTES),
+    memberships: Array.from({ length: count }, (_, i) => bytes.readDoubleBE(start + PLACE_BYTES + i * DOUBLE_BYTES)),
+  };
 }
 
-/** Returns `count` numbers per partition, or an empty array for malformed text. */
-function numbersOf(text: string, count: number): number[][] {
-  const parts = text
-    .split("_")
-    .map((part) => part.split(".").map((digits) => (NUMBER.test(digits) ? Number.parseInt(digits, BASE) : Number.NaN)));
-  return parts.every((numbers) => numbers.length === count && numbers.every(Number.isSafeInteger)) ? parts : [];
+function sizeOf({ memberships }: Pick<Place, "memberships">): number {
+  return PLACE_BYTES + Math.min(memberships.length, MEMBERSHIPS_MAX) * DOUBLE_BYTES;
+}
+
+/** A lineage in a token; 0 for an unknown one. */
+export function lineageTag(lineage: string): number {
+  return lineage === "" ? 0 : hashOf(lineage);
 }

@@ -4,13 +4,15 @@
  *     changes since the token? ──yes──▶ answered
  *                              ──no───▶ wait for the next change or the timeout ──▶ try again
  *
- * An initial sync, and one with `full_state`, never waits.
+ * A first sync, and one with `full_state`, never waits for a change.
  */
+import { TidemarkError } from "../../errors.ts";
 import { tooManyRequests } from "../../http/matrix-error.ts";
 import { SYNCING_RETRY_MS } from "../../limits.ts";
+import { CostlySyncs } from "./costly-syncs.ts";
 import { LongPoll, LongPolls } from "./long-polls.ts";
 import type { OnlineUser, OnlineUsers } from "./online-users.ts";
-import type { SyncRequest, SyncResponses } from "./sync-response.ts";
+import type { SyncAnswer, SyncRequest, SyncResponses } from "./sync-response.ts";
 
 /** Exactly one of the callbacks is called, once, unless the request is cancelled. */
 export interface SyncListener {
@@ -24,7 +26,7 @@ export interface TimedSyncRequest extends SyncRequest {
 }
 
 class Poll extends LongPoll {
-  readonly request: TimedSyncRequest;
+  request: TimedSyncRequest;
   readonly listener: SyncListener;
   readonly resume: () => void;
   /** Neither answered nor cancelled. */
@@ -42,6 +44,7 @@ export class Sync {
   readonly #users: OnlineUsers;
   readonly #responses: SyncResponses;
   readonly #polls = new LongPolls();
+  readonly #costly = new CostlySyncs();
 
   constructor(users: OnlineUsers, responses: SyncResponses) {
     this.#users = users;
@@ -80,7 +83,7 @@ export class Sync {
   }
 
   #mayWait({ request, until, isSuperseded }: Poll): boolean {
-    if (this.#polls.closed || isSuperseded || request.since === undefined || request.fullState) return false;
+    if (this.#polls.closed || isSuperseded || isCostly(request)) return false;
     return until > performance.now();
   }
 
@@ -91,27 +94,39 @@ export class Sync {
   }
 
   #tryFor(user: OnlineUser, poll: Poll): void {
+    const { request } = poll;
     const { version } = user;
+    if (request.since === undefined && user.known.size === 0) {
+      poll.listener.failed(new TidemarkError("BUS_UNAVAILABLE", "nobody says which rooms the user has"));
+      return;
+    }
     try {
-      const body = this.#responses.changes(user, poll.request);
-      if (body instanceof Promise) {
-        body.then((text) => this.#answerOrWait(text, poll, { user, version })).catch(poll.listener.failed);
+      const answer = isCostly(request)
+        ? this.#costly.answer(request, async () => this.#responses.answer(user, request))
+        : this.#responses.answer(user, request);
+      if (answer instanceof Promise) {
+        answer.then((later) => this.#answerOrWait(later, poll, { user, version })).catch(poll.listener.failed);
       } else {
-        this.#answerOrWait(body, poll, { user, version });
+        this.#answerOrWait(answer, poll, { user, version });
       }
     } catch (error) {
       poll.listener.failed(error);
     }
   }
 
-  #answerOrWait(body: string | undefined, poll: Poll, { user, version }: { user: OnlineUser; version: number }): void {
+  #answerOrWait(answer: SyncAnswer, poll: Poll, { user, version }: { user: OnlineUser; version: number }): void {
     if (!poll.isOpen) return;
-    if (body === undefined && this.#mayWait(poll)) {
+    if (answer.isEmpty && this.#mayWait(poll)) {
+      poll.request = { ...poll.request, since: answer.next };
       this.#polls.wait(poll, user, version);
       return;
     }
     poll.isOpen = false;
     this.#polls.answered(poll.device);
-    poll.listener.answered(body ?? this.#responses.empty(user, poll.request));
+    poll.listener.answered(answer.body());
   }
+}
+
+function isCostly({ since, fullState }: SyncRequest): boolean {
+  return since === undefined || since === "lost" || fullState;
 }

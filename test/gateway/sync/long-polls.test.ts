@@ -41,7 +41,7 @@ interface Situation {
 
 const situation = (): Situation => ({
   polls: new LongPolls(),
-  user: new OnlineUser(BOB, 1),
+  user: new OnlineUser(BOB),
   device: { user: BOB, id: "B" },
 });
 
@@ -169,26 +169,33 @@ waiting.run();
 
 const answering = suite("answering");
 
-/** A `/sync` request whose changes are `changes()`, and its answers. */
+/** A `/sync` request whose changes are `changes()`, its answers, and the tokens that it was tried with. */
 function syncing(
   changes: () => string | undefined | Promise<string | undefined>,
   { first = false, fullState = false } = {},
 ) {
   const { user, device } = situation();
+  user.known.add(0);
   const users = { cached: () => user, get: async () => user };
-  const responses = { changes, empty: () => "none" };
-  const sync = new Sync(users as unknown as OnlineUsers, responses as unknown as SyncResponses);
+  const asked: unknown[] = [];
+  const answerOf = (text: string | undefined) => ({
+    isEmpty: text === undefined,
+    next: { places: [], owed: [] },
+    body: () => text ?? "none",
+  });
+  const answer = (_: unknown, { since }: { since: unknown }) => {
+    asked.push(since);
+    const text = changes();
+    return text instanceof Promise ? text.then(answerOf) : answerOf(text);
+  };
+  const sync = new Sync(users as unknown as OnlineUsers, { answer } as unknown as SyncResponses);
   const answers: unknown[] = [];
   const note = (answer: unknown) => void answers.push(answer);
-  const request = {
-    device,
-    filter: {},
-    since: first ? undefined : { marks: [], memberships: [] },
-    fullState,
-    timeoutMs: 10_000,
-  };
-  const cancel = sync.answer(request, { answered: note, failed: note });
-  return { user, sync, answers, cancel, request };
+  const since = first ? undefined : { places: [], owed: [] };
+  const request = { device, filter: {}, since, sinceText: first ? undefined : "s1", fullState, timeoutMs: 10_000 };
+  const send = () => sync.answer(request, { answered: note, failed: note });
+  const cancel = send();
+  return { user, sync, answers, asked, cancel, send, request };
 }
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
@@ -223,13 +230,51 @@ answering("a request that waits is answered when its device sends another, and n
   waits.sync.close();
 });
 
-answering("an initial sync does not wait, and no request waits once the gateway closes", () => {
+answering("an initial sync does not wait, and no request waits once the gateway closes", async () => {
   const waits = syncing(() => undefined);
   assert.equal(waits.answers, []);
   waits.sync.close();
   assert.equal(waits.answers, ["none"]);
-  assert.equal(syncing(() => undefined, { first: true }).answers, ["none"]);
-  assert.equal(syncing(() => undefined, { fullState: true }).answers, ["none"]);
+  const costly = [syncing(() => undefined, { first: true }), syncing(() => undefined, { fullState: true })];
+  await turn();
+  assert.equal(
+    costly.map(({ answers }) => answers),
+    [["none"], ["none"]],
+  );
+});
+
+answering("a request that waits goes on from what it was found to have", () => {
+  const waits = syncing(() => undefined);
+  waits.user.wake();
+  assert.is(waits.asked[0], waits.request.since);
+  assert.is.not(waits.asked[1], waits.request.since);
+  waits.sync.close();
+});
+
+answering("equal first syncs of a device share an answer", async () => {
+  const resolves: ((text: string) => void)[] = [];
+  const costly = syncing(() => new Promise((done) => resolves.push(done)), { first: true });
+  costly.send();
+  await turn();
+  assert.is(resolves.length, 1);
+  resolves[0]!("news");
+  await turn();
+  assert.equal(costly.answers, ["news", "news"]);
+  costly.send();
+  await turn();
+  assert.is(resolves.length, 2, "later ones are built again");
+});
+
+answering("a first sync fails while nothing is known of the user", () => {
+  const { user, sync } = syncing(() => "news", { first: true });
+  user.known.clear();
+  const errors: unknown[] = [];
+  const request = { device: { user: user.id, id: "D" }, filter: {}, since: undefined, sinceText: undefined };
+  sync.answer(
+    { ...request, fullState: false, timeoutMs: 0 },
+    { answered: () => assert.unreachable(), failed: (error) => errors.push(error) },
+  );
+  assert.match(String(errors[0]), "nobody says which rooms the user has");
 });
 
 answering("a change while the response is built is not missed", async () => {

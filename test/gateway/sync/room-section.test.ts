@@ -6,7 +6,7 @@ import {
   type RoomUpdate,
   roomSection,
   updateFromSnapshot,
-  updateWithState,
+  withoutEvents,
 } from "../../../src/gateway/sync/room-section.ts";
 import type { OrderedEvent } from "../../../src/matrix/event.ts";
 import type { EventId, RoomId, UserId } from "../../../src/matrix/ids.ts";
@@ -64,9 +64,19 @@ section("state that is not in the timeline is sent separately, the last event of
 
 section("state that is in the timeline is not sent twice", () => {
   const state = [topic(1), event(2, { type: "m.room.name", state_key: "" })];
-  assert.equal(ids(updateWithState(state, { events: [topic(1)], receipts: [] }).state as Body[]), ["$2"]);
   const page = { room_id: "!r:a.org" as RoomId, position: 2, receipts: {}, timeline: [topic(1)] };
   assert.equal(ids(updateFromSnapshot([page], state, true).state as Body[]), ["$2"]);
+});
+
+section("what the client has isn't sent again, but all of the state is when it is wanted", () => {
+  const page = { room_id: "!r:a.org" as RoomId, position: 2, receipts: {}, timeline: [topic(1), event(3)] };
+  for (const [isWhole, state] of [
+    [true, ["$1"]],
+    [false, []],
+  ] as const) {
+    const rest = withoutEvents(updateFromSnapshot([page], [], isWhole), new Set(["$1"]));
+    assert.equal([ids(rest.events as Body[]), ids(rest.state as Body[])], [["$3"], state]);
+  }
 });
 
 section("the fully-read marker and receipts can be filtered out", () => {
