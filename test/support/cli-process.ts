@@ -7,7 +7,7 @@ import { builtCli } from "./build.ts";
 import type { BusHarness } from "./harness.ts";
 
 const CLI = builtCli === undefined ? ["--import", "tsx", resolve(import.meta.dirname, "../../src/cli.ts")] : [builtCli];
-const END_LIMIT_MS = 40_000;
+const END_LIMIT_MS = 90_000;
 
 interface Urls {
   readonly nats: string;

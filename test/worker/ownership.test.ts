@@ -1,10 +1,12 @@
 /** Several workers on one broker: which partitions each owns, and what happens when a worker stops or starts. */
 import { join } from "node:path";
+import type { Msg } from "nats";
 import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { FOLD_VERSION } from "../../actors/room/fold.ts";
 import { connectBus } from "../../src/bus/client/connection.ts";
+import { closeBus } from "../../src/bus/client/gathered-writes.ts";
 import { LEASE_TIMES, type LeaseTimes } from "../../src/bus/leases/leases.ts";
 import { prepareBus } from "../../src/bus/streams.ts";
 import { Ingress } from "../../src/ingress/ingress.ts";
@@ -17,6 +19,7 @@ import {
   CLUSTER_LIMIT_MS,
   eventually,
   message,
+  pack,
   receipt,
   rejects,
   startBus,
@@ -53,7 +56,7 @@ async function startWorker(
   let ended: Promise<void> | undefined;
   const end = async () => {
     await worker.drain();
-    await nc.close();
+    await closeBus(nc);
   };
   return {
     worker,
@@ -71,10 +74,12 @@ async function startIngress(bus: BusHarness): Promise<AsyncDisposable> {
   return {
     [Symbol.asyncDispose]: async () => {
       await ingress.drain();
-      await nc.close();
+      await closeBus(nc);
     },
   };
 }
+
+const leaseOf = (worker: string) => JSON.stringify({ v: 1, worker, session: worker, lineage: "", fold: 0 });
 
 const states = ({ worker }: RunningWorker) =>
   Array.from({ length: PARTITIONS }, (_, partition) => worker.partitions.get(partition)?.state ?? "none");
@@ -209,11 +214,34 @@ ownership("a worker that can't reach the broker gives its partitions up before o
   // A lease that another worker holds can't be renewed, so from here on each renewal fails.
   const kv = await bus.nc.jetstream().views.kv("tidemark_leases");
   for (let i = 0; i < PARTITIONS; i++) {
-    await kv.put(`partition.${i}`, JSON.stringify({ v: 1, worker: "other", session: "other", lineage: "", fold: 0 }));
+    await kv.put(`partition.${i}`, leaseOf("other"));
   }
   await eventually(() => owned(worker).length === 0, "it gives them up");
   assert.not.ok(worker.worker.live);
   await eventually(() => owned(worker).length === PARTITIONS, "it claims them once the leases have expired");
+});
+
+ownership("a worker that drains still gives the answers that it has asked an owner for", async () => {
+  await using bus = await startBus();
+  const times = { renewMs: 300, holdMs: 900, ttlMs: 60_000 };
+  await using worker = await startWorker(bus, "only", times);
+  const question = { op: "orders", event_ids: [] };
+  const answer = await bus.query(ROOMS[0]!, question);
+  const kv = await bus.nc.jetstream().views.kv("tidemark_leases");
+  for (let i = 0; i < PARTITIONS; i++) await kv.put(`partition.${i}`, leaseOf("other"));
+  await eventually(() => owned(worker).length === 0, "it gives them up");
+
+  const forwarded: Msg[] = [];
+  bus.nc.subscribe("tidemark.owner.>", { callback: (_, message) => forwarded.push(message) });
+  await bus.nc.flush();
+  const asked = bus.query(ROOMS[0]!, question);
+  await eventually(() => forwarded.length === 1, "the question is forwarded");
+  const drained = worker[Symbol.asyncDispose]();
+  const heartbeat = `worker.${worker.worker.id}`;
+  await eventually(async () => (await kv.get(heartbeat))?.operation === "DEL", "it has left");
+  forwarded[0]!.respond(pack(answer));
+  assert.equal(await asked, answer);
+  await drained;
 });
 
 // E4

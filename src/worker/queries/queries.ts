@@ -50,6 +50,9 @@ export class Queries {
   readonly #subscription: BusSubscription;
   /** Subscriptions to questions that other workers forward, by partition. */
   readonly #owned = new Map<number, BusSubscription>();
+  /** Questions that are not answered yet. */
+  #open = 0;
+  #allAnswered: (() => void) | undefined;
 
   constructor({ nc, partitions, served, log }: QueriesOptions) {
     this.#nc = nc;
@@ -60,7 +63,7 @@ export class Queries {
     this.#subscription = nc.subscribe(querySubject.every, {
       queue: QUEUE,
       callback: (error, message) => {
-        if (error === null) void this.#receive(message, true);
+        if (error === null) void this.#take(message, true);
       },
     });
   }
@@ -72,7 +75,7 @@ export class Queries {
       const isServed = this.#served(partition) !== undefined;
       if (isServed && subscription === undefined) {
         const callback = (error: Error | null, message: BusMessage) => {
-          if (error === null) void this.#receive(message, false);
+          if (error === null) void this.#take(message, false);
         };
         this.#owned.set(partition, this.#nc.subscribe(ownerWildcard(partition), { callback }));
       } else if (!isServed && subscription !== undefined) {
@@ -88,10 +91,22 @@ export class Queries {
     return this.#subscription.drain();
   }
 
+  /** Resolves once every question has its answer, those that wait for another worker included. */
   async close(): Promise<void> {
     const owned = [...this.#owned.values()];
     this.#owned.clear();
     await Promise.all(owned.map((subscription) => subscription.drain()));
+    if (this.#open > 0) await new Promise<void>((resolve) => (this.#allAnswered = resolve));
+  }
+
+  async #take(message: BusMessage, mayForward: boolean): Promise<void> {
+    this.#open += 1;
+    try {
+      await this.#receive(message, mayForward);
+    } finally {
+      this.#open -= 1;
+      if (this.#open === 0) this.#allAnswered?.();
+    }
   }
 
   async #receive(message: BusMessage, mayForward: boolean): Promise<void> {
