@@ -124,13 +124,19 @@ run("an unreachable broker is reported in one clear line", async () => {
 run("options may come from the environment", async () => {
   await using bus = await startBus();
   const port = await freePort();
+  const metricsPort = await freePort();
   await using tidemark = runCli(["start"], {
     TIDEMARK_NATS: bus.url,
     TIDEMARK_DATA: join(bus.dir, "from-env"),
     TIDEMARK_HTTP: `127.0.0.1:${port}`,
+    TIDEMARK_METRICS: `127.0.0.1:${metricsPort}`,
     TIDEMARK_PARTITIONS: "3",
   });
-  assert.equal(await tidemark.ready, { nats: bus.url, http: `http://127.0.0.1:${port}` });
+  assert.equal(await tidemark.ready, {
+    nats: bus.url,
+    http: `http://127.0.0.1:${port}`,
+    metrics: `http://127.0.0.1:${metricsPort}`,
+  });
   assert.is((await bus.lastSequences()).length, 3);
 });
 

@@ -12,8 +12,8 @@ const END_LIMIT_MS = 90_000;
 interface Urls {
   readonly nats: string;
   readonly http: string;
-  /** undefined without `--metrics`. */
-  readonly metrics: string | undefined;
+  /** Absent without `--metrics`. */
+  readonly metrics?: string;
 }
 
 export interface CliProcess extends AsyncDisposable {
@@ -64,7 +64,8 @@ function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv, l
   const ready = new Promise<Urls>((resolve, reject) => {
     stdout.reader.on("line", (line) => {
       const match = /^tidemark ready nats=(\S+) http=(\S+)(?: metrics=(\S+))?$/.exec(line);
-      if (match !== null) resolve({ nats: match[1]!, http: match[2]!, metrics: match[3] });
+      if (match !== null)
+        resolve({ nats: match[1]!, http: match[2]!, ...(match[3] !== undefined && { metrics: match[3] }) });
     });
     void ended.then((how) => reject(new Error(`ended with ${how} before it was ready:\n${stderr.lines.join("\n")}`)));
   });
