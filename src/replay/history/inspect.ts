@@ -228,6 +228,7 @@ function* stateAt(history: RoomHistory, request: Extract<InspectRequest, { op: "
     request.index === undefined
       ? Math.max(0, countThrough(steps, wanted, positionIn) - 1)
       : Math.min(request.index, Math.max(0, steps.length - 1));
+  const count = steps.length;
   const step = steps[index];
   const position = step?.position ?? 0;
 
@@ -243,7 +244,7 @@ function* stateAt(history: RoomHistory, request: Extract<InspectRequest, { op: "
     position,
     at: step?.at ?? 0,
     index,
-    steps: steps.length,
+    steps: count,
     events: history.eventsThrough(position),
     step: step ?? null,
     users: shown,
