@@ -39,6 +39,8 @@ interface Connection {
   /** Called when the connection is closed. */
   readonly onGone: Set<() => void>;
   hasAsked: boolean;
+  /** Whether the number of unanswered requests is looked at after this turn of the event loop. */
+  isChecked: boolean;
   /** Since when nothing is unanswered, as a `performance.now()` time. */
   silentSince: number;
 }
@@ -54,6 +56,13 @@ export function whenGone(socket: Socket, callback: () => void): () => void {
   if (socket.destroyed) callback();
   else connection?.onGone.add(callback);
   return () => void connection?.onGone.delete(callback);
+}
+
+function closeIfTooMany(socket: Socket, connection: Connection): void {
+  connection.isChecked = false;
+  let waiting = 0;
+  for (const { writableEnded } of connection.unanswered) if (!writableEnded) waiting++;
+  if (waiting > REQUESTS_PER_CONNECTION_MAX) socket.destroy();
 }
 
 /** Returns a function that ends the checks. */
@@ -76,6 +85,7 @@ export function boundConnections(server: Server, limits: ConnectionLimits): () =
       unanswered: new Set(),
       onGone: new Set(),
       hasAsked: false,
+      isChecked: false,
       silentSince: performance.now(),
     };
     connections.set(socket, connection);
@@ -94,7 +104,11 @@ export function boundConnections(server: Server, limits: ConnectionLimits): () =
     const { unanswered } = connection;
     connection.hasAsked = true;
     unanswered.add(response);
-    if (unanswered.size > REQUESTS_PER_CONNECTION_MAX) request.socket.destroy();
+    // Many that come at once may be answered at once: those that still wait after this turn count.
+    if (unanswered.size > REQUESTS_PER_CONNECTION_MAX && !connection.isChecked) {
+      connection.isChecked = true;
+      setImmediate(closeIfTooMany, request.socket, connection);
+    }
     response.once("close", () => {
       unanswered.delete(response);
       if (unanswered.size === 0) connection.silentSince = performance.now();
