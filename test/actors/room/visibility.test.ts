@@ -100,10 +100,10 @@ visible("of history goes by what a state entry says, if its event isn't known", 
 });
 
 visible("of history goes by what was before the next change", () => {
-  const before = (membership: string) => ({ unsigned: { prev_content: { membership } } });
-  const joined = given(live("$leave", { ...member(BOB, "leave"), ...before("join") }), history("$0"), live("$1"));
+  const prev = (membership: string) => ({ unsigned: { prev_content: { membership } } });
+  const joined = given(live("$leave", { ...member(BOB, "leave"), ...prev("join") }), history("$0"), live("$1"));
   assert.equal(seen(joined.room, BOB), ["$0", "$leave"]);
-  const left = given(live("$ban", { ...member(BOB, "ban"), ...before("leave") }), history("$0"));
+  const left = given(live("$ban", { ...member(BOB, "ban"), ...prev("leave") }), history("$0"));
   assert.equal(seen(left.room, BOB), []);
 });
 
