@@ -8,6 +8,7 @@
  * sealed with a key that is gone is told that it may have missed something; it gets no error.
  */
 import { randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import * as z from "zod";
 import { TidemarkError } from "../errors.ts";
 import { SEALING_KEY_AGE_MS, SEALING_KEYS_MAX } from "../limits.ts";
@@ -21,7 +22,7 @@ const ID_MAX = 2 ** 32;
 
 /** How often a gateway checks whether a new key is due. */
 const CHECK_MS = 600_000;
-/** A token with an unknown key makes a gateway read the keys again, at most this often: anybody can invent such a token. */
+/** Tokens with unknown keys make a gateway read the keys again, at most this often: anybody can invent such a token. */
 const REREAD_MS_MIN = 1_000;
 
 const stored = z.array(z.object({ id: z.int().min(0).max(ID_MAX), key: z.base64(), madeAt: z.number() }));
@@ -72,16 +73,17 @@ export class SealingKeys {
   /** Returns a promise only if the keys have to be read again; undefined for a key that doesn't exist any more, or never did. */
   find(id: number): SealingKey | undefined | Promise<SealingKey | undefined> {
     const known = this.#known(id);
-    if (known !== undefined || performance.now() < this.#readAt + REREAD_MS_MIN) return known;
-    this.#reading ??= this.#read()
-      .then(() => {})
-      .finally(() => {
-        this.#reading = undefined;
-      });
-    return this.#reading.then(
-      () => this.#known(id),
-      () => undefined,
-    );
+    if (known !== undefined) return known;
+    this.#reading ??= this.#readAgain().finally(() => {
+      this.#reading = undefined;
+    });
+    return this.#reading.then(() => this.#known(id));
+  }
+
+  /** Never rejects: a key that can't be read now isn't known. */
+  async #readAgain(): Promise<void> {
+    await delay(Math.max(0, this.#readAt + REREAD_MS_MIN - performance.now()), undefined, { ref: false });
+    await this.#read().catch(() => {});
   }
 
   #known(id: number): SealingKey | undefined {
