@@ -71,7 +71,8 @@ export class Ingress {
     this.#pruned = pruned;
     this.#nc = nc;
     this.#log = log;
-    this.#now = now;
+    // A clock before 1970 would give receipts a time that no entry has.
+    this.#now = () => Math.max(0, now());
     this.#publisher = new AckedPublisher(nc);
     this.#versions = new VersionGate(nc);
     this.#payloadMax = nc.info?.max_payload ?? Number.POSITIVE_INFINITY;

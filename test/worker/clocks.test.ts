@@ -97,6 +97,19 @@ clocks(
   },
 );
 
+clocks("an ingress whose clock is before 1970 stores receipts, with the time 0", async () => {
+  await using bus = await startBus();
+  const { messages } = bus.subscribe("tidemark.client.*.*.receipts");
+  const worker = await startWorker(bus, "first");
+  await using _ingress = await startIngress(bus, { now: -5 });
+  await bus.sent("event", ROOM, message("$1"));
+  const { ts: _, ...timeless } = receipt("@bob:a.org", "$1");
+  await bus.sent("receipt", ROOM, timeless);
+  await eventually(() => messages.length === 1, "the receipt");
+  assert.is(messages[0]!.body.event.content.$1["m.read"]["@bob:a.org"].ts, 0);
+  await worker.stop();
+});
+
 clocks("a worker without a store publishes nothing of a quiet partition again", async () => {
   await using bus = await startBus();
   const published = publishedEvents(bus);
