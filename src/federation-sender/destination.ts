@@ -10,6 +10,7 @@
  * returns them again, and so does the next process.
  */
 import { createHash } from "node:crypto";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { type Bus, translate } from "../bus/client/connection.ts";
 import type { FederationCursors } from "../bus/deltas/federation-cursors.ts";
 import { FederationReader } from "../bus/deltas/federation-reader.ts";
@@ -86,7 +87,11 @@ export class Destination implements Disposable {
   async next(signal?: AbortSignal): Promise<Transaction | undefined> {
     for (;;) {
       if (this.#closed || signal?.aborted) return undefined;
-      if (this.#pending.size > 0 && (this.#caughtUp || this.#full)) return this.#transaction(this.#pending.load());
+      if (this.#pending.size > 0 && (this.#caughtUp || this.#full)) {
+        const load = await this.#pending.load();
+        if (this.#closed || signal?.aborted) return undefined;
+        return await this.#transaction(load);
+      }
       await this.#change(signal);
     }
   }
@@ -107,10 +112,10 @@ export class Destination implements Disposable {
     return this.#pending.size >= this.#pendingMax;
   }
 
-  #transaction(load: Load): Transaction {
+  async #transaction(load: Load): Promise<Transaction> {
     const { edus } = load;
     return {
-      id: createHash("sha256").update(JSON.stringify(edus)).digest("base64url"),
+      id: await idOf(edus),
       edus,
       acknowledge: async () => {
         this.#pending.settle(load);
@@ -168,4 +173,14 @@ export class Destination implements Disposable {
       signal?.addEventListener("abort", done);
     });
   }
+}
+
+/** The same for the same content: a receiver that has it takes it for a retry. */
+async function idOf(edus: readonly ReceiptEdu[]): Promise<string> {
+  const hash = createHash("sha256");
+  for (const edu of edus) {
+    hash.update(`${JSON.stringify(edu)}\n`);
+    await nextTurn();
+  }
+  return hash.digest("base64url");
 }

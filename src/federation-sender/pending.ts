@@ -4,8 +4,12 @@
  * A later receipt replaces an earlier one, so a server that was down for a day gets everybody's current position, not the
  * history. A receipt stays pending until its load is settled; one that was replaced after it was loaded stays pending after that.
  */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { EDUS_PER_TRANSACTION_MAX } from "../limits.ts";
-import { type FederatedReceipt, packEdus, type ReceiptEdu, receiptKey, receiptsIn } from "../matrix/receipt-edu.ts";
+import { EduPacker, type FederatedReceipt, type ReceiptEdu, receiptKey, receiptsIn } from "../matrix/receipt-edu.ts";
+
+/** Receipts that are packed in one turn of the event loop. */
+const SLICE_RECEIPTS = 1_024;
 
 interface Waiting {
   readonly receipt: FederatedReceipt;
@@ -35,14 +39,17 @@ export class PendingReceipts {
     }
   }
 
-  load(): Load {
-    const bySent = new Map<FederatedReceipt, Waiting>();
-    for (const waiting of this.#waiting.values()) bySent.set(waiting.receipt, waiting);
-    const packed = packEdus(bySent.keys()).slice(0, EDUS_PER_TRANSACTION_MAX);
-    return {
-      edus: packed.map(({ edu }) => edu),
-      waiting: packed.flatMap(({ receipts }) => receipts.map((receipt) => bySent.get(receipt)!)),
-    };
+  /** In slices, so that no turn of the event loop is long. What is added or replaced meanwhile stays pending. */
+  async load(): Promise<Load> {
+    const packer = new EduPacker(EDUS_PER_TRANSACTION_MAX);
+    const loaded: Waiting[] = [];
+    let packed = 0;
+    for (const waiting of [...this.#waiting.values()]) {
+      if (packer.isFull) break;
+      if (packer.add(waiting.receipt)) loaded.push(waiting);
+      if (++packed % SLICE_RECEIPTS === 0) await nextTurn();
+    }
+    return { edus: packer.packed.map(({ edu }) => edu), waiting: loaded };
   }
 
   /** Removes the receipts of a load that was sent, except those that were replaced since. */

@@ -62,7 +62,7 @@ export async function appservice({
   };
 
   const store = async (id: string, body: unknown): Promise<void> => {
-    const { rooms, malformed, fingerprint } = readTransaction(body, pruned);
+    const { rooms, malformed, fingerprint } = await readTransaction(body, pruned);
     if (malformed > 0) onLeftOut("malformed", malformed);
     if (rooms.size === 0 || (await delivered.has(id, fingerprint))) return;
     await Promise.all([...rooms].map(([room, content]) => deliverRoom(nc, { room, onLeftOut }, content)));

@@ -6,6 +6,7 @@
  * malformed parts of it are left out and counted, each alone; other types of ephemeral data are ignored.
  */
 import { createHash } from "node:crypto";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type * as z from "zod";
 import { fittedEvent } from "../bus/contract/event-size.ts";
 import { type OnPruned, prunedEvent } from "../bus/contract/pruning.ts";
@@ -41,17 +42,19 @@ const IN_RECEIPT_EVENTS = RECEIPT_TYPES.filter((type) => shownAs(type) === "m.re
 /** The second is the unstable name. Synapse sends both keys, with the same content. */
 const EPHEMERAL_KEYS = ["ephemeral", "de.sorunome.msc2409.ephemeral"];
 
-/** `onPruned`: called for every value of an event that is not stored. */
-export function readTransaction(body: unknown, onPruned: OnPruned): Transaction {
+/**
+ * Reads in slices, so that no turn of the event loop is long, whatever a transaction has. `onPruned`: called for every value of an
+ * event that is not stored.
+ */
+export async function readTransaction(body: unknown, onPruned: OnPruned): Promise<Transaction> {
   const reader = new TransactionReader(onPruned);
-  if (!isObject(body)) {
-    reader.malformed++;
-  } else {
-    for (const event of reader.items(body.events)) reader.event(event);
-    for (const key of EPHEMERAL_KEYS) for (const item of reader.items(body[key])) reader.ephemeral(item);
-  }
+  let read = 0;
+  for (const _ of reader.parts(body)) if (++read % SLICE_PARTS === 0) await nextTurn();
   return { rooms: reader.rooms, malformed: reader.malformed, fingerprint: reader.hash.digest("base64url") };
 }
+
+/** Events, and receipts, that are read in one turn of the event loop. */
+const SLICE_PARTS = 128;
 
 class TransactionReader {
   readonly rooms = new Map<RoomId, PushedRoom>();
@@ -65,13 +68,23 @@ class TransactionReader {
     this.#onPruned = onPruned;
   }
 
-  items(value: unknown): readonly unknown[] {
+  /** Reads a part whenever it is asked for the next. */
+  *parts(body: unknown): Generator<void> {
+    if (!isObject(body)) {
+      this.malformed++;
+      return;
+    }
+    for (const event of this.#items(body.events)) yield this.#event(event);
+    for (const key of EPHEMERAL_KEYS) for (const item of this.#items(body[key])) yield* this.#ephemeral(item);
+  }
+
+  #items(value: unknown): readonly unknown[] {
     if (Array.isArray(value)) return value;
     if (value !== undefined && value !== null) this.malformed++;
     return [];
   }
 
-  event(value: unknown): void {
+  #event(value: unknown): void {
     const event = pushedEvent(value, this.#onPruned);
     if (event?.room_id === undefined) {
       this.malformed++;
@@ -81,7 +94,8 @@ class TransactionReader {
     this.#room(event.room_id).events.push(event);
   }
 
-  ephemeral(value: unknown): void {
+  *#ephemeral(value: unknown): Generator<void> {
+    yield;
     if (!isObject(value) || value.type !== "m.receipt") return;
     const room = roomId.safeParse(value.room_id);
     if (!room.success || !isObject(value.content)) {
@@ -89,18 +103,20 @@ class TransactionReader {
       return;
     }
     for (const [event, types] of Object.entries(value.content)) {
+      yield;
       if (!isObject(types)) this.malformed++;
-      else for (const type of IN_RECEIPT_EVENTS) this.#receipts(room.data, event, type, types[type]);
+      else for (const type of IN_RECEIPT_EVENTS) yield* this.#receipts(room.data, event, type, types[type]);
     }
   }
 
-  #receipts(room: RoomId, event: string, type: string, users: unknown): void {
+  *#receipts(room: RoomId, event: string, type: string, users: unknown): Generator<void> {
     if (users === undefined) return;
     if (!isObject(users)) {
       this.malformed++;
       return;
     }
     for (const [user, data] of Object.entries(users)) {
+      yield;
       const { ts, thread_id } = sentReceiptData(data);
       const thread = thread_id === undefined ? { thread_known: false } : { thread_id };
       const receipt = receiptRequest.safeParse({ user_id: user, receipt_type: type, event_id: event, ts, ...thread });

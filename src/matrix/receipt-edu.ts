@@ -73,23 +73,49 @@ export function placeOf({ room, user }: FederatedReceipt): string {
 
 /** Packs receipts into as few EDUs as possible. No two receipts may have the same key. */
 export function packEdus(receipts: Iterable<FederatedReceipt>): PackedEdu[] {
-  const edus: OpenEdu[] = [];
-  const places = new Map<string, number>();
-  let firstWithSpace = 0;
-  for (const receipt of receipts) {
+  const packer = new EduPacker();
+  for (const receipt of receipts) packer.add(receipt);
+  return packer.packed;
+}
+
+/** The same, receipt by receipt, into at most `max` EDUs. */
+export class EduPacker {
+  readonly #max: number;
+  readonly #edus: OpenEdu[] = [];
+  readonly #places = new Map<string, number>();
+  #firstWithSpace = 0;
+
+  constructor(max = Number.POSITIVE_INFINITY) {
+    this.#max = max;
+  }
+
+  /** Whether no receipt has space. */
+  get isFull(): boolean {
+    return this.#firstWithSpace === this.#max;
+  }
+
+  get packed(): PackedEdu[] {
+    return this.#edus.map(({ content, receipts }) => ({ edu: { edu_type: "m.receipt", content }, receipts }));
+  }
+
+  /** Returns false for a receipt that would need one more EDU than there may be. */
+  add(receipt: FederatedReceipt): boolean {
+    const edus = this.#edus;
     const place = placeOf(receipt);
+    let at = Math.max(this.#firstWithSpace, (this.#places.get(place) ?? -1) + 1);
+    if (at === this.#max) return false;
     const item = itemOf(receipt);
     const bytes = jsonBytes(receipt.user) + jsonBytes(item);
-    let at = Math.max(firstWithSpace, (places.get(place) ?? -1) + 1);
     for (; at < edus.length; at++) {
       if (edus[at]!.fits(receipt, bytes)) break;
-      if (at === firstWithSpace) firstWithSpace++;
+      if (at === this.#firstWithSpace) this.#firstWithSpace++;
     }
+    if (at === this.#max) return false;
     if (at === edus.length) edus.push(new OpenEdu());
     edus[at]!.add(receipt, item, bytes);
-    places.set(place, at);
+    this.#places.set(place, at);
+    return true;
   }
-  return edus.map(({ content, receipts }) => ({ edu: { edu_type: "m.receipt", content }, receipts }));
 }
 
 /** The receipts in an EDU that Tidemark made, so that its keys are ids. */

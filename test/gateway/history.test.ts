@@ -2,7 +2,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { ALICE, BOB, type Client, enc, errorOf, startGateway, syncUntil } from "../support/gateway.ts";
-import { type Body, eventually, message } from "../support/harness.ts";
+import { BASE, type Body, eventually, message, receipt } from "../support/harness.ts";
 
 const bodies = (events: readonly Body[]) => events.flatMap(({ content }) => content.body ?? []);
 
@@ -250,6 +250,34 @@ history("relations are found by type, in pages", async () => {
     ["b", "a"],
   );
   assert.equal((await bob.get(`${path}/m.annotation/m.room.message`)).chunk, []);
+});
+
+// I9
+history("an event that is imported and then pushed is unread, and in the timeline of a first sync", async () => {
+  await using tidemark = await startGateway();
+  const { bus, bob } = tidemark;
+  const room = "!older:a.org";
+  const joined = message("$joined", {
+    type: "m.room.member",
+    state_key: BOB,
+    sender: BOB,
+    content: { membership: "join" },
+  });
+  const [position] = await bus.sent("state", room, [joined]);
+  await eventually(async () => (await bus.query(room, { op: "snapshot" })).position === position, "the state");
+  const [newest, old] = [message("$new", { sender: ALICE }), message("$old", { sender: ALICE })];
+  await bus.sent("history", room, { events: [newest, old], after: position });
+  await bus.sent("receipt", room, receipt(BOB, "$old"));
+  const [pushed] = await bus.sent("event", room, newest);
+  await eventually(async () => (await bus.query(room, { op: "snapshot" })).position === pushed, "the push");
+  const section = (await bob.sync()).rooms.join[room];
+  assert.is(section.unread_notifications.notification_count, 1);
+  assert.equal(
+    section.timeline.events.map(({ event_id: id }: Body) => id),
+    ["$old", "$new"],
+  );
+  const orders = section.timeline.events.map(({ unsigned }: Body) => unsigned.order);
+  assert.equal(orders, [BASE - 1, BASE]);
 });
 
 history.run();

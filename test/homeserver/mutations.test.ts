@@ -14,8 +14,9 @@ import { eventEntries, receiptEntries } from "../../src/ingress/validate.ts";
 import { REQUEST_BYTES_MAX } from "../../src/limits.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";
 import { mutated, mutationAt, type Path, pathsOf } from "../support/mutations.ts";
-import { check } from "../support/property.ts";
+import { checkAsync } from "../support/property.ts";
 import { session } from "../support/synapse-session.ts";
+import { turnsDuring } from "../support/turns.ts";
 
 const transactions = session.flatMap((line) => ("transaction" in line ? [line.transaction.body] : []));
 
@@ -23,8 +24,8 @@ const transactions = session.flatMap((line) => ("transaction" in line ? [line.tr
 type Stored = string;
 
 /** What is stored of a transaction, after the two encodings on its way: JSON, and MessagePack requests. */
-function storedOf(body: unknown): Stored[] {
-  const transaction = readTransaction(JSON.parse(JSON.stringify(body)), () => {});
+async function storedOf(body: unknown): Promise<Stored[]> {
+  const transaction = await readTransaction(JSON.parse(JSON.stringify(body)), () => {});
   const stored: Stored[] = [];
   for (const [room, { events, receipts }] of transaction.rooms) {
     for (const batch of batches(events)) stored.push(...appended(room, "event", batch));
@@ -62,16 +63,16 @@ function partAt(body: unknown, path: Path): unknown {
 
 const property = suite("a transaction that is changed at one place");
 
-property("stores everything that was not changed exactly once", () => {
+property("stores everything that was not changed exactly once", async () => {
   const busy = transactions.filter(({ events }) => events.length > 1);
-  check(
-    fc.property(
+  await checkAsync(
+    fc.asyncProperty(
       fc.constantFrom(...transactions, ...busy, ...busy).chain((body) => {
         const paths = pathsOf(body);
         return fc.tuple(fc.constant(body), mutationAt(paths));
       }),
-      ([body, mutation]) => {
-        const stored = storedOf(mutated(body, mutation));
+      async ([body, mutation]) => {
+        const stored = await storedOf(mutated(body, mutation));
         const [list] = mutation.path;
         const part = partAt(body, mutation.path);
         const untouched =
@@ -80,20 +81,20 @@ property("stores everything that was not changed exactly once", () => {
             : { ...body, [String(list)]: [] };
         const counts = new Map<Stored, number>();
         for (const entry of stored) counts.set(entry, (counts.get(entry) ?? 0) + 1);
-        for (const entry of storedOf(untouched)) {
+        for (const entry of await storedOf(untouched)) {
           assert.is(counts.get(entry), 1, `${entry.slice(0, 300)} after ${JSON.stringify(mutation).slice(0, 300)}`);
         }
-        assert.ok(stored.length <= storedOf(body).length + 2);
+        assert.ok(stored.length <= (await storedOf(body)).length + 2);
       },
     ),
     { numRuns: 500 },
   );
 });
 
-property("has an entry for every event whose id, room, sender and type were not changed", () => {
+property("has an entry for every event whose id, room, sender and type were not changed", async () => {
   const named = new Set(["event_id", "room_id", "sender", "type", "state_key"]);
-  check(
-    fc.property(
+  await checkAsync(
+    fc.asyncProperty(
       fc.constantFrom(...transactions.filter(({ events }) => events.length > 0)).chain((body) => {
         const inEvents = pathsOf(body).filter(([list, , key]) => list === "events" && key !== undefined);
         return fc.tuple(
@@ -101,8 +102,8 @@ property("has an entry for every event whose id, room, sender and type were not 
           mutationAt(inEvents.filter((path) => path.length > 3 || !named.has(path[2]!))),
         );
       }),
-      ([body, mutation]) => {
-        const ids = storedOf(mutated(body, mutation)).flatMap((entry) => {
+      async ([body, mutation]) => {
+        const ids = (await storedOf(mutated(body, mutation))).flatMap((entry) => {
           const [, stored] = JSON.parse(entry) as [string, { event_id?: string }];
           return stored.event_id === undefined ? [] : [stored.event_id];
         });
@@ -117,4 +118,18 @@ property("has an entry for every event whose id, room, sender and type were not 
   );
 });
 
+const slices = suite("a transaction with very many parts");
+
+slices("is read over many turns of the event loop", async () => {
+  const users = Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`@user-${i}:a.org`, { ts: i }]));
+  const content = { $event: { "m.read": users } };
+  const events = Array.from({ length: 2_000 }, (_, i) => ({ event_id: `$${i}` }));
+  const body = { events, ephemeral: [{ type: "m.receipt", room_id: "!r:a.org", content }] };
+  const { result, turns } = await turnsDuring(() => readTransaction(body, () => {}));
+  assert.is(result.rooms.get("!r:a.org" as RoomId)?.receipts.length, 20_000);
+  assert.is(result.malformed, 2_000);
+  assert.ok(turns >= 100, `${turns} turns`);
+});
+
 property.run();
+slices.run();
