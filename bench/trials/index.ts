@@ -12,6 +12,7 @@ import { memory } from "./memory.ts";
 import { replay } from "./replay.ts";
 import { restart } from "./restart.ts";
 import { roomReplay } from "./room-replay.ts";
+import { turns } from "./turns.ts";
 import { unread } from "./unread.ts";
 
 export const TRIALS: readonly Trial[] = [
@@ -28,4 +29,5 @@ export const TRIALS: readonly Trial[] = [
   httpSync,
   httpPolls,
   httpLoad,
+  turns,
 ];

@@ -115,9 +115,9 @@ class TransactionReader {
       this.malformed++;
       return;
     }
-    for (const [user, data] of Object.entries(users)) {
+    for (const user of Object.keys(users)) {
       yield;
-      const { ts, thread_id } = sentReceiptData(data);
+      const { ts, thread_id } = sentReceiptData(users[user]);
       const thread = thread_id === undefined ? { thread_known: false } : { thread_id };
       const receipt = receiptRequest.safeParse({ user_id: user, receipt_type: type, event_id: event, ts, ...thread });
       if (!receipt.success) {
