@@ -67,7 +67,7 @@ demo("replays the session in order of arrival, and agrees with Synapse", async (
   assertFits(stdout);
   assert.match(stdout, /^ {2}tidemark\.client\.\d\.!\S+\.events\n {4}m\.room\.message \$\S+ from \S+, order \d+$/m);
   assert.match(stdout, /^ {2}tidemark\.client\.\d\.!\S+\.receipts\n {4}\S+ m\.read → \$.+, order \d+/m);
-  assert.match(stdout, /^ {2}tidemark\.user\.\d\.@\S+\.receipts\n {4}\S+ m\.read\.private → \$.+, order \d+/m);
+  assert.match(stdout, /^ {2}tidemark\.user\.\d\.%40\S+\.receipts\n {4}\S+ m\.read\.private → \$.+, order \d+/m);
   assert.match(stdout, ", 0 of rejections\n");
   assert.not.match(stdout, "tidemark.rejected.");
   assert.match(stderr, "100 % sent: 3,943 requests\n");
@@ -188,9 +188,9 @@ promises("are broken by a gap", () => {
 
 promises("are broken by a private receipt that reaches another user", () => {
   const own = { user_id: user, position: 1, ...receiptOf("m.read.private") };
-  assert.equal(faultsIn(["tidemark.user.0.@a:a%2Eorg.receipts", own]), []);
-  assert.equal(faultsIn(["tidemark.user.0.@b:a%2Eorg.receipts", own]), ["leak"]);
-  assert.equal(faultsIn(["tidemark.user.0.@b:a%2Eorg.receipts", { ...own, user_id: "@b:a.org" }]), ["leak"]);
+  assert.equal(faultsIn(["tidemark.user.0.%40a:a%2Eorg.receipts", own]), []);
+  assert.equal(faultsIn(["tidemark.user.0.%40b:a%2Eorg.receipts", own]), ["leak"]);
+  assert.equal(faultsIn(["tidemark.user.0.%40b:a%2Eorg.receipts", { ...own, user_id: "@b:a.org" }]), ["leak"]);
   assert.equal(faultsIn(["tidemark.client.0.!r:a%2Eorg.receipts", { position: 1, ...receiptOf("m.read") }]), []);
   assert.equal(faultsIn(["tidemark.client.0.!r:a%2Eorg.receipts", { position: 1, ...receiptOf("m.read.private") }]), [
     "leak",

@@ -18,7 +18,7 @@ import { type JsonObject, jsonSchemaOf } from "./json-schema.ts";
 const DESCRIPTION = `Tidemark gives the events of Matrix rooms a permanent order (MSC4033), and keeps read receipts as positions in it.
 A homeserver sends it events and receipts; front-ends and federation senders read what it publishes. docs/bus.md says the same in prose.
 
-**Subjects.** A room, user or server name is one token of a subject: every byte of its UTF-8 outside \`A–Z a–z 0–9 ! @ # $ : _ = / + ~ -\`
+**Subjects.** A room, user or server name is one token of a subject: every byte of its UTF-8 outside \`A–Z a–z 0–9 ! # $ : _ = / + ~ -\`
 is percent-encoded with upper-case hex, so \`!tide:example.org\` is \`!tide:example%2Eorg\`. Write \`*\` for a token that you don't know.
 
 **Payloads** are MessagePack: plain maps with string keys, no extension types, integers as integers. A request or a question may also be

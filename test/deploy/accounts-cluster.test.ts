@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { managerOf } from "../support/account-state.ts";
 import { assertKeepsOutsidersOut, copied, startProcesses } from "../support/attacked-accounts.ts";
 import { runCli } from "../support/cli-process.ts";
 import { member } from "../support/federation.ts";
@@ -66,7 +67,17 @@ accounts("a gateway serves clients and a sender reads, each in its own account",
   };
   await eventually(isRead, "the receipt arrives");
 
+  // On another subject, with the name of a user.
+  await ask(`/rooms/${encodeURIComponent(ROOM)}/receipt/m.read.private/%241`, { method: "POST", body: "{}" });
   await using admin = await connectAs(cluster, "admin");
+  const edge = await managerOf(admin.nc, "EDGE.JS.API");
+  const privateDelta = { last_by_subj: "tidemark.user.0.%40me:a.receipts" };
+  const isCopied = () =>
+    edge.streams.getMessage("TIDEMARK_DELTAS_0", privateDelta).then(
+      () => true,
+      () => false,
+    );
+  await eventually(isCopied, "the private receipt is copied");
   await copied(admin.nc, "TIDEMARK_FEDERATION_0", "FEDERATION.JS.API");
   await using sender = await connectAs(cluster, "federation");
   const jsm = await sender.nc.jetstreamManager({ checkAPI: false });

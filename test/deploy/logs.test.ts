@@ -75,7 +75,7 @@ async function traffic(bus: BusHarness, gateway: Tidemark): Promise<void> {
   });
   bus.nc.publish("tidemark.in.receipt.@secretuser1:a", "{");
   bus.nc.publish(`tidemark.in.receipt.${token(ROOM)}`, pack(receipt(ME, "$1")), { reply: `tidemark.log.0.${ME}` });
-  await bus.request("tidemark.query.@secretuser1:a", pack({ op: "unread", user_id: ME }));
+  await bus.request("tidemark.query.%40secretuser1:a", pack({ op: "unread", user_id: ME }));
   await bus.request(`tidemark.query.${token(ME)}`, pack({ op: "unread", user_id: ME, [YOU]: THEM }));
   await bus.query(ROOM, { op: "read", user_id: `${ME} `, event_ids: [ME] });
   for (const [i, body] of [

@@ -36,7 +36,7 @@ const MIRRORS = [
   "FEDERATION.JS.API.STREAM.DELETE.TIDEMARK_FEDERATION_0",
 ];
 const CURSORS = ["$KV.tidemark_federation.b", "$JS.API.STREAM.MSG.GET.KV_tidemark_federation"];
-const DELTAS = [`tidemark.client.0.${ROOM}.receipts`, "tidemark.user.0.@a:a.receipts", "tidemark.federation.0.b"];
+const DELTAS = [`tidemark.client.0.${ROOM}.receipts`, "tidemark.user.0.%40a:a.receipts", "tidemark.federation.0.b"];
 const INBOXES: readonly User[] = ["homeserver", "ingress", "worker", "frontend", "gateway", "federation"];
 
 /** Allowed only for the roles of Tidemark itself. */
@@ -133,7 +133,7 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
       // More than eight partitions need more lines (docs/operations.md).
       "$JS.API.CONSUMER.CREATE.TIDEMARK_DELTAS_8.x",
     ],
-    subscribes: ["tidemark.client.>", "tidemark.user.*.@a:a.receipts"],
+    subscribes: ["tidemark.client.>", "tidemark.user.*.%40a:a.receipts"],
     subscribesNot: READER_NOT.subscribesNot,
   },
   gateway: {

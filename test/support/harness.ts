@@ -223,7 +223,7 @@ export async function metricsOf(tidemark: Pick<Tidemark, "metricsUrl"> | undefin
 
 /** A foreign string as one token of a subject (docs/design.md#subjects). */
 export function token(text: string): string {
-  return text.replace(/[^A-Za-z0-9!@#$:_=/+~-]/gu, (char) =>
+  return text.replace(/[^A-Za-z0-9!#$:_=/+~-]/gu, (char) =>
     Array.from(Buffer.from(char), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join(""),
   );
 }

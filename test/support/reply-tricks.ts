@@ -21,7 +21,7 @@ const TARGETS = [
   "tidemark.log.0.start",
   `tidemark.client.0.${ROOM}.events`,
   `tidemark.client.0.${ROOM}.receipts`,
-  "tidemark.user.0.@a:a.receipts",
+  "tidemark.user.0.%40a:a.receipts",
   "tidemark.federation.0.b",
   `tidemark.rejected.0.${ROOM}`,
   `tidemark.owner.0.${ROOM}`,

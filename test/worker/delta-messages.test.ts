@@ -171,7 +171,7 @@ privacy("are published only on their user's subject", () => {
     messages.map((message) => [message.subject, payloadOf(message)]),
     [
       [
-        "tidemark.user.3.@bob:one%2Eexample.receipts",
+        "tidemark.user.3.%40bob:one%2Eexample.receipts",
         {
           v: 1,
           user_id: BOB,
@@ -182,7 +182,7 @@ privacy("are published only on their user's subject", () => {
         },
       ],
       [
-        "tidemark.user.3.@cara:two%2Eexample.receipts",
+        "tidemark.user.3.%40cara:two%2Eexample.receipts",
         { v: 1, user_id: CARA, room_id: ROOM, position: at(4), fully_read: { event_id: "$a", order: BASE + 1 } },
       ],
     ],

@@ -2,8 +2,8 @@
  * A message as a consumer delivers it, with what its acknowledgement subject says about it.
  *
  * Between two servers a delivered message travels as `<reply>@<subject>`, and servers before 2.10.28 split that at the last
- * `@`. Subjects of users contain an `@` of their own, so the part before it arrives at the end of the reply. Here the subject
- * is put together again. Programs that read streams over an older cluster by other means must do the same.
+ * `@`. No subject of Tidemark has an `@` (docs/design.md#subjects). Of one that has, stored before that was so, the part before it
+ * arrives at the end of the reply: here the subject is put together again.
  */
 import type { Headers } from "./connection.ts";
 

@@ -4,14 +4,14 @@
  * The `nats` client does not refuse white space or CRLF in a subject, so a raw string from outside would be an
  * injection hole. What publishes takes a `Subject`, and only this module makes one.
  *
- * A foreign string becomes one token: every byte of its UTF-8 outside `A–Z a–z 0–9 ! @ # $ : _ = / + ~ -` is
+ * A foreign string becomes one token: every byte of its UTF-8 outside `A–Z a–z 0–9 ! # $ : _ = / + ~ -` is
  * percent-encoded with upper-case hex. Each string has one token; a token in any other form is refused.
  */
 import type { RoomId, ServerName, UserId } from "../../matrix/ids.ts";
 
 export type Subject = string & { readonly subject: true };
 
-const UNSAFE = /[^A-Za-z0-9!@#$:_=/+~-]/u;
+const UNSAFE = /[^A-Za-z0-9!#$:_=/+~-]/u;
 const UNSAFE_ALL = new RegExp(UNSAFE.source, "gu");
 
 function percent(char: string): string {

@@ -28,7 +28,7 @@ const wellFormed = fc.oneof(
 const token = suite("token");
 
 token("keeps safe characters, and percent-encodes others in upper case", () => {
-  const safe = "AZaz09!@#$:_=/+~-";
+  const safe = "AZaz09!#$:_=/+~-";
   assert.is(encodeToken(safe), safe);
   assert.is(encodeToken("!a:example.org"), "!a:example%2Eorg");
   assert.is(encodeToken("é😀 *>%\0\r\n"), "%C3%A9%F0%9F%98%80%20%2A%3E%25%00%0D%0A");
@@ -39,7 +39,7 @@ token("decodes to its string", () => {
 });
 
 token("is a single token of safe characters", () => {
-  check(fc.property(wellFormed, (text) => assert.match(encodeToken(text), /^[A-Za-z0-9!@#$:_=/+~%-]*$/)));
+  check(fc.property(wellFormed, (text) => assert.match(encodeToken(text), /^[A-Za-z0-9!#$:_=/+~%-]*$/)));
 });
 
 token("is refused if it is not the canonical one of its string", () => {
@@ -92,7 +92,7 @@ subjects("are those of the contract", () => {
       "tidemark.log.3.!a:example%2Eorg",
       "tidemark.client.3.!a:example%2Eorg.events",
       "tidemark.client.3.!a:example%2Eorg.receipts",
-      "tidemark.user.3.@a:example%2Eorg.receipts",
+      "tidemark.user.3.%40a:example%2Eorg.receipts",
       "tidemark.rejected.3.!a:example%2Eorg",
       "tidemark.query.!a:example%2Eorg",
     ],
