@@ -371,6 +371,7 @@ function foldState(room: Room, event: MatrixEvent, { position, order, since }: S
   const key = stateKey(event.type, event.state_key);
   const setAt = room.state.get(key)?.order ?? 0;
   room.state.set(key, { position, order });
+  room.stateBodies.set(key, { position, event });
   if (event.type === "m.room.server_acl" && event.state_key === "") {
     room.acl = event.content;
   } else if (event.type === "m.room.member" && typeof event.content.membership === "string") {

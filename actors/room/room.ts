@@ -14,6 +14,7 @@ import { Markers, type StoredMarkers } from "./markers.ts";
 import { OrderIndex, type OrderRows } from "./order-index.ts";
 import type { OrderEnds } from "./orders.ts";
 import { SentEvents, type StoredSent } from "./sent-events.ts";
+import { StateBodies, type StoredBodies } from "./state-bodies.ts";
 import { StateChanges, type StoredStateChanges } from "./state-changes.ts";
 import { type Rows, Table } from "./table.ts";
 import { type StoredThreads, ThreadIndex } from "./thread-index.ts";
@@ -79,6 +80,7 @@ export interface StoredRoom {
   readonly redactions: Rows<EventId, EventId>;
   readonly state: Rows<string, StateEvent>;
   readonly stateChanges: StoredStateChanges;
+  readonly stateBodies: StoredBodies;
   readonly held: Iterable<HeldReceipt>;
   readonly unsettled: Iterable<UnsettledEvent>;
   readonly sent: StoredSent;
@@ -125,6 +127,7 @@ export class Room implements RoomFacts {
   readonly state: Table<string, StateEvent>;
   /** What the state was, at any order. */
   readonly stateChanges: StateChanges;
+  readonly stateBodies: StateBodies;
   readonly held: HeldReceipts;
   /** F3 */
   readonly unsettled: UnsettledThreads;
@@ -159,6 +162,7 @@ export class Room implements RoomFacts {
     this.redactions = new Table(stored?.redactions);
     this.state = new Table(stored?.state);
     this.stateChanges = new StateChanges(stored?.stateChanges);
+    this.stateBodies = new StateBodies(stored?.stateBodies);
     this.held = new HeldReceipts(stored?.held);
     this.unsettled = new UnsettledThreads(stored?.unsettled);
     this.sent = new SentEvents(stored?.sent);
@@ -246,6 +250,7 @@ export class Room implements RoomFacts {
     this.redactions.committed(hotMax);
     this.state.committed(hotMax);
     this.stateChanges.committed();
+    this.stateBodies.committed();
     this.sent.committed(hotMax);
     this.unread.committed(hotMax);
   }

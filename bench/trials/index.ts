@@ -2,6 +2,7 @@
 import type { Trial } from "../trial.ts";
 import { activation } from "./activation.ts";
 import { delta } from "./delta.ts";
+import { firstSync } from "./first-sync.ts";
 import { foldTrial } from "./fold.ts";
 import { history } from "./history.ts";
 import { httpLoad } from "./http-load.ts";
@@ -23,6 +24,7 @@ export const TRIALS: readonly Trial[] = [
   activation,
   memory,
   delta,
+  firstSync,
   unread,
   history,
   httpReceipts,

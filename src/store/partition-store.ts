@@ -44,9 +44,12 @@ import {
   type RoomRow,
   roomFacts,
   roomRow,
+  type StateBodyRow,
   type StateChangeRow,
   type StatePlaceRow,
   type StateRow,
+  stateBody,
+  stateBodyRow,
   stateChange,
   stateChangeRow,
   statePlace,
@@ -129,6 +132,7 @@ const TABLES = [
   "state",
   "stateChanges",
   "statePlaces",
+  "stateBodies",
   "held",
   "unsettled",
   "sent",
@@ -319,6 +323,7 @@ export class PartitionStore implements RoomStore {
       redactions,
       state,
       stateChanges,
+      stateBodies,
       held,
       unsettled,
       sent,
@@ -354,6 +359,7 @@ export class PartitionStore implements RoomStore {
     joins.collect((user, order) => named("joins", user, order));
     redactions.collect((target, redaction) => named("redactions", target, redaction));
     state.collect((key, event) => named("state", key, stateRow(event)));
+    stateBodies.collect((key, body) => put("stateBodies", [number, keyPart(key)], stateBodyRow(body)));
     stateChanges.byKey.collect((key, order, change) =>
       put("stateChanges", [number, keyPart(key), order], stateChangeRow(change)),
     );
@@ -401,7 +407,8 @@ export class PartitionStore implements RoomStore {
 
   /** Also of a room that was never stored: it has rows to come, which leave memory once they are there. */
   #stored(row: RoomRow | undefined, number: number): StoredRoom {
-    const { orders, relations, relationsByType, threadActivity, stateChanges, statePlaces, unread } = this.#tables;
+    const { orders, relations, relationsByType, threadActivity, stateBodies, stateChanges, statePlaces, unread } =
+      this.#tables;
     const readers = this.#readers;
     const waiting = row === undefined ? { held: 0, unsettled: 0 } : waitingIn(row);
     return {
@@ -425,6 +432,12 @@ export class PartitionStore implements RoomStore {
       joins: new StoredRows(readers.joins, number),
       redactions: new StoredRows(readers.redactions, number),
       state: new StoredRows(readers.state, number),
+      stateBodies: {
+        get: (key) => {
+          const row = this.#read(() => stateBodies.get([number, keyPart(key)]));
+          return row === undefined ? undefined : stateBody(row as StateBodyRow);
+        },
+      },
       stateChanges: {
         byKey: {
           range: (key, range) =>

@@ -8,15 +8,17 @@
 import type { EventInfo, Order, Position } from "../../actors/entry.ts";
 import type { Marker } from "../../actors/room/markers.ts";
 import type { Member, RoomFacts, StateEvent } from "../../actors/room/room.ts";
+import type { StateBody } from "../../actors/room/state-bodies.ts";
 import type { StateChange, StatePlace } from "../../actors/room/state-changes.ts";
 import type { ThreadSummary } from "../../actors/room/thread-index.ts";
 import type { UnsettledEvent } from "../../actors/room/threads.ts";
+import type { MatrixEvent } from "../matrix/event.ts";
 import { MAIN } from "../matrix/id-grammar.ts";
 import type { EventId, ThreadId, UserId } from "../matrix/ids.ts";
 import type { ReceiptType } from "../matrix/receipt-types.ts";
 
 /** Raised with every change of a row's shape. */
-export const ROWS_VERSION = 8;
+export const ROWS_VERSION = 9;
 
 const COUNTS = 1;
 const INHERITS = 2;
@@ -101,6 +103,16 @@ export function stateChange([position, value = 0, before = 0, entry]: StateChang
     ...(before !== 0 && { before }),
     ...(entry !== undefined && { entry }),
   };
+}
+
+export type StateBodyRow = readonly [position: Position, event: MatrixEvent];
+
+export function stateBodyRow({ position, event }: StateBody): StateBodyRow {
+  return [position, event];
+}
+
+export function stateBody([position, event]: StateBodyRow): StateBody {
+  return { position, event };
 }
 
 export type StatePlaceRow = readonly [key: string, order: Order];

@@ -16,6 +16,7 @@ const EMPTY: StoredRoom = {
   joins: NOTHING,
   redactions: NOTHING,
   state: NOTHING,
+  stateBodies: { get: () => undefined },
   stateChanges: { byKey: { range: () => [] }, places: { range: () => [] } },
   held: [],
   unsettled: [],

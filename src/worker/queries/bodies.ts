@@ -14,6 +14,12 @@ import { TidemarkError } from "../../errors.ts";
 import { type MatrixEvent, type OrderedEvent, redacted, withOrder } from "../../matrix/event.ts";
 import type { EventId } from "../../matrix/ids.ts";
 
+export interface StatePosition {
+  /** See `stateKey`. */
+  readonly key: string;
+  readonly position: Position;
+}
+
 export class Bodies {
   readonly #nc: Bus;
   readonly #partition: number;
@@ -36,13 +42,18 @@ export class Bodies {
     );
   }
 
-  /** State events at these positions. That of a `state` entry has no order (F10), unless its event is known besides. */
-  async state(room: Room, positions: readonly Position[]): Promise<MatrixEvent[]> {
-    const events = await this.#read(positions);
+  /**
+   * State events of these keys at these positions: the current ones from the store, others from the log. That of a `state` entry has
+   * no order (F10), unless its event is known besides.
+   */
+  async state(room: Room, places: readonly StatePosition[]): Promise<MatrixEvent[]> {
+    const stored = places.map(({ key, position }) => room.stateBodies.at(key, position));
+    const missing = places.filter((_, i) => stored[i] === undefined);
+    const read = missing.length === 0 ? undefined : await this.#read(missing.map(({ position }) => position));
     return Promise.all(
-      positions.map((position) => {
-        const event = events.get(position)!;
-        const info = room.events.get(event.event_id);
+      places.map(({ position }, i) => {
+        const event = stored[i] ?? read!.get(position)!;
+        const info = room.events.peek(event.event_id);
         return info === undefined ? event : this.#served(room, event, info);
       }),
     );

@@ -36,7 +36,11 @@ export function eventPage({ bodies, room, sizeOf }: Asking, query: Question<"eve
   return pageOf(places, {
     limit,
     scan: isCut ? places.length - 1 : EVENTS_SCAN_MAX,
-    read: (positions) => bodies.at(room, positions),
+    read: (shown) =>
+      bodies.at(
+        room,
+        shown.map(({ position }) => position!),
+      ),
     sizeOf,
     wanted: (event) => relates(event, query),
   });

@@ -23,7 +23,7 @@ export function memberPage(room: Room, after: Position, sizeOf: SizeOf): MemberP
   for (const [position, { key }] of room.stateChanges.places.range("members", range)) {
     if (looked++ === MEMBERS_SCAN_MAX) return { members, members_more: last };
     const user = key.slice(PREFIX_LENGTH) as UserId;
-    const membership = room.state.get(key)?.position === position ? room.members.get(user)?.membership : undefined;
+    const membership = room.state.peek(key)?.position === position ? room.members.peek(user)?.membership : undefined;
     if (membership !== undefined) {
       bytes += sizeOf(user) + sizeOf(membership);
       if (bytes > MEMBERS_BYTES_MAX) return { members, members_more: last };

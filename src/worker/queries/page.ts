@@ -17,25 +17,25 @@ export interface Place {
   readonly position: Position | undefined;
 }
 
-interface Paging<T> {
+interface Paging<T, P> {
   readonly limit: number;
   /** Places that are looked at. There may be one more, to say that there is more. */
   readonly scan: number;
-  readonly read: (positions: readonly Position[]) => Promise<T[]>;
+  readonly read: (places: readonly P[]) => Promise<T[]>;
   readonly sizeOf: SizeOf;
   readonly wanted?: (event: T) => boolean;
 }
 
-export async function pageOf<T>(
-  places: readonly Place[],
-  { limit, scan, read, sizeOf, wanted = () => true }: Paging<T>,
+export async function pageOf<T, P extends Place>(
+  places: readonly P[],
+  { limit, scan, read, sizeOf, wanted = () => true }: Paging<T, P>,
 ): Promise<Page<T>> {
   const events: T[] = [];
   let bytes = 0;
   let looked = 0;
   while (looked < Math.min(scan, places.length)) {
     const part = places.slice(looked, Math.min(looked + BODIES_AT_ONCE, scan));
-    const bodies = (await read(part.flatMap(({ position }) => position ?? []))).values();
+    const bodies = (await read(part.filter(({ position }) => position !== undefined))).values();
     for (const { position } of part) {
       const event = position === undefined ? undefined : bodies.next().value;
       if (event !== undefined && wanted(event)) {

@@ -65,7 +65,8 @@ async function ofPast(
   const { bodies, room } = asking;
   const { viewer } = query;
   const membership = room.members.get(viewer)?.membership;
-  const event = room.state.get(memberKey(viewer));
+  const key = memberKey(viewer);
+  const event = room.state.get(key);
   const answer = {
     room_id: room.id,
     position: room.position,
@@ -77,7 +78,7 @@ async function ofPast(
   const hasStayed = ENDED.has(membership);
   const stays = (range: OrderRange) => placesWhere(room, range, visibility, (order) => visibility.stayed(order));
   const timeline = timelineOf(asking, query, hasStayed ? stays : () => []);
-  const [member] = event === undefined ? [] : await bodies.state(room, [event.position]);
+  const [member] = event === undefined ? [] : await bodies.state(room, [{ key, position: event.position }]);
   return { ...answer, ...(await timeline), ...(member !== undefined && { member }) };
 }
 

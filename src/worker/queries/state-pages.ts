@@ -29,6 +29,10 @@ const STRIPPED = [
 /** Memberships that are shown the stripped state of a room. */
 const SHOWN_STRIPPED: ReadonlySet<string | undefined> = new Set(["join", "invite", "knock"]);
 
+interface StatePlace extends Place {
+  readonly key: string;
+}
+
 /** What of a room's state is asked for. */
 interface Asked {
   /** undefined: now. */
@@ -43,7 +47,11 @@ interface Asked {
 /** State events that were set after a position, those set first before others. */
 export function statePage({ bodies, room, sizeOf }: Asking, query: Question<"state">): Promise<Page<MatrixEvent>> {
   const places = placesOf(room, query.since ?? 0, asked(room, query));
-  const read = (part: readonly Position[]) => bodies.state(room, part);
+  const read = (shown: readonly StatePlace[]) =>
+    bodies.state(
+      room,
+      shown.map(({ key, position }) => ({ key, position: position! })),
+    );
   return pageOf(places, { limit: EVENTS_SCAN_MAX, scan: EVENTS_SCAN_MAX, read, sizeOf });
 }
 
@@ -65,10 +73,10 @@ function asked(room: Room, { viewer, at, types, members, stripped = false }: Que
 }
 
 /** The places of a page, and one more if there are more. */
-function placesOf(room: Room, since: Position, wanted: Asked): Place[] {
+function placesOf(room: Room, since: Position, wanted: Asked): StatePlace[] {
   const { at, keys, types, members } = wanted;
   if (keys !== undefined) return placesOfKeys(room, since, { at, keys });
-  const groups: Iterable<Place>[] = [placesOfGroup(room, "others", { since, wanted })];
+  const groups: Iterable<StatePlace>[] = [placesOfGroup(room, "others", { since, wanted })];
   if (types === undefined || types.has("m.room.member")) {
     groups.push(
       members === undefined
@@ -76,7 +84,7 @@ function placesOf(room: Room, since: Position, wanted: Asked): Place[] {
         : placesOfKeys(room, since, { at, keys: members.map(memberKey) }),
     );
   }
-  const places: Place[] = [];
+  const places: StatePlace[] = [];
   for (const place of inOrder(groups)) if (places.push(place) > EVENTS_SCAN_MAX) break;
   return places;
 }
@@ -85,11 +93,11 @@ function* placesOfGroup(
   room: Room,
   group: StateGroup,
   { since, wanted: { at, types } }: { readonly since: Position; readonly wanted: Asked },
-): Generator<Place> {
+): Generator<StatePlace> {
   const range = { dir: "f", above: since, below: Number.POSITIVE_INFINITY } as const;
   for (const [position, { key }] of room.stateChanges.places.range(group, range)) {
     const isWanted = (types?.has(typeOf(key)) ?? true) && positionOfKey(room, key, at) === position;
-    yield { next: position, position: isWanted ? position : undefined };
+    yield { next: position, key, position: isWanted ? position : undefined };
   }
 }
 
@@ -97,22 +105,21 @@ function placesOfKeys(
   room: Room,
   since: Position,
   { at, keys }: { readonly at: Order | undefined; readonly keys: readonly string[] },
-): Place[] {
+): StatePlace[] {
   return [...new Set(keys)]
-    .map((key) => positionOfKey(room, key, at))
-    .filter((position) => position !== undefined && position > since)
-    .map((position) => ({ next: position!, position }))
+    .map((key) => ({ key, position: positionOfKey(room, key, at) }))
+    .flatMap(({ key, position = 0 }) => (position > since ? [{ next: position, key, position }] : []))
     .sort((a, b) => a.next - b.next);
 }
 
 /** Where the log has the state event of a key, now or as of an order. */
 function positionOfKey(room: Room, key: string, at: Order | undefined): Position | undefined {
-  if (at === undefined) return room.state.get(key)?.position;
+  if (at === undefined) return room.state.peek(key)?.position;
   return room.stateChanges.nearest(key, at)?.[1].position;
 }
 
 /** The places of all, by position. */
-function* inOrder(groups: readonly Iterable<Place>[]): Generator<Place> {
+function* inOrder(groups: readonly Iterable<StatePlace>[]): Generator<StatePlace> {
   const heads = groups.map((group) => {
     const rest = group[Symbol.iterator]();
     return { rest, head: rest.next() };

@@ -1,6 +1,8 @@
 /** Answers about rooms of any size: in pages that any broker carries, and with a cost that doesn't grow with the room. */
+import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { fold } from "../../../actors/room/fold.ts";
 import type { Marker } from "../../../actors/room/markers.ts";
 import type { Room } from "../../../actors/room/room.ts";
 import { type Encoding, encodeAs } from "../../../src/bus/contract/codec.ts";
@@ -8,11 +10,13 @@ import type { Answer } from "../../../src/bus/contract/questions.ts";
 import { type SnapshotQuestion, snapshotPages } from "../../../src/frontend/snapshot-pages.ts";
 import { BROKER_PAYLOAD_BYTES_MIN } from "../../../src/limits.ts";
 import { receiptItems } from "../../../src/matrix/receipt.ts";
+import { PartitionStore } from "../../../src/store/partition-store.ts";
 import { answer, UnreadCache } from "../../../src/worker/queries/answers.ts";
-import type { Bodies } from "../../../src/worker/queries/bodies.ts";
+import { Bodies } from "../../../src/worker/queries/bodies.ts";
 import { sizeIn } from "../../../src/worker/queries/sizes.ts";
-import { BOB, inThread, live, member, receipt, Story, state } from "../../support/given.ts";
+import { at, BASE, BOB, inThread, live, member, ROOM, receipt, Story, state } from "../../support/given.ts";
 import { roomOver } from "../../support/stored-room.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 const ENCODINGS: readonly Encoding[] = ["msgpack", "json"];
 const noBodies = { at: async () => [], state: async () => [] } as unknown as Bodies;
@@ -130,6 +134,31 @@ pages("of receipts since a position read as many rows as they have, however many
     return rows;
   };
   assert.is(await rowsRead(1_000), await rowsRead(10_000));
+});
+
+pages("of current state are read from the store alone, in pages of a bounded size", async () => {
+  using dir = temporaryDirectory();
+  const store = await PartitionStore.open(dir.path, pino({ level: "silent" }));
+  store.begin({ base: BASE, lineage: "a", parent: null });
+  const written = store.load(ROOM);
+  for (let i = 0; i < 2_500; i++) fold(written, at(i + 1), state(`$${i}`, member(`@u${i}:one.example`, "join")));
+  fold(written, at(2_501), live("$left", member("@u7:one.example", "leave")));
+  store.commit(store.collect([written], { sequence: 2_501, room: ROOM, at: 1, entries: 1 }));
+  const room = store.load(ROOM);
+  fold(room, at(2_502), live("$joined", member("@u8:one.example", "leave")));
+  const withoutLog = { ...asking(room, "msgpack"), bodies: new Bodies(undefined as never, 0) };
+  const found: string[] = [];
+  let pages = 0;
+  for (let since: number | undefined = 0; since !== undefined; pages++) {
+    const page: Answer<"state"> = await answer("state", withoutLog, { op: "state", since });
+    fits(page, "msgpack");
+    found.push(...page.events.map(({ event_id: id }) => id));
+    since = page.next;
+  }
+  const expected = Array.from({ length: 2_500 }, (_, i) => `$${i}`).filter((id) => id !== "$7" && id !== "$8");
+  assert.equal(found, [...expected, "$left", "$joined"]);
+  assert.is(pages, 3);
+  await store.close();
 });
 
 const markerAt = (position: number): Marker => ({

@@ -8,7 +8,7 @@ import type { Question } from "../../../src/bus/contract/questions.ts";
 import { TIMELINE_EVENTS_DEFAULT } from "../../../src/limits.ts";
 import { type MatrixEvent, withOrder } from "../../../src/matrix/event.ts";
 import type { UserId } from "../../../src/matrix/ids.ts";
-import { Bodies } from "../../../src/worker/queries/bodies.ts";
+import { Bodies, type StatePosition } from "../../../src/worker/queries/bodies.ts";
 import { eventPage } from "../../../src/worker/queries/event-pages.ts";
 import { sizeIn } from "../../../src/worker/queries/sizes.ts";
 import { snapshot } from "../../../src/worker/queries/snapshot.ts";
@@ -34,8 +34,8 @@ class Log extends Bodies {
     });
   }
 
-  override async state(_room: Room, positions: readonly Position[]) {
-    return positions.map((position) => this.#event(position));
+  override async state(_room: Room, places: readonly StatePosition[]) {
+    return places.map(({ position }) => this.#event(position));
   }
 
   #event(position: Position): MatrixEvent {
