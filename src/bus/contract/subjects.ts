@@ -24,12 +24,13 @@ export function encodeToken(text: string): string {
   return UNSAFE.test(text) ? text.replace(UNSAFE_ALL, percent) : text;
 }
 
-/** What a token stands for; undefined when no string has that token. */
+/** What a token stands for; undefined when no string has that token. Of a request, an `@` may stand for itself. */
 export function decodeToken(token: string): string | undefined {
-  if (!token.includes("%")) return encodeToken(token) === token ? token : undefined;
+  const canonical = token.replaceAll("@", "%40");
+  if (!canonical.includes("%")) return encodeToken(token) === token ? token : undefined;
   try {
-    const text = decodeURIComponent(token);
-    return encodeToken(text) === token ? text : undefined;
+    const text = decodeURIComponent(canonical);
+    return encodeToken(text) === canonical ? text : undefined;
   } catch {
     return undefined;
   }

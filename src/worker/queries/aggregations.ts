@@ -137,7 +137,10 @@ export function rootPage({ bodies, room, sizeOf }: Reading, question: Question<"
   }
   return pageOf(places, { limit, scan: EVENTS_SCAN_MAX, read, sizeOf });
 
-  function read(positions: readonly Position[]) {
-    return bodies.at(room, positions);
+  function read(shown: readonly Place[]) {
+    return bodies.at(
+      room,
+      shown.map(({ position }) => position!),
+    );
   }
 }
