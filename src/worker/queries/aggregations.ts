@@ -5,7 +5,7 @@
  * What one event costs does not depend on how many relate to it: counts are kept, and the newest event is the first row of its
  * index. Only redacted events, and edits that are not valid, are passed over, up to `EVENTS_SCAN_MAX` of them.
  */
-import type { EventInfo, Position } from "../../../actors/entry.ts";
+import type { EventInfo } from "../../../actors/entry.ts";
 import { type OrderRange, relationKey } from "../../../actors/room/order-index.ts";
 import type { Room } from "../../../actors/room/room.ts";
 import { Visibility } from "../../../actors/room/visibility.ts";
