@@ -215,6 +215,10 @@ export const FILTER_BYTES_MAX = 16_384;
 export const FILTER_LIST_MAX = 100;
 export const FILTER_WILDCARDS_MAX = 100;
 
+/** Memory for unread counts of users, and for users and their rooms. Beyond, those that are idle are forgotten. */
+export const UNREAD_CACHED_BYTES_MAX = 33_554_432;
+export const ONLINE_USERS_BYTES_MAX = 67_108_864;
+
 /** Memory for the threads of events, which receipts name. */
 export const THREADS_CACHED_BYTES_MAX = 16_777_216;
 

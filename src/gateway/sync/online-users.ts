@@ -11,8 +11,10 @@ import { type Answer, type Membership as MembershipAt, roomsIn } from "../../bus
 import { partitionOf } from "../../bus/contract/subjects.ts";
 import { TidemarkError } from "../../errors.ts";
 import type { Frontend } from "../../frontend/frontend.ts";
+import { ONLINE_USERS_BYTES_MAX } from "../../limits.ts";
 import type { RoomId, UserId } from "../../matrix/ids.ts";
 import { type ReceiptContent, receiptItems } from "../../matrix/receipt.ts";
+import { type CountsByRoom, UnreadCache } from "./unread-cache.ts";
 
 /** A user's rooms are asked for again after this time. Joins and leaves that are published take effect at once. */
 const USER_ROOMS_REFRESH_MS = 60_000;
@@ -23,8 +25,13 @@ const USER_ROOMS_REFRESH_MS_MIN = 1_000;
 /** The same while the rooms of a partition are missing. */
 const MISSING_ROOMS_REFRESH_MS = 2_000;
 
-/** A user without requests for this long is evicted. */
+/** A user without requests for this long is evicted. The second value applies when users take too much memory. */
 export const USER_IDLE_MS = 300_000;
+const USER_IDLE_MS_MIN = 10_000;
+
+/** Memory that a user takes, and each room of theirs. */
+const USER_COST_BYTES = 3_000;
+const MEMBERSHIP_COST_BYTES = 500;
 
 export interface Membership {
   readonly room: RoomId;
@@ -37,8 +44,9 @@ export interface Membership {
 export class OnlineUser {
   readonly id: UserId;
   readonly rooms = new Map<RoomId, Membership>();
-  /** Cached counts, by room. */
-  readonly #unread = new Map<RoomId, Answer<"unread">>();
+  /** Cached counts. */
+  readonly #unread: CountsByRoom = new Map();
+  readonly #counts: UnreadCache;
   #countsVersion = 0;
   /** Incremented with every change that may concern the user. */
   version = 0;
@@ -55,8 +63,10 @@ export class OnlineUser {
   /** Whether the last query lacked a partition. */
   isIncomplete = false;
 
-  constructor(id: UserId) {
+  /** `counts`: shared by all users. */
+  constructor(id: UserId, counts = new UnreadCache()) {
     this.id = id;
+    this.#counts = counts;
   }
 
   /** Whether the user's rooms in a partition are known. */
@@ -70,7 +80,7 @@ export class OnlineUser {
 
   /** Returns the cached unread counts of a room, if there are any. */
   cachedUnread(room: RoomId): Answer<"unread"> | undefined {
-    return this.#unread.get(room);
+    return this.#counts.get(this.#unread, room);
   }
 
   /** Returns the cached unread counts of a room, or queries and caches them; undefined when `ask` says so. */
@@ -78,11 +88,11 @@ export class OnlineUser {
     room: RoomId,
     ask: () => Promise<A>,
   ): Promise<Answer<"unread"> | A> {
-    const cached = this.#unread.get(room);
+    const cached = this.cachedUnread(room);
     if (cached !== undefined) return cached;
     const version = this.#countsVersion;
     const counts = await ask();
-    if (counts !== undefined && version === this.#countsVersion) this.#unread.set(room, counts);
+    if (counts !== undefined && version === this.#countsVersion) this.#counts.set(this.#unread, room, counts);
     return counts;
   }
 
@@ -92,8 +102,7 @@ export class OnlineUser {
    */
   invalidateUnread(room?: RoomId): void {
     this.#countsVersion++;
-    if (room === undefined) this.#unread.clear();
-    else this.#unread.delete(room);
+    for (const each of room === undefined ? [...this.#unread.keys()] : [room]) this.#counts.delete(this.#unread, each);
   }
 
   wake(): void {
@@ -108,6 +117,9 @@ export class OnlineUsers {
   /** The cached users that are joined to a room. */
   readonly #inRoom = new Map<RoomId, Set<OnlineUser>>();
   readonly #toWake = new Set<OnlineUser>();
+  readonly #counts = new UnreadCache();
+  /** Rooms of all users. */
+  #memberships = 0;
   readonly #timer: NodeJS.Timeout;
 
   constructor(frontend: Frontend) {
@@ -131,10 +143,13 @@ export class OnlineUsers {
   async get(id: UserId): Promise<OnlineUser> {
     const cached = this.cached(id);
     if (cached !== undefined) return cached;
-    const user = this.#users.get(id) ?? new OnlineUser(id);
+    const user = this.#users.get(id) ?? new OnlineUser(id, this.#counts);
     this.#users.set(id, user);
     user.usedAt = performance.now();
     await this.#loaded(user);
+    if (this.#users.size * USER_COST_BYTES + this.#memberships * MEMBERSHIP_COST_BYTES > ONLINE_USERS_BYTES_MAX) {
+      this.evictIdle(USER_IDLE_MS_MIN);
+    }
     return user;
   }
 
@@ -186,6 +201,7 @@ export class OnlineUsers {
       for (const [room, membership] of user.rooms) {
         if (membership.partition !== partition) continue;
         user.rooms.delete(room);
+        this.#memberships--;
         this.#leave(user, room);
       }
       user.known.delete(partition);
@@ -194,12 +210,14 @@ export class OnlineUsers {
     this.invalidateAll();
   }
 
-  /** Evicts users without requests for `USER_IDLE_MS`. Called by a timer. */
-  evictIdle(): void {
-    const idleSince = performance.now() - USER_IDLE_MS;
+  /** Evicts users without requests for so long. Called by a timer, and when users take too much memory. */
+  evictIdle(idleMs = USER_IDLE_MS): void {
+    const idleSince = performance.now() - idleMs;
     for (const [id, user] of this.#users) {
       if (user.waiting.size > 0 || user.usedAt > idleSince) continue;
       this.#users.delete(id);
+      user.invalidateUnread();
+      this.#memberships -= user.rooms.size;
       for (const room of user.rooms.keys()) this.#leave(user, room);
     }
   }
@@ -254,6 +272,7 @@ export class OnlineUsers {
   ): boolean {
     const known = user.rooms.get(room);
     if (known !== undefined && known.position >= position) return false;
+    if (known === undefined) this.#memberships++;
     const partition = known?.partition ?? partitionOf(room, this.#frontend.partitions);
     user.rooms.set(room, { membership, position, room, partition });
     user.membershipsVersion++;
