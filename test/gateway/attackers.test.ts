@@ -1,5 +1,4 @@
 /** A gateway with a client that wants to harm it: its memory, and the answers of the others. */
-import { once } from "node:events";
 import { connect } from "node:net";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -21,7 +20,7 @@ async function deliveryMs(from: Client, to: Client, room: string): Promise<numbe
   return performance.now() - began;
 }
 
-attackers("long polls pipelined on few connections are cut off, and others are answered meanwhile", async () => {
+attackers("long polls pipelined on few connections hold up nobody", async () => {
   await using tidemark = await startGateway();
   const { alice, bob, carol } = tidemark;
   const room = await tidemark.room(alice, bob, carol);
@@ -31,13 +30,9 @@ attackers("long polls pipelined on few connections are cut off, and others are a
     `GET /_matrix/client/v3/sync?timeout=60000&since=${since} HTTP/1.1\r\nHost: x\r\n` +
     `Authorization: Bearer ${carol.token}\r\n\r\n`;
   const sockets = Array.from({ length: 3 }, () => connect(Number(port), hostname).on("error", () => {}));
-  await Promise.all(
-    sockets.map(async (socket) => {
-      const closed = once(socket.resume(), "close");
-      socket.write(poll.repeat(500));
-      await closed;
-    }),
-  );
+  for (const socket of sockets) socket.resume().write(poll.repeat(500));
+  assert.ok((await deliveryMs(alice, bob, room)) < 5_000);
+  for (const socket of sockets) socket.destroy();
   assert.ok((await deliveryMs(alice, bob, room)) < 5_000);
 });
 
