@@ -293,7 +293,7 @@ export const SLOW_ANSWER_MS = 120_000;
 export const CONNECTIONS_MAX = 10_000;
 export const CONNECTIONS_PER_NETWORK_MAX = 2_000;
 
-/** Requests on one connection that are not answered yet. With another one, the connection is closed. */
+/** Requests on one connection that still wait for their answers after a turn of the event loop. With more, it is closed. */
 export const REQUESTS_PER_CONNECTION_MAX = 16;
 
 /** How long a connection stays open for another request. */

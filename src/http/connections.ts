@@ -6,7 +6,7 @@
  *        │request                  ▲
  *        ▼                         │no request for keepAliveMs + silentMs
  *      asked ──answered──────▶ answered
- *        └──more than REQUESTS_PER_CONNECTION_MAX unanswered──▶ closed
+ *        └──more than REQUESTS_PER_CONNECTION_MAX unanswered after a turn of the event loop──▶ closed
  *
  * Node closes a connection on which half a request arrives, and one that stays quiet after an answer. It does not close
  * one that never begins a request, or that sends empty lines.
