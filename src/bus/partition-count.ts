@@ -53,6 +53,23 @@ export async function awaitPartitionCount(nc: Bus, wanted?: number): Promise<num
   }
 }
 
+/**
+ * Repeats `open` while it says `BUS_UNAVAILABLE`, up to `limitMs`: until a worker has made what it reads, and the mirrors of
+ * the caller's account hold it. Throws what `open` threw last.
+ */
+export async function awaitStreams<T>(limitMs: number, open: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + limitMs;
+  for (;;) {
+    try {
+      return await open();
+    } catch (error) {
+      const isAbsent = error instanceof TidemarkError && error.code === "BUS_UNAVAILABLE";
+      if (!isAbsent || performance.now() > deadline) throw error;
+    }
+    await delay(CLUSTER_READY_POLL_MS);
+  }
+}
+
 /** Writes the count unless there is one. Throws `BUS_MISMATCH` when there is one that is not `wanted`. */
 export async function agreeOnPartitionCount(nc: Bus, wanted: number | undefined, replicas: number): Promise<number> {
   const bucket = await ensureBucket(nc, PARTITIONS_BUCKET, { replicas });

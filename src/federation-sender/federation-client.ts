@@ -4,9 +4,9 @@ import { closeBus } from "../bus/client/gathered-writes.ts";
 import { messagesBySubject } from "../bus/client/jetstream.ts";
 import { decodeToken, federationStream, federationSubject, lastToken } from "../bus/contract/subjects.ts";
 import { FederationCursors } from "../bus/deltas/federation-cursors.ts";
-import { federationShards } from "../bus/partition-count.ts";
+import { awaitStreams, federationShards } from "../bus/partition-count.ts";
 import { TidemarkError } from "../errors.ts";
-import { FEDERATION_PENDING_MAX } from "../limits.ts";
+import { CLUSTER_READY_MS_MAX, FEDERATION_PENDING_MAX } from "../limits.ts";
 import { type ServerName, serverName } from "../matrix/ids.ts";
 import { Destination } from "./destination.ts";
 
@@ -15,18 +15,23 @@ export interface FederationOptions {
   readonly nats: string;
   /** The most receipts in memory per destination; the rest stays in the stream. Default: 50,000. */
   readonly pendingMax?: number;
+  /** How long a worker that starts may take to make the streams, in ms. Default: 60,000. */
+  readonly readyMs?: number;
 }
 
-/** Connects. Throws `BUS_UNAVAILABLE` when there is no broker, or when Tidemark never ran on it. */
+/** Connects. Throws `BUS_UNAVAILABLE` when there is no broker, or when no worker makes the streams on it in time. */
 export async function openFederation({
   nats,
   pendingMax = FEDERATION_PENDING_MAX,
+  readyMs = CLUSTER_READY_MS_MAX,
 }: FederationOptions): Promise<Federation> {
   const nc = await connectBus({ url: nats, name: "tidemark federation" });
   try {
-    const shards = await federationShards(nc);
-    const cursors = await FederationCursors.open(nc, shards);
-    return new Federation({ nc, cursors, shards, pendingMax });
+    return await awaitStreams(readyMs, async () => {
+      const shards = await federationShards(nc);
+      const cursors = await FederationCursors.open(nc, shards);
+      return new Federation({ nc, cursors, shards, pendingMax });
+    });
   } catch (error) {
     await closeBus(nc);
     throw error;

@@ -16,8 +16,9 @@ import type { Answer, Asked, Op } from "../bus/contract/questions.ts";
 import type { RoomRequestKind, Sent } from "../bus/contract/requests.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
 import { type DeltaMark, DeltaReader } from "../bus/deltas/delta-reader.ts";
-import { partitionCount } from "../bus/partition-count.ts";
+import { awaitStreams, partitionCount } from "../bus/partition-count.ts";
 import { TidemarkError } from "../errors.ts";
+import { CLUSTER_READY_MS_MAX } from "../limits.ts";
 import { type RoomId, roomId, userId } from "../matrix/ids.ts";
 import type { ReceiptType } from "../matrix/receipt-types.ts";
 import { RoomView } from "./room-view.ts";
@@ -27,6 +28,8 @@ export interface ConnectOptions {
   readonly nats: string;
   /** The connection's name in the broker's monitoring. Default: `tidemark front-end`. */
   readonly name?: string;
+  /** How long a worker that starts may take to make the logs, in ms. Default: 60,000. */
+  readonly readyMs?: number;
 }
 
 /** A receipt of a local user (docs/design.md#requests). */
@@ -89,11 +92,16 @@ interface Feed {
   readonly views: Map<RoomId, Set<RoomView>>;
 }
 
-/** Connects. Throws `BUS_UNAVAILABLE` when there is no broker, or when Tidemark never ran on it. */
-export async function connect({ nats, name = "tidemark front-end" }: ConnectOptions): Promise<Frontend> {
+/** Connects. Throws `BUS_UNAVAILABLE` when there is no broker, or when no worker makes the logs on it in time. */
+export async function connect({
+  nats,
+  name = "tidemark front-end",
+  readyMs = CLUSTER_READY_MS_MAX,
+}: ConnectOptions): Promise<Frontend> {
   const nc = await connectBus({ url: nats, name });
   try {
-    return new Frontend(nc, await partitionCount(nc), { disconnect: () => closeBus(nc) });
+    const partitions = await awaitStreams(readyMs, () => partitionCount(nc));
+    return new Frontend(nc, partitions, { disconnect: () => closeBus(nc) });
   } catch (error) {
     await closeBus(nc);
     throw error;

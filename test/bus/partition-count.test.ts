@@ -4,6 +4,7 @@ import {
   agreeOnFederationShards,
   agreeOnPartitionCount,
   awaitPartitionCount,
+  awaitStreams,
   federationShards,
   partitionCount,
   storedPartitionCount,
@@ -52,6 +53,17 @@ count("that is malformed is refused by every reader", async () => {
       assert.match((await rejects(read(bus.nc), "BUS_MISMATCH")).message, "key partitions of the bucket tidemark");
     }
   }
+});
+
+count("is waited for by a reader until the limit", async () => {
+  await using bus = await startBus();
+  const waiting = awaitStreams(60_000, () => partitionCount(bus.nc));
+  await rejects(
+    awaitStreams(0, () => partitionCount(bus.nc)),
+    "BUS_UNAVAILABLE",
+  );
+  await agreeOnPartitionCount(bus.nc, 4, 1);
+  assert.is(await waiting, 4);
 });
 
 const shards = suite("shard count of federation");

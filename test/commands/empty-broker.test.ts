@@ -36,8 +36,8 @@ broker("has no stream after a command that only reads, and the command says what
 
 broker("has no stream after a library has connected, and the library says what is missing", async () => {
   await using bus = await startBus();
-  await rejects(connect({ nats: bus.url }), "BUS_UNAVAILABLE");
-  await rejects(openFederation({ nats: bus.url }), "BUS_UNAVAILABLE");
+  await rejects(connect({ nats: bus.url, readyMs: 0 }), "BUS_UNAVAILABLE");
+  await rejects(openFederation({ nats: bus.url, readyMs: 0 }), "BUS_UNAVAILABLE");
   assert.equal(await streamsOf(bus), []);
 });
 

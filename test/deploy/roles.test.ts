@@ -91,6 +91,8 @@ roles("a gateway accepts what a homeserver pushes, and serves clients", async ()
 
 roles("a federation sender reads the receipts for a server, and continues after what was acknowledged", async () => {
   await using cluster = await startNatsCluster();
+  // It may start before the worker that makes its streams.
+  const opening = openFederation({ nats: cluster.url("federation") });
   await using _worker = await startRole(cluster, "worker", {
     partitions: 1,
     federation: { serverNames: [serverName.parse("a")], windowMs: 0 },
@@ -102,7 +104,7 @@ roles("a federation sender reads the receipts for a server, and continues after 
     decoded((await nc.request(subject, pack(body), { timeout: LIMIT_MS })).data).ok;
   assert.ok(await ask(homeserver, `tidemark.in.state.${ROOM}`, [member("@me:a"), member("@you:b")]));
   assert.ok(await ask(homeserver, `tidemark.in.event.${ROOM}`, [message("$1"), message("$2")]));
-  await using federation = await openFederation({ nats: cluster.url("federation") });
+  await using federation = await opening;
   const destination = await federation.destination("b");
   assert.ok(await ask(frontend, `tidemark.in.receipt.${ROOM}`, receipt("@me:a", "$1")));
   const first = await destination.next();

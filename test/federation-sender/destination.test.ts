@@ -242,7 +242,7 @@ reader("refuses an invalid server name, and a broker without Tidemark's streams"
   await using federation = await open(tidemark);
   await rejects(federation.destination("there.*"), "M_INVALID_PARAM");
   await tidemark.jsm.streams.delete("TIDEMARK_FEDERATION_1");
-  await rejects(openFederation({ nats: tidemark.url }), "BUS_UNAVAILABLE");
+  await rejects(openFederation({ nats: tidemark.url, readyMs: 0 }), "BUS_UNAVAILABLE");
 });
 
 reader.run();
