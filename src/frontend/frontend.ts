@@ -69,8 +69,8 @@ export interface RoomOptions {
 export interface DeltaListener {
   /** Called once, before the first delta, with the place in the stream where reading starts. */
   readonly begin: (mark: DeltaMark) => void;
-  /** Called for each delta, in stream order. `bytes` is the size of its message. */
-  readonly delta: (delta: Delta, mark: DeltaMark, bytes: number) => void;
+  /** Called for each delta, in stream order. */
+  readonly delta: (delta: Delta, mark: DeltaMark) => void;
   /** Called when deltas at or before `mark` were evicted from the stream unread, or can't be read. */
   readonly lost: (mark: DeltaMark) => void;
   /** Called when what follows is of another log: positions and orders of before mean nothing any more. */
@@ -235,9 +235,9 @@ export class Frontend implements AsyncDisposable {
       const reader = DeltaReader.open(this.#nc, {
         partition,
         back: this.#back,
-        onDelta: (delta, mark, bytes) => {
+        onDelta: (delta, mark) => {
           for (const view of views.get(delta.room_id) ?? []) if (mayShow(view, delta)) view.receive(delta);
-          for (const listener of listeners) listener.delta(delta, mark, bytes);
+          for (const listener of listeners) listener.delta(delta, mark);
         },
         onLost: (mark) => {
           for (const room of views.values()) for (const view of room) void view.reload();

@@ -30,8 +30,8 @@ interface DeltaReaderOptions {
   readonly partition: number;
   /** How many of the newest deltas that are already there are read too. Default: 0. */
   readonly back?: number;
-  /** Called for each delta, in order. `bytes` is the size of its message. */
-  readonly onDelta: (delta: Delta, mark: DeltaMark, bytes: number) => void;
+  /** Called for each delta, in order. */
+  readonly onDelta: (delta: Delta, mark: DeltaMark) => void;
   /** Called when deltas after the previous mark, at or before this one, were not read: they are gone, or unreadable. */
   readonly onLost: (mark: DeltaMark) => void;
   /** Called before the first delta of another lineage. `mark`: the place before it, with no position of that lineage. */
@@ -112,6 +112,6 @@ export class DeltaReader {
   #deliver({ subject, data }: Delivered): void {
     const delta = decodeDelta(subject, data);
     if (delta === undefined) throw new Error("it is of another version, or no delta");
-    this.#options.onDelta(delta, this.#mark, data.length);
+    this.#options.onDelta(delta, this.#mark);
   }
 }
