@@ -12,7 +12,8 @@ import type { EventId, UserId } from "../../src/matrix/ids.ts";
 import { FULLY_READ } from "../../src/matrix/receipt-types.ts";
 import { fullyReadOf } from "../../src/worker/delta-messages.ts";
 import { EVENT_IDS, type Positioned, plainHistory, USERS } from "../support/arbitraries.ts";
-import { BASE, ROOM, unreadOf } from "../support/given.ts";
+import { BASE, ROOM } from "../support/example-room.ts";
+import { unreadOf } from "../support/given.ts";
 import { check } from "../support/property.ts";
 
 const agreement = suite("ReadState and the worker");

@@ -5,7 +5,8 @@ import { TidemarkError } from "../../src/errors.ts";
 import { Appender, GROUP_BYTES_MAX } from "../../src/ingress/appender.ts";
 import { ENTRIES_PER_RECORD_MAX, IN_FLIGHT_BYTES_MAX, RETRY_AFTER_MS } from "../../src/limits.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";
-import { BOB, receipt } from "../support/given.ts";
+import { receipt } from "../support/entries.ts";
+import { BOB } from "../support/example-room.ts";
 
 const A = "!a:one.example" as RoomId;
 const B = "!b:one.example" as RoomId;

@@ -1,7 +1,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { matrixEvent, redacted, withOrder } from "../../src/matrix/event.ts";
-import { event } from "../support/given.ts";
+import { event } from "../support/entries.ts";
 
 const EVENT = {
   event_id: "$a",

@@ -17,7 +17,7 @@ import { DELTAS_AGE_MS } from "../../src/limits.ts";
 import type { RoomId, UserId } from "../../src/matrix/ids.ts";
 import { Publisher } from "../../src/worker/publisher.ts";
 import { DeltaReader, type SeenMarkers, uncovered } from "../support/delta-reader.ts";
-import { backfilled, live, receipt } from "../support/given.ts";
+import { backfilled, live, receipt } from "../support/entries.ts";
 import { Model } from "../support/model.ts";
 import { random } from "../support/random.ts";
 import { entriesOf } from "../support/records.ts";

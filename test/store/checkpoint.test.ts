@@ -6,7 +6,7 @@ import { fold } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";
 import { type Mark, PartitionStore } from "../../src/store/partition-store.ts";
 import { history, USERS } from "../support/arbitraries.ts";
-import { BASE, ROOM } from "../support/given.ts";
+import { BASE, ROOM } from "../support/example-room.ts";
 import { checkAsync } from "../support/property.ts";
 import { stateOf } from "../support/room-state.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";

@@ -9,7 +9,8 @@ import { ALL, type OrderIndex, type OrderRange, type Related } from "../../actor
 import type { Room } from "../../actors/room/room.ts";
 import type { EventId } from "../../src/matrix/ids.ts";
 import { PartitionStore } from "../../src/store/partition-store.ts";
-import { backfilled, live, ROOM, relates } from "../support/given.ts";
+import { backfilled, live, relates } from "../support/entries.ts";
+import { ROOM } from "../support/example-room.ts";
 import { checkAsync } from "../support/property.ts";
 import { roomOver } from "../support/stored-room.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";

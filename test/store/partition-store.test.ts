@@ -8,7 +8,8 @@ import { fold } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";
 import type { TidemarkError } from "../../src/errors.ts";
 import { type Mark, PartitionStore } from "../../src/store/partition-store.ts";
-import { ALICE, BOB, inThread, live, ROOM, receipt, relates } from "../support/given.ts";
+import { inThread, live, receipt, relates } from "../support/entries.ts";
+import { ALICE, BOB, ROOM } from "../support/example-room.ts";
 import { stateOf } from "../support/room-state.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 

@@ -9,7 +9,8 @@ import type { Counting } from "../../actors/room/unread.ts";
 import type { UserId } from "../../src/matrix/ids.ts";
 import { READ, READ_PRIVATE } from "../../src/matrix/receipt-types.ts";
 import { PartitionStore } from "../../src/store/partition-store.ts";
-import { BOB, inThread, live, ROOM, receipt } from "../support/given.ts";
+import { inThread, live, receipt } from "../support/entries.ts";
+import { BOB, ROOM } from "../support/example-room.ts";
 import { stepsIn } from "../support/steps.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 

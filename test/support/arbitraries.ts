@@ -6,21 +6,8 @@ import * as fc from "fast-check";
 import { type Entry, positionOf, UNKNOWN_THREAD } from "../../actors/entry.ts";
 import type { ServerName, UserId } from "../../src/matrix/ids.ts";
 import { FULLY_READ, READ, READ_PRIVATE, type ReceiptType } from "../../src/matrix/receipt-types.ts";
-import {
-  ALICE,
-  acl,
-  BASE,
-  BOB,
-  backfilled,
-  CARA,
-  history as historical,
-  live,
-  member,
-  receipt,
-  relates,
-  state,
-  TWO,
-} from "./given.ts";
+import { acl, backfilled, history as historical, live, member, receipt, relates, state } from "./entries.ts";
+import { ALICE, BASE, BOB, CARA, TWO } from "./example-room.ts";
 
 const DAN = "@dan:[2001:db8::1]:8448" as UserId;
 export const USERS: readonly UserId[] = [ALICE, BOB, CARA, DAN];

@@ -3,7 +3,7 @@ import type { Entry } from "../../actors/entry.ts";
 import { RoomHistory } from "../../src/replay/history/room-history.ts";
 import { type Step, stepOf } from "../../src/replay/history/step.ts";
 import { Refold } from "../../src/replay/refold.ts";
-import { ROOM } from "./given.ts";
+import { ROOM } from "./example-room.ts";
 
 export interface Replayed {
   readonly steps: readonly Step[];

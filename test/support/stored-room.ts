@@ -1,6 +1,6 @@
 /** A room over a store that is no store: it has nothing, but for what a test says. */
 import { Room, type StoredRoom } from "../../actors/room/room.ts";
-import { BASE, ROOM } from "./given.ts";
+import { BASE, ROOM } from "./example-room.ts";
 
 const NOTHING = { get: () => undefined, entries: () => [] };
 const EMPTY: StoredRoom = {

@@ -2,7 +2,8 @@
 import * as fc from "fast-check";
 import type { Entry } from "../../actors/entry.ts";
 import type { UserId } from "../../src/matrix/ids.ts";
-import { ALICE, BASE, BOB, backfilled, CARA, history, live, member, state } from "./given.ts";
+import { backfilled, history, live, member, state } from "./entries.ts";
+import { ALICE, BASE, BOB, CARA } from "./example-room.ts";
 
 export const VISITED_USERS: readonly UserId[] = [ALICE, BOB, CARA];
 

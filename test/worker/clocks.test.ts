@@ -20,8 +20,8 @@ import { Publisher } from "../../src/worker/publisher.ts";
 import { UnmarkedLog } from "../../src/worker/unmarked-log.ts";
 import { Worker } from "../../src/worker/worker.ts";
 import { FakeBroker } from "../support/acked.ts";
+import { live } from "../support/entries.ts";
 import { failure } from "../support/failure.ts";
-import { live } from "../support/given.ts";
 import { type BusHarness, eventually, message, receipt, startBus } from "../support/harness.ts";
 import { checkAsync } from "../support/property.ts";
 

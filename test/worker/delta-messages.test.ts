@@ -9,22 +9,9 @@ import { PUBLISH_BYTES_MAX } from "../../src/limits.ts";
 import type { UserId } from "../../src/matrix/ids.ts";
 import { FULLY_READ, READ_PRIVATE } from "../../src/matrix/receipt-types.ts";
 import { eventMessages, markerMessages, rejectionMessages } from "../../src/worker/delta-messages.ts";
-import {
-  acl,
-  at,
-  BASE,
-  BOB,
-  backfilled,
-  CARA,
-  history,
-  inThread,
-  live,
-  member,
-  ROOM,
-  receipt,
-  Story,
-  TWO,
-} from "../support/given.ts";
+import { acl, backfilled, history, inThread, live, member, receipt } from "../support/entries.ts";
+import { BASE, BOB, CARA, ROOM, TWO } from "../support/example-room.ts";
+import { at, Story } from "../support/given.ts";
 
 /** The delta of a room after these entries. */
 function deltaOf(...entries: readonly Entry[]): RoomDelta {

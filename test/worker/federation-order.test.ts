@@ -15,7 +15,7 @@ import { serverName } from "../../src/matrix/ids.ts";
 import { receiptsIn } from "../../src/matrix/receipt-edu.ts";
 import { SLICE_BYTES_MAX, SLICE_MESSAGES_MAX } from "../../src/worker/edu-messages.ts";
 import { FederationPublisher } from "../../src/worker/federation-publisher.ts";
-import { ROOM } from "../support/given.ts";
+import { ROOM } from "../support/example-room.ts";
 import { checkAsync } from "../support/property.ts";
 import { event, receipt } from "../support/session-fold.ts";
 

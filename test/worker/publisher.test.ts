@@ -9,7 +9,9 @@ import type { RoomId, UserId } from "../../src/matrix/ids.ts";
 import { READ_PRIVATE } from "../../src/matrix/receipt-types.ts";
 import { PENDING_CHANGES_MAX, PENDING_CHANGES_RESUME, Publisher } from "../../src/worker/publisher.ts";
 import { FakeBroker } from "../support/acked.ts";
-import { at, BOB, CARA, live, receipt } from "../support/given.ts";
+import { live, receipt } from "../support/entries.ts";
+import { BOB, CARA } from "../support/example-room.ts";
+import { at } from "../support/given.ts";
 
 const A = "!a:one.example" as RoomId;
 const B = "!b:one.example" as RoomId;

@@ -2,7 +2,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { encode } from "../../src/bus/contract/codec.ts";
-import { live } from "../support/given.ts";
+import { live } from "../support/entries.ts";
 import { BASE, message, startTidemark, token } from "../support/harness.ts";
 
 const ROOM = "!strays:a.org";

@@ -3,7 +3,9 @@ import * as assert from "uvu/assert";
 import { LIVE, positionOf } from "../../../actors/entry.ts";
 import { fold } from "../../../actors/room/fold.ts";
 import { Room } from "../../../actors/room/room.ts";
-import { BASE, BOB, backfilled, event, given, history, live, ROOM, receipt, state } from "../../support/given.ts";
+import { backfilled, event, history, live, receipt, state } from "../../support/entries.ts";
+import { BASE, BOB, ROOM } from "../../support/example-room.ts";
+import { given } from "../../support/given.ts";
 
 const f1 = suite("F1: the order of an event");
 

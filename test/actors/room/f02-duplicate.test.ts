@@ -1,20 +1,8 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import {
-  ALICE,
-  acl,
-  at,
-  BOB,
-  backfilled,
-  CARA,
-  given,
-  history,
-  inThread,
-  live,
-  receipt,
-  state,
-  TWO,
-} from "../../support/given.ts";
+import { acl, backfilled, history, inThread, live, receipt, state } from "../../support/entries.ts";
+import { ALICE, BOB, CARA, TWO } from "../../support/example-room.ts";
+import { at, given } from "../../support/given.ts";
 
 const f2 = suite("F2: a known event");
 

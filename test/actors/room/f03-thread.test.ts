@@ -1,6 +1,8 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { backfilled, CARA, given, history, inThread, live, relates, Story } from "../../support/given.ts";
+import { backfilled, history, inThread, live, relates } from "../../support/entries.ts";
+import { CARA } from "../../support/example-room.ts";
+import { given, Story } from "../../support/given.ts";
 
 const f3 = suite("F3: the thread of an event");
 

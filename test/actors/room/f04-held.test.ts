@@ -2,7 +2,9 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { UserId } from "../../../src/matrix/ids.ts";
 import { FULLY_READ, READ_PRIVATE } from "../../../src/matrix/receipt-types.ts";
-import { ALICE, BOB, backfilled, CARA, given, live, receipt, Story, state, TWO } from "../../support/given.ts";
+import { backfilled, live, receipt, state } from "../../support/entries.ts";
+import { ALICE, BOB, CARA, TWO } from "../../support/example-room.ts";
+import { given, Story } from "../../support/given.ts";
 
 const f4 = suite("F4: a receipt on an unknown event");
 

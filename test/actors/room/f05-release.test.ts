@@ -1,21 +1,8 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import {
-  ALICE,
-  acl,
-  at,
-  BASE,
-  BOB,
-  backfilled,
-  CARA,
-  given,
-  inThread,
-  live,
-  member,
-  receipt,
-  state,
-  TWO,
-} from "../../support/given.ts";
+import { acl, backfilled, inThread, live, member, receipt, state } from "../../support/entries.ts";
+import { ALICE, BASE, BOB, CARA, TWO } from "../../support/example-room.ts";
+import { at, given } from "../../support/given.ts";
 
 const f5 = suite("F5: a held receipt");
 

@@ -3,7 +3,9 @@ import * as assert from "uvu/assert";
 import { publishedOrder } from "../../../actors/room/markers.ts";
 import type { EventId } from "../../../src/matrix/ids.ts";
 import { FULLY_READ, READ_PRIVATE } from "../../../src/matrix/receipt-types.ts";
-import { at, BASE, BOB, backfilled, CARA, given, inThread, live, receipt, relates } from "../../support/given.ts";
+import { backfilled, inThread, live, receipt, relates } from "../../support/entries.ts";
+import { BASE, BOB, CARA } from "../../support/example-room.ts";
+import { at, given } from "../../support/given.ts";
 
 const f6 = suite("F6: a threaded receipt");
 

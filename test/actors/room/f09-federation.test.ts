@@ -1,7 +1,9 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { UserId } from "../../../src/matrix/ids.ts";
-import { ALICE, acl, BOB, CARA, given, inThread, live, member, receipt, state, TWO } from "../../support/given.ts";
+import { acl, inThread, live, member, receipt, state } from "../../support/entries.ts";
+import { ALICE, BOB, CARA, TWO } from "../../support/example-room.ts";
+import { given } from "../../support/given.ts";
 
 const f9 = suite("F9: a receipt with an origin");
 

@@ -1,20 +1,8 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import {
-  ALICE,
-  acl,
-  BASE,
-  BOB,
-  backfilled,
-  CARA,
-  given,
-  history,
-  live,
-  member,
-  receipt,
-  state,
-  TWO,
-} from "../../support/given.ts";
+import { acl, backfilled, history, live, member, receipt, state } from "../../support/entries.ts";
+import { ALICE, BASE, BOB, CARA, TWO } from "../../support/example-room.ts";
+import { given } from "../../support/given.ts";
 
 const fromTwo = receipt(CARA, "$a", { origin: TWO });
 const memberOf = (story: ReturnType<typeof given>) => story.room.memberships();

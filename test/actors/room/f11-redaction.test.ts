@@ -1,7 +1,9 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { EventId } from "../../../src/matrix/ids.ts";
-import { BASE, BOB, backfilled, CARA, given, inThread, live, receipt, relates } from "../../support/given.ts";
+import { backfilled, inThread, live, receipt, relates } from "../../support/entries.ts";
+import { BASE, BOB, CARA } from "../../support/example-room.ts";
+import { given } from "../../support/given.ts";
 
 const f11 = suite("F11: a redaction");
 

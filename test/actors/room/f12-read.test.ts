@@ -1,19 +1,9 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { FULLY_READ, READ, READ_PRIVATE } from "../../../src/matrix/receipt-types.ts";
-import {
-  ALICE,
-  BOB,
-  backfilled,
-  CARA,
-  given,
-  history,
-  inThread,
-  live,
-  member,
-  receipt,
-  state,
-} from "../../support/given.ts";
+import { backfilled, history, inThread, live, member, receipt, state } from "../../support/entries.ts";
+import { ALICE, BOB, CARA } from "../../support/example-room.ts";
+import { given } from "../../support/given.ts";
 
 const f12 = suite("F12: an event");
 

@@ -1,20 +1,9 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { READ_PRIVATE } from "../../../src/matrix/receipt-types.ts";
-import {
-  ALICE,
-  BOB,
-  backfilled,
-  CARA,
-  given,
-  history,
-  inThread,
-  live,
-  member,
-  receipt,
-  relates,
-  Story,
-} from "../../support/given.ts";
+import { backfilled, history, inThread, live, member, receipt, relates } from "../../support/entries.ts";
+import { ALICE, BOB, CARA } from "../../support/example-room.ts";
+import { given, Story } from "../../support/given.ts";
 
 const f13 = suite("F13: unread counts");
 

@@ -4,7 +4,7 @@ import * as assert from "uvu/assert";
 import { createActor } from "xstate";
 import { ROOM_TRANSITIONS, type RoomInput, type RoomState, roomLogic } from "../../../actors/room/machine.ts";
 import { Room } from "../../../actors/room/room.ts";
-import { ROOM } from "../../support/given.ts";
+import { ROOM } from "../../support/example-room.ts";
 import { listedTransitions, tabledTransitions } from "../../support/transitions.ts";
 
 type Input = RoomInput["type"];

@@ -14,17 +14,9 @@ import type { EventId, RoomId, UserId } from "../../../src/matrix/ids.ts";
 import { FULLY_READ } from "../../../src/matrix/receipt-types.ts";
 import { eventMessages, markerMessages } from "../../../src/worker/delta-messages.ts";
 import { EVENT_IDS, history, type Positioned, plainHistory, USERS } from "../../support/arbitraries.ts";
-import {
-  BASE,
-  BOB,
-  backfilled,
-  describe,
-  history as historical,
-  live,
-  ROOM,
-  receipt,
-  unreadOf,
-} from "../../support/given.ts";
+import { backfilled, history as historical, live, receipt } from "../../support/entries.ts";
+import { BASE, BOB, ROOM } from "../../support/example-room.ts";
+import { describe, unreadOf } from "../../support/given.ts";
 import { Model } from "../../support/model.ts";
 import { check } from "../../support/property.ts";
 import { DeltaReader } from "../../support/reader.ts";

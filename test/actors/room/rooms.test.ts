@@ -4,7 +4,7 @@ import type { LogRecord } from "../../../actors/entry.ts";
 import { Room, type RoomStore } from "../../../actors/room/room.ts";
 import { Rooms } from "../../../actors/room/rooms.ts";
 import type { RoomId } from "../../../src/matrix/ids.ts";
-import { live } from "../../support/given.ts";
+import { live } from "../../support/entries.ts";
 
 const [A, B, C] = ["!a:one.example", "!b:one.example", "!c:one.example"] as RoomId[] as [RoomId, RoomId, RoomId];
 

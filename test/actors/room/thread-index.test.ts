@@ -5,7 +5,9 @@ import * as assert from "uvu/assert";
 import { fold } from "../../../actors/room/fold.ts";
 import { Room } from "../../../actors/room/room.ts";
 import type { EventId } from "../../../src/matrix/ids.ts";
-import { ALICE, at, BASE, BOB, backfilled, CARA, history, inThread, live, ROOM, relates } from "../../support/given.ts";
+import { backfilled, history, inThread, live, relates } from "../../support/entries.ts";
+import { ALICE, BASE, BOB, CARA, ROOM } from "../../support/example-room.ts";
+import { at } from "../../support/given.ts";
 import { check } from "../../support/property.ts";
 
 const EVERYTHING = { dir: "b", above: Number.NEGATIVE_INFINITY, below: Number.POSITIVE_INFINITY } as const;

@@ -5,7 +5,9 @@ import * as assert from "uvu/assert";
 import type { Room } from "../../../actors/room/room.ts";
 import { Visibility } from "../../../actors/room/visibility.ts";
 
-import { at, BOB, backfilled, CARA, given, history, live, member, Story, state } from "../../support/given.ts";
+import { backfilled, history, live, member, state } from "../../support/entries.ts";
+import { BOB, CARA } from "../../support/example-room.ts";
+import { at, given, Story } from "../../support/given.ts";
 import { check } from "../../support/property.ts";
 import { VisibilityModel } from "../../support/visibility-model.ts";
 import { VISITED_USERS, visits } from "../../support/visits.ts";

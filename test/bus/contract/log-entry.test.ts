@@ -10,7 +10,8 @@ import { eventEntries, receiptEntries } from "../../../src/ingress/validate.ts";
 import { EVENT_BYTES_MAX } from "../../../src/limits.ts";
 import type { RoomId, ServerName } from "../../../src/matrix/ids.ts";
 import { history } from "../../support/arbitraries.ts";
-import { BOB, event, TWO } from "../../support/given.ts";
+import { event } from "../../support/entries.ts";
+import { BOB, TWO } from "../../support/example-room.ts";
 import { check } from "../../support/property.ts";
 
 const EVENT = event("$a");

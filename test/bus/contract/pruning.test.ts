@@ -9,7 +9,7 @@ import type { PrunedReason } from "../../../src/bus/contract/pruning.ts";
 import { messagePackFault } from "../../../src/bus/contract/untrusted.ts";
 import { TidemarkError } from "../../../src/errors.ts";
 import { DEPTH_MAX, EVENT_BYTES_MAX } from "../../../src/limits.ts";
-import { acl, event, member } from "../../support/given.ts";
+import { acl, event, member } from "../../support/entries.ts";
 import { check } from "../../support/property.ts";
 
 interface Decoded {

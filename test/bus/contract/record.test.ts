@@ -6,19 +6,9 @@ import { decode, encode } from "../../../src/bus/contract/codec.ts";
 import { decodeRecord, decodeStart, encodeRecord, encodeStart } from "../../../src/bus/contract/record.ts";
 import { TidemarkError } from "../../../src/errors.ts";
 import { history as histories } from "../../support/arbitraries.ts";
-import {
-  BASE,
-  BOB,
-  backfilled,
-  describe,
-  event,
-  history,
-  live,
-  receipt,
-  Story,
-  state,
-  TWO,
-} from "../../support/given.ts";
+import { backfilled, event, history, live, receipt, state } from "../../support/entries.ts";
+import { BASE, BOB, TWO } from "../../support/example-room.ts";
+import { describe, Story } from "../../support/given.ts";
 import { check } from "../../support/property.ts";
 import { decodedRecord, entriesOf } from "../../support/records.ts";
 

@@ -3,7 +3,7 @@ import * as assert from "uvu/assert";
 import { LogReader } from "../../../src/bus/log/log-reader.ts";
 import { prepareBus } from "../../../src/bus/streams.ts";
 import type { RoomId } from "../../../src/matrix/ids.ts";
-import { live } from "../../support/given.ts";
+import { live } from "../../support/entries.ts";
 import { eventually, rejects, startBus } from "../../support/harness.ts";
 import { appendRecord } from "../../support/records.ts";
 

@@ -8,7 +8,7 @@ import { logEnd, roomsOf } from "../../../src/bus/log/log.ts";
 import { scanLog } from "../../../src/bus/log/log-scan.ts";
 import { TidemarkError } from "../../../src/errors.ts";
 import type { RoomId } from "../../../src/matrix/ids.ts";
-import { live } from "../../support/given.ts";
+import { live } from "../../support/entries.ts";
 import { eventually, message, rejects, startBus, startTidemark, token } from "../../support/harness.ts";
 
 const [A, B] = ["!a:a.org" as RoomId, "!b:a.org" as RoomId];

@@ -5,7 +5,7 @@ import { encodeRecord, encodeStart } from "../../../src/bus/contract/record.ts";
 import { baseAt, beginLog, lastSequence, logEnd, logStart, recordAt, roomsOf } from "../../../src/bus/log/log.ts";
 import { prepareBus } from "../../../src/bus/streams.ts";
 import type { RoomId } from "../../../src/matrix/ids.ts";
-import { backfilled, live } from "../../support/given.ts";
+import { backfilled, live } from "../../support/entries.ts";
 import { rejects, startBus } from "../../support/harness.ts";
 import { appendRecord } from "../../support/records.ts";
 

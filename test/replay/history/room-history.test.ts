@@ -14,7 +14,7 @@ import { placeAt, threadAt } from "../../../src/replay/history/tracks.ts";
 import { why } from "../../../src/replay/history/why-text.ts";
 import { Refold } from "../../../src/replay/refold.ts";
 import { EVENT_IDS, type Positioned, USERS, history as withKnownThreads } from "../../support/arbitraries.ts";
-import { ROOM } from "../../support/given.ts";
+import { ROOM } from "../../support/example-room.ts";
 import { check } from "../../support/property.ts";
 import { recordsOf, session } from "../../support/records.ts";
 import { stateOf } from "../../support/room-state.ts";

@@ -3,7 +3,9 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { matches } from "../../../src/replay/history/step-filter.ts";
 import { stepLine } from "../../../src/replay/history/text.ts";
-import { acl, at, BOB, backfilled, CARA, inThread, live, member, receipt, state, TWO } from "../../support/given.ts";
+import { acl, backfilled, inThread, live, member, receipt, state } from "../../support/entries.ts";
+import { BOB, CARA, TWO } from "../../support/example-room.ts";
+import { at } from "../../support/given.ts";
 import { replayed } from "../../support/replayed.ts";
 
 const LONG = "$abcdefghijklmnopqrstuvwxyz";

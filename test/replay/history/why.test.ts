@@ -3,7 +3,9 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { type Entry, UNKNOWN_THREAD } from "../../../actors/entry.ts";
 import { type Why, why } from "../../../src/replay/history/why-text.ts";
-import { ALICE, acl, at, BOB, backfilled, CARA, inThread, live, member, receipt, TWO } from "../../support/given.ts";
+import { acl, backfilled, inThread, live, member, receipt } from "../../support/entries.ts";
+import { ALICE, BOB, CARA, TWO } from "../../support/example-room.ts";
+import { at } from "../../support/given.ts";
 import { replayed } from "../../support/replayed.ts";
 
 /** The order of the nth live event: `replayed` folds a log whose base is 0. */

@@ -6,7 +6,8 @@ import type { OrderRange } from "../../../actors/room/order-index.ts";
 import type { EventId } from "../../../src/matrix/ids.ts";
 import { aggregations, rootPage } from "../../../src/worker/queries/aggregations.ts";
 import { sizeIn } from "../../../src/worker/queries/sizes.ts";
-import { ALICE, BOB, event } from "../../support/given.ts";
+import { event } from "../../support/entries.ts";
+import { ALICE, BOB } from "../../support/example-room.ts";
 import { type Body, eventually, message, startTidemark, type TidemarkHarness } from "../../support/harness.ts";
 import { roomOver } from "../../support/stored-room.ts";
 

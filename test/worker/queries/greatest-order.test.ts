@@ -3,7 +3,8 @@ import * as fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { greatestOrder } from "../../../src/worker/queries/greatest-order.ts";
-import { at, backfilled, given, history, live, receipt } from "../../support/given.ts";
+import { backfilled, history, live, receipt } from "../../support/entries.ts";
+import { at, given } from "../../support/given.ts";
 import { check } from "../../support/property.ts";
 
 const BOB = "@bob:one.example";

@@ -14,7 +14,9 @@ import { PartitionStore } from "../../../src/store/partition-store.ts";
 import { answer, UnreadCache } from "../../../src/worker/queries/answers.ts";
 import { Bodies } from "../../../src/worker/queries/bodies.ts";
 import { sizeIn } from "../../../src/worker/queries/sizes.ts";
-import { at, BASE, BOB, inThread, live, member, ROOM, receipt, Story, state } from "../../support/given.ts";
+import { inThread, live, member, receipt, state } from "../../support/entries.ts";
+import { BASE, BOB, ROOM } from "../../support/example-room.ts";
+import { at, Story } from "../../support/given.ts";
 import { roomOver } from "../../support/stored-room.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 

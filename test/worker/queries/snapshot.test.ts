@@ -6,7 +6,9 @@ import type { Room } from "../../../actors/room/room.ts";
 import type { Bodies } from "../../../src/worker/queries/bodies.ts";
 import { sizeIn } from "../../../src/worker/queries/sizes.ts";
 import { snapshot } from "../../../src/worker/queries/snapshot.ts";
-import { at, BOB, backfilled, given, history, live, receipt } from "../../support/given.ts";
+import { backfilled, history, live, receipt } from "../../support/entries.ts";
+import { BOB } from "../../support/example-room.ts";
+import { at, given } from "../../support/given.ts";
 
 /** What the log has at a position, as far as the room itself knows. */
 const bodies = {

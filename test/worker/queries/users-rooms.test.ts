@@ -8,7 +8,7 @@ import type { Membership } from "../../../src/bus/contract/questions.ts";
 import { BROKER_PAYLOAD_BYTES_MIN } from "../../../src/limits.ts";
 import type { RoomId, UserId } from "../../../src/matrix/ids.ts";
 import { beginningOf, changedPage, joinedPages, roomsPage } from "../../../src/worker/queries/users-rooms.ts";
-import { BOB } from "../../support/given.ts";
+import { BOB } from "../../support/example-room.ts";
 import { eventually, message, receipt, startTidemark } from "../../support/harness.ts";
 
 const joined = (position: Position): Member => ({ membership: "join", position, joined: 5, left: 0 });
