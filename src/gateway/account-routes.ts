@@ -1,7 +1,7 @@
-/** Versions, capabilities, the account of the user, and stored filters. */
+/** Versions, capabilities, the account of the user and the device that asks, and stored filters. */
 import type { FastifyInstance } from "fastify";
 import { isOverTls } from "../http/forwarded.ts";
-import { forbidden } from "../http/matrix-error.ts";
+import { forbidden, notFound } from "../http/matrix-error.ts";
 import type { Api } from "./api.ts";
 import { bodyOf } from "./api.ts";
 import { filterId, filterOf } from "./filter.ts";
@@ -27,6 +27,16 @@ export function accountRoutes(app: FastifyInstance, api: Api): void {
   app.get("/_matrix/client/v3/account/whoami", async (request) => {
     const { user, id } = api.device(request);
     return { user_id: user, ...(id !== undefined && { device_id: id }), is_guest: false };
+  });
+  // Which other devices the user has, a token doesn't say.
+  app.get("/_matrix/client/v3/devices", async (request) => {
+    const { id } = api.device(request);
+    return { devices: id === undefined ? [] : [{ device_id: id }] };
+  });
+  app.get<{ Params: { device: string } }>("/_matrix/client/v3/devices/:device", async (request) => {
+    const { id } = api.device(request);
+    if (id !== request.params.device) throw notFound("Only the device that asks is known");
+    return { device_id: id };
   });
   app.get("/_matrix/client/v3/capabilities", async () => ({
     capabilities: {

@@ -31,6 +31,7 @@ const eventFilterSchema = z.object({
 });
 
 export const filterSchema = z.object({
+  account_data: eventFilterSchema.nullish(),
   room: z
     .object({
       rooms,

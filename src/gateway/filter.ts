@@ -31,6 +31,8 @@ type Parts = "timeline" | "state" | "ephemeral" | "account_data";
 type RoomFilter = Omit<RoomDefinition, Parts | Lists> & RoomLists & { readonly [Part in Parts]?: EventFilter };
 
 export interface Filter {
+  /** Of what is not a room's. */
+  readonly account_data?: EventFilter;
   readonly room?: RoomFilter;
 }
 
@@ -109,28 +111,41 @@ function parseDefinition(value: unknown): FilterDefinition {
 
 /** `definition`: canonical. */
 function prepare(definition: FilterDefinition): Filter {
-  const { room } = definition;
-  if (room == null) return NO_FILTER;
+  const { room, account_data: global } = definition;
+  if (room == null && global == null) return NO_FILTER;
   const key = JSON.stringify(definition);
   let filter = prepared.get(key);
   if (filter === undefined) {
-    const { rooms, not_rooms: notRooms, timeline, state, ephemeral, account_data: accountData, ...settings } = room;
     filter = {
-      room: {
-        ...settings,
-        rooms: setOf(rooms),
-        not_rooms: setOf(notRooms),
-        ...(timeline != null && { timeline: eventFilter(timeline) }),
-        ...(state != null && { state: eventFilter(state) }),
-        ...(ephemeral != null && { ephemeral: eventFilter(ephemeral) }),
-        ...(accountData != null && { account_data: eventFilter(accountData) }),
-      },
+      ...(global != null && { account_data: eventFilter(global) }),
+      ...(room != null && { room: roomFilter(room) }),
     };
-    const patterns = [timeline, state, ephemeral, accountData].flatMap((part) => [part?.types, part?.not_types]).flat();
+    const parts = [global, room?.timeline, room?.state, room?.ephemeral, room?.account_data];
+    const patterns = parts.flatMap((part) => [part?.types, part?.not_types]).flat();
     const size = FILTER_COST_BYTES + UNIT_COST_BYTES * key.length + PATTERN_COST_BYTES * patterns.length;
     prepared.set(key, filter, { size });
   }
   return filter;
+}
+
+function roomFilter({
+  rooms,
+  not_rooms: notRooms,
+  timeline,
+  state,
+  ephemeral,
+  account_data: accountData,
+  ...settings
+}: RoomDefinition): RoomFilter {
+  return {
+    ...settings,
+    rooms: setOf(rooms),
+    not_rooms: setOf(notRooms),
+    ...(timeline != null && { timeline: eventFilter(timeline) }),
+    ...(state != null && { state: eventFilter(state) }),
+    ...(ephemeral != null && { ephemeral: eventFilter(ephemeral) }),
+    ...(accountData != null && { account_data: eventFilter(accountData) }),
+  };
 }
 
 function eventFilter(definition: EventFilterDefinition): EventFilter {
@@ -148,6 +163,12 @@ function eventFilter(definition: EventFilterDefinition): EventFilter {
 
 function setOf(list: readonly string[] | null | undefined): ReadonlySet<string> | undefined {
   return list == null ? undefined : new Set(list);
+}
+
+/** Whether a filter keeps back events of some types or senders. */
+export function isSelective(filter: EventFilter | undefined): boolean {
+  const { types, not_types: notTypes, senders, not_senders: notSenders } = filter ?? {};
+  return [types, notTypes, senders, notSenders].some((list) => list !== undefined);
 }
 
 /** Returns the maximum number of timeline events. */

@@ -94,6 +94,17 @@ clientStart(
   },
 );
 
+clientStart("the device that asks is the only one that is listed", async () => {
+  await using tidemark = await startGateway();
+  const { bob, bob2 } = tidemark;
+  const [first, second] = [await bob.get("/v3/devices"), await bob2.get("/v3/devices")];
+  assert.equal([first.devices.length, second.devices.length], [1, 1]);
+  const { device_id: id } = first.devices[0];
+  assert.is.not(id, second.devices[0].device_id);
+  assert.equal(await bob.get(`/v3/devices/${id}`), { device_id: id });
+  assert.equal(errorOf(await bob2.ask("GET", `/v3/devices/${id}`)), [404, "M_NOT_FOUND"]);
+});
+
 clientStart("calls, other networks and media are answered as what isn't there", async () => {
   await using tidemark = await startGateway();
   const { bob } = tidemark;

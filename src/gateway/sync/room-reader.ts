@@ -10,10 +10,10 @@ import type { Answer, Asked } from "../../bus/contract/questions.ts";
 import { TidemarkError } from "../../errors.ts";
 import type { Frontend } from "../../frontend/frontend.ts";
 import { type SnapshotQuestion, snapshotPages } from "../../frontend/snapshot-pages.ts";
-import { SNAPSHOT_MARKERS_MAX, SYNC_TIMELINE_DEFAULT } from "../../limits.ts";
+import { SNAPSHOT_MARKERS_MAX, SYNC_TIMELINE_DEFAULT, TIMELINE_EVENTS_MAX } from "../../limits.ts";
 import type { MatrixEvent } from "../../matrix/event.ts";
 import type { RoomId, UserId } from "../../matrix/ids.ts";
-import { type Filter, timelineLimit } from "../filter.ts";
+import { type Filter, isSelective, timelineLimit } from "../filter.ts";
 import { type RoomUpdate, updateFromSnapshot } from "./room-section.ts";
 import type { RoomTask } from "./sync-plan.ts";
 
@@ -146,7 +146,7 @@ export class RoomReader {
       viewer: user,
       markers_limit: SNAPSHOT_MARKERS_MAX,
       members: false,
-      timeline_limit: timelineLimit(filter.room?.timeline, SYNC_TIMELINE_DEFAULT),
+      timeline_limit: readLimit(filter),
       ...(since !== undefined && { since }),
     };
     const pages: Answer<"snapshot">[] = [];
@@ -208,6 +208,12 @@ export class RoomReader {
 }
 
 const FAILED = (unserved: boolean): RoomRead => ({ as: "failed", unserved });
+
+/** How many events are read. A limit counts those that pass the filter, so there may be more of them. */
+function readLimit({ room }: Filter): number {
+  const limit = timelineLimit(room?.timeline, SYNC_TIMELINE_DEFAULT);
+  return limit > 0 && isSelective(room?.timeline) ? TIMELINE_EVENTS_MAX : limit;
+}
 
 /** Whether the client wants only the members that it needs to show the timeline. */
 export function loadsLazily(filter: Filter): boolean {

@@ -3,7 +3,7 @@ import type { Position } from "../../../actors/entry.ts";
 import type { Answer } from "../../bus/contract/questions.ts";
 import { SYNC_TIMELINE_DEFAULT } from "../../limits.ts";
 import type { MatrixEvent, OrderedEvent } from "../../matrix/event.ts";
-import type { ReceiptContent } from "../../matrix/receipt.ts";
+import { type ReceiptContent, receiptItems } from "../../matrix/receipt.ts";
 import { FULLY_READ } from "../../matrix/receipt-types.ts";
 import { clientEvent } from "../client-event.ts";
 import { type Filter, passes, roomPasses, timelineLimit } from "../filter.ts";
@@ -93,6 +93,22 @@ export function roomSection(
   };
 }
 
+/**
+ * Returns a section that tells nothing but the unread counts: for a client that wants no receipts, when another device of its
+ * user has read. undefined if none has, or if the client is shown receipts.
+ */
+export function countsSection(
+  receipts: readonly ReceiptContent[],
+  room: string,
+  { filter, device }: Viewer,
+): Record<string, unknown> | undefined {
+  if (showsReceipts(room, filter)) return undefined;
+  const hasRead = receipts.some((content) => [...receiptItems(content)].some(({ user }) => user === device.user));
+  if (!hasRead) return undefined;
+  const none = { events: [] };
+  return { timeline: { ...none, limited: false }, state: none, ephemeral: none, account_data: none };
+}
+
 /** Returns a pagination token (`history-routes.ts`): the place just before an order, or the end of the room. */
 export function historyToken(order: number | undefined): string {
   return order === undefined ? "o" : `o${order}`;
@@ -103,8 +119,12 @@ function latestState(events: readonly (MatrixEvent | OrderedEvent)[]): MatrixEve
   return [...new Map(events.map((event) => [JSON.stringify([event.type, event.state_key]), event])).values()];
 }
 
-function receiptsShown(contents: readonly ReceiptContent[], room: string, { room: wanted }: Filter): object[] {
-  if (!passes(wanted?.ephemeral, { type: "m.receipt" }) || !roomPasses(wanted?.ephemeral, room)) return [];
+function showsReceipts(room: string, { room: wanted }: Filter): boolean {
+  return passes(wanted?.ephemeral, { type: "m.receipt" }) && roomPasses(wanted?.ephemeral, room);
+}
+
+function receiptsShown(contents: readonly ReceiptContent[], room: string, filter: Filter): object[] {
+  if (!showsReceipts(room, filter)) return [];
   const filled = contents.filter((content) => Object.keys(content).length > 0);
   return filled.length === 0 ? [] : [{ type: "m.receipt", content: mergeReceipts(filled) }];
 }

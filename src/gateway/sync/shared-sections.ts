@@ -9,7 +9,7 @@ import type { Answer } from "../../bus/contract/questions.ts";
 import type { MatrixEvent } from "../../matrix/event.ts";
 import type { RoomId } from "../../matrix/ids.ts";
 import type { Filter } from "../filter.ts";
-import { roomSection, type Viewer } from "./room-section.ts";
+import { countsSection, roomSection, type Viewer } from "./room-section.ts";
 import type { SharedChanges } from "./shared-changes.ts";
 
 /** Returns the section of a room without counts; undefined if there is nothing to send. `members`: of its senders, if wanted. */
@@ -18,6 +18,19 @@ export function sharedSection(
   room: RoomId,
   viewer: Viewer,
   members: readonly MatrixEvent[] = [],
+): string | undefined {
+  const text = renderedSection(changes, room, viewer, members);
+  if (text !== undefined) return text;
+  const counts = countsSection(changes.receipts, room, viewer);
+  return counts && JSON.stringify(counts);
+}
+
+/** The part of it that is the same for all users with the same filter. */
+function renderedSection(
+  changes: SharedChanges,
+  room: RoomId,
+  viewer: Viewer,
+  members: readonly MatrixEvent[],
 ): string | undefined {
   const { rendered } = changes;
   const cached = rendered.get(viewer.filter);

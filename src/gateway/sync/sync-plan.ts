@@ -60,6 +60,11 @@ export interface Wanted {
   readonly fullState: boolean;
 }
 
+/** Whether the client may have nothing, or wants everything. */
+export function isFull({ since, fullState }: Pick<Wanted, "since" | "fullState">): boolean {
+  return since === undefined || since === "lost" || fullState;
+}
+
 const LEFT = new Set(["leave", "ban"]);
 
 /** `replaced`: partitions whose log is known to be another one than that of the token. */

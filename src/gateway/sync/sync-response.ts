@@ -23,9 +23,10 @@ import type { MemberEvents } from "./member-events.ts";
 import type { OnlineUser } from "./online-users.ts";
 import type { RecentDeltas } from "./recent-deltas.ts";
 import { loadsLazily, type RoomRead, RoomReader, sendersOf } from "./room-reader.ts";
-import { type RoomUpdate, roomSection, type Viewer, withoutEvents } from "./room-section.ts";
+import { countsSection, type RoomUpdate, roomSection, type Viewer, withoutEvents } from "./room-section.ts";
 import type { FullyReadAt, RoomChanges } from "./shared-changes.ts";
 import { sharedSection, withCounts } from "./shared-sections.ts";
+import { bodyOf, memberOf, NOTHING, type Sections } from "./sync-body.ts";
 import { olderTasks, type PartitionPlan, planOf, type RoomTask, type Wanted } from "./sync-plan.ts";
 import { lineageTag, type OwedRoom, type Place, type SyncToken, type SyncTokens } from "./sync-token.ts";
 
@@ -41,14 +42,6 @@ export interface SyncAnswer {
   readonly next: SyncToken;
   /** JSON. */
   body(): string;
-}
-
-/** Sections of a response, each rendered as the JSON text of an object member. */
-interface Sections {
-  readonly join: string[];
-  readonly invite: string[];
-  readonly knock: string[];
-  readonly leave: string[];
 }
 
 /** A joined room's section as JSON text, still without unread counts. */
@@ -143,7 +136,7 @@ export class SyncResponses {
     for (const plan of plans) this.#cachedSections(sections, user, request, { plan, after: plan.from?.sequence });
     const texts = this.#cachedCounts(user, sections, request);
     const content = { join: texts ?? [], invite: [], knock: [], leave: [] };
-    if (texts !== undefined) return this.#answerOf(content, { places, owed: [] });
+    if (texts !== undefined) return this.#answerOf(content, { places, owed: [] }, request);
     return this.#counted(user, sections, { request, content, places, owed: [] });
   }
 
@@ -180,7 +173,7 @@ export class SyncResponses {
       // Nothing of it is sent: the client asks again.
       const token = request.since === "lost" ? undefined : request.since;
       const places = plans.map(({ from }) => from);
-      return this.#answerOf(NOTHING, token ?? { places, owed: [] });
+      return this.#answerOf(NOTHING, token ?? { places, owed: [] }, request);
     }
   }
 
@@ -259,18 +252,19 @@ export class SyncResponses {
       const { room, partition } = task;
       if (staying.has(partition)) continue;
       if (read.as === "invite")
-        content.invite.push(member(room, JSON.stringify({ invite_state: { events: read.events } })));
+        content.invite.push(memberOf(room, JSON.stringify({ invite_state: { events: read.events } })));
       if (read.as === "knock")
-        content.knock.push(member(room, JSON.stringify({ knock_state: { events: read.events } })));
+        content.knock.push(memberOf(room, JSON.stringify({ knock_state: { events: read.events } })));
       if (!("update" in read)) continue;
       const known = this.#unsent(read.update, task, plans[partition]!.from);
       const isJoined = read.as === "join";
       const changes = isJoined ? this.#recent.changes(room, user.id, start[partition]!.sequence) : undefined;
-      const section = roomSection(changes === undefined ? known : withChanges(known, changes), room, request);
+      const now = changes === undefined ? known : withChanges(known, changes);
+      const section = roomSection(now, room, request) ?? countsSection(now.receipts, room, request);
       if (section === undefined) continue;
       const text = JSON.stringify(section);
       if (isJoined) sections.push({ room, partition, text });
-      else content.leave.push(member(room, text));
+      else content.leave.push(memberOf(room, text));
     }
     return this.#counted(user, sections, { request, content, places, owed });
   }
@@ -288,7 +282,7 @@ export class SyncResponses {
     for (const { room, text } of sections) {
       const counts = user.cachedUnread(room);
       if (counts === undefined) return undefined;
-      texts.push(member(room, withCounts(text, counts, filter)));
+      texts.push(memberOf(room, withCounts(text, counts, filter)));
     }
     return texts;
   }
@@ -314,21 +308,21 @@ export class SyncResponses {
       sections.map(async ({ room, partition, text }) => {
         const ask = () => this.#reader.unread(room, partition, user.id);
         const counts: Answer<"unread"> | undefined = await user.unread(room, ask);
-        if (counts !== undefined) return member(room, withCounts(text, counts, request.filter));
+        if (counts !== undefined) return memberOf(room, withCounts(text, counts, request.filter));
         uncounted.push({ room, since: places[partition]?.published });
-        return member(room, text);
+        return memberOf(room, text);
       }),
     );
     const all = [...owed, ...uncounted].slice(0, OWED_ROOMS_MAX);
-    return this.#answerOf({ ...content, join }, { places, owed: all });
+    return this.#answerOf({ ...content, join }, { places, owed: all }, request);
   }
 
-  #answerOf(sections: Sections, next: SyncToken): SyncAnswer {
+  #answerOf(sections: Sections, next: SyncToken, request: SyncRequest): SyncAnswer {
     const { join, invite, knock, leave } = sections;
     return {
       isEmpty: join.length + invite.length + knock.length + leave.length === 0,
       next,
-      body: () => bodyOf(this.#tokens.write(next), sections),
+      body: () => bodyOf(this.#tokens.write(next), sections, request),
     };
   }
 
@@ -384,7 +378,6 @@ export class SyncResponses {
 }
 
 const NONE: ReadonlySet<number> = new Set();
-const NOTHING: Sections = { join: [], invite: [], knock: [], leave: [] };
 
 /** Resolves when the condition holds, or after `SETTLE_MS_MAX`. */
 async function until(condition: () => boolean): Promise<void> {
@@ -410,10 +403,6 @@ function sizeOf({ events, state, receipts }: RoomUpdate): number {
   return JSON.stringify(events).length + JSON.stringify(state).length + JSON.stringify(receipts).length;
 }
 
-function member(room: RoomId, section: string): string {
-  return `${JSON.stringify(room)}:${section}`;
-}
-
 /** Adds the changes that arrived while the snapshot was read. */
 function withChanges(update: RoomUpdate, { events, receipts, fullyRead }: RoomChanges): RoomUpdate {
   const newest = update.events.at(-1)?.unsigned.order ?? Number.NEGATIVE_INFINITY;
@@ -427,13 +416,4 @@ function withChanges(update: RoomUpdate, { events, receipts, fullyRead }: RoomCh
 
 function newer(read: FullyReadAt | undefined, delta: FullyReadAt | undefined): FullyReadAt | undefined {
   return read === undefined || (delta !== undefined && delta.position >= read.position) ? delta : read;
-}
-
-function bodyOf(next: string, { join, invite, knock, leave }: Sections): string {
-  const rooms = Object.entries({ join, invite, leave, ...(knock.length > 0 && { knock }) });
-  const texts = rooms.map(([name, sections]) => `"${name}":{${sections.join(",")}}`);
-  return (
-    `{"next_batch":"${next}","rooms":{${texts.join(",")}},` +
-    '"account_data":{"events":[]},"presence":{"events":[]},"to_device":{"events":[]}}'
-  );
 }

@@ -12,6 +12,7 @@ import { SYNCING_RETRY_MS } from "../../limits.ts";
 import { CostlySyncs } from "./costly-syncs.ts";
 import { LongPoll, LongPolls } from "./long-polls.ts";
 import type { OnlineUser, OnlineUsers } from "./online-users.ts";
+import { isFull } from "./sync-plan.ts";
 import type { SyncAnswer, SyncRequest, SyncResponses } from "./sync-response.ts";
 
 /** Exactly one of the callbacks is called, once, unless the request is cancelled. */
@@ -83,7 +84,7 @@ export class Sync {
   }
 
   #mayWait({ request, until, isSuperseded }: Poll): boolean {
-    if (this.#polls.closed || isSuperseded || isCostly(request)) return false;
+    if (this.#polls.closed || isSuperseded || isFull(request)) return false;
     return until > performance.now();
   }
 
@@ -101,7 +102,7 @@ export class Sync {
       return;
     }
     try {
-      const answer = isCostly(request)
+      const answer = isFull(request)
         ? this.#costly.answer(request, async () => this.#responses.answer(user, request))
         : this.#responses.answer(user, request);
       if (answer instanceof Promise) {
@@ -125,8 +126,4 @@ export class Sync {
     this.#polls.answered(poll.device);
     poll.listener.answered(answer.body());
   }
-}
-
-function isCostly({ since, fullState }: SyncRequest): boolean {
-  return since === undefined || since === "lost" || fullState;
 }
