@@ -20,10 +20,11 @@ export const REQUEST_BYTES_MAX = 524_288;
 export const DEPTH_MAX = 64;
 
 /**
- * Values in a message from outside: scalars, arrays and maps, without the keys of maps. Decoding costs time by their
- * number rather than by their bytes. An event of `EVENT_BYTES_MAX` has at most half as many.
+ * Values in a message from outside: scalars, arrays and maps. A key of a map counts as three. Decoding costs time by their
+ * number rather than by their bytes. JSON of `EVENT_BYTES_MAX` bytes, in which an entry has at least five, has fewer.
  */
 export const VALUES_MAX = 65_536;
+export const VALUES_PER_KEY = 3;
 
 /** Entries in one record, and so in one request. It is the factor of a position, so it can never change. */
 export const ENTRIES_PER_RECORD_MAX = 1024;

@@ -24,7 +24,7 @@ const ROUNDS = { full: 5, quick: 2 };
 const MEMBERS = 100_000;
 const THREADS = 10_000;
 const HELD = 10_000;
-const EDU_ITEMS = 60_000;
+const EDU_ITEMS = 16_000;
 const ACL_CHARS = 65_536;
 /** About what a hundred events of the largest size have: homeservers push at most so many at once. */
 const TRANSACTION_BYTES = 6_553_600;

@@ -20,8 +20,8 @@ import type { PushedRoom } from "./transaction.ts";
 /** Encoded bytes of one request to ingress. An event of the largest size always fits, whatever is in it. */
 const DELIVERY_BYTES_MAX = 262_144;
 
-/** Values of a request besides its items: the array, and what may be around it. */
-const WRAPPING_VALUES = 4;
+/** Values of a request besides its items: the array, and what may be around it (`{ events, after }`). */
+const WRAPPING_VALUES = 9;
 
 /** Attempts while ingress is saturated. */
 const DELIVERY_ATTEMPTS_MAX = 20;

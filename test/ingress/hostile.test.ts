@@ -266,7 +266,7 @@ hostile("nesting deeper than 64 is refused in both encodings, at any depth", asy
   const bodies = [
     ...depths.map((depth) => nested(depth, "[", "]")),
     ...depths.map((depth) => Buffer.concat([Buffer.alloc(depth, 0x91), Buffer.from([0xc0])])),
-    nested(40_000, '{"":', "}").subarray(0, 160_000), // truncated
+    nested(15_000, '{"":', "}").subarray(0, 70_000), // truncated
   ];
   await withstood(
     tidemark,
@@ -316,7 +316,7 @@ hostile("a value that can't be carried is refused alone, and goes alone inside a
     NaN: Buffer.from([0xcb, 0x7f, 0xf8, 0, 0, 0, 0, 0, 0]),
     infinity: pack(Number.POSITIVE_INFINITY),
     "a map with __proto__": Buffer.concat([Buffer.from([0x81]), pack("__proto__"), Buffer.from([0x80])]),
-    "a deep map": Buffer.concat([Buffer.alloc(40_000 * 2, Buffer.from([0x81, 0xa0])), Buffer.from([0xc0])]),
+    "a deep map": Buffer.concat([Buffer.alloc(15_000 * 2, Buffer.from([0x81, 0xa0])), Buffer.from([0xc0])]),
   };
   await withstood(
     tidemark,

@@ -7,6 +7,7 @@
  */
 import { type Options, Packr, Unpackr } from "msgpackr";
 import { TidemarkError } from "../../errors.ts";
+import { VALUES_PER_KEY } from "../../limits.ts";
 import { decodeLeniently } from "./lenient-decoder.ts";
 import { type OnPruned, prunedRequest, valueFault } from "./pruning.ts";
 import { type Fault, jsonFault, messagePackFault } from "./untrusted.ts";
@@ -54,8 +55,9 @@ export function encodedSize(value: unknown): EncodedSize {
 
 function valuesIn(value: unknown): number {
   if (typeof value !== "object" || value === null) return 1;
-  let values = 1;
-  for (const inner of Object.values(value)) values += valuesIn(inner);
+  const items = Object.values(value);
+  let values = Array.isArray(value) ? 1 : 1 + items.length * VALUES_PER_KEY;
+  for (const inner of items) values += valuesIn(inner);
   return values;
 }
 

@@ -1,6 +1,6 @@
 /**
  * What is accepted from outside, in either encoding: nil, booleans, finite numbers, strings, arrays, and maps with string
- * keys other than `__proto__`; at most `DEPTH_MAX` deep, and at most `VALUES_MAX` values.
+ * keys other than `__proto__`; at most `DEPTH_MAX` deep, and at most `VALUES_MAX` values, of which keys are some.
  *
  * The bytes are checked before anything is decoded, in one pass without allocation that ends at the first fault. msgpackr
  * would follow record definitions and extension types that a message brings along, and recurses as deep as the message
@@ -10,7 +10,7 @@
  * named `__proto__`, nesting that is too deep. Inside an event such a value is pruned (`pruning.ts`), so the pass can ignore
  * those faults. An event is the map that the message is, or that an item of its array is.
  */
-import { DEPTH_MAX, VALUES_MAX } from "../../limits.ts";
+import { DEPTH_MAX, VALUES_MAX, VALUES_PER_KEY } from "../../limits.ts";
 import { NOT_FINITE, PROTO_KEY, TOO_DEEP } from "./pruning.ts";
 
 export interface Fault {
@@ -104,7 +104,7 @@ export function messagePackFault(bytes: Uint8Array, pruning = false): Fault | un
     }
     if (children >= 0) {
       if (children > end - at) return fault("it ends too early", at);
-      values += map === 1 ? children / 2 : children;
+      values += map === 1 ? (children / 2) * (1 + VALUES_PER_KEY) : children;
       if (values > VALUES_MAX) return { code: "M_TOO_LARGE", reason: TOO_MANY, at, prunable: false };
       if (tooDeep === 0 && depth === DEPTH_MAX) own = TOO_DEEP;
     }
@@ -135,6 +135,7 @@ export function messagePackFault(bytes: Uint8Array, pruning = false): Fault | un
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
+const COLON = 0x3a;
 const OPEN_BRACE = 0x7b;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACE = 0x7d;
@@ -156,6 +157,7 @@ export function jsonFault(bytes: Uint8Array, pruning = false): Fault | undefined
     const closes = byte === CLOSE_BRACE || byte === CLOSE_BRACKET;
     // The first value of a container; the others follow a comma.
     if (byte === COMMA || ((last === OPEN_BRACE || last === OPEN_BRACKET) && !closes)) values++;
+    else if (byte === COLON) values += VALUES_PER_KEY;
     if (values > VALUES_MAX) return { code: "M_TOO_LARGE", reason: TOO_MANY, at: at + 1, prunable: false };
     if (byte === QUOTE) {
       for (at++; at < end && bytes[at] !== QUOTE; at++) if (bytes[at] === BACKSLASH) at++;

@@ -5,7 +5,7 @@ import * as assert from "uvu/assert";
 import { decodePruned, decodeUntrusted, type Encoding, encode, encodingOf } from "../../../src/bus/contract/codec.ts";
 import { jsonFault, messagePackFault } from "../../../src/bus/contract/untrusted.ts";
 import { TidemarkError } from "../../../src/errors.ts";
-import { DEPTH_MAX, VALUES_MAX } from "../../../src/limits.ts";
+import { DEPTH_MAX, VALUES_MAX, VALUES_PER_KEY } from "../../../src/limits.ts";
 import { check } from "../../support/property.ts";
 
 const bytesOf = (hex: string) => Buffer.from(hex.replaceAll(" ", ""), "hex");
@@ -336,16 +336,19 @@ bounds("end its check where it has more values than allowed, whatever its size",
   }
 });
 
-bounds("count values without keys, and empty containers once", () => {
-  const within = Array.from({ length: VALUES_MAX - 1 }, () => 7);
-  const map = Object.fromEntries(Array.from({ length: VALUES_MAX - 1 }, (_, i) => [i, i % 2 === 0 ? {} : []]));
-  for (const value of [within, map]) {
+bounds("count a value once, a key as three, and empty containers once", () => {
+  const entries = Math.floor((VALUES_MAX - 1) / (1 + VALUES_PER_KEY));
+  const array = (length: number) => Array.from({ length }, () => 7);
+  const map = (length: number) => Object.fromEntries(array(length).map((_, i) => [i, i % 2 === 0 ? {} : []]));
+  const inParts = (length: number) => [array(length - 1 - entries * 4), map(entries)];
+  for (const value of [array(VALUES_MAX - 1), map(entries), inParts(VALUES_MAX - 2)]) {
     assert.equal(decodeUntrusted(encode(value), "msgpack"), value);
     assert.equal(decodeUntrusted(Buffer.from(JSON.stringify(value)), "json"), value);
   }
-  const beyond = [...within, 7];
-  assert.is(messagePackFault(encode(beyond))?.code, "M_TOO_LARGE");
-  assert.is(jsonFault(Buffer.from(JSON.stringify(beyond)))?.code, "M_TOO_LARGE");
+  for (const beyond of [array(VALUES_MAX), map(entries + 1), inParts(VALUES_MAX - 1)]) {
+    assert.is(messagePackFault(encode(beyond))?.code, "M_TOO_LARGE");
+    assert.is(jsonFault(Buffer.from(JSON.stringify(beyond)))?.code, "M_TOO_LARGE");
+  }
   assert.is(jsonFault(Buffer.from(`[${JSON.stringify(",{[".repeat(30_000))}]`)), undefined, "text is no value");
 });
 
