@@ -105,6 +105,8 @@ const API_ERROR = {
   /** Fewer servers are up than there are replicas. */
   NO_SUITABLE_PEERS: 10_005,
   WRONG_LAST_SEQUENCE: 10_071,
+  /** The same, where another write to the subject is under way: from 2.11 on. */
+  WRONG_LAST_SEQUENCE_IN_FLIGHT: 10_164,
   NOT_ENABLED: 10_039,
   NOT_ENABLED_ACCOUNT: 10_076,
 };
@@ -150,7 +152,8 @@ export function isForbidden(error: unknown): boolean {
 
 /** Whether another writer came first: a lost compare-and-set. For `jetstream.ts`, which returns undefined then. */
 export function isWrongLastSequence(error: unknown): boolean {
-  return natsError(error)?.api_error?.err_code === API_ERROR.WRONG_LAST_SEQUENCE;
+  const code = natsError(error)?.api_error?.err_code;
+  return code === API_ERROR.WRONG_LAST_SEQUENCE || code === API_ERROR.WRONG_LAST_SEQUENCE_IN_FLIGHT;
 }
 
 /** The client library's error as a `TidemarkError`. `doing` completes "could not …". */
