@@ -3,7 +3,7 @@
 #   docker build --target tidemark -t tidemark .
 #   docker build --target nats -t tidemark-nats .
 
-FROM nats:2.12-alpine AS nats
+FROM nats:2.15-alpine AS nats
 # A new volume gets the owner of the folder that it is mounted on.
 RUN mkdir /data && chown 1000:1000 /data
 COPY nats.conf /etc/nats/nats.conf

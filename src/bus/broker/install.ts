@@ -32,10 +32,13 @@ const INSTALL_ATTEMPTS_MAX = 2;
 const INSTALL_RETRY_DELAY_MS = 2_000;
 const OUTPUT_BYTES_MAX = 4 * 1024 * 1024;
 
-/** By distribution: the suite that has nats-server 2.10, its component, and the keyring for its signatures. */
+/**
+ * By distribution: the suites that have nats-server 2.10 or newer, the best one first, their component, and the keyring for
+ * their signatures. Debian's stable one has 2.10.27, whose replicas may differ after a server was killed (docs/operations.md#brokers).
+ */
 const DISTRIBUTIONS: Record<string, Distribution> = {
-  debian: { suite: "trixie", component: "main", keyring: "/usr/share/keyrings/debian-archive-keyring.gpg" },
-  ubuntu: { suite: "noble", component: "universe", keyring: "/usr/share/keyrings/ubuntu-archive-keyring.gpg" },
+  debian: { suites: ["forky", "trixie"], component: "main", keyring: "/usr/share/keyrings/debian-archive-keyring.gpg" },
+  ubuntu: { suites: ["noble"], component: "universe", keyring: "/usr/share/keyrings/ubuntu-archive-keyring.gpg" },
 };
 
 /** The distribution's own archive, as opposed to another one that serves the same suites. */
@@ -47,7 +50,7 @@ const WHAT_TO_DO =
 const run = promisify(execFile);
 
 interface Distribution {
-  readonly suite: string;
+  readonly suites: readonly string[];
   readonly component: string;
   readonly keyring: string;
 }
@@ -86,7 +89,7 @@ export async function ensureBroker(options: EnsureOptions = {}): Promise<BrokerE
       log(`no newer nats-server could be installed: ${reason}`);
     }
   }
-  log(`${found.path} is ${found.version}, for development only: use nats-server 2.10 or newer in production`);
+  log(`${found.path} is ${found.version}, for development only: use nats-server 2.12 or newer in production`);
   return found;
 }
 
@@ -104,7 +107,7 @@ async function installFromArchive(env: NodeJS.ProcessEnv, log: (line: string) =>
   await mkdir(brokerCacheDir(env), { recursive: true });
 
   const reasons: string[] = [];
-  for (const suite of new Set([distribution.suite, codename])) {
+  for (const suite of new Set([...distribution.suites, codename])) {
     for (let attempt = 1; attempt <= INSTALL_ATTEMPTS_MAX; attempt++) {
       if (attempt > 1) await delay(INSTALL_RETRY_DELAY_MS);
       log(`downloading nats-server of ${suite} from ${mirror.uris.join(", ")}`);
