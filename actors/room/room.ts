@@ -44,25 +44,18 @@ export interface Member {
 }
 
 /** What a room has once, not per event or user. */
-export interface RoomFacts {
-  /** The last folded entry; 0 before the first. */
-  position: Position;
-  /** The newest entry that changed what is published: an event, a public marker. */
-  readonly changed: { events: Position; receipts: Position };
-  readonly orders: OrderEnds;
-  /** How many live events got an order. */
-  liveEvents: number;
-  /** The order of the first of them; 0 before it. */
-  firstLive: Order;
-  /** The newest events of positive order, oldest first. */
-  readonly timeline: TimelineEvent[];
-  /** F9. Whether any membership was folded. */
-  membershipKnown: boolean;
-  /** F11. Whether a redaction came before its target. */
-  redactionsAhead: boolean;
-  /** F9, F10. The content of the room's `m.room.server_acl`. */
-  acl: Record<string, unknown> | undefined;
-}
+export type RoomFacts = Pick<
+  Room,
+  | "position"
+  | "changed"
+  | "orders"
+  | "liveEvents"
+  | "firstLive"
+  | "timeline"
+  | "membershipKnown"
+  | "redactionsAhead"
+  | "acl"
+>;
 
 /** The rows of a room in a store. */
 export interface StoredRoom {
@@ -95,17 +88,24 @@ export interface RoomStore {
   has(room: RoomId): boolean;
 }
 
-export class Room implements RoomFacts {
+export class Room {
   readonly id: RoomId;
   /** The base of the log: positive orders begin behind it (F1). */
   readonly base: Order;
+  /** The last folded entry; 0 before the first. */
   position: Position;
+  /** The newest entry that changed what is published: an event, a public marker. */
   readonly changed: { events: Position; receipts: Position };
   readonly orders: OrderEnds;
+  /** How many live events got an order. */
   liveEvents: number;
+  /** The order of the first of them; 0 before it. */
   firstLive: Order;
+  /** The newest events of positive order, oldest first. */
   readonly timeline: TimelineEvent[];
+  /** F9. Whether any membership was folded. */
   membershipKnown: boolean;
+  /** F11. Whether a redaction came before its target. */
   redactionsAhead: boolean;
   readonly events: Table<EventId, EventInfo>;
   /** All events by order, with their positions. */
@@ -169,6 +169,7 @@ export class Room implements RoomFacts {
     this.unread = new UnreadIndex(stored?.unread, this.orders.greatest);
   }
 
+  /** F9, F10. The content of the room's `m.room.server_acl`. */
   get acl(): Record<string, unknown> | undefined {
     return this.#acl;
   }

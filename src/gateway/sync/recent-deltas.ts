@@ -217,8 +217,9 @@ export class RecentDeltas {
     const visible = deltas.filter((delta) => (delta.user ?? user) === user);
     if (visible.length === 0) return undefined;
     if (visible.some((delta) => delta.user !== undefined)) return sharedChanges(decoderOf(visible));
-    const place = { by: room.shared, sequence: visible[0]!.sequence };
-    return this.#shared.get(place) ?? this.#shared.add(place, decoderOf(visible), visible.length);
+    const { sequence } = visible[0]!;
+    const known = this.#shared.get(room.shared, sequence);
+    return known ?? this.#shared.add(room.shared, sequence, { read: decoderOf(visible), deltas: visible.length });
   }
 
   #room(id: RoomId): Room {

@@ -2,13 +2,13 @@
  * Changes that several users may see, and the sections of responses that are rendered from them, bounded by the bytes of
  * their text.
  */
-import { LRUCache } from "lru-cache";
 import type { Position } from "../../../actors/entry.ts";
 import type { FullyRead } from "../../bus/contract/fields.ts";
 import { RENDERED_BYTES_MAX } from "../../limits.ts";
 import type { OrderedEvent } from "../../matrix/event.ts";
 import type { ReceiptContent } from "../../matrix/receipt.ts";
 import type { Filter } from "../filter.ts";
+import { BoundedMaps } from "./bounded-maps.ts";
 
 /**
  * A user's `m.fully_read`, and the position of the delta or snapshot that has it: a homeserver may move it back (F7), so of two, the
@@ -52,11 +52,21 @@ function numberOf(filter: Filter): number {
 /** Rendered sections by filter; undefined where the filter leaves nothing to show. */
 class RenderedSections {
   readonly #texts = new Map<number, string | undefined>();
-  readonly #onGrown: (bytes: number) => void;
+  readonly #onGrown: () => void;
+  #bytes: number;
 
-  /** `onGrown`: called with the memory that each new section costs. Default: nobody keeps the sections. */
-  constructor(onGrown: (bytes: number) => void = () => {}) {
+  /**
+   * `bytes`: the memory that the changes take; `onGrown`: called when a section was added to it. Default: nobody keeps the
+   * sections.
+   */
+  constructor(bytes = 0, onGrown: () => void = () => {}) {
+    this.#bytes = bytes;
     this.#onGrown = onGrown;
+  }
+
+  /** The memory that changes and sections take. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   has(filter: Filter): boolean {
@@ -69,56 +79,33 @@ class RenderedSections {
 
   set(filter: Filter, text: string | undefined): void {
     this.#texts.set(numberOf(filter), text);
-    this.#onGrown(SECTION_COST_BYTES + 2 * (text ?? "").length);
+    this.#bytes += SECTION_COST_BYTES + 2 * (text ?? "").length;
+    this.#onGrown();
   }
 }
 
 /** Changes by the sequence of their first delta, for one room. */
 export type SharedBySequence = Map<number, SharedChanges>;
 
-/** Where changes are found. */
-interface Place {
-  readonly by: SharedBySequence;
-  readonly sequence: number;
+export class SharedChangesCache extends BoundedMaps<number, SharedChanges> {
+  constructor(bytesMax = RENDERED_BYTES_MAX) {
+    super(bytesMax, ({ rendered }) => rendered.bytes);
+  }
+
+  /** `deltas`: how many the changes are decoded from. */
+  add(by: SharedBySequence, sequence: number, { read, deltas }: AddedChanges): SharedChanges {
+    const rendered = new RenderedSections(CHANGES_COST_BYTES + DELTA_COST_BYTES * deltas, () => {
+      if (by.get(sequence) === changes) this.set(by, sequence, changes);
+    });
+    const changes = sharedChanges(read, rendered);
+    this.set(by, sequence, changes);
+    return changes;
+  }
 }
 
-export class SharedChangesCache {
-  readonly #places: LRUCache<SharedChanges, Place>;
-
-  constructor(bytesMax = RENDERED_BYTES_MAX) {
-    this.#places = new LRUCache({
-      maxSize: bytesMax,
-      dispose: ({ by, sequence }, _, reason) => {
-        if (reason !== "set") by.delete(sequence);
-      },
-    });
-  }
-
-  get({ by, sequence }: Place): SharedChanges | undefined {
-    const changes = by.get(sequence);
-    if (changes !== undefined) this.#places.get(changes);
-    return changes;
-  }
-
-  /** `read`: returns the changes, decoded from so many deltas. */
-  add({ by, sequence }: Place, read: DecodedChanges, deltas: number): SharedChanges {
-    let size = CHANGES_COST_BYTES + DELTA_COST_BYTES * deltas;
-    const keep = () => {
-      this.#places.set(changes, { by, sequence }, { size });
-      if (!this.#places.has(changes)) by.delete(sequence); // It is larger than the whole cache may be.
-    };
-    const changes = sharedChanges(read, (bytes) => {
-      size += bytes;
-      if (by.get(sequence) === changes) keep();
-    });
-    by.set(sequence, changes);
-    keep();
-    return changes;
-  }
-
-  clear(by: SharedBySequence): void {
-    for (const changes of by.values()) this.#places.delete(changes);
-  }
+interface AddedChanges {
+  readonly read: DecodedChanges;
+  readonly deltas: number;
 }
 
 /** Functions that decode the fields of changes. */
@@ -129,7 +116,7 @@ export interface DecodedChanges {
 }
 
 /** An object with getters of its own: they are read, not lost, when it is spread. */
-export function sharedChanges(decoded: DecodedChanges, onGrown?: (bytes: number) => void): SharedChanges {
+export function sharedChanges(decoded: DecodedChanges, rendered = new RenderedSections()): SharedChanges {
   return {
     get events() {
       return decoded.events();
@@ -140,6 +127,6 @@ export function sharedChanges(decoded: DecodedChanges, onGrown?: (bytes: number)
     get fullyRead() {
       return decoded.fullyRead();
     },
-    rendered: new RenderedSections(onGrown),
+    rendered,
   };
 }

@@ -1,8 +1,8 @@
 /** Unread counts that are known, of all users and rooms together, bounded by the memory that they take. */
-import { LRUCache } from "lru-cache";
 import type { Answer } from "../../bus/contract/questions.ts";
 import { UNREAD_CACHED_BYTES_MAX } from "../../limits.ts";
 import type { RoomId } from "../../matrix/ids.ts";
+import { BoundedMaps } from "./bounded-maps.ts";
 
 type Counts = Answer<"unread">;
 
@@ -13,39 +13,9 @@ export type CountsByRoom = Map<RoomId, Counts>;
 const COUNTS_COST_BYTES = 600;
 const THREAD_COST_BYTES = 150;
 
-interface Place {
-  readonly by: CountsByRoom;
-  readonly room: RoomId;
-}
-
-export class UnreadCache {
-  readonly #places: LRUCache<Counts, Place>;
-
+export class UnreadCache extends BoundedMaps<RoomId, Counts> {
   constructor(bytesMax = UNREAD_CACHED_BYTES_MAX) {
-    this.#places = new LRUCache({
-      maxSize: bytesMax,
-      dispose: ({ by, room }, counts) => {
-        if (by.get(room) === counts) by.delete(room);
-      },
-    });
-  }
-
-  get(by: CountsByRoom, room: RoomId): Counts | undefined {
-    const counts = by.get(room);
-    if (counts !== undefined) this.#places.get(counts);
-    return counts;
-  }
-
-  set(by: CountsByRoom, room: RoomId, counts: Counts): void {
-    this.delete(by, room);
-    by.set(room, counts);
-    this.#places.set(counts, { by, room }, { size: costOf(counts) });
-    if (!this.#places.has(counts)) by.delete(room); // It is larger than the whole cache may be.
-  }
-
-  delete(by: CountsByRoom, room: RoomId): void {
-    const counts = by.get(room);
-    if (counts !== undefined) this.#places.delete(counts);
+    super(bytesMax, costOf);
   }
 }
 
