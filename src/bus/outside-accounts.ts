@@ -54,20 +54,16 @@ export async function ensureFederationBuckets(nc: Bus, replicas: number, api?: s
 export async function prepareOutside(nc: Bus, replicas: number, { partitions, shards }: Counts): Promise<void> {
   if (await isImported(nc, EDGE)) {
     await ensureEdgeBuckets(nc, replicas, EDGE.api);
-    await ensureMirrors(
-      nc,
-      Array.from({ length: partitions }, (_, partition) => deltaStream(partition)),
-      EDGE,
-    );
+    await ensureMirrors(nc, numbered(partitions, deltaStream), EDGE);
   }
   if (await isImported(nc, FEDERATION)) {
     await ensureFederationBuckets(nc, replicas, FEDERATION.api);
-    await ensureMirrors(
-      nc,
-      Array.from({ length: shards }, (_, shard) => federationStream(shard)),
-      FEDERATION,
-    );
+    await ensureMirrors(nc, numbered(shards, federationStream), FEDERATION);
   }
+}
+
+function numbered(count: number, stream: (number: number) => string): readonly string[] {
+  return Array.from({ length: count }, (_, number) => stream(number));
 }
 
 /** Of the counts last: a process that finds them relies on the rest. */

@@ -31,22 +31,18 @@ type Json = Record<string, unknown>;
  * `depth`: how many maps and arrays the event is in.
  */
 export function prunedEvent(event: Json, depth: number, onPruned: OnPruned): Json {
+  const clean = withoutProto(event, onPruned);
   let copy: Json | undefined;
-  for (const key of Object.keys(event)) {
-    if (key === "__proto__") {
-      copy ??= withoutProto(event);
-      onPruned("proto");
-      continue;
-    }
-    const value = event[key];
+  for (const key of Object.keys(clean)) {
+    const value = clean[key];
     if (typeof value === "string" || typeof value === "number") continue;
     const kept = pruned(value, depth + 1, onPruned);
     if (kept === value && kept !== undefined) continue;
-    copy ??= withoutProto(event);
+    copy ??= { ...clean };
     if (kept === undefined) delete copy[key];
     else copy[key] = kept;
   }
-  return copy ?? event;
+  return copy ?? clean;
 }
 
 /** Returns undefined if the value itself is pruned. */
@@ -87,25 +83,24 @@ function prunedArray(array: readonly unknown[], depth: number, onPruned: OnPrune
 }
 
 function prunedMap(map: Json, depth: number, onPruned: OnPruned): Json {
+  const clean = withoutProto(map, onPruned);
   let copy: Json | undefined;
-  for (const key of Object.keys(map)) {
-    if (key === "__proto__") {
-      copy ??= withoutProto(map);
-      onPruned("proto");
-      continue;
-    }
-    const value = map[key];
+  for (const key of Object.keys(clean)) {
+    const value = clean[key];
     const kept = pruned(value, depth + 1, onPruned);
     const name = wellFormed(key, onPruned);
     if (kept === value && kept !== undefined && name === key) continue;
-    copy ??= withoutProto(map);
+    copy ??= { ...clean };
     delete copy[key];
     if (kept !== undefined) copy[name] = kept;
   }
-  return copy ?? map;
+  return copy ?? clean;
 }
 
-function withoutProto(map: Json): Json {
+/** Returns the map without a key `__proto__`; the same map if it has none. */
+function withoutProto(map: Json, onPruned: OnPruned): Json {
+  if (!Object.hasOwn(map, "__proto__")) return map;
+  onPruned("proto");
   const copy: Json = {};
   for (const key of Object.keys(map)) if (key !== "__proto__") copy[key] = map[key];
   return copy;

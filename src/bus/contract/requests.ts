@@ -118,6 +118,14 @@ const MEMBER = {
   content: { membership: "join" },
 };
 
+const OLDER_EVENTS = {
+  item: matrixEvent,
+  body: z.union([...oneOrMore(matrixEvent).options, eventsAfter]),
+  reply: appended,
+  errors: ERRORS_AFTER,
+  examples: [[EVENT, MEMBER], { events: [EVENT, MEMBER], after: 18_432 }],
+};
+
 export const REQUESTS = {
   event: {
     subject: inSubject.event,
@@ -129,24 +137,16 @@ export const REQUESTS = {
     examples: [EVENT, [MEMBER, EVENT]],
   },
   history: {
+    ...OLDER_EVENTS,
     subject: inSubject.history,
-    item: matrixEvent,
-    body: z.union([...oneOrMore(matrixEvent).options, eventsAfter]),
-    reply: appended,
-    errors: ERRORS_AFTER,
     summary:
       "Events older than all that are known of the room, newest first, as `/messages?dir=b` gives them. They may be unread.",
-    examples: [[EVENT, MEMBER], { events: [EVENT, MEMBER], after: 18_432 }],
   },
   backfill: {
+    ...OLDER_EVENTS,
     subject: inSubject.backfill,
-    item: matrixEvent,
-    body: z.union([...oneOrMore(matrixEvent).options, eventsAfter]),
-    reply: appended,
-    errors: ERRORS_AFTER,
     summary:
       "Events older than all that are known of the room, newest first, as `/messages?dir=b` gives them. Everybody has read them.",
-    examples: [[EVENT, MEMBER], { events: [EVENT, MEMBER], after: 18_432 }],
   },
   state: {
     subject: inSubject.state,
