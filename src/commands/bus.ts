@@ -1,19 +1,26 @@
 /** Arguments and options that select rooms, and the connection to the broker that has them. */
-import { CommanderError, InvalidArgumentError, Option } from "commander";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { type Bus, connectBus } from "../bus/client/connection.ts";
 import { closeBus } from "../bus/client/gathered-writes.ts";
 import { PARTITIONS_MAX } from "../limits.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
-import { integer } from "./options.ts";
+import { integer, natsOption } from "./options.ts";
 import { complain } from "./output.ts";
 
-export function roomArgument(text: string): RoomId {
+function roomArgument(text: string): RoomId {
   const room = roomId.safeParse(text);
   if (!room.success) throw new InvalidArgumentError(`${room.error.issues[0]?.message}.`);
   return room.data;
 }
 
-export const allOption = () => new Option("--all", "all rooms");
+/** A command about the log of one room, or of all. */
+export function logCommand(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .argument("[room]", "the room", roomArgument)
+    .addOption(new Option("--all", "all rooms"))
+    .addOption(natsOption());
+}
 
 export const partitionOption = () =>
   new Option("--partition <n>", "all rooms of one partition").argParser(integer(0, PARTITIONS_MAX - 1));

@@ -1,9 +1,8 @@
 /** `tidemark export`: copies logs into a file. */
-import { Command, Option } from "commander";
+import { type Command, Option } from "commander";
 import type { RoomId } from "../matrix/ids.ts";
 import { exportLog } from "../replay/export.ts";
-import { allOption, partitionOption, roomArgument, withBus, wrongUsage } from "./bus.ts";
-import { natsOption } from "./options.ts";
+import { logCommand, partitionOption, withBus, wrongUsage } from "./bus.ts";
 import { print } from "./output.ts";
 import { Progress } from "./progress.ts";
 
@@ -16,12 +15,8 @@ interface ExportOptions {
 }
 
 export function exportCommand(): Command {
-  return new Command("export")
-    .description("copy the log of a room, of a partition or of all rooms into a file")
-    .argument("[room]", "the room", roomArgument)
-    .addOption(allOption())
+  return logCommand("export", "copy the log of a room, of a partition or of all rooms into a file")
     .addOption(partitionOption())
-    .addOption(natsOption())
     .addOption(new Option("--out <log>", "the file; compressed when its name ends in .gz").makeOptionMandatory())
     .addOption(new Option("--redact", "leave out message content, for sharing"))
     .action(async (room: RoomId | undefined, { all, partition, nats, out, redact = false }: ExportOptions) => {

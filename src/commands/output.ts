@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import picocolors from "picocolors";
-import { type Paints, plain } from "../replay/history/text.ts";
+import { type Paints, paintsOf, plain } from "../replay/history/text.ts";
 import { visibleJson, visibleLine, visibleLines } from "./visible-text.ts";
 
 /** Whether to colour standard output: decided by `FORCE_COLOR`, then by `NO_COLOR`, else true on a terminal. */
@@ -22,18 +22,10 @@ const COLOUR = /^\p{Cc}\[\d+m/u;
 export function wantedPaints(): Paints {
   if (!isColourWanted()) return plain;
   const colours = picocolors.createColors(true);
-  const paint = (name: keyof Paints) => {
+  return paintsOf((name) => {
     const [open, close] = colours[name](" ").split(" ");
-    return (text: string) => `${OURS}${open}${text}${OURS}${close}`;
-  };
-  return {
-    dim: paint("dim"),
-    bold: paint("bold"),
-    green: paint("green"),
-    yellow: paint("yellow"),
-    red: paint("red"),
-    cyan: paint("cyan"),
-  };
+    return (text) => `${OURS}${open}${text}${OURS}${close}`;
+  });
 }
 
 /** A visible line in which our own colours are escape sequences. */

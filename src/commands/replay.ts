@@ -1,5 +1,5 @@
 /** `tidemark replay`: shows what happened in a room, entry by entry. */
-import { Command, InvalidArgumentError, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { sequenceOf } from "../../actors/entry.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { RoomHistory } from "../replay/history/room-history.ts";
@@ -9,8 +9,7 @@ import { type Paints, stateLines, stateReport, stepLine, whyLines } from "../rep
 import { why } from "../replay/history/why-text.ts";
 import { busSource, fileSource, type Source } from "../replay/record-source.ts";
 import { Refold, type Until } from "../replay/refold.ts";
-import { allOption, roomArgument, withBus, wrongUsage } from "./bus.ts";
-import { natsOption } from "./options.ts";
+import { logCommand, withBus, wrongUsage } from "./bus.ts";
 import { Output, wantedPaints } from "./output.ts";
 import { Progress } from "./progress.ts";
 
@@ -36,11 +35,7 @@ interface ReplayOptions {
 }
 
 export function replayCommand(): Command {
-  return new Command("replay")
-    .description("fold a room's log again, and show what every entry did")
-    .argument("[room]", "the room", roomArgument)
-    .addOption(allOption())
-    .addOption(natsOption())
+  return logCommand("replay", "fold a room's log again, and show what every entry did")
     .addOption(new Option("--file <log>", "an exported log, instead of a broker"))
     .addOption(
       new Option("--from <point>", "the first entry to show: a position or a time (ISO 8601)").argParser(point),

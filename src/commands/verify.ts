@@ -1,19 +1,18 @@
 /** `tidemark verify`: checks that the live owners and the published deltas agree with the log. */
-import { Command, Option } from "commander";
+import { type Command, Option } from "commander";
 import { VERIFY_WAIT_MS } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { verify } from "../replay/verify.ts";
-import { allOption, roomArgument, withBus, wrongUsage } from "./bus.ts";
-import { integer, natsOption } from "./options.ts";
+import { logCommand, withBus, wrongUsage } from "./bus.ts";
+import { integer } from "./options.ts";
 import { print } from "./output.ts";
 import { Progress } from "./progress.ts";
 
 export function verifyCommand(): Command {
-  return new Command("verify")
-    .description("fold the log, and compare with the answers of the live owners and with the published deltas")
-    .argument("[room]", "the room", roomArgument)
-    .addOption(allOption())
-    .addOption(natsOption())
+  return logCommand(
+    "verify",
+    "fold the log, and compare with the answers of the live owners and with the published deltas",
+  )
     .addOption(
       new Option("--wait <ms>", "how long to wait for an owner or its deltas that lag behind the log")
         .argParser(integer(0, 3_600_000))

@@ -8,18 +8,17 @@ import type { Why } from "./why-text.ts";
 
 type Paint = (text: string) => string;
 
+const PAINTS = ["dim", "bold", "green", "yellow", "red", "cyan"] as const;
+type PaintName = (typeof PAINTS)[number];
+
 /** Functions that colour text. `plain` does not. */
-export interface Paints {
-  readonly dim: Paint;
-  readonly bold: Paint;
-  readonly green: Paint;
-  readonly yellow: Paint;
-  readonly red: Paint;
-  readonly cyan: Paint;
+export type Paints = Readonly<Record<PaintName, Paint>>;
+
+export function paintsOf(paint: (name: PaintName) => Paint): Paints {
+  return Object.fromEntries(PAINTS.map((name) => [name, paint(name)])) as Paints;
 }
 
-const asIs: Paint = (text) => text;
-export const plain: Paints = { dim: asIs, bold: asIs, green: asIs, yellow: asIs, red: asIs, cyan: asIs };
+export const plain = paintsOf(() => (text) => text);
 
 /** The maximum number of judged receipts in a line. */
 const JUDGED_SHOWN_MAX = 4;

@@ -2,7 +2,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { matches } from "../../../src/replay/history/step-filter.ts";
-import { stepLine } from "../../../src/replay/history/text.ts";
+import { paintsOf, stepLine } from "../../../src/replay/history/text.ts";
 import { acl, backfilled, inThread, live, member, receipt, state } from "../../support/entries.ts";
 import { BOB, CARA, TWO } from "../../support/example-room.ts";
 import { at } from "../../support/given.ts";
@@ -50,15 +50,7 @@ lines("have time, position, outcome, user, entry and changes", () => {
 });
 
 lines("are coloured by outcome", () => {
-  const paint = (name: string) => (text: string) => `<${name}>${text}</>`;
-  const paints = {
-    dim: paint("dim"),
-    bold: paint("bold"),
-    green: paint("green"),
-    yellow: paint("yellow"),
-    red: paint("red"),
-    cyan: paint("cyan"),
-  };
+  const paints = paintsOf((name) => (text) => `<${name}>${text}</>`);
   const { steps } = replayed(receipt(BOB, "$1"), live("$1"));
   assert.match(stepLine(steps[0]!, paints), "<yellow>held     </>");
   assert.match(stepLine(steps[1]!, paints), "<cyan>ordered  </>");
