@@ -1,6 +1,7 @@
 import type { StateAt } from "../../replay/history/inspect.ts";
 import type { Seek } from "./scrubber.tsx";
 import { TableHead } from "./table-head.tsx";
+import { UserChoice } from "./user-choice.tsx";
 import { markerName, number, shortId, shortUser } from "./words.ts";
 
 interface UsersTableProps {
@@ -21,15 +22,9 @@ export function UsersTable({ state, user: selected, onUser, onWhy }: UsersTableP
             {state.users.map(({ user, total, main, threads, oldest }) => (
               <tr key={user} class={user === selected ? "selected" : ""}>
                 <th scope="row">
-                  <button
-                    type="button"
-                    class="link"
-                    title={user}
-                    aria-pressed={user === selected}
-                    onClick={() => onUser(user === selected ? null : user)}
-                  >
+                  <UserChoice name={user} user={selected} onUser={onUser} class="link">
                     {shortUser(user)}
-                  </button>
+                  </UserChoice>
                 </th>
                 <td title={`main ${main}, threads ${Object.keys(threads).length}`}>
                   <strong>{number(total)}</strong>

@@ -11,6 +11,7 @@ import { colourOf } from "./colours.ts";
 import { LanePlot } from "./lane-plot.tsx";
 import type { Source } from "./page-source.ts";
 import type { Seek } from "./scrubber.tsx";
+import { UserChoice } from "./user-choice.tsx";
 import { number, shortId, shortUser } from "./words.ts";
 
 interface TideChartProps {
@@ -75,15 +76,9 @@ export function TideChart({ source, room, axis, state, user, revision, onSeek, o
         </li>
         {users.map((name, index) => (
           <li key={name}>
-            <button
-              type="button"
-              class="plain"
-              title={name}
-              aria-pressed={name === user}
-              onClick={() => onUser(name === user ? null : name)}
-            >
+            <UserChoice name={name} user={user} onUser={onUser} class="plain">
               <span class="swatch" style={{ background: `var(${colourOf(index)})` }} /> {shortUser(name)}
-            </button>
+            </UserChoice>
           </li>
         ))}
         <li>
