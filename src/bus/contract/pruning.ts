@@ -26,23 +26,13 @@ export type OnPruned = (reason: PrunedReason) => void;
 type Json = Record<string, unknown>;
 
 /**
- * Returns the event without what can't be carried; the same object if that is nothing. Strings and
- * numbers of its own keys are left as they are, for the schema: it knows which are identifiers, and clamps times. `undefined` in it stands for what the decoder found nested too deep.
+ * Returns the event without what can't be carried; the same object if that is nothing. Its own keys, and strings and
+ * numbers of them, are left as they are, for the schema: it knows which are identifiers, and clamps times. `undefined` in it
+ * stands for what the decoder found nested too deep.
  * `depth`: how many maps and arrays the event is in.
  */
 export function prunedEvent(event: Json, depth: number, onPruned: OnPruned): Json {
-  const clean = withoutProto(event, onPruned);
-  let copy: Json | undefined;
-  for (const key of Object.keys(clean)) {
-    const value = clean[key];
-    if (typeof value === "string" || typeof value === "number") continue;
-    const kept = pruned(value, depth + 1, onPruned);
-    if (kept === value && kept !== undefined) continue;
-    copy ??= { ...clean };
-    if (kept === undefined) delete copy[key];
-    else copy[key] = kept;
-  }
-  return copy ?? clean;
+  return prunedMap(event, depth, onPruned, "event");
 }
 
 /** Returns undefined if the value itself is pruned. */
@@ -82,25 +72,27 @@ function prunedArray(array: readonly unknown[], depth: number, onPruned: OnPrune
   return copy ?? array;
 }
 
-function prunedMap(map: Json, depth: number, onPruned: OnPruned): Json {
-  const clean = withoutProto(map, onPruned);
+function prunedMap(map: Json, depth: number, onPruned: OnPruned, kind: "event" | "value" = "value"): Json {
   let copy: Json | undefined;
-  for (const key of Object.keys(clean)) {
-    const value = clean[key];
+  for (const key of Object.keys(map)) {
+    if (key === "__proto__") {
+      copy ??= withoutProto(map);
+      onPruned("proto");
+      continue;
+    }
+    const value = map[key];
+    if (kind === "event" && (typeof value === "string" || typeof value === "number")) continue;
     const kept = pruned(value, depth + 1, onPruned);
-    const name = wellFormed(key, onPruned);
+    const name = kind === "event" ? key : wellFormed(key, onPruned);
     if (kept === value && kept !== undefined && name === key) continue;
-    copy ??= { ...clean };
-    delete copy[key];
+    copy ??= withoutProto(map);
+    if (kept === undefined || name !== key) delete copy[key];
     if (kept !== undefined) copy[name] = kept;
   }
-  return copy ?? clean;
+  return copy ?? map;
 }
 
-/** Returns the map without a key `__proto__`; the same map if it has none. */
-function withoutProto(map: Json, onPruned: OnPruned): Json {
-  if (!Object.hasOwn(map, "__proto__")) return map;
-  onPruned("proto");
+function withoutProto(map: Json): Json {
   const copy: Json = {};
   for (const key of Object.keys(map)) if (key !== "__proto__") copy[key] = map[key];
   return copy;
