@@ -18,26 +18,27 @@ function written(stream: PassThrough): string {
   return Buffer.concat(pieces).toString();
 }
 
+function replaying(stream: ReturnType<typeof terminal>) {
+  const clock = { now: 0 };
+  return { bar: new Progress("replaying", { stream, now: () => clock.now }), stream, clock };
+}
+
 const progress = suite("progress");
 
 progress("is shown once the work takes longer than a second", () => {
-  const stream = terminal(true);
-  let now = 0;
-  const bar = new Progress("replaying", { stream, now: () => now });
-  now = 900;
+  const { bar, stream, clock } = replaying(terminal(true));
+  clock.now = 900;
   bar.update(10, 100);
   assert.is(written(stream), "");
-  now = 1_100;
+  clock.now = 1_100;
   bar.update(50, 100);
   assert.match(written(stream), /replaying .*50%/);
   bar.stop();
 });
 
 progress("is not shown without a terminal", () => {
-  const stream = terminal(false);
-  let now = 0;
-  const bar = new Progress("replaying", { stream, now: () => now });
-  now = 5_000;
+  const { bar, stream, clock } = replaying(terminal(false));
+  clock.now = 5_000;
   bar.update(50, 100);
   bar.stop();
   assert.is(written(stream), "");

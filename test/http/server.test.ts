@@ -1,7 +1,7 @@
 /** The HTTP server: slow readers, incomplete and malformed requests. */
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import Fastify from "fastify";
+import Fastify, { type FastifyInstance } from "fastify";
 import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
@@ -45,6 +45,22 @@ async function serve({ requestMs = 5_000, ...limits }: Limits = {}) {
   return { url: server.url, waiting: () => waiting, [Symbol.asyncDispose]: () => server.close() };
 }
 
+/** A client of this server that has asked for more than the kernel buffers, and does not read it. */
+async function clientOfBigAnswer(app: FastifyInstance) {
+  app.get("/big", async () => "x".repeat(64_000_000));
+  const url = await app.listen({ host: "127.0.0.1", port: 0 });
+  const accepted = once(app.server, "connection");
+  const socket = connect(Number(new URL(url).port), "127.0.0.1").on("error", () => {});
+  const [served] = (await accepted) as [Socket];
+  const cutOff = once(served, "close");
+  socket.write("GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+  const close = async () => {
+    socket.destroy();
+    await app.close();
+  };
+  return { url, socket, cutOff, [Symbol.asyncDispose]: close };
+}
+
 const httpServer = suite("HTTP server");
 
 httpServer(
@@ -53,31 +69,19 @@ httpServer(
     const slowMs = 200;
     const app = Fastify();
     disconnectSlowReaders(app, slowMs);
-    app.get("/big", async () => "x".repeat(64_000_000)); // more than the kernel buffers for a client that does not read
     app.get("/quick", async () => "quick");
     app.get("/late", async () => {
       await new Promise((resolve) => setTimeout(resolve, 5 * slowMs));
       return "late";
     });
-    await app.listen({ host: "127.0.0.1", port: 0 });
-    try {
-      const { port } = app.server.address() as { port: number };
-      const accepted = once(app.server, "connection");
-      const socket = connect(port, "127.0.0.1").on("error", () => {});
-      const [served] = (await accepted) as [Socket];
-      const cutOff = once(served, "close");
-      socket.write("GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
-      assert.is(await fetch(`http://127.0.0.1:${port}/late`).then((response) => response.text()), "late");
-      await cutOff;
-      socket.destroy();
-      const answers = await responseTo(
-        `http://127.0.0.1:${port}`,
-        "GET /quick HTTP/1.1\r\nHost: x\r\n\r\nGET /late HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-      );
-      assert.match(answers, /quick.*late$/s, "a client that had a response before is not disconnected either");
-    } finally {
-      await app.close();
-    }
+    await using client = await clientOfBigAnswer(app);
+    assert.is(await fetch(`${client.url}/late`).then((response) => response.text()), "late");
+    await client.cutOff;
+    const answers = await responseTo(
+      client.url,
+      "GET /quick HTTP/1.1\r\nHost: x\r\n\r\nGET /late HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    );
+    assert.match(answers, /quick.*late$/s, "a client that had a response before is not disconnected either");
   },
 );
 
@@ -204,19 +208,10 @@ httpServer("a client that reads an answer byte by byte is disconnected in the en
   const slowMs = 100;
   const app = Fastify();
   disconnectSlowReaders(app, slowMs, 10 * slowMs);
-  app.get("/big", async () => "x".repeat(64_000_000));
-  await app.listen({ host: "127.0.0.1", port: 0 });
-  const { port } = app.server.address() as { port: number };
-  const accepted = once(app.server, "connection");
-  const socket = connect(port, "127.0.0.1").on("error", () => {});
-  const [served] = (await accepted) as [Socket];
-  const cutOff = once(served, "close");
-  socket.write("GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
-  const timer = setInterval(() => socket.read(200_000), slowMs / 2);
-  await cutOff;
+  await using client = await clientOfBigAnswer(app);
+  const timer = setInterval(() => client.socket.read(200_000), slowMs / 2);
+  await client.cutOff;
   clearInterval(timer);
-  socket.destroy();
-  await app.close();
 });
 
 httpServer.run();

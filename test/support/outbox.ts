@@ -1,11 +1,16 @@
 /** Folds a room into a federation outbox, as a partition does. */
-import { type Entry, positionOf } from "../../actors/entry.ts";
+import { type Entry, LIVE, positionOf, STATE } from "../../actors/entry.ts";
 import type { Dispatch } from "../../actors/federation/lane.ts";
 import { FederationOutbox } from "../../actors/federation/outbox.ts";
 import { fold, type Outcome } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";
 import { type RoomId, serverName } from "../../src/matrix/ids.ts";
 import type { FederatedReceipt } from "../../src/matrix/receipt-edu.ts";
+import { event } from "./session-fold.ts";
+
+export const MINUTE_MS = 60_000;
+/** A local user. */
+export const LOCAL = "@a:here.example";
 
 export class FoldedOutbox {
   readonly outbox: FederationOutbox;
@@ -43,3 +48,21 @@ function byDestination(dispatch: Dispatch | undefined): Record<string, string[]>
 function lineOf({ user, thread, event }: FederatedReceipt): string {
   return `${user} ${thread ?? "-"} → ${event}`;
 }
+
+/** A member event. */
+export function member(user: string, membership = "join", id = `$${membership}${user}`) {
+  return event(id, { type: "m.room.member", state_key: user, sender: user, content: { membership } });
+}
+
+/** A room with this many servers: the local one and `s1.example` …. It has the event `$1` of `@sender:here.example`. */
+export function roomOf(servers: number, own?: readonly string[]): FoldedOutbox {
+  const folded = new FoldedOutbox(own);
+  folded.fold([STATE, member(LOCAL)]);
+  for (let i = 1; i < servers; i++) folded.fold([STATE, member(`@u:s${i}.example`)]);
+  folded.fold([LIVE, event("$1")]);
+  return folded;
+}
+
+/** The same lines for all remote servers of such a room, as `take` returns them. */
+export const everywhere = (servers: number, ...lines: string[]) =>
+  Object.fromEntries(Array.from({ length: servers - 1 }, (_, i) => [`s${i + 1}.example`, lines]));

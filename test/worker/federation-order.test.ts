@@ -15,9 +15,12 @@ import { serverName } from "../../src/matrix/ids.ts";
 import { receiptsIn } from "../../src/matrix/receipt-edu.ts";
 import { SLICE_BYTES_MAX, SLICE_MESSAGES_MAX } from "../../src/worker/edu-messages.ts";
 import { FederationPublisher } from "../../src/worker/federation-publisher.ts";
+import { inThread } from "../support/entries.ts";
 import { ROOM } from "../support/example-room.ts";
+import { member } from "../support/outbox.ts";
 import { checkAsync } from "../support/property.ts";
 import { event, receipt } from "../support/session-fold.ts";
+import { ThreadTraffic } from "../support/thread-traffic.ts";
 
 const WINDOW_MS = 1_000;
 
@@ -48,9 +51,7 @@ class Published {
       isNew: () => this.isYoung,
     });
     for (let i = 0; i < servers; i++) {
-      const user = i === 0 ? "@u:here.example" : `@u:s${i}.example`;
-      const content = { membership: "join" };
-      this.fold([STATE, event(`$join${i}`, { type: "m.room.member", state_key: user, sender: user, content })]);
+      this.fold([STATE, member(i === 0 ? "@u:here.example" : `@u:s${i}.example`)]);
     }
   }
 
@@ -96,6 +97,21 @@ class Published {
   };
 }
 
+/** Timers that only `Published.pass` moves on, until it is disposed of. */
+function mockedTimers(): Disposable {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  return { [Symbol.dispose]: () => mock.timers.reset() };
+}
+
+/** Writes an event in each of this many threads, and reads it there. */
+function readInThreads(published: Published, threads: number): void {
+  for (let i = 1; i <= threads; i++) {
+    const thread = `$root${i}`;
+    published.fold([LIVE, event(`$${i}`, inThread(thread))]);
+    published.fold(receipt(`$${i}`, { user: "@reader:here.example", thread }));
+  }
+}
+
 const order = suite("order of what a federation publisher sends");
 
 const step = fc.oneof(
@@ -107,123 +123,86 @@ const step = fc.oneof(
 const fate = fc.constantFrom<Fate>("stored", "stored", "stored", "stored, not acknowledged", "lost");
 
 order("is the order of the receipts, and none is lost, whatever fails and when (I24)", async () => {
-  mock.timers.enable({ apis: ["setTimeout"] });
-  try {
-    await checkAsync(
-      fc.asyncProperty(
-        fc.constantFrom(3, 12),
-        fc.array(step, { maxLength: 60 }),
-        fc.array(fate, { maxLength: 20 }),
-        async (servers, steps, fates) => {
-          const published = new Published(servers);
-          published.fold([LIVE, event("$1")]);
-          published.fates = fates;
-          const threadOf = [undefined, "main"];
-          for (const one of steps) {
-            if ("pass" in one) await published.pass(one.pass);
-            else if ("young" in one) published.isYoung = one.young;
-            else if ("write" in one) {
-              const thread = one.write === 0 ? "main" : `$root${one.write}`;
-              const content = thread === "main" ? {} : { "m.relates_to": { rel_type: "m.thread", event_id: thread } };
-              published.fold([LIVE, event(`$${threadOf.length}`, { sender: `@u:s${one.by}.example`, content })]);
-              threadOf.push(thread);
-            } else {
-              const id = (one.read % (threadOf.length - 1)) + 1;
-              const thread = one.threaded ? threadOf[id]! : null;
-              published.fold(receipt(`$${id}`, { user: `@${one.user}:here.example`, thread }));
-            }
+  using _timers = mockedTimers();
+  await checkAsync(
+    fc.asyncProperty(
+      fc.constantFrom(3, 12),
+      fc.array(step, { maxLength: 60 }),
+      fc.array(fate, { maxLength: 20 }),
+      async (servers, steps, fates) => {
+        const published = new Published(servers);
+        published.fold([LIVE, event("$1")]);
+        published.fates = fates;
+        const traffic = new ThreadTraffic();
+        for (const one of steps) {
+          if ("pass" in one) await published.pass(one.pass);
+          else if ("young" in one) published.isYoung = one.young;
+          else published.fold(traffic.entryOf(one));
+        }
+        published.fates = [];
+        await published.drain();
+        const last = new Map<string, number>();
+        for (const [key, id] of published.stored) {
+          assert.ok(id >= (last.get(key) ?? 0), `${key}: $${id} after $${last.get(key)}`);
+          last.set(key, id);
+        }
+        for (const { user, thread, event: id } of published.room.markers) {
+          for (let i = 1; i < servers; i++) {
+            assert.is(last.get(`s${i}.example ${user} ${thread ?? "-"}`), Number(id.slice(1)));
           }
-          published.fates = [];
-          await published.drain();
-          const last = new Map<string, number>();
-          for (const [key, id] of published.stored) {
-            assert.ok(id >= (last.get(key) ?? 0), `${key}: $${id} after $${last.get(key)}`);
-            last.set(key, id);
-          }
-          for (const { user, thread, event: id } of published.room.markers) {
-            for (let i = 1; i < servers; i++) {
-              assert.is(last.get(`s${i}.example ${user} ${thread ?? "-"}`), Number(id.slice(1)));
-            }
-          }
-        },
-      ),
-      { numRuns: 60 },
-    );
-  } finally {
-    mock.timers.reset();
-  }
+        }
+      },
+    ),
+    { numRuns: 60 },
+  );
 });
 
 order("takes no long turns: 200 threads of a user, for 300 servers (I20)", async () => {
-  mock.timers.enable({ apis: ["setTimeout"] });
-  try {
-    const published = new Published(300);
-    for (let i = 1; i <= 200; i++) {
-      const thread = `$root${i}`;
-      const content = { "m.relates_to": { rel_type: "m.thread", event_id: thread } };
-      published.fold([LIVE, event(`$${i}`, { content })]);
-      published.fold(receipt(`$${i}`, { user: "@reader:here.example", thread }));
-    }
-    assert.is(published.stored.length, 0);
-    for (let window = 1; window <= 3; window++) {
-      await published.pass(WINDOW_MS);
-      assert.is(published.stored.length, window * 4 * 299);
-      await published.pass(WINDOW_MS - 1);
-      assert.is(published.stored.length, window * 4 * 299, "the rest waits for the next window");
-    }
-    await published.drain();
-    assert.is(new Set(published.stored.map(([key]) => key)).size, 200 * 299);
-    assert.is(published.stored.length, 200 * 299);
-    assert.ok(published.most.messages <= SLICE_MESSAGES_MAX, `${published.most.messages} messages in a turn`);
-  } finally {
-    mock.timers.reset();
+  using _timers = mockedTimers();
+  const published = new Published(300);
+  readInThreads(published, 200);
+  assert.is(published.stored.length, 0);
+  for (let window = 1; window <= 3; window++) {
+    await published.pass(WINDOW_MS);
+    assert.is(published.stored.length, window * 4 * 299);
+    await published.pass(WINDOW_MS - 1);
+    assert.is(published.stored.length, window * 4 * 299, "the rest waits for the next window");
   }
+  await published.drain();
+  assert.is(new Set(published.stored.map(([key]) => key)).size, 200 * 299);
+  assert.is(published.stored.length, 200 * 299);
+  assert.ok(published.most.messages <= SLICE_MESSAGES_MAX, `${published.most.messages} messages in a turn`);
 });
 
 order("takes no long turns: receipts of 5,000 users", async () => {
-  mock.timers.enable({ apis: ["setTimeout"] });
-  try {
-    const published = new Published(20);
-    published.fold([LIVE, event("$1")]);
-    for (let i = 0; i < 5_000; i++) published.fold(receipt("$1", { user: `@reader-${i}:here.example` }));
-    await published.pass(WINDOW_MS);
-    await published.drain();
-    assert.is(new Set(published.stored.map(([key]) => key)).size, 5_000 * 19);
-    assert.ok(published.most.bytes <= SLICE_BYTES_MAX + 65_536, `${published.most.bytes} bytes in a turn`);
-  } finally {
-    mock.timers.reset();
-  }
+  using _timers = mockedTimers();
+  const published = new Published(20);
+  published.fold([LIVE, event("$1")]);
+  for (let i = 0; i < 5_000; i++) published.fold(receipt("$1", { user: `@reader-${i}:here.example` }));
+  await published.pass(WINDOW_MS);
+  await published.drain();
+  assert.is(new Set(published.stored.map(([key]) => key)).size, 5_000 * 19);
+  assert.ok(published.most.bytes <= SLICE_BYTES_MAX + 65_536, `${published.most.bytes} bytes in a turn`);
 });
 
 order("holds back what waits for it, until the backlog is released", async () => {
-  mock.timers.enable({ apis: ["setTimeout"] });
-  try {
-    const published = new Published(12);
-    for (let i = 1; i <= 9; i++) {
-      const thread = `$root${i}`;
-      published.fold([
-        LIVE,
-        event(`$${i}`, { content: { "m.relates_to": { rel_type: "m.thread", event_id: thread } } }),
-      ]);
-      published.fold(receipt(`$${i}`, { user: "@reader:here.example", thread }));
-    }
-    let isPublished = false;
-    void published.publisher.published(published.room.position).then(() => {
-      isPublished = true;
-    });
-    await published.pass(WINDOW_MS);
-    assert.is(published.stored.length, 4 * 11);
-    assert.not(isPublished);
-    published.publisher.releaseBacklog();
-    await published.pass(0);
-    assert.ok(isPublished);
-    await published.pass(WINDOW_MS);
-    await published.pass(WINDOW_MS);
-    assert.is(published.stored.length, 9 * 11);
-    await published.drain();
-  } finally {
-    mock.timers.reset();
-  }
+  using _timers = mockedTimers();
+  const published = new Published(12);
+  readInThreads(published, 9);
+  let isPublished = false;
+  void published.publisher.published(published.room.position).then(() => {
+    isPublished = true;
+  });
+  await published.pass(WINDOW_MS);
+  assert.is(published.stored.length, 4 * 11);
+  assert.not(isPublished);
+  published.publisher.releaseBacklog();
+  await published.pass(0);
+  assert.ok(isPublished);
+  await published.pass(WINDOW_MS);
+  await published.pass(WINDOW_MS);
+  assert.is(published.stored.length, 9 * 11);
+  await published.drain();
 });
 
 order.run();

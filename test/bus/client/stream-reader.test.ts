@@ -22,13 +22,23 @@ async function append(bus: BusHarness, from: number, to: number): Promise<void> 
   for (let n = from; n <= to; n++) await bus.nc.jetstream().publish(`numbers.${n % 2 === 0 ? "even" : "odd"}`, `${n}`);
 }
 
-/** Reads a stream, and collects the sequences. */
-function reading(nc: BusHarness["nc"], options: Partial<ConstructorParameters<typeof StreamReader>[1]> = {}) {
+type ReadOptions = Partial<ConstructorParameters<typeof StreamReader>[1]>;
+
+/** Reads a stream until it is disposed of, and collects the sequences. */
+function reading(nc: BusHarness["nc"], options: ReadOptions = {}) {
   const sequences: number[] = [];
   const onMessage = ({ sequence }: Delivered) => sequences.push(sequence);
   const started = new StreamReader(nc, { stream: STREAM, from: 1, ...options, onMessage });
   const has = (last: number) => eventually(() => sequences.at(-1) === last, `message ${last}`);
-  return { reader: started, sequences, has };
+  return { reader: started, sequences, has, [Symbol.dispose]: () => started.close() };
+}
+
+/** Makes a stream with this many messages, and reads it to its end. */
+async function readStream(bus: BusHarness, count: number, options?: ReadOptions) {
+  await stream(bus, count);
+  const read = reading(bus.nc, options);
+  await read.has(count);
+  return read;
 }
 
 const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
@@ -45,34 +55,25 @@ async function consumers(bus: BusHarness) {
 
 reader("delivers existing and new messages, each once and in order", async () => {
   await using bus = await startBus();
-  await stream(bus, 300);
-  const { reader, sequences, has } = reading(bus.nc, { from: 11 });
-  assert.is(await reader.opened, 290);
-  await has(300);
+  using read = await readStream(bus, 300, { from: 11 });
+  assert.is(await read.reader.opened, 290);
   await append(bus, 301, 303);
-  await has(303);
-  assert.equal(sequences, numbers(11, 303));
-  reader.close();
+  await read.has(303);
+  assert.equal(read.sequences, numbers(11, 303));
 });
 
 reader("delivers only messages of its subject", async () => {
   await using bus = await startBus();
-  await stream(bus, 9);
-  const { reader, sequences, has } = reading(bus.nc, { subject: "numbers.odd" });
-  await has(9);
-  assert.equal(sequences, [1, 3, 5, 7, 9]);
-  reader.close();
+  using read = await readStream(bus, 9, { subject: "numbers.odd" });
+  assert.equal(read.sequences, [1, 3, 5, 7, 9]);
 });
 
 reader("starts with the newest message of each subject if requested", async () => {
   await using bus = await startBus();
-  await stream(bus, 9);
-  const { reader, sequences, has } = reading(bus.nc, { from: "latest" });
-  await has(9);
+  using read = await readStream(bus, 9, { from: "latest" });
   await append(bus, 10, 10);
-  await has(10);
-  assert.equal(sequences, [8, 9, 10]);
-  reader.close();
+  await read.has(10);
+  assert.equal(read.sequences, [8, 9, 10]);
 });
 
 // E7
@@ -81,37 +82,32 @@ reader("misses no message that was in flight when the connection was lost, even 
   await stream(bus, 5);
   await using pipe = await pipeTo(bus.url);
   const nc = await connectBus({ url: pipe.url, name: "behind a pipe" });
-  const { reader, sequences, has } = reading(nc);
-  await has(5);
+  const read = reading(nc);
+  await read.has(5);
   pipe.hold();
   await append(bus, 6, 8);
   const delivered = async () => (await consumers(bus))[0]!.delivered.stream_seq;
   await eventually(async () => (await delivered()) === 8, "the broker has sent all messages");
-  assert.equal(sequences, numbers(1, 5), "the pipe dropped them");
+  assert.equal(read.sequences, numbers(1, 5), "the pipe dropped them");
   pipe.cut();
-  await has(8);
-  assert.equal(sequences, numbers(1, 8));
-  reader.close();
+  await read.has(8);
+  assert.equal(read.sequences, numbers(1, 8));
+  read.reader.close();
   await nc.close();
 });
 
 reader("continues when its consumer is deleted", async () => {
   await using bus = await startBus();
-  await stream(bus, 5);
-  const { reader, sequences, has } = reading(bus.nc);
-  await has(5);
+  using read = await readStream(bus, 5);
   for (const { name } of await consumers(bus)) await bus.jsm.consumers.delete(STREAM, name);
   await append(bus, 6, 8);
-  await has(8);
-  assert.equal(sequences, numbers(1, 8));
-  reader.close();
+  await read.has(8);
+  assert.equal(read.sequences, numbers(1, 8));
 });
 
 reader("continues after an outage of the broker", async () => {
   await using bus = await startBus();
-  await stream(bus, 5);
-  const { reader, sequences, has } = reading(bus.nc);
-  await has(5);
+  using read = await readStream(bus, 5);
   await bus.restartBroker();
   await eventually(
     () =>
@@ -121,48 +117,38 @@ reader("continues after an outage of the broker", async () => {
       ),
     "the stream accepts messages again",
   );
-  await has(6);
-  assert.equal(sequences, numbers(1, 6));
-  reader.close();
+  await read.has(6);
+  assert.equal(read.sequences, numbers(1, 6));
 });
 
 reader("continues after an outage of the stream", async () => {
   await using bus = await startBus();
-  await stream(bus, 5);
-  const { reader, sequences, has } = reading(bus.nc, { subject: "numbers.odd" });
-  await has(5);
+  using read = await readStream(bus, 5, { subject: "numbers.odd" });
   await bus.jsm.streams.delete(STREAM);
   await bus.jsm.streams.add({ ...KEPT, first_seq: 6 });
   await append(bus, 7, 7);
-  await has(6);
-  assert.equal(sequences, [1, 3, 5, 6]);
-  reader.close();
+  await read.has(6);
+  assert.equal(read.sequences, [1, 3, 5, 6]);
 });
 
 reader("continues with a stream that was made again, and is shorter", async () => {
   await using bus = await startBus();
-  await stream(bus, 5);
-  const { reader, sequences, has } = reading(bus.nc);
-  await has(5);
+  using read = await readStream(bus, 5);
   await bus.jsm.streams.delete(STREAM);
   await stream(bus, 0);
   await eventually(async () => (await consumers(bus)).length > 0, "the reader's next consumer");
   await append(bus, 1, 2);
-  await has(2);
-  assert.equal(sequences, [1, 2, 3, 4, 5, 1, 2]);
-  reader.close();
+  await read.has(2);
+  assert.equal(read.sequences, [1, 2, 3, 4, 5, 1, 2]);
 });
 
 reader("reads a shorter stream that was made again from its beginning, though nothing more is written", async () => {
   await using bus = await startBus();
-  await stream(bus, 5);
-  const { reader, sequences, has } = reading(bus.nc);
-  await has(5);
+  using read = await readStream(bus, 5);
   await bus.jsm.streams.delete(STREAM);
   await stream(bus, 2);
-  await has(2);
-  assert.equal(sequences, [1, 2, 3, 4, 5, 1, 2]);
-  reader.close();
+  await read.has(2);
+  assert.equal(read.sequences, [1, 2, 3, 4, 5, 1, 2]);
 });
 
 // E22
@@ -170,15 +156,14 @@ reader("delivers nothing older than it was asked for", async () => {
   await using bus = await startBus();
   await makeStreams(bus, 9);
   const replica = await staleReplica(bus, { consumers: 2 });
-  const { reader, sequences, has } = reading(replica.nc, { from: 7 });
+  using read = reading(replica.nc, { from: 7 });
   for (const count of [1, 2]) {
     await eventually(() => replica.opened.length === count, `consumer ${count}`);
     await appendTo(bus.nc, COPY, 1);
   }
-  await has(9);
-  assert.equal(sequences, [7, 8, 9]);
+  await read.has(9);
+  assert.equal(read.sequences, [7, 8, 9]);
   assert.equal(replica.opened, [7, 7, 7]);
-  reader.close();
 });
 
 // E22
@@ -188,12 +173,11 @@ reader("reads a message that only a copy of the stream lacks from the stream", a
   await appendTo(bus.nc, COPY, 9);
   await bus.jsm.streams.deleteMessage(COPY, 5);
   const replica = await staleReplica(bus, { consumers: 2 });
-  const { reader, sequences, holes, has } = readingAll(replica);
-  await has(9);
-  assert.equal(sequences, numbers(1, 9));
+  using read = readingAll(replica);
+  await read.has(9);
+  assert.equal(read.sequences, numbers(1, 9));
   assert.equal(replica.opened, [1, 5, 5]);
-  assert.equal(holes, []);
-  reader.close();
+  assert.equal(read.holes, []);
 });
 
 // E13
@@ -242,23 +226,19 @@ reader("opens no consumer and reports no hole once it is closed", async () => {
 
 reader("delivers nothing once it is closed", async () => {
   await using bus = await startBus();
-  await stream(bus, 5);
-  const { reader, sequences, has } = reading(bus.nc);
-  await has(5);
-  reader.close();
-  const other = reading(bus.nc);
+  using read = await readStream(bus, 5);
+  read.reader.close();
+  using other = reading(bus.nc);
   await append(bus, 6, 6);
   await other.has(6);
-  assert.equal(sequences, numbers(1, 5));
-  other.reader.close();
+  assert.equal(read.sequences, numbers(1, 5));
 });
 
 reader("fails if there is no such stream", async () => {
   await using bus = await startBus();
-  const { reader } = reading(bus.nc);
-  const error = await reader.opened.catch((error: unknown) => error);
+  using read = reading(bus.nc);
+  const error = await read.reader.opened.catch((error: unknown) => error);
   assert.match(String(error), /stream not found/);
-  reader.close();
 });
 
 reader.run();

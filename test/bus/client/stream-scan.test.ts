@@ -26,6 +26,14 @@ async function deleteAt(bus: BusHarness, sequence: number, ...streams: string[])
 
 const failed = (promise: Promise<void>) => promise.then(() => undefined, String);
 
+/** Checks that a scan gets all nine messages, although the copy of the stream lacks the fifth. */
+async function readsAllNine(replica: StaleReplica): Promise<void> {
+  const { sequences, done } = scanning(replica, { until: 9 });
+  await done;
+  assert.equal(sequences, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  assert.equal(replica.opened, [1, 5, 5]);
+}
+
 // E22
 scan("delivers nothing older than it was asked for", async () => {
   await using bus = await startBus();
@@ -50,10 +58,7 @@ scan("does not end before its last message because a copy of the stream does", a
   await makeStreams(bus, 9);
   await appendTo(bus.nc, COPY, 4);
   const replica = await staleReplica(bus, { consumers: 2, unanswered: 1 });
-  const { sequences, done } = scanning(replica, { until: 9 });
-  await done;
-  assert.equal(sequences, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
-  assert.equal(replica.opened, [1, 5, 5]);
+  await readsAllNine(replica);
 });
 
 // E22
@@ -63,10 +68,7 @@ scan("reads a message that only a copy of the stream lacks from the stream", asy
   await appendTo(bus.nc, COPY, 9);
   await deleteAt(bus, 5, COPY);
   const replica = await staleReplica(bus, { consumers: 2 });
-  const { sequences, done } = scanning(replica, { until: 9 });
-  await done;
-  assert.equal(sequences, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
-  assert.equal(replica.opened, [1, 5, 5]);
+  await readsAllNine(replica);
 });
 
 // E13
