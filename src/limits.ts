@@ -105,6 +105,9 @@ export const PUBLISH_BYTES_MAX = 786_432;
 /** The smallest `max_payload` of a broker: the largest published message, with space for its headers. */
 export const BROKER_PAYLOAD_BYTES_MIN = 1_048_576;
 
+/** Members in one published message whose member events `state` entries set. */
+export const STATE_MEMBERS_PUBLISHED_MAX = 1_024;
+
 /** How long the streams keep what is published. */
 export const DELTAS_AGE_MS = 24 * 3_600_000;
 export const FEDERATION_AGE_MS = 24 * 3_600_000;

@@ -13,21 +13,34 @@ import type { ReceiptContent, ReceiptEvent } from "../../src/matrix/receipt.ts";
 import { isPrivate } from "../../src/matrix/receipt-types.ts";
 import {
   ARRIVALS,
+  type Entry,
   type EventArrival,
   type Order,
   type Position,
   type ReceiptEntry,
+  STATE,
   type TimelineEntry,
 } from "../entry.ts";
 import type { FoldedEntry, Judgement, Rejected } from "../room/fold.ts";
 import { type Marker, publishedOrder } from "../room/markers.ts";
-import type { Room } from "../room/room.ts";
+import type { Membership, Room } from "../room/room.ts";
+import { memberKey } from "../room/state-changes.ts";
 
+/** An event that got an order. */
 export interface EventChange {
   readonly position: Position;
   readonly kind: EventArrival;
   readonly event: MatrixEvent;
   readonly order: Order;
+}
+
+/** A member event that a `state` entry set (F10). It has no order. */
+export interface MemberChange {
+  readonly position: Position;
+  readonly kind: "state";
+  readonly user: UserId;
+  /** The user's now: its position is smaller if the entry left the membership as it was, e.g. with another display name. */
+  readonly membership: Membership;
 }
 
 interface Rejection {
@@ -42,7 +55,8 @@ export class RoomDelta {
   readonly room: RoomId;
   /** The oldest change in this delta. */
   readonly since: Position;
-  readonly events: EventChange[] = [];
+  /** In log order. */
+  readonly events: (EventChange | MemberChange)[] = [];
   /** Public markers that moved. */
   readonly markers = new Set<Marker>();
   readonly privateMarkers = new Map<UserId, Set<Marker>>();
@@ -118,8 +132,14 @@ export class Changes {
           published,
         );
         return !published;
+      case "noted": {
+        const change = memberSet(room, position, entry);
+        if (change === undefined) return false;
+        if (!published) this.#delta(room, position).events.push(change);
+        room.changed.events = position;
+        return !published;
+      }
       case "duplicate":
-      case "noted":
       case "stale":
         return false;
       case "advanced":
@@ -165,6 +185,16 @@ export class Changes {
     this.#size++;
     return delta;
   }
+}
+
+/** The member event that a `state` entry at this position has set; undefined for other entries, and if what was there stands. */
+export function memberSet(room: Room, position: Position, [kind, event]: Entry): MemberChange | undefined {
+  if (kind !== STATE || event.type !== "m.room.member" || event.state_key === undefined) return undefined;
+  const user = event.state_key as UserId;
+  if (room.state.get(memberKey(user))?.position !== position) return undefined;
+  const member = room.members.get(user);
+  if (member === undefined) return undefined;
+  return { position, kind: "state", user, membership: { membership: member.membership, position: member.position } };
 }
 
 /**

@@ -48,7 +48,7 @@ import type { UnsettledEvent } from "./threads.ts";
 import { understoodVisibility } from "./visibility.ts";
 
 /** Raise it whenever the same log would fold to another state: existing checkpoints are then rebuilt. */
-export const FOLD_VERSION = 3;
+export const FOLD_VERSION = 4;
 
 export type RejectReason = "wrong_thread" | "acl_denied" | "not_joined" | "held_overflow";
 
@@ -322,14 +322,31 @@ function leaveThread(room: Room, info: EventInfo): EventInfo {
   return info;
 }
 
-/** F10. With `as_of`, it leaves alone what a live event of a greater order set, but says what the state was before that. */
+/** F10. It leaves alone what was set behind its place, but says what the state was before that. */
 function foldStateEntry(room: Room, position: Position, [, event, asOf]: StateEntry): void {
   if (event.state_key === undefined) return;
-  const since = (asOf ?? 0) > 0 ? asOf! : room.orders.greatest || room.base;
-  noteState(room, event, since + HALF_AN_ORDER, { position, entry: event.event_id });
-  const key = stateKey(event.type, event.state_key);
-  if (asOf !== undefined && (room.state.get(key)?.order ?? 0) > asOf) return;
-  foldState(room, event, { position, order: 0, since });
+  const since = includedBy(room, asOf);
+  const place = since + HALF_AN_ORDER;
+  const isOlder = currentPlace(room, stateKey(event.type, event.state_key)) > place;
+  noteState(room, event, place, { position, entry: event.event_id });
+  if (!isOlder) foldState(room, event, { position, order: 0, since });
+}
+
+/** The order of the newest event that a `state` entry includes. `as_of` 0: it was read before the first live event. */
+function includedBy({ orders, base, firstLive }: Room, asOf: Order | undefined): Order {
+  const newest = orders.greatest || base;
+  if (asOf === undefined) return newest;
+  return asOf > 0 ? Math.min(asOf, newest) : firstLive > 0 ? firstLive - 1 : newest;
+}
+
+/** Where the event that is current now stands among a key's changes. */
+function currentPlace({ state, stateChanges }: Room, key: string): Order {
+  const current = state.get(key);
+  if (current !== undefined && current.order > 0) return current.order;
+  for (const [order, { position }] of stateChanges.downFrom(key, Number.POSITIVE_INFINITY)) {
+    if (position === current?.position) return order;
+  }
+  return Number.NEGATIVE_INFINITY;
 }
 
 /** What the state was from this order on, for those who may see only a part of the history (`visibility.ts`). */

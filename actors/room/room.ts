@@ -43,6 +43,9 @@ export interface Member {
   readonly left: Order;
 }
 
+/** A membership, and the entry that changed it. */
+export type Membership = Pick<Member, "membership" | "position">;
+
 /** What a room has once, not per event or user. */
 export type RoomFacts = Pick<
   Room,
@@ -94,7 +97,7 @@ export class Room {
   readonly base: Order;
   /** The last folded entry; 0 before the first. */
   position: Position;
-  /** The newest entry that changed what is published: an event, a public marker. */
+  /** The newest entry that changed what is published: an event, or a member event of a `state` entry; a public marker. */
   readonly changed: { events: Position; receipts: Position };
   readonly orders: OrderEnds;
   /** How many live events got an order. */

@@ -46,6 +46,8 @@ export const HALF_AN_ORDER = 0.5;
 /** Less than what is between two changes: for a bound that is inclusive. */
 const INCLUSIVE = 0.25;
 
+const DOWNWARDS: OrderRange = { dir: "b", above: Number.NEGATIVE_INFINITY, below: Number.POSITIVE_INFINITY };
+
 export const HISTORY_VISIBILITY_KEY = stateKey("m.room.history_visibility", "");
 
 /** The key of a state event among a room's state. The length keeps two pairs apart: a type may have any characters. */
@@ -98,6 +100,18 @@ export class StateChanges {
   *upFrom(key: string, order: Order): Generator<Ordered<StateChange>> {
     const range: OrderRange = { dir: "f", above: order + INCLUSIVE, below: Number.POSITIVE_INFINITY };
     yield* last(this.byKey.range(key, range));
+  }
+
+  /** The key's greatest change of those up to a position that say a value: the current one then, but for history that came since. */
+  knownAt(key: string, through: Position): StateChange | undefined {
+    let found: Ordered<StateChange> | undefined;
+    for (const row of this.byKey.range(key, DOWNWARDS)) {
+      const [order, { position, value }] = row;
+      if (position > through || value === undefined) continue;
+      if (found !== undefined && found[0] !== order) break;
+      if (found === undefined || found[1].position < position) found = row;
+    }
+    return found?.[1];
   }
 
   committed(): void {

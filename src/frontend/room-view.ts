@@ -31,6 +31,8 @@ export type RoomChange =
    * is in it; `history` may be unread, `backfill` is read by everybody.
    */
   | { readonly kind: "events"; readonly arrival: EventArrival; readonly events: readonly OrderedEvent[] }
+  /** Members whom a room's `state` said, with their memberships: for a room that existed before Tidemark met it. */
+  | { readonly kind: "members"; readonly members: Readonly<Record<string, string>> }
   /** Public receipts, any user's. */
   | { readonly kind: "receipts"; readonly content: ReceiptContent }
   /** Private receipts and the fully-read marker of the view's own user. */
@@ -215,6 +217,10 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
       this.#notify({ kind: "receipts", content: delta.event.content });
       return;
     }
+    if (delta.kind === "state") {
+      this.#receiveMembers(delta.members ?? {});
+      return;
+    }
     for (const event of delta.events) {
       this.note(event);
       const { membership } = event.content;
@@ -223,6 +229,12 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
     }
     this.trim(ROOM_EVENTS_MAX);
     this.#notify({ kind: "events", arrival: delta.kind, events: delta.events });
+  }
+
+  #receiveMembers(said: NonNullable<Delta<"events">["members"]>): void {
+    const members = Object.fromEntries(Object.entries(said).map(([user, { membership }]) => [user, membership]));
+    for (const [user, membership] of Object.entries(members)) this.#members.set(user, membership);
+    this.#notify({ kind: "members", members });
   }
 
   #receivePrivate({ event, fully_read: fullyRead, position }: Delta<"private">): void {

@@ -1,5 +1,6 @@
 /** The last public changes of each room according to its log. The delta stream must have them. */
 import type { Position } from "../../actors/entry.ts";
+import { memberSet } from "../../actors/partition/changes.ts";
 import type { Folded } from "../../actors/room/fold.ts";
 import type { Marker } from "../../actors/room/markers.ts";
 import type { RoomId } from "../matrix/ids.ts";
@@ -14,15 +15,16 @@ interface Change {
 const NEVER: Change = { position: 0, at: 0 };
 
 export class LastChanges {
-  /** The newest event of a room, and the newest move of a public marker. */
+  /** The newest event of a room, or member event of a `state` entry, and the newest move of a public marker. */
   readonly #changes = new Map<RoomId, { events: Change; receipts: Change }>();
   readonly #movedAt = new Map<Marker, number>();
 
   /** Called once per entry, in log order. */
-  readonly add: Folded = (room, { position, at, outcome }) => {
+  readonly add: Folded = (room, { position, at, entry, outcome }) => {
     const change = { position, at };
     const judgements = outcome.outcome === "ordered" ? outcome.judged.map(({ judgement }) => judgement) : [outcome];
-    if (outcome.outcome === "ordered") this.#of(room.id).events = change;
+    const isEvents = outcome.outcome === "ordered" || memberSet(room, position, entry) !== undefined;
+    if (isEvents) this.#of(room.id).events = change;
     for (const judgement of judgements) {
       if (judgement.outcome !== "advanced" && judgement.outcome !== "released") continue;
       this.#movedAt.set(judgement.marker, at);

@@ -8,10 +8,12 @@
 import type { Position } from "../../actors/entry.ts";
 import { type Marker, publishedOrder } from "../../actors/room/markers.ts";
 import type { Room } from "../../actors/room/room.ts";
+import { memberKey, type StateChange } from "../../actors/room/state-changes.ts";
+import type { MembershipAt } from "../bus/contract/fields.ts";
 import type { Delta } from "../bus/contract/messages.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
 import { ID_SEPARATOR } from "../matrix/id-grammar.ts";
-import type { EventId, RoomId } from "../matrix/ids.ts";
+import type { EventId, RoomId, UserId } from "../matrix/ids.ts";
 import { receiptItems } from "../matrix/receipt.ts";
 import { FULLY_READ, isPrivate } from "../matrix/receipt-types.ts";
 import type { LastChanges } from "./last-changes.ts";
@@ -67,6 +69,9 @@ export class PublishedDeltas {
     const { position } = delta;
     const ahead = position > room.position;
     if (delta.type === "events") {
+      for (const [user, membership] of Object.entries(delta.members ?? {})) {
+        this.#member(room, user as UserId, membership, where);
+      }
       for (const event of delta.events) {
         if (!ahead || room.events.get(event.event_id) !== undefined) this.#event(room, event, where);
       }
@@ -178,6 +183,17 @@ export class PublishedDeltas {
     }
   }
 
+  /** The log must have a change of the member to this membership, where the delta says. */
+  #member(room: Room, user: UserId, { membership, position }: MembershipAt, where: string): void {
+    if (position > room.position) return;
+    const found = changeAt(room, user, position);
+    if (found?.value === membership) return;
+    throw new Difference(
+      room.id,
+      `${where} says ${membership} of ${user} at position ${position}, the log ${String(found?.value)}`,
+    );
+  }
+
   #marker(room: Room, key: string, place: PublishedPlace, where: string): void {
     const order = room.events.get(place.event)?.order;
     const unknown = order === undefined && place.ahead;
@@ -191,6 +207,12 @@ export class PublishedDeltas {
     const isNewer = before === undefined || isAtLeast(place, before);
     if (isNewer) this.#places.set(key, place);
   }
+}
+
+/** The change of a user's member event that an entry made. */
+function changeAt({ stateChanges }: Room, user: UserId, position: Position): StateChange | undefined {
+  for (const [, change] of stateChanges.byKey.range(memberKey(user))) if (change.position === position) return change;
+  return undefined;
 }
 
 function mustHave(kept: Kept, position: Position, at: number): boolean {

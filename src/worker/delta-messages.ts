@@ -1,37 +1,55 @@
 /** A room's delta → its messages (docs/design.md#what-is-published). */
 import { type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../../actors/entry.ts";
-import { type EventChange, type RoomDelta, receiptEvent } from "../../actors/partition/changes.ts";
+import { type EventChange, type MemberChange, type RoomDelta, receiptEvent } from "../../actors/partition/changes.ts";
 import { type Marker, publishedOrder } from "../../actors/room/markers.ts";
 import type { Outgoing } from "../bus/client/acked-publisher.ts";
-import type { FullyRead } from "../bus/contract/fields.ts";
+import type { FullyRead, MembershipAt } from "../bus/contract/fields.ts";
 import { encodeMessage, type Published } from "../bus/contract/messages.ts";
 import { clientEvents, clientReceipts, rejectedSubject, userReceipts } from "../bus/contract/subjects.ts";
-import { PUBLISH_BYTES_MAX } from "../limits.ts";
-import { withOrder } from "../matrix/event.ts";
+import { PUBLISH_BYTES_MAX, STATE_MEMBERS_PUBLISHED_MAX } from "../limits.ts";
+import { type OrderedEvent, withOrder } from "../matrix/event.ts";
 import type { UserId } from "../matrix/ids.ts";
 import { isPrivate, type ShownAs, shownAs } from "../matrix/receipt-types.ts";
 
+type EventsBody = Pick<Published<"events">, "kind" | "events" | "members">;
+
 /**
  * `tidemark.client.<partition>.<room>.events`: as few messages as fit, each with events of one kind. A live member event is the last
- * of its message, whose `position` is therefore its own: readers compare it with the positions of memberships.
+ * of its message, whose `position` is therefore its own: readers compare it with the positions of memberships. Members of `state`
+ * entries name their positions themselves, and come `STATE_MEMBERS_PUBLISHED_MAX` at a time.
  */
 export function eventMessages(partition: number, { room, events, previous }: RoomDelta): Outgoing[] {
   const subject = clientEvents(partition, room);
-  const body = (part: readonly EventChange[]) => ({ events: part.map(({ event, order }) => withOrder(event, order)) });
   const messages: Outgoing[] = [];
   let before = previous.events;
   let from = 0;
-  events.forEach(({ kind, event, position }, at) => {
-    const isMember = kind === "live" && event.type === "m.room.member" && event.state_key !== undefined;
-    if (!isMember && events[at + 1]?.kind === kind) return;
+  events.forEach((change, at) => {
+    const { kind, position } = change;
+    if (!isLast(change, at + 1 - from) && events[at + 1]?.kind === kind) return;
     const payloads = split(events.slice(from, at + 1), before, (part, through, after) =>
-      encodeMessage("events", { room_id: room, position: through, previous: after, kind, ...body(part) }),
+      encodeMessage("events", { room_id: room, position: through, previous: after, ...bodyOf(kind, part) }),
     );
     for (const payload of payloads) messages.push({ subject, payload });
     before = position;
     from = at + 1;
   });
   return messages;
+}
+
+/** Whether a message ends with this change, its `count`th. */
+function isLast(change: RoomDelta["events"][number], count: number): boolean {
+  if (change.kind === "state") return count === STATE_MEMBERS_PUBLISHED_MAX;
+  return change.kind === "live" && change.event.type === "m.room.member" && change.event.state_key !== undefined;
+}
+
+function bodyOf(kind: EventsBody["kind"], part: readonly (EventChange | MemberChange)[]): EventsBody {
+  const members: Record<string, MembershipAt> = {};
+  const events: OrderedEvent[] = [];
+  for (const change of part) {
+    if (change.kind === "state") members[change.user] = change.membership;
+    else events.push(withOrder(change.event, change.order));
+  }
+  return { kind, events, ...(kind === "state" && { members }) };
 }
 
 /** The markers of a delta, which are published after its events. */

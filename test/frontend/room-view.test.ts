@@ -55,6 +55,24 @@ room("a view starts with a snapshot, and follows the deltas from there", async (
   );
 });
 
+room("a view follows the members whom a state entry sets", async () => {
+  await using tidemark = await startTidemark();
+  await tidemark.sent("event", ROOM, message("$1"));
+  await using frontend = await connect({ nats: tidemark.url });
+  await using view = await frontend.room(ROOM);
+  const changes = changesOf(view);
+  const member = { ...message("$m"), type: "m.room.member", state_key: BOB, content: { membership: "join" } };
+  await tidemark.sent("state", ROOM, member);
+  await live(view, () => view.members.get(BOB) === "join");
+  await tidemark.sent("event", ROOM, message("$2"));
+  await live(view, () => view.order("$2") !== undefined);
+  assert.equal(changes[0], { kind: "members", members: { [BOB]: "join" } });
+  assert.equal(
+    changes.map(({ kind }) => kind),
+    ["members", "events"],
+  );
+});
+
 room("rooms share one subscription, and no view gets another room's changes", async () => {
   await using tidemark = await startTidemark({ partitions: 1, roles: ["ingress", "worker"] });
   await using frontend = await connect({ nats: tidemark.url });

@@ -166,6 +166,13 @@ verification("takes an m.fully_read that moved back, and not one that was publis
   );
 });
 
+const memberEvent = (user: string, membership: string) => ({
+  ...message(`$${membership}-${user}`),
+  type: "m.room.member",
+  state_key: user,
+  content: { membership },
+});
+
 /** A room with a false delta among those that are published. */
 async function withFalseDelta(plant: (positions: number[]) => readonly [subject: string, body: Body]): Promise<string> {
   await using tidemark = await startTidemark({ partitions: 1 });
@@ -210,6 +217,21 @@ const falseDeltas: Record<string, readonly [plant: Parameters<typeof withFalseDe
     ([, second]) => eventsAfter(second!, "$9", BASE + 3),
     new RegExp(`\\$9 order ${BASE + 3}, the log undefined`),
   ],
+  "a member that the log does not have": [
+    ([, second]) => [
+      `${client}.events`,
+      {
+        v: 1,
+        room_id: ROOM,
+        position: second! + 1,
+        previous: second,
+        kind: "state",
+        events: [],
+        members: { [BOB]: { membership: "join", position: second } },
+      },
+    ],
+    /says join of @bob:a\.org at position \d+, the log undefined/,
+  ],
   "a move that the log does not have": [
     ([, , third]) => [
       `${client}.receipts`,
@@ -238,6 +260,16 @@ for (const [what, [plant, expected]] of Object.entries(falseDeltas)) {
     assert.match(text, expected, text);
   });
 }
+
+verification("finds members of state entries in the stream, before and after a restart", async () => {
+  await using tidemark = await startTidemark();
+  await tidemark.sent("event", ROOM, message("$1"));
+  await tidemark.sent("state", ROOM, [memberEvent(BOB, "join"), memberEvent("@carol:a.org", "ban")]);
+  await verify(tidemark.nc, {});
+  await tidemark.restart();
+  await tidemark.sent("state", ROOM, memberEvent(BOB, "leave"));
+  assert.is((await verify(tidemark.nc, {})).deltas, 3);
+});
 
 verification("finds deltas that were not published", async () => {
   await using tidemark = await startTidemark({ partitions: 1 });

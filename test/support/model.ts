@@ -34,7 +34,10 @@ export interface ModelHeld {
 
 interface StateChange {
   readonly event: MatrixEvent;
+  /** 0: a `state` entry. */
   readonly order: number;
+  /** Where it stands among events. */
+  readonly place: number;
 }
 
 const HELD_PER_KEY = 8;
@@ -60,6 +63,7 @@ export class Model {
   held: ModelHeld[] = [];
   /** State that F10 goes by, in log order. */
   readonly #state: StateChange[] = [];
+  #firstLive: number | undefined;
   /** F12: when stays began. */
   readonly #joins: { readonly user: string; readonly order: number }[] = [];
   #liveEvents = 0;
@@ -118,7 +122,10 @@ export class Model {
     const same = this.#state.filter(({ event: { type, state_key } }) => {
       return type === event.type && state_key === event.state_key;
     });
-    if (asOf === undefined || (same.at(-1)?.order ?? 0) <= asOf) this.#state.push({ event, order: 0 });
+    const newest = Math.max(0, ...this.events.map(({ order }) => order)) || this.base;
+    const included = asOf === 0 ? (this.#firstLive ?? newest + 1) - 1 : Math.min(asOf ?? newest, newest);
+    const place = included + 0.5;
+    if ((same.at(-1)?.place ?? place) <= place) this.#state.push({ event, order: 0, place });
     return ["noted"];
   }
 
@@ -138,7 +145,8 @@ export class Model {
     }
     if (kind === 0) {
       if (isJoin(event) && !this.#wasJoined(event)) this.#joins.push({ user: event.state_key!, order });
-      if (event.state_key !== undefined) this.#state.push({ event, order });
+      if (event.state_key !== undefined) this.#state.push({ event, order, place: order });
+      this.#firstLive ??= order;
       this.#liveEvents++;
       for (const late of this.events)
         if (late.deadline !== undefined && late.deadline <= this.#liveEvents) late.giveUp = true;

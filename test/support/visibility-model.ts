@@ -42,7 +42,7 @@ export class VisibilityModel {
     }
     if (event.state_key === undefined) return;
     const asOf = kind === 3 ? entry[2] : undefined;
-    const at = kind === 3 ? (asOf || this.#greatest() || this.#base) + 0.5 : order!;
+    const at = kind === 3 ? this.#included(asOf) + 0.5 : order!;
     this.#changes.push({ order: at, position, key: keyOf(event), event, isEntry: kind === 3 });
   }
 
@@ -65,6 +65,14 @@ export class VisibilityModel {
     const own = this.#valued(`m.room.member|${user}`);
     const last = own.findLastIndex(({ event }) => event.content.membership === "join");
     return last < 0 ? undefined : own[last + 1]?.order;
+  }
+
+  /** A user's membership by what was known at a position. */
+  knownMembership(user: string, through: Position): unknown {
+    const known = this.#changes.filter(({ position, key, event }) => {
+      return position <= through && key === `m.room.member|${user}` && typeof event.content.membership === "string";
+    });
+    return known.sort((a, b) => a.order - b.order || a.position - b.position).at(-1)?.event.content.membership;
   }
 
   /** The positions of the state just after an order. */
@@ -139,7 +147,11 @@ export class VisibilityModel {
     return [...last.values()].sort((a, b) => a.order - b.order);
   }
 
-  #greatest(): number {
-    return Math.max(0, ...this.events.map(({ order }) => order).filter((order) => order > 0));
+  /** The newest event that a `state` entry includes. */
+  #included(asOf: number | undefined): number {
+    const newest = Math.max(0, ...this.events.map(({ order }) => order)) || this.#base;
+    if (asOf === undefined) return newest;
+    const live = this.events.filter(({ isLive }) => isLive).map(({ order }) => order);
+    return asOf > 0 ? Math.min(asOf, newest) : Math.min(newest + 1, ...live) - 1;
   }
 }

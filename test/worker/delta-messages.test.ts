@@ -5,11 +5,11 @@ import { Changes, type RoomDelta } from "../../actors/partition/changes.ts";
 import { fold } from "../../actors/room/fold.ts";
 import type { Outgoing } from "../../src/bus/client/acked-publisher.ts";
 import { decode } from "../../src/bus/contract/codec.ts";
-import { PUBLISH_BYTES_MAX } from "../../src/limits.ts";
+import { PUBLISH_BYTES_MAX, STATE_MEMBERS_PUBLISHED_MAX } from "../../src/limits.ts";
 import type { UserId } from "../../src/matrix/ids.ts";
 import { FULLY_READ, READ_PRIVATE } from "../../src/matrix/receipt-types.ts";
 import { eventMessages, markerMessages, rejectionMessages } from "../../src/worker/delta-messages.ts";
-import { acl, backfilled, history, inThread, live, member, receipt } from "../support/entries.ts";
+import { acl, backfilled, history, inThread, live, member, receipt, state } from "../support/entries.ts";
 import { BASE, BOB, CARA, ROOM, TWO } from "../support/example-room.ts";
 import { at, Story } from "../support/given.ts";
 
@@ -89,6 +89,51 @@ kinds("are never together in one message, and member events that aren't live end
 });
 
 kinds.run();
+
+const stated = suite("member events of state entries");
+
+stated("are a message of their own kind, with the memberships and where they were set", () => {
+  const join = (id: string, user: string, name: string) =>
+    state(id, { ...member(user, "join"), content: { membership: "join", displayname: name } });
+  const deltas = deltaOf(
+    live("$1"),
+    join("$2", BOB, "Bob"),
+    state("$3", { type: "m.room.name", state_key: "" }),
+    state("$4", member(CARA, "ban")),
+    join("$5", BOB, "Robert"),
+    live("$6"),
+  );
+  const messages = eventMessages(0, deltas);
+  assertChain(messages);
+  const [, middle] = messages.map(payloadOf);
+  assert.is(messages.length, 3);
+  assert.equal(middle, {
+    v: 1,
+    room_id: ROOM,
+    position: at(5),
+    previous: at(1),
+    kind: "state",
+    events: [],
+    members: { [BOB]: { membership: "join", position: at(2) }, [CARA]: { membership: "ban", position: at(4) } },
+  });
+});
+
+stated("that change nothing are not published", () => {
+  const story = deltaOf(live("$1", member(BOB, "join")), state("$0", member(BOB, "leave"), 0));
+  assert.is(eventMessages(0, story).length, 1);
+  assert.throws(() => deltaOf(state("$1", { ...member(BOB, "join"), state_key: "bob" })), /changed nothing/);
+});
+
+stated("become messages of bounded size, however many there are", () => {
+  const many = users(2 * STATE_MEMBERS_PUBLISHED_MAX + 1);
+  const messages = eventMessages(0, deltaOf(...many.map((user, i) => state(`$${i}`, member(user, "join")))));
+  assertChain(messages);
+  const shown = messages.map((message) => Object.keys(payloadOf(message).members));
+  assert.ok(shown.every(({ length }) => length <= STATE_MEMBERS_PUBLISHED_MAX));
+  assert.equal(shown.flat(), many);
+});
+
+stated.run();
 
 const large = suite("a delta that is too large for one message");
 

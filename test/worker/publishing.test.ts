@@ -84,6 +84,28 @@ publishing("events carry their order, and are otherwise unchanged", async () => 
   });
 });
 
+publishing("members whom a state entry sets are published, in the chain of the room's events", async () => {
+  await using tidemark = await startTidemark();
+  const events = tidemark.subscribe(subjects(tidemark).events);
+  const [first] = await tidemark.sent("event", ROOM, message("$1"));
+  await events.next();
+  const member = { ...message("$bob"), type: "m.room.member", state_key: BOB, content: { membership: "join" } };
+  const [second] = await tidemark.sent("state", ROOM, [member]);
+  const stated = await events.next(({ kind }) => kind === "state");
+  assert.equal(stated.body, {
+    v: 1,
+    room_id: ROOM,
+    position: second,
+    previous: first,
+    kind: "state",
+    events: [],
+    members: { [BOB]: { membership: "join", position: second } },
+  });
+  await tidemark.restart();
+  await tidemark.sent("event", ROOM, message("$2"));
+  assert.is((await events.next((body) => body.position > second!)).body.previous, second);
+});
+
 publishing("public receipts are published in one m.receipt, with the order of their event", async () => {
   await using tidemark = await startTidemark();
   await settled(tidemark, message("$1"));

@@ -17,6 +17,13 @@ export const fullyRead = z
 
 export type FullyRead = z.infer<typeof fullyRead>;
 
+export const membershipAt = z.object({
+  membership: z.string().describe("`join`, `leave`, `invite` …, as the member event says."),
+  position: position.describe("The entry that changed it. One that changed only a display name does not."),
+});
+
+export type MembershipAt = z.infer<typeof membershipAt>;
+
 export const EXAMPLE_EVENT_ID = "$Rqnc-F-dvnEYJTyHq_iKxU2bZ1CI92-kuZq3a5lr5Zg";
 export const EXAMPLE_EVENT = {
   event_id: EXAMPLE_EVENT_ID,

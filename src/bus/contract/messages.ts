@@ -12,7 +12,7 @@ import { receiptEvent, receiptType } from "../../matrix/receipt.ts";
 import { receiptEdu } from "../../matrix/receipt-edu.ts";
 import { decode, encode } from "./codec.ts";
 import { deltaHeaders } from "./delta-headers.ts";
-import { EXAMPLE_EVENT, EXAMPLE_EVENT_ID, fullyRead, position } from "./fields.ts";
+import { EXAMPLE_EVENT, EXAMPLE_EVENT_ID, fullyRead, membershipAt, position } from "./fields.ts";
 import {
   clientEvents,
   clientReceipts,
@@ -53,13 +53,22 @@ export const MESSAGES = {
       position,
       previous,
       kind: z
-        .enum(["live", "history", "backfill"])
-        .describe("How the events came. Only live ones are new in the room, and only they change its membership."),
+        .enum(["live", "history", "backfill", "state"])
+        .describe(
+          "How the events came. Only live ones are new in the room. `state`: no events, but members that a homeserver's " +
+            "state says. Only `live` and `state` change who is in the room.",
+        ),
       events: z.array(orderedEvent),
+      members: z
+        .record(userId, membershipAt)
+        .exactOptional()
+        .describe(
+          "With `state`: users whose member events are new, by their ids. If you have the `position`, the membership is as it was.",
+        ),
     }),
     summary:
       "Events of a room that Tidemark did not have, with their orders: live ones oldest first, history and backfill newest " +
-      "first. A live member event is the last of its message: `position` is its own.",
+      "first. A live member event is the last of its message: `position` is its own. Or members whom a room's `state` says.",
     example: {
       v: V,
       room_id: ROOM,

@@ -20,7 +20,7 @@ import {
 import { orderedEvent, storedEvent } from "../../matrix/event.ts";
 import { eventId, type RoomId, roomId, threadId, userId } from "../../matrix/ids.ts";
 import { receiptContent } from "../../matrix/receipt.ts";
-import { EXAMPLE_EVENT, EXAMPLE_EVENT_ID, fullyRead, order, position } from "./fields.ts";
+import { EXAMPLE_EVENT, EXAMPLE_EVENT_ID, fullyRead, membershipAt, order, position } from "./fields.ts";
 
 const eventIds = z
   .array(eventId, { error: "must be an array of event ids" })
@@ -46,10 +46,8 @@ const pageLimit = z
 
 const unreadCount = z.object({ count: count.max(UNREAD_COUNT_MAX) });
 
-const membership = z
-  .object({
-    membership: z.string().describe("`join`, `leave`, `invite` …, as the member event says."),
-    position: position.describe("The entry that changed it. One that changed only a display name does not."),
+const membership = membershipAt
+  .extend({
     stay: z
       .tuple([order, order])
       .exactOptional()

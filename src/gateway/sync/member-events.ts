@@ -43,7 +43,9 @@ export class MemberEvents {
 
   /** Forgets what a delta has changed. */
   receive(delta: Delta): void {
-    if (delta.type !== "events" || delta.kind !== "live") return;
+    if (delta.type !== "events") return;
+    for (const member of Object.keys(delta.members ?? {})) this.#events.delete(keyOf(delta.room_id, member as UserId));
+    if (delta.kind !== "live") return;
     for (const { type, state_key: member } of delta.events) {
       if (type === "m.room.member" && member !== undefined) this.#events.delete(keyOf(delta.room_id, member as UserId));
     }

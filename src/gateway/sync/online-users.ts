@@ -6,8 +6,9 @@
  * of the user there stays, and it is asked again later.
  */
 import type { Position } from "../../../actors/entry.ts";
+import type { MembershipAt } from "../../bus/contract/fields.ts";
 import type { Delta } from "../../bus/contract/messages.ts";
-import { type Answer, type Membership as MembershipAt, roomsIn } from "../../bus/contract/questions.ts";
+import { type Answer, roomsIn } from "../../bus/contract/questions.ts";
 import { partitionOf } from "../../bus/contract/subjects.ts";
 import { TidemarkError } from "../../errors.ts";
 import type { Frontend } from "../../frontend/frontend.ts";
@@ -16,7 +17,7 @@ import type { RoomId, UserId } from "../../matrix/ids.ts";
 import { type ReceiptContent, receiptItems } from "../../matrix/receipt.ts";
 import { type CountsByRoom, UnreadCache } from "./unread-cache.ts";
 
-/** A user's rooms are asked for again after this time. Joins and leaves that are published take effect at once. */
+/** A user's rooms are asked for again after this time. Deltas of joins and leaves take effect at once. */
 const USER_ROOMS_REFRESH_MS = 60_000;
 
 /** The same when a user asks for a room that they don't seem to be in. */
@@ -155,7 +156,7 @@ export class OnlineUsers {
 
   /**
    * Whether a user is joined to a room. If the cache says no, the rooms are queried again, at most once per
-   * `USER_ROOMS_REFRESH_MS_MIN`: state that is imported from a homeserver is not published as a delta.
+   * `USER_ROOMS_REFRESH_MS_MIN`: a delta may still be on its way.
    */
   async isJoined(id: UserId, room: RoomId): Promise<boolean> {
     const user = this.cached(id) ?? (await this.get(id));
@@ -178,11 +179,10 @@ export class OnlineUsers {
     }
     for (const [id, membership] of membershipsIn(delta)) {
       const user = this.#users.get(id);
-      // A new display name is no new membership.
-      if (user === undefined || user.rooms.get(delta.room_id)?.membership === membership.membership) continue;
-      this.#setMembership(user, delta.room_id, membership);
+      if (user === undefined || !this.#setMembership(user, delta.room_id, membership)) continue;
       this.#touch(user, delta.room_id, true);
     }
+    if (delta.kind === "state") return;
     for (const user of this.#inRoom.get(delta.room_id) ?? []) this.#touch(user, delta.room_id, true);
   }
 
@@ -265,13 +265,10 @@ export class OnlineUsers {
   }
 
   /** Returns whether the membership changed. What is not newer than the known one is ignored. */
-  #setMembership(
-    user: OnlineUser,
-    room: RoomId,
-    { membership, position }: Omit<Membership, "room" | "partition">,
-  ): boolean {
+  #setMembership(user: OnlineUser, room: RoomId, { membership, position, mayRepeat = false }: Said): boolean {
     const known = user.rooms.get(room);
     if (known !== undefined && known.position >= position) return false;
+    if (mayRepeat && known?.membership === membership) return false;
     if (known === undefined) this.#memberships++;
     const partition = known?.partition ?? partitionOf(room, this.#frontend.partitions);
     user.rooms.set(room, { membership, position, room, partition });
@@ -306,11 +303,21 @@ function* usersIn(content: ReceiptContent): Generator<UserId> {
   for (const { user } of receiptItems(content)) yield user;
 }
 
-/** The membership that a delta of events sets. A member event is the last of its message, so the position is its own. */
-function* membershipsIn({ kind, events, position }: Delta<"events">): Generator<[UserId, MembershipAt]> {
+/** What an answer or a delta says of a membership. */
+interface Said extends MembershipAt {
+  /** A member event may leave the membership as it was: a new display name is no new membership. Default: it is new. */
+  readonly mayRepeat?: boolean;
+}
+
+/**
+ * The memberships that a delta of events sets. A live member event is the last of its message, so the position is its own.
+ * Those of `state` entries have positions of their own.
+ */
+function* membershipsIn({ kind, events, members = {}, position }: Delta<"events">): Generator<[UserId, Said]> {
+  for (const [member, membership] of Object.entries(members)) yield [member as UserId, membership];
   if (kind !== "live") return;
   for (const { type, state_key: member, content } of events.slice(-1)) {
     if (type !== "m.room.member" || member === undefined || typeof content.membership !== "string") continue;
-    yield [member as UserId, { membership: content.membership, position }];
+    yield [member as UserId, { membership: content.membership, position, mayRepeat: true }];
   }
 }

@@ -177,11 +177,12 @@ export class RoomReader {
     snapshot: Answer<"snapshot">,
     { room, since, isGap, viewer }: { room: RoomId; since: Position | undefined; isGap: boolean; viewer: UserId },
   ): Promise<RoomUpdate> {
-    const { member, limited = false } = snapshot;
+    const { member, limited = false, whole: isNew = false } = snapshot;
     const isLimited = limited || isGap;
-    const older = isLimited ? await this.#state(room, { viewer, ...(since !== undefined && { since }) }) : [];
+    const after = isNew ? undefined : since;
+    const older = isLimited ? await this.#state(room, { viewer, ...(after !== undefined && { since: after }) }) : [];
     const state = member === undefined || older.some(isOf(member)) ? older : [...older, member];
-    return { ...updateFromSnapshot([snapshot], state, true), limited: isLimited };
+    return { ...updateFromSnapshot([snapshot], state, true), limited: isLimited, isNew };
   }
 
   async #stripped(room: RoomId, as: "invite" | "knock", viewer: UserId): Promise<RoomRead> {

@@ -25,6 +25,8 @@ export interface RoomUpdate extends RoomChanges {
   readonly state: readonly MatrixEvent[];
   /** Whether this is the whole room, not the changes since a token. */
   readonly whole: boolean;
+  /** Whether the client was sent nothing of it, whatever its token says: the user's stay is newer. Default: false. */
+  readonly isNew?: boolean;
   /** The position of the newest event, if a snapshot has it. */
   readonly readThrough?: Position;
 }

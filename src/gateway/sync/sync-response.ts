@@ -271,7 +271,8 @@ export class SyncResponses {
 
   /** What of an update the client with this place doesn't have, as far as the cache can tell. */
   #unsent(update: RoomUpdate, { room, partition, since }: RoomTask, from: Place | undefined): RoomUpdate {
-    if (from === undefined || since === undefined || !this.#recent.covers(partition, from)) return update;
+    if (from === undefined || since === undefined || update.isNew || !this.#recent.covers(partition, from))
+      return update;
     const sent = this.#recent.sentBefore(room, from.sequence);
     return sent.size === 0 ? update : withoutEvents(update, sent);
   }

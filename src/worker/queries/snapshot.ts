@@ -63,21 +63,23 @@ async function ofPast(
   query: Question<"snapshot"> & { readonly viewer: UserId },
 ): Promise<Answer<"snapshot">> {
   const { bodies, room } = asking;
-  const { viewer } = query;
+  const { viewer, since = 0 } = query;
   const membership = room.members.get(viewer)?.membership;
   const key = memberKey(viewer);
   const event = room.state.get(key);
+  const hasStayed = ENDED.has(membership);
+  const isWhole = hasStayed && since > 0 && room.stateChanges.knownAt(key, since)?.value !== "join";
   const answer = {
     room_id: room.id,
     position: room.position,
     receipts: {},
     private: {},
     ...(membership !== undefined && { membership }),
+    ...(isWhole && { whole: true }),
   };
   const visibility = new Visibility(room, viewer);
-  const hasStayed = ENDED.has(membership);
   const stays = (range: OrderRange) => placesWhere(room, range, visibility, (order) => visibility.stayed(order));
-  const timeline = timelineOf(asking, query, hasStayed ? stays : () => []);
+  const timeline = timelineOf(asking, isWhole ? { ...query, since: 0 } : query, hasStayed ? stays : () => []);
   const [member] = event === undefined ? [] : await bodies.state(room, [{ key, position: event.position }]);
   return { ...answer, ...(await timeline), ...(member !== undefined && { member }) };
 }

@@ -107,6 +107,20 @@ entry("leaves alone what a live event set after the state was read", () => {
   assert.equal(memberOf(story), { [CARA]: "ban" });
 });
 
+entry("leaves alone what a state entry set that was read later", () => {
+  const story = given(live("$a"), live("$b"), state("$1", member(CARA, "join"), BASE + 2));
+  story.and(state("$0", member(CARA, "leave"), BASE + 1));
+  assert.equal(memberOf(story), { [CARA]: "join" });
+  story.and(state("$2", member(CARA, "ban"), BASE + 2));
+  assert.equal(memberOf(story), { [CARA]: "ban" });
+});
+
+entry("can't have been read after the newest event", () => {
+  const story = given(live("$a"), state("$1", member(CARA, "join"), BASE + 9), live("$2", member(CARA, "leave")));
+  story.and(state("$3", member(CARA, "ban"), BASE + 1));
+  assert.equal(memberOf(story), { [CARA]: "leave" });
+});
+
 entry("that was read before there was any live event leaves alone what those set", () => {
   const story = given(
     live("$1", member(CARA, "join")),

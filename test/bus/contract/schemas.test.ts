@@ -51,7 +51,7 @@ const HASHES: Readonly<Record<string, string>> = {
   "answer rooms": "26a4a240e5b53d10",
   "question changed": "45b9aa9713b781ce",
   "answer changed": "c3320d055de22178",
-  "message events": "cedf5353a561ecd1",
+  "message events": "bc9884208a9f02db",
   "message receipts": "dc3163e87fcee97c",
   "message private": "24580496c990487f",
   "message federation": "106292b55a5a2333",

@@ -53,6 +53,15 @@ const member = (user: UserId, membership: string, position: number, order = 1) =
     position,
     events: [{ type: "m.room.member", state_key: user, sender: user, content: { membership }, unsigned: { order } }],
   }) as unknown as Delta;
+const stated = (...members: [user: UserId, membership: string, position: number][]) =>
+  ({
+    type: "events",
+    kind: "state",
+    room_id: ROOM,
+    position: members.at(-1)![2],
+    events: [],
+    members: Object.fromEntries(members.map(([user, membership, position]) => [user, { membership, position }])),
+  }) as unknown as Delta;
 const receipt = (user: UserId, type = "receipts") =>
   ({
     type,
@@ -78,6 +87,27 @@ users("a membership changes only by newer live events", async () => {
   assert.is(bob.rooms.get(ROOM)!.position, 11);
   online.close();
 });
+
+users(
+  "memberships of `state` entries change at their own positions, and wake only the users whom they name",
+  async () => {
+    const { users: online } = usersIn(JOINED);
+    const [alice, bob] = [await online.get(ALICE), await online.get(BOB)];
+    const versions = [alice.version, bob.version];
+    online.receive(stated([BOB, "leave", 9], [ALICE, "join", 10]));
+    await turn();
+    assert.ok(bob.isJoined(ROOM), "older than what is known");
+    assert.equal([alice.version, bob.version], versions, "nothing is new");
+    online.receive(stated([BOB, "leave", 12], ["@new:a.org" as UserId, "join", 13]));
+    await turn();
+    assert.not.ok(bob.isJoined(ROOM));
+    assert.is(bob.rooms.get(ROOM)!.position, 12);
+    assert.equal([alice.version, bob.version], [versions[0], versions[1]! + 1]);
+    online.receive(stated([ALICE, "join", 20]));
+    assert.is(alice.rooms.get(ROOM)!.position, 20, "a stay that was missed");
+    online.close();
+  },
+);
 
 users("a membership of history or backfill does not change the current one", async () => {
   const { users: online } = usersIn({});

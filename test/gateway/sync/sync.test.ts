@@ -72,6 +72,33 @@ sync("a long poll returns at the first change, and empty at its timeout", async 
   assert.equal(idle.rooms, NOTHING);
 });
 
+sync("who is joined by a state entry gets the room in the next poll, and who left by one gets the leave", async () => {
+  await using tidemark = await startGateway();
+  const { alice, bob, bus } = tidemark;
+  const room = await tidemark.room(alice);
+  const event = await alice.say(room, "hello");
+  const { next_batch: since } = await bob.sync();
+  const waiting = bob.sync({ since, timeout: 20_000 });
+  const stated = (id: string, membership: string) =>
+    bus.sent("state", room, { ...message(id), type: "m.room.member", state_key: BOB, content: { membership } });
+  await stated("$joined", "join");
+  const joined = await waiting;
+  const { timeline } = joined.rooms.join[room];
+  assert.is(timeline.events.at(-1).event_id, event);
+  await alice.say(room, "again");
+  const { next } = await syncUntil(bob, joined.next_batch, (got) => textsOf(got, room).includes("again"));
+  const leaving = bob.sync({ since: next, timeout: 20_000 });
+  await stated("$left", "leave");
+  const left = await leaving;
+  assert.equal(Object.keys(left.rooms.join), []);
+  assert.equal(
+    left.rooms.leave[room].state.events.map((each: Body) => each.event_id),
+    ["$left"],
+  );
+  await alice.say(room, "secret");
+  assert.equal((await bob.sync({ since: left.next_batch, timeout: 50 })).rooms, NOTHING);
+});
+
 sync("an initial sync and a full_state sync ignore the timeout", async () => {
   await using tidemark = await startGateway();
   const { next_batch: since } = await tidemark.carol.sync({ timeout: 60_000 });

@@ -14,7 +14,7 @@ import { sizeIn } from "../../../src/worker/queries/sizes.ts";
 import { snapshot } from "../../../src/worker/queries/snapshot.ts";
 import { statePage } from "../../../src/worker/queries/state-pages.ts";
 import { live, member, receipt, state } from "../../support/entries.ts";
-import { BOB, CARA } from "../../support/example-room.ts";
+import { BASE, BOB, CARA } from "../../support/example-room.ts";
 import { at, Story } from "../../support/given.ts";
 import { checkAsync } from "../../support/property.ts";
 import { type ModelledEvent, VisibilityModel } from "../../support/visibility-model.ts";
@@ -77,14 +77,16 @@ viewers("gets of the timeline exactly what the model shows, and is told when som
         const member = room.members.get(viewer);
         const answer = await snapshot(asking(bodies, room), { op: "snapshot", viewer, since, timeline_limit: limit });
         assert.is(answer.membership, member?.membership);
-        const isWhole = limit > 0 && member?.membership === "join" && since > 0 && member.position > since;
+        const isNewStay = limit > 0 && member?.membership === "join" && member.position > since;
+        const hasLeft = ["leave", "ban"].includes(member?.membership ?? "");
+        const isWhole = since > 0 && (isNewStay || (hasLeft && model.knownMembership(viewer, since) !== "join"));
         assert.is(answer.whole, isWhole ? true : undefined);
         const known = isWhole ? [] : model.events.filter(({ position, order }) => order > 0 && position <= since);
         const after = known.at(-1)?.order ?? 0;
         const shown = model.events.filter((event) => {
           if (event.order <= after) return false;
           if (member?.membership === "join") return model.sees(viewer, event);
-          return ["leave", "ban"].includes(member?.membership ?? "") && model.stayed(viewer, event);
+          return hasLeft && model.stayed(viewer, event);
         });
         assert.equal(idsOf(answer.timeline), modelIds(limit === 0 ? [] : shown.slice(-limit)), viewer);
         assert.is(answer.limited, shown.length > limit ? true : undefined);
@@ -182,6 +184,20 @@ viewers("who was kicked gets the member event and what came before it, and nothi
   assert.equal(idsOf(timeline), ["$1", "$kick"]);
   assert.equal({ membership, id: event?.event_id, limited }, { membership: "leave", id: "$kick", limited: undefined });
   assert.equal([receipts, own], [{}, {}]);
+});
+
+viewers("whose whole stay came since gets all of it, also when it is said of events before", async () => {
+  const { room, bodies } = folded([
+    live("$1"),
+    live("$2"),
+    state("$join", member(BOB, "join"), BASE + 1),
+    live("$leave", member(BOB, "leave")),
+  ]);
+  const ask = { op: "snapshot" as const, viewer: BOB };
+  const { timeline, whole } = await snapshot(asking(bodies, room), { ...ask, since: at(2) });
+  assert.equal([idsOf(timeline), whole], [["$1", "$2", "$leave"], true]);
+  const joined = await snapshot(asking(bodies, room), { ...ask, since: at(3) });
+  assert.equal([idsOf(joined.timeline), joined.whole], [["$leave"], undefined]);
 });
 
 viewers("who was never there gets the own member event alone, also when a state entry set it", async () => {
