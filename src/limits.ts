@@ -121,6 +121,12 @@ export const TIMELINE_EVENTS_DEFAULT = 20;
 /** Event ids in one query. */
 export const QUERY_EVENT_IDS_MAX = 1_024;
 
+/** Those who give a name to a room without one: as many others as a client shows, and the user itself. */
+export const HEROES_MAX = 5;
+
+/** Events that relate to one by `m.reference`, of which clients are told with it: the newest. `/relations` has all. */
+export const REFERENCES_MAX = 100;
+
 /** Events on one page of a room's history. */
 export const EVENTS_PAGE_MAX = 100;
 export const EVENTS_PAGE_DEFAULT = 10;
@@ -254,6 +260,10 @@ export const SYNC_BYTES_MAX = 16_777_216;
 
 /** Member events that a gateway keeps for clients that load members lazily. */
 export const MEMBER_EVENTS_CACHED_BYTES_MAX = 16_777_216;
+
+/** Rooms whose summary a gateway keeps, about 1 KiB each, and for how long: an import of state is not published. */
+export const ROOM_SUMMARIES_MAX = 8_192;
+export const ROOM_SUMMARY_MS = 60_000;
 
 /** Subjects and rooms whose newest position a gateway knows, so that it drops what is published twice. About 150 bytes each. */
 export const SEEN_SUBJECTS_MAX = 65_536;

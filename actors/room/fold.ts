@@ -400,11 +400,17 @@ function foldState(room: Room, event: MatrixEvent, { position, order, since }: S
     if (before?.membership !== membership) {
       room.members.set(member.data, { membership, position, ...stayAfter(before, membership, since) });
       room.joined.move(member.data, before?.membership, membership);
+      countPresent(room, before?.membership, membership);
     }
     // F12. A new display name begins no stay.
     const left = setAt > 0 ? before?.membership : (membershipBefore(event) ?? before?.membership);
     if (membership === "join" && left !== "join" && order > 0) setJoin(room, member.data, order);
   }
+}
+
+function countPresent({ present }: Room, before: string | undefined, membership: string): void {
+  if (before === "join" || before === "invite") present[before]--;
+  if (membership === "join" || membership === "invite") present[membership]++;
 }
 
 /** The current or last stay of a user whose membership changes at this order. */

@@ -56,6 +56,7 @@ export type RoomFacts = Pick<
   | "firstLive"
   | "timeline"
   | "membershipKnown"
+  | "present"
   | "redactionsAhead"
   | "acl"
 >;
@@ -108,6 +109,8 @@ export class Room {
   readonly timeline: TimelineEvent[];
   /** F9. Whether any membership was folded. */
   membershipKnown: boolean;
+  /** F10. How many are joined, and how many are invited. */
+  readonly present: { join: number; invite: number };
   /** F11. Whether a redaction came before its target. */
   redactionsAhead: boolean;
   readonly events: Table<EventId, EventInfo>;
@@ -151,6 +154,7 @@ export class Room {
     this.firstLive = facts?.firstLive ?? 0;
     this.timeline = facts?.timeline ?? [];
     this.membershipKnown = facts?.membershipKnown ?? false;
+    this.present = facts?.present ?? { join: 0, invite: 0 };
     this.redactionsAhead = facts?.redactionsAhead ?? false;
     this.#acl = facts?.acl;
     this.events = new Table(stored?.events);

@@ -56,11 +56,10 @@ export class ThreadIndex {
     return this.senders.get(senderKey(user, root)) ?? 0;
   }
 
-  /** Roots by the last activity in their threads, the latest first, with that activity's order, and undefined where a row is outdated. */
+  /** The roots of all events of threads that are not redacted altogether, by the events' orders, the latest first. */
   *byActivity(range: OrderRange): Generator<readonly [order: Order, root: EventId | undefined]> {
     for (const [order, root] of this.activity.range(ALL, range)) {
-      const { count, latest } = this.summaries.get(root)!;
-      yield [order, latest === order && count > 0 ? root : undefined];
+      yield [order, this.summaries.get(root)!.count > 0 ? root : undefined];
     }
   }
 

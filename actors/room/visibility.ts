@@ -37,6 +37,9 @@ export function understoodVisibility(value: unknown): string {
   return VISIBILITIES.has(value) ? (value as string) : "shared";
 }
 
+/** Greater than all orders: what is there is how it is now. */
+const NEWEST = Number.MAX_SAFE_INTEGER;
+
 /** A user's view of a room's history: for one question, while nothing is folded. */
 export class Visibility {
   readonly #room: Room;
@@ -66,6 +69,22 @@ export class Visibility {
   /** Whether the event at this order is of a stay of the user's, or the user's own member event. */
   stayed(order: Order): boolean {
     return this.#membership.at(order).value === "join" || this.#membership.changesAt(order);
+  }
+
+  /** Whether the user surely sees everything from this order on, since nothing changes there. */
+  seesAllFrom(order: Order): boolean {
+    if (!this.sees(order) || !this.sees(NEWEST)) return false;
+    const membership = this.#membership.at(order);
+    if (membership.value === "join" && membership.until === Number.POSITIVE_INFINITY) return true;
+    const visibility = this.#visibility.at(order);
+    if (visibility.until !== Number.POSITIVE_INFINITY) return false;
+    const value = this.#visibilityIn(visibility, order);
+    return value === "world_readable" || (value === "shared" && this.#membership.at(NEWEST).value === "join");
+  }
+
+  /** An order beyond which the user sees nothing. */
+  end(): Order {
+    return this.sees(NEWEST) ? NEWEST : this.edge(NEWEST, "b");
   }
 
   /** The order at which the user's last stay ended; undefined if the user is joined, or never was. */

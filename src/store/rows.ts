@@ -18,7 +18,7 @@ import type { EventId, ThreadId, UserId } from "../matrix/ids.ts";
 import type { ReceiptType } from "../matrix/receipt-types.ts";
 
 /** Raised with every change of a row's shape. */
-export const ROWS_VERSION = 9;
+export const ROWS_VERSION = 10;
 
 const COUNTS = 1;
 const INHERITS = 2;
@@ -173,6 +173,8 @@ export type RoomRow = readonly [
   /** Order and position of each event, one after the other. */
   timeline: readonly number[],
   firstLive: Order,
+  joined: number,
+  invited: number,
 ];
 
 export function roomRow(
@@ -180,7 +182,8 @@ export function roomRow(
   room: RoomFacts,
   { held, unsettled }: { readonly held: number; readonly unsettled: number },
 ): RoomRow {
-  const { position, changed, orders, liveEvents, membershipKnown, redactionsAhead, acl, timeline, firstLive } = room;
+  const { position, changed, orders, liveEvents, membershipKnown, redactionsAhead, acl, timeline, firstLive, present } =
+    room;
   return [
     number,
     position,
@@ -197,12 +200,14 @@ export function roomRow(
     acl ?? 0,
     timeline.flatMap((event) => [event.order, event.position]),
     firstLive,
+    present.join,
+    present.invite,
   ];
 }
 
 export function roomFacts(row: RoomRow): RoomFacts {
   const [, position, events, receipts, greatest, smallest, negative, liveEvents] = row;
-  const [membershipKnown, redactionsAhead, , , acl, places, firstLive] = row.slice(8) as [
+  const [membershipKnown, redactionsAhead, , , acl, places, firstLive, join, invite] = row.slice(8) as [
     0 | 1,
     0 | 1,
     number,
@@ -210,6 +215,8 @@ export function roomFacts(row: RoomRow): RoomFacts {
     RoomRow[12],
     RoomRow[13],
     RoomRow[14],
+    number,
+    number,
   ];
   const timeline = [];
   for (let i = 0; i < places.length; i += 2) timeline.push({ order: places[i]!, position: places[i + 1]! });
@@ -220,6 +227,7 @@ export function roomFacts(row: RoomRow): RoomFacts {
     liveEvents,
     firstLive,
     membershipKnown: membershipKnown === 1,
+    present: { join, invite },
     redactionsAhead: redactionsAhead === 1,
     acl: acl === 0 ? undefined : acl,
     timeline,

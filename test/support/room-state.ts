@@ -28,6 +28,15 @@ function publicMarkersOf({ markers }: Room): string[] {
   return expected;
 }
 
+function presentIn({ members, present }: Room): Room["present"] {
+  const found = { join: 0, invite: 0 };
+  for (const [, { membership }] of members) {
+    if (membership === "join" || membership === "invite") found[membership]++;
+  }
+  assert.equal(present, found, "those who are present are counted");
+  return present;
+}
+
 /** Everything of a room that can be compared, in an order that doesn't depend on where its rows are. */
 export function stateOf(room: Room, users: readonly UserId[]) {
   return {
@@ -36,6 +45,7 @@ export function stateOf(room: Room, users: readonly UserId[]) {
     timeline: [...room.timeline],
     acl: room.acl,
     membershipKnown: room.membershipKnown,
+    present: presentIn(room),
     events: byText(room.events),
     orders: { ...room.orders },
     liveEvents: room.liveEvents,

@@ -10,7 +10,9 @@ import type { ErrorCode } from "../../errors.ts";
 import {
   EVENTS_PAGE_DEFAULT,
   EVENTS_PAGE_MAX,
+  HEROES_MAX,
   QUERY_EVENT_IDS_MAX,
+  REFERENCES_MAX,
   STATE_MEMBERS_MAX,
   STATE_TYPES_MAX,
   TIMELINE_EVENTS_DEFAULT,
@@ -59,6 +61,38 @@ const membership = membershipAt
 
 export type Membership = z.infer<typeof membership>;
 
+const aggregation = z.object({
+  thread: z
+    .object({
+      count: count.describe("Events that relate to the root by `m.thread` and are not redacted."),
+      latest: orderedEvent.exactOptional().describe("The newest of them, with its edit in `unsigned`."),
+      participated: z.boolean().describe("Whether the user sent one of them, or the root."),
+    })
+    .exactOptional(),
+  replace: orderedEvent.exactOptional().describe("The newest valid edit."),
+  references: z
+    .array(z.string())
+    .exactOptional()
+    .describe(`The newest events that relate to it by \`m.reference\`, by order; at most ${REFERENCES_MAX}.`),
+});
+
+export type Aggregation = z.infer<typeof aggregation>;
+
+const roomSummary = z
+  .object({
+    joined: count.describe("How many users are joined."),
+    invited: count.describe("How many are invited."),
+    heroes: z
+      .array(z.string())
+      .exactOptional()
+      .describe(
+        `Where neither a name nor an alias is set: the first ${HEROES_MAX + 1} users who are joined or invited; where that is one at most, those who left, too.`,
+      ),
+  })
+  .meta({ id: "RoomSummary" });
+
+export type RoomSummary = z.infer<typeof roomSummary>;
+
 /** What any question may be refused with. `M_UNKNOWN`: nobody serves the partition at the moment. */
 const ERRORS: readonly ErrorCode[] = ["M_BAD_JSON", "M_INVALID_PARAM", "M_TOO_LARGE", "M_UNKNOWN"];
 
@@ -99,6 +133,13 @@ const snapshot = {
       .describe("The newest events of positive order, by order. With `since`: those after the last one known by then."),
     timeline_position: position.exactOptional().describe("Where the log has the last event of the timeline."),
     limited: z.boolean().exactOptional().describe("There are more such events than the timeline has."),
+    aggregations: byEvent(aggregation)
+      .exactOptional()
+      .describe("With a `viewer`, of the timeline: as in the answer to `aggregations`."),
+    aggregations_next: eventId
+      .exactOptional()
+      .describe("There are more: ask `aggregations` for this event of the timeline, and those after it."),
+    summary: roomSummary.exactOptional().describe("With a `viewer` who is joined."),
     members: z.record(z.string(), z.string()).exactOptional().describe("User id → membership."),
     membership: z.string().exactOptional().describe("The viewer's, now. Absent: none."),
     whole: z
@@ -268,7 +309,7 @@ const events = {
 
 const aggregations = {
   summary:
-    "What clients show of events besides themselves: the threads of which they are the root, and their newest edits.",
+    "What clients show of events besides themselves: the threads of which they are the root, their newest edits, and references to them.",
   errors: ERRORS_OF_BODIES,
   question: z.object({
     op: z.literal("aggregations"),
@@ -276,18 +317,7 @@ const aggregations = {
     viewer: viewer.describe("Who asks: only what this user may see, and `participated` is about this user."),
   }),
   answer: z.object({
-    aggregations: byEvent(
-      z.object({
-        thread: z
-          .object({
-            count: count.describe("Events that relate to the root by `m.thread` and are not redacted."),
-            latest: orderedEvent.exactOptional().describe("The newest of them, with its edit in `unsigned`."),
-            participated: z.boolean().describe("Whether the user sent one of them, or the root."),
-          })
-          .exactOptional(),
-        replace: orderedEvent.exactOptional().describe("The newest valid edit."),
-      }),
-    ).describe("Events without any are absent."),
+    aggregations: byEvent(aggregation).describe("Events without any are absent."),
     next: eventId.exactOptional().describe("There are more: ask again for this event, and those after it."),
   }),
   examples: {
@@ -312,6 +342,17 @@ const roots = {
   examples: {
     question: { op: "roots", limit: 1 },
     answer: { events: [EXAMPLE_EVENT], next: 17_408 },
+  },
+};
+
+const summary = {
+  summary: "How many users a room has, and who gives it a name if it has none.",
+  errors: ERRORS_OF_BODIES,
+  question: z.object({ op: z.literal("summary") }),
+  answer: roomSummary.extend({}),
+  examples: {
+    question: { op: "summary" },
+    answer: { joined: 2, invited: 0, heroes: [BOB, "@alice:example.org"] },
   },
 };
 
@@ -374,6 +415,7 @@ export const QUESTIONS = {
   events,
   aggregations,
   roots,
+  summary,
   rooms,
   changed,
 };
@@ -407,13 +449,14 @@ export const question = z.discriminatedUnion(
     events.question,
     aggregations.question,
     roots.question,
+    summary.question,
     rooms.question,
     changed.question,
   ],
   {
     error: ({ input }) =>
       typeof input === "object" && input !== null && !Array.isArray(input)
-        ? "must be snapshot, orders, event, read, unread, threads, state, events, aggregations, roots, rooms or changed"
+        ? "must be snapshot, orders, event, read, unread, threads, state, events, aggregations, roots, summary, rooms or changed"
         : "must be a query (an object)",
   },
 );

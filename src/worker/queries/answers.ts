@@ -14,6 +14,7 @@ import { greatestOrder } from "./greatest-order.ts";
 import type { SizeOf } from "./sizes.ts";
 import { snapshot } from "./snapshot.ts";
 import { statePage } from "./state-pages.ts";
+import { summary } from "./summary.ts";
 
 /** Threads of all rooms and users whose unread count is cached, so that the next count goes on from it. About 100 bytes each. */
 const UNREAD_THREADS_CACHED_MAX = 200_000;
@@ -35,6 +36,7 @@ const ANSWERS: Answers = {
   events: (asking, question) => eventPage(asking, question),
   aggregations: (asking, question) => aggregations(asking, question),
   roots: (asking, question) => rootPage(asking, question),
+  summary: (asking) => summary(asking),
   orders: ({ room }, { event_ids: ids, through }) => ({
     position: room.position,
     orders: byEvent(ids, (id) => room.events.get(id)?.order ?? null),

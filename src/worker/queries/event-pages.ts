@@ -14,25 +14,35 @@ import type { MatrixEvent, OrderedEvent } from "../../matrix/event.ts";
 import type { EventId } from "../../matrix/ids.ts";
 import { relationOf } from "../../matrix/relations.ts";
 import type { Asking } from "./asking.ts";
+import type { Bodies } from "./bodies.ts";
 import { type Place, pageOf } from "./page.ts";
+
+interface Reading extends Omit<Asking, "bodies"> {
+  readonly bodies: Pick<Bodies, "at">;
+}
 
 /** Less than what is between two orders: for a bound that is inclusive. */
 const INCLUSIVE = 0.5;
 
 /** A page of history. `next` is the `from` of the next page. */
-export function eventPage({ bodies, room, sizeOf }: Asking, query: Question<"events">): Promise<Page<OrderedEvent>> {
+export function eventPage({ bodies, room, sizeOf }: Reading, query: Question<"events">): Promise<Page<OrderedEvent>> {
   const limit = query.limit ?? EVENTS_PAGE_DEFAULT;
   const { dir, from, to, relates_to: target, viewer } = query;
   const [above, below] = dir === "f" ? [from, to] : [to, from];
-  const range = { dir, above: above ?? Number.NEGATIVE_INFINITY, below: below ?? Number.POSITIVE_INFINITY };
   const visibility = viewer === undefined ? undefined : new Visibility(room, viewer);
-  const places =
+  // Not even the orders of what came later are the viewer's to know.
+  const end = visibility === undefined ? Number.POSITIVE_INFINITY : visibility.end() + INCLUSIVE;
+  const range = {
+    dir,
+    above: above ?? Number.NEGATIVE_INFINITY,
+    below: Math.min(below ?? Number.POSITIVE_INFINITY, end),
+  };
+  const all =
     target === undefined
-      ? firstOf(visiblePlaces(room, range, visibility), { max: EVENTS_SCAN_MAX + 1, shownMax: limit + 1 })
-      : firstOf(relatedPlaces(room, relatedTo(room, target, { query, range }), visibility), {
-          max: EVENTS_SCAN_MAX + 1,
-        });
-  const isCut = target === undefined && places.filter(({ position }) => position !== undefined).length > limit;
+      ? visiblePlaces(room, range, visibility)
+      : relatedPlaces(room, relatedTo(room, target, { query, range }), visibility);
+  const places = firstOf(all, { max: EVENTS_SCAN_MAX + 1, shownMax: limit + 1 });
+  const isCut = places.filter(({ position }) => position !== undefined).length > limit;
   return pageOf(places, {
     limit,
     scan: isCut ? places.length - 1 : EVENTS_SCAN_MAX,
@@ -100,14 +110,16 @@ function relatedTo(
     : room.relationsByType.range(relationKey(target, query.rel_type, query.event_type), range);
 }
 
+/** Redacted events no longer relate. */
 function* relatedPlaces(
   room: Room,
   rows: Iterable<Ordered<EventId>>,
   visibility: Visibility | undefined,
 ): Generator<Place> {
   for (const [next, id] of rows) {
-    const isShown = visibility?.sees(next) ?? true;
-    yield { next, position: isShown ? room.events.get(id)!.position : undefined };
+    const { position, redaction } = room.events.get(id)!;
+    const isShown = redaction === undefined && visibility?.sees(next) !== false;
+    yield { next, position: isShown ? position : undefined };
   }
 }
 

@@ -16,6 +16,7 @@ import type { OrderedEvent } from "../../matrix/event.ts";
 import type { UserId } from "../../matrix/ids.ts";
 import { FULLY_READ } from "../../matrix/receipt-types.ts";
 import { fullyReadOf } from "../delta-messages.ts";
+import { aggregationsOf } from "./aggregations.ts";
 import type { Asking } from "./asking.ts";
 import { firstOf, placesWhere, visiblePlaces } from "./event-pages.ts";
 import { greatestOrder } from "./greatest-order.ts";
@@ -23,6 +24,7 @@ import { markerPage } from "./marker-pages.ts";
 import { memberPage } from "./member-pages.ts";
 import type { Place } from "./page.ts";
 import type { SizeOf } from "./sizes.ts";
+import { summary } from "./summary.ts";
 
 /** Memberships after which a stay may be over. */
 const ENDED: ReadonlySet<string | undefined> = new Set(["leave", "ban"]);
@@ -36,7 +38,8 @@ export async function snapshot(asking: Asking, query: Question<"snapshot">): Pro
   const isFirstPage = after === undefined && limit !== 0;
   const isWhole = isFirstPage && since > 0 && member.position > since;
   const shown = await everything(asking, { ...query, user_id: viewer, ...(isWhole && { since: 0 }) });
-  return { ...shown, membership: "join", ...(isWhole && { whole: true }) };
+  const more = isFirstPage && { summary: await summary(asking) };
+  return { ...shown, ...more, membership: "join", ...(isWhole && { whole: true }) };
 }
 
 async function everything(asking: Asking, query: Question<"snapshot">): Promise<Answer<"snapshot">> {
@@ -84,14 +87,18 @@ async function ofPast(
   return { ...answer, ...(await timeline), ...(member !== undefined && { member }) };
 }
 
-type Timeline = Pick<Answer<"snapshot">, "timeline" | "timeline_position" | "limited">;
+type Timeline = Pick<
+  Answer<"snapshot">,
+  "timeline" | "timeline_position" | "limited" | "aggregations" | "aggregations_next"
+>;
 
 /** The newest events of positive order that are shown, after the last one that was known by `since`. */
 async function timelineOf(
-  { bodies, room, sizeOf }: Asking,
-  { since = 0, timeline_limit: wanted = TIMELINE_EVENTS_DEFAULT }: Question<"snapshot">,
+  asking: Asking,
+  { since = 0, timeline_limit: wanted = TIMELINE_EVENTS_DEFAULT, viewer }: Question<"snapshot">,
   placesIn: (range: OrderRange) => Iterable<Place>,
 ): Promise<Timeline> {
+  const { bodies, room, sizeOf } = asking;
   const limit = Math.min(wanted, TIMELINE_EVENTS_MAX);
   const above = since > 0 ? greatestOrder(room, since) : 0;
   const places = firstOf(placesIn({ dir: "b", above, below: Number.POSITIVE_INFINITY }), {
@@ -100,21 +107,35 @@ async function timelineOf(
   });
   const shown = places.flatMap(({ position }) => position ?? []);
   const positions = shown.slice(0, limit).reverse();
-  const timeline = newest(await bodies.at(room, positions), sizeOf);
+  const { timeline, bytes } = newest(await bodies.at(room, positions), sizeOf);
   const limited = timeline.length < shown.length || places.length === EVENTS_SCAN_MAX;
   return {
     timeline,
     ...(timeline.length > 0 && { timeline_position: positions.at(-1)! }),
     ...(limited && { limited }),
+    ...(viewer !== undefined && (await bundlesOf(asking, timeline, { viewer, bytesMax: ANSWER_BYTES_MAX - bytes }))),
   };
 }
 
-/** The last events, as many as fit into an answer. */
-function newest(events: OrderedEvent[], sizeOf: SizeOf): OrderedEvent[] {
-  let first = events.length;
-  for (let bytes = 0; first > 0; first--) {
-    bytes += sizeOf(events[first - 1]);
-    if (bytes > ANSWER_BYTES_MAX) break;
+/** What belongs to the events, as far as it fits beside them. */
+async function bundlesOf(
+  asking: Asking,
+  timeline: readonly OrderedEvent[],
+  { viewer, bytesMax }: { readonly viewer: UserId; readonly bytesMax: number },
+): Promise<Pick<Timeline, "aggregations" | "aggregations_next">> {
+  const ids = timeline.map(({ event_id: id }) => id);
+  const { aggregations, next } = await aggregationsOf(asking, ids, { viewer, bytesMax, atLeast: 0 });
+  const isEmpty = Object.keys(aggregations).length === 0;
+  return { ...(!isEmpty && { aggregations }), ...(next !== undefined && { aggregations_next: next }) };
+}
+
+/** The last events, as many as fit into an answer, and their bytes. */
+function newest(events: OrderedEvent[], sizeOf: SizeOf): { timeline: OrderedEvent[]; bytes: number } {
+  let bytes = 0;
+  for (let first = events.length; first > 0; first--) {
+    const size = sizeOf(events[first - 1]);
+    if (bytes + size > ANSWER_BYTES_MAX) return { timeline: events.slice(first), bytes };
+    bytes += size;
   }
-  return events.slice(first);
+  return { timeline: events, bytes };
 }

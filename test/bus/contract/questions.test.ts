@@ -48,6 +48,7 @@ questions("get answers of the declared shape, and accept plain ids", async () =>
     events: await tidemark.query(ROOM, { op: "events", dir: "b", relates_to: "$1", rel_type: "m.replace" }),
     aggregations: await tidemark.query(ROOM, { op: "aggregations", event_ids: ids, viewer: BOB }),
     roots: await tidemark.query(ROOM, { op: "roots" }),
+    summary: await tidemark.query(ROOM, { op: "summary" }),
     rooms: await tidemark.query(BOB, { op: "rooms" }),
     changed: await tidemark.query(BOB, { op: "changed", partition: bus.partitionOf(ROOM), since: 0 }),
   };
