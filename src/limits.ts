@@ -261,7 +261,7 @@ export const SYNC_BYTES_MAX = 16_777_216;
 /** Member events that a gateway keeps for clients that load members lazily. */
 export const MEMBER_EVENTS_CACHED_BYTES_MAX = 16_777_216;
 
-/** Rooms whose summary a gateway keeps, about 1 KiB each, and for how long: an import of state is not published. */
+/** Rooms whose summary a gateway keeps, about 1 KiB each, and for how long: a name that an import of state sets is not published. */
 export const ROOM_SUMMARIES_MAX = 8_192;
 export const ROOM_SUMMARY_MS = 60_000;
 

@@ -30,6 +30,7 @@ import { stateRoutes } from "./state-routes.ts";
 import { MemberEvents } from "./sync/member-events.ts";
 import { OnlineUsers } from "./sync/online-users.ts";
 import { RecentDeltas } from "./sync/recent-deltas.ts";
+import { RoomSummaries } from "./sync/room-summaries.ts";
 import { Sync } from "./sync/sync.ts";
 import { SyncResponses } from "./sync/sync-response.ts";
 import { syncRoutes } from "./sync/sync-routes.ts";
@@ -80,10 +81,11 @@ export async function openClientApi({
   const frontend = new Frontend(nc, partitions, { back: RECENT_DELTAS_READ, unreadable });
   const users = new OnlineUsers(frontend);
   const members = new MemberEvents();
-  const recent = await followAll(frontend, users, members);
+  const summaries = new RoomSummaries();
+  const recent = await followAll(frontend, users, [members, summaries]);
   const keys = await SealingKeys.open(nc);
   const syncTokens = new SyncTokens(new TokenSeal(keys), partitions);
-  const sync = new Sync(users, new SyncResponses({ frontend, recent, members, tokens: syncTokens }));
+  const sync = new Sync(users, new SyncResponses({ frontend, recent, members, summaries, tokens: syncTokens }));
   const limit = new RequestLimit<UserId>({ max: USER_REQUESTS_MAX, windowMs: USER_REQUESTS_WINDOW_MS });
   const device = (request: FastifyRequest) => request.device!;
   const api: Api = {
@@ -149,13 +151,20 @@ function roomIn(request: FastifyRequest): RoomId {
 }
 
 /** Follows every partition. Deltas are cached, and wake the users whom they concern. */
-async function followAll(frontend: Frontend, users: OnlineUsers, members: MemberEvents): Promise<RecentDeltas> {
+async function followAll(
+  frontend: Frontend,
+  users: OnlineUsers,
+  caches: readonly (MemberEvents | RoomSummaries)[],
+): Promise<RecentDeltas> {
+  const clear = () => {
+    for (const cache of caches) cache.clear();
+  };
   const recent = new RecentDeltas(frontend.partitions);
   const follow = async (partition: number) => {
     const seen = new UnseenDeltas();
     const lost = (mark: DeltaMark) => {
       recent.begin(partition, mark);
-      members.clear();
+      clear();
       users.invalidateAll();
     };
     await frontend.follow(partition, {
@@ -166,7 +175,7 @@ async function followAll(frontend: Frontend, users: OnlineUsers, members: Member
         else if (unseen === undefined) recent.skip(partition, mark);
         else {
           recent.add(partition, unseen, mark);
-          members.receive(unseen);
+          for (const cache of caches) cache.receive(unseen);
           users.receive(unseen);
         }
       },
@@ -174,7 +183,7 @@ async function followAll(frontend: Frontend, users: OnlineUsers, members: Member
       restarted: (mark) => {
         seen.restart();
         recent.restart(partition, mark);
-        members.clear();
+        clear();
         users.restart(partition);
       },
     });

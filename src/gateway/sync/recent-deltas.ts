@@ -15,6 +15,7 @@ import { redactedBy } from "../../matrix/relations.ts";
 import { Fifo } from "./fifo.ts";
 import { bytesOf, type Packed, PackedValues, unpacked } from "./packed-values.ts";
 import { PublishedTrail } from "./published-trail.ts";
+import { changesSummary } from "./room-summaries.ts";
 import {
   type DecodedChanges,
   type FullyReadAt,
@@ -42,8 +43,11 @@ interface CachedDelta {
   readonly fullyReadAt: Position | undefined;
   /** Memory that it takes. */
   readonly cost: number;
-  /** Bytes of the room's deltas before this one. */
+  /** Bytes and live events of the room's deltas before this one. */
   readonly bytesBefore: number;
+  readonly eventsBefore: number;
+  /** Whether the room's summary may be another one. */
+  readonly changesSummary: boolean;
 }
 
 /** A live event. */
@@ -67,8 +71,9 @@ interface Room {
   readonly events: Map<EventId, CachedEvent>;
   /** The public changes from a sequence on. Cleared when deltas are added or evicted. */
   readonly shared: SharedBySequence;
-  /** Of all deltas that were ever added. */
+  /** Bytes and live events of all deltas that were ever added. */
   bytes: number;
+  eventCount: number;
   /** Position of the newest events delta. */
   eventsAt: Position;
   /** By user: the position of the newest `m.fully_read` that is cached. */
@@ -150,9 +155,12 @@ export class RecentDeltas {
         EVENT_COST_BYTES * events.length +
         (fullyRead === undefined ? 0 : FULLY_READ_COST_BYTES),
       bytesBefore: room.bytes,
+      eventsBefore: room.eventCount,
+      changesSummary: changesSummary(live),
     };
     room.deltas.push(cached);
     room.bytes += bytes;
+    room.eventCount += events.length;
     if (delta.type === "events") {
       room.eventsAt = Math.max(room.eventsAt, delta.position);
       this.#redact(room, delta);
@@ -195,15 +203,17 @@ export class RecentDeltas {
   }
 
   /**
-   * Whether so much changed in a room after a sequence that reading it in one turn of the event loop would take long. A
-   * snapshot says it more briefly.
+   * Whether so much changed in a room after a sequence that a snapshot says it more briefly: what takes long to read in one turn
+   * of the event loop, or more than a timeline of so many events shows. A snapshot also has what belongs to the events of such
+   * a timeline. 0 events are never too many.
    */
-  isLong(id: RoomId, after: number): boolean {
+  isLong(id: RoomId, after: number, eventsMax: number): boolean {
     const room = this.#rooms.get(id);
     if (room === undefined || room.deltas.length === 0) return false;
     const first = firstAfter(room, after);
-    const bytes = room.bytes - (room.deltas.at(first)?.bytesBefore ?? room.bytes);
-    return room.deltas.length - first > CHANGES_DELTAS_MAX || bytes > CHANGES_BYTES_MAX;
+    const { bytesBefore = room.bytes, eventsBefore = room.eventCount } = room.deltas.at(first) ?? {};
+    if (room.deltas.length - first > CHANGES_DELTAS_MAX || room.bytes - bytesBefore > CHANGES_BYTES_MAX) return true;
+    return eventsMax > 0 && room.eventCount - eventsBefore > eventsMax;
   }
 
   /**
@@ -231,6 +241,7 @@ export class RecentDeltas {
         events: new Map(),
         shared: new Map(),
         bytes: 0,
+        eventCount: 0,
         eventsAt: 0,
         fullyReadAt: new Map(),
       };
@@ -306,6 +317,7 @@ function newerFullyRead({ fullyReadAt }: Room, delta: Delta): FullyReadAt | unde
 
 function decoderOf(deltas: readonly CachedDelta[]): DecodedChanges {
   return {
+    changesSummary: deltas.some((delta) => delta.changesSummary),
     events: () => deltas.flatMap(({ events }) => events.map(eventOf)),
     receipts: () => deltas.flatMap((delta) => markersIn(delta).receipts ?? []),
     fullyRead: () => {

@@ -6,16 +6,19 @@
  */
 import type { Position } from "../../../actors/entry.ts";
 import { eachAtOnce } from "../../at-once.ts";
-import type { Answer, Asked } from "../../bus/contract/questions.ts";
+import type { Answer, Asked, RoomSummary } from "../../bus/contract/questions.ts";
 import { TidemarkError } from "../../errors.ts";
 import type { Frontend } from "../../frontend/frontend.ts";
 import { type SnapshotQuestion, snapshotPages } from "../../frontend/snapshot-pages.ts";
 import { SNAPSHOT_MARKERS_MAX, SYNC_TIMELINE_DEFAULT, TIMELINE_EVENTS_MAX } from "../../limits.ts";
 import type { MatrixEvent } from "../../matrix/event.ts";
 import type { RoomId, UserId } from "../../matrix/ids.ts";
+import { askAggregations } from "../bundled-events.ts";
 import { type Filter, isSelective, timelineLimit } from "../filter.ts";
 import { type RoomUpdate, updateFromSnapshot } from "./room-section.ts";
 import type { RoomTask } from "./sync-plan.ts";
+
+const MEMBER = "m.room.member";
 
 /** Rooms that one `/sync` asks the workers about at the same time. */
 const SYNC_QUERIES_AT_ONCE = 16;
@@ -102,7 +105,19 @@ export class RoomReader {
   ): Promise<MatrixEvent[] | undefined> {
     return this.#guarded<MatrixEvent[] | undefined>(
       partition,
-      () => this.#state(room, { viewer, types: ["m.room.member"], members: [...users] }),
+      () => this.#state(room, { viewer, types: [MEMBER], members: [...users] }),
+      () => undefined,
+    );
+  }
+
+  /** The summary of a room; undefined if nobody answers. */
+  summary(room: RoomId, partition: number): Promise<RoomSummary | undefined> {
+    return this.#guarded<RoomSummary | undefined>(
+      partition,
+      async () => {
+        const { joined, invited, heroes } = await this.#frontend.query(room, { op: "summary" });
+        return { joined, invited, ...(heroes !== undefined && { heroes }) };
+      },
       () => undefined,
     );
   }
@@ -152,24 +167,34 @@ export class RoomReader {
     const pages: Answer<"snapshot">[] = [];
     const ask = (page: SnapshotQuestion) => this.#frontend.query(room, { op: "snapshot", ...page });
     for await (const page of snapshotPages(ask, question)) pages.push(page);
-    return pages;
+    const [first, ...others] = pages;
+    const { aggregations, aggregations_next: next } = first!;
+    if (next === undefined) return pages;
+    const ids = first!.timeline.map(({ event_id: id }) => id);
+    const rest = await askAggregations(this.#frontend, room, { ids: ids.slice(ids.indexOf(next)), viewer: user });
+    return [{ ...first!, aggregations: { ...aggregations, ...rest } }, ...others];
   }
 
   async #joined(
     pages: readonly Answer<"snapshot">[],
     { room, since, reader }: { readonly room: RoomId; readonly since: Position | undefined; readonly reader: Reader },
   ): Promise<RoomUpdate> {
-    const { user, filter, fullState } = reader;
+    const { user: viewer, filter, fullState } = reader;
     const { timeline, limited } = pages[0]!;
     const isWhole = since === undefined || fullState;
-    if (!isWhole && limited !== true) return updateFromSnapshot(pages, [], false);
-    const members = loadsLazily(filter) ? [...sendersOf(timeline).add(user)] : undefined;
-    const state = await this.#state(room, {
-      viewer: user,
-      ...(!isWhole && { since }),
-      ...(members !== undefined && { members }),
-    });
-    return updateFromSnapshot(pages, state, isWhole);
+    const isGap = isWhole || limited === true;
+    const update = (state: readonly MatrixEvent[]) => updateFromSnapshot(pages, state, isWhole);
+    const from = isWhole ? {} : { since };
+    if (!loadsLazily(filter)) return update(isGap ? await this.#state(room, { viewer, ...from }) : []);
+    const heroes = (update([]).summary?.heroes ?? []) as UserId[];
+    const members = [...sendersOf(timeline), ...(isGap ? [viewer] : []), ...heroes];
+    // Which members the client has been sent isn't known: those of old are sent, too.
+    if (isWhole) return update(await this.#state(room, { viewer, members }));
+    const [others, own] = await Promise.all([
+      isGap ? this.#state(room, { viewer, ...from, members: [] }) : [],
+      members.length === 0 ? [] : this.#state(room, { viewer, types: [MEMBER], members }),
+    ]);
+    return update([...others, ...own]);
   }
 
   /** What came up to the leave, and the leave. */

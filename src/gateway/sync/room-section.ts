@@ -1,14 +1,17 @@
 /** The section of one room in a `/sync` response: an update of the room, reduced by the client's filter. */
 import type { Position } from "../../../actors/entry.ts";
-import type { Answer } from "../../bus/contract/questions.ts";
+import type { Answer, RoomSummary } from "../../bus/contract/questions.ts";
 import { SYNC_TIMELINE_DEFAULT } from "../../limits.ts";
 import type { MatrixEvent, OrderedEvent } from "../../matrix/event.ts";
+import type { RoomId } from "../../matrix/ids.ts";
 import { type ReceiptContent, receiptItems } from "../../matrix/receipt.ts";
 import { FULLY_READ } from "../../matrix/receipt-types.ts";
+import { type Aggregations, withRelations } from "../bundled-events.ts";
 import { clientEvent } from "../client-event.ts";
 import { type Filter, passes, roomPasses, timelineLimit } from "../filter.ts";
 import type { Device } from "../tokens.ts";
 import { mergeReceipts } from "./receipt-merge.ts";
+import { changesSummary } from "./room-summaries.ts";
 import type { RoomChanges } from "./shared-changes.ts";
 
 /** The device that syncs, and its filter. */
@@ -27,6 +30,10 @@ export interface RoomUpdate extends RoomChanges {
   readonly whole: boolean;
   /** Whether the client was sent nothing of it, whatever its token says: the user's stay is newer. Default: false. */
   readonly isNew?: boolean;
+  /** What belongs to the events. Default: nothing is known. */
+  readonly aggregations?: Aggregations;
+  /** How many are in the room. Default: the client knows it, or nobody has said. */
+  readonly summary?: RoomSummary;
   /** The position of the newest event, if a snapshot has it. */
   readonly readThrough?: Position;
 }
@@ -38,6 +45,7 @@ export function updateFromSnapshot(
   whole: boolean,
 ): RoomUpdate {
   const { timeline, timeline_position: readThrough, limited = false, fully_read: fullyRead } = pages[0]!;
+  const { aggregations, summary } = pages[0]!;
   const inTimeline = new Set(timeline.map(({ event_id }) => event_id));
   return {
     events: timeline,
@@ -46,6 +54,8 @@ export function updateFromSnapshot(
     limited,
     state: state.filter(({ event_id }) => !inTimeline.has(event_id)),
     whole,
+    ...(aggregations !== undefined && { aggregations }),
+    ...(summary !== undefined && (whole || limited || changesSummary(timeline)) && { summary }),
     ...(readThrough !== undefined && { readThrough }),
   };
 }
@@ -63,7 +73,7 @@ export function withoutEvents(update: RoomUpdate, sent: ReadonlySet<string>): Ro
 /** Returns the section; undefined if there is nothing to send. */
 export function roomSection(
   update: RoomUpdate,
-  room: string,
+  room: RoomId,
   { filter, device }: Viewer,
 ): Record<string, unknown> | undefined {
   const wanted = filter.room ?? {};
@@ -71,11 +81,9 @@ export function roomSection(
   const inTimeline = roomPasses(wanted.timeline, room) ? update.events : [];
   const passing = inTimeline.filter((event) => passes(wanted.timeline, event));
   const events = limit === 0 ? [] : passing.slice(-limit);
-  const shown = new Set(events);
-  const state = [
-    ...update.state,
-    ...update.events.filter((event) => event.state_key !== undefined && !shown.has(event)),
-  ];
+  const shown = new Set(events.map(({ event_id: id }) => id));
+  const hidden = update.events.filter(({ state_key: key }) => key !== undefined);
+  const state = [...update.state, ...hidden].filter(({ event_id: id }) => !shown.has(id));
   const shownState = roomPasses(wanted.state, room) ? state.filter((event) => passes(wanted.state, event)) : [];
   const receipts = receiptsShown(update.receipts, room, filter);
   const accountData = fullyReadShown(update, room, filter);
@@ -84,14 +92,15 @@ export function roomSection(
   const first = events[0]?.unsigned.order;
   return {
     timeline: {
-      events: events.map((event) => clientEvent(event, device)),
+      events: events.map((event) =>
+        withRelations(clientEvent(event, device), update.aggregations?.[event.event_id], { device, room }),
+      ),
       limited,
       ...((first !== undefined || limited) && { prev_batch: historyToken(first) }),
     },
     state: { events: latestState(shownState).map((event) => clientEvent(event, device)) },
     ephemeral: { events: receipts },
     account_data: { events: accountData },
-    ...(update.whole && { summary: {} }),
   };
 }
 

@@ -28,6 +28,8 @@ export interface RoomChanges {
 
 /** The fields of `RoomChanges` are decoded each time that they are read. */
 export interface SharedChanges extends RoomChanges {
+  /** Whether the room's summary may be another one (`room-summaries.ts`). */
+  readonly changesSummary: boolean;
   readonly rendered: RenderedSections;
 }
 
@@ -113,6 +115,7 @@ export interface DecodedChanges {
   readonly events: () => OrderedEvent[];
   readonly receipts: () => ReceiptContent[];
   readonly fullyRead: () => FullyReadAt | undefined;
+  readonly changesSummary: boolean;
 }
 
 /** An object with getters of its own: they are read, not lost, when it is spread. */
@@ -127,6 +130,7 @@ export function sharedChanges(decoded: DecodedChanges, rendered = new RenderedSe
     get fullyRead() {
       return decoded.fullyRead();
     },
+    changesSummary: decoded.changesSummary,
     rendered,
   };
 }

@@ -2,14 +2,15 @@
  * Room sections of `/sync` as JSON text, rendered once for all users with the same changes and the same filter.
  *
  * A room has many clients, and most of them lack only its last change. Data of a single user is never shared: private
- * receipts lead to separate `SharedChanges` (`RecentDeltas`), sections with transaction ids are not cached, and unread
- * counts are added to the text per user.
+ * receipts lead to separate `SharedChanges` (`RecentDeltas`), sections with transaction ids are not cached, and the
+ * summary and the unread counts are added to the text per user.
  */
-import type { Answer } from "../../bus/contract/questions.ts";
+import type { Answer, RoomSummary } from "../../bus/contract/questions.ts";
 import type { MatrixEvent } from "../../matrix/event.ts";
-import type { RoomId } from "../../matrix/ids.ts";
+import type { RoomId, UserId } from "../../matrix/ids.ts";
 import type { Filter } from "../filter.ts";
 import { countsSection, roomSection, type Viewer } from "./room-section.ts";
+import { summaryFor } from "./room-summaries.ts";
 import type { SharedChanges } from "./shared-changes.ts";
 
 /** Returns the section of a room without counts; undefined if there is nothing to send. `members`: of its senders, if wanted. */
@@ -51,6 +52,11 @@ export function withCounts(section: string, { unthreaded, main, threads }: Answe
   }
   const apart = Object.entries(threads).map(([root, count]) => `${JSON.stringify(root)}:${notifications(count)}`);
   return `${open},"unread_notifications":${notifications(main)},"unread_thread_notifications":{${apart.join(",")}}}`;
+}
+
+/** Adds the summary of the room, as the user gets it. */
+export function withSummary(section: string, summary: RoomSummary, user: UserId): string {
+  return `${section.slice(0, -1)},"summary":${JSON.stringify(summaryFor(summary, user))}}`;
 }
 
 /** There are no push rules, so nothing is ever a highlight. */

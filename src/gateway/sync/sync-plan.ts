@@ -11,8 +11,9 @@
  * invite or a knock.
  */
 import type { Position } from "../../../actors/entry.ts";
+import { SYNC_TIMELINE_DEFAULT } from "../../limits.ts";
 import type { RoomId } from "../../matrix/ids.ts";
-import { type Filter, roomPasses } from "../filter.ts";
+import { type Filter, roomPasses, timelineLimit } from "../filter.ts";
 import type { Membership, OnlineUser } from "./online-users.ts";
 import type { RecentDeltas } from "./recent-deltas.ts";
 import { lineageTag, type OwedRoom, type Place, type SyncToken } from "./sync-token.ts";
@@ -82,13 +83,14 @@ export function planOf(
   });
   const owed = new Map(token?.owed.map((each) => [each.room, each]));
   const includeLeft = filter.room?.include_leave === true;
+  const limit = timelineLimit(filter.room?.timeline, SYNC_TIMELINE_DEFAULT);
   for (const membership of user.rooms.values()) {
     const { room, partition, position } = membership;
     const plan = plans[partition]!;
     if (plan.situation === "unknown") continue;
     if (position > recent.marks[partition]!.published) plan.memberships.push(position);
     if (!roomPasses(filter.room, room)) continue;
-    const isLong = plan.situation === "cached" && recent.isLong(room, plan.from!.sequence);
+    const isLong = plan.situation === "cached" && recent.isLong(room, plan.from!.sequence, limit);
     const task = taskOf(membership, plan, { owed: owed.get(room), isRead: isLong || fullState, includeLeft });
     if (task !== undefined) plan.tasks.push(task);
     else if (membership.membership === "join") plan.settled.push(membership);

@@ -13,19 +13,21 @@
  * token doesn't move in a partition that nobody serves, or that didn't fit any more.
  */
 
-import type { Answer } from "../../bus/contract/questions.ts";
+import type { Answer, RoomSummary } from "../../bus/contract/questions.ts";
 import { partitionOf } from "../../bus/contract/subjects.ts";
 import type { DeltaMark } from "../../bus/deltas/delta-reader.ts";
 import type { Frontend } from "../../frontend/frontend.ts";
 import { GATEWAY_LAG_MAX, OWED_ROOMS_MAX, SETTLE_MS_MAX, SYNC_BYTES_MAX } from "../../limits.ts";
-import type { RoomId, UserId } from "../../matrix/ids.ts";
+import type { RoomId } from "../../matrix/ids.ts";
+import { CachedRooms, type JoinSection } from "./cached-rooms.ts";
 import type { MemberEvents } from "./member-events.ts";
 import type { OnlineUser } from "./online-users.ts";
 import type { RecentDeltas } from "./recent-deltas.ts";
-import { loadsLazily, type RoomRead, RoomReader, sendersOf } from "./room-reader.ts";
+import { type RoomRead, RoomReader } from "./room-reader.ts";
 import { countsSection, type RoomUpdate, roomSection, type Viewer, withoutEvents } from "./room-section.ts";
+import type { RoomSummaries } from "./room-summaries.ts";
 import type { FullyReadAt, RoomChanges } from "./shared-changes.ts";
-import { sharedSection, withCounts } from "./shared-sections.ts";
+import { withCounts, withSummary } from "./shared-sections.ts";
 import { bodyOf, memberOf, NOTHING, type Sections } from "./sync-body.ts";
 import { olderTasks, type PartitionPlan, planOf, type RoomTask, type Wanted } from "./sync-plan.ts";
 import { lineageTag, type OwedRoom, type Place, type SyncToken, type SyncTokens } from "./sync-token.ts";
@@ -44,17 +46,10 @@ export interface SyncAnswer {
   body(): string;
 }
 
-/** A joined room's section as JSON text, still without unread counts. */
-interface JoinSection {
-  readonly room: RoomId;
-  readonly partition: number;
-  readonly text: string;
-}
-
-interface Senders {
-  readonly room: RoomId;
-  readonly partition: number;
-  readonly users: readonly UserId[];
+/** What is told of a room besides its events. */
+interface Numbers {
+  readonly summary: RoomSummary | undefined;
+  readonly counts: Answer<"unread">;
 }
 
 interface Read {
@@ -69,6 +64,7 @@ const POLL_MS = 5;
 interface SyncResponsesOptions {
   readonly frontend: Frontend;
   readonly members: MemberEvents;
+  readonly summaries: RoomSummaries;
   readonly recent: RecentDeltas;
   readonly tokens: SyncTokens;
 }
@@ -77,14 +73,14 @@ export class SyncResponses {
   readonly #recent: RecentDeltas;
   readonly #reader: RoomReader;
   readonly #tokens: SyncTokens;
-  readonly #members: MemberEvents;
+  readonly #cached: CachedRooms;
   readonly #partitions: number;
 
-  constructor({ frontend, recent, tokens, members }: SyncResponsesOptions) {
+  constructor({ frontend, recent, tokens, members, summaries }: SyncResponsesOptions) {
     this.#recent = recent;
     this.#reader = new RoomReader(frontend);
     this.#tokens = tokens;
-    this.#members = members;
+    this.#cached = new CachedRooms({ recent, members, summaries, reader: this.#reader });
     this.#partitions = frontend.partitions;
   }
 
@@ -96,30 +92,11 @@ export class SyncResponses {
       return situation === "unknown" || (situation === "cached" && tasks.length === 0);
     });
     if (!isCached) return this.#fromWorkers(user, request);
-    const lacking = this.#lackingMembers(user, request, plans);
-    return lacking.length === 0 ? this.#fromCache(user, request, plans) : this.#afterMembers(lacking, user, request);
-  }
-
-  /** For a client that loads members lazily: senders of cached changes whose member events aren't cached. */
-  #lackingMembers(user: OnlineUser, { filter }: SyncRequest, plans: readonly PartitionPlan[]): Senders[] {
-    if (!loadsLazily(filter)) return [];
-    return plans.flatMap(({ settled, from }) =>
-      settled.flatMap(({ room, partition }) => {
-        const changes = this.#recent.changes(room, user.id, from!.sequence);
-        const users = this.#members.missing(room, sendersOf(changes?.events ?? []));
-        return users.length === 0 ? [] : [{ room, partition, users }];
-      }),
-    );
-  }
-
-  async #afterMembers(lacking: readonly Senders[], user: OnlineUser, request: SyncRequest): Promise<SyncAnswer> {
-    await Promise.all(
-      lacking.map(async ({ room, partition, users }) => {
-        const events = await this.#reader.members({ room, partition }, user.id, users);
-        if (events !== undefined) this.#members.add(room, users, events);
-      }),
-    );
-    return this.#fromCache(user, request, this.#plan(user, request, new Set()));
+    const lacking = this.#cached.lacking(request, this.#cached.rooms(user, plans));
+    if (lacking.length === 0) return this.#fromCache(user, request, plans);
+    return this.#cached.askMembers(user, lacking).then(() => {
+      return this.#fromCache(user, request, this.#plan(user, request, NONE));
+    });
   }
 
   #plan(user: OnlineUser, request: SyncRequest, replaced: ReadonlySet<number>): PartitionPlan[] {
@@ -131,30 +108,12 @@ export class SyncResponses {
     request: SyncRequest,
     plans: readonly PartitionPlan[],
   ): SyncAnswer | Promise<SyncAnswer> {
-    const sections: JoinSection[] = [];
+    const sections = this.#cached.sections(request, this.#cached.rooms(user, plans));
     const places = this.#places(plans, NONE);
-    for (const plan of plans) this.#cachedSections(sections, user, request, { plan, after: plan.from?.sequence });
-    const texts = this.#cachedCounts(user, sections, request);
+    const texts = this.#cachedNumbers(user, sections, request);
     const content = { join: texts ?? [], invite: [], knock: [], leave: [] };
     if (texts !== undefined) return this.#answerOf(content, { places, owed: [] }, request);
-    return this.#counted(user, sections, { request, content, places, owed: [] });
-  }
-
-  /** Adds the sections of a partition's rooms whose changes are cached. */
-  #cachedSections(
-    sections: JoinSection[],
-    user: OnlineUser,
-    request: SyncRequest,
-    { plan, after }: { readonly plan: PartitionPlan; readonly after: number | undefined },
-  ): void {
-    if (after === undefined) return;
-    for (const { room, partition } of plan.settled) {
-      const changes = this.#recent.changes(room, user.id, after);
-      if (changes === undefined) continue;
-      const members = loadsLazily(request.filter) ? this.#members.of(room, sendersOf(changes.events)) : [];
-      const text = sharedSection(changes, room, request, members);
-      if (text !== undefined) sections.push({ room, partition, text });
-    }
+    return this.#numbered(user, sections, { request, content, places, owed: [] });
   }
 
   async #fromWorkers(user: OnlineUser, request: SyncRequest): Promise<SyncAnswer> {
@@ -167,6 +126,7 @@ export class SyncResponses {
       if (asked === undefined) continue;
       const reads = await this.#read(user, request, asked);
       await this.#untilCached(reads);
+      await this.#cached.askMembers(user, this.#cached.lacking(request, this.#cached.rooms(user, plans, start)));
       const isSettled = user.membershipsVersion === version && this.#hasAllSince(start, plans);
       if (!isSettled && attempt < PLANS_MAX) continue;
       if (isSettled) return this.#assemble(user, request, { plans, reads, start });
@@ -239,15 +199,11 @@ export class SyncResponses {
   ): Promise<SyncAnswer> {
     const { staying, owed } = failuresOf(reads.values());
     const places = this.#places(plans, staying);
-    const sections: JoinSection[] = [];
     const content: Sections = { join: [], invite: [], knock: [], leave: [] };
-    for (const plan of plans) {
-      const { partition, situation, from } = plan;
-      if (staying.has(partition) || situation === "unknown") continue;
-      const settled = plan.settled.filter(({ room }) => !reads.has(room));
-      const after = situation === "cached" ? from!.sequence : start[partition]!.sequence;
-      this.#cachedSections(sections, user, request, { plan: { ...plan, settled }, after });
-    }
+    const unread = plans
+      .filter(({ partition }) => !staying.has(partition))
+      .map((plan) => ({ ...plan, settled: plan.settled.filter(({ room }) => !reads.has(room)) }));
+    const sections = this.#cached.sections(request, this.#cached.rooms(user, unread, start));
     for (const { task, room: read } of reads.values()) {
       const { room, partition } = task;
       if (staying.has(partition)) continue;
@@ -263,10 +219,11 @@ export class SyncResponses {
       const section = roomSection(now, room, request) ?? countsSection(now.receipts, room, request);
       if (section === undefined) continue;
       const text = JSON.stringify(section);
-      if (isJoined) sections.push({ room, partition, text });
+      const summary = changes?.changesSummary ? "ask" : now.summary;
+      if (isJoined) sections.push({ room, partition, text, summary });
       else content.leave.push(memberOf(room, text));
     }
-    return this.#counted(user, sections, { request, content, places, owed });
+    return this.#numbered(user, sections, { request, content, places, owed });
   }
 
   /** What of an update the client with this place doesn't have, as far as the cache can tell. */
@@ -277,19 +234,20 @@ export class SyncResponses {
     return sent.size === 0 ? update : withoutEvents(update, sent);
   }
 
-  /** The texts of sections with their unread counts; undefined if any counts have to be asked for. */
-  #cachedCounts(user: OnlineUser, sections: readonly JoinSection[], { filter }: Viewer): string[] | undefined {
+  /** The texts of sections with their summaries and unread counts; undefined if any have to be asked for. */
+  #cachedNumbers(user: OnlineUser, sections: readonly JoinSection[], request: SyncRequest): string[] | undefined {
     const texts: string[] = [];
-    for (const { room, text } of sections) {
-      const counts = user.cachedUnread(room);
-      if (counts === undefined) return undefined;
-      texts.push(memberOf(room, withCounts(text, counts, filter)));
+    for (const section of sections) {
+      const counts = user.cachedUnread(section.room);
+      const summary = section.summary === "ask" ? this.#cached.summary(section.room) : section.summary;
+      if (counts === undefined || (section.summary === "ask" && summary === undefined)) return undefined;
+      texts.push(numbered(section, { counts, summary }, request));
     }
     return texts;
   }
 
-  /** Adds the unread counts. A room whose counts nobody tells is sent without, and owed. */
-  async #counted(
+  /** Adds the summaries and unread counts. A room of which nobody tells them is sent without, and owed. */
+  async #numbered(
     user: OnlineUser,
     sections: readonly JoinSection[],
     {
@@ -304,17 +262,21 @@ export class SyncResponses {
       readonly owed: readonly OwedRoom[];
     },
   ): Promise<SyncAnswer> {
-    const uncounted: OwedRoom[] = [];
+    const unnumbered: OwedRoom[] = [];
     const join = await Promise.all(
-      sections.map(async ({ room, partition, text }) => {
+      sections.map(async (section) => {
+        const { room, partition, text } = section;
         const ask = () => this.#reader.unread(room, partition, user.id);
-        const counts: Answer<"unread"> | undefined = await user.unread(room, ask);
-        if (counts !== undefined) return memberOf(room, withCounts(text, counts, request.filter));
-        uncounted.push({ room, since: places[partition]?.published });
+        const asked: Promise<Answer<"unread"> | undefined> = user.unread(room, ask);
+        const summary = section.summary === "ask" ? await this.#cached.askSummary(room, partition) : section.summary;
+        const counts = await asked;
+        const isComplete = section.summary !== "ask" || summary !== undefined;
+        if (counts !== undefined && isComplete) return numbered(section, { counts, summary }, request);
+        unnumbered.push({ room, since: places[partition]?.published });
         return memberOf(room, text);
       }),
     );
-    const all = [...owed, ...uncounted].slice(0, OWED_ROOMS_MAX);
+    const all = [...owed, ...unnumbered].slice(0, OWED_ROOMS_MAX);
     return this.#answerOf({ ...content, join }, { places, owed: all }, request);
   }
 
@@ -402,6 +364,11 @@ function failuresOf(reads: Iterable<Read>): { staying: Set<number>; owed: OwedRo
 
 function sizeOf({ events, state, receipts }: RoomUpdate): number {
   return JSON.stringify(events).length + JSON.stringify(state).length + JSON.stringify(receipts).length;
+}
+
+function numbered({ room, text }: JoinSection, { counts, summary }: Numbers, { filter, device }: SyncRequest): string {
+  const summed = summary === undefined ? text : withSummary(text, summary, device.user);
+  return memberOf(room, withCounts(summed, counts, filter));
 }
 
 /** Adds the changes that arrived while the snapshot was read. */

@@ -210,17 +210,23 @@ recentDeltas("an event that came twice is redacted twice", () => {
 recentDeltas("a room in which much changed is known to be long to read", () => {
   const recent = cacheOf(...Array.from({ length: CHANGES_DELTAS_MAX + 1 }, (_, i) => receipt(ALICE, `$${i}`)));
   assert.equal(
-    [0, 1, CHANGES_DELTAS_MAX + 1].map((after) => recent.isLong(ROOM, after)),
+    [0, 1, CHANGES_DELTAS_MAX + 1].map((after) => recent.isLong(ROOM, after, 10)),
     [true, false, false],
   );
-  assert.is(recent.isLong(OTHER, 0), false);
+  assert.is(recent.isLong(OTHER, 0, 10), false);
   const large = cacheOf(
     events(1, message(1)),
     events(2, message(2, { content: { body: "x".repeat(CHANGES_BYTES_MAX) } })),
   );
   assert.equal(
-    [0, 1, 2].map((after) => large.isLong(ROOM, after)),
+    [0, 1, 2].map((after) => large.isLong(ROOM, after, 10)),
     [true, true, false],
+  );
+  const busy = cacheOf(events(1, message(1), message(2)), receipt(ALICE, "$1"), events(3, message(3)));
+  const isMore = (after: number, than: number) => busy.isLong(ROOM, after, than);
+  assert.equal(
+    [isMore(0, 3), isMore(0, 2), isMore(1, 1), isMore(2, 1), isMore(0, 0)],
+    [false, true, false, false, false],
   );
 });
 

@@ -9,6 +9,7 @@ import { parseFilter } from "../../../src/gateway/filter.ts";
 import { MemberEvents } from "../../../src/gateway/sync/member-events.ts";
 import { OnlineUser } from "../../../src/gateway/sync/online-users.ts";
 import { RecentDeltas } from "../../../src/gateway/sync/recent-deltas.ts";
+import { RoomSummaries } from "../../../src/gateway/sync/room-summaries.ts";
 import { SyncResponses } from "../../../src/gateway/sync/sync-response.ts";
 import { lineageTag, type Place, type SyncToken, type SyncTokens } from "../../../src/gateway/sync/sync-token.ts";
 import { GATEWAY_LAG_MAX, OWED_ROOMS_MAX } from "../../../src/limits.ts";
@@ -92,7 +93,13 @@ function situation({ membership = "join", at = 3, answers = {} }: Situation = {}
   enter(ROOM);
   const tokens = { write: () => "s1" } as unknown as SyncTokens;
   const frontend = { partitions: 1, query } as unknown as Frontend;
-  const responses = new SyncResponses({ frontend, recent, tokens, members: new MemberEvents() });
+  const responses = new SyncResponses({
+    frontend,
+    recent,
+    tokens,
+    members: new MemberEvents(),
+    summaries: new RoomSummaries(),
+  });
   const ask = async (since: SyncToken | "lost" | undefined, filter: Body = {}, fullState = false) => {
     const request = { device: { user: BOB, id: "B" }, filter: parseFilter(filter), since, sinceText: "s0", fullState };
     const answer = await responses.answer(user, request);
