@@ -5,13 +5,10 @@
  * Missing data is queried from the workers, and then kept up to date by the deltas. When a partition is not served, what is known
  * of the user there stays, and it is asked again later.
  */
-import type { Position } from "../../../actors/entry.ts";
-import type { MembershipAt } from "../../bus/contract/fields.ts";
 import type { Delta } from "../../bus/contract/messages.ts";
-import { type Answer, roomsIn } from "../../bus/contract/questions.ts";
-import { partitionOf } from "../../bus/contract/subjects.ts";
-import { TidemarkError } from "../../errors.ts";
+import type { Answer } from "../../bus/contract/questions.ts";
 import type { Frontend } from "../../frontend/frontend.ts";
+import { membershipsIn, type RoomsSource, type Said, UserRooms } from "../../frontend/user-rooms.ts";
 import { ONLINE_USERS_BYTES_MAX } from "../../limits.ts";
 import type { RoomId, UserId } from "../../matrix/ids.ts";
 import { type ReceiptContent, receiptItems } from "../../matrix/receipt.ts";
@@ -34,17 +31,8 @@ const USER_IDLE_MS_MIN = 10_000;
 const USER_COST_BYTES = 3_000;
 const MEMBERSHIP_COST_BYTES = 500;
 
-export interface Membership {
-  readonly room: RoomId;
-  readonly partition: number;
-  readonly membership: string;
-  /** The position of the entry that set it. */
-  readonly position: Position;
-}
-
-export class OnlineUser {
-  readonly id: UserId;
-  readonly rooms = new Map<RoomId, Membership>();
+/** Followed like those of any front-end (`src/frontend/user-rooms.ts`). */
+export class OnlineUser extends UserRooms {
   /** Cached counts. */
   readonly #unread: CountsByRoom = new Map();
   readonly #counts: UnreadCache;
@@ -53,26 +41,14 @@ export class OnlineUser {
   version = 0;
   /** Incremented with every change of a membership. */
   membershipsVersion = 0;
-  loading: Promise<void> | undefined;
-  /** When the rooms were last queried, as a `performance.now()` time. */
-  loadedAt = Number.NEGATIVE_INFINITY;
   usedAt = 0;
   /** Woken at the next change. */
   readonly waiting = new Set<{ wake(): void }>();
-  /** Partitions whose rooms were queried at least once: what is known of them is all there is. */
-  readonly known = new Set<number>();
-  /** Whether the last query lacked a partition. */
-  isIncomplete = false;
 
   /** `counts`: shared by all users. */
   constructor(id: UserId, counts = new UnreadCache()) {
-    this.id = id;
+    super(id);
     this.#counts = counts;
-  }
-
-  /** Whether the user's rooms in a partition are known. */
-  knows(partition: number): boolean {
-    return this.known.has(partition);
   }
 
   isJoined(room: RoomId): boolean {
@@ -113,7 +89,7 @@ export class OnlineUser {
 }
 
 export class OnlineUsers {
-  readonly #frontend: Frontend;
+  readonly #source: RoomsSource;
   readonly #users = new Map<UserId, OnlineUser>();
   /** The cached users that are joined to a room. */
   readonly #inRoom = new Map<RoomId, Set<OnlineUser>>();
@@ -124,7 +100,10 @@ export class OnlineUsers {
   readonly #timer: NodeJS.Timeout;
 
   constructor(frontend: Frontend) {
-    this.#frontend = frontend;
+    this.#source = {
+      partitions: frontend.partitions,
+      query: (user, question) => frontend.query(user, question),
+    };
     this.#timer = setInterval(() => this.evictIdle(), USER_IDLE_MS / 4);
     this.#timer.unref();
   }
@@ -189,7 +168,7 @@ export class OnlineUsers {
   /** Invalidates everything and wakes all users. Called after deltas were lost, and when the gateway closes. */
   invalidateAll(): void {
     for (const user of this.#users.values()) {
-      user.loadedAt = Number.NEGATIVE_INFINITY;
+      user.invalidate();
       user.invalidateUnread();
       user.wake();
     }
@@ -198,13 +177,10 @@ export class OnlineUsers {
   /** Forgets the memberships of a partition whose log was replaced: the new ones have other positions. Wakes all users. */
   restart(partition: number): void {
     for (const user of this.#users.values()) {
-      for (const [room, membership] of user.rooms) {
-        if (membership.partition !== partition) continue;
-        user.rooms.delete(room);
+      for (const { room } of user.forget(partition)) {
         this.#memberships--;
         this.#leave(user, room);
       }
-      user.known.delete(partition);
       user.membershipsVersion++;
     }
     this.invalidateAll();
@@ -228,53 +204,20 @@ export class OnlineUsers {
   }
 
   /** Resolves when the rooms were queried, whatever came of it. */
-  #loaded(user: OnlineUser): Promise<void> {
-    user.loading ??= this.#load(user).finally(() => {
-      user.loading = undefined;
-    });
-    return user.loading;
+  async #loaded(user: OnlineUser): Promise<void> {
+    const isFirst = user.loading === undefined;
+    const isChanged = await user.load(this.#source, (room, said) => this.#setMembership(user, room, said));
+    if (isChanged && isFirst) user.wake();
   }
 
-  async #load(user: OnlineUser): Promise<void> {
-    const askedAt = performance.now();
-    const missing = new Set<number>();
-    let isChanged = false;
-    try {
-      for (let from: string | undefined; ; ) {
-        const answer: Answer<"rooms"> = await this.#frontend.query(user.id, {
-          op: "rooms",
-          ...(from !== undefined && { from }),
-        });
-        for (const [room, found] of roomsIn(answer)) if (this.#setMembership(user, room, found)) isChanged = true;
-        for (const partition of answer.missing ?? []) missing.add(partition);
-        if (answer.next === undefined) break;
-        from = answer.next;
-      }
-    } catch (error) {
-      if (!(error instanceof TidemarkError)) throw error;
-      for (let partition = 0; partition < this.#frontend.partitions; partition++) missing.add(partition);
-    }
-    for (let partition = 0; partition < this.#frontend.partitions; partition++) {
-      if (missing.has(partition) || user.known.has(partition)) continue;
-      user.known.add(partition);
-      isChanged = true;
-    }
-    user.isIncomplete = missing.size > 0;
-    user.loadedAt = askedAt;
-    if (isChanged) user.wake();
-  }
-
-  /** Returns whether the membership changed. What is not newer than the known one is ignored. */
-  #setMembership(user: OnlineUser, room: RoomId, { membership, position, mayRepeat = false }: Said): boolean {
-    const known = user.rooms.get(room);
-    if (known !== undefined && known.position >= position) return false;
-    if (mayRepeat && known?.membership === membership) return false;
-    if (known === undefined) this.#memberships++;
-    const partition = known?.partition ?? partitionOf(room, this.#frontend.partitions);
-    user.rooms.set(room, { membership, position, room, partition });
+  /** Returns whether the membership changed. */
+  #setMembership(user: OnlineUser, room: RoomId, said: Said): boolean {
+    const isNew = !user.rooms.has(room);
+    if (!user.set(room, said, this.#source.partitions)) return false;
+    if (isNew) this.#memberships++;
     user.membershipsVersion++;
     const present = this.#inRoom.get(room) ?? new Set();
-    if (membership === "join") this.#inRoom.set(room, present.add(user));
+    if (said.membership === "join") this.#inRoom.set(room, present.add(user));
     else this.#leave(user, room);
     return true;
   }
@@ -301,23 +244,4 @@ export class OnlineUsers {
 
 function* usersIn(content: ReceiptContent): Generator<UserId> {
   for (const { user } of receiptItems(content)) yield user;
-}
-
-/** What an answer or a delta says of a membership. */
-interface Said extends MembershipAt {
-  /** A member event may leave the membership as it was: a new display name is no new membership. Default: it is new. */
-  readonly mayRepeat?: boolean;
-}
-
-/**
- * The memberships that a delta of events sets. A live member event is the last of its message, so the position is its own.
- * Those of `state` entries have positions of their own.
- */
-function* membershipsIn({ kind, events, members = {}, position }: Delta<"events">): Generator<[UserId, Said]> {
-  for (const [member, membership] of Object.entries(members)) yield [member as UserId, membership];
-  if (kind !== "live") return;
-  for (const { type, state_key: member, content } of events.slice(-1)) {
-    if (type !== "m.room.member" || member === undefined || typeof content.membership !== "string") continue;
-    yield [member as UserId, { membership: content.membership, position, mayRepeat: true }];
-  }
 }

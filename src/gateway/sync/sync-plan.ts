@@ -11,10 +11,11 @@
  * invite or a knock.
  */
 import type { Position } from "../../../actors/entry.ts";
+import type { UserRoom } from "../../frontend/user-rooms.ts";
 import { SYNC_TIMELINE_DEFAULT } from "../../limits.ts";
 import type { RoomId } from "../../matrix/ids.ts";
 import { type Filter, roomPasses, timelineLimit } from "../filter.ts";
-import type { Membership, OnlineUser } from "./online-users.ts";
+import type { OnlineUser } from "./online-users.ts";
 import type { RecentDeltas } from "./recent-deltas.ts";
 import { lineageTag, type OwedRoom, type Place, type SyncToken } from "./sync-token.ts";
 
@@ -49,7 +50,7 @@ export interface PartitionPlan {
   readonly from: Place | undefined;
   readonly tasks: RoomTask[];
   /** Joined rooms with nothing to ask: a `cached` partition has their changes; of an `older` one, the workers know which changed. */
-  readonly settled: Membership[];
+  readonly settled: UserRoom[];
   /** Positions of memberships beyond what is published now. */
   readonly memberships: Position[];
 }
@@ -119,7 +120,7 @@ interface Options {
 }
 
 function taskOf(
-  membership: Membership,
+  membership: UserRoom,
   { situation, from }: PartitionPlan,
   { owed, isRead, includeLeft }: Options,
 ): RoomTask | undefined {
@@ -135,7 +136,7 @@ function taskOf(
 }
 
 /** Whether the client with this place does not know the membership. */
-function isNewerThan({ position }: Membership, { published, memberships }: Place): boolean {
+function isNewerThan({ position }: UserRoom, { published, memberships }: Place): boolean {
   return position > published && !memberships.includes(position);
 }
 
