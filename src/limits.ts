@@ -198,7 +198,7 @@ export const TRANSACTIONS_AGE_MS = 7 * 24 * 3_600_000;
 /** Markers that a room view requests with one snapshot. */
 export const SNAPSHOT_MARKERS_MAX = 4_096;
 
-/** Changes that wait for a slow reader of a room view. Beyond, the reader gets the whole state again. */
+/** Changes that wait for a slow reader of a room view or a user's rooms. Beyond, the reader gets the whole state again. */
 export const ROOM_CHANGES_MAX = 1_024;
 
 /** Events in a room view. Beyond, the one with the smallest order is evicted. */

@@ -4,10 +4,13 @@
  *     const tidemark = await connect({ nats: "nats://127.0.0.1:4222" });
  *     const room = await tidemark.room("!a:example.org", { userId: "@me:example.org" });
  *     for await (const change of room) show(room.unread("@me:example.org"));
+ *     const rooms = await tidemark.rooms("@me:example.org");
  *     await tidemark.close();
  *
- * All rooms of a partition share one subscription, opened with the first of them.
+ * All rooms of a partition share one subscription, opened with the first of them. A user's rooms are in all partitions.
  */
+
+import { eachAtOnce } from "../at-once.ts";
 import { type Bus, connectBus } from "../bus/client/connection.ts";
 import { closeBus } from "../bus/client/gathered-writes.ts";
 import { ask, send } from "../bus/client/request.ts";
@@ -19,9 +22,14 @@ import { type DeltaMark, DeltaReader } from "../bus/deltas/delta-reader.ts";
 import { awaitStreams, partitionCount } from "../bus/partition-count.ts";
 import { TidemarkError } from "../errors.ts";
 import { CLUSTER_READY_MS_MAX } from "../limits.ts";
-import { type RoomId, roomId, userId } from "../matrix/ids.ts";
+import { type RoomId, roomId, type UserId, userId } from "../matrix/ids.ts";
 import type { ReceiptType } from "../matrix/receipt-types.ts";
+import { RoomList } from "./room-list.ts";
 import { RoomView } from "./room-view.ts";
+import { membershipsIn } from "./user-rooms.ts";
+
+/** Users whose rooms are asked for again at the same time, after deltas were lost. */
+const RELOADS_AT_ONCE = 16;
 
 export interface ConnectOptions {
   /** `nats://user:password@host:port`; several, separated by commas, for a cluster. */
@@ -116,6 +124,7 @@ export class Frontend implements AsyncDisposable {
   readonly #unreadable: (partition: number, error: unknown) => void;
   readonly #disconnect: () => Promise<void>;
   readonly #feeds = new Map<number, Feed>();
+  readonly #lists = new Map<UserId, Set<RoomList>>();
 
   /** @internal */
   constructor(
@@ -186,6 +195,33 @@ export class Frontend implements AsyncDisposable {
   }
 
   /**
+   * A user's rooms, as they are, which stay up to date until the list is closed. Throws `M_INVALID_PARAM` for a malformed id,
+   * `BUS_UNAVAILABLE` when no worker answers.
+   */
+  async rooms(user: string): Promise<RoomList> {
+    const id = parse(userId, "user_id", user);
+    const list = new RoomList({
+      user: id,
+      source: { partitions: this.partitions, query: (of, question) => ask(this.#nc, of, question) },
+      closed: (closed) => {
+        const left = this.#lists.get(id);
+        left?.delete(closed);
+        if (left?.size === 0) this.#lists.delete(id);
+      },
+    });
+    const lists = this.#lists.get(id) ?? new Set();
+    this.#lists.set(id, lists.add(list));
+    try {
+      await Promise.all(Array.from({ length: this.partitions }, (_, partition) => this.#feed(partition).reader));
+      await list.load();
+      return list;
+    } catch (error) {
+      list.close();
+      throw error;
+    }
+  }
+
+  /**
    * Asks the workers about a room or, with `rooms`, about a user (docs/design.md#queries). The answer's type follows from the
    * question's `op`. Throws `M_INVALID_PARAM` for a malformed id or question, `BUS_UNAVAILABLE` when no worker answers.
    */
@@ -213,8 +249,9 @@ export class Frontend implements AsyncDisposable {
     await caughtUp;
   }
 
-  /** Closes all room views and the connection. */
+  /** Closes all room views, all lists of rooms, and the connection. */
   async close(): Promise<void> {
+    for (const list of [...this.#allLists()]) list.close();
     for (const { reader, views } of this.#feeds.values()) {
       for (const room of [...views.values()]) for (const view of [...room]) view.close();
       await reader.then((open) => open.close()).catch(() => {});
@@ -237,14 +274,19 @@ export class Frontend implements AsyncDisposable {
         back: this.#back,
         onDelta: (delta, mark) => {
           for (const view of views.get(delta.room_id) ?? []) if (mayShow(view, delta)) view.receive(delta);
+          if (delta.type === "events" && this.#lists.size > 0) this.#toLists(delta);
           for (const listener of listeners) listener.delta(delta, mark);
         },
         onLost: (mark) => {
           for (const room of views.values()) for (const view of room) void view.reload();
+          for (const list of this.#allLists()) list.lost();
+          void eachAtOnce([...this.#allLists()], RELOADS_AT_ONCE, (list) => list.reload());
           for (const listener of listeners) listener.lost(mark);
         },
         onOtherLineage: (mark) => {
           for (const room of views.values()) for (const view of room) void view.restart();
+          for (const list of this.#allLists()) list.restart(partition);
+          void eachAtOnce([...this.#allLists()], RELOADS_AT_ONCE, (list) => list.reload());
           for (const listener of listeners) listener.restarted(mark);
         },
         onUnreadable: (error) => this.#unreadable(partition, error),
@@ -254,6 +296,16 @@ export class Frontend implements AsyncDisposable {
       reader.catch(() => this.#feeds.delete(partition)); // The next call opens another.
     }
     return feed;
+  }
+
+  #toLists(delta: Delta<"events">): void {
+    for (const [user, said] of membershipsIn(delta)) {
+      for (const list of this.#lists.get(user) ?? []) list.set(delta.room_id, said);
+    }
+  }
+
+  *#allLists(): Generator<RoomList> {
+    for (const lists of this.#lists.values()) yield* lists;
   }
 }
 

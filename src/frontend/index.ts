@@ -1,5 +1,5 @@
 /** `tidemark/frontend`: the library of a sync front-end, or of any other reader (docs/frontend.md). */
-export type { FullyRead } from "../bus/contract/fields.ts";
+export type { FullyRead, MembershipAt } from "../bus/contract/fields.ts";
 export type { Answer, Asked, Membership, Op } from "../bus/contract/questions.ts";
 export { type ErrorCode, TidemarkError } from "../errors.ts";
 export type { OrderedEvent } from "../matrix/event.ts";
@@ -20,4 +20,5 @@ export {
   type ReceiptsByEvent,
   type Unread,
 } from "./read-state.ts";
+export type { RoomList, RoomListChange } from "./room-list.ts";
 export type { RoomChange, RoomView } from "./room-view.ts";

@@ -12,10 +12,11 @@ import type { EventArrival } from "../../actors/entry.ts";
 import type { FullyRead } from "../bus/contract/fields.ts";
 import type { Delta } from "../bus/contract/messages.ts";
 import type { Answer } from "../bus/contract/questions.ts";
-import { ROOM_CHANGES_MAX, ROOM_EVENTS_MAX, SNAPSHOT_MARKERS_MAX, TIMELINE_EVENTS_MAX } from "../limits.ts";
+import { ROOM_EVENTS_MAX, SNAPSHOT_MARKERS_MAX, TIMELINE_EVENTS_MAX } from "../limits.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 import type { ReceiptContent } from "../matrix/receipt.ts";
+import { ChangeFeed } from "./change-feed.ts";
 import { ReadState } from "./read-state.ts";
 import { type SnapshotQuestion, snapshotPages } from "./snapshot-pages.ts";
 
@@ -51,14 +52,12 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
   readonly user: UserId | undefined;
   readonly #members = new Map<string, string>();
   readonly #options: RoomViewOptions;
-  readonly #listeners = new Set<(change: RoomChange) => void>();
-  readonly #closings = new Set<() => void>();
+  readonly #feed = new ChangeFeed<RoomChange>();
   readonly #at = { events: 0, receipts: 0 };
   #waiting: Delta[] | undefined;
   #again = false;
   /** Whether what is here is of another log. */
   #isStale = false;
-  #closed = false;
 
   /** @internal */
   constructor(options: RoomViewOptions) {
@@ -75,34 +74,15 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
 
   /** Calls `listener` after each change from now on. Returns a function that unsubscribes it. */
   subscribe(listener: (change: RoomChange) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#feed.subscribe(listener);
   }
 
   /**
    * A `snapshot` at once, for the state as it is; then every change, until the view is closed. A reader that falls far
    * behind (about 1,000 changes) gets one `snapshot` in their place.
    */
-  async *[Symbol.asyncIterator](): AsyncGenerator<RoomChange, void, undefined> {
-    let changes: RoomChange[] = this.#closed ? [] : [{ kind: "snapshot" }];
-    let wake = () => {};
-    const unsubscribe = this.subscribe((change) => {
-      if (changes.length < ROOM_CHANGES_MAX) changes.push(change);
-      else changes = [{ kind: "snapshot" }];
-      wake();
-    });
-    const closing = () => wake();
-    this.#closings.add(closing);
-    try {
-      while (!this.#closed || changes.length > 0) {
-        const change = changes.shift();
-        if (change !== undefined) yield change;
-        else await new Promise<void>((resolve) => (wake = resolve));
-      }
-    } finally {
-      unsubscribe();
-      this.#closings.delete(closing);
-    }
+  [Symbol.asyncIterator](): AsyncGenerator<RoomChange, void, undefined> {
+    return this.#feed.iterate();
   }
 
   /**
@@ -120,11 +100,11 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
       do {
         this.#again = false;
         await this.#fill();
-      } while (this.#again && !this.#closed);
+      } while (this.#again && !this.#feed.closed);
     } finally {
       this.#waiting = undefined;
     }
-    this.#notify({ kind: "snapshot" });
+    this.#feed.notify({ kind: "snapshot" });
     for (const delta of waiting) this.receive(delta);
   }
 
@@ -143,7 +123,7 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
    * @internal
    */
   async reload(): Promise<void> {
-    for (let pauseMs = 50; !this.#closed; pauseMs = Math.min(pauseMs * 2, 5_000)) {
+    for (let pauseMs = 50; !this.#feed.closed; pauseMs = Math.min(pauseMs * 2, 5_000)) {
       try {
         return await this.load();
       } catch {
@@ -164,10 +144,9 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
 
   /** Stops following the room, and ends the view's iterators. Its contents can still be read. */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.#feed.closed) return;
+    this.#feed.close();
     this.#options.closed(this);
-    for (const closing of this.#closings) closing();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -214,7 +193,7 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
     this.#at[delta.type] = delta.position;
     if (delta.type === "receipts") {
       this.apply(delta.event.content);
-      this.#notify({ kind: "receipts", content: delta.event.content });
+      this.#feed.notify({ kind: "receipts", content: delta.event.content });
       return;
     }
     if (delta.kind === "state") {
@@ -228,23 +207,19 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
       if (typeof membership === "string") this.#members.set(event.state_key, membership);
     }
     this.trim(ROOM_EVENTS_MAX);
-    this.#notify({ kind: "events", arrival: delta.kind, events: delta.events });
+    this.#feed.notify({ kind: "events", arrival: delta.kind, events: delta.events });
   }
 
   #receiveMembers(said: NonNullable<Delta<"events">["members"]>): void {
     const members = Object.fromEntries(Object.entries(said).map(([user, { membership }]) => [user, membership]));
     for (const [user, membership] of Object.entries(members)) this.#members.set(user, membership);
-    this.#notify({ kind: "members", members });
+    this.#feed.notify({ kind: "members", members });
   }
 
   #receivePrivate({ event, fully_read: fullyRead, position }: Delta<"private">): void {
     if (event !== undefined) this.apply(event.content);
     const isNewer = fullyRead !== undefined && this.fullyRead(this.#options.user!, fullyRead, position);
     if (event === undefined && !isNewer) return;
-    this.#notify({ kind: "private", ...(event && { content: event.content }), ...(isNewer && { fullyRead }) });
-  }
-
-  #notify(change: RoomChange): void {
-    for (const listener of this.#listeners) listener(change);
+    this.#feed.notify({ kind: "private", ...(event && { content: event.content }), ...(isNewer && { fullyRead }) });
   }
 }

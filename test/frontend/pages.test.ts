@@ -32,8 +32,8 @@ async function run(code: string, url = ADDRESS): Promise<readonly string[]> {
 
 const frontend = suite("docs/frontend.md");
 
-frontend("has blocks that follow a room, query, send, and work without a connection", () => {
-  assert.is(blocks.length, 4);
+frontend("has blocks that follow a room and a user's rooms, query, send, and work without a connection", () => {
+  assert.is(blocks.length, 5);
 });
 
 for (const [page, follow] of [
@@ -55,16 +55,28 @@ for (const [page, follow] of [
   });
 }
 
+frontend("follows a user's rooms", async () => {
+  await using tidemark = await startTidemark();
+  await tidemark.sent("event", ROOM, { ...member(ME), content: { membership: "invite" } });
+  await eventually(async () => (await tidemark.query(ME, { op: "rooms" })).rooms[ROOM], "it is folded");
+  await using program = await start(blocks[1]!, tidemark.url);
+  const { lines } = program;
+  await eventually(() => lines.length > 0, "the rooms, at once");
+  await tidemark.sent("event", ROOM, { ...member(ME), event_id: "$joined" });
+  await eventually(() => lines.length > 1, "the change");
+  assert.equal(lines, [`${ROOM}: invite`, `${ROOM}: invite → join`]);
+});
+
 frontend("queries, and sends", async () => {
   await using tidemark = await startTidemark();
   await tidemark.sent("event", ROOM, [member(ME), message("$0")]);
-  assert.equal(await run(blocks[1]!, tidemark.url), [`${ROOM}: join, 1 unread`]);
-  await run(blocks[2]!, tidemark.url);
+  assert.equal(await run(blocks[2]!, tidemark.url), [`${ROOM}: join, 1 unread`]);
+  await run(blocks[3]!, tidemark.url);
   assert.equal((await tidemark.query(ROOM, { op: "unread", user_id: ME })).main, { count: 0 });
 });
 
 frontend("works without a connection", async () => {
-  assert.equal(await run(blocks[3]!), ["1 unread", "true"]);
+  assert.equal(await run(blocks[4]!), ["1 unread", "true"]);
 });
 
 frontend.run();
