@@ -27,3 +27,19 @@ export interface Trial {
   readonly id: string;
   measure(context: TrialContext): Promise<readonly Measured[]>;
 }
+
+/** A trial that is measured for one size after the other. */
+export function trialOfSizes(
+  id: string,
+  sizes: Readonly<Record<Scale, readonly number[]>>,
+  measure: (size: number, context: TrialContext) => Promise<readonly Measured[]>,
+): Trial {
+  return {
+    id,
+    measure: async (context) => {
+      const measured: Measured[] = [];
+      for (const size of sizes[context.scale]) measured.push(...(await measure(size, context)));
+      return measured;
+    },
+  };
+}

@@ -10,7 +10,7 @@ import { startBroker } from "../../src/bus/broker/process.ts";
 import { makeLog } from "../entries.ts";
 import { startTidemark } from "../node-process.ts";
 import { type MemoryField, residentMemory } from "../resident-memory.ts";
-import type { Measured, Trial, TrialContext } from "../trial.ts";
+import { type Measured, type TrialContext, trialOfSizes } from "../trial.ts";
 
 const ROOMS = { full: [10_000, 100_000, 1_000_000], quick: [2_000, 20_000] };
 const SHAPE = { records: 1, events: 2, receipts: 6 };
@@ -25,14 +25,7 @@ const FIELDS: Record<MemoryField, string> = {
   VmHWM: "peak",
 };
 
-export const memory: Trial = {
-  id: "memory",
-  measure: async (context) => {
-    const measured: Measured[] = [];
-    for (const rooms of ROOMS[context.scale]) measured.push(...(await withRooms(rooms, context)));
-    return measured;
-  },
-};
+export const memory = trialOfSizes("memory", ROOMS, withRooms);
 
 async function withRooms(rooms: number, { dir, built }: TrialContext): Promise<Measured[]> {
   await using broker = await startBroker({ storeDir: join(dir, `nats-${rooms}`) });

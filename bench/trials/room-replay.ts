@@ -10,7 +10,7 @@ import { startBroker } from "../../src/bus/broker/process.ts";
 import { entriesOf, type LogShape, makeLog, roomOf } from "../entries.ts";
 import { ROOT, tidemarkCommand } from "../node-process.ts";
 import { residentMemory } from "../resident-memory.ts";
-import type { Measured, Trial, TrialContext } from "../trial.ts";
+import { type Measured, type TrialContext, trialOfSizes } from "../trial.ts";
 
 const RECORDS = { full: [1_563, 15_625], quick: [157, 1_563] };
 const SHAPE = { rooms: 1, events: 4, receipts: 60 };
@@ -18,14 +18,7 @@ const POLL_MS = 50;
 const OUTPUTS = { lines: [], state: ["--state"] } as const;
 type Output = keyof typeof OUTPUTS;
 
-export const roomReplay: Trial = {
-  id: "room-replay",
-  measure: async (context) => {
-    const measured: Measured[] = [];
-    for (const records of RECORDS[context.scale]) measured.push(...(await withRecords(records, context)));
-    return measured;
-  },
-};
+export const roomReplay = trialOfSizes("room-replay", RECORDS, withRecords);
 
 async function withRecords(records: number, context: TrialContext): Promise<Measured[]> {
   const shape: LogShape = { ...SHAPE, records };

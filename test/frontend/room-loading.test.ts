@@ -8,26 +8,18 @@ import { Frontend } from "../../src/frontend/frontend.ts";
 import { RoomView } from "../../src/frontend/room-view.ts";
 import { ROOM_EVENTS_MAX } from "../../src/limits.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";
+import { liveEvents, orderedEvent } from "../support/deltas.ts";
 import { eventually, rejects } from "../support/harness.ts";
 
 const ROOM = "!r:a.org" as RoomId;
 const BOB = "@bob:a.org";
 
 const events = (previous: number, ...orders: number[]) =>
-  ({
-    type: "events",
-    kind: "live",
-    room_id: ROOM,
-    previous,
-    position: orders.at(-1),
-    events: orders.map((order) => ({
-      event_id: `$${order}`,
-      type: "m.room.message",
-      sender: "@alice:a.org",
-      content: {},
-      unsigned: { order },
-    })),
-  }) as unknown as Delta;
+  liveEvents(
+    ROOM,
+    orders.map((order) => orderedEvent(order)),
+    { previous, position: orders.at(-1) },
+  );
 
 const snapshotAt = (position: number): Answer<"snapshot"> => ({
   room_id: ROOM,

@@ -1,7 +1,16 @@
 /** `/messages`, `/context`, `/event`, `/relations`: orders, pages, redactions. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { ALICE, BOB, type Client, enc, errorOf, startGateway, syncUntil } from "../support/gateway.ts";
+import {
+  ALICE,
+  BOB,
+  type Client,
+  enc,
+  errorOf,
+  type GatewayHarness,
+  startGateway,
+  syncUntil,
+} from "../support/gateway.ts";
 import { BASE, type Body, eventually, message, receipt } from "../support/harness.ts";
 
 const bodies = (events: readonly Body[]) => events.flatMap(({ content }) => content.body ?? []);
@@ -18,18 +27,23 @@ async function pages(client: Client, path: string, query: Record<string, string>
   return chunks;
 }
 
+/** A room of Alice with this many messages: `0`, `1`, …; `path` is that of its messages. */
+async function roomOfMessages(tidemark: GatewayHarness, count: number) {
+  const { alice } = tidemark;
+  const room = await tidemark.room(alice);
+  for (let i = 0; i < count; i++) await alice.say(room, `${i}`);
+  return { alice, room, path: `/v3/rooms/${enc(room)}/messages` };
+}
+
 const history = suite("history");
 
 history("messages page back through live and backfilled events, and forward again", async () => {
   await using tidemark = await startGateway();
-  const { alice } = tidemark;
-  const room = await tidemark.room(alice);
-  for (let i = 0; i < 12; i++) await alice.say(room, `${i}`);
+  const { alice, room, path } = await roomOfMessages(tidemark, 12);
   const old = (i: number) => message(`$old${i}`, { content: { body: `old ${i}` }, sender: ALICE });
   await tidemark.bus.sent("backfill", room, [old(3), old(2)]);
   const shared = { type: "m.room.history_visibility", state_key: "", content: { history_visibility: "shared" } };
   await tidemark.bus.sent("backfill", room, [old(1), old(0), message("$oldest", shared)]);
-  const path = `/v3/rooms/${enc(room)}/messages`;
   await eventually(
     async () => (await alice.ask("GET", `/v3/rooms/${enc(room)}/event/${enc("$old0")}`)).status === 200,
     "old",
@@ -55,10 +69,7 @@ history("messages page back through live and backfilled events, and forward agai
 
 history("the end of a page continues in either direction, without gap or overlap", async () => {
   await using tidemark = await startGateway();
-  const { alice } = tidemark;
-  const room = await tidemark.room(alice);
-  for (let i = 0; i < 6; i++) await alice.say(room, `${i}`);
-  const path = `/v3/rooms/${enc(room)}/messages`;
+  const { alice, path } = await roomOfMessages(tidemark, 6);
   const newest = await alice.get(`${path}?dir=b&limit=3`);
   assert.equal(bodies(newest.chunk), ["5", "4", "3"]);
   assert.equal(bodies((await alice.get(`${path}?dir=f&from=${newest.end}`)).chunk), ["3", "4", "5"]);
@@ -83,10 +94,7 @@ history("the end of a page continues in either direction, without gap or overlap
 
 history("a page that isn't empty says where the next one begins, and its start is a place, too", async () => {
   await using tidemark = await startGateway();
-  const { alice } = tidemark;
-  const room = await tidemark.room(alice);
-  for (let i = 0; i < 3; i++) await alice.say(room, `${i}`);
-  const path = `/v3/rooms/${enc(room)}/messages`;
+  const { alice, path } = await roomOfMessages(tidemark, 3);
   for (const dir of ["b", "f"]) {
     const whole = await alice.get(`${path}?dir=${dir}&limit=100`);
     assert.is(bodies(whole.chunk).length, 3);

@@ -6,6 +6,7 @@ import { TRANSACTION_BYTES_MAX } from "../../src/limits.ts";
 import { message, startFederation } from "../support/federation.ts";
 import { type Body, decoded, pack } from "../support/harness.ts";
 import { entriesOf, HS_TOKEN, push } from "../support/pushing-homeserver.ts";
+import { SENSELESS_DATA } from "../support/senseless-data.ts";
 
 const ROOM = "!room:here.example";
 
@@ -51,16 +52,6 @@ hostile("are accepted whatever JSON they are, and refused if they are no JSON (I
 
 hostile("with receipts whose data makes no sense store them with the time of arrival (I1)", async () => {
   await using tidemark = await startFederation({ hsToken: HS_TOKEN });
-  const data: Record<string, unknown> = {
-    empty: {},
-    null: null,
-    array: [],
-    text: "now",
-    number: 7,
-    "text as time": { ts: "1" },
-    "null as time": { ts: null },
-    "map as time": { ts: {} },
-  };
   const threads = {
     null: { ts: 5, thread_id: null },
     number: { ts: 5, thread_id: 7 },
@@ -69,7 +60,7 @@ hostile("with receipts whose data makes no sense store them with the time of arr
   const ofUsers = (all: Record<string, unknown>, prefix: string) =>
     Object.fromEntries(Object.entries(all).map(([name, value]) => [`@${prefix} ${name}:here.example`, value]));
   const ephemeral = [
-    receipts({ ...ofUsers(data, "data"), ...ofUsers(threads, "thread"), "@good:here.example": { ts: 7 } }),
+    receipts({ ...ofUsers(SENSELESS_DATA, "data"), ...ofUsers(threads, "thread"), "@good:here.example": { ts: 7 } }),
     receipts({ "@after:here.example": { ts: 8 } }, "$2"),
   ];
   const before = Date.now();
@@ -82,7 +73,7 @@ hostile("with receipts whose data makes no sense store them with the time of arr
   );
   const stored = new Map<string, Body>(entries.slice(2).map((entry) => [entry[1], entry]));
   assert.is(stored.size, entries.length - 2, "each receipt once, though it is under both keys");
-  for (const user of Object.keys(ofUsers(data, "data"))) {
+  for (const user of Object.keys(ofUsers(SENSELESS_DATA, "data"))) {
     const [, , , , thread, ts] = stored.get(user);
     assert.is(thread, "?", user);
     assert.ok(ts >= before && ts <= Date.now(), `${user}: ${ts}`);

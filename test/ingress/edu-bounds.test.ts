@@ -5,6 +5,7 @@ import { EDU_ITEMS_MAX, EDU_REFUSALS_NAMED_MAX, EDU_ROOMS_MAX, ROOM_ANSWER_MS } 
 import { member, message, startFederation } from "../support/federation.ts";
 import { type Body, decoded, eventually, pack, receipt, startTidemark, token } from "../support/harness.ts";
 import { entriesOf } from "../support/pushing-homeserver.ts";
+import { SENSELESS_DATA } from "../support/senseless-data.ts";
 
 const ROOM = "!room:here.example";
 const ORIGIN = "there.example";
@@ -112,18 +113,10 @@ hostile("that come at a time, of rooms that nobody knows, leave nothing either (
 
 hostile("with data and threads that make no sense give unthreaded receipts of the time of arrival (I8)", async () => {
   await using tidemark = await withRoom();
-  const data: Record<string, unknown> = {
-    empty: {},
-    null: null,
-    array: [],
-    text: "now",
-    number: 7,
-    "text as time": { ts: "1" },
-    "null as time": { ts: null },
-  };
   const threads: Record<string, unknown> = { null: null, number: 7, empty: "", map: {}, list: ["$1"], false: false };
   const items: Record<string, unknown> = { "@absent:there.example": { event_ids: ["$1"] }, [B]: GOOD };
-  for (const [name, value] of Object.entries(data)) items[`@data ${name}:${ORIGIN}`] = { ...GOOD, data: value };
+  for (const [name, value] of Object.entries(SENSELESS_DATA))
+    items[`@data ${name}:${ORIGIN}`] = { ...GOOD, data: value };
   for (const [name, thread] of Object.entries(threads)) {
     items[`@thread ${name}:${ORIGIN}`] = { ...GOOD, data: { ts: 5, thread_id: thread } };
   }

@@ -327,22 +327,18 @@ ingress("a full log refuses with M_UNKNOWN and the cause, and keeps its records"
     deny_purge: true,
     max_bytes: 4_096,
   });
-  const tidemark = await startOn(bus, { partitions: 1 });
-  try {
-    const replies: Body[] = [];
-    for (let i = 0; i < 10; i++) {
-      replies.push(await bus.send("event", ROOM, message(`$${i}`, { content: { body: "x".repeat(1_000) } })));
-    }
-    const stored = replies.filter(({ ok }) => ok);
-    assert.ok(stored.length > 0 && stored.length < 10);
-    assert.is(replies.at(-1).errcode, "M_UNKNOWN");
-    assert.match(replies.at(-1).error, /maximum bytes/);
-    assert.equal(await bus.lastSequences(), [1 + stored.length]);
-    const { orders } = await bus.query(ROOM, { op: "orders", event_ids: ["$0", "$9"] });
-    assert.equal(orders, { $0: BASE + 1, $9: null });
-  } finally {
-    await tidemark.stop();
+  await using _tidemark = await startOn(bus, { partitions: 1 });
+  const replies: Body[] = [];
+  for (let i = 0; i < 10; i++) {
+    replies.push(await bus.send("event", ROOM, message(`$${i}`, { content: { body: "x".repeat(1_000) } })));
   }
+  const stored = replies.filter(({ ok }) => ok);
+  assert.ok(stored.length > 0 && stored.length < 10);
+  assert.is(replies.at(-1).errcode, "M_UNKNOWN");
+  assert.match(replies.at(-1).error, /maximum bytes/);
+  assert.equal(await bus.lastSequences(), [1 + stored.length]);
+  const { orders } = await bus.query(ROOM, { op: "orders", event_ids: ["$0", "$9"] });
+  assert.equal(orders, { $0: BASE + 1, $9: null });
 });
 
 ingress("a repeated event gets a new position, and keeps its first order", async () => {
@@ -433,18 +429,14 @@ ingress("receipts of a room that arrive one by one during an append are batched 
 
 ingress("two ingress processes on one broker share the requests, and store each once", async () => {
   await using tidemark = await startTidemark();
-  const other = await startOn(tidemark, { roles: ["ingress"] });
-  try {
-    await Promise.all(
-      Array.from({ length: 100 }, (_, i) => tidemark.sent("event", `!r${i % 7}:a.org`, message(`$${i}`))),
-    );
-    const records = (await Promise.all([0, 1].map((partition) => tidemark.records(partition)))).flat();
-    const ids = records.flatMap(({ entries }) => entries.map(([, event]) => event.event_id));
-    assert.is(ids.length, 100);
-    assert.is(new Set(ids).size, 100);
-  } finally {
-    await other.stop();
-  }
+  await using _other = await startOn(tidemark, { roles: ["ingress"] });
+  await Promise.all(
+    Array.from({ length: 100 }, (_, i) => tidemark.sent("event", `!r${i % 7}:a.org`, message(`$${i}`))),
+  );
+  const records = (await Promise.all([0, 1].map((partition) => tidemark.records(partition)))).flat();
+  const ids = records.flatMap(({ entries }) => entries.map(([, event]) => event.event_id));
+  assert.is(ids.length, 100);
+  assert.is(new Set(ids).size, 100);
 });
 
 function decodedAs(request: Uint8Array, reply: Uint8Array): Body {

@@ -67,16 +67,12 @@ for (const partitions of [2, 5]) {
     await using other = await startBus();
     await prepareBus(other.nc, { partitions, isImport: true });
     await importLog(other.nc, { path });
-    const again = await startOn(other, { partitions });
-    try {
-      for (const room of ROOMS) {
-        const op = { op: "snapshot", user_id: "@bob-s11:bench.test" };
-        const { position, timeline_position, ...before } = await tidemark.query(room, op);
-        const { position: _, timeline_position: __, ...after } = await other.query(room, op);
-        assert.equal(after, before);
-      }
-    } finally {
-      await again.stop();
+    await using _again = await startOn(other, { partitions });
+    for (const room of ROOMS) {
+      const op = { op: "snapshot", user_id: "@bob-s11:bench.test" };
+      const { position, timeline_position, ...before } = await tidemark.query(room, op);
+      const { position: _, timeline_position: __, ...after } = await other.query(room, op);
+      assert.equal(after, before);
     }
   });
 }
@@ -89,19 +85,15 @@ logFile("gives new events orders above all that it has, whatever the new log's c
   await exportLog(tidemark.nc, { out: path, redact: false });
   await using other = await startBus();
   await importLog(other.nc, { path });
-  const again = await startOn(other, { partitions: 1 });
-  try {
-    await other.sent("event", "!a:a.org", message("$3"));
-    await other.sent("event", "!new:a.org", message("$4"));
-    const ordersIn = async (room: string, ...ids: string[]) =>
-      Object.values((await other.query(room, { op: "orders", event_ids: ids })).orders) as number[];
-    const [first, second, third] = await ordersIn("!a:a.org", "$1", "$2", "$3");
-    assert.equal([first, second], [BASE + 1, BASE + 2]);
-    const [fourth] = await ordersIn("!new:a.org", "$4");
-    for (const order of [third!, fourth!]) assert.ok(order > BASE + 2 ** 32, `${order}`);
-  } finally {
-    await again.stop();
-  }
+  await using _again = await startOn(other, { partitions: 1 });
+  await other.sent("event", "!a:a.org", message("$3"));
+  await other.sent("event", "!new:a.org", message("$4"));
+  const ordersIn = async (room: string, ...ids: string[]) =>
+    Object.values((await other.query(room, { op: "orders", event_ids: ids })).orders) as number[];
+  const [first, second, third] = await ordersIn("!a:a.org", "$1", "$2", "$3");
+  assert.equal([first, second], [BASE + 1, BASE + 2]);
+  const [fourth] = await ordersIn("!new:a.org", "$4");
+  for (const order of [third!, fourth!]) assert.ok(order > BASE + 2 ** 32, `${order}`);
 });
 
 logFile("of one room can be imported", async () => {

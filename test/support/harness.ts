@@ -199,12 +199,12 @@ export async function startTidemark(options: StartTidemarkOptions = {}): Promise
   }
 }
 
-/** Starts another Tidemark on a running broker. The caller stops it. */
-export function startOn(
+/** Starts another Tidemark on a running broker. It is stopped when it is disposed of. */
+export async function startOn(
   bus: BusHarness,
   { partitions = 2, roles = ROLES }: StartTidemarkOptions = {},
-): Promise<Tidemark> {
-  return start({
+): Promise<Tidemark & AsyncDisposable> {
+  const tidemark = await start({
     nats: bus.url,
     data: bus.dir,
     http: { host: "127.0.0.1", port: 0 },
@@ -214,6 +214,7 @@ export function startOn(
     base: BASE,
     log: pino({ level: "silent" }),
   });
+  return { ...tidemark, [Symbol.asyncDispose]: () => tidemark.stop() };
 }
 
 /** Resolves to the metrics of a process. */

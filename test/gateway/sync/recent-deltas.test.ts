@@ -7,6 +7,7 @@ import { RecentDeltas } from "../../../src/gateway/sync/recent-deltas.ts";
 import { sharedSection, withCounts } from "../../../src/gateway/sync/shared-sections.ts";
 import { CHANGES_BYTES_MAX, CHANGES_DELTAS_MAX, GATEWAY_LAG_MAX, RENDERED_BYTES_MAX } from "../../../src/limits.ts";
 import type { RoomId, UserId } from "../../../src/matrix/ids.ts";
+import { liveEvents, orderedEvent, receiptDelta } from "../../support/deltas.ts";
 import { usedBytes } from "../../support/heap.ts";
 
 const ROOM = "!r:a.org" as RoomId;
@@ -21,31 +22,19 @@ const CAROL = "@carol:a.org" as UserId;
 type Body = Record<string, unknown>;
 
 const receipt = (user: UserId, event: string, type = "m.read", room = ROOM) =>
-  ({
-    type: "receipts",
-    room_id: room,
-    position: 1,
-    event: { type: "m.receipt", content: { [event]: { [type]: { [user]: { ts: 1, order: 1 } } } } },
-  }) as unknown as Delta;
+  receiptDelta(room, event, { user, type });
 
 const own = (user: UserId, event: string) =>
   ({ ...receipt(user, event, "m.read.private"), type: "private", user_id: user }) as unknown as Delta;
 
-const events = (position: number, ...list: Body[]) =>
-  ({ type: "events", kind: "live", room_id: ROOM, position, events: list }) as unknown as Delta;
+const events = (position: number, ...list: Body[]) => liveEvents(ROOM, list, { position });
 
 /** The same, but not live. */
 const older = (kind: "history" | "backfill", position: number, ...list: Body[]) =>
   ({ ...events(position, ...list), kind }) as unknown as Delta;
 
-const message = (order: number, more: Body = {}, unsigned: Body = {}) => ({
-  event_id: `$${order}`,
-  type: "m.room.message",
-  sender: ALICE,
-  content: { body: `${order}` },
-  unsigned: { order, ...unsigned },
-  ...more,
-});
+const message = (order: number, more: Body = {}, unsigned: Body = {}) =>
+  orderedEvent(order, { sender: ALICE, content: { body: `${order}` }, unsigned: { order, ...unsigned }, ...more });
 
 /** Deltas of one partition, numbered from 1. */
 function cacheOf(...deltas: Delta[]): RecentDeltas {

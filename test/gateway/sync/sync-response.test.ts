@@ -1,7 +1,6 @@
 /** The content of `/sync` responses where workers, deltas and tokens are ahead of each other, or fail. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import type { Delta } from "../../../src/bus/contract/messages.ts";
 import type { DeltaMark } from "../../../src/bus/deltas/delta-reader.ts";
 import { type ErrorCode, TidemarkError } from "../../../src/errors.ts";
 import type { Frontend } from "../../../src/frontend/frontend.ts";
@@ -14,36 +13,21 @@ import { SyncResponses } from "../../../src/gateway/sync/sync-response.ts";
 import { lineageTag, type Place, type SyncToken, type SyncTokens } from "../../../src/gateway/sync/sync-token.ts";
 import { GATEWAY_LAG_MAX, OWED_ROOMS_MAX } from "../../../src/limits.ts";
 import type { RoomId, UserId } from "../../../src/matrix/ids.ts";
+import { liveEvents, orderedEvent, receiptDelta } from "../../support/deltas.ts";
 import type { Body } from "../../support/harness.ts";
 
 const BOB = "@bob:a.org" as UserId;
 const ROOM = "!r:a.org" as RoomId;
 
-const event = (order: number, more: Body = {}) => ({
-  event_id: `$${order}`,
-  type: "m.room.message",
-  sender: "@alice:a.org",
-  content: {},
-  unsigned: { order },
-  ...more,
-});
 /** Orders are from another range than positions: nothing may compare the two. */
 const positionAt = (order: number) => 1_000 + order;
 const events = (...orders: number[]) =>
-  ({
-    type: "events",
-    kind: "live",
-    room_id: ROOM,
-    position: positionAt(orders.at(-1)!),
-    events: orders.map((order) => event(order)),
-  }) as unknown as Delta;
-const receipt = (id: string) =>
-  ({
-    type: "receipts",
-    room_id: ROOM,
-    position: 1,
-    event: { type: "m.receipt", content: { [id]: { "m.read": { [BOB]: { ts: 1, order: 1 } } } } },
-  }) as unknown as Delta;
+  liveEvents(
+    ROOM,
+    orders.map((order) => orderedEvent(order)),
+    { position: positionAt(orders.at(-1)!) },
+  );
+const receipt = (id: string) => receiptDelta(ROOM, id, { user: BOB });
 
 const LOG = "log-1";
 const mark = (sequence: number, published = 5): DeltaMark => ({ sequence, published, lineage: LOG });
@@ -118,7 +102,7 @@ response("changes that arrive while a room is read are sent with it, once", asyn
       snapshot: () => {
         recent.add(0, events(15, 20), mark(6, positionAt(20)));
         recent.add(0, receipt("$15"), mark(7, positionAt(20)));
-        return { timeline: [event(10), event(15)], timeline_position: positionAt(15) };
+        return { timeline: [orderedEvent(10), orderedEvent(15)], timeline_position: positionAt(15) };
       },
     },
   });
@@ -130,7 +114,7 @@ response("changes that arrive while a room is read are sent with it, once", asyn
 
 response("a snapshot that is ahead of the deltas waits for them, so that no event is sent twice", async () => {
   const { recent, ask } = situation({
-    answers: { snapshot: () => ({ timeline: [event(30)], timeline_position: positionAt(30) }) },
+    answers: { snapshot: () => ({ timeline: [orderedEvent(30)], timeline_position: positionAt(30) }) },
   });
   let isAnswered = false;
   const asked = ask(undefined).finally(() => {
@@ -146,7 +130,7 @@ response("a snapshot that is ahead of the deltas waits for them, so that no even
 
 response("what a client has of a room that is read again isn't sent again", async () => {
   const { recent, ask, asked } = situation({
-    answers: { snapshot: () => ({ timeline: [event(6), event(7)], timeline_position: positionAt(7) }) },
+    answers: { snapshot: () => ({ timeline: [orderedEvent(6), orderedEvent(7)], timeline_position: positionAt(7) }) },
   });
   recent.add(0, events(6), mark(6));
   recent.add(0, events(7), mark(7));
@@ -157,7 +141,9 @@ response("what a client has of a room that is read again isn't sent again", asyn
 
 response("a room that the user joined or left after the token is read as it is now, and once", async () => {
   for (const membership of ["join", "leave"]) {
-    const answers = { snapshot: () => ({ timeline: [event(6)], member: event(6, { type: "m.room.member" }) }) };
+    const answers = {
+      snapshot: () => ({ timeline: [orderedEvent(6)], member: orderedEvent(6, { type: "m.room.member" }) }),
+    };
     const { ask, asked } = situation({ membership, at: 8, answers });
     const first = await ask(token(place(5)));
     assert.equal(ids(first.rooms[membership][ROOM]), ["$6"]);
@@ -168,7 +154,7 @@ response("a room that the user joined or left after the token is read as it is n
 });
 
 response("a leave that is in no event is told by the member event", async () => {
-  const member = event(2, { type: "m.room.member", state_key: BOB, content: { membership: "ban" } });
+  const member = orderedEvent(2, { type: "m.room.member", state_key: BOB, content: { membership: "ban" } });
   const { ask } = situation({ membership: "ban", at: 8, answers: { snapshot: () => ({ member }) } });
   const section = (await ask(token(place(5)))).rooms.leave[ROOM];
   assert.equal(ids(section), []);
@@ -183,7 +169,7 @@ response("a room that was left before the first sync is sent only with include_l
 
 response("an invite or a knock is sent once, with stripped state only", async () => {
   for (const membership of ["invite", "knock"]) {
-    const name = event(1, { type: "m.room.name", state_key: "", content: { name: "tides" } });
+    const name = orderedEvent(1, { type: "m.room.name", state_key: "", content: { name: "tides" } });
     const { ask, asked } = situation({ membership, answers: { state: () => ({ events: [name] }) } });
     const stripped = (await ask(undefined)).rooms[membership][ROOM][`${membership}_state`].events;
     assert.equal(Object.keys(stripped[0]).sort(), ["content", "sender", "state_key", "type"]);
@@ -197,10 +183,10 @@ response("membership that changes while rooms are read is what is sent", async (
   const { ask, user, enter } = situation({
     answers: {
       snapshot: () => {
-        if (reads++ > 0) return { membership: "leave", timeline: [event(6)] };
+        if (reads++ > 0) return { membership: "leave", timeline: [orderedEvent(6)] };
         enter(ROOM, "leave");
         user.membershipsVersion++;
-        return { timeline: [event(6), event(7)] };
+        return { timeline: [orderedEvent(6), orderedEvent(7)] };
       },
     },
   });
@@ -210,12 +196,12 @@ response("membership that changes while rooms are read is what is sent", async (
 
 response("a token of another log, or one that can't be opened, gets everything, marked as limited", async () => {
   for (const since of [token(place(5, 5, { lineage: 9 })), "lost"] as const) {
-    const { ask, enter } = situation({ answers: { snapshot: () => ({ timeline: [event(6)] }) } });
+    const { ask, enter } = situation({ answers: { snapshot: () => ({ timeline: [orderedEvent(6)] }) } });
     const { rooms, next } = await ask(since);
     assert.is(rooms.join[ROOM].timeline.limited, true);
     assert.equal(next, token(place(5)));
     enter(ROOM, "leave");
-    const left = situation({ membership: "leave", answers: { snapshot: () => ({ member: event(6) }) } });
+    const left = situation({ membership: "leave", answers: { snapshot: () => ({ member: orderedEvent(6) }) } });
     assert.is((await left.ask(since)).rooms.leave[ROOM].timeline.limited, true, "the client may not know it");
   }
 });
@@ -236,7 +222,7 @@ response("a token ahead of this gateway waits for it", async () => {
 });
 
 response("an old token costs one question for each partition, and one for each room that changed", async () => {
-  const snapshot = () => ({ timeline: [event(6)] });
+  const snapshot = () => ({ timeline: [orderedEvent(6)] });
   const { ask, asked, enter } = situation({
     answers: { snapshot, changed: () => ({ rooms: { [ROOM]: {} }, position: 5 }) },
   });
@@ -265,7 +251,7 @@ response("a room that can't be served is left out, and sent later", async () => 
   const OTHER = "!other:a.org" as RoomId;
   let failing = true;
   const { ask, enter } = situation({
-    answers: { snapshot: () => (failing ? "M_TOO_LARGE" : { timeline: [event(6)] }) },
+    answers: { snapshot: () => (failing ? "M_TOO_LARGE" : { timeline: [orderedEvent(6)] }) },
   });
   const first = await ask(undefined);
   assert.equal(first.rooms.join, {});
@@ -296,8 +282,8 @@ response("a partition that nobody serves is sent later, without holding up what 
 });
 
 response("lazy loading brings the member events of those who speak, asked for once", async () => {
-  const member = event(1, { type: "m.room.member", state_key: "@alice:a.org", content: { membership: "join" } });
-  const answers = { state: () => ({ events: [member] }), snapshot: () => ({ timeline: [event(6)] }) };
+  const member = orderedEvent(1, { type: "m.room.member", state_key: "@alice:a.org", content: { membership: "join" } });
+  const answers = { state: () => ({ events: [member] }), snapshot: () => ({ timeline: [orderedEvent(6)] }) };
   const { recent, ask, asked } = situation({ answers });
   const filter = { room: { state: { lazy_load_members: true } } };
   const state = ({ rooms }: { rooms: Body }) => rooms.join[ROOM].state.events.map(({ state_key }: Body) => state_key);

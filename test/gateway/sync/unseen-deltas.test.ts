@@ -4,18 +4,17 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Delta } from "../../../src/bus/contract/messages.ts";
 import { UnseenDeltas } from "../../../src/gateway/sync/unseen-deltas.ts";
+import { liveEvents, orderedEvent } from "../../support/deltas.ts";
 import { check } from "../../support/property.ts";
 
 const ROOM = "!r:a.org";
 
 const events = (position: number, ...orders: number[]) =>
-  ({
-    type: "events",
-    kind: "live",
-    room_id: ROOM,
-    position,
-    events: orders.map((order) => ({ event_id: `$${order}`, unsigned: { order } })),
-  }) as unknown as Delta;
+  liveEvents(
+    ROOM,
+    orders.map((order) => orderedEvent(order)),
+    { position },
+  );
 const receipts = (position: number) => ({ type: "receipts", room_id: ROOM, position }) as unknown as Delta;
 const own = (position: number, user: string) =>
   ({ type: "private", room_id: ROOM, user_id: user, position }) as unknown as Delta;
