@@ -41,8 +41,8 @@ export type EventEntry = TimelineEntry | StateEntry;
 
 /**
  * The thread of a receipt whose source doesn't say whether it was threaded: some homeservers leave out `thread_id` when
- * they push receipts to application services. It is not a thread id and is never published. `room/fold.ts` interprets
- * it.
+ * they push receipts to application services. It is not a thread id and is never published. `room/fold-receipt.ts`
+ * interprets it.
  */
 export const UNKNOWN_THREAD = "?";
 

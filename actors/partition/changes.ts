@@ -21,8 +21,8 @@ import {
   STATE,
   type TimelineEntry,
 } from "../entry.ts";
-import type { FoldedEntry, Judgement, Rejected } from "../room/fold.ts";
 import { type Marker, publishedOrder } from "../room/markers.ts";
+import type { FoldedEntry, Judgement, Rejected } from "../room/outcome.ts";
 import type { Membership, Room } from "../room/room.ts";
 import { memberKey } from "../room/state-changes.ts";
 

@@ -1,7 +1,7 @@
 /**
  * The markers of a room: one per (user, type, thread).
  *
- * Beside them are inferred markers, of receipts whose thread is unknown (`fold.ts`): they never replace a marker whose thread
+ * Beside them are inferred markers, of receipts whose thread is unknown (`fold-receipt.ts`): they never replace a marker whose thread
  * is known, and are removed as soon as one of those covers them.
  *
  * A user's markers are loaded together, because a count of unread events asks for most of them. They are looked up by slot, and

@@ -3,7 +3,8 @@
  * which are not on the bus: deltas only have what changed.
  */
 import { type PlacedRecord, RECEIPT, type ReceiptEntry } from "../../actors/entry.ts";
-import { type FoldedEntry, foldRecord, type Judgement } from "../../actors/room/fold.ts";
+import { foldRecord } from "../../actors/room/fold.ts";
+import type { FoldedEntry, Judgement } from "../../actors/room/outcome.ts";
 import { Room } from "../../actors/room/room.ts";
 import type { Bus } from "../../src/bus/client/connection.ts";
 import { logEnd } from "../../src/bus/log/log.ts";

@@ -12,7 +12,7 @@ import type { Logger } from "pino";
 import type { Position } from "../../actors/entry.ts";
 import type { Dispatch } from "../../actors/federation/lane.ts";
 import { FederationOutbox } from "../../actors/federation/outbox.ts";
-import type { FoldedEntry } from "../../actors/room/fold.ts";
+import type { FoldedEntry } from "../../actors/room/outcome.ts";
 import type { Room } from "../../actors/room/room.ts";
 import { type AckedPublisher, sendAll } from "../bus/client/acked-publisher.ts";
 import { FEDERATION_WINDOW_MS, FLUSH_WINDOW_MS } from "../limits.ts";

@@ -4,7 +4,7 @@
  * They follow the rooms' own membership (F10).
  */
 import { type Position, RECEIPT } from "../../actors/entry.ts";
-import type { FoldedEntry } from "../../actors/room/fold.ts";
+import type { FoldedEntry } from "../../actors/room/outcome.ts";
 import type { Member, Room } from "../../actors/room/room.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 

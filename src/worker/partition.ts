@@ -9,7 +9,7 @@ import type { Logger } from "pino";
 import { type ActorRefFrom, createActor, fromCallback, fromPromise, type SnapshotFrom, waitFor } from "xstate";
 import { type LogRecord, lastPositionOf, type PlacedRecord, type Position, sequenceOf } from "../../actors/entry.ts";
 import { type PartitionInput, partitionMachine } from "../../actors/partition/machine.ts";
-import type { Outcome } from "../../actors/room/fold.ts";
+import type { Outcome } from "../../actors/room/outcome.ts";
 import type { Member, Room } from "../../actors/room/room.ts";
 import type { Rooms } from "../../actors/room/rooms.ts";
 import type { AckedPublisher } from "../bus/client/acked-publisher.ts";

@@ -1,4 +1,4 @@
-import type { Outcome } from "../../actors/room/fold.ts";
+import type { Outcome } from "../../actors/room/outcome.ts";
 
 /** What a worker has done since its process began. */
 export class WorkerCounts {

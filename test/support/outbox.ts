@@ -2,7 +2,8 @@
 import { type Entry, LIVE, positionOf, STATE } from "../../actors/entry.ts";
 import type { Dispatch } from "../../actors/federation/lane.ts";
 import { FederationOutbox } from "../../actors/federation/outbox.ts";
-import { fold, type Outcome } from "../../actors/room/fold.ts";
+import { fold } from "../../actors/room/fold.ts";
+import type { Outcome } from "../../actors/room/outcome.ts";
 import { Room } from "../../actors/room/room.ts";
 import { type RoomId, serverName } from "../../src/matrix/ids.ts";
 import type { FederatedReceipt } from "../../src/matrix/receipt-edu.ts";

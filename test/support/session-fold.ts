@@ -8,7 +8,8 @@ import {
   RECEIPT,
   UNKNOWN_THREAD,
 } from "../../actors/entry.ts";
-import { fold, type Outcome } from "../../actors/room/fold.ts";
+import { fold } from "../../actors/room/fold.ts";
+import type { Outcome } from "../../actors/room/outcome.ts";
 import { Room } from "../../actors/room/room.ts";
 import { type MatrixEvent, matrixEvent } from "../../src/matrix/event.ts";
 import type { EventId, RoomId, ThreadId, UserId } from "../../src/matrix/ids.ts";

@@ -16,7 +16,7 @@ import {
   type ReceiptEntry,
   STATE,
 } from "../../../actors/entry.ts";
-import type { FoldedEntry, JudgedReceipt, Judgement, Outcome, RejectReason } from "../../../actors/room/fold.ts";
+import type { FoldedEntry, JudgedReceipt, Judgement, Outcome, RejectReason } from "../../../actors/room/outcome.ts";
 import type { Room } from "../../../actors/room/room.ts";
 import type { MatrixEvent } from "../../matrix/event.ts";
 import { type UserId, userId } from "../../matrix/ids.ts";

@@ -1,6 +1,6 @@
 /** What `RoomHistory` records, one track for each event, marker, held receipt and membership. */
 import type { Order, Position } from "../../../actors/entry.ts";
-import type { RejectReason } from "../../../actors/room/fold.ts";
+import type { RejectReason } from "../../../actors/room/outcome.ts";
 import type { ReceiptType } from "../../matrix/receipt-types.ts";
 
 /** The thread of an event from a position on (F3, F11). */

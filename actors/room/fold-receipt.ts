@@ -1,0 +1,122 @@
+/**
+ * What becomes of a receipt: held while its event is not known (F4) or not settled (F6), and judged by origin (F9), thread (F6) and
+ * order (F7), at once or when it is released (F5).
+ *
+ * A receipt of unknown thread (`UNKNOWN_THREAD`) may have been threaded or unthreaded. It is treated as a receipt in the
+ * thread of its event: that much is read in either case. Treating it as unthreaded would mark messages as read that nobody
+ * has seen. Its marker is an *inferred* one, stored apart from those of known thread. It has an effect only where none of
+ * them covers it, and is dropped when one does. So if both kinds arrive, in whatever order, only those of known thread stay.
+ */
+import type { ServerName } from "../../src/matrix/ids.ts";
+import { FULLY_READ } from "../../src/matrix/receipt-types.ts";
+import { type EventInfo, type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../entry.ts";
+import type { Marker, UserMarkers } from "./markers.ts";
+import {
+  ACL_DENIED,
+  HELD_OVERFLOW,
+  type JudgedReceipt,
+  type Judgement,
+  type Moved,
+  NOT_JOINED,
+  type Outcome,
+  WRONG_THREAD,
+} from "./outcome.ts";
+import type { Room } from "./room.ts";
+
+const HELD: Outcome = { outcome: "held", overflow: undefined };
+const NO_RECEIPTS: readonly JudgedReceipt[] = [];
+
+export function foldReceipt(room: Room, position: Position, receipt: ReceiptEntry): Outcome {
+  const info = room.events.get(receipt[3]);
+  if (info !== undefined && !waitsForThread(receipt, info)) return judge(room, position, receipt, info);
+
+  // F9 comes again when the receipt is judged; a denied server doesn't get to fill the room's held receipts until then.
+  if (aclDenies(room, receipt[6])) return ACL_DENIED;
+  const dropped = room.held.hold(position, receipt); // F4
+  if (info !== undefined) room.unsettled.limit(room.unsettled.get(info.id)!, room.liveEvents);
+  return dropped === undefined ? HELD : { outcome: "held", overflow: { held: dropped, judgement: HELD_OVERFLOW } };
+}
+
+/**
+ * F5, F6. Held receipts on these events that can be judged now, as if they had come just after this entry: the event that came,
+ * then those that were settled with it.
+ */
+export function release(room: Room, position: Position, events: readonly EventInfo[]): readonly JudgedReceipt[] {
+  if (room.held.size === 0) return NO_RECEIPTS;
+  return events.flatMap((event) => releaseOn(room, position, event));
+}
+
+function releaseOn(room: Room, position: Position, info: EventInfo): JudgedReceipt[] {
+  const released: JudgedReceipt[] = [];
+  for (const held of room.held.on(info.id)) {
+    if (waitsForThread(held.receipt, info)) {
+      room.unsettled.limit(room.unsettled.get(info.id)!, room.liveEvents);
+      continue;
+    }
+    room.held.release(held);
+    const judgement = judge(room, position, held.receipt, info);
+    released.push({
+      held,
+      judgement: judgement.outcome === "advanced" ? { ...judgement, outcome: "released" } : judgement,
+    });
+  }
+  return released;
+}
+
+/** F6. A receipt of unknown thread can't be judged while its event isn't settled. */
+function waitsForThread(receipt: ReceiptEntry, info: EventInfo): boolean {
+  return receipt[4] === UNKNOWN_THREAD && !info.settled;
+}
+
+function judge(room: Room, position: Position, receipt: ReceiptEntry, info: EventInfo): Judgement {
+  const [, user, type, , thread, ts, origin, accepted = false] = receipt;
+  if (origin !== null) {
+    if (aclDenies(room, origin)) return ACL_DENIED; // F9
+    if (room.membershipKnown && room.members.get(user)?.membership !== "join") return NOT_JOINED; // F9
+  }
+  if (thread === UNKNOWN_THREAD) return judgeInferred(room, position, receipt, info);
+  if (thread !== null && !accepted && info.settled && thread !== info.thread && thread !== info.movedFrom) {
+    return WRONG_THREAD; // F6
+  }
+  const own = room.markers.of(user);
+  const current = own.get(type, thread);
+  const { id: event, order } = info;
+  const to: Marker = { user, type, thread, event, order, ts, position };
+  if (current === undefined) return advance(room, own, { current, to });
+  const replaces = accepted && type === FULLY_READ && current.event !== event;
+  if (order <= current.order && !replaces) return { outcome: "stale", marker: current }; // F7
+  return advance(room, own, { current, to });
+}
+
+/** A receipt of unknown thread, as one in the thread of its event. */
+function judgeInferred(room: Room, position: Position, receipt: ReceiptEntry, info: EventInfo): Judgement {
+  const [, user, type, , , ts] = receipt;
+  const own = room.markers.of(user);
+  const { id: event, thread, order } = info;
+  const covering = own.covering(type, thread, order);
+  if (covering !== undefined) return { outcome: "stale", marker: covering };
+  const current = own.inferred(type, thread);
+  return advance(room, own, {
+    current,
+    to: { user, type, thread, event, order, ts, position, inferred: true },
+  });
+}
+
+/** Moves a user's current marker, or adds a new one. */
+function advance(
+  { markers }: Room,
+  own: UserMarkers,
+  { current, to }: { readonly current: Marker | undefined; readonly to: Marker },
+): Moved {
+  if (current === undefined) {
+    markers.add(own, to);
+    return { outcome: "advanced", marker: to, from: undefined, fromEvent: undefined };
+  }
+  const { order: from, event: fromEvent } = current;
+  markers.move(own, current, to);
+  return { outcome: "advanced", marker: current, from, fromEvent };
+}
+
+function aclDenies(room: Room, origin: ServerName | null): boolean {
+  return origin !== null && !room.allows(origin);
+}
