@@ -11,7 +11,7 @@ import { decodePruned, encode } from "../../src/bus/contract/codec.ts";
 import { PendingReceipts } from "../../src/federation-sender/pending.ts";
 import { readTransaction } from "../../src/homeserver/transaction.ts";
 import { eduRecords, RefusedItems } from "../../src/ingress/edu.ts";
-import { FEDERATION_PENDING_MAX, REQUEST_BYTES_MAX } from "../../src/limits.ts";
+import { EVENT_BYTES_MAX, FEDERATION_PENDING_MAX, REQUEST_BYTES_MAX } from "../../src/limits.ts";
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import type { EventId, ServerName } from "../../src/matrix/ids.ts";
 import { packEdus } from "../../src/matrix/receipt-edu.ts";
@@ -39,8 +39,9 @@ const CASES: Readonly<Record<string, readonly [title: string, prepare: Prepare]>
   edu: [`an EDU of ${count(EDU_ITEMS)} items`, edu],
   acl: [`a server ACL of ${count(ACL_CHARS)} characters, and a server`, acl],
   values: [`a request of ${count(REQUEST_BYTES_MAX)} bytes that are all values`, values],
-  parse: [`JSON.parse of a transaction of ${count(TRANSACTION_BYTES)} bytes`, parse],
-  transaction: ["that transaction, after JSON.parse", transaction],
+  transaction: [`a transaction of ${count(TRANSACTION_BYTES)} bytes of receipts`, transactionOf(receiptsText)],
+  keys: [`a transaction of ${count(TRANSACTION_BYTES)} bytes of events that are all keys`, transactionOf(keysText)],
+  brackets: [`one of ${count(TRANSACTION_BYTES)} brackets`, transactionOf(bracketsText)],
   pending: [`a transaction for another server, of ${count(FEDERATION_PENDING_MAX)} receipts that wait`, pending],
 };
 
@@ -191,8 +192,17 @@ function values() {
   };
 }
 
+/** Makes the text once: it is large. */
+function transactionOf(text: () => string): Prepare {
+  let body: Buffer | undefined;
+  return () => {
+    body ??= Buffer.from(text());
+    return { run: () => readTransaction(body!, () => {}) };
+  };
+}
+
 /** Receipts of many users, as short as they can be. */
-const transactionText = (() => {
+function receiptsText(): string {
   const items: string[] = [];
   let bytes = 0;
   for (let n = 0; bytes < TRANSACTION_BYTES - 1_000; n++) {
@@ -200,17 +210,25 @@ const transactionText = (() => {
     items.push(item);
     bytes += item.length + 1;
   }
-  return () => `{"ephemeral":[{"type":"m.receipt","room_id":"!r:a","content":{"$e":{"m.read":{${items.join()}}}}}]}`;
-})();
-
-function parse() {
-  const text = transactionText();
-  return { run: () => JSON.parse(text) };
+  return `{"ephemeral":[{"type":"m.receipt","room_id":"!r:a","content":{"$e":{"m.read":{${items.join()}}}}}]}`;
 }
 
-function transaction() {
-  const body: unknown = JSON.parse(transactionText());
-  return { run: () => readTransaction(body, () => {}) };
+/** A hundred events of the largest size. */
+function keysText(): string {
+  let key = 0;
+  const events = Array.from({ length: TRANSACTION_BYTES / EVENT_BYTES_MAX }, (_, n) => {
+    const members: string[] = [];
+    for (let bytes = 0; bytes < EVENT_BYTES_MAX - 1_000; bytes += members.at(-1)!.length + 1) {
+      members.push(`"${(key++).toString(36)}":0`);
+    }
+    return `{"event_id":"$${n}","room_id":"!r:a","sender":"@a:a","type":"t","content":{${members.join()}}}`;
+  });
+  return `{"events":[${events.join()}]}`;
+}
+
+function bracketsText(): string {
+  const half = TRANSACTION_BYTES / 2;
+  return "[".repeat(half) + "]".repeat(half);
 }
 
 function pending() {

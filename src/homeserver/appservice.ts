@@ -10,11 +10,13 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "pino";
+import { eachAtOnce } from "../at-once.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import type { OnPruned } from "../bus/contract/pruning.ts";
 import { DeliveredTransactions } from "../bus/delivered-transactions.ts";
 import { TidemarkError } from "../errors.ts";
 import { statusOf } from "../http/matrix-error.ts";
+import { Turns } from "../in-slices.ts";
 import { IntervalGate } from "../interval-gate.ts";
 import { REPEATED_WARNING_MS, TRANSACTION_BYTES_MAX } from "../limits.ts";
 import { deliverRoom, type LeftOutReason, type OnLeftOut } from "./delivery.ts";
@@ -61,11 +63,12 @@ export async function appservice({
     warning.items = 0;
   };
 
-  const store = async (id: string, body: unknown): Promise<void> => {
+  const store = async (id: string, body: Buffer): Promise<void> => {
     const { rooms, malformed, fingerprint } = await readTransaction(body, pruned);
     if (malformed > 0) onLeftOut("malformed", malformed);
     if (rooms.size === 0 || (await delivered.has(id, fingerprint))) return;
-    await Promise.all([...rooms].map(([room, content]) => deliverRoom(nc, { room, onLeftOut }, content)));
+    const turns = new Turns();
+    await eachAtOnce(rooms, ROOMS_AT_ONCE, ([room, content]) => deliverRoom(nc, { room, turns, onLeftOut }, content));
     await delivered.add(id, fingerprint);
   };
 
@@ -77,7 +80,7 @@ export async function appservice({
 
     app.put<{ Params: { txnId: string } }>("/_matrix/app/v1/transactions/:txnId", async ({ params, body }) => {
       if (body === TOO_LARGE) onLeftOut("too_large", 1);
-      else await store(params.txnId, transactionOf(body));
+      else await store(params.txnId, body instanceof Buffer ? body : NO_BODY);
       return {};
     });
     app.post("/_matrix/app/v1/ping", async () => ({}));
@@ -91,6 +94,10 @@ export async function appservice({
   };
 }
 
+/** Rooms of one transaction whose events and receipts are sent at the same time: it may name very many. */
+const ROOMS_AT_ONCE = 64;
+
+const NO_BODY = Buffer.alloc(0);
 const TOO_LARGE = Symbol("a body beyond TRANSACTION_BYTES_MAX");
 
 /** A body that is too large is read to its end, so that the homeserver gets its answer, and goes on. */
@@ -103,18 +110,6 @@ async function boundedBody(stream: AsyncIterable<Buffer>): Promise<Buffer | type
     else chunks.length = 0;
   }
   return bytes <= TRANSACTION_BYTES_MAX ? Buffer.concat(chunks) : TOO_LARGE;
-}
-
-/**
- * Checks only that the body is JSON, after any byte order mark. `readTransaction` checks each part, so that no part can
- * block the transaction.
- */
-function transactionOf(body: unknown): unknown {
-  try {
-    return JSON.parse(String(body).trimStart());
-  } catch (cause) {
-    throw new TidemarkError("M_BAD_JSON", "the transaction is not JSON", { cause });
-  }
 }
 
 /** The token is in the header since v1.4 of the specification, and in the query before. */

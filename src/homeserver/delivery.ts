@@ -12,6 +12,7 @@ import { send } from "../bus/client/request.ts";
 import { encodedSize } from "../bus/contract/codec.ts";
 import type { RoomRequestKind, SentItem } from "../bus/contract/requests.ts";
 import { type ErrorCode, TidemarkError } from "../errors.ts";
+import type { Turns } from "../in-slices.ts";
 import { ENTRIES_PER_RECORD_MAX, RETRY_AFTER_MS, VALUES_MAX } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
 import type { RoomId } from "../matrix/ids.ts";
@@ -36,30 +37,43 @@ interface Target<Kind extends RoomRequestKind> {
   readonly room: RoomId;
 }
 
+/** What the rooms of a transaction have in common. */
+interface Delivery {
+  /** Requests are made one in a turn of the event loop: many large ones at once would hold up everybody. */
+  readonly turns: Turns;
+  readonly onLeftOut: OnLeftOut;
+}
+
 /**
  * Resolves once everything is stored that ingress doesn't refuse for good. Events are sent first, so that receipts do not
  * have to wait for them. Throws when the same request may succeed later.
  */
 export async function deliverRoom(
   nc: Bus,
-  { room, onLeftOut }: { readonly room: RoomId; readonly onLeftOut: OnLeftOut },
+  { room, turns, onLeftOut }: Delivery & { readonly room: RoomId },
   { events, receipts }: PushedRoom,
 ): Promise<void> {
-  await deliverAccepted(nc, { kind: "event", room, onLeftOut }, events);
-  await deliverAccepted(nc, { kind: "receipt", room, onLeftOut }, receipts);
+  await deliverAccepted(nc, { kind: "event", room, turns, onLeftOut }, events);
+  await deliverAccepted(nc, { kind: "receipt", room, turns, onLeftOut }, receipts);
 }
 
 async function deliverAccepted<Kind extends RoomRequestKind>(
   nc: Bus,
-  target: Target<Kind> & { readonly onLeftOut: OnLeftOut },
+  target: Target<Kind> & Delivery,
   items: readonly SentItem<Kind>[],
 ): Promise<void> {
-  for (const batch of batches(items)) await sendAccepted(nc, target, batch);
+  const requests = batches(items);
+  for (;;) {
+    await target.turns.next();
+    const { done, value: batch } = requests.next();
+    if (done) return;
+    await sendAccepted(nc, target, batch);
+  }
 }
 
 async function sendAccepted<Kind extends RoomRequestKind>(
   nc: Bus,
-  target: Target<Kind> & { readonly onLeftOut: OnLeftOut },
+  target: Target<Kind> & Delivery,
   batch: readonly SentItem<Kind>[],
 ): Promise<void> {
   try {

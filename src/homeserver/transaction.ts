@@ -4,18 +4,25 @@
  *
  * A homeserver retries a transaction until it is accepted, so no content may cause a refusal. Any JSON is a transaction:
  * malformed parts of it are left out and counted, each alone; other types of ephemeral data are ignored.
+ *
+ * A transaction may have 32 MiB, of which `JSON.parse` would make values for seconds. So only its smallest parts are parsed:
+ * events, and the data of receipts. Of an event that is too large even for that, only what the fold reads is.
  */
 import { createHash } from "node:crypto";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import type * as z from "zod";
 import { fittedEvent } from "../bus/contract/event-size.ts";
 import { type OnPruned, prunedEvent } from "../bus/contract/pruning.ts";
 import { receiptRequest } from "../bus/contract/requests.ts";
+import { TidemarkError } from "../errors.ts";
+import { inSlices, type Steps } from "../in-slices.ts";
+import { READ_OF_EVENTS, type ReadKeys } from "../matrix/essential.ts";
 import { type MatrixEvent, matrixEvent } from "../matrix/event.ts";
 import { ID_SEPARATOR, isName } from "../matrix/id-grammar.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
 import { sentReceiptData } from "../matrix/receipt.ts";
 import { RECEIPT_TYPES, shownAs } from "../matrix/receipt-types.ts";
+import { type JsonPart, JsonText } from "./json-text.ts";
+import { LargeMap } from "./large-map.ts";
 
 type PushedReceipt = z.infer<typeof receiptRequest>;
 
@@ -39,52 +46,67 @@ interface Transaction {
 /** The types that `m.receipt` may contain. */
 const IN_RECEIPT_EVENTS = RECEIPT_TYPES.filter((type) => shownAs(type) === "m.receipt");
 
+const EVENTS_KEY = "events";
 /** The second is the unstable name. Synapse sends both keys, with the same content. */
 const EPHEMERAL_KEYS = ["ephemeral", "de.sorunome.msc2409.ephemeral"];
 
 /**
  * Reads in slices, so that no turn of the event loop is long, whatever a transaction has. `onPruned`: called for every value of an
- * event that is not stored.
+ * event that is not stored. Throws `M_BAD_JSON` if the body is not JSON, after any byte order mark.
  */
-export async function readTransaction(body: unknown, onPruned: OnPruned): Promise<Transaction> {
-  const reader = new TransactionReader(onPruned);
-  let read = 0;
-  for (const _ of reader.parts(body)) if (++read % SLICE_PARTS === 0) await nextTurn();
+export async function readTransaction(
+  body: Buffer,
+  onPruned: OnPruned,
+  clock?: { readonly now: () => number },
+): Promise<Transaction> {
+  const reader = new TransactionReader(new JsonText(body), onPruned);
+  await inSlices(reader.read(), clock);
   return { rooms: reader.rooms, malformed: reader.malformed, fingerprint: reader.hash.digest("base64url") };
 }
-
-/** Events, and receipts, that are read in one turn of the event loop. */
-const SLICE_PARTS = 128;
 
 class TransactionReader {
   readonly rooms = new Map<RoomId, PushedRoom>();
   readonly hash = createHash("sha256");
   malformed = 0;
+  readonly #text: JsonText;
   /** Receipts that were read already: an item may be under both keys. */
-  readonly #seen = new Set<string>();
+  readonly #seen = new LargeMap<string, true>();
   readonly #onPruned: OnPruned;
 
-  constructor(onPruned: OnPruned) {
+  constructor(text: JsonText, onPruned: OnPruned) {
+    this.#text = text;
     this.#onPruned = onPruned;
   }
 
-  /** Reads a part whenever it is asked for the next. */
-  *parts(body: unknown): Generator<void> {
-    if (!isObject(body)) {
+  *read(): Steps<void> {
+    const body = yield* this.#checked();
+    if (!this.#text.isMap(body)) {
       this.malformed++;
       return;
     }
-    for (const event of this.#items(body.events)) yield this.#event(event);
-    for (const key of EPHEMERAL_KEYS) for (const item of this.#items(body[key])) yield* this.#ephemeral(item);
+    const members = yield* this.#text.named(body, [EVENTS_KEY, ...EPHEMERAL_KEYS]);
+    yield* this.#items(members.get(EVENTS_KEY), (item) => this.#event(item));
+    for (const key of EPHEMERAL_KEYS) yield* this.#items(members.get(key), (item) => this.#ephemeral(item));
   }
 
-  #items(value: unknown): readonly unknown[] {
-    if (Array.isArray(value)) return value;
-    if (value !== undefined && value !== null) this.malformed++;
-    return [];
+  *#checked(): Steps<JsonPart> {
+    try {
+      return yield* this.#text.check();
+    } catch (cause) {
+      if (!(cause instanceof SyntaxError)) throw cause;
+      throw new TidemarkError("M_BAD_JSON", "the transaction is not JSON", { cause });
+    }
   }
 
-  #event(value: unknown): void {
+  *#items(list: JsonPart | undefined, each: (item: JsonPart) => Steps<void>): Steps<void> {
+    if (list === undefined) return;
+    if (this.#text.isArray(list)) yield* this.#text.items(list, each);
+    else if (this.#text.value(list) !== null) this.malformed++;
+  }
+
+  *#event(item: JsonPart): Steps<void> {
+    const value = yield* this.#eventValue(item);
+    yield;
     const event = pushedEvent(value, this.#onPruned);
     if (event?.room_id === undefined) {
       this.malformed++;
@@ -94,42 +116,78 @@ class TransactionReader {
     this.#room(event.room_id).events.push(event);
   }
 
-  *#ephemeral(value: unknown): Generator<void> {
-    yield;
-    if (!isObject(value) || value.type !== "m.receipt") return;
-    const room = roomId.safeParse(value.room_id);
-    if (!room.success || !isObject(value.content)) {
+  /** An event, or what is read of it. Its content is whole if that is small enough. */
+  *#eventValue(item: JsonPart): Steps<unknown> {
+    if (this.#text.isSmall(item) || !this.#text.isMap(item)) return this.#text.value(item);
+    this.#onPruned("size");
+    const event: Record<string, unknown> = {};
+    for (const [key, member] of yield* this.#text.named(item, Object.keys(READ_OF_EVENTS))) {
+      event[key] = yield* this.#readValue(member, READ_OF_EVENTS[key]!);
+    }
+    return event;
+  }
+
+  /** Returns a map without anything if one of its keys that are read is too large: half of a server ACL is another one. */
+  *#readValue(part: JsonPart, keys: ReadKeys): Steps<unknown> {
+    if (this.#text.isSmall(part) || !this.#text.isMap(part)) return this.#text.value(part);
+    const read: Record<string, unknown> = {};
+    for (const [key, member] of yield* this.#text.named(part, Object.keys(keys))) {
+      read[key] = yield* this.#readValue(member, keys[key]!);
+      if (read[key] === undefined) return {};
+    }
+    return read;
+  }
+
+  *#ephemeral(item: JsonPart): Steps<void> {
+    if (!this.#text.isMap(item)) return;
+    const members = yield* this.#text.named(item, ["type", "room_id", "content"]);
+    if (this.#valueOf(members.get("type")) !== "m.receipt") return;
+    const room = roomId.safeParse(this.#valueOf(members.get("room_id")));
+    const content = members.get("content");
+    if (!room.success || content === undefined || !this.#text.isMap(content)) {
       this.malformed++;
       return;
     }
-    for (const [event, types] of Object.entries(value.content)) {
+    for (const [event, types] of yield* this.#text.members(content)) {
+      if (this.#text.isMap(types)) yield* this.#receiptsOn(room.data, event, types);
+      else this.malformed++;
       yield;
-      if (!isObject(types)) this.malformed++;
-      else for (const type of IN_RECEIPT_EVENTS) yield* this.#receipts(room.data, event, type, types[type]);
     }
   }
 
-  *#receipts(room: RoomId, event: string, type: string, users: unknown): Generator<void> {
-    if (users === undefined) return;
-    if (!isObject(users)) {
-      this.malformed++;
-      return;
-    }
-    for (const user of Object.keys(users)) {
-      yield;
-      const { ts, thread_id } = sentReceiptData(users[user]);
-      const thread = thread_id === undefined ? { thread_known: false } : { thread_id };
-      const receipt = receiptRequest.safeParse({ user_id: user, receipt_type: type, event_id: event, ts, ...thread });
-      if (!receipt.success) {
+  *#receiptsOn(room: RoomId, event: string, types: JsonPart): Steps<void> {
+    const members = yield* this.#text.named(types, IN_RECEIPT_EVENTS);
+    for (const type of IN_RECEIPT_EVENTS) {
+      const users = members.get(type);
+      if (users === undefined) continue;
+      if (!this.#text.isMap(users)) {
         this.malformed++;
         continue;
       }
-      const key = JSON.stringify([room, receipt.data]);
-      if (this.#seen.has(key)) continue;
-      this.#seen.add(key);
-      this.hash.update(`${key}\n`);
-      this.#room(room).receipts.push(receipt.data);
+      for (const [user, data] of yield* this.#text.members(users)) {
+        this.#receipt(room, { event_id: event, receipt_type: type, user_id: user }, this.#text.value(data));
+        yield;
+      }
     }
+  }
+
+  #receipt(room: RoomId, ids: Record<"event_id" | "receipt_type" | "user_id", string>, data: unknown): void {
+    const { ts, thread_id } = sentReceiptData(data);
+    const thread = thread_id === undefined ? { thread_known: false } : { thread_id };
+    const receipt = receiptRequest.safeParse({ ...ids, ts, ...thread });
+    if (!receipt.success) {
+      this.malformed++;
+      return;
+    }
+    const key = JSON.stringify([room, receipt.data]);
+    if (this.#seen.has(key)) return;
+    this.#seen.set(key, true);
+    this.hash.update(`${key}\n`);
+    this.#room(room).receipts.push(receipt.data);
+  }
+
+  #valueOf(part: JsonPart | undefined): unknown {
+    return part === undefined ? undefined : this.#text.value(part);
   }
 
   #room(id: RoomId): PushedRoom {

@@ -11,6 +11,25 @@ const CONTENT_KEYS: Readonly<Record<string, readonly string[]>> = {
   "m.room.message": ["msgtype"],
 };
 
+/** Keys, with those that are read in their values; all of a value whose keys are not named. */
+export interface ReadKeys {
+  readonly [key: string]: ReadKeys;
+}
+
+const ALL: ReadKeys = {};
+
+/** The keys that are read of events of any type. */
+export const READ_OF_EVENTS: ReadKeys = {
+  ...Object.fromEntries(
+    ["event_id", "room_id", "sender", "type", "origin_server_ts", "state_key", "redacts"].map((key) => [key, ALL]),
+  ),
+  content: {
+    ...Object.fromEntries(["redacts", ...Object.values(CONTENT_KEYS).flat()].map((key) => [key, ALL])),
+    "m.relates_to": { rel_type: ALL, event_id: ALL },
+  },
+  unsigned: { prev_content: { membership: ALL } },
+};
+
 export function essential(event: MatrixEvent): MatrixEvent {
   const { event_id, type, sender, origin_server_ts, state_key, redacts, room_id } = event;
   const unsigned = essentialUnsigned(event);

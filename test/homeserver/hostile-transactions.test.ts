@@ -117,6 +117,52 @@ hostile("that are too large are answered, not stored, and counted", async () => 
   assert.is((await entriesOf(tidemark)).length, 1);
 });
 
+hostile("with events that are too large to be parsed keep the envelope, and what the fold reads", async () => {
+  await using tidemark = await startFederation({ hsToken: HS_TOKEN });
+  const filling = "x".repeat(1_100_000);
+  const many = Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`k${i}`, i]));
+  const acl = { type: "m.room.server_acl", state_key: "" };
+  const events = [
+    {
+      ...event("$content"),
+      content: { ...many, msgtype: "m.text", "m.relates_to": { rel_type: "r", event_id: "$1" } },
+    },
+    { ...event("$unsigned"), content: { body: "whole" }, unsigned: { redacted_because: many, age: 1 } },
+    { ...event("$member"), type: "m.room.member", unsigned: { prev_content: { ...many, membership: "join" } } },
+    { ...event("$acl"), ...acl, content: { filling, allow: ["*"], deny: ["bad.example"] } },
+    { ...event("$half"), ...acl, content: { allow: ["*"], deny: Array(70_000).fill("b") } },
+    { ...event("$odd"), content: filling, state_key: filling, redacts: filling },
+    { ...event("$none"), sender: filling },
+    [filling],
+    event("$last"),
+  ];
+  assert.is((await push(tidemark, 1, { events })).status, 200);
+  const stored = (await entriesOf(tidemark)).map(([, event]) => event);
+  const byId = Object.fromEntries(stored.map((event) => [event.event_id, event]));
+  assert.equal(Object.keys(byId), ["$content", "$unsigned", "$member", "$acl", "$half", "$odd", "$last"]);
+  assert.equal(byId.$content.content, { msgtype: "m.text", "m.relates_to": { rel_type: "r", event_id: "$1" } });
+  assert.equal([byId.$unsigned.content, byId.$unsigned.unsigned], [{ body: "whole" }, undefined]);
+  assert.equal(byId.$member.unsigned, { prev_content: { membership: "join" } });
+  assert.equal(byId.$acl.content, { allow: ["*"], deny: ["bad.example"] });
+  assert.equal(byId.$half.content, {}, "a list that is cut would let servers in");
+  assert.equal([byId.$odd.content, byId.$odd.state_key, byId.$odd.redacts], [{}, undefined, undefined]);
+  assert.equal(await leftOut(tidemark), { malformed: 2 });
+});
+
+hostile("in which a key comes twice have the value of the last, as JSON says", async () => {
+  await using tidemark = await startFederation({ hsToken: HS_TOKEN });
+  const receipt = (user: string) => JSON.stringify(receipts({ [`@${user}:here.example`]: { ts: 1 } }));
+  const twice = `{"type":"m.receipt","room_id":"${ROOM}","content":{},"content":{"$1":{},"\\u00241":{"m.read":
+    {"@a:here.example":{"ts":1},"@b:here.example":{"ts":2},"@a:here.example":{"ts":3,"ts":4}}}}}`;
+  const text = `{"events":[${JSON.stringify(event("$0"))}],"ephemeral":[${receipt("x")}],"ephemeral":[${twice}],
+    "\\u0065vents":[${JSON.stringify(event("$1"))}]}`;
+  assert.is((await push(tidemark, 1, text)).status, 200);
+  assert.equal(
+    (await entriesOf(tidemark)).map(([, item, , , , ts]) => item.event_id ?? [item, ts]),
+    ["$1", ["@a:here.example", 4], ["@b:here.example", 2]],
+  );
+});
+
 /** Takes the place of ingress. Refuses each request that has the text `bad`, as a whole. Resolves to what it accepted. */
 function refusing(tidemark: Tidemark, errcode: string): { readonly accepted: Body[]; readonly requests: number[] } {
   const accepted: Body[] = [];
