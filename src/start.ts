@@ -188,10 +188,11 @@ export async function start(options: StartOptions): Promise<Tidemark> {
 
 /** Gives each log that is empty a base (F1), once every worker can read it. */
 async function beginLogs(nc: Bus, partitions: number, base: Order | undefined): Promise<void> {
-  if ((await new RecordVersions(nc).readByAll()) < RECORD_VERSION) return;
+  const limit = AbortSignal.timeout(CLUSTER_READY_MS_MAX);
+  const versions = new RecordVersions(nc);
+  if ((await untilReached(limit, () => versions.readByAll())) < RECORD_VERSION) return;
   const at = Date.now();
   const start = { base: base ?? baseAt(at), lineage: randomUUID(), parent: null };
-  const limit = AbortSignal.timeout(CLUSTER_READY_MS_MAX);
   for (let partition = 0; partition < partitions; partition++) {
     await untilReached(limit, () => beginLog(nc, partition, { at, start }));
   }

@@ -30,6 +30,20 @@ export async function leaderAgrees(nc: Bus, stream: string, { expected, found }:
   return found > expected ? last >= found : last < expected - 1;
 }
 
+/**
+ * The sequence after a stream's last one, as its leader says, for a consumer `from` a sequence that has nothing to deliver; without
+ * a limit for another one. One that is asked for more than the stream has begins at its end on brokers before 2.11, and waits
+ * until the stream reaches that on later ones, although it may have been made again. Throws `BUS_UNAVAILABLE`.
+ */
+export async function streamEnd(
+  nc: Bus,
+  stream: string,
+  { waiting, from }: { readonly waiting: number; readonly from: number },
+): Promise<number> {
+  if (waiting > 0 || from === 1) return Number.POSITIVE_INFINITY;
+  return (await existingStream(nc, stream)).last + 1;
+}
+
 interface Part {
   readonly stream: string;
   /** Only messages of this subject. */

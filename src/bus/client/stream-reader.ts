@@ -16,7 +16,7 @@ import { AckPolicy, ConsumerEvents, type ConsumerMessages, DeliverPolicy, nanos,
 import type { Bus } from "./connection.ts";
 import { type ConsumerMessage, type Delivered, delivered } from "./delivered.ts";
 import { manager } from "./jetstream.ts";
-import { isMisplaced, leaderAgrees, type Misplaced } from "./leader-check.ts";
+import { isMisplaced, leaderAgrees, type Misplaced, streamEnd } from "./leader-check.ts";
 import { BUS_RETRY_MS_MAX, untilReached } from "./retry.ts";
 
 /** Messages that a reader requests ahead. */
@@ -107,8 +107,7 @@ export class StreamReader {
         if (this.#closed) return 0;
         continue;
       }
-      // The broker begins at the end of a stream that is shorter than it was, and says nothing until that grows.
-      if (this.#options.onHole === undefined && this.#next !== "latest" && start < this.#next) {
+      if (this.#next !== "latest" && start < this.#next) {
         messages.stop();
         this.#examined = this.#examine({ expected: this.#next, found: start });
         continue;
@@ -132,7 +131,10 @@ export class StreamReader {
         idle_heartbeat: CONSUMER_HEARTBEAT_MS,
         callback: (message) => this.#received(message, generation),
       });
-    return { messages, waiting: info.num_pending, start: info.delivered.stream_seq + 1 };
+    const waiting = info.num_pending;
+    const from = this.#next === "latest" ? 1 : this.#next;
+    const end = await streamEnd(this.#nc, stream, { waiting, from });
+    return { messages, waiting, start: Math.min(info.delivered.stream_seq + 1, end) };
   }
 
   #config() {

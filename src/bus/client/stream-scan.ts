@@ -11,7 +11,7 @@ import type { Subject } from "../contract/subjects.ts";
 import type { Bus } from "./connection.ts";
 import { type Delivered, delivered, type StoredMessage } from "./delivered.ts";
 import { manager } from "./jetstream.ts";
-import { isMisplaced, leaderAgrees, leaderHasNone, type Misplaced } from "./leader-check.ts";
+import { isMisplaced, leaderAgrees, leaderHasNone, type Misplaced, streamEnd } from "./leader-check.ts";
 
 /** Messages that a scan requests ahead of its caller. */
 const SCAN_MESSAGES_MAX = 1_024;
@@ -90,7 +90,7 @@ interface End {
 /** Reads until the consumer ends or the scan does. Throws only what `onMessage` throws. */
 async function read(consumer: Consumer, scan: Part, onMessage: OnMessage): Promise<End> {
   const { stream, until = Number.POSITIVE_INFINITY, signal, onHole } = scan;
-  const { jsm, name, messages, waiting } = consumer;
+  const { jsm, name, messages, waiting, end } = consumer;
   const stop = () => messages.stop();
   signal?.addEventListener("abort", stop, { once: true });
   let next = scan.from;
@@ -100,6 +100,7 @@ async function read(consumer: Consumer, scan: Part, onMessage: OnMessage): Promi
   try {
     // A stream with a maximum age may have dropped the last message. Then the scan ends where nothing is pending any more.
     if (ends && waiting === 0) return { next, drained: true };
+    if (end < next) return { next, misplaced: { expected: next, found: end } };
     for await (const raw of messages) {
       const message: Delivered = delivered(raw);
       // A message was lost on its way. The next consumer delivers it.
@@ -137,6 +138,7 @@ async function consume(nc: Bus, { stream, subject, from }: Part) {
     ...(subject !== undefined && { filter_subject: subject }),
   });
   const consumer = await nc.jetstream().consumers.get(stream, name);
+  const end = await streamEnd(nc, stream, { waiting, from });
   const messages = await consumer.consume({ max_messages: SCAN_MESSAGES_MAX, abort_on_missing_resource: true });
-  return { jsm, name, messages, waiting };
+  return { jsm, name, messages, waiting, end };
 }
