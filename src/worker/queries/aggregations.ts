@@ -15,10 +15,10 @@ import { ANSWER_BYTES_MAX, EVENTS_PAGE_DEFAULT, EVENTS_SCAN_MAX, REFERENCES_MAX 
 import type { OrderedEvent } from "../../matrix/event.ts";
 import type { EventId, UserId } from "../../matrix/ids.ts";
 import type { Asking } from "./asking.ts";
-import type { Bodies as LogBodies } from "./bodies.ts";
 import { type Place, pageOf } from "./page.ts";
+import type { ReadBodies } from "./seen-bodies.ts";
 
-type Bodies = Pick<LogBodies, "at" | "one">;
+type Bodies = Pick<ReadBodies, "at" | "one">;
 
 interface Reading extends Omit<Asking, "bodies"> {
   readonly bodies: Bodies;

@@ -6,11 +6,12 @@ import { Visibility } from "../../../actors/room/visibility.ts";
 import type { Answer, Op, Question } from "../../bus/contract/questions.ts";
 import { ANSWER_BYTES_MAX } from "../../limits.ts";
 import { ID_SEPARATOR } from "../../matrix/id-grammar.ts";
-import type { EventId, ThreadId } from "../../matrix/ids.ts";
+import type { EventId, ThreadId, UserId } from "../../matrix/ids.ts";
 import { aggregations, rootPage } from "./aggregations.ts";
 import type { Asking } from "./asking.ts";
 import { eventPage } from "./event-pages.ts";
 import { greatestOrder } from "./greatest-order.ts";
+import { seenBodies } from "./seen-bodies.ts";
 import type { SizeOf } from "./sizes.ts";
 import { snapshot } from "./snapshot.ts";
 import { statePage } from "./state-pages.ts";
@@ -59,7 +60,9 @@ const ANSWERS: Answers = {
 };
 
 export function answer<O extends RoomOp>(op: O, asking: Counted, question: Question<O>) {
-  return ANSWERS[op](asking, question);
+  const { viewer } = question as { readonly viewer?: UserId };
+  const bodies = viewer === undefined ? asking.bodies : seenBodies(asking.bodies, viewer);
+  return ANSWERS[op]({ ...asking, bodies }, question);
 }
 
 /** The counts of threads, by root, as many as fit. */

@@ -14,11 +14,11 @@ import type { MatrixEvent, OrderedEvent } from "../../matrix/event.ts";
 import type { EventId } from "../../matrix/ids.ts";
 import { relationOf } from "../../matrix/relations.ts";
 import type { Asking } from "./asking.ts";
-import type { Bodies } from "./bodies.ts";
 import { type Place, pageOf } from "./page.ts";
+import type { ReadBodies } from "./seen-bodies.ts";
 
 interface Reading extends Omit<Asking, "bodies"> {
-  readonly bodies: Pick<Bodies, "at">;
+  readonly bodies: Pick<ReadBodies, "at">;
 }
 
 /** Less than what is between two orders: for a bound that is inclusive. */

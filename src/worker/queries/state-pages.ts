@@ -65,7 +65,7 @@ function asked(room: Room, { viewer, at, types, members, stripped = false }: Que
   const isShown = membership === "join" || left !== undefined;
   if (stripped) {
     return isShown || SHOWN_STRIPPED.has(membership)
-      ? { at: left, keys: [...STRIPPED, ...own] }
+      ? { at: SHOWN_STRIPPED.has(membership) ? undefined : left, keys: [...STRIPPED, ...own] }
       : { at: undefined, keys: own };
   }
   if (!isShown || (at !== undefined && !visibility.sees(at))) return { at: undefined, keys: own };

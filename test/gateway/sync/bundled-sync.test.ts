@@ -94,4 +94,31 @@ bundled("who has left is not told of what came later", async () => {
   assert.equal(await views(), before);
 });
 
+bundled("who has left sees that an event is redacted, but not who did it, nor why", async () => {
+  await using tidemark = await startGateway();
+  const { alice, bob } = tidemark;
+  const room = await tidemark.room(alice, bob);
+  const path = `/v3/rooms/${enc(room)}`;
+  const events = [await alice.say(room, "one"), await alice.say(room, "two")];
+  const redact = (event: string) => alice.put(`${path}/redact/${enc(event)}/${event}`, { reason: "spam" });
+  await redact(events[0]!);
+  await bob.post(`${path}/leave`, {});
+  await redact(events[1]!);
+  const filter = JSON.stringify({ room: { include_leave: true } });
+  const views = async (client: Client) => {
+    const { chunk } = await client.get(`${path}/messages?dir=b&limit=20`);
+    const { rooms } = await client.sync({ filter });
+    const [one, two] = await Promise.all(events.map((event) => client.get(`${path}/event/${enc(event)}`)));
+    return [chunk, (rooms.leave[room] ?? rooms.join[room]).timeline.events, [one, two]].map((shown: Body[]) => {
+      return events.map((id) => {
+        const { content, unsigned } = shown.find(({ event_id: shownId }) => shownId === id)!;
+        return [content, unsigned.redacted_because?.content.reason];
+      });
+    });
+  };
+  const both = [{}, "spam"];
+  assert.equal(await views(alice), Array(3).fill([both, both]));
+  assert.equal(await views(bob), Array(3).fill([both, [{}, undefined]]));
+});
+
 bundled.run();

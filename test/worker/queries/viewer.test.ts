@@ -238,6 +238,17 @@ viewers("who is invited or knocks gets stripped state", async () => {
     ]);
     assert.equal(await statesOf(bodies, room, { viewer: BOB, stripped: true }), ["$create", "$bob", "$topic"]);
     assert.equal(await statesOf(bodies, room, { viewer: BOB }), ["$bob"]);
+
+    const back = folded([
+      named("m.room.create", "$create"),
+      named("m.room.topic", "$old"),
+      live("$in", member(BOB, "join")),
+      live("$out", member(BOB, "leave")),
+      named("m.room.topic", "$topic"),
+      live("$bob", member(BOB, membership)),
+    ]);
+    const stripped = await statesOf(back.bodies, back.room, { viewer: BOB, stripped: true });
+    assert.equal(stripped, ["$create", "$topic", "$bob"], "as the room is now, for one who was there before");
   }
 });
 
