@@ -68,6 +68,7 @@ specification("has the sections that comments link to", () => {
       "Queries",
       "Who sees what",
       "HTTP",
+      "The proxy",
       "The command line",
       "The fold",
       "Workers",

@@ -1,0 +1,85 @@
+/**
+ * Changes of bytes: what is put into an object as its first members, and which of its members are cut out.
+ *
+ *     { "age": 5, "order": 7 }   with `"order":8` put in:   {"order":8, "age": 5 }
+ */
+
+/** Bytes from `at` to `end` that are replaced. */
+export interface Edit {
+  readonly at: number;
+  readonly end: number;
+  readonly text: string;
+}
+
+/** A JSON object, as far as a change has to know it. */
+export interface EditedObject {
+  /** The offset after its opening bracket. */
+  readonly inside: number;
+  /** Whether any member stays. */
+  readonly hasMembers: boolean;
+  /** What goes of the members that are cut out. */
+  readonly cuts: readonly Edit[];
+}
+
+/** Collects an `EditedObject` while its members go by. Members of these names are cut out, each of them. */
+export class ObjectMembers {
+  readonly #inside: number;
+  readonly #names: ReadonlySet<string>;
+  readonly #cuts: Edit[] = [];
+  /** Where the last member that stays ends. */
+  #keptEnd: number;
+  #hasMembers = false;
+  /** Where the members begin that are cut out and follow each other. */
+  #cutFrom: number | undefined;
+  #end: number;
+  #isKept = true;
+
+  constructor(inside: number, names: ReadonlySet<string>) {
+    this.#inside = inside;
+    this.#names = names;
+    this.#keptEnd = inside;
+    this.#end = inside;
+  }
+
+  begin(name: string | undefined, at: number): void {
+    this.#isKept = name === undefined || !this.#names.has(name);
+    if (!this.#isKept) {
+      this.#cutFrom ??= at;
+    } else if (this.#cutFrom !== undefined) {
+      this.#cuts.push({ at: this.#cutFrom, end: at, text: "" });
+      this.#cutFrom = undefined;
+    }
+  }
+
+  /** The member that was begun last ends. */
+  end(at: number): void {
+    this.#end = at;
+    if (!this.#isKept) return;
+    this.#keptEnd = at;
+    this.#hasMembers = true;
+  }
+
+  close(): EditedObject {
+    // After the last member there is no comma that could go with it: the one before it goes.
+    if (this.#cutFrom !== undefined) this.#cuts.push({ at: this.#keptEnd, end: this.#end, text: "" });
+    return { inside: this.#inside, hasMembers: this.#hasMembers, cuts: this.#cuts };
+  }
+}
+
+/** Puts members, as JSON with commas between them, in front of those that an object has. */
+export function putInto({ inside, hasMembers }: EditedObject, members: string): Edit {
+  return { at: inside, end: inside, text: hasMembers ? `${members},` : members };
+}
+
+/** Returns the bytes with the edits, which don't overlap. Of those at one offset, the first given is applied first. */
+export function edited(bytes: Buffer, edits: readonly Edit[]): Buffer {
+  if (edits.length === 0) return bytes;
+  const parts: Buffer[] = [];
+  let done = 0;
+  for (const { at, end, text } of edits.toSorted((a, b) => a.at - b.at)) {
+    parts.push(bytes.subarray(done, at), Buffer.from(text));
+    done = end;
+  }
+  parts.push(bytes.subarray(done));
+  return Buffer.concat(parts);
+}

@@ -1,0 +1,247 @@
+/**
+ * Finds where orders belong in a homeserver's answer: its events and receipts, by their shape.
+ *
+ * - An **event** is an object with `event_id`, `type` and `sender`, all text, and `content`. Its order stands in its `unsigned`.
+ * - A **receipt** stands in the `content` of an object of type `m.receipt` that has no `event_id` and no `sender`:
+ *   `{ "<event>": { "<type>": { "<user>": { "ts", "thread_id"? } } } }`. Its order stands beside `ts`.
+ * - Nothing inside `content`, `prev_content`, account data, to-device messages or presence is either: users write there what they
+ *   like. Of an event, only `redacted_because` and the bundled relations in its `unsigned` are looked at.
+ * - The **room** is the `room_id` of the event, or of the nearest object around it, or the key that begins with `!` under which that
+ *   object stands, or else the room in the path of the request.
+ * - Of duplicate keys the last counts, as in `JSON.parse`.
+ *
+ * An order that is there already is cut out: events of other servers may bring one in their `unsigned`.
+ */
+import { type JsonHandler, textAt, walk } from "./json-walk.ts";
+import { type EditedObject, ObjectMembers } from "./object-edit.ts";
+import { ALL_ORDER_NAMES } from "./order-names.ts";
+import { receiptPlaces } from "./receipt-places.ts";
+
+export interface OrderPlace {
+  readonly kind: "event" | "receipt";
+  /** As it is written; undefined when nothing says it. */
+  readonly room: string | undefined;
+  readonly eventId: string;
+  /** Whether it is an event of a `timeline`, itself and not as a part of another. */
+  readonly isTimeline: boolean;
+  /** Where the order goes: the `unsigned` of an event, or a receipt. undefined: the event's `unsigned` is no object. */
+  readonly object: EditedObject | undefined;
+  /** Whether that object is the event itself, which has no `unsigned` yet. */
+  readonly lacksUnsigned: boolean;
+}
+
+/** Objects and arrays inside one another in which events are looked for. Homeservers need about 15. */
+export const EVENT_NESTING_MAX = 128;
+
+const FOREIGN: ReadonlySet<string | undefined> = new Set([
+  "content",
+  "prev_content",
+  "account_data",
+  "to_device",
+  "presence",
+]);
+const IN_UNSIGNED: ReadonlySet<string | undefined> = new Set(["redacted_because", "m.relations"]);
+const NO_NAMES: ReadonlySet<string> = new Set();
+
+/** Returns the places of an answer, in no order; undefined if it is not JSON. `room`: the room in the path. */
+export function orderPlaces(json: Buffer, room: string | undefined): OrderPlace[] | undefined {
+  const finder = new PlaceFinder(json);
+  return walk(json, finder) ? finder.found.map((place) => place.in(room)) : undefined;
+}
+
+/** An object or array that is open. */
+interface Frame {
+  readonly parent: Frame | undefined;
+  readonly depth: number;
+  /** The key under which it stands, or its array stands. */
+  readonly name: string | undefined;
+  /** Whether it is the value of a member, not an item of an array. */
+  readonly isMember: boolean;
+  readonly inTimeline: boolean;
+  /** How many places were found before it. */
+  readonly foundBefore: number;
+  /** undefined for an array. */
+  readonly object: OpenObject | undefined;
+}
+
+/** What is known of the members of an open object so far. */
+interface OpenObject {
+  readonly members: ObjectMembers;
+  key: string | undefined;
+  eventId: string | undefined;
+  type: string | undefined;
+  sender: string | undefined;
+  roomId: string | undefined;
+  content: { readonly start: number; readonly end: number; readonly isObject: boolean } | undefined;
+  hasIds: boolean;
+  /** `none`: there is no object under this name; `other`: there is something else. */
+  unsigned: Unsigned | "none" | "other";
+}
+
+interface Unsigned {
+  readonly object: EditedObject;
+  /** The places in it, as a range of what is found. */
+  readonly from: number;
+  readonly to: number;
+}
+
+class FoundPlace {
+  readonly #place: Omit<OrderPlace, "room">;
+  readonly #frame: Frame;
+
+  constructor(frame: Frame, place: Omit<OrderPlace, "room">) {
+    this.#frame = frame;
+    this.#place = place;
+  }
+
+  /** Called when the answer was read to its end: a `room_id` may follow what it is for. */
+  in(room: string | undefined): OrderPlace {
+    return { ...this.#place, room: roomOf(this.#frame) ?? room };
+  }
+}
+
+function roomOf(frame: Frame): string | undefined {
+  for (let each: Frame | undefined = frame; each !== undefined; each = each.parent) {
+    if (each.object?.roomId !== undefined) return each.object.roomId;
+    if (each.isMember && each.name?.startsWith("!")) return each.name;
+  }
+  return undefined;
+}
+
+class PlaceFinder implements JsonHandler {
+  found: FoundPlace[] = [];
+  readonly #json: Buffer;
+  #frame: Frame | undefined;
+  /** Where a container begins whose inside is not looked at. */
+  #passedOver: { readonly start: number; readonly isObject: boolean } | undefined;
+
+  constructor(json: Buffer) {
+    this.#json = json;
+  }
+
+  open(at: number, isObject: boolean): boolean {
+    const parent = this.#frame;
+    const key = parent?.object?.key;
+    if (parent !== undefined && (parent.depth >= EVENT_NESTING_MAX || isForeign(parent, key))) {
+      this.#passedOver = { start: at, isObject };
+      return false;
+    }
+    const isMember = parent?.object !== undefined;
+    const name = isMember ? key : parent?.name;
+    this.#frame = {
+      parent,
+      depth: (parent?.depth ?? 0) + 1,
+      name,
+      isMember,
+      inTimeline: name !== "unsigned" && (parent?.inTimeline === true || name === "timeline"),
+      foundBefore: this.found.length,
+      object: isObject ? opened(at, isMember && key === "unsigned") : undefined,
+    };
+    return true;
+  }
+
+  key(text: string | undefined, at: number): void {
+    const { object } = this.#frame!;
+    object!.key = text;
+    object!.members.begin(text, at);
+  }
+
+  scalar(start: number, end: number): void {
+    this.#valueEnded(start, end, false);
+  }
+
+  close(end: number): void {
+    if (this.#passedOver !== undefined) {
+      const { start, isObject } = this.#passedOver;
+      this.#passedOver = undefined;
+      this.#valueEnded(start, end, isObject);
+      return;
+    }
+    const frame = this.#frame!;
+    this.#frame = frame.parent;
+    if (frame.object !== undefined) this.#objectEnded(frame, frame.object);
+    this.#valueEnded(-1, end, frame.object !== undefined);
+    const around = frame.parent?.object;
+    if (around?.key !== "unsigned" || frame.object === undefined) return;
+    around.unsigned = { object: frame.object.members.close(), from: frame.foundBefore, to: this.found.length };
+  }
+
+  /** `start`: −1 for an object or array whose inside was looked at. */
+  #valueEnded(start: number, end: number, isObject: boolean): void {
+    const object = this.#frame?.object;
+    if (object === undefined) return;
+    object.members.end(end);
+    const text = () => (start < 0 ? undefined : textAt(this.#json, start, end));
+    switch (object.key) {
+      case "event_id":
+        object.eventId = text();
+        object.hasIds = true;
+        break;
+      case "type":
+        object.type = text();
+        break;
+      case "sender":
+        object.sender = text();
+        object.hasIds = true;
+        break;
+      case "room_id":
+        object.roomId = text();
+        break;
+      case "content":
+        object.content = { start, end, isObject };
+        break;
+      case "unsigned":
+        object.unsigned = "other";
+        break;
+    }
+  }
+
+  #objectEnded(frame: Frame, object: OpenObject): void {
+    const { eventId, type, sender, content, unsigned } = object;
+    if (content === undefined || type === undefined || isUnsigned(frame)) return;
+    if (eventId !== undefined && sender !== undefined) {
+      const bundled = typeof unsigned === "object" ? this.found.slice(unsigned.from, unsigned.to) : [];
+      this.found.length = frame.foundBefore;
+      for (const place of bundled) this.found.push(place);
+      this.found.push(
+        new FoundPlace(frame, {
+          kind: "event",
+          eventId,
+          isTimeline: frame.inTimeline,
+          object: unsigned === "none" ? object.members.close() : unsigned === "other" ? undefined : unsigned.object,
+          lacksUnsigned: unsigned === "none",
+        }),
+      );
+    } else if (type === "m.receipt" && !object.hasIds && content.isObject) {
+      for (const receipt of receiptPlaces(this.#json, content)) {
+        this.found.push(
+          new FoundPlace(frame, { kind: "receipt", ...receipt, isTimeline: false, lacksUnsigned: false }),
+        );
+      }
+    }
+  }
+}
+
+/** Whether nothing under this key is looked at. */
+function isForeign(frame: Frame, key: string | undefined): boolean {
+  if (frame.object === undefined) return false;
+  return FOREIGN.has(key) || (isUnsigned(frame) && !IN_UNSIGNED.has(key));
+}
+
+function isUnsigned({ isMember, name }: Frame): boolean {
+  return isMember && name === "unsigned";
+}
+
+function opened(at: number, isUnsigned: boolean): OpenObject {
+  return {
+    members: new ObjectMembers(at + 1, isUnsigned ? ALL_ORDER_NAMES : NO_NAMES),
+    key: undefined,
+    eventId: undefined,
+    type: undefined,
+    sender: undefined,
+    roomId: undefined,
+    content: undefined,
+    hasIds: false,
+    unsigned: "none",
+  };
+}

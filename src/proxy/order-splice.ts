@@ -1,0 +1,28 @@
+/** Writes orders into a homeserver's answer. Every byte that is no order stays as it was. */
+import type { Order } from "../../actors/entry.ts";
+import { type Edit, edited, putInto } from "./object-edit.ts";
+import type { OrderPlace } from "./order-places.ts";
+
+/** Returns an event's order; undefined if it isn't known. */
+export type OrderOf = (room: string, eventId: string) => Order | undefined;
+
+/** `names`: those under which an order is written. Without a known order, one that a place has is cut out. */
+export function withOrders(
+  json: Buffer,
+  places: readonly OrderPlace[],
+  { orderOf, names }: { readonly orderOf: OrderOf; readonly names: readonly string[] },
+): Buffer {
+  const edits: Edit[] = [];
+  for (const { kind, room, eventId, object, lacksUnsigned } of places) {
+    if (object === undefined) continue;
+    const order = room === undefined ? undefined : orderOf(room, eventId);
+    if (order !== undefined) {
+      // A receipt on an event that everybody has read has the order 0 (MSC4033).
+      const shown = kind === "receipt" ? Math.max(0, order) : order;
+      const members = names.map((name) => `${JSON.stringify(name)}:${shown}`).join(",");
+      edits.push(putInto(object, lacksUnsigned ? `"unsigned":{${members}}` : members));
+    }
+    edits.push(...object.cuts);
+  }
+  return edited(json, edits);
+}
