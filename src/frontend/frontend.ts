@@ -66,7 +66,10 @@ export interface RoomEvent {
 }
 
 export interface RoomOptions {
-  /** Includes this user's private receipts and fully-read marker. Default: public receipts only. */
+  /**
+   * The view has what this user may see, with the user's private receipts and fully-read marker. Default: all events and public
+   * receipts, whoever may see them.
+   */
   readonly userId?: string;
 }
 
@@ -176,6 +179,7 @@ export class Frontend implements AsyncDisposable {
       room: id,
       user: user === undefined ? undefined : parse(userId, "user_id", user),
       snapshot: (question) => ask(this.#nc, id, { op: "snapshot", ...question }),
+      events: (question) => ask(this.#nc, id, { op: "events", ...question }),
       closed: (closed) => {
         const left = feed.views.get(id);
         left?.delete(closed);

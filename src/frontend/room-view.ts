@@ -6,19 +6,28 @@
  *
  * Deltas that arrive during a load wait for its end. A delta at or before the view's position is a repetition and is dropped.
  * One whose `previous` is after that position shows that a delta is missing, and starts a new load.
+ *
+ * A view with a user has what that user may see (docs/design.md#who-sees-what), as `/sync` does:
+ *
+ *     not joined ──own join──▶ loading ──▶ joined: live events and receipts as they come; of older events,
+ *         ▲                                  │     those that the workers show the user
+ *         └──────own leave, kick or ban──────┘
  */
 
 import type { EventArrival } from "../../actors/entry.ts";
 import type { FullyRead } from "../bus/contract/fields.ts";
 import type { Delta } from "../bus/contract/messages.ts";
-import type { Answer } from "../bus/contract/questions.ts";
-import { ROOM_EVENTS_MAX, SNAPSHOT_MARKERS_MAX, TIMELINE_EVENTS_MAX } from "../limits.ts";
+import type { Answer, Asked } from "../bus/contract/questions.ts";
+import { EVENTS_PAGE_MAX, ROOM_EVENTS_MAX, SNAPSHOT_MARKERS_MAX, TIMELINE_EVENTS_MAX } from "../limits.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 import type { ReceiptContent } from "../matrix/receipt.ts";
 import { ChangeFeed } from "./change-feed.ts";
-import { ReadState } from "./read-state.ts";
+import { ReadState, type Unread } from "./read-state.ts";
 import { type SnapshotQuestion, snapshotPages } from "./snapshot-pages.ts";
+import { membershipsIn } from "./user-rooms.ts";
+
+const NOTHING_UNREAD: Unread = { total: 0, main: 0, threads: new Map() };
 
 /** One change of a room view. The view already includes it. */
 export type RoomChange =
@@ -43,12 +52,13 @@ interface RoomViewOptions {
   readonly room: RoomId;
   readonly user: UserId | undefined;
   readonly snapshot: (question: SnapshotQuestion) => Promise<Answer<"snapshot">>;
+  readonly events: (question: Omit<Asked<"events">, "op">) => Promise<Answer<"events">>;
   readonly closed: (view: RoomView) => void;
 }
 
 export class RoomView extends ReadState implements AsyncDisposable, Disposable, AsyncIterable<RoomChange> {
   readonly room: RoomId;
-  /** The user whose private receipts the view includes. */
+  /** The user who sees this, with private receipts. undefined: all that is public. */
   readonly user: UserId | undefined;
   readonly #members = new Map<string, string>();
   readonly #options: RoomViewOptions;
@@ -58,6 +68,10 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
   #again = false;
   /** Whether what is here is of another log. */
   #isStale = false;
+  /** The membership of the view's user. */
+  #membership: string | undefined;
+  /** How many logs this has been of. */
+  #logs = 0;
 
   /** @internal */
   constructor(options: RoomViewOptions) {
@@ -111,11 +125,18 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
   /** @internal */
   receive(delta: Delta): void {
     if (this.#waiting !== undefined) this.#waiting.push(delta);
-    else if (delta.type === "private") this.#receivePrivate(delta);
-    else if (delta.position > this.#at[delta.type]) {
+    else if (delta.type === "private") {
+      if (this.#isJoined) this.#receivePrivate(delta);
+    } else if (delta.position > this.#at[delta.type]) {
       if (delta.previous > this.#at[delta.type]) void this.reload();
       else this.#receivePublic(delta);
     }
+  }
+
+  /** F13. All figures are 0 for a user who is known not to be joined. */
+  override unread(user: string): Unread {
+    const membership = this.#members.get(user);
+    return membership === undefined || membership === "join" ? super.unread(user) : NOTHING_UNREAD;
   }
 
   /**
@@ -138,6 +159,7 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
    */
   async restart(): Promise<void> {
     this.#isStale = true;
+    this.#logs++;
     if (this.#waiting !== undefined) this.#waiting.length = 0;
     await this.reload();
   }
@@ -162,7 +184,7 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
     const question = {
       markers_limit: SNAPSHOT_MARKERS_MAX,
       timeline_limit: TIMELINE_EVENTS_MAX,
-      ...(user !== undefined && { user_id: user }),
+      ...(user !== undefined && { viewer: user }),
     };
     let position: number | undefined;
     for await (const page of snapshotPages(snapshot, question)) {
@@ -179,7 +201,7 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
   }
 
   /** The first page of a snapshot. */
-  #begin({ fully_read: fullyRead, timeline }: Answer<"snapshot">): void {
+  #begin({ fully_read: fullyRead, timeline, membership }: Answer<"snapshot">): void {
     if (this.#isStale) {
       this.#isStale = false;
       this.clear();
@@ -187,33 +209,78 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
     }
     if (fullyRead !== undefined) this.fullyRead(this.#options.user!, fullyRead);
     for (const event of timeline) this.note(event);
+    this.#membership = membership;
+    if (this.user !== undefined && membership !== undefined) this.#members.set(this.user, membership);
+  }
+
+  /** Whether what is published about the room is shown. */
+  get #isJoined(): boolean {
+    return this.user === undefined || this.#membership === "join";
   }
 
   #receivePublic(delta: Delta<"events" | "receipts">): void {
     this.#at[delta.type] = delta.position;
-    if (delta.type === "receipts") {
+    if (delta.type === "events") this.#receiveEvents(delta);
+    else if (this.#isJoined) {
       this.apply(delta.event.content);
       this.#feed.notify({ kind: "receipts", content: delta.event.content });
-      return;
     }
-    if (delta.kind === "state") {
-      this.#receiveMembers(delta.members ?? {});
-      return;
-    }
-    for (const event of delta.events) {
-      this.note(event);
-      const { membership } = event.content;
-      if (delta.kind !== "live" || event.type !== "m.room.member" || event.state_key === undefined) continue;
-      if (typeof membership === "string") this.#members.set(event.state_key, membership);
-    }
-    this.trim(ROOM_EVENTS_MAX);
-    this.#feed.notify({ kind: "events", arrival: delta.kind, events: delta.events });
   }
 
-  #receiveMembers(said: NonNullable<Delta<"events">["members"]>): void {
-    const members = Object.fromEntries(Object.entries(said).map(([user, { membership }]) => [user, membership]));
-    for (const [user, membership] of Object.entries(members)) this.#members.set(user, membership);
-    this.#feed.notify({ kind: "members", members });
+  #receiveEvents(delta: Delta<"events">): void {
+    const said = [...membershipsIn(delta)].map(([user, { membership }]) => [user, membership] as const);
+    const own = said.find(([user]) => user === this.user)?.[1];
+    const wasJoined = this.#isJoined;
+    if (own !== undefined) this.#membership = own;
+    if (wasJoined) this.#show(delta, said);
+    else if (this.#isJoined) void this.reload();
+    else if (own !== undefined) this.#showMembers([[this.user!, own]]);
+  }
+
+  #show(delta: Delta<"events">, said: readonly (readonly [user: string, membership: string])[]): void {
+    if (delta.kind === "state") this.#showMembers(said);
+    else if (delta.kind === "live" || this.user === undefined) {
+      for (const [user, membership] of said) this.#members.set(user, membership);
+      this.#showEvents(delta.kind, delta.events);
+    } else {
+      void this.#showVisible(delta.kind, delta.events);
+    }
+  }
+
+  #showMembers(said: readonly (readonly [user: string, membership: string])[]): void {
+    for (const [user, membership] of said) this.#members.set(user, membership);
+    this.#feed.notify({ kind: "members", members: Object.fromEntries(said) });
+  }
+
+  #showEvents(arrival: EventArrival, events: readonly OrderedEvent[]): void {
+    for (const event of events) this.note(event);
+    this.trim(ROOM_EVENTS_MAX);
+    this.#feed.notify({ kind: "events", arrival, events });
+  }
+
+  /** Of older events, a user may see only some: the workers say which. Their orders follow each other (F1). */
+  async #showVisible(arrival: EventArrival, events: readonly OrderedEvent[]): Promise<void> {
+    const logs = this.#logs;
+    const orders = events.map(({ unsigned }) => unsigned.order);
+    const to = Math.min(...orders) - 1;
+    const visible: OrderedEvent[] = [];
+    try {
+      for (let from: number | undefined = Math.max(...orders) + 1; from !== undefined; ) {
+        const page: Answer<"events"> = await this.#options.events({
+          dir: "b",
+          viewer: this.user!,
+          limit: EVENTS_PAGE_MAX,
+          from,
+          to,
+        });
+        visible.push(...page.events);
+        from = page.next;
+      }
+    } catch {
+      // Nobody answers: a snapshot has the newest of them.
+      return this.reload();
+    }
+    if (this.#isJoined && logs === this.#logs && visible.length > 0) this.#showEvents(arrival, visible);
   }
 
   #receivePrivate({ event, fully_read: fullyRead, position }: Delta<"private">): void {

@@ -115,7 +115,8 @@ const application = (name: string) => `
 /** Runs the program above in a folder, against a Tidemark with one unread message. */
 async function runIn(folder: string, name: string): Promise<unknown> {
   await using tidemark = await startTidemark();
-  await tidemark.sent("event", ROOM, message("$1"));
+  const join = { type: "m.room.member", state_key: "@b:a.org", sender: "@b:a.org", content: { membership: "join" } };
+  await tidemark.sent("event", ROOM, [message("$join", join), message("$1")]);
   const args = ["--input-type=module", "--eval", program(name), tidemark.url];
   const { stdout } = await run(process.execPath, args, { cwd: folder });
   return JSON.parse(stdout);

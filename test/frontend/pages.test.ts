@@ -42,7 +42,7 @@ for (const [page, follow] of [
 ]) {
   frontend(`follows a room: ${page}`, async () => {
     await using tidemark = await startTidemark();
-    await tidemark.sent("event", ROOM, message("$1"));
+    await tidemark.sent("event", ROOM, [member(ME), message("$1")]);
     await using program = await start(follow!, tidemark.url);
     const { lines } = program;
     await eventually(() => lines.length > 0, "the state, at once");

@@ -35,6 +35,7 @@ function loading() {
     room: ROOM,
     user: undefined,
     snapshot: () => new Promise((resolve) => asked.push(resolve)),
+    events: async () => ({ events: [] }),
     closed: () => {},
   });
   return { view, asked };

@@ -21,6 +21,9 @@ const OTHER_ROOM = "!other:a.org";
 const BOB = "@bob:b.org";
 const CAROL = "@carol:a.org";
 
+const joined = (user: string) =>
+  message(`$join-${user}`, { type: "m.room.member", state_key: user, sender: user, content: { membership: "join" } });
+
 const live = (view: RoomView, what: () => unknown) => eventually(what, `${view.room} shows it`);
 
 /** Collects the changes of a view from now on. */
@@ -91,7 +94,7 @@ room("rooms share one subscription, and no view gets another room's changes", as
 
 room("private receipts and the fully-read marker are only in their user's view", async () => {
   await using tidemark = await startTidemark();
-  await tidemark.sent("event", ROOM, [message("$1"), message("$2")]);
+  await tidemark.sent("event", ROOM, [joined(BOB), joined(CAROL), message("$1"), message("$2")]);
   await tidemark.sent("receipt", ROOM, receipt(CAROL, "$1", { receipt_type: "m.read.private" }));
   await using frontend = await connect({ nats: tidemark.url });
   await using own = await frontend.room(ROOM, { userId: CAROL });
@@ -117,7 +120,7 @@ room(
     await using tidemark = await startTidemark();
     const sent = (event: string, more: Record<string, unknown> = {}) =>
       tidemark.sent("receipt", ROOM, receipt(CAROL, event, { receipt_type: "m.fully_read", ...more }));
-    await tidemark.sent("event", ROOM, [message("$1"), message("$2"), message("$3")]);
+    await tidemark.sent("event", ROOM, [joined(CAROL), message("$1"), message("$2"), message("$3")]);
     await using frontend = await connect({ nats: tidemark.url });
     await using view = await frontend.room(ROOM, { userId: CAROL });
     const stream = `TIDEMARK_DELTAS_${tidemark.partitionOf(ROOM)}`;
