@@ -7,7 +7,7 @@
  */
 import type { World } from "./world.ts";
 
-type Unit = "1/s" | "ms" | "µs" | "s" | "KiB" | "MiB" | "×";
+type Unit = "1/s" | "ms" | "µs" | "s" | "KiB" | "MiB" | "×" | "questions";
 
 export interface Figure {
   /** Unique over all cases. `--json` and ratios use it. */

@@ -30,8 +30,12 @@ const tokenOf = (n: number) => `token-of-a-usual-length-for-a-matrix-client-${n}
 export interface GatewayWorld extends AsyncDisposable {
   readonly pids: { readonly broker: number; readonly worker: number; readonly gateway: number };
   readonly bus: Frontend;
+  /** The broker's address. */
+  readonly nats: string;
   /** Opens a connection for each of the first `count` users. */
   clients(count: number): Promise<RawClient[]>;
+  /** Replaces the gateway by a new process, which remembers nothing. Open connections end. */
+  restartGateway(): Promise<void>;
 }
 
 export async function startGatewayWorld({ dir, built, profile }: TrialContext, users: number): Promise<GatewayWorld> {
@@ -51,14 +55,22 @@ export async function startGatewayWorld({ dir, built, profile }: TrialContext, u
       return running;
     };
     const worker = await start("data", ["--roles", "ingress,worker"]);
-    const gateway = await start("gateway", ["--roles", "gateway", "--users", file]);
+    const startGateway = () => start("gateway", ["--roles", "gateway", "--users", file]);
+    let gateway = await startGateway();
     const bus = await connect({ nats: broker.url });
     closing.push(() => bus[Symbol.asyncDispose]());
-    const url = /http=(\S+)/.exec(gateway.line)![1]!;
     return {
-      pids: { broker: broker.pid, worker: worker.pid, gateway: gateway.pid },
+      get pids() {
+        return { broker: broker.pid, worker: worker.pid, gateway: gateway.pid };
+      },
       bus,
+      nats: broker.url,
+      restartGateway: async () => {
+        await gateway.stop();
+        gateway = await startGateway();
+      },
       clients: async (count) => {
+        const url = /http=(\S+)/.exec(gateway.line)![1]!;
         const clients = await Promise.all(Array.from({ length: count }, (_, n) => RawClient.open(url, tokenOf(n))));
         closing.push(async () => {
           for (const client of clients) client.close();

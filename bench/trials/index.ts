@@ -5,9 +5,11 @@ import { delta } from "./delta.ts";
 import { firstSync } from "./first-sync.ts";
 import { foldTrial } from "./fold.ts";
 import { history } from "./history.ts";
+import { httpLargeRoom } from "./http-large-room.ts";
 import { httpLoad } from "./http-load.ts";
 import { httpPolls } from "./http-polls.ts";
 import { httpReceipts } from "./http-receipts.ts";
+import { httpReturning } from "./http-returning.ts";
 import { httpSync } from "./http-sync.ts";
 import { memory } from "./memory.ts";
 import { replay } from "./replay.ts";
@@ -29,6 +31,8 @@ export const TRIALS: readonly Trial[] = [
   history,
   httpReceipts,
   httpSync,
+  httpLargeRoom,
+  httpReturning,
   httpPolls,
   httpLoad,
   turns,
