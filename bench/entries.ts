@@ -8,7 +8,7 @@ import { prepareBus } from "../src/bus/streams.ts";
 import type { MatrixEvent } from "../src/matrix/event.ts";
 import type { EventId, RoomId, UserId } from "../src/matrix/ids.ts";
 import { READ } from "../src/matrix/receipt-types.ts";
-import { eventId, eventOf, SERVER, userId } from "./rooms.ts";
+import { eventId, eventOf, SERVER, userId } from "./numbered.ts";
 
 /**
  * Older than the retention of the delta streams: a fold of such entries publishes nothing, as if their deltas were

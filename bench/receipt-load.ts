@@ -8,7 +8,8 @@
 import { connect, createInbox, type Msg, type NatsConnection } from "nats";
 import { decode } from "../src/bus/contract/codec.ts";
 import { decodeMessage } from "../src/bus/contract/messages.ts";
-import { eventNumber, makeRooms, type Rooms, receiptsPayload, roomNumber, type Size, userNumber } from "./rooms.ts";
+import { eventNumber, receiptsPayload, roomNumber, type Size, userNumber } from "./numbered.ts";
+import { makeRooms, type Rooms } from "./rooms.ts";
 
 const DONE_LIMIT_MS = 15_000;
 

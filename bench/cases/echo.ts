@@ -3,7 +3,7 @@
  */
 import { connect, createInbox } from "nats";
 import type { Case, Load } from "../case.ts";
-import { receiptsPayload } from "../rooms.ts";
+import { receiptsPayload } from "../numbered.ts";
 import type { World } from "../world.ts";
 
 const IN_FLIGHT = 8_192;

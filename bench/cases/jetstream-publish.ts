@@ -1,7 +1,7 @@
 /** Bare JetStream: `js.publish` of single messages, as its users call it, with many messages in flight. */
 import { connect } from "nats";
 import type { Case, Load } from "../case.ts";
-import { receiptsPayload } from "../rooms.ts";
+import { receiptsPayload } from "../numbered.ts";
 import type { World } from "../world.ts";
 
 const IN_FLIGHT = 1_024;

@@ -11,7 +11,7 @@ import type { Room } from "../../actors/room/room.ts";
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import type { EventId } from "../../src/matrix/ids.ts";
 import { liveEvent, roomOf } from "../entries.ts";
-import { eventId, eventOf } from "../rooms.ts";
+import { eventId, eventOf } from "../numbered.ts";
 import { openStore, StoreWriter } from "../stored-room.ts";
 import type { Measured, Trial } from "../trial.ts";
 

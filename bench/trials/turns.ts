@@ -17,7 +17,7 @@ import type { EventId, ServerName } from "../../src/matrix/ids.ts";
 import { packEdus } from "../../src/matrix/receipt-edu.ts";
 import { serverAcl } from "../../src/matrix/server-acl.ts";
 import { liveEvent, receipt, roomOf, userOf } from "../entries.ts";
-import { eventId, eventOf } from "../rooms.ts";
+import { eventId, eventOf } from "../numbered.ts";
 import type { Measured, Trial } from "../trial.ts";
 
 const ROUNDS = { full: 5, quick: 2 };

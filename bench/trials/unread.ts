@@ -11,7 +11,7 @@ import type { Counting } from "../../actors/room/unread.ts";
 import { UNREAD_COUNT_MAX } from "../../src/limits.ts";
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import { liveEvent, receipt, roomOf, userOf } from "../entries.ts";
-import { eventId, eventOf } from "../rooms.ts";
+import { eventId, eventOf } from "../numbered.ts";
 import { openStore, StoreWriter } from "../stored-room.ts";
 import type { Measured, Trial } from "../trial.ts";
 

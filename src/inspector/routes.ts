@@ -20,13 +20,8 @@ import { type RoomId, roomId } from "../matrix/ids.ts";
 import { inspectRequest, inspectSliced } from "../replay/history/inspect.ts";
 import { inSlices } from "../replay/history/sliced.ts";
 import { Admission, type InspectAccess } from "./admission.ts";
+import { notifyOfGrowth } from "./growth-stream.ts";
 import { InspectedRooms } from "./inspected-rooms.ts";
-
-/** The minimum interval between notifications of a page that follows a room. */
-const INSPECT_NOTIFY_MS = 200;
-
-/** An event stream sends something at least this often, so that a proxy keeps it open. */
-const INSPECT_HEARTBEAT_MS = 15_000;
 
 export interface InspectorOptions {
   readonly nc: Bus;
@@ -46,6 +41,12 @@ const HEADERS = {
   "referrer-policy": "no-referrer",
   "cross-origin-opener-policy": "same-origin",
   "cross-origin-resource-policy": "same-origin",
+};
+
+const EVENT_STREAM_HEADERS = {
+  "content-type": "text/event-stream",
+  "cache-control": "no-store",
+  "x-accel-buffering": "no",
 };
 
 /** The names of assets contain a hash of their content. */
@@ -109,10 +110,15 @@ export function inspectorRoutes(options: InspectorOptions): FastifyPluginAsync {
       });
       api.get("/inspect/api/rooms/:room", async (request, reply) => await answer(rooms, request, reply));
       api.get("/inspect/api/rooms/:room/follow", async (request, reply) => {
-        if (await follow(rooms, request, reply)) {
-          streams.add(reply.raw);
-          reply.raw.on("close", () => streams.delete(reply.raw));
-        }
+        const room = roomOf(request);
+        const history = room === undefined ? undefined : await rooms.history(room);
+        if (room === undefined || history === undefined) return await notFound(reply);
+        reply.hijack();
+        const { raw } = reply;
+        streams.add(raw);
+        raw.on("close", () => streams.delete(raw));
+        raw.writeHead(200, { ...HEADERS, ...EVENT_STREAM_HEADERS });
+        notifyOfGrowth(raw, history, (listener) => rooms.listen(room, listener));
         return reply;
       });
     });
@@ -152,48 +158,4 @@ async function answer(rooms: InspectedRooms, request: FastifyRequest, reply: Fas
 
 async function notFound(reply: FastifyReply): Promise<FastifyReply> {
   return await reply.code(404).send({ errcode: "M_NOT_FOUND", error: "the log has no such room" });
-}
-
-/**
- * Opens an event stream that notifies the page when the room has grown. The page then requests what it shows. Resolves
- * to whether the stream was opened.
- */
-async function follow(rooms: InspectedRooms, request: FastifyRequest, reply: FastifyReply): Promise<boolean> {
-  const room = roomOf(request);
-  const history = room === undefined ? undefined : await rooms.history(room);
-  if (room === undefined || history === undefined) {
-    await notFound(reply);
-    return false;
-  }
-  reply.hijack();
-  const { raw } = reply;
-  raw.writeHead(200, {
-    ...HEADERS,
-    "content-type": "text/event-stream",
-    "cache-control": "no-store",
-    "x-accel-buffering": "no",
-  });
-  let debounce: NodeJS.Timeout | undefined;
-  const notify = () => {
-    debounce = undefined;
-    // A slow client gets fewer notifications. It misses nothing, because it requests what it shows.
-    if (raw.writableNeedDrain) return;
-    const { position, entries } = history;
-    raw.write(`event: grown\ndata: ${JSON.stringify({ position, entries })}\n\n`);
-  };
-  const unlisten = rooms.listen(room, {
-    onGrown: () => {
-      debounce ??= setTimeout(notify, INSPECT_NOTIFY_MS);
-    },
-    onEvicted: () => raw.end(), // The browser reconnects by itself.
-  });
-  raw.on("drain", notify);
-  const heartbeat = setInterval(() => raw.write(": still here\n\n"), INSPECT_HEARTBEAT_MS);
-  raw.on("close", () => {
-    unlisten();
-    clearTimeout(debounce);
-    clearInterval(heartbeat);
-  });
-  notify();
-  return true;
 }

@@ -83,6 +83,10 @@ export function stateRow({ position, order }: StateEvent): StateRow {
   return [position, order];
 }
 
+export function stateEvent([position, order]: StateRow): StateEvent {
+  return { position, order };
+}
+
 export type StateChangeRow = readonly [
   position: Position,
   value?: string | 0,
@@ -142,6 +146,10 @@ export type ThreadRow = readonly [count: number, latest: Order];
 
 export function threadRow({ count, latest }: ThreadSummary): ThreadRow {
   return [count, latest];
+}
+
+export function threadSummary([count, latest]: ThreadRow): ThreadSummary {
+  return { count, latest };
 }
 
 /** A user's membership in a room: by room, and by user. */
