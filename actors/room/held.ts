@@ -2,13 +2,14 @@
  * Held receipts: those that can't be judged yet, because their event is not in the log (F4) or its thread isn't settled (F6).
  *
  * They wait per event, in log order. Every bound drops the oldest receipt under the same bound, so that a user, or a server,
- * pushes out receipts of its own. At the bound of the room, the holder with the most receipts loses its oldest: a holder is a
- * local user or a remote server.
+ * pushes out receipts of its own. At the bound of the room, local users or remote servers lose one, whichever hold more
+ * altogether: of these, the user or server that holds the most loses its oldest. So however many servers somebody invents, half
+ * of the room's held receipts are for local users.
  */
 import { HELD_PER_KEY_MAX, HELD_PER_ROOM_MAX, HELD_PER_SERVER_MAX, HELD_PER_USER_MAX } from "../../src/limits.ts";
-import type { EventId } from "../../src/matrix/ids.ts";
+import type { EventId, ServerName, UserId } from "../../src/matrix/ids.ts";
 import type { Position, ReceiptEntry } from "../entry.ts";
-import { EqualHolders } from "./equal-holders.ts";
+import { Holders } from "./holders.ts";
 
 export interface HeldReceipt {
   readonly position: Position;
@@ -17,38 +18,29 @@ export interface HeldReceipt {
 
 const NO_RECEIPTS: readonly HeldReceipt[] = [];
 
-function keyOf([, user, type, , thread]: ReceiptEntry): string {
-  return `${type} ${user.length} ${user} ${thread ?? ""}`;
-}
-
-/** A local user, or a remote server. No server name begins with `@`. */
-function holderOf([, user, , , , , origin]: ReceiptEntry): string {
-  return origin ?? user;
-}
-
 /** Held receipts by a key, oldest first: positions grow, and a Map keeps the order of insertion. */
-class Groups {
-  readonly #groups = new Map<string, Map<Position, HeldReceipt>>();
+class Groups<Key> {
+  readonly #groups = new Map<Key, Map<Position, HeldReceipt>>();
 
-  size(key: string): number {
+  size(key: Key): number {
     return this.#groups.get(key)?.size ?? 0;
   }
 
-  oldest(key: string): HeldReceipt | undefined {
+  oldest(key: Key): HeldReceipt | undefined {
     return this.#groups.get(key)?.values().next().value;
   }
 
-  of(key: string): Iterable<HeldReceipt> {
+  of(key: Key): Iterable<HeldReceipt> {
     return this.#groups.get(key)?.values() ?? NO_RECEIPTS;
   }
 
-  add(key: string, held: HeldReceipt): void {
+  add(key: Key, held: HeldReceipt): void {
     const group = this.#groups.get(key);
     if (group === undefined) this.#groups.set(key, new Map([[held.position, held]]));
     else group.set(held.position, held);
   }
 
-  delete(key: string, { position }: HeldReceipt): void {
+  delete(key: Key, { position }: HeldReceipt): void {
     const group = this.#groups.get(key);
     if (group === undefined) return;
     group.delete(position);
@@ -59,12 +51,12 @@ class Groups {
 export class HeldReceipts {
   /** All of them, oldest first. */
   readonly #all = new Map<Position, HeldReceipt>();
-  readonly #byEvent = new Groups();
-  readonly #byKey = new Groups();
-  readonly #byUser = new Groups();
-  readonly #byHolder = new Groups();
-  /** Holders by how many receipts they hold. */
-  readonly #holders: (EqualHolders | undefined)[] = [];
+  readonly #byEvent = new Groups<EventId>();
+  /** Oldest first. They are few, and most users have one: an array is cheaper than a Map. */
+  readonly #byUser = new Map<UserId, HeldReceipt[]>();
+  readonly #byServer = new Groups<ServerName>();
+  readonly #localUsers = new Holders();
+  readonly #remoteServers = new Holders();
   /** Positions that changed since the last `collect`; undefined when empty. */
   #changed: Set<Position> | undefined;
 
@@ -99,14 +91,14 @@ export class HeldReceipts {
   /** Removes a receipt: it is judged, or dropped. */
   release(held: HeldReceipt): void {
     const { position, receipt } = held;
+    const [, user, , event, , , origin] = receipt;
     this.#all.delete(position);
-    this.#byEvent.delete(receipt[3], held);
-    this.#byKey.delete(keyOf(receipt), held);
-    this.#byUser.delete(receipt[1], held);
-    const holder = holderOf(receipt);
-    const count = this.#byHolder.size(holder);
-    this.#byHolder.delete(holder, held);
-    this.#recount(holder, count, count - 1);
+    this.#byEvent.delete(event, held);
+    const own = this.#byUser.get(user) ?? [];
+    if (own.length === 1) this.#byUser.delete(user);
+    else own.splice(own.indexOf(held), 1);
+    if (origin !== null) this.#byServer.delete(origin, held);
+    this.#recount(receipt, -1);
     this.#change(position);
   }
 
@@ -118,45 +110,65 @@ export class HeldReceipts {
   }
 
   /** F4: the receipt that has to go before this one is held. */
-  #overflow(receipt: ReceiptEntry): HeldReceipt | undefined {
-    const [, user, , , , , origin] = receipt;
-    const key = keyOf(receipt);
-    if (this.#byKey.size(key) >= HELD_PER_KEY_MAX) return this.#byKey.oldest(key);
-    if (this.#byUser.size(user) >= HELD_PER_USER_MAX) return this.#byUser.oldest(user);
-    if (origin !== null && this.#byHolder.size(origin) >= HELD_PER_SERVER_MAX) return this.#byHolder.oldest(origin);
+  #overflow([, user, type, , thread, , origin]: ReceiptEntry): HeldReceipt | undefined {
+    const own = this.#byUser.get(user) ?? NO_RECEIPTS;
+    if (own.length >= HELD_PER_KEY_MAX) {
+      const alike = own.filter(({ receipt }) => receipt[2] === type && receipt[4] === thread);
+      if (alike.length >= HELD_PER_KEY_MAX) return alike[0];
+    }
+    if (own.length >= HELD_PER_USER_MAX) return own[0];
+    if (origin !== null && this.#byServer.size(origin) >= HELD_PER_SERVER_MAX) return this.#byServer.oldest(origin);
     return this.#all.size >= HELD_PER_ROOM_MAX ? this.#oldestOfGreatest() : undefined;
   }
 
-  /** The oldest receipt of the holder that holds the most; among equals, of the holder whose oldest is oldest. */
   #oldestOfGreatest(): HeldReceipt | undefined {
-    const holder = this.#holders.at(-1)?.first();
-    return holder === undefined ? undefined : this.#byHolder.oldest(holder);
+    if (this.#remoteServers.receipts >= this.#localUsers.receipts) {
+      return this.#byServer.oldest(this.#remoteServers.greatest() as ServerName);
+    }
+    return this.#oldestOfLocal(this.#localUsers.greatest() as UserId);
+  }
+
+  #oldestOfLocal(user: UserId): HeldReceipt | undefined {
+    return this.#byUser.get(user)?.find(isLocal);
   }
 
   #add(held: HeldReceipt): void {
     const { position, receipt } = held;
+    const [, user, , event, , , origin] = receipt;
     this.#all.set(position, held);
-    this.#byEvent.add(receipt[3], held);
-    this.#byKey.add(keyOf(receipt), held);
-    this.#byUser.add(receipt[1], held);
-    const holder = holderOf(receipt);
-    const count = this.#byHolder.size(holder);
-    this.#byHolder.add(holder, held);
-    this.#recount(holder, count, count + 1);
+    this.#byEvent.add(event, held);
+    const own = this.#byUser.get(user);
+    if (own === undefined) this.#byUser.set(user, [held]);
+    else own.push(held);
+    if (origin !== null) this.#byServer.add(origin, held);
+    this.#recount(receipt, 1);
   }
 
-  #recount(holder: string, before: number, after: number): void {
-    const holders = this.#holders;
-    holders[before]?.delete(holder);
-    if (after > 0) {
-      holders[after] ??= new EqualHolders();
-      holders[after].add(holder, this.#byHolder.oldest(holder)!.position);
+  /** Called when a receipt's holder has one more or less. */
+  #recount([, user, , , , , origin]: ReceiptEntry, change: 1 | -1): void {
+    if (origin === null) {
+      const after = countLocal(this.#byUser.get(user) ?? NO_RECEIPTS);
+      const oldest = after === 0 ? undefined : this.#oldestOfLocal(user)?.position;
+      this.#localUsers.recount(user, { before: after - change, after, oldest });
+    } else {
+      const after = this.#byServer.size(origin);
+      const oldest = this.#byServer.oldest(origin)?.position;
+      this.#remoteServers.recount(origin, { before: after - change, after, oldest });
     }
-    while (holders.length > 0 && (holders.at(-1)?.size ?? 0) === 0) holders.pop();
   }
 
   #change(position: Position): void {
     this.#changed ??= new Set();
     this.#changed.add(position);
   }
+}
+
+function isLocal({ receipt }: HeldReceipt): boolean {
+  return receipt[6] === null;
+}
+
+function countLocal(receipts: readonly HeldReceipt[]): number {
+  let count = 0;
+  for (const held of receipts) if (isLocal(held)) count++;
+  return count;
 }

@@ -207,8 +207,11 @@ export class Model {
     if (sameUser.length >= HELD_PER_USER) return sameUser[0];
     if (receipt[6] !== null && ofHolder(receipt[6]).length >= HELD_PER_SERVER) return ofHolder(receipt[6])[0];
     if (this.held.length < HELD_PER_ROOM) return undefined;
-    const most = Math.max(...this.held.map((held) => ofHolder(holder(held.receipt)).length));
-    return this.held.find((held) => ofHolder(holder(held.receipt)).length === most);
+    const remote = this.held.filter(({ receipt: [, , , , , , origin] }) => origin !== null);
+    const local = this.held.filter((held) => !remote.includes(held));
+    const losing = remote.length >= local.length ? remote : local;
+    const most = Math.max(...losing.map((held) => ofHolder(holder(held.receipt)).length));
+    return losing.find((held) => ofHolder(holder(held.receipt)).length === most);
   }
 
   #judge([, user, type, id, named, ts, origin, accepted]: ReceiptEntry, target: ModelEvent): string {

@@ -1,6 +1,6 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import type { UserId } from "../../../src/matrix/ids.ts";
+import type { EventId, UserId } from "../../../src/matrix/ids.ts";
 import { FULLY_READ, READ_PRIVATE } from "../../../src/matrix/receipt-types.ts";
 import { backfilled, live, receipt, state } from "../../support/entries.ts";
 import { ALICE, BOB, CARA, TWO } from "../../support/example-room.ts";
@@ -105,6 +105,24 @@ f4("of a full room push out the oldest of the holder that holds the most", () =>
   // Of nine servers with 1,000 each, the oldest is the first one's; then it has fewer than the others.
   story.when(receipt(ALICE, "$unknown")).then("held", "2 rejected: held_overflow");
   story.when(receipt(CARA, "$unknown")).then("held", "1002 rejected: held_overflow");
+});
+
+f4("of a full room push out none of a local user's, however many servers they come from", () => {
+  const story = given(...Array.from({ length: 5 }, (_, i) => receipt(BOB, "$b", { thread: `$t${i}` })));
+  const remote = (i: number) => receipt(`@u:s${i}.example` as UserId, "$unknown", { origin: `s${i}.example` });
+  for (let i = 0; i < 10_100; i++) story.fold(remote(i));
+  assert.is(story.room.held.size, 10_000);
+  assert.is(story.room.held.on("$b" as EventId).length, 5);
+});
+
+f4("of a full room of local users push out none of the remote servers' half", () => {
+  const story = given(receipt(BOB, "$b"));
+  const remote = (i: number) => receipt(`@u:s${i}.example` as UserId, "$unknown", { origin: `s${i}.example` });
+  const local = (i: number) => receipt(`@u${i}:one.example` as UserId, "$else");
+  for (let i = 0; i < 4_000; i++) story.fold(remote(i));
+  for (let i = 0; i < 10_100; i++) story.fold(local(i));
+  assert.is(story.room.held.size, 10_000);
+  assert.is(story.room.held.on("$unknown" as EventId).length, 4_000);
 });
 
 f4.run();
