@@ -142,7 +142,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     await nc.flush();
     const ready = () => !stopping && !nc.isClosed() && (worker?.live ?? true);
     const routes: FastifyPluginAsync[] = [];
-    const { hsToken } = options;
+    const { hsToken, federation: { serverNames = [] } = {} } = options;
     // Without tokens there are no clients, and following all deltas would be wasted work.
     const hasClients = roles.has("gateway") && (options.users !== undefined || options.whoami !== undefined);
     const unreadableWarnings = new IntervalGate(REPEATED_WARNING_MS);
@@ -157,7 +157,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       routes.push(api.routes);
     }
     if (roles.has("gateway") && hsToken !== undefined)
-      routes.push(await appservice({ nc, hsToken, log, ...metrics.transactions }));
+      routes.push(await appservice({ nc, hsToken, serverNames, log, ...metrics.transactions }));
     if (options.inspect !== undefined) routes.push(inspectorRoutes({ ...options.inspect, nc, partitions, log }));
     const { connectionsPerAddress: connectionsPerNetwork } = options;
     const server = await startHttpServer({

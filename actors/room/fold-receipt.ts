@@ -72,7 +72,7 @@ function judge(room: Room, position: Position, receipt: ReceiptEntry, info: Even
   const [, user, type, , thread, ts, origin, accepted = false] = receipt;
   if (origin !== null) {
     if (aclDenies(room, origin)) return ACL_DENIED; // F9
-    if (room.membershipKnown && room.members.get(user)?.membership !== "join") return NOT_JOINED; // F9
+    if (!accepted && room.membershipKnown && room.members.get(user)?.membership !== "join") return NOT_JOINED; // F9
   }
   if (thread === UNKNOWN_THREAD) return judgeInferred(room, position, receipt, info);
   if (thread !== null && !accepted && info.settled && thread !== info.thread && thread !== info.movedFrom) {

@@ -197,7 +197,9 @@ function transactionOf(text: () => string): Prepare {
   let body: Buffer | undefined;
   return () => {
     body ??= Buffer.from(text());
-    return { run: () => readTransaction(body!, () => {}) };
+    return {
+      run: () => readTransaction(body!, { localServers: new Set(["a.org" as ServerName]), onPruned: () => {} }),
+    };
   };
 }
 

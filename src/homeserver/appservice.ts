@@ -19,6 +19,7 @@ import { statusOf } from "../http/matrix-error.ts";
 import { Turns } from "../in-slices.ts";
 import { IntervalGate } from "../interval-gate.ts";
 import { REPEATED_WARNING_MS, TRANSACTION_BYTES_MAX } from "../limits.ts";
+import type { ServerName } from "../matrix/ids.ts";
 import { deliverRoom, type LeftOutReason, type OnLeftOut } from "./delivery.ts";
 import { readTransaction } from "./transaction.ts";
 
@@ -26,6 +27,8 @@ interface AppserviceOptions {
   readonly nc: Bus;
   /** The token with which the homeserver authenticates itself. */
   readonly hsToken: string;
+  /** Whose users are local. If none is given, all are. */
+  readonly serverNames: readonly ServerName[];
   readonly log: Logger;
   /** Called for every value of an event that is not stored. */
   readonly pruned: OnPruned;
@@ -37,12 +40,14 @@ interface AppserviceOptions {
 export async function appservice({
   nc,
   hsToken,
+  serverNames,
   log,
   pruned,
   leftOut,
 }: AppserviceOptions): Promise<FastifyPluginAsync> {
   const delivered = await DeliveredTransactions.open(nc, hsToken);
   const expected = digest(hsToken);
+  const localServers = new Set(serverNames);
 
   const authorize = async (request: FastifyRequest, reply: FastifyReply) => {
     const token = tokenOf(request);
@@ -64,7 +69,7 @@ export async function appservice({
   };
 
   const store = async (id: string, body: Buffer): Promise<void> => {
-    const { rooms, malformed, fingerprint } = await readTransaction(body, pruned);
+    const { rooms, malformed, fingerprint } = await readTransaction(body, { localServers, onPruned: pruned });
     if (malformed > 0) onLeftOut("malformed", malformed);
     if (rooms.size === 0 || (await delivered.has(id, fingerprint))) return;
     const turns = new Turns();

@@ -18,7 +18,7 @@ import { inSlices, type Steps } from "../in-slices.ts";
 import { READ_OF_EVENTS, type ReadKeys } from "../matrix/essential.ts";
 import { type MatrixEvent, matrixEvent } from "../matrix/event.ts";
 import { ID_SEPARATOR, isName } from "../matrix/id-grammar.ts";
-import { type RoomId, roomId } from "../matrix/ids.ts";
+import { type RoomId, roomId, type ServerName, serverOf, type UserId } from "../matrix/ids.ts";
 import { sentReceiptData } from "../matrix/receipt.ts";
 import { RECEIPT_TYPES, shownAs } from "../matrix/receipt-types.ts";
 import { type JsonPart, JsonText } from "./json-text.ts";
@@ -50,16 +50,24 @@ const EVENTS_KEY = "events";
 /** The second is the unstable name. Synapse sends both keys, with the same content. */
 const EPHEMERAL_KEYS = ["ephemeral", "de.sorunome.msc2409.ephemeral"];
 
+interface TransactionOptions {
+  /** The servers whose users are local. If none is known, all are. */
+  readonly localServers: ReadonlySet<ServerName>;
+  /** Called for every value of an event that is not stored. */
+  readonly onPruned: OnPruned;
+  /** One that never runs backwards, in ms. */
+  readonly clock?: { readonly now: () => number };
+}
+
 /**
- * Reads in slices, so that no turn of the event loop is long, whatever a transaction has. `onPruned`: called for every value of an
- * event that is not stored. Throws `M_BAD_JSON` if the body is not JSON, after any byte order mark.
+ * Reads in slices, so that no turn of the event loop is long, whatever a transaction has. Throws `M_BAD_JSON` if the body is not
+ * JSON, after any byte order mark.
  */
 export async function readTransaction(
   body: Buffer,
-  onPruned: OnPruned,
-  clock?: { readonly now: () => number },
+  { localServers, onPruned, clock }: TransactionOptions,
 ): Promise<Transaction> {
-  const reader = new TransactionReader(new JsonText(body), onPruned);
+  const reader = new TransactionReader(new JsonText(body), { localServers, onPruned });
   await inSlices(reader.read(), clock);
   return { rooms: reader.rooms, malformed: reader.malformed, fingerprint: reader.hash.digest("base64url") };
 }
@@ -71,10 +79,12 @@ class TransactionReader {
   readonly #text: JsonText;
   /** Receipts that were read already: an item may be under both keys. */
   readonly #seen = new LargeMap<string, true>();
+  readonly #localServers: ReadonlySet<ServerName>;
   readonly #onPruned: OnPruned;
 
-  constructor(text: JsonText, onPruned: OnPruned) {
+  constructor(text: JsonText, { localServers, onPruned }: TransactionOptions) {
     this.#text = text;
+    this.#localServers = localServers;
     this.#onPruned = onPruned;
   }
 
@@ -174,16 +184,21 @@ class TransactionReader {
   #receipt(room: RoomId, ids: Record<"event_id" | "receipt_type" | "user_id", string>, data: unknown): void {
     const { ts, thread_id } = sentReceiptData(data);
     const thread = thread_id === undefined ? { thread_known: false } : { thread_id };
-    const receipt = receiptRequest.safeParse({ ...ids, ts, ...thread });
-    if (!receipt.success) {
+    const parsed = receiptRequest.safeParse({ ...ids, ts, ...thread });
+    if (!parsed.success) {
       this.malformed++;
       return;
     }
-    const key = JSON.stringify([room, receipt.data]);
+    const receipt = this.#isRemote(parsed.data.user_id) ? { ...parsed.data, remote: true as const } : parsed.data;
+    const key = JSON.stringify([room, receipt]);
     if (this.#seen.has(key)) return;
     this.#seen.set(key, true);
     this.hash.update(`${key}\n`);
-    this.#room(room).receipts.push(receipt.data);
+    this.#room(room).receipts.push(receipt);
+  }
+
+  #isRemote(user: UserId): boolean {
+    return this.#localServers.size > 0 && !this.#localServers.has(serverOf(user));
   }
 
   #valueOf(part: JsonPart | undefined): unknown {

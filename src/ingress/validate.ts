@@ -19,7 +19,7 @@ import { eventsAfter, REQUESTS, type RequestKind, stateAsOf } from "../bus/contr
 import { TidemarkError } from "../errors.ts";
 import { ENTRIES_PER_RECORD_MAX, EVENT_BYTES_MAX } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
-import type { RoomId } from "../matrix/ids.ts";
+import { type RoomId, serverOf } from "../matrix/ids.ts";
 
 /** An event's JSON is at most this many times as long as its request (a control character is escaped as six). */
 const JSON_GROWTH_MAX = 6;
@@ -96,13 +96,14 @@ function eventsIn(
   });
 }
 
-/** `tidemark.in.receipt`: one receipt of a local user, or an array. */
+/** `tidemark.in.receipt`: one receipt of a local user, or one that a homeserver passes on, or an array. */
 export function receiptEntries({ value, at: arrived }: Request): Entry[] {
   return items(value).map((item, index) => {
     const receipt = parse(REQUESTS.receipt.item, item, index, value);
     const { user_id: user, receipt_type: type, event_id: event, accepted } = receipt;
     const thread = receipt.thread_known === false ? UNKNOWN_THREAD : (receipt.thread_id ?? null);
     const ts = receipt.ts ?? arrived;
+    if (receipt.remote === true) return [RECEIPT, user, type, event, thread, ts, serverOf(user), true];
     return accepted === true
       ? [RECEIPT, user, type, event, thread, ts, null, accepted]
       : [RECEIPT, user, type, event, thread, ts, null];

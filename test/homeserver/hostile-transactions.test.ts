@@ -4,7 +4,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { TRANSACTION_BYTES_MAX } from "../../src/limits.ts";
 import { message, startFederation } from "../support/federation.ts";
-import { type Body, decoded, pack } from "../support/harness.ts";
+import { type Body, decoded, eventually, pack } from "../support/harness.ts";
 import { entriesOf, HS_TOKEN, push } from "../support/pushing-homeserver.ts";
 import { SENSELESS_DATA } from "../support/senseless-data.ts";
 
@@ -162,6 +162,32 @@ hostile("in which a key comes twice have the value of the last, as JSON says", a
     ["$1", ["@a:here.example", 4], ["@b:here.example", 2]],
   );
 });
+
+hostile(
+  "of receipts of users whom other servers invent push out none of a local user's held receipts (I6)",
+  async () => {
+    await using tidemark = await startFederation({ hsToken: HS_TOKEN });
+    const rejected = tidemark.subscribe("tidemark.rejected.>");
+    const local = ["$a", "$b", "$c"].map((id) => receipts({ "@local:here.example": { ts: 1 } }, id));
+    assert.is((await push(tidemark, 1, { events: [event("$0")], ephemeral: local })).status, 200);
+    const flood = (server: (i: number) => string) =>
+      receipts(
+        Object.fromEntries(Array.from({ length: 10_100 }, (_, i) => [`@${i}:${server(i)}`, { ts: 1 }])),
+        "$unknown",
+      );
+    assert.is((await push(tidemark, 2, { ephemeral: [flood(() => "one.example")] })).status, 200);
+    assert.is((await push(tidemark, 3, { ephemeral: [flood((i) => `s${i}.example`)] })).status, 200);
+    const later = ["$a", "$b", "$c"].map(event);
+    assert.is((await push(tidemark, 4, { events: later })).status, 200);
+    await eventually(async () => {
+      const { receipts } = await tidemark.query(ROOM, { op: "snapshot" });
+      return receipts.$c?.["m.read"]["@local:here.example"] !== undefined;
+    }, "the receipts are released");
+    const users = rejected.messages.map(({ body }) => body.entry.user_id);
+    assert.ok(users.length > 10_000, `${users.length} were pushed out`);
+    assert.not.ok(users.includes("@local:here.example"));
+  },
+);
 
 /** Takes the place of ingress. Refuses each request that has the text `bad`, as a whole. Resolves to what it accepted. */
 function refusing(tidemark: Tidemark, errcode: string): { readonly accepted: Body[]; readonly requests: number[] } {

@@ -12,7 +12,7 @@ import { batches } from "../../src/homeserver/delivery.ts";
 import { readTransaction } from "../../src/homeserver/transaction.ts";
 import { eventEntries, receiptEntries } from "../../src/ingress/validate.ts";
 import { REQUEST_BYTES_MAX } from "../../src/limits.ts";
-import type { RoomId } from "../../src/matrix/ids.ts";
+import type { RoomId, ServerName } from "../../src/matrix/ids.ts";
 import { mutated, mutationAt, type Path, pathsOf } from "../support/mutations.ts";
 import { checkAsync } from "../support/property.ts";
 import { session } from "../support/synapse-session.ts";
@@ -20,12 +20,14 @@ import { turnsDuring } from "../support/turns.ts";
 
 const transactions = session.flatMap((line) => ("transaction" in line ? [line.transaction.body] : []));
 
+const localServers = new Set(["a.org" as ServerName]);
+
 /** As text: what an entry says, and in which room. */
 type Stored = string;
 
 /** What is stored of a transaction, after the two encodings on its way: JSON, and MessagePack requests. */
 async function storedOf(body: unknown): Promise<Stored[]> {
-  const transaction = await readTransaction(Buffer.from(JSON.stringify(body)), () => {});
+  const transaction = await readTransaction(Buffer.from(JSON.stringify(body)), { localServers, onPruned: () => {} });
   const stored: Stored[] = [];
   for (const [room, { events, receipts }] of transaction.rooms) {
     for (const batch of batches(events)) stored.push(...appended(room, "event", batch));
@@ -128,7 +130,9 @@ slices("is read over many turns of the event loop, whenever a slice has taken it
   const bytes = Buffer.from(JSON.stringify(body));
   let ms = 0;
   const clock = { now: () => ms++ };
-  const { result, turns } = await turnsDuring(() => readTransaction(bytes, () => {}, clock));
+  const { result, turns } = await turnsDuring(() =>
+    readTransaction(bytes, { localServers, onPruned: () => {}, clock }),
+  );
   assert.is(result.rooms.get("!r:a.org" as RoomId)?.receipts.length, 20_000);
   assert.is(result.malformed, 2_000);
   assert.ok(turns >= 4_000, `${turns} turns`);

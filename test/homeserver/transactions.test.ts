@@ -72,7 +72,7 @@ transactions("are answered once their events and receipts are stored, events fir
   assert.equal(entries[0][1].unsigned, undefined, "transient keys are removed");
   assert.equal(entries.slice(3), [
     [2, "@a:here.example", "m.read", "$3", "?", 7, null],
-    [2, "@b:there.example", "m.read", "$3", "main", 8, null],
+    [2, "@b:there.example", "m.read", "$3", "main", 8, "there.example", true],
     [2, "@a:here.example", "m.read.private", "$2", "?", 9, null],
   ]);
 });

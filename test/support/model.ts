@@ -216,7 +216,7 @@ export class Model {
 
   #judge([, user, type, id, named, ts, origin, accepted]: ReceiptEntry, target: ModelEvent): string {
     if (origin !== null && !this.#allows(origin)) return "rejected: acl_denied";
-    if (origin !== null && !this.#mayBeJoined(user)) return "rejected: not_joined";
+    if (origin !== null && accepted !== true && !this.#mayBeJoined(user)) return "rejected: not_joined";
     const { thread, settled } = this.#threadOf(target);
     const own = this.markers.filter((marker) => marker.user === user && marker.type === type);
     if (named === "?") {

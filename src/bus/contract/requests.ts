@@ -17,7 +17,7 @@ import { appended, eduReply } from "./replies.ts";
 import { inSubject } from "./subjects.ts";
 
 /**
- * A receipt of a local user. `thread_known: false` says that the sender doesn't know whether the receipt has a thread;
+ * A receipt of a local user, or one that a homeserver passes on (`remote`). `thread_known: false` says that the sender doesn't know whether the receipt has a thread;
  * without that and without a `thread_id` it is unthreaded.
  */
 export const receiptRequest = z
@@ -38,6 +38,12 @@ export const receiptRequest = z
         .describe(
           "A homeserver has accepted it: the thread that it names stands, and `m.fully_read` replaces (F6, F7).",
         ),
+      remote: z
+        .literal(true, { error: "must be true where it is given" })
+        .nullish()
+        .describe(
+          "A homeserver has accepted it from the user's own server: that server is its origin, whose held receipts are bounded (F4).",
+        ),
     },
     { error: "must be a receipt (an object)" },
   )
@@ -53,7 +59,7 @@ export const receiptRequest = z
   .meta({
     id: "Receipt",
     description:
-      "A receipt of a local user. `thread_id` is `main` or the event id of a thread's root, and not allowed with " +
+      "A receipt of a local user, or one that a homeserver passes on (`remote`). `thread_id` is `main` or the event id of a thread's root, and not allowed with " +
       "`m.fully_read`. Without it, and without `thread_known`, the receipt is unthreaded. `ts` defaults to the time of arrival.",
   });
 

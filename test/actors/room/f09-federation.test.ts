@@ -51,6 +51,19 @@ f9("is rejected if membership is known and its user never joined", () => {
     .then("rejected: not_joined");
 });
 
+f9(
+  "that a homeserver has accepted is taken from a user who isn't known to be joined, but not from a denied server",
+  () => {
+    const accepted = receipt(CARA, "$a", { origin: TWO, accepted: true });
+    given(live("$a"), state("$alice", member(ALICE, "join")))
+      .when(accepted)
+      .then("advanced");
+    given(live("$a"), live("$acl", acl({ allow: [] })))
+      .when(accepted)
+      .then("rejected: acl_denied");
+  },
+);
+
 for (const membership of ["leave", "ban", "invite", "knock"]) {
   f9(`is rejected if the membership of its user is ${membership}`, () => {
     given(live("$a"), live("$join", member(CARA, "join")), live("$then", member(CARA, membership)))

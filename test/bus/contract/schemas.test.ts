@@ -25,7 +25,7 @@ const HASHES: Readonly<Record<string, string>> = {
   "request history": "378605c1aaafb0dc",
   "request backfill": "378605c1aaafb0dc",
   "request state": "9481bede342a5139",
-  "request receipt": "7392385caa0c1029",
+  "request receipt": "000251b5ebb28755",
   "request edu": "6e627e0ac302c7b7",
   "question snapshot": "44266bffae546826",
   "answer snapshot": "60f13fa7754ba528",
