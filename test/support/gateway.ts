@@ -11,6 +11,7 @@ import { pino } from "pino";
 import * as assert from "uvu/assert";
 import { ROLES, type Role, start, type Tidemark } from "../../src/start.ts";
 import { type Body, type BusHarness, LIMIT_MS, servedOn, startBus } from "./harness.ts";
+import { assertNoLeaks, ownTokens, privateReceiptsOfOthers } from "./private-receipts.ts";
 
 export const ALICE = "@alice:a.org";
 export const BOB = "@bob:a.org";
@@ -78,10 +79,9 @@ export async function startGateway({
 }: GatewayOptions = {}): Promise<GatewayHarness> {
   const bus = await startBus();
   const users = join(bus.dir, "users.json");
-  await writeFile(
-    users,
-    JSON.stringify({ ...TOKENS, ...Object.fromEntries(others.map((user) => [user, { user_id: user }])) }),
-  );
+  const tokens = { ...TOKENS, ...Object.fromEntries(others.map((user) => [user, { user_id: user }])) };
+  ownTokens(tokens);
+  await writeFile(users, JSON.stringify(tokens));
   const running: Tidemark[] = [];
   const run = async (roles: readonly Role[]) => {
     const tidemark = await start({
@@ -119,6 +119,7 @@ export async function startGateway({
       [Symbol.asyncDispose]: async () => {
         await stop();
         await bus[Symbol.asyncDispose]();
+        assertNoLeaks();
       },
     };
   } catch (error) {
@@ -140,7 +141,7 @@ export function httpClient(url: string, token: string, user: string): Client {
     });
     const text = await response.text();
     const answer = text === "" ? undefined : JSON.parse(text);
-    assertOwnReceipts(answer, user, `${method} ${path}`);
+    assert.equal(privateReceiptsOfOthers(answer, user), [], `${method} ${path}: private receipts of others`);
     return {
       status: response.status,
       body: answer,
@@ -170,15 +171,6 @@ export function httpClient(url: string, token: string, user: string): Client {
     read: (room, event, more = {}, type = "m.read") =>
       ok("POST", `/v3/rooms/${enc(room)}/receipt/${type}/${enc(event)}`, more),
   };
-}
-
-/** Asserts, of every answer that any test gets, that it has no private receipts but the user's own. */
-function assertOwnReceipts(value: unknown, user: string, what: string): void {
-  if (typeof value !== "object" || value === null) return;
-  for (const [key, inner] of Object.entries(value)) {
-    if (key === "m.read.private") assert.equal(Object.keys(inner), [user], `${what}: private receipts of others`);
-    else assertOwnReceipts(inner, user, what);
-  }
 }
 
 /** Returns the status and error code of an answer. */
