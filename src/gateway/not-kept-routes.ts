@@ -10,6 +10,7 @@ import type { Api } from "./api.ts";
 const V3 = "/_matrix/client/v3";
 const DATA = `${V3}/user/:user/account_data/:type`;
 const ROOM_DATA = `${V3}/user/:user/rooms/:room/account_data/:type`;
+const TAGS = `${V3}/user/:user/rooms/:room/tags`;
 const PRESENCE = `${V3}/presence/:user/status`;
 
 export function notKeptRoutes(app: FastifyInstance, api: Api): void {
@@ -43,9 +44,13 @@ export function notKeptRoutes(app: FastifyInstance, api: Api): void {
       throw forbidden("This server does not store account data");
     });
   }
-  app.get(`${V3}/user/:user/rooms/:room/tags`, async (request) => {
+  app.get(TAGS, async (request) => {
     requireOwn(request);
     return { tags: {} };
+  });
+  app.put(`${TAGS}/:tag`, async (request) => {
+    requireOwn(request);
+    throw forbidden("This server does not store tags");
   });
 
   app.get(`${V3}/voip/turnServer`, async () => ({}));

@@ -79,6 +79,10 @@ clientStart(
     assert.equal(await bob.put(`/v3/presence/${enc(BOB)}/status`, { presence: "online" }), {});
     assert.equal(await bob.get(`/v3/presence/${enc(CAROL)}/status`), { presence: "offline" });
     assert.equal(await bob.get(`/v3/user/${enc(BOB)}/rooms/${room}/tags`), { tags: {} });
+    const tag = `/v3/user/${enc(BOB)}/rooms/${room}/tags/m.favourite`;
+    for (const client of [alice, bob]) {
+      assert.equal(errorOf(await client.ask("PUT", tag, { order: 1 })), [403, "M_FORBIDDEN"]);
+    }
     for (const path of [
       `/v3/user/${enc(BOB)}/account_data/m.direct`,
       `/v3/user/${enc(BOB)}/rooms/${room}/account_data/m.tag`,
