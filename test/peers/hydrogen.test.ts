@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { startGateway } from "../support/gateway.ts";
+import { ALICE, startGateway } from "../support/gateway.ts";
 import { type Body, eventually } from "../support/harness.ts";
 import { openClientPage } from "./client-page.ts";
 
@@ -26,6 +26,9 @@ hydrogen("logs in, shows counts, sends, and reads", async () => {
   const shown = () => page.evaluate((id) => window.hydrogen.shown(id), room);
   await eventually(async () => (await shown())?.unread === 1, "one message is unread");
   assert.is((await shown())?.name, "Tide");
+  const unnamed = await tidemark.room(alice, bob);
+  const nameOf = () => page.evaluate((id) => window.hydrogen.shown(id)?.name, unnamed);
+  await eventually(async () => (await nameOf()) === ALICE, "a room without a name is called by its hero");
 
   const last = await alice.say(room, "after");
   await eventually(async () => (await shown())?.unread === 2, "two messages are unread");

@@ -1,8 +1,8 @@
 /** The newest `matrix-js-sdk` from npm, unmodified, in Chromium: from the login with a password to threads and counts. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { BOB, startGateway } from "../support/gateway.ts";
-import { eventually } from "../support/harness.ts";
+import { ALICE, BOB, enc, startGateway } from "../support/gateway.ts";
+import { type Body, eventually } from "../support/harness.ts";
 import { openClientPage } from "./client-page.ts";
 
 /** What it asks for, does without, and doesn't ask for again: calls over another server. */
@@ -16,6 +16,13 @@ newest("logs in, shows counts, sends, reads, and lists threads", async () => {
   const room = await tidemark.room(alice, bob);
   const root = await alice.say(room, "root");
   const reply = await alice.say(room, "in the thread", root);
+  const hello = await alice.say(room, "helo");
+  await alice.put(`/v3/rooms/${enc(room)}/send/m.room.message/edit`, {
+    msgtype: "m.text",
+    body: "* hello",
+    "m.new_content": { msgtype: "m.text", body: "hello" },
+    "m.relates_to": { rel_type: "m.replace", event_id: hello },
+  });
   await using client = await openClientPage("newest-js-sdk.ts");
   const { page } = client;
   await page.evaluate(([url, password]) => window.newestSdk.logIn(url, "bob", password), [
@@ -30,10 +37,27 @@ newest("logs in, shows counts, sends, reads, and lists threads", async () => {
       event,
       thread,
     ] as const);
-  await eventually(async () => (await unread()) === 1 && (await unread(root)) === 1, "one event is unread in each");
+  await eventually(
+    async () => (await unread()) === 2 && (await unread(root)) === 1,
+    "main timeline and thread are unread",
+  );
+  assert.is(await page.evaluate((id) => window.newestSdk.name(id), room), ALICE, "a room without a name is its hero's");
+  assert.is(await page.evaluate(() => window.newestSdk.hasPushRules()), true);
+  const shown = () => page.evaluate(([room, event]) => window.newestSdk.shown(room, event), [room, hello] as const);
+  await eventually(async () => (await shown()).join() === "hello,true", "the edit is shown");
 
-  await read(root);
+  const { next_batch: since } = await alice.sync();
+  await read(hello);
   await eventually(async () => (await unread()) === 0 && (await unread(root)) === 1, "the main timeline is read");
+  const { rooms } = await alice.sync({ since, timeout: 10_000 });
+  const receipts: Body[] = rooms.join[room].ephemeral.events.map(
+    ({ content }: Body) => content[hello]?.["m.read"][BOB],
+  );
+  assert.equal(
+    receipts.map(({ thread_id: thread }) => thread),
+    ["main"],
+    "Alice sees what Bob has read",
+  );
   const threads = () => page.evaluate((id) => window.newestSdk.threads(id), room);
   assert.equal(await threads(), [[root, 1]]);
   await eventually(

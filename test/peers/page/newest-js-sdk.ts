@@ -13,6 +13,12 @@ export interface NewestSdkPage {
   /** Logs in as the login page of an application does. Resolves after the first sync. */
   logIn(url: string, user: string, password: string): Promise<void>;
   has(room: string, event: string): boolean;
+  /** What the room list calls a room. */
+  name(room: string): string;
+  /** The newest text of an event, and whether the timeline says that it was edited. */
+  shown(room: string, event: string): readonly [body: string | undefined, isEdited: boolean];
+  /** Whether the client knows of what to notify. */
+  hasPushRules(): boolean;
   /** Unread events of the main timeline, or of a thread. */
   unread(room: string, thread?: string): number;
   send(room: string, body: string): Promise<string>;
@@ -79,6 +85,12 @@ window.newestSdk = {
     await sdk.startClient({ threadSupport: true, initialSyncLimit: 30, pollTimeout: 10_000, lazyLoadMembers: true });
     await prepared;
   },
+  name: (room) => roomOf(room).name,
+  shown: (room, event) => {
+    const found = eventOf(room, event);
+    return [found.getContent().body, found.replacingEvent() !== null];
+  },
+  hasPushRules: () => (sdk.pushRules?.global.override?.length ?? 0) > 0,
   has: (room, event) => sdk.getRoom(room)?.findEventById(event) !== undefined,
   unread: (room, thread) =>
     thread === undefined
