@@ -295,6 +295,39 @@ export const SETTLE_MS_MAX = 2_000;
 export const USER_REQUESTS_MAX = 2_000;
 export const USER_REQUESTS_WINDOW_MS = 10_000;
 
+/* The proxy. */
+
+/** An answer on a path with events, as it comes and decompressed. A larger one passes without orders. */
+export const PROXY_ANSWER_BYTES_MAX = 33_554_432;
+
+/** Answers that are held to be annotated, of all clients together. Beyond, they pass without orders. */
+export const PROXY_HELD_BYTES_MAX = 268_435_456;
+
+/** How long an answer may wait for its orders, and how long Tidemark may take for one question. */
+export const PROXY_ORDER_WAIT_MS = 1_000;
+export const PROXY_ORDERS_ANSWER_MS = 500;
+
+/** How often a partition that did not answer is asked again. */
+export const PROXY_ORDER_RETRY_MS = 1_000;
+
+/** Orders in the cache: about 400,000 with ids of the usual length. */
+export const PROXY_ORDERS_CACHED_BYTES_MAX = 100_663_296;
+
+/** How long a connection to the homeserver may take. Without one, the client is answered with 502. */
+export const PROXY_CONNECT_MS = 5_000;
+
+/** After so long without a byte, TCP asks clients and the homeserver whether they are still there; 10 s later they are not. */
+export const PROXY_KEEP_ALIVE_MS = 15_000;
+
+/** How long a connection to the homeserver stays open for another request: less than homeservers keep it open. */
+export const PROXY_IDLE_MS = 4_000;
+
+/** A client that reads nothing of an answer for this long is disconnected: it may be on a bad network. */
+export const PROXY_SLOW_READER_MS = 120_000;
+
+/** When the process ends, requests under way have this long. Long polls are cut off, and asked again by their clients. */
+export const PROXY_DRAIN_MS = 1_000;
+
 /* HTTP. */
 
 /** A client that reads nothing of an answer for this long is disconnected, at the latest after one and a half times as long. */

@@ -27,6 +27,14 @@ export class Metrics {
     readonly refused: (errcode: string) => void;
     readonly pruned: OnPruned;
   };
+  /** Callbacks for the proxy. */
+  readonly proxy: {
+    readonly answered: (outcome: string) => void;
+    readonly found: (source: string, events: number) => void;
+    readonly waited: (ms: number) => void;
+    readonly away: (isAway: boolean) => void;
+    readonly failed: () => void;
+  };
   /** Callbacks for the application service endpoint. */
   readonly transactions: { readonly pruned: OnPruned; readonly leftOut: OnLeftOut };
 
@@ -81,6 +89,7 @@ export class Metrics {
       refused: (errcode) => refused.inc({ errcode }),
       pruned: (reason) => pruned.inc({ reason }),
     };
+    this.proxy = proxyMetrics(registers);
     this.transactions = { pruned: this.ingress.pruned, leftOut: (reason, items) => leftOut.inc({ reason }, items) };
   }
 
@@ -197,4 +206,42 @@ export class Metrics {
       },
     });
   }
+}
+
+function proxyMetrics(registers: Registry[]): Metrics["proxy"] {
+  const answers = new Counter({
+    name: "tidemark_proxy_answers_total",
+    help: "The homeserver's answers on paths with events, by what became of them",
+    labelNames: ["outcome"],
+    registers,
+  });
+  const orders = new Counter({
+    name: "tidemark_proxy_orders_total",
+    help: "Events in those answers, by where their order came from",
+    labelNames: ["source"],
+    registers,
+  });
+  const waits = new Histogram({
+    name: "tidemark_proxy_wait_seconds",
+    help: "Time for which answers waited for orders of events that Tidemark did not have yet",
+    buckets: LATENCY_SECONDS,
+    registers,
+  });
+  const away = new Gauge({
+    name: "tidemark_proxy_without_orders",
+    help: "1 while answers pass without orders because Tidemark can't be asked",
+    registers,
+  });
+  const failed = new Counter({
+    name: "tidemark_proxy_failed_total",
+    help: "Requests that the homeserver could not be sent, or whose answers it broke off",
+    registers,
+  });
+  return {
+    answered: (outcome) => answers.inc({ outcome }),
+    found: (source, events) => orders.inc({ source }, events),
+    waited: (ms) => waits.observe(ms / MS_PER_SECOND),
+    away: (isAway) => away.set(isAway ? 1 : 0),
+    failed: () => failed.inc(),
+  };
 }

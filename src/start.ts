@@ -1,13 +1,14 @@
 /**
  * A Tidemark process: its own broker if it needs one, its roles, and the shutdown.
  *
- *     broker? ──▶ streams ──▶ worker (folds the log) ──▶ ingress ──▶ HTTP ──▶ ready
+ *     proxy? ──▶ broker? ──▶ streams ──▶ worker (folds the log) ──▶ ingress ──▶ HTTP ──▶ ready
  *
- * Ingress starts after the worker, so that requests are accepted only when they can be served. Shutdown is in reverse
- * order.
+ * Ingress starts after the worker, so that requests are accepted only when they can be served. A proxy starts first: clients
+ * reach their homeserver whatever the others do. Shutdown is in reverse order.
  */
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type { FastifyPluginAsync } from "fastify";
 import type { Logger } from "pino";
 import type { Order } from "../actors/entry.ts";
@@ -20,7 +21,7 @@ import { RecordVersions } from "./bus/leases/record-versions.ts";
 import { baseAt, beginLog, lastSequence } from "./bus/log/log.ts";
 import { awaitPartitionCount, storedPartitionCount } from "./bus/partition-count.ts";
 import { prepareBus } from "./bus/streams.ts";
-import { reasonOf } from "./errors.ts";
+import { reasonOf, TidemarkError } from "./errors.ts";
 import { openClientApi } from "./gateway/client-api.ts";
 import { openTokens } from "./gateway/tokens.ts";
 import { appservice } from "./homeserver/appservice.ts";
@@ -30,11 +31,15 @@ import { type InspectorOptions, inspectorRoutes } from "./inspector/routes.ts";
 import { IntervalGate } from "./interval-gate.ts";
 import { CLUSTER_READY_MS_MAX, REPEATED_WARNING_MS } from "./limits.ts";
 import { Metrics } from "./metrics.ts";
+import { HomeserverProxy } from "./proxy/proxy.ts";
 import type { FederationOutboxOptions } from "./worker/federation-publisher.ts";
 import { type MemoryOptions, Worker } from "./worker/worker.ts";
 
-export const ROLES = ["ingress", "worker", "gateway"] as const;
+export const ROLES = ["ingress", "worker", "gateway", "proxy"] as const;
 export type Role = (typeof ROLES)[number];
+
+/** How often a process that waits for its broker tries again. */
+const PATIENT_RETRY_MS = 1_000;
 
 interface Address {
   readonly host: string;
@@ -66,6 +71,8 @@ export interface StartOptions {
   readonly users?: string;
   /** The URL of a homeserver that is asked about access tokens. See `TokenOptions`. */
   readonly whoami?: string;
+  /** The base URL of the homeserver that the proxy is in front of. Default: the process has no proxy. */
+  readonly homeserver?: string;
   /** Lets clients create rooms and send events over HTTP, without any auth rules. Default: false. */
   readonly standalone?: boolean;
   /** Serves the inspector, which shows private receipts. Default: no inspector. */
@@ -104,6 +111,26 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       if (warnings.pass()) log.warn({ reason: reasonOf(error) }, "the homeserver can't say whose an access token is");
     };
     const tokens = await openTokens({ ...options, onWhoamiFailed });
+    const metrics = new Metrics();
+    const unreadableWarnings = new IntervalGate(REPEATED_WARNING_MS);
+    const unreadable = (partition: number, error: unknown) => {
+      metrics.unreadableDelta();
+      if (!unreadableWarnings.pass()) return;
+      log.warn({ partition, reason: reasonOf(error) }, "a delta can't be read: rooms are read again from snapshots");
+    };
+    const { homeserver, connectionsPerAddress: connectionsPerNetwork } = options;
+    let proxy: HomeserverProxy | undefined;
+    if (roles.has("proxy") && homeserver !== undefined) {
+      proxy = await HomeserverProxy.open({
+        ...options.http,
+        homeserver,
+        connectionsPerNetwork,
+        log,
+        ...metrics.proxy,
+        unreadable,
+      });
+      closing.push(() => proxy!.close());
+    }
     let broker: Broker | undefined;
     if (options.nats === undefined) {
       broker = await startBroker({
@@ -113,12 +140,16 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       closing.push(() => broker!.stop());
     }
     const natsUrl = options.nats ?? broker!.url;
-    const nc = await connectBus({ url: natsUrl, name: `tidemark ${[...roles].join(",")}` });
+    // A proxy alone goes on without a broker, and waits for one.
+    const isPatient = proxy !== undefined && roles.size === 1;
+    const connect = () => connectBus({ url: natsUrl, name: `tidemark ${[...roles].join(",")}` });
+    const nc = await (isPatient ? untilMade(connect, log) : connect());
     closing.push(() => closeBus(nc));
-    const metrics = new Metrics();
     void logStatus(nc, log, metrics);
 
-    const partitions = await partitionsFor(nc, options);
+    const partitions = await (isPatient
+      ? untilMade(() => partitionsFor(nc, options), log)
+      : partitionsFor(nc, options));
     let worker: Worker | undefined;
     if (roles.has("worker")) {
       const { data, federation = {}, onProgress } = options;
@@ -140,31 +171,27 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       closing.push(() => ingress.drain());
     }
     await nc.flush();
-    const ready = () => !stopping && !nc.isClosed() && (worker?.live ?? true);
+    await proxy?.connect(nc, partitions);
+    // A proxy passes requests on whatever the others do: no other instance could do better.
+    const ready = () => !stopping && (proxy !== undefined || (!nc.isClosed() && (worker?.live ?? true)));
     const routes: FastifyPluginAsync[] = [];
     const { hsToken, federation: { serverNames = [] } = {} } = options;
     // Without tokens there are no clients, and following all deltas would be wasted work.
     const hasClients = roles.has("gateway") && (options.users !== undefined || options.whoami !== undefined);
-    const unreadableWarnings = new IntervalGate(REPEATED_WARNING_MS);
-    const unreadable = (partition: number, error: unknown) => {
-      metrics.unreadableDelta();
-      if (!unreadableWarnings.pass()) return;
-      log.warn({ partition, reason: reasonOf(error) }, "a delta can't be read: rooms are read again from snapshots");
-    };
     const api = hasClients ? await openClientApi({ ...options, nc, partitions, tokens, unreadable }) : undefined;
     if (api !== undefined) {
       closing.push(api.close);
       routes.push(api.routes);
     }
-    if (roles.has("gateway") && hsToken !== undefined)
+    if ((roles.has("gateway") || proxy !== undefined) && hsToken !== undefined)
       routes.push(await appservice({ nc, hsToken, serverNames, log, ...metrics.transactions }));
     if (options.inspect !== undefined) routes.push(inspectorRoutes({ ...options.inspect, nc, partitions, log }));
-    const { connectionsPerAddress: connectionsPerNetwork } = options;
     const server = await startHttpServer({
       ...options.http,
       ...(connectionsPerNetwork !== undefined && { connectionsPerNetwork }),
       ready,
       log,
+      front: proxy?.server,
       routes,
     });
     closing.push(() => server.close());
@@ -211,6 +238,20 @@ async function partitionsFor(nc: Bus, options: StartOptions): Promise<number> {
     }
   }
   return awaitPartitionCount(nc, options.partitions);
+}
+
+/** Tries until it succeeds. Throws errors that no retry could mend. */
+async function untilMade<T>(make: () => Promise<T>, log: Logger): Promise<T> {
+  const warnings = new IntervalGate(REPEATED_WARNING_MS);
+  for (;;) {
+    try {
+      return await make();
+    } catch (error) {
+      if (!(error instanceof TidemarkError && error.shouldRetry())) throw error;
+      if (warnings.pass()) log.warn({ reason: error.message }, "answers pass without orders until there is a broker");
+      await delay(PATIENT_RETRY_MS, undefined, { ref: false });
+    }
+  }
 }
 
 /** Logs changes of the connection. */

@@ -15,7 +15,7 @@ import {
   PARTITIONS_MAX,
   REPLICAS_MAX,
 } from "../limits.ts";
-import { ROLES, start } from "../start.ts";
+import { ROLES, type Role, start } from "../start.ts";
 import { wrongUsage } from "./bus.ts";
 import {
   address,
@@ -63,10 +63,12 @@ export function startCommand(): Command {
         .argParser(address),
     )
     .addOption(
-      new Option("--roles <roles>", `a list of ${ROLES.join(",")}`)
+      new Option(
+        "--roles <roles>",
+        `a list of ${ROLES.join(",")} (default: ingress, worker, and with --homeserver proxy, otherwise gateway)`,
+      )
         .env("TIDEMARK_ROLES")
-        .argParser(someOf(ROLES))
-        .default(new Set(ROLES), "all"),
+        .argParser(someOf(ROLES)),
     )
     .addOption(
       new Option("--partitions <n>", "partition count; fixed once the logs are created (default: 8)")
@@ -138,6 +140,11 @@ export function startCommand(): Command {
         .argParser(httpUrl),
     )
     .addOption(
+      new Option("--homeserver <url>", "the homeserver that the proxy is in front of, https://host[:port]")
+        .env("TIDEMARK_HOMESERVER")
+        .argParser(httpUrl),
+    )
+    .addOption(
       new Option(
         "--standalone",
         "let clients create rooms and send events, without any auth rules: for trying it out",
@@ -165,6 +172,16 @@ export function startCommand(): Command {
       if (hsToken !== undefined && serverNames === undefined) {
         wrongUsage("a homeserver that pushes needs --server-name: the servers whose users are local");
       }
+      const { homeserver } = options;
+      const roles =
+        options.roles ?? new Set<Role>(["ingress", "worker", homeserver === undefined ? "gateway" : "proxy"]);
+      if (roles.has("proxy") && homeserver === undefined) wrongUsage("the role proxy needs --homeserver <url>");
+      if (roles.has("proxy") && roles.has("gateway")) {
+        wrongUsage("a process is a gateway or a proxy: both serve the same paths");
+      }
+      if (roles.size === 1 && roles.has("proxy") && options.nats === undefined) {
+        wrongUsage("a proxy alone needs --nats <url>: a broker of its own would have no worker");
+      }
       if (inspect && adminToken === undefined) wrongUsage("--inspect needs --admin-token <token>");
       const log = logger(options.logLevel);
       const stopped = stopSignal();
@@ -173,6 +190,7 @@ export function startCommand(): Command {
       const progress = new Progress("folding the log");
       const tidemark = await start({
         ...rest,
+        roles,
         onProgress: progress.update,
         ...(inspect && { inspect: { access: { adminToken } } }),
         memory,

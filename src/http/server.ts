@@ -3,6 +3,7 @@
  *
  * Every error is answered in the Matrix format, also when it comes from the HTTP server itself (bad URL, timeout).
  */
+import type { RequestListener, Server } from "node:http";
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyPluginAsync, type FastifyReply } from "fastify";
 import type { Logger } from "pino";
 import { reasonOf } from "../errors.ts";
@@ -13,6 +14,7 @@ import {
   HTTP_HEADER_BYTES_MAX,
   HTTP_KEEP_ALIVE_MS,
   HTTP_REQUEST_MS_MAX,
+  PROXY_SLOW_READER_MS,
   SLOW_READER_MS,
 } from "../limits.ts";
 import { BadRequests } from "./bad-requests.ts";
@@ -34,8 +36,20 @@ interface HttpServerOptions {
   readonly connectionsMax?: number;
   /** Connections of one client address. Default: `CONNECTIONS_PER_NETWORK_MAX`. */
   readonly connectionsPerNetwork?: number;
+  /** A server that listens already. It then bounds its own connections and requests. Default: another one, at `host` and `port`. */
+  readonly front?: FrontServer | undefined;
   /** Fastify plugins. Each is registered in a scope of its own. */
   readonly routes?: readonly FastifyPluginAsync[];
+}
+
+/** A server that answers requests itself, but for those that it passes on. */
+export interface FrontServer {
+  readonly server: Server;
+  /** `http://host:port` */
+  readonly url: string;
+  /** Called once, when what it passes on can be answered. */
+  serve(rest: RequestListener): void;
+  close(): Promise<void>;
 }
 
 export interface HttpServer {
@@ -68,6 +82,7 @@ export async function startHttpServer({
   requestMs = HTTP_REQUEST_MS_MAX,
   connectionsMax = CONNECTIONS_MAX,
   connectionsPerNetwork = CONNECTIONS_PER_NETWORK_MAX,
+  front,
   routes = [],
 }: HttpServerOptions): Promise<HttpServer> {
   const sendError = (error: unknown, reply: FastifyReply) => {
@@ -80,7 +95,14 @@ export async function startHttpServer({
     return reply.code(answer.status).send(errorBody(answer));
   };
   const badRequests = new BadRequests();
+  let rest: RequestListener = () => {};
   const app: FastifyInstance = Fastify({
+    ...(front !== undefined && {
+      serverFactory: (handler: RequestListener) => {
+        rest = handler;
+        return front.server;
+      },
+    }),
     bodyLimit: HTTP_BODY_BYTES_MAX,
     requestTimeout: requestMs,
     keepAliveTimeout: HTTP_KEEP_ALIVE_MS,
@@ -111,14 +133,18 @@ export async function startHttpServer({
     if (closing) reply.header("connection", "close");
     done();
   });
-  disconnectSlowReaders(app, SLOW_READER_MS);
-  const endChecks = boundConnections(app.server, {
-    max: connectionsMax,
-    perNetwork: connectionsPerNetwork,
-    silentMs: requestMs * REQUEST_TIMES_SILENT,
-    keepAliveMs: HTTP_KEEP_ALIVE_MS,
-  });
-  app.addHook("onClose", async () => endChecks());
+  if (front === undefined) {
+    disconnectSlowReaders(app, SLOW_READER_MS);
+    const endChecks = boundConnections(app.server, {
+      max: connectionsMax,
+      perNetwork: connectionsPerNetwork,
+      silentMs: requestMs * REQUEST_TIMES_SILENT,
+      keepAliveMs: HTTP_KEEP_ALIVE_MS,
+    });
+    app.addHook("onClose", async () => endChecks());
+  } else {
+    disconnectSlowReaders(app, PROXY_SLOW_READER_MS, Number.POSITIVE_INFINITY);
+  }
   badRequests.watch(app.server);
 
   app.get("/healthz", async () => ({ ok: true }));
@@ -128,12 +154,19 @@ export async function startHttpServer({
   });
   for (const route of routes) await app.register(route);
   try {
-    const url = await app.listen({ host, port });
+    let url: string;
+    if (front === undefined) {
+      url = await app.listen({ host, port });
+    } else {
+      await app.ready();
+      front.serve(rest);
+      url = front.url;
+    }
     return {
       url,
-      close: () => {
+      close: async () => {
         closing = true;
-        return app.close();
+        await app.close();
       },
     };
   } catch (error) {

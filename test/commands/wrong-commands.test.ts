@@ -16,6 +16,17 @@ const wrong: Record<string, readonly [args: readonly string[], status: number, m
   "an unknown outcome": [["replay", ROOM, "--outcome", "lost"], 2, /Allowed choices are ordered/],
   "an invalid point": [["replay", ROOM, "--until", "soon"], 2, /must be a position, or a time/],
   "a file that does not exist": [["replay", "--file", "/nowhere/log"], 1, /ENOENT/],
+  "a proxy without a homeserver": [["start", "--roles", "proxy"], 2, /needs --homeserver <url>/],
+  "a proxy alone without a broker": [
+    ["start", "--roles", "proxy", "--homeserver", "http://h"],
+    2,
+    /needs --nats <url>/,
+  ],
+  "a proxy that is a gateway": [
+    ["start", "--roles", "proxy,gateway", "--homeserver", "http://h"],
+    2,
+    /a gateway or a proxy: both serve the same paths/,
+  ],
   "an export of both a room and all": [
     ["export", ROOM, "--all", "--out", "x"],
     2,

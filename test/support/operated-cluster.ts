@@ -26,7 +26,7 @@ export async function startRole(
   options: Partial<StartOptions> = {},
 ): Promise<Tidemark & AsyncDisposable> {
   const tidemark = await start({
-    nats: cluster.url(role),
+    nats: cluster.url(role === "proxy" ? "gateway" : role), // A proxy reads what a gateway reads.
     data: join(cluster.dir, role),
     http: { host: "127.0.0.1", port: 0 },
     roles: new Set([role]),

@@ -1,0 +1,128 @@
+/**
+ * Puts orders into one answer of the homeserver: decoded, spliced, and encoded again in the same way.
+ *
+ * Whatever can't be annotated passes as it came; the outcome says why. An answer is held as a whole, so its bytes are bounded,
+ * and those of all answers together.
+ */
+import type { IncomingMessage } from "node:http";
+import { promisify } from "node:util";
+import { brotliCompress, brotliDecompress, constants, gunzip, gzip } from "node:zlib";
+import { PROXY_ANSWER_BYTES_MAX, PROXY_HELD_BYTES_MAX } from "../limits.ts";
+import type { Annotated } from "./annotated-paths.ts";
+import { STABLE_ORDER, UNSTABLE_ORDER } from "./order-names.ts";
+import { type OrderPlace, orderPlaces } from "./order-places.ts";
+import { type OrderOf, withOrders } from "./order-splice.ts";
+import { withFeature } from "./versions.ts";
+
+/** What became of an answer on an annotated path. `too_large`, `busy`, `encoding` and `not_json` passed as they came. */
+export type Outcome = "annotated" | "unchanged" | "too_large" | "busy" | "encoding" | "not_json";
+
+/** Where orders come from. Never rejects: without an answer in time, it knows no orders. */
+export type FindOrders = (places: readonly OrderPlace[], options: { readonly mayWait: boolean }) => Promise<OrderOf>;
+
+const ORDER_NAMES = [STABLE_ORDER, UNSTABLE_ORDER];
+/** Answers are compressed while their client waits. */
+const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } };
+const GZIP = { level: 3 };
+
+interface Coding {
+  decode(body: Buffer): Promise<Buffer>;
+  encode(body: Buffer): Promise<Buffer>;
+}
+
+const DECODED = { maxOutputLength: PROXY_ANSWER_BYTES_MAX };
+const CODINGS: ReadonlyMap<string, Coding> = new Map([
+  ["identity", { decode: async (body) => body, encode: async (body) => body }],
+  [
+    "gzip",
+    {
+      decode: (body) => promisify(gunzip)(body, DECODED),
+      encode: (body) => promisify(gzip)(body, GZIP),
+    },
+  ],
+  [
+    "br",
+    {
+      decode: (body) => promisify(brotliDecompress)(body, DECODED),
+      encode: (body) => promisify(brotliCompress)(body, BROTLI),
+    },
+  ],
+]);
+
+/** Whether an answer is one that can have orders. */
+export function canHaveOrders({ statusCode, headers }: IncomingMessage): boolean {
+  return statusCode === 200 && /^application\/json\s*(?:;|$)/i.test(headers["content-type"] ?? "");
+}
+
+/** Bytes of answers that are held at a time, of all clients. */
+export class HeldBytes {
+  #bytes = 0;
+
+  /** Returns whether so many more may be held. */
+  take(bytes: number): boolean {
+    if (this.#bytes + bytes > PROXY_HELD_BYTES_MAX) return false;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  release(bytes: number): void {
+    this.#bytes -= bytes;
+  }
+}
+
+/** Reads an answer to its end, or until it is more than may be held: the rest of the stream is then still to be read. */
+export async function gather(
+  answer: IncomingMessage,
+  held: HeldBytes,
+): Promise<{ readonly chunks: Buffer[]; readonly bytes: number; readonly refused?: "too_large" | "busy" }> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  try {
+    for await (const chunk of answer.iterator({ destroyOnReturn: false })) {
+      chunks.push(chunk);
+      if (bytes + chunk.length > PROXY_ANSWER_BYTES_MAX) return { chunks, bytes, refused: "too_large" };
+      if (!held.take(chunk.length)) return { chunks, bytes, refused: "busy" };
+      bytes += chunk.length;
+    }
+  } catch (error) {
+    held.release(bytes);
+    throw error;
+  }
+  return { chunks, bytes };
+}
+
+interface AnnotationOptions {
+  readonly annotated: Annotated;
+  /** The `content-encoding` of the answer. */
+  readonly encoding: string | undefined;
+  readonly findOrders: FindOrders;
+}
+
+export async function annotate(
+  body: Buffer,
+  { annotated, encoding = "identity", findOrders }: AnnotationOptions,
+): Promise<{ readonly body: Buffer; readonly outcome: Outcome }> {
+  const coding = CODINGS.get(encoding.trim().toLowerCase());
+  if (coding === undefined) return { body, outcome: "encoding" };
+  let json: Buffer;
+  try {
+    json = await coding.decode(body);
+  } catch (error) {
+    const isTooLarge = error instanceof RangeError;
+    return { body, outcome: isTooLarge ? "too_large" : "encoding" };
+  }
+  const spliced = annotated.kind === "versions" ? withFeature(json) : await ordered(json, annotated, findOrders);
+  if (spliced === undefined) return { body, outcome: "not_json" };
+  if (spliced === json) return { body, outcome: "unchanged" };
+  return { body: await coding.encode(spliced), outcome: "annotated" };
+}
+
+async function ordered(
+  json: Buffer,
+  { room, isIncremental: mayWait }: Annotated,
+  findOrders: FindOrders,
+): Promise<Buffer | undefined> {
+  const places = orderPlaces(json, room);
+  if (places === undefined || places.length === 0) return places === undefined ? undefined : json;
+  return withOrders(json, places, { orderOf: await findOrders(places, { mayWait }), names: ORDER_NAMES });
+}

@@ -1,0 +1,185 @@
+/** The role `proxy` with a real broker and worker, in front of a scripted homeserver. */
+import type { RequestListener } from "node:http";
+import { createServer as createHttpServer } from "node:http";
+import { type AddressInfo, createServer } from "node:net";
+import { join } from "node:path";
+import { pino } from "pino";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { startBroker } from "../../src/bus/broker/process.ts";
+import { type Role, start } from "../../src/start.ts";
+import {
+  BASE,
+  type Body,
+  type BusHarness,
+  eventually,
+  message,
+  metricsOf,
+  servedOn,
+  startBus,
+} from "../support/harness.ts";
+import { listening } from "../support/scripted-homeserver.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
+
+const ROOM = "!room:a.org";
+const SYNC = "/_matrix/client/v3/sync?since=s1";
+const HS_TOKEN = "hs_token";
+
+const silent = pino({ level: "silent" });
+const homeserver = (answer: RequestListener) => listening(createHttpServer(answer));
+
+async function startProxy(
+  bus: BusHarness,
+  { url }: { readonly url: string },
+  roles: readonly Role[] = ["ingress", "worker", "proxy"],
+) {
+  const tidemark = await start({
+    ...servedOn(bus),
+    metrics: { host: "127.0.0.1", port: 0 },
+    roles: new Set(roles),
+    homeserver: url,
+    hsToken: HS_TOKEN,
+    log: silent,
+  });
+  return { ...tidemark, [Symbol.asyncDispose]: tidemark.stop };
+}
+
+function syncAnswer(...ids: string[]): string {
+  const events = ids.map((id) => message(id));
+  const receipt = { type: "m.receipt", content: { $1: { "m.read": { "@bob:a.org": { ts: 1 } } } } };
+  return JSON.stringify({
+    next_batch: "s2",
+    rooms: { join: { [ROOM]: { timeline: { events }, ephemeral: { events: [receipt] } } } },
+  });
+}
+
+const sends =
+  (answer: () => string): RequestListener =>
+  (_, response) =>
+    void response.writeHead(200, { "content-type": "application/json" }).end(answer());
+
+async function roomIn(response: Response) {
+  const { rooms }: Body = await response.json();
+  const { timeline, ephemeral } = rooms.join[ROOM];
+  return {
+    orders: timeline.events.map(({ unsigned }: { unsigned?: Record<string, number> }) => unsigned?.order),
+    unstable: timeline.events.map(
+      ({ unsigned }: { unsigned?: Record<string, number> }) => unsigned?.["org.matrix.msc4033.order"],
+    ),
+    receipt: ephemeral.events[0].content.$1["m.read"]["@bob:a.org"],
+  };
+}
+
+const proxies = suite("a proxy with Tidemark");
+
+proxies("puts orders into answers, also of an event that is pushed after the answer", async () => {
+  await using bus = await startBus();
+  const asked = { resolve: () => {} };
+  const isAsked = new Promise<void>((resolve) => (asked.resolve = resolve));
+  await using upstream = await homeserver((request, response) => {
+    sends(() => syncAnswer("$1", "$2"))(request, response);
+    asked.resolve();
+  });
+  await using proxy = await startProxy(bus, upstream);
+  await bus.sent("event", ROOM, message("$1"));
+  const answer = fetch(proxy.httpUrl + SYNC);
+  await isAsked;
+  await bus.sent("event", ROOM, message("$2"));
+  const { orders, unstable, receipt } = await roomIn(await answer);
+  assert.equal(orders, [BASE + 1, BASE + 2]);
+  assert.equal(unstable, orders);
+  assert.equal(receipt, { ts: 1, order: BASE + 1, "org.matrix.msc4033.order": BASE + 1 });
+  const metrics = await metricsOf(proxy);
+  assert.match(metrics, /tidemark_proxy_answers_total\{outcome="annotated"\} 1\n/);
+  assert.match(metrics, /tidemark_proxy_without_orders 0\n/);
+});
+
+proxies("passes answers on without orders while the broker is away, and puts them in again", async () => {
+  await using bus = await startBus();
+  let id = "$1";
+  await using upstream = await homeserver(sends(() => syncAnswer(id)));
+  await using proxy = await startProxy(bus, upstream, ["proxy", "ingress", "worker"]);
+  await bus.sent("event", ROOM, [message("$1"), message("$2")]);
+  const order = async () => (await roomIn(await fetch(proxy.httpUrl + SYNC))).orders[0];
+  await eventually(async () => (await order()) === BASE + 1, "it has an order");
+  bus.pauseBroker();
+  id = "$unknown";
+  assert.is(await order(), undefined);
+  await eventually(async () => /without_orders 1\n/.test(await metricsOf(proxy)), "a metric says so");
+  assert.is((await fetch(`${proxy.httpUrl}/readyz`)).status, 200);
+  id = "$1";
+  assert.is(await order(), BASE + 1, "cached orders stay");
+  await bus.restartBroker();
+  id = "$2";
+  await eventually(async () => /without_orders 0\n/.test(await metricsOf(proxy)), "it ends");
+  assert.is(await order(), BASE + 2);
+});
+
+proxies("answers what is for Tidemark itself: health, and what the homeserver pushes", async () => {
+  await using bus = await startBus();
+  const passed: string[] = [];
+  await using upstream = await homeserver((request, response) => {
+    passed.push(request.url!);
+    response.end("{}");
+  });
+  await using proxy = await startProxy(bus, upstream);
+  for (const path of ["/healthz", "/readyz"]) assert.is((await fetch(proxy.httpUrl + path)).status, 200);
+  const push = (token: string) =>
+    fetch(`${proxy.httpUrl}/_matrix/app/v1/transactions/1`, {
+      method: "PUT",
+      headers: { authorization: `Bearer ${token}` },
+      body: JSON.stringify({ events: [{ ...message("$1"), room_id: ROOM }] }),
+    });
+  assert.is((await push("another")).status, 403);
+  assert.is((await push(HS_TOKEN)).status, 200);
+  assert.equal(passed, []);
+  await fetch(`${proxy.httpUrl}/_matrix/client/v3/login`);
+  await fetch(`${proxy.httpUrl}/`);
+  assert.equal(passed, ["/_matrix/client/v3/login", "/"]);
+});
+
+proxies("alone passes requests on before there is a broker", async () => {
+  using dir = temporaryDirectory();
+  await using upstream = await homeserver(sends(() => syncAnswer("$1")));
+  const [brokerPort, port] = [await freePort(), await freePort()];
+  const nats = `nats://127.0.0.1:${brokerPort}`;
+  const starting = start({
+    nats,
+    data: dir.path,
+    http: { host: "127.0.0.1", port },
+    roles: new Set<Role>(["proxy"]),
+    homeserver: upstream.url,
+    log: silent,
+  });
+  const url = `http://127.0.0.1:${port}`;
+  await eventually(
+    async () => (await fetch(url + SYNC).catch(() => undefined))?.status === 200,
+    "it passes requests on",
+  );
+  assert.equal((await roomIn(await fetch(url + SYNC))).orders, [undefined]);
+  assert.is((await fetch(`${url}/readyz`)).status, 200);
+  assert.is((await fetch(`${url}/_matrix/app/v1/transactions/1`, { method: "PUT" })).status, 503);
+  const broker = await startBroker({ storeDir: join(dir.path, "nats"), port: brokerPort });
+  const worker = await start({
+    nats,
+    data: join(dir.path, "worker"),
+    http: { host: "127.0.0.1", port: 0 },
+    roles: new Set<Role>(["ingress", "worker"]),
+    partitions: 1,
+    log: silent,
+  });
+  const proxy = await starting;
+  await proxy.stop();
+  await worker.stop();
+  await broker.stop();
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+proxies.run();
