@@ -93,21 +93,26 @@ export class StateChanges {
 
   /** The key's changes at an order and below, the greatest order first. */
   *downFrom(key: string, order: Order): Generator<Ordered<StateChange>> {
-    yield* last(this.byKey.range(key, { dir: "b", above: Number.NEGATIVE_INFINITY, below: order + INCLUSIVE }));
+    yield* last(this.byKey.range(key, { ...DOWNWARDS, below: order + INCLUSIVE }));
   }
 
-  /** The key's changes above an order, the smallest order first. */
-  *upFrom(key: string, order: Order): Generator<Ordered<StateChange>> {
+  /** The same, of the changes that say a value: others are as if absent, also beside one that does. */
+  *valuesDownFrom(key: string, order: Order): Generator<Ordered<StateChange>> {
+    yield* last(valued(this.byKey.range(key, { ...DOWNWARDS, below: order + INCLUSIVE })));
+  }
+
+  /** The key's changes above an order that say a value, the smallest order first. */
+  *valuesUpFrom(key: string, order: Order): Generator<Ordered<StateChange>> {
     const range: OrderRange = { dir: "f", above: order + INCLUSIVE, below: Number.POSITIVE_INFINITY };
-    yield* last(this.byKey.range(key, range));
+    yield* last(valued(this.byKey.range(key, range)));
   }
 
   /** The key's greatest change of those up to a position that say a value: the current one then, but for history that came since. */
   knownAt(key: string, through: Position): StateChange | undefined {
     let found: Ordered<StateChange> | undefined;
-    for (const row of this.byKey.range(key, DOWNWARDS)) {
-      const [order, { position, value }] = row;
-      if (position > through || value === undefined) continue;
+    for (const row of valued(this.byKey.range(key, DOWNWARDS))) {
+      const [order, { position }] = row;
+      if (position > through) continue;
       if (found !== undefined && found[0] !== order) break;
       if (found === undefined || found[1].position < position) found = row;
     }
@@ -118,6 +123,10 @@ export class StateChanges {
     this.byKey.committed();
     this.places.committed();
   }
+}
+
+function* valued(rows: Iterable<Ordered<StateChange>>): Generator<Ordered<StateChange>> {
+  for (const row of rows) if (row[1].value !== undefined) yield row;
 }
 
 /** Of the rows at one order, the one of the last entry. */

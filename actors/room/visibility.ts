@@ -186,12 +186,11 @@ class History {
     return entry !== undefined && this.#room.events.get(entry) !== undefined;
   }
 
-  /** Changes that say no value are as if absent. */
-  *#downFrom(order: Order) {
-    for (const row of this.#room.stateChanges.downFrom(this.#key, order)) if (row[1].value !== undefined) yield row;
+  #downFrom(order: Order) {
+    return this.#room.stateChanges.valuesDownFrom(this.#key, order);
   }
 
-  *#upFrom(order: Order) {
-    for (const row of this.#room.stateChanges.upFrom(this.#key, order)) if (row[1].value !== undefined) yield row;
+  #upFrom(order: Order) {
+    return this.#room.stateChanges.valuesUpFrom(this.#key, order);
   }
 }

@@ -136,14 +136,14 @@ export class VisibilityModel {
 
   /** The changes of a key that say a value, the last one of each order. */
   #valued(key: string): Change[] {
-    return this.#ordered().filter(({ key: other, event }) => {
+    return this.#ordered(({ key: other, event }) => {
       return other === key && (event.type !== "m.room.member" || typeof event.content.membership === "string");
     });
   }
 
-  #ordered(): Change[] {
+  #ordered(counts: (change: Change) => boolean = () => true): Change[] {
     const last = new Map<string, Change>();
-    for (const change of this.#changes) last.set(`${change.key} ${change.order}`, change);
+    for (const change of this.#changes.filter(counts)) last.set(`${change.key} ${change.order}`, change);
     return [...last.values()].sort((a, b) => a.order - b.order);
   }
 

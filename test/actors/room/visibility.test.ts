@@ -6,7 +6,7 @@ import type { Room } from "../../../actors/room/room.ts";
 import { Visibility } from "../../../actors/room/visibility.ts";
 
 import { backfilled, history, live, member, state } from "../../support/entries.ts";
-import { BOB, CARA } from "../../support/example-room.ts";
+import { BASE, BOB, CARA } from "../../support/example-room.ts";
 import { at, given, Story } from "../../support/given.ts";
 import { check } from "../../support/property.ts";
 import { VisibilityModel } from "../../support/visibility-model.ts";
@@ -125,6 +125,17 @@ visible("depends on the order of events, not on when they came", () => {
     state("$join", member(BOB, "join"), 1_001),
   );
   assert.equal(seen(corrected, BOB), ["$join", "$leave"]);
+});
+
+visible("is not hidden by a state entry without a membership, at the place of one that says join", () => {
+  const odd = { ...member(BOB, "join"), content: { membership: 7 } };
+  const { room } = given(
+    live("$vis", visibility("joined")),
+    state("$bob", member(BOB, "join"), BASE + 1),
+    state("$odd", odd, BASE + 1),
+    live("$1"),
+  );
+  assert.equal(seen(room, BOB), ["$vis", "$1"]);
 });
 
 visible("agrees with a naive model", () => {

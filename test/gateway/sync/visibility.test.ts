@@ -70,10 +70,15 @@ class Stage {
     const [kind, event, asOf] = entry;
     const body = kind === STATE && asOf !== undefined ? { events: [event], as_of: asOf } : event;
     const [position] = await bus.sent(KINDS[kind as keyof typeof KINDS], this.room, body);
+    this.#position = position!;
+    await eventually(() => this.#isFolded(), "the entry is folded");
     const { orders } = await bus.query(this.room, { op: "orders", event_ids: [event.event_id] });
     this.model.add(position!, entry, orders[event.event_id] ?? undefined);
-    this.#position = position!;
     this.#noteVisible();
+  }
+
+  async #isFolded(): Promise<boolean> {
+    return (await this.#tidemark.bus.query(this.room, { op: "snapshot" })).position === this.#position;
   }
 
   /** Called when the clients have what the model shows. */
@@ -111,8 +116,6 @@ class Stage {
   /** Syncs until the client has what the model shows since a position. Returns the token. */
   async converge(user: string, since: string | undefined, after: number, shown = new Shown()): Promise<Kept> {
     const { bus } = this.#tidemark;
-    const isFolded = async () => (await bus.query(this.room, { op: "snapshot" })).position === this.#position;
-    await eventually(isFolded, "all that was sent");
     const { membership, position = 0 } = (await bus.query(user, { op: "rooms" })).rooms[this.room] ?? {};
     // A first sync says nothing of rooms that were left.
     if (since === undefined && !["join", "invite", "knock"].includes(membership)) shown.after = this.#position;
