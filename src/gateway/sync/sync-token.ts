@@ -40,14 +40,21 @@ export interface SyncToken {
 }
 
 /**
- * A place takes the same bytes whatever its numbers are: the length of a token must not tell when one of them has grown.
+ * A place takes the same bytes whatever its numbers are: the length of a token must not tell when one of them has grown. When
+ * others publish something, `published` passes the user's newest memberships, and they are left out; so a token is padded, and
+ * without owed rooms its length doesn't depend on the memberships either, up to 16 of them.
  *
- *     sequence: double | published: double | lineage: u32 | memberships: u16, and a double for each
+ *     place    sequence: double | published: double | lineage: u32 | memberships: u16, and a double for each
+ *     token    places | bytes of the owed rooms: u32 | owed rooms | padding
  */
 const PLACE_BYTES = 22;
 const DOUBLE_BYTES = 8;
+const LENGTH_BYTES = 4;
+/** What is beside the places without memberships is padded to a multiple of this. */
+const PADDED_BYTES = 16 * DOUBLE_BYTES;
 /** The `sequence` of a partition of which the client was sent nothing. */
 const NOTHING_SENT = -1;
+const NONE = new Uint8Array();
 const NOWHERE: Place = { sequence: NOTHING_SENT, published: 0, memberships: [], lineage: 0 };
 
 /** Beyond, the client is sent rooms once more. */
@@ -66,7 +73,13 @@ export class SyncTokens {
 
   write({ places, owed }: SyncToken): string {
     const rows = owed.map(({ room, since }): OwedRow => [room, since ?? null]);
-    return this.#seal.seal([placesBytes(places), ...(rows.length > 0 ? [encode(rows)] : [])]);
+    const written = placesBytes(places);
+    const packed = rows.length === 0 ? NONE : encode(rows);
+    const length = Buffer.allocUnsafe(LENGTH_BYTES);
+    length.writeUInt32BE(packed.length);
+    const extra = written.length - places.length * PLACE_BYTES + packed.length;
+    const padding = Math.max(1, Math.ceil(extra / PADDED_BYTES)) * PADDED_BYTES - extra;
+    return this.#seal.seal([written, length, packed, Buffer.alloc(padding)]);
   }
 
   /** Returns undefined for a token that can't be opened: the client may have missed anything. */
@@ -86,7 +99,9 @@ export class SyncTokens {
       places.push(place.sequence === NOTHING_SENT ? undefined : place);
       at += sizeOf(place);
     }
-    const owed = at === bytes.length ? [] : (decode(bytes.subarray(at)) as OwedRow[]);
+    const length = bytes.readUInt32BE(at);
+    at += LENGTH_BYTES;
+    const owed = length === 0 ? [] : (decode(bytes.subarray(at, at + length)) as OwedRow[]);
     return { places, owed: owed.map(([room, since]) => ({ room, since: since ?? undefined })) };
   }
 }

@@ -81,4 +81,18 @@ token("tells nothing: equal contents differ, and its length doesn't depend on it
   assert.is(new Set(lengths).size, 1);
 });
 
+token("tells nothing by its length of memberships that others' traffic makes it forget", () => {
+  const tokens = gateway([key(0)], 2);
+  const write = (...counts: number[]) => {
+    const memberships = (count: number) => Array.from({ length: count }, (_, i) => i + 1);
+    const places = counts.map((count) => ({ ...place(1, 1), memberships: memberships(count) }));
+    const text = tokens.write({ places, owed: [] });
+    assert.equal(tokens.read(text), { places, owed: [] });
+    return text.length;
+  };
+  const lengths = [write(0, 0), write(1, 0), write(0, 1), write(8, 8), write(16, 0)];
+  assert.is(new Set(lengths).size, 1, `${lengths}`);
+  assert.ok(write(16, 1) > lengths[0]!);
+});
+
 token.run();
