@@ -2,25 +2,14 @@
 import { setTimeout as delay } from "node:timers/promises";
 import * as assert from "uvu/assert";
 import { LEASE_HOLD_MS } from "../../src/limits.ts";
-import type { ClusterServer, NatsCluster } from "../support/nats-cluster.ts";
-import type { Arrivals } from "./arrivals.ts";
-import type { Network } from "./network.ts";
+import type { ClusterServer } from "../support/nats-cluster.ts";
 import type { ClusterProcess } from "./process.ts";
+import type { Stage } from "./stage.ts";
 
 /** Longer than a lease lasts. */
 const BEYOND_LEASE_MS = 17_000;
 /** How long the last worker of a rolling upgrade is given to get its partitions back. */
 const HAND_OVER_MS = 2_000;
-
-export interface Stage {
-  readonly cluster: NatsCluster;
-  readonly network: Network;
-  readonly arrivals: Arrivals;
-  readonly workers: readonly ClusterProcess[];
-  readonly ingresses: readonly ClusterProcess[];
-  readonly gateways: readonly ClusterProcess[];
-  readonly next: () => number;
-}
 
 export type Fault = (stage: Stage) => Promise<void>;
 

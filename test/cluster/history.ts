@@ -11,10 +11,11 @@ import { type NatsCluster, startNatsCluster } from "../support/nats-cluster.ts";
 import { random } from "../support/random.ts";
 import { Arrivals } from "./arrivals.ts";
 import { type Connections, check, query } from "./checker.ts";
-import { FAULTS, type Stage } from "./faults.ts";
+import { FAULTS } from "./faults.ts";
 import { makeNamespaces, makeProxies, type Network } from "./network.ts";
 import { type ClusterProcess, clusterProcess } from "./process.ts";
 import { Readers } from "./readers.ts";
+import type { Stage } from "./stage.ts";
 import { SyncClients } from "./sync-clients.ts";
 import { type Acknowledged, joinAll, startWorkload, USERS } from "./workload.ts";
 

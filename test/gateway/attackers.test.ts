@@ -2,7 +2,7 @@
 import { connect } from "node:net";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type Client, enc, startGateway, syncUntil } from "../support/gateway.ts";
+import { type Client, enc, startChat, startGateway, syncUntil } from "../support/gateway.ts";
 import { usedBytes } from "../support/heap.ts";
 
 const MIB = 1_048_576;
@@ -52,9 +52,8 @@ attackers("a second sync of a device answers the first at once, and not those of
 });
 
 attackers("whatever filters a client invents for a room with large events, memory is bounded", async () => {
-  await using tidemark = await startGateway();
-  const { alice, bob } = tidemark;
-  const room = await tidemark.room(alice, bob);
+  await using tidemark = await startChat();
+  const { alice, bob, chat: room } = tidemark;
   const { next_batch: since } = await bob.sync();
   for (let i = 0; i < 20; i++) {
     await alice.put(`/v3/rooms/${enc(room)}/send/m.room.message/large${i}`, {

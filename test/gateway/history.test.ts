@@ -8,6 +8,7 @@ import {
   enc,
   errorOf,
   type GatewayHarness,
+  startChat,
   startGateway,
   syncUntil,
 } from "../support/gateway.ts";
@@ -176,9 +177,8 @@ history("the context of an event has the events around it, and the room's state"
 });
 
 history("a token of /sync is the place after the newest event that it knew", async () => {
-  await using tidemark = await startGateway();
-  const { alice, bob } = tidemark;
-  const room = await tidemark.room(alice, bob);
+  await using tidemark = await startChat();
+  const { alice, bob, chat: room } = tidemark;
   const path = `/v3/rooms/${enc(room)}/messages`;
   const { next_batch: since } = await bob.sync();
   await alice.say(room, "0");
@@ -191,9 +191,8 @@ history("a token of /sync is the place after the newest event that it knew", asy
 });
 
 history("a redacted event is served as redacted, and keeps its order", async () => {
-  await using tidemark = await startGateway();
-  const { alice, bob } = tidemark;
-  const room = await tidemark.room(alice, bob);
+  await using tidemark = await startChat();
+  const { alice, bob, chat: room } = tidemark;
   const event = await alice.say(room, "regret");
   const path = `/v3/rooms/${enc(room)}/event/${enc(event)}`;
   const before = await bob.get(path);
@@ -235,9 +234,8 @@ history("whoever left reads on until the leave, and nothing after it", async () 
 });
 
 history("relations are found by type, in pages", async () => {
-  await using tidemark = await startGateway();
-  const { alice, bob } = tidemark;
-  const room = await tidemark.room(alice, bob);
+  await using tidemark = await startChat();
+  const { alice, bob, chat: room } = tidemark;
   const root = await alice.say(room, "root");
   await alice.say(room, "unrelated");
   for (let i = 0; i < 5; i++) await alice.say(room, `reply ${i}`, root);

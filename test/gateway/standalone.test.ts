@@ -1,15 +1,14 @@
 /** Rooms without a homeserver (`--standalone`). */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { enc, errorOf, startGateway } from "../support/gateway.ts";
+import { enc, errorOf, startChat, startGateway } from "../support/gateway.ts";
 import { type Body, eventually } from "../support/harness.ts";
 
 const standalone = suite("standalone");
 
 standalone("a repeated transaction is the same event", async () => {
-  await using tidemark = await startGateway();
-  const { alice, bob } = tidemark;
-  const room = await tidemark.room(alice, bob);
+  await using tidemark = await startChat();
+  const { alice, bob, chat: room } = tidemark;
   const send = (client = alice, txn = "txn") =>
     client.put(`/v3/rooms/${enc(room)}/send/m.room.message/${txn}`, { body: "once" }).then(({ event_id }) => event_id);
   const { next_batch: since } = await bob.sync();

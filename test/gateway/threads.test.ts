@@ -1,7 +1,7 @@
 /** `/threads`, and what is bundled with events: threads and edits. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { ALICE, type Client, enc, errorOf, startGateway } from "../support/gateway.ts";
+import { ALICE, type Client, enc, errorOf, startChat, startGateway } from "../support/gateway.ts";
 import type { Body } from "../support/harness.ts";
 
 const threads = suite("threads");
@@ -17,9 +17,8 @@ const edit = (client: Client, room: string, event: string) =>
   });
 
 threads("and edits are bundled wherever an event is served, without anybody's transaction", async () => {
-  await using tidemark = await startGateway();
-  const { alice, bob } = tidemark;
-  const room = await tidemark.room(alice, bob);
+  await using tidemark = await startChat();
+  const { alice, bob, chat: room } = tidemark;
   const root = await alice.say(room, "root");
   await alice.say(room, "first", root);
   const second = await alice.say(room, "second", root);

@@ -1,7 +1,7 @@
 /** The newest `matrix-js-sdk` from npm, unmodified, in Chromium: from the login with a password to threads and counts. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { ALICE, BOB, enc, startGateway } from "../support/gateway.ts";
+import { ALICE, BOB, enc, startChat } from "../support/gateway.ts";
 import { type Body, eventually } from "../support/harness.ts";
 import { openClientPage } from "./client-page.ts";
 
@@ -11,9 +11,8 @@ const DONE_WITHOUT = /\/rtc\/transports 404$/;
 const newest = suite("newest matrix-js-sdk");
 
 newest("logs in, shows counts, sends, reads, and lists threads", async () => {
-  await using tidemark = await startGateway();
-  const { alice, bob } = tidemark;
-  const room = await tidemark.room(alice, bob);
+  await using tidemark = await startChat();
+  const { alice, bob, chat: room } = tidemark;
   const root = await alice.say(room, "root");
   const reply = await alice.say(room, "in the thread", root);
   const hello = await alice.say(room, "helo");

@@ -129,6 +129,17 @@ export async function startGateway({
   }
 }
 
+/** The same, with a room that Alice has made and Bob has joined. */
+export async function startChat(options?: GatewayOptions): Promise<GatewayHarness & { readonly chat: string }> {
+  const tidemark = await startGateway(options);
+  try {
+    return { ...tidemark, chat: await tidemark.room(tidemark.alice, tidemark.bob) };
+  } catch (error) {
+    await tidemark[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
 let transactions = 0;
 
 export function httpClient(url: string, token: string, user: string): Client {

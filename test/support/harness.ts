@@ -250,6 +250,11 @@ export function message(id: string, more: Record<string, unknown> = {}): Record<
   return { event_id: id, type: "m.room.message", sender: "@alice:a.org", origin_server_ts: 1_000, content, ...more };
 }
 
+/** Messages `$0`, `$1`, …. */
+export function messages(count: number): Record<string, unknown>[] {
+  return Array.from({ length: count }, (_, i) => message(`$${i}`));
+}
+
 export function receipt(user: string, event: string, more: Record<string, unknown> = {}): Record<string, unknown> {
   return { user_id: user, receipt_type: "m.read", event_id: event, ts: 5_000, ...more };
 }

@@ -1,58 +1,15 @@
-/**
- * What Tidemark publishes (docs/design.md#what-is-published), and the streams that keep it (docs/design.md#subjects),
- * on a real broker.
- */
-import { AckPolicy, DeliverPolicy } from "nats";
+/** What Tidemark publishes (docs/design.md#what-is-published), on a real broker. */
 import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type { Entry } from "../../actors/entry.ts";
 import { fold } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";
-import { deltaHeaders } from "../../src/bus/contract/delta-headers.ts";
 import type { RoomId } from "../../src/matrix/ids.ts";
 import { Publisher } from "../../src/worker/publisher.ts";
 import { DeltaReader } from "../support/delta-reader.ts";
-import {
-  BASE,
-  type Body,
-  decoded,
-  eventually,
-  message,
-  type Received,
-  receipt,
-  startTidemark,
-  type TidemarkHarness,
-  token,
-} from "../support/harness.ts";
-
-const ROOM = "!publishing:a.org";
-const BOB = "@bob:a.org";
-const DAY_NS = 86_400_000_000_000;
-
-/** Every subject that Tidemark publishes on. */
-const PUBLISHED = ["client", "user", "federation", "rejected"].map((kind) => `tidemark.${kind}.>`);
-
-function subjects(tidemark: TidemarkHarness, room = ROOM) {
-  const partition = tidemark.partitionOf(room);
-  return {
-    events: `tidemark.client.${partition}.${token(room)}.events`,
-    receipts: `tidemark.client.${partition}.${token(room)}.receipts`,
-    user: (user: string) => `tidemark.user.${partition}.${token(user)}.receipts`,
-    rejected: `tidemark.rejected.${partition}.${token(room)}`,
-  };
-}
-
-/** Sends an event and waits until it is published, so that the next change has a delta of its own. */
-async function settled(tidemark: TidemarkHarness, event: Record<string, unknown>): Promise<void> {
-  const events = tidemark.subscribe(subjects(tidemark).events);
-  await tidemark.sent("event", ROOM, event);
-  await events.next(({ events }) => events.some((other: Body) => other.event_id === event.event_id));
-}
-
-function shows(event: string, user: string) {
-  return (body: Body) => body.event?.content[event]?.["m.read"]?.[user] !== undefined;
-}
+import { BASE, type Body, decoded, eventually, message, messages, receipt, startTidemark } from "../support/harness.ts";
+import { BOB, PUBLISHED, ROOM, settled, shows, subjects } from "../support/published.ts";
 
 const publishing = suite("publishing");
 
@@ -279,53 +236,16 @@ publishing("of an unthreaded and a threaded receipt on one event, the unthreaded
 
 publishing("within a flush window later markers replace earlier ones", async () => {
   await using tidemark = await startTidemark();
-  const ids = Array.from({ length: 400 }, (_, i) => `$${i}`);
-  await tidemark.sent(
-    "event",
-    ROOM,
-    ids.map((id) => message(id)),
-  );
+  await tidemark.sent("event", ROOM, messages(400));
   const published = tidemark.subscribe(subjects(tidemark).receipts);
   const startedAt = performance.now();
-  for (const id of ids) await tidemark.sent("receipt", ROOM, receipt(BOB, id));
+  for (let i = 0; i < 400; i++) await tidemark.sent("receipt", ROOM, receipt(BOB, `$${i}`));
   await published.next(shows("$399", BOB));
   const windows = Math.ceil((performance.now() - startedAt) / 20) + 2;
   assert.ok(published.messages.length <= windows, `${published.messages.length} deltas in ${windows} windows`);
   for (const { body } of published.messages) {
     assert.is(Object.keys(body.event.content).length, 1, "one marker of one user");
   }
-});
-
-publishing("under load deltas have no gap, and an event comes before its markers", async () => {
-  await using tidemark = await startTidemark({ partitions: 1 });
-  const all = tidemark.subscribe("tidemark.client.>");
-  const rooms = Array.from({ length: 10 }, (_, i) => `!busy${i}:a.org`);
-  const users = Array.from({ length: 10 }, (_, i) => `@user${i}:a.org`);
-  let requests: Promise<unknown>[] = [];
-  for (let i = 0; i < 200; i++) {
-    for (const room of rooms) {
-      const user = users[i % 10]!;
-      requests.push(tidemark.sent("event", room, message(`$${i}`)));
-      requests.push(tidemark.sent("receipt", room, [receipt(BOB, `$${i}`), receipt(user, `$${i}`)]));
-    }
-    if (i % 4 < 3) continue;
-    await requests.at(-1);
-    requests = requests.slice(-40);
-  }
-  await Promise.all(requests);
-
-  const check = (messages: readonly Pick<Received, "subject" | "body">[]) => {
-    const reader = new DeltaReader();
-    for (const { subject, body } of messages) reader.read(subject, body);
-    for (const room of rooms) {
-      const { markers } = reader.room(room);
-      assert.is(markers.get(`${BOB} m.read `)?.event, "$199");
-      for (const [i, user] of users.entries()) assert.is(markers.get(`${user} m.read `)?.event, `$${190 + i}`, user);
-    }
-  };
-  for (const room of rooms) await all.next((body) => body.room_id === room && shows("$199", BOB)(body));
-  check(all.messages);
-  check(await replayed(tidemark, "tidemark.client.>", all.messages.length));
 });
 
 publishing("a marker that moves while its delta is in flight is in the next delta, after its event", async () => {
@@ -364,104 +284,6 @@ publishing("a marker that moves while its delta is in flight is in the next delt
     [`${BOB} m.read `, { event: "$2", order: 2, ts: 7 }],
     ["@eve:a.org m.read ", { event: "$2", order: 2, ts: 7 }],
   ]);
-});
-
-publishing("everything published is in its stream, and JetStream can replay it", async () => {
-  await using tidemark = await startTidemark();
-  const all = PUBLISHED.map((subject) => tidemark.subscribe(subject));
-  await settled(tidemark, message("$1"));
-  await tidemark.sent("receipt", ROOM, receipt(BOB, "$1", { thread_id: "$elsewhere" }));
-  await tidemark.sent("receipt", ROOM, receipt(BOB, "$1", { receipt_type: "m.fully_read" }));
-  await tidemark.sent("receipt", ROOM, receipt(BOB, "$1"));
-  await all[0]!.next(shows("$1", BOB));
-  await all[1]!.next();
-  await all[3]!.next();
-  for (const [i, stored] of [
-    await replayed(tidemark, "tidemark.client.>", 2),
-    await replayed(tidemark, "tidemark.user.>", 1),
-    [],
-    await replayed(tidemark, "tidemark.rejected.>", 1),
-  ].entries()) {
-    assert.equal(
-      stored.map(({ subject, body }) => ({ subject, body })),
-      all[i]!.messages.map(({ subject, body }) => ({ subject, body })),
-    );
-  }
-});
-
-publishing("streams, and the counts of partitions and shards, match the contract", async () => {
-  await using tidemark = await startTidemark({ partitions: 3 });
-  const streams = await tidemark.jsm.streams.list().next();
-  const shown = streams
-    .filter(({ config }) => !config.name.startsWith("KV_"))
-    .map(({ config }) => {
-      const { name, subjects, storage, retention, discard, max_age, deny_delete, deny_purge } = config;
-      return [name, { subjects, storage, retention, discard, max_age, deny_delete, deny_purge }];
-    });
-  const kept = { storage: "file", retention: "limits", discard: "old", deny_delete: false, deny_purge: false };
-  const log = { ...kept, discard: "new", max_age: 0, deny_delete: true, deny_purge: true };
-  const expected: Record<string, unknown> = {
-    TIDEMARK_REJECTED: { ...kept, subjects: ["tidemark.rejected.*.*"], max_age: 7 * DAY_NS },
-  };
-  for (const p of [0, 1, 2]) {
-    expected[`TIDEMARK_LOG_${p}`] = { ...log, subjects: [`tidemark.log.${p}.*`] };
-    const subjects = [`tidemark.client.${p}.*.*`, `tidemark.user.${p}.*.receipts`];
-    expected[`TIDEMARK_DELTAS_${p}`] = { ...kept, subjects, max_age: DAY_NS };
-  }
-  for (const shard of [0, 1, 2, 3]) {
-    expected[`TIDEMARK_FEDERATION_${shard}`] = {
-      ...kept,
-      subjects: [`tidemark.federation.${shard}.*`],
-      max_age: DAY_NS,
-    };
-  }
-  assert.equal(Object.fromEntries(shown), expected);
-  const bucket = await tidemark.nc.jetstream().views.kv("tidemark");
-  assert.is((await bucket.get("partitions"))?.string(), "3");
-  assert.is((await bucket.get("federation_shards"))?.string(), "4");
-});
-
-publishing("the log can't be purged, and its records can't be deleted", async () => {
-  await using tidemark = await startTidemark({ partitions: 1 });
-  await tidemark.sent("event", ROOM, message("$1"));
-  for (const destroy of [
-    () => tidemark.jsm.streams.purge("TIDEMARK_LOG_0"),
-    () => tidemark.jsm.streams.deleteMessage("TIDEMARK_LOG_0", 1),
-  ]) {
-    const done = await destroy().catch(() => false);
-    assert.is(done, false);
-  }
-  assert.is((await tidemark.records(0)).length, 1);
-});
-
-/** All messages of a subject in its streams, in order. Asserts their number. */
-async function replayed(tidemark: TidemarkHarness, subject: string, count: number): Promise<Received[]> {
-  const found: Received[] = [];
-  for (const { config } of await tidemark.jsm.streams.list(subject).next()) {
-    const { name } = await tidemark.jsm.consumers.add(config.name, {
-      filter_subject: subject,
-      deliver_policy: DeliverPolicy.All,
-      ack_policy: AckPolicy.None,
-    });
-    const consumer = await tidemark.nc.jetstream().consumers.get(config.name, name);
-    const { num_pending } = await consumer.info();
-    if (num_pending === 0) continue;
-    for await (const { subject, data } of await consumer.fetch({ max_messages: num_pending })) {
-      found.push({ subject, body: decoded(data), raw: data });
-    }
-  }
-  assert.is(found.length, count);
-  return found;
-}
-
-publishing("each delta has the headers that the contract declares", async () => {
-  await using tidemark = await startTidemark({ partitions: 1 });
-  const deltas = tidemark.subscribe("tidemark.client.>");
-  await tidemark.sent("event", ROOM, message("$1"));
-  await deltas.next();
-  const { header } = await tidemark.jsm.streams.getMessage("TIDEMARK_DELTAS_0", { seq: 1 });
-  const headers = Object.fromEntries(header.keys().map((key) => [key, header.get(key)]));
-  assert.equal(deltaHeaders.parse(headers), headers);
 });
 
 publishing.run();

@@ -1,7 +1,7 @@
 /** Threads, edits and references that come with the events of a `/sync` timeline. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type Client, enc, startGateway, syncUntil } from "../../support/gateway.ts";
+import { type Client, enc, startChat, startGateway, syncUntil } from "../../support/gateway.ts";
 import type { Body } from "../../support/harness.ts";
 
 const send = async (client: Client, room: string, content: Body): Promise<string> =>
@@ -19,9 +19,8 @@ const relationsIn = (body: Body, room: string, event: string, as = "join") =>
 const bundled = suite("bundled sync");
 
 bundled("events of a limited timeline come with what belongs to them, and nobody's transaction", async () => {
-  await using tidemark = await startGateway();
-  const { alice, bob } = tidemark;
-  const room = await tidemark.room(alice, bob);
+  await using tidemark = await startChat();
+  const { alice, bob, chat: room } = tidemark;
   const start = await bob.sync();
   for (let i = 0; i < 12; i++) await alice.say(room, `${i}`);
   const root = await alice.say(room, "root");
@@ -95,9 +94,8 @@ bundled("who has left is not told of what came later", async () => {
 });
 
 bundled("who has left sees that an event is redacted, but not who did it, nor why", async () => {
-  await using tidemark = await startGateway();
-  const { alice, bob } = tidemark;
-  const room = await tidemark.room(alice, bob);
+  await using tidemark = await startChat();
+  const { alice, bob, chat: room } = tidemark;
   const path = `/v3/rooms/${enc(room)}`;
   const events = [await alice.say(room, "one"), await alice.say(room, "two")];
   const redact = (event: string) => alice.put(`${path}/redact/${enc(event)}/${event}`, { reason: "spam" });

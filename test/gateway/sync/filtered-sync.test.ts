@@ -1,7 +1,7 @@
 /** What filters leave out of `/sync`, and what must reach the client all the same. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { BOB, enc, startGateway, syncUntil } from "../../support/gateway.ts";
+import { BOB, enc, startChat, startGateway, syncUntil } from "../../support/gateway.ts";
 import type { Body } from "../../support/harness.ts";
 
 const PUSH_RULES = "m.push_rules";
@@ -69,9 +69,8 @@ filtered("push rules come with everything else, unless account data is left out"
 });
 
 filtered("a limit counts the events that pass", async () => {
-  await using tidemark = await startGateway();
-  const { alice, bob } = tidemark;
-  const room = await tidemark.room(alice, bob);
+  await using tidemark = await startChat();
+  const { alice, bob, chat: room } = tidemark;
   for (const text of ["one", "two", "three"]) await alice.say(room, text);
   for (let i = 0; i < 30; i++) await alice.put(`/v3/rooms/${enc(room)}/state/m.room.topic/`, { topic: `${i}` });
   const timeline = async (more: Body) => {

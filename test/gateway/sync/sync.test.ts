@@ -1,7 +1,7 @@
 /** `GET /sync` over HTTP: content, visibility, long polls, and continuing from a token. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { ALICE, BOB, CAROL, type Client, enc, startGateway, syncUntil } from "../../support/gateway.ts";
+import { ALICE, BOB, CAROL, type Client, enc, startChat, startGateway, syncUntil } from "../../support/gateway.ts";
 import { type Body, eventually, message } from "../../support/harness.ts";
 
 const NOTHING = { join: {}, invite: {}, leave: {} };
@@ -34,9 +34,8 @@ function applied(bodies: readonly Body[], room: string) {
 const sync = suite("sync");
 
 sync("an incremental sync has only what changed, once", async () => {
-  await using tidemark = await startGateway();
-  const { alice, bob } = tidemark;
-  const room = await tidemark.room(alice, bob);
+  await using tidemark = await startChat();
+  const { alice, bob, chat: room } = tidemark;
   await tidemark.room(alice, bob);
   const first = await alice.say(room, "one");
   const start = await bob.sync();
@@ -57,9 +56,8 @@ sync("an incremental sync has only what changed, once", async () => {
 });
 
 sync("a long poll returns at the first change, and empty at its timeout", async () => {
-  await using tidemark = await startGateway();
-  const { alice, bob } = tidemark;
-  const room = await tidemark.room(alice, bob);
+  await using tidemark = await startChat();
+  const { alice, bob, chat: room } = tidemark;
   const event = await bob.say(room, "hello");
   const { next_batch: since } = await alice.sync();
   // The client of the test waits less long than that.
@@ -110,9 +108,8 @@ sync("an initial sync and a full_state sync ignore the timeout", async () => {
 });
 
 sync("receipts are one event per room, without a room id, with the current position of each marker", async () => {
-  await using tidemark = await startGateway();
-  const { alice, bob } = tidemark;
-  const room = await tidemark.room(alice, bob);
+  await using tidemark = await startChat();
+  const { alice, bob, chat: room } = tidemark;
   const events = [await alice.say(room, "1"), await alice.say(room, "2"), await alice.say(room, "3")];
   const { next_batch: since } = await alice.sync();
   for (const event of events) await bob.read(room, event);
@@ -130,9 +127,8 @@ sync("receipts are one event per room, without a room id, with the current posit
 });
 
 sync("an initial sync has the same state as the incremental ones together", async () => {
-  await using tidemark = await startGateway();
-  const { alice, bob } = tidemark;
-  const room = await tidemark.room(alice, bob);
+  await using tidemark = await startChat();
+  const { alice, bob, chat: room } = tidemark;
   const start = await bob.sync({ filter: JSON.stringify({ room: { timeline: { limit: 100 } } }) });
   const all = [start];
   let since = start.next_batch;
@@ -185,9 +181,8 @@ sync("private receipts and the fully-read marker never reach another user", asyn
 });
 
 sync("a gap is limited, and its prev_batch leads to the missing events", async () => {
-  await using tidemark = await startGateway();
-  const { alice, bob } = tidemark;
-  const room = await tidemark.room(alice, bob);
+  await using tidemark = await startChat();
+  const { alice, bob, chat: room } = tidemark;
   const { next_batch: since } = await bob.sync();
   for (let i = 0; i < 15; i++) await alice.say(room, `${i}`);
   await alice.put(`/v3/rooms/${enc(room)}/state/m.room.topic/`, { topic: "gaps" });
@@ -210,9 +205,8 @@ sync("a gap is limited, and its prev_batch leads to the missing events", async (
 });
 
 sync("unread counts follow F13, by thread if requested", async () => {
-  await using tidemark = await startGateway();
-  const { alice, bob } = tidemark;
-  const room = await tidemark.room(alice, bob);
+  await using tidemark = await startChat();
+  const { alice, bob, chat: room } = tidemark;
   const root = await alice.say(room, "root");
   const reply = await alice.say(room, "reply", root);
   await bob.say(room, "his own");
@@ -238,9 +232,8 @@ sync("unread counts follow F13, by thread if requested", async () => {
 });
 
 sync("filters select rooms, types, senders and receipts", async () => {
-  await using tidemark = await startGateway();
-  const { alice, bob } = tidemark;
-  const room = await tidemark.room(alice, bob);
+  await using tidemark = await startChat();
+  const { alice, bob, chat: room } = tidemark;
   const other = await tidemark.room(alice, bob);
   await bob.read(room, await alice.say(room, "hello"));
   await eventually(async () => Object.keys(receiptsOf(await bob.sync(), room)).length === 1, "it is read");
@@ -350,9 +343,8 @@ sync.run();
 const gateways = suite("several gateways");
 
 gateways("a client continues on any of them, also on one that started later", async () => {
-  await using tidemark = await startGateway();
-  const { alice, bob } = tidemark;
-  const room = await tidemark.room(alice, bob);
+  await using tidemark = await startChat();
+  const { alice, bob, chat: room } = tidemark;
   const event = await alice.say(room, "one");
   const { httpUrl: second } = await tidemark.another();
   const start = await bob.sync();
@@ -377,9 +369,8 @@ gateways("a client continues on any of them, also on one that started later", as
 });
 
 gateways("a token older than all stored deltas works: the workers answer with what changed since", async () => {
-  await using tidemark = await startGateway();
-  const { alice, bob } = tidemark;
-  const room = await tidemark.room(alice, bob);
+  await using tidemark = await startChat();
+  const { alice, bob, chat: room } = tidemark;
   const { next_batch: since } = await bob.sync();
   for (let i = 0; i < 30; i++) await alice.say(room, `${i}`);
   const event = await alice.say(room, "30");

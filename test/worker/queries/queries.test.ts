@@ -6,6 +6,7 @@ import {
   type Body,
   eventually,
   message,
+  messages,
   receipt,
   sequenceOf,
   startTidemark,
@@ -188,11 +189,7 @@ for (const encoding of ENCODINGS) {
 queries("a timeline has 20 events by default, and 100 at most", async () => {
   await using tidemark = await startTidemark();
   const ids = Array.from({ length: 120 }, (_, i) => `$${i}`);
-  await tidemark.sent(
-    "event",
-    ROOM,
-    ids.map((id) => message(id)),
-  );
+  await tidemark.sent("event", ROOM, messages(120));
   await folded(tidemark);
   const timeline = async (timeline_limit?: number) => {
     const op = { op: "snapshot", ...(timeline_limit !== undefined && { timeline_limit }) };
