@@ -15,14 +15,15 @@ import { type RawAnswer, RawClient } from "./raw-client.ts";
 
 const SERVER = "bench.example.org";
 const EVENTS_PER_REQUEST = 100;
+const RECEIPTS_PER_REQUEST = 500;
 /** How many first `/sync` requests run at once. Limited, because the start of a gateway is not what is measured. */
 const FIRST_SYNCS_AT_ONCE = 20;
 
 export const enc = encodeURIComponent;
-export const userOf = (n: number) => `@user-${n}:${SERVER}`;
+const userOf = (n: number) => `@user-${n}:${SERVER}`;
 export const roomOf = (n: number) => `!room-${n}:${SERVER}`;
 /** Returns an id as long as those of current room versions. */
-export const eventOf = (room: number, n: number) => `$${`event-${room}-${n}-`.padEnd(43, "x")}`;
+const eventOf = (room: number, n: number) => `$${`event-${room}-${n}-`.padEnd(43, "x")}`;
 export const userNumber = (id: string) => Number(/^@user-(\d+):/.exec(id)![1]);
 export const eventNumber = (id: string) => Number(/^\$event-\d+-(\d+)-/.exec(id)![1]);
 const tokenOf = (n: number) => `token-of-a-usual-length-for-a-matrix-client-${n}`;
@@ -167,4 +168,16 @@ export function costs(id: string, what: string, seconds: Record<string, number>,
     unit: "µs",
     values: [(busy * 1e6) / count],
   }));
+}
+
+/** Each of this many users reads one of the first events of room 0, in turn. */
+export async function readByMany(bus: Frontend, users: number, events: number): Promise<void> {
+  for (let at = 0; at < users; at += RECEIPTS_PER_REQUEST) {
+    const receipts = Array.from({ length: Math.min(RECEIPTS_PER_REQUEST, users - at) }, (_, i) => ({
+      user_id: userOf(at + i),
+      receipt_type: "m.read" as const,
+      event_id: eventOf(0, (at + i) % events),
+    }));
+    await bus.send("receipt", roomOf(0) as never, receipts);
+  }
 }

@@ -1,17 +1,8 @@
 /** The first `/sync` in a room of 100,000 members, each with a receipt: the processor time of all processes. */
-import {
-  bodyOf,
-  eventOf,
-  makeRoom,
-  processorMeter,
-  roomOf,
-  startGatewayWorld,
-  userOf,
-} from "../gateway/gateway-world.ts";
+import { bodyOf, makeRoom, processorMeter, readByMany, startGatewayWorld } from "../gateway/gateway-world.ts";
 import { type Trial, trialOfSizes } from "../trial.ts";
 
 const EVENTS = 100;
-const PER_REQUEST = 500;
 
 export const httpLargeRoom: Trial = trialOfSizes(
   "http_large_room",
@@ -24,14 +15,7 @@ export const httpLargeRoom: Trial = trialOfSizes(
       Array.from({ length: members }, (_, n) => n),
       EVENTS,
     );
-    for (let at = 0; at < members; at += PER_REQUEST) {
-      const receipts = Array.from({ length: PER_REQUEST }, (_, i) => ({
-        user_id: userOf(at + i),
-        receipt_type: "m.read" as const,
-        event_id: eventOf(0, (at + i) % EVENTS),
-      }));
-      await world.bus.send("receipt", roomOf(0) as never, receipts);
-    }
+    await readByMany(world.bus, members, EVENTS);
     // What the gateway knows of the room from its deltas, a new one doesn't.
     await world.restartGateway();
     const [client] = await world.clients(1);

@@ -1,12 +1,11 @@
 /** The first `/sync` of a user who is in one room, with 10,000 markers. */
-import { bodyOf, eventOf, makeRoom, nextBatch, roomOf, startGatewayWorld, userOf } from "../gateway/gateway-world.ts";
+import { bodyOf, makeRoom, nextBatch, readByMany, startGatewayWorld } from "../gateway/gateway-world.ts";
 import type { RawClient } from "../gateway/raw-client.ts";
 import { percentile } from "../stats.ts";
 import type { Trial } from "../trial.ts";
 
 const EVENTS = 100;
 const MARKERS = 10_000;
-const PER_REQUEST = 1_000;
 const REPETITIONS = { full: 50, quick: 10 };
 const SHOWN_MS_MAX = 10_000;
 
@@ -15,14 +14,7 @@ export const httpSync: Trial = {
   measure: async (context) => {
     await using world = await startGatewayWorld(context, 1);
     await makeRoom(world.bus, 0, [0], EVENTS);
-    for (let at = 0; at < MARKERS; at += PER_REQUEST) {
-      const receipts = Array.from({ length: PER_REQUEST }, (_, i) => ({
-        user_id: userOf(at + i),
-        receipt_type: "m.read" as const,
-        event_id: eventOf(0, (at + i) % EVENTS),
-      }));
-      await world.bus.send("receipt", roomOf(0) as never, receipts);
-    }
+    await readByMany(world.bus, MARKERS, EVENTS);
     const [client] = await world.clients(1);
     await allShown(client!);
     const times: number[] = [];

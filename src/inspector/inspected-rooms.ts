@@ -4,17 +4,16 @@
  *     open ──scan from the first record──▶ history ──scan continues──▶ listeners
  *       └── beyond INSPECT_ROOMS_MAX the least recently used room is evicted; each is after INSPECT_IDLE_MS without use
  */
-import { setImmediate } from "node:timers/promises";
 import { sequenceOf } from "../../actors/entry.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { ask } from "../bus/client/request.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
 import { logEnd, roomsOf } from "../bus/log/log.ts";
 import { scanLog } from "../bus/log/log-scan.ts";
+import { inSlices } from "../in-slices.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { type Summary, summaryOf } from "../replay/history/inspect.ts";
 import { RoomHistory } from "../replay/history/room-history.ts";
-import { inSlices } from "../replay/history/sliced.ts";
 import { stepOf } from "../replay/history/step.ts";
 import { countThrough, positionIn } from "../replay/history/tracks.ts";
 import { Refold } from "../replay/refold.ts";
@@ -110,7 +109,7 @@ export class InspectedRooms {
     const open = this.#open.get(room);
     if (open !== undefined) {
       await open.ready;
-      return { ...(await inSlices(summaryOf(open.history), setImmediate)), ...(await this.#lag(open.history)) };
+      return { ...(await inSlices(summaryOf(open.history))), ...(await this.#lag(open.history)) };
     }
     const partition = partitionOf(room, partitions);
     const { sequence, records } = await logEnd(nc, partition, room);
@@ -128,7 +127,7 @@ export class InspectedRooms {
     );
     this.#summaryQueue = folded.catch(() => {});
     await folded;
-    const summary = await inSlices(summaryOf(history), setImmediate);
+    const summary = await inSlices(summaryOf(history));
     const lag = await this.#lag(history);
     if (this.#summaries.size >= INSPECT_LISTED_ROOMS_MAX * 10) this.#summaries.clear();
     if (lag.lag === 0) this.#summaries.set(room, { sequence, summary });

@@ -9,16 +9,15 @@
 import { existsSync } from "node:fs";
 import type { ServerResponse } from "node:http";
 import { join } from "node:path";
-import { setImmediate } from "node:timers/promises";
 import compress from "@fastify/compress";
 import fastifyStatic from "@fastify/static";
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "pino";
 import type { Bus } from "../bus/client/connection.ts";
 import { reasonOf } from "../errors.ts";
+import { inSlices } from "../in-slices.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
 import { inspectRequest, inspectSliced } from "../replay/history/inspect.ts";
-import { inSlices } from "../replay/history/sliced.ts";
 import { Admission, type InspectAccess } from "./admission.ts";
 import { notifyOfGrowth } from "./growth-stream.ts";
 import { InspectedRooms } from "./inspected-rooms.ts";
@@ -153,7 +152,7 @@ async function answer(rooms: InspectedRooms, request: FastifyRequest, reply: Fas
   if (asked.data.op === "summary") return await reply.send({ answer: await rooms.summary(room) });
   const history = await rooms.history(room);
   if (history === undefined) return await notFound(reply);
-  return { answer: await inSlices(inspectSliced(history, asked.data), setImmediate) };
+  return { answer: await inSlices(inspectSliced(history, asked.data)) };
 }
 
 async function notFound(reply: FastifyReply): Promise<FastifyReply> {

@@ -9,6 +9,7 @@ import { ROOM_CHANGES_MAX } from "../../src/limits.ts";
 import type { Tidemark } from "../../src/start.ts";
 import { BOB, type Client, startGateway } from "../support/gateway.ts";
 import { type Body, eventually, message, rejects, startTidemark, token } from "../support/harness.ts";
+import { iterated } from "../support/iterated.ts";
 import { checkAsync } from "../support/property.ts";
 
 const ROOM = "!room:a.org";
@@ -61,17 +62,14 @@ list("iteration starts with the rooms, yields every change, and ends when the li
   await using tidemark = await startTidemark();
   const frontend = await connect({ nats: tidemark.url });
   const rooms = await frontend.rooms(BOB);
-  const seen: string[] = [];
-  const reading = (async () => {
-    for await (const change of rooms) seen.push(change.kind === "membership" ? change.membership : change.kind);
-  })();
+  const { seen, ended } = iterated(rooms, (change) => (change.kind === "membership" ? change.membership : change.kind));
   await eventually(() => seen.length === 1, "the snapshot");
   for (const membership of ["invite", "join", "ban"]) {
     await tidemark.sent("event", ROOM, member(BOB, membership));
     await eventually(() => seen.at(-1) === membership, membership);
   }
   await frontend.close();
-  await reading;
+  await ended;
   assert.equal(seen, ["snapshot", "invite", "join", "ban"]);
   for await (const { kind } of rooms) assert.unreachable(`a closed list has no ${kind}`);
 });

@@ -15,6 +15,7 @@ import {
   type TidemarkHarness,
   token,
 } from "../support/harness.ts";
+import { iterated } from "../support/iterated.ts";
 
 const ROOM = "!room:a.org";
 const OTHER_ROOM = "!other:a.org";
@@ -207,16 +208,13 @@ room("iteration starts with the state, yields every change, and ends when the vi
   await using tidemark = await startTidemark();
   await using frontend = await connect({ nats: tidemark.url });
   const view = await frontend.room(ROOM);
-  const kinds: string[] = [];
-  const reading = (async () => {
-    for await (const { kind } of view) kinds.push(kind);
-  })();
+  const { seen: kinds, ended } = iterated(view, ({ kind }) => kind);
   await live(view, () => kinds.length === 1);
   await tidemark.sent("event", ROOM, message("$1"));
   await tidemark.sent("receipt", ROOM, receipt(BOB, "$1"));
   await live(view, () => kinds.length === 3);
   view.close();
-  await reading;
+  await ended;
   assert.equal(kinds, ["snapshot", "events", "receipts"]);
   for await (const change of view) assert.unreachable(`a closed view has no ${change.kind}`);
 });
@@ -225,13 +223,10 @@ room("closing the library closes its views, and may be repeated", async () => {
   await using tidemark = await startTidemark();
   const frontend = await connect({ nats: tidemark.url });
   const view = await frontend.room(ROOM);
-  const kinds: string[] = [];
-  const reading = (async () => {
-    for await (const { kind } of view) kinds.push(kind);
-  })();
+  const { seen: kinds, ended } = iterated(view, ({ kind }) => kind);
   await live(view, () => kinds.length === 1);
   await frontend.close();
-  await reading;
+  await ended;
   await frontend.close();
   view.close();
   assert.equal(kinds, ["snapshot"]);
