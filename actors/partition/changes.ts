@@ -191,9 +191,9 @@ export class Changes {
 export function memberSet(room: Room, position: Position, [kind, event]: Entry): MemberChange | undefined {
   if (kind !== STATE || event.type !== "m.room.member" || event.state_key === undefined) return undefined;
   const user = event.state_key as UserId;
-  if (room.state.get(memberKey(user))?.position !== position) return undefined;
   const member = room.members.get(user);
   if (member === undefined) return undefined;
+  if (room.state.get(memberKey(user))?.position !== position && member.position !== position) return undefined;
   return { position, kind: "state", user, membership: { membership: member.membership, position: member.position } };
 }
 

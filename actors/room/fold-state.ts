@@ -3,7 +3,7 @@ import type { MatrixEvent } from "../../src/matrix/event.ts";
 import { type UserId, userId } from "../../src/matrix/ids.ts";
 import type { Order, Position, StateEntry } from "../entry.ts";
 import type { Member, Room, StateEvent } from "./room.ts";
-import { HALF_AN_ORDER, HISTORY_VISIBILITY_KEY, type StateChange, stateKey } from "./state-changes.ts";
+import { HALF_AN_ORDER, HISTORY_VISIBILITY_KEY, memberKey, type StateChange, stateKey } from "./state-changes.ts";
 import { understoodVisibility } from "./visibility.ts";
 
 /** F10. It leaves alone what was set behind its place, but says what the state was before that. */
@@ -11,9 +11,22 @@ export function foldStateEntry(room: Room, position: Position, [, event, asOf]: 
   if (event.state_key === undefined) return;
   const since = includedBy(room, asOf);
   const place = since + HALF_AN_ORDER;
-  const isOlder = currentPlace(room, stateKey(event.type, event.state_key)) > place;
+  const key = stateKey(event.type, event.state_key);
+  const isCurrent = currentPlace(room, key) <= place;
+  const isMembership = membershipPlace(room, key) <= place;
   noteState(room, event, place, { position, entry: event.event_id });
-  if (!isOlder) foldState(room, event, { position, order: 0, since });
+  const set = { position, order: 0, since };
+  if (isCurrent) foldState(room, event, set);
+  else if (isMembership) foldMembership(room, event, set);
+}
+
+/** Where what says the current membership stands: a later member event may say none. */
+function membershipPlace({ stateChanges, firstLive }: Room, key: string): Order {
+  for (const [order, { value, entry }] of stateChanges.downFrom(key, Number.POSITIVE_INFINITY)) {
+    const isHistory = entry === undefined && (firstLive === 0 || order < firstLive);
+    if (value !== undefined && !isHistory) return order;
+  }
+  return Number.NEGATIVE_INFINITY;
 }
 
 /** The order of the newest event that a `state` entry includes. `as_of` 0: it was read before the first live event. */
@@ -67,29 +80,33 @@ interface SetState extends StateEvent {
 }
 
 /** F10. Membership, server ACL and where the current state is, as of this entry. */
-export function foldState(room: Room, event: MatrixEvent, { position, order, since }: SetState): void {
+export function foldState(room: Room, event: MatrixEvent, set: SetState): void {
   if (event.state_key === undefined) return;
+  const { position, order } = set;
   const key = stateKey(event.type, event.state_key);
-  const setAt = room.state.get(key)?.order ?? 0;
+  foldMembership(room, event, set);
   room.state.set(key, { position, order });
   room.stateBodies.set(key, { position, event });
-  if (event.type === "m.room.server_acl" && event.state_key === "") {
-    room.acl = event.content;
-  } else if (event.type === "m.room.member" && typeof event.content.membership === "string") {
-    const member = userId.safeParse(event.state_key);
-    if (!member.success) return;
-    const { membership } = event.content;
-    room.membershipKnown = true;
-    const before = room.members.get(member.data);
-    if (before?.membership !== membership) {
-      room.members.set(member.data, { membership, position, ...stayAfter(before, membership, since) });
-      room.joined.move(member.data, before?.membership, membership);
-      countPresent(room, before?.membership, membership);
-    }
-    // F12. A new display name begins no stay.
-    const left = setAt > 0 ? before?.membership : (membershipBefore(event) ?? before?.membership);
-    if (membership === "join" && left !== "join" && order > 0) setJoin(room, member.data, order);
+  if (event.type === "m.room.server_acl" && event.state_key === "") room.acl = event.content;
+}
+
+/** Called before the event is the current one. */
+function foldMembership(room: Room, event: MatrixEvent, { position, order, since }: SetState): void {
+  if (event.type !== "m.room.member" || typeof event.content.membership !== "string") return;
+  const member = userId.safeParse(event.state_key);
+  if (!member.success) return;
+  const { membership } = event.content;
+  room.membershipKnown = true;
+  const before = room.members.get(member.data);
+  if (before?.membership !== membership) {
+    room.members.set(member.data, { membership, position, ...stayAfter(before, membership, since) });
+    room.joined.move(member.data, before?.membership, membership);
+    countPresent(room, before?.membership, membership);
   }
+  // F12. A new display name begins no stay.
+  const setAt = room.state.get(memberKey(member.data))?.order ?? 0;
+  const left = setAt > 0 ? before?.membership : (membershipBefore(event) ?? before?.membership);
+  if (membership === "join" && left !== "join" && order > 0) setJoin(room, member.data, order);
 }
 
 function countPresent({ present }: Room, before: string | undefined, membership: string): void {

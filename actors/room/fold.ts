@@ -36,7 +36,7 @@ import type { FoldedEntry, Outcome } from "./outcome.ts";
 import type { Room } from "./room.ts";
 
 /** Raise it whenever the same log would fold to another state: existing checkpoints are then rebuilt. */
-export const FOLD_VERSION = 5;
+export const FOLD_VERSION = 6;
 
 const NOTED: Outcome = { outcome: "noted" };
 

@@ -38,6 +38,8 @@ interface StateChange {
   readonly order: number;
   /** Where it stands among events. */
   readonly place: number;
+  /** It says the membership, and isn't the current event: that says none. */
+  readonly isMembershipAlone?: true;
 }
 
 const HELD_PER_KEY = 8;
@@ -119,13 +121,18 @@ export class Model {
   }
 
   #noted([, event, asOf]: StateEntry): string[] {
-    const same = this.#state.filter(({ event: { type, state_key } }) => {
+    const all = this.#state.filter(({ event: { type, state_key } }) => {
       return type === event.type && state_key === event.state_key;
     });
+    const same = all.filter(({ isMembershipAlone }) => !isMembershipAlone);
+    const valued = all.filter((change) => typeof change.event.content.membership === "string");
     const newest = Math.max(0, ...this.events.map(({ order }) => order)) || this.base;
     const included = asOf === 0 ? (this.#firstLive ?? newest + 1) - 1 : Math.min(asOf ?? newest, newest);
     const place = included + 0.5;
     if ((same.at(-1)?.place ?? place) <= place) this.#state.push({ event, order: 0, place });
+    else if (event.type === "m.room.member" && (valued.at(-1)?.place ?? place) <= place) {
+      this.#state.push({ event, order: 0, place, isMembershipAlone: true });
+    }
     return ["noted"];
   }
 
@@ -277,7 +284,9 @@ export class Model {
 
   /** What live events said of the user before, else what this one says, else what state entries said. */
   #wasJoined({ state_key: user, unsigned }: MatrixEvent): boolean {
-    const own = this.#state.filter(({ event }) => event.type === "m.room.member" && event.state_key === user);
+    const own = this.#state.filter(({ event, isMembershipAlone }) => {
+      return event.type === "m.room.member" && event.state_key === user && !isMembershipAlone;
+    });
     const told = (unsigned?.prev_content as { membership?: unknown } | undefined)?.membership;
     if (told !== undefined && (own.at(-1)?.order ?? 0) === 0) return told === "join";
     return this.#isJoined(user!);

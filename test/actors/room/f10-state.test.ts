@@ -115,6 +115,13 @@ entry("leaves alone what a state entry set that was read later", () => {
   assert.equal(memberOf(story), { [CARA]: "ban" });
 });
 
+entry("says the membership where a later member event says none", () => {
+  const odd = { ...member(CARA, "join"), content: { membership: 7 } };
+  const story = given(live("$a"), state("$1", member(CARA, "join")), live("$2", odd), live("$3"));
+  story.and(state("$0", member(CARA, "leave"), BASE + 1));
+  assert.equal(memberOf(story), { [CARA]: "leave" });
+});
+
 entry("can't have been read after the newest event", () => {
   const story = given(live("$a"), state("$1", member(CARA, "join"), BASE + 9), live("$2", member(CARA, "leave")));
   story.and(state("$3", member(CARA, "ban"), BASE + 1));
