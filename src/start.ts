@@ -73,6 +73,10 @@ export interface StartOptions {
   readonly whoami?: string;
   /** The base URL of the homeserver that the proxy is in front of. Default: the process has no proxy. */
   readonly homeserver?: string;
+  /** Writes `org.matrix.msc4033.order` alone, not `order` as well. Default: false. */
+  readonly unstableOrders?: boolean;
+  /** Ends the wait of a proxy alone for its broker. Default: it waits as long as it takes. */
+  readonly stopping?: AbortSignal;
   /** Lets clients create rooms and send events over HTTP, without any auth rules. Default: false. */
   readonly standalone?: boolean;
   /** Serves the inspector, which shows private receipts. Default: no inspector. */
@@ -118,13 +122,14 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       if (!unreadableWarnings.pass()) return;
       log.warn({ partition, reason: reasonOf(error) }, "a delta can't be read: rooms are read again from snapshots");
     };
-    const { homeserver, connectionsPerAddress: connectionsPerNetwork } = options;
+    const { homeserver, connectionsPerAddress: connectionsPerNetwork, unstableOrders = false } = options;
     let proxy: HomeserverProxy | undefined;
     if (roles.has("proxy") && homeserver !== undefined) {
       proxy = await HomeserverProxy.open({
         ...options.http,
         homeserver,
         connectionsPerNetwork,
+        unstableOrders,
         log,
         ...metrics.proxy,
         unreadable,
@@ -142,14 +147,12 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const natsUrl = options.nats ?? broker!.url;
     // A proxy alone goes on without a broker, and waits for one.
     const isPatient = proxy !== undefined && roles.size === 1;
-    const connect = () => connectBus({ url: natsUrl, name: `tidemark ${[...roles].join(",")}` });
-    const nc = await (isPatient ? untilMade(connect, log) : connect());
+    const made = <T>(make: () => Promise<T>) => (isPatient ? untilMade(make, options) : make());
+    const nc = await made(() => connectBus({ url: natsUrl, name: `tidemark ${[...roles].join(",")}` }));
     closing.push(() => closeBus(nc));
     void logStatus(nc, log, metrics);
 
-    const partitions = await (isPatient
-      ? untilMade(() => partitionsFor(nc, options), log)
-      : partitionsFor(nc, options));
+    const partitions = await made(() => partitionsFor(nc, options));
     let worker: Worker | undefined;
     if (roles.has("worker")) {
       const { data, federation = {}, onProgress } = options;
@@ -171,7 +174,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       closing.push(() => ingress.drain());
     }
     await nc.flush();
-    await proxy?.connect(nc, partitions);
+    if (proxy !== undefined) await made(() => proxy.connect(nc, partitions));
     // A proxy passes requests on whatever the others do: no other instance could do better.
     const ready = () => !stopping && (proxy !== undefined || (!nc.isClosed() && (worker?.live ?? true)));
     const routes: FastifyPluginAsync[] = [];
@@ -240,16 +243,19 @@ async function partitionsFor(nc: Bus, options: StartOptions): Promise<number> {
   return awaitPartitionCount(nc, options.partitions);
 }
 
-/** Tries until it succeeds. Throws errors that no retry could mend. */
-async function untilMade<T>(make: () => Promise<T>, log: Logger): Promise<T> {
+/** Tries until it succeeds. Throws errors that no retry could mend, and any once the process is to stop. */
+async function untilMade<T>(
+  make: () => Promise<T>,
+  { log, stopping }: Pick<StartOptions, "log" | "stopping">,
+): Promise<T> {
   const warnings = new IntervalGate(REPEATED_WARNING_MS);
   for (;;) {
     try {
       return await make();
     } catch (error) {
-      if (!(error instanceof TidemarkError && error.shouldRetry())) throw error;
+      if (stopping?.aborted || !(error instanceof TidemarkError && error.shouldRetry())) throw error;
       if (warnings.pass()) log.warn({ reason: error.message }, "answers pass without orders until there is a broker");
-      await delay(PATIENT_RETRY_MS, undefined, { ref: false });
+      await delay(PATIENT_RETRY_MS, undefined, stopping === undefined ? {} : { signal: stopping }).catch(() => {});
     }
   }
 }

@@ -146,6 +146,12 @@ export function startCommand(): Command {
     )
     .addOption(
       new Option(
+        "--unstable-orders",
+        "the proxy writes org.matrix.msc4033.order alone, not order as well: MSC4033 is not accepted yet",
+      ).env("TIDEMARK_UNSTABLE_ORDERS"),
+    )
+    .addOption(
+      new Option(
         "--standalone",
         "let clients create rooms and send events, without any auth rules: for trying it out",
       ).env("TIDEMARK_STANDALONE"),
@@ -185,12 +191,15 @@ export function startCommand(): Command {
       if (inspect && adminToken === undefined) wrongUsage("--inspect needs --admin-token <token>");
       const log = logger(options.logLevel);
       const stopped = stopSignal();
+      const stopping = new AbortController();
+      void stopped.then(() => stopping.abort());
       const { activeRooms: activeRoomsMax, idleMs, checkpointMs, checkpointEntries } = options;
       const memory = { activeRoomsMax, idleMs, checkpointMs, checkpointEntries };
       const progress = new Progress("folding the log");
       const tidemark = await start({
         ...rest,
         roles,
+        stopping: stopping.signal,
         onProgress: progress.update,
         ...(inspect && { inspect: { access: { adminToken } } }),
         memory,

@@ -9,7 +9,6 @@ import { promisify } from "node:util";
 import { brotliCompress, brotliDecompress, constants, gunzip, gzip } from "node:zlib";
 import { PROXY_ANSWER_BYTES_MAX, PROXY_HELD_BYTES_MAX } from "../limits.ts";
 import type { Annotated } from "./annotated-paths.ts";
-import { STABLE_ORDER, UNSTABLE_ORDER } from "./order-names.ts";
 import { type OrderPlace, orderPlaces } from "./order-places.ts";
 import { type OrderOf, withOrders } from "./order-splice.ts";
 import { withFeature } from "./versions.ts";
@@ -20,7 +19,6 @@ export type Outcome = "annotated" | "unchanged" | "too_large" | "busy" | "encodi
 /** Where orders come from. Never rejects: without an answer in time, it knows no orders. */
 export type FindOrders = (places: readonly OrderPlace[], options: { readonly mayWait: boolean }) => Promise<OrderOf>;
 
-const ORDER_NAMES = [STABLE_ORDER, UNSTABLE_ORDER];
 /** Answers are compressed while their client waits. */
 const BROTLI = { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } };
 const GZIP = { level: 3 };
@@ -96,33 +94,35 @@ interface AnnotationOptions {
   /** The `content-encoding` of the answer. */
   readonly encoding: string | undefined;
   readonly findOrders: FindOrders;
+  /** The names under which an order is written. */
+  readonly orderNames: readonly string[];
 }
 
 export async function annotate(
   body: Buffer,
-  { annotated, encoding = "identity", findOrders }: AnnotationOptions,
+  options: AnnotationOptions,
 ): Promise<{ readonly body: Buffer; readonly outcome: Outcome }> {
+  const { annotated, encoding = "identity" } = options;
   const coding = CODINGS.get(encoding.trim().toLowerCase());
   if (coding === undefined) return { body, outcome: "encoding" };
   let json: Buffer;
   try {
     json = await coding.decode(body);
   } catch (error) {
-    const isTooLarge = error instanceof RangeError;
-    return { body, outcome: isTooLarge ? "too_large" : "encoding" };
+    return { body, outcome: error instanceof RangeError ? "too_large" : "encoding" };
   }
-  const spliced = annotated.kind === "versions" ? withFeature(json) : await ordered(json, annotated, findOrders);
+  const spliced = annotated.kind === "versions" ? withFeature(json) : await ordered(json, options);
   if (spliced === undefined) return { body, outcome: "not_json" };
   if (spliced === json) return { body, outcome: "unchanged" };
   return { body: await coding.encode(spliced), outcome: "annotated" };
 }
 
+/** Returns undefined for what is no JSON. */
 async function ordered(
   json: Buffer,
-  { room, isIncremental: mayWait }: Annotated,
-  findOrders: FindOrders,
+  { annotated: { room, isIncremental: mayWait }, findOrders, orderNames: names }: AnnotationOptions,
 ): Promise<Buffer | undefined> {
   const places = orderPlaces(json, room);
   if (places === undefined || places.length === 0) return places === undefined ? undefined : json;
-  return withOrders(json, places, { orderOf: await findOrders(places, { mayWait }), names: ORDER_NAMES });
+  return withOrders(json, places, { orderOf: await findOrders(places, { mayWait }), names });
 }

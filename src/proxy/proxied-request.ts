@@ -23,6 +23,8 @@ export interface ProxyContext {
   readonly upstream: Upstream;
   readonly held: HeldBytes;
   readonly findOrders: FindOrders;
+  /** The names under which an order is written. */
+  readonly orderNames: readonly string[];
   /** Called for each answer on an annotated path. */
   readonly onAnswer: (outcome: Outcome) => void;
   /** Called when the homeserver can't be reached, or breaks off. */
@@ -162,7 +164,7 @@ class ProxiedRequest {
   }
 
   async #annotate(answer: IncomingMessage, annotated: Annotated): Promise<void> {
-    const { held, findOrders, onAnswer } = this.#context;
+    const { held, findOrders, orderNames, onAnswer } = this.#context;
     const { chunks, bytes, refused } = await gather(answer, held);
     try {
       if (refused !== undefined) {
@@ -171,7 +173,12 @@ class ProxiedRequest {
         return;
       }
       const encoding = answer.headers["content-encoding"];
-      const { body, outcome } = await annotate(Buffer.concat(chunks), { annotated, encoding, findOrders });
+      const { body, outcome } = await annotate(Buffer.concat(chunks), {
+        annotated,
+        encoding,
+        findOrders,
+        orderNames,
+      });
       onAnswer(outcome);
       if (this.#isGone) return;
       const headers = without(endToEnd(answer.rawHeaders), ["content-length"]);

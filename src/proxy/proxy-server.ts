@@ -26,7 +26,7 @@ import { HeldBytes } from "./annotation.ts";
 import { type ProxyContext, proxyRequest } from "./proxied-request.ts";
 import { Upstream } from "./upstream.ts";
 
-interface ProxyServerOptions extends Pick<ProxyContext, "findOrders" | "onAnswer" | "onFailed"> {
+interface ProxyServerOptions extends Pick<ProxyContext, "findOrders" | "orderNames" | "onAnswer" | "onFailed"> {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;

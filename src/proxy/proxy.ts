@@ -12,6 +12,7 @@ import { IntervalGate } from "../interval-gate.ts";
 import { REPEATED_WARNING_MS } from "../limits.ts";
 import type { Outcome } from "./annotation.ts";
 import { OrderFinder, type OrderSource } from "./order-finder.ts";
+import { STABLE_ORDER, UNSTABLE_ORDER } from "./order-names.ts";
 import { ProxyServer } from "./proxy-server.ts";
 
 interface ProxyOptions {
@@ -20,6 +21,8 @@ interface ProxyOptions {
   /** The base URL of the homeserver. */
   readonly homeserver: string;
   readonly connectionsPerNetwork: number | undefined;
+  /** Whether orders are written under their unstable name alone. */
+  readonly unstableOrders: boolean;
   readonly log: Logger;
   /** Called for each answer on a path with events. */
   readonly answered: (outcome: Outcome) => void;
@@ -46,7 +49,7 @@ export class HomeserverProxy {
   }
 
   static async open(options: ProxyOptions): Promise<HomeserverProxy> {
-    const { log, answered, found, waited, away, failed, connectionsPerNetwork, ...address } = options;
+    const { log, answered, found, waited, away, failed, connectionsPerNetwork, unstableOrders, ...address } = options;
     const warnings = new IntervalGate(REPEATED_WARNING_MS);
     let hasOrders = false;
     const orders = new OrderFinder({
@@ -63,6 +66,7 @@ export class HomeserverProxy {
       ...address,
       ...(connectionsPerNetwork !== undefined && { connectionsPerNetwork }),
       findOrders: orders.find,
+      orderNames: unstableOrders ? [UNSTABLE_ORDER] : [STABLE_ORDER, UNSTABLE_ORDER],
       onAnswer: answered,
       onFailed: (error) => {
         failed();

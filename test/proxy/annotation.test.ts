@@ -8,6 +8,7 @@ import * as assert from "uvu/assert";
 import { PROXY_ANSWER_BYTES_MAX } from "../../src/limits.ts";
 import { annotatedRequest } from "../../src/proxy/annotated-paths.ts";
 import type { FindOrders } from "../../src/proxy/annotation.ts";
+import { UNSTABLE_ORDER } from "../../src/proxy/order-names.ts";
 import { type ProxiedHomeserver, startProxied } from "../support/scripted-homeserver.ts";
 
 const EVENT = '{"event_id":"$e","type":"t","sender":"@u:a","content":{},"n":1.0}';
@@ -124,6 +125,15 @@ annotation("is left alone when it is no success with a body", async () => {
     assert.is(body.toString(), method === "HEAD" || status === 304 ? "" : ANSWER);
   }
   assert.equal(proxy.outcomes, []);
+});
+
+annotation("has orders under the unstable name alone, if nothing else is wanted", async () => {
+  const foreign = ANSWER.replace('"n":1.0', '"unsigned":{"order":99}');
+  await using proxy = await startProxied(json(foreign), { findOrders: seven, orderNames: [UNSTABLE_ORDER] });
+  assert.is(
+    (await ask(proxy, PATH)).body.toString(),
+    foreign.replace('{"order":99}', '{"org.matrix.msc4033.order":7}'),
+  );
 });
 
 annotation("loses the orders of strangers when Tidemark has none", async () => {

@@ -1,7 +1,5 @@
 /** The role `proxy` with a real broker and worker, in front of a scripted homeserver. */
-import type { RequestListener } from "node:http";
-import { createServer as createHttpServer } from "node:http";
-import { type AddressInfo, createServer } from "node:net";
+import { createServer, type RequestListener } from "node:http";
 import { join } from "node:path";
 import { pino } from "pino";
 import { suite } from "uvu";
@@ -15,10 +13,11 @@ import {
   eventually,
   message,
   metricsOf,
+  rejects,
   servedOn,
   startBus,
 } from "../support/harness.ts";
-import { listening } from "../support/scripted-homeserver.ts";
+import { freePort, listening } from "../support/scripted-homeserver.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 const ROOM = "!room:a.org";
@@ -26,7 +25,7 @@ const SYNC = "/_matrix/client/v3/sync?since=s1";
 const HS_TOKEN = "hs_token";
 
 const silent = pino({ level: "silent" });
-const homeserver = (answer: RequestListener) => listening(createHttpServer(answer));
+const homeserver = (answer: RequestListener) => listening(createServer(answer));
 
 async function startProxy(
   bus: BusHarness,
@@ -174,12 +173,20 @@ proxies("alone passes requests on before there is a broker", async () => {
   await broker.stop();
 });
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
+proxies("alone ends while it waits for a broker, when it is told to", async () => {
+  using dir = temporaryDirectory();
+  const stopping = new AbortController();
+  const starting = start({
+    nats: `nats://127.0.0.1:${await freePort()}`,
+    data: dir.path,
+    http: { host: "127.0.0.1", port: 0 },
+    roles: new Set<Role>(["proxy"]),
+    homeserver: "http://127.0.0.1:1",
+    stopping: stopping.signal,
+    log: silent,
+  });
+  stopping.abort();
+  await rejects(starting, "BUS_UNAVAILABLE");
+});
 
 proxies.run();

@@ -308,6 +308,7 @@ streaming("without a body is sent again when a kept connection was just closed",
     port: 0,
     homeserver: `http://127.0.0.1:${port}`,
     findOrders: async () => () => undefined,
+    orderNames: [],
     onAnswer: () => {},
     onFailed: () => {},
   });

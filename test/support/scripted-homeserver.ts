@@ -1,8 +1,9 @@
 /** A homeserver whose every answer a test writes, behind a proxy without a broker. */
 import { createServer, type RequestListener, type Server } from "node:http";
-import { type AddressInfo, connect, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import type { FindOrders, Outcome } from "../../src/proxy/annotation.ts";
+import { STABLE_ORDER, UNSTABLE_ORDER } from "../../src/proxy/order-names.ts";
 import { ProxyServer } from "../../src/proxy/proxy-server.ts";
 import { LIMIT_MS } from "./harness.ts";
 
@@ -35,12 +36,18 @@ interface ProxiedOptions {
   readonly basePath?: string;
   /** Default: no event has an order. */
   readonly findOrders?: FindOrders;
+  /** Default: both. */
+  readonly orderNames?: readonly string[];
 }
 
 /** Starts a proxy in front of a homeserver that answers with `answer`. */
 export async function startProxied(
   answer: RequestListener | Server,
-  { basePath = "", findOrders = async () => () => undefined }: ProxiedOptions = {},
+  {
+    basePath = "",
+    findOrders = async () => () => undefined,
+    orderNames = [STABLE_ORDER, UNSTABLE_ORDER],
+  }: ProxiedOptions = {},
 ): Promise<ProxiedHomeserver> {
   const server = typeof answer === "function" ? createServer(answer) : answer;
   const homeserver = await listening(server);
@@ -51,6 +58,7 @@ export async function startProxied(
     port: 0,
     homeserver: homeserver.url + basePath,
     findOrders,
+    orderNames,
     onAnswer: (outcome) => outcomes.push(outcome),
     onFailed: (error) => failures.push(error),
   });
@@ -95,4 +103,13 @@ export function untilText(socket: Socket, wanted: string): Promise<string> {
     };
     socket.on("data", read).on("close", ended);
   });
+}
+
+/** A port at which nobody listens now. */
+export async function freePort(): Promise<number> {
+  const server = createTcpServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
 }
