@@ -27,7 +27,7 @@ import {
 
 /** Measured: memory that a room, a delta, a live event and a fully-read marker cost beside their bytes. */
 const ROOM_COST_BYTES = 1_000;
-const DELTA_COST_BYTES = 200;
+const DELTA_COST_BYTES = 240;
 const EVENT_COST_BYTES = 300;
 const FULLY_READ_COST_BYTES = 150;
 
