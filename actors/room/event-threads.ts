@@ -4,6 +4,7 @@ import { MAIN } from "../../src/matrix/id-grammar.ts";
 import type { ThreadId } from "../../src/matrix/ids.ts";
 import { inheritedFrom, redactedBy, threadRootOf } from "../../src/matrix/relations.ts";
 import type { EventInfo } from "../entry.ts";
+import { redactState } from "./fold-state.ts";
 import type { Room } from "./room.ts";
 import type { UnsettledEvent } from "./threads.ts";
 
@@ -96,6 +97,7 @@ export function redact(room: Room, redaction: MatrixEvent): EventInfo[] {
   }
   if (target.redaction !== undefined) return [];
   target.redaction = redaction.event_id;
+  redactState(room, target.position);
   if (target.counts) room.unread.remove(target);
   target.counts = false;
   room.events.set(id, target);

@@ -86,8 +86,13 @@ export function foldState(room: Room, event: MatrixEvent, set: SetState): void {
   const key = stateKey(event.type, event.state_key);
   foldMembership(room, event, set);
   room.state.set(key, { position, order });
-  room.stateBodies.set(key, { position, event });
+  room.stateBodies.set(key, { position, event, ...(order > 0 && { order }) });
   if (event.type === "m.room.server_acl" && event.state_key === "") room.acl = event.content;
+}
+
+/** F11. If it is current, the event at this position is not served as it was any more. */
+export function redactState({ stateBodies, stateChanges }: Room, position: Position): void {
+  for (const key of stateChanges.keysAt(position)) stateBodies.redact(key, position);
 }
 
 /** Called before the event is the current one. */

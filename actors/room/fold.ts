@@ -94,6 +94,7 @@ function foldEvent(room: Room, position: Position, [kind, event, imported]: Time
   if (kind === LIVE) {
     if (room.liveEvents === 0) room.firstLive = order;
     foldState(room, event, { position, order, since: order });
+    if (info.redaction !== undefined) redactState(room, position);
     room.liveEvents++;
     for (let overdue = room.unsettled.overdue(room.liveEvents); overdue !== undefined; ) {
       rethreaded.push(...settleAsMain(room, overdue));

@@ -5,12 +5,14 @@
  * a store nothing is kept: who folds a log without one reads bodies from the log.
  */
 import type { MatrixEvent } from "../../src/matrix/event.ts";
-import type { Position } from "../entry.ts";
+import type { Order, Position } from "../entry.ts";
 
 /** An event, and where the log has it. */
 export interface StateBody {
   readonly position: Position;
   readonly event: MatrixEvent;
+  /** Absent where the event's own row has to say how it is served: it is redacted, or of a `state` entry. */
+  readonly order?: Order;
 }
 
 /** The bodies that a store has, by `stateKey`. */
@@ -36,10 +38,21 @@ export class StateBodies {
     this.#changed.set(key, body);
   }
 
-  /** The state event of a key, if it is the one at this position. */
-  at(key: string, position: Position): MatrixEvent | undefined {
-    const body = this.#changed?.get(key) ?? this.#collected?.get(key) ?? this.#stored?.get(key);
-    return body?.position === position ? body.event : undefined;
+  /** The current state event of a key. */
+  of(key: string): StateBody | undefined {
+    return this.#changed?.get(key) ?? this.#collected?.get(key) ?? this.#stored?.get(key);
+  }
+
+  /** The same, if it is the one at this position. */
+  at(key: string, position: Position): StateBody | undefined {
+    const body = this.of(key);
+    return body?.position === position ? body : undefined;
+  }
+
+  /** The event at this position is redacted. */
+  redact(key: string, position: Position): void {
+    const body = this.at(key, position);
+    if (body !== undefined) this.set(key, { position, event: body.event });
   }
 
   /** Calls back with each event that was set since the last call. They stay in memory until `committed`. */

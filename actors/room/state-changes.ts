@@ -27,6 +27,7 @@ export interface StateChange {
 
 /** Member events are apart: a reader often wants a few of very many. */
 export type StateGroup = "members" | "others";
+const GROUPS: readonly StateGroup[] = ["members", "others"];
 
 export interface StatePlace {
   readonly key: string;
@@ -83,6 +84,14 @@ export class StateChanges {
   add(key: string, order: Order, change: StateChange): void {
     this.byKey.add(key, order, change);
     this.places.add(groupOf(key), change.position, { key, order });
+  }
+
+  /** The key of the change at a position; none if there is no change. */
+  *keysAt(position: Position): Generator<string> {
+    for (const group of GROUPS) {
+      const range: OrderRange = { dir: "f", above: position - 1, below: position + 1 };
+      for (const [, { key }] of this.places.range(group, range)) yield key;
+    }
   }
 
   /** The key's change at an order or, if there is none, the nearest below. */

@@ -6,6 +6,7 @@
  */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { startBroker } from "../../src/bus/broker/process.ts";
 import { connect, type Frontend } from "../../src/frontend/index.ts";
 import { processorSeconds } from "../cpu.ts";
@@ -18,6 +19,9 @@ const EVENTS_PER_REQUEST = 100;
 const RECEIPTS_PER_REQUEST = 500;
 /** How many first `/sync` requests run at once. Limited, because the start of a gateway is not what is measured. */
 const FIRST_SYNCS_AT_ONCE = 20;
+/** Processes that took no more of the processor in this time are idle. */
+const IDLE_MS = 1_000;
+const IDLE_SECONDS_MAX = 0.05;
 
 export const enc = encodeURIComponent;
 const userOf = (n: number) => `@user-${n}:${SERVER}`;
@@ -158,6 +162,16 @@ export async function processorMeter(world: GatewayWorld): Promise<() => Promise
     const after = await processorSeconds(world.pids);
     return Object.fromEntries(Object.entries(after).map(([name, busy]) => [name, busy - before[name]!]));
   };
+}
+
+/** Waits until the processes have nothing to do: a gateway that has started reads the newest deltas first. */
+export async function idle(world: GatewayWorld): Promise<void> {
+  for (;;) {
+    const since = await processorMeter(world);
+    await delay(IDLE_MS);
+    const { broker = 0, worker = 0, gateway = 0 } = await since();
+    if (broker + worker + gateway < IDLE_SECONDS_MAX) return;
+  }
 }
 
 /** Returns the processor time of each process per receipt or answer. `others` is the rest of the machine. */

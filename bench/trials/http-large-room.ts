@@ -1,5 +1,5 @@
 /** The first `/sync` in a room of 100,000 members, each with a receipt: the processor time of all processes. */
-import { bodyOf, makeRoom, processorMeter, readByMany, startGatewayWorld } from "../gateway/gateway-world.ts";
+import { bodyOf, idle, makeRoom, processorMeter, readByMany, startGatewayWorld } from "../gateway/gateway-world.ts";
 import { type Trial, trialOfSizes } from "../trial.ts";
 
 const EVENTS = 100;
@@ -18,6 +18,7 @@ export const httpLargeRoom: Trial = trialOfSizes(
     await readByMany(world.bus, members, EVENTS);
     // What the gateway knows of the room from its deltas, a new one doesn't.
     await world.restartGateway();
+    await idle(world);
     const [client] = await world.clients(1);
     const since = await processorMeter(world);
     const began = performance.now();

@@ -1,7 +1,7 @@
 /** A client that returns to a gateway that has just started: in 500 rooms, of which 10 changed meanwhile. */
 import { connectBus } from "../../src/bus/client/connection.ts";
 import { closeBus } from "../../src/bus/client/gathered-writes.ts";
-import { bodyOf, makeRoom, nextBatch, processorMeter, roomOf, startGatewayWorld } from "../gateway/gateway-world.ts";
+import { bodyOf, idle, makeRoom, nextBatch, processorMeter, roomOf, startGatewayWorld } from "../gateway/gateway-world.ts";
 import type { Trial } from "../trial.ts";
 
 const ROOMS = { full: 500, quick: 100 };
@@ -21,6 +21,7 @@ export const httpReturning: Trial = {
     for (let n = 0; n < CHANGED; n++) await world.bus.events.send(roomOf(n), [messageOf(n)]);
     await world.restartGateway();
 
+    await idle(world);
     const nc = await connectBus({ url: world.nats, name: "bench" });
     let asked = 0;
     nc.subscribe("tidemark.query.>", { callback: () => asked++ });

@@ -18,7 +18,7 @@ import type { EventId, ThreadId, UserId } from "../matrix/ids.ts";
 import type { ReceiptType } from "../matrix/receipt-types.ts";
 
 /** Raised with every change of a row's shape. */
-export const ROWS_VERSION = 10;
+export const ROWS_VERSION = 11;
 
 const COUNTS = 1;
 const INHERITS = 2;
@@ -109,14 +109,14 @@ export function stateChange([position, value = 0, before = 0, entry]: StateChang
   };
 }
 
-export type StateBodyRow = readonly [position: Position, event: MatrixEvent];
+export type StateBodyRow = readonly [position: Position, event: MatrixEvent, order?: Order];
 
-export function stateBodyRow({ position, event }: StateBody): StateBodyRow {
-  return [position, event];
+export function stateBodyRow({ position, event, order }: StateBody): StateBodyRow {
+  return order === undefined ? [position, event] : [position, event, order];
 }
 
-export function stateBody([position, event]: StateBodyRow): StateBody {
-  return { position, event };
+export function stateBody([position, event, order]: StateBodyRow): StateBody {
+  return { position, event, ...(order !== undefined && { order }) };
 }
 
 export type StatePlaceRow = readonly [key: string, order: Order];

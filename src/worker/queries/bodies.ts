@@ -8,6 +8,7 @@ import {
   sequenceOf,
 } from "../../../actors/entry.ts";
 import type { Room } from "../../../actors/room/room.ts";
+import type { StateBody } from "../../../actors/room/state-bodies.ts";
 import type { Bus } from "../../bus/client/connection.ts";
 import { recordAt } from "../../bus/log/log.ts";
 import { TidemarkError } from "../../errors.ts";
@@ -18,6 +19,8 @@ export interface StatePosition {
   /** See `stateKey`. */
   readonly key: string;
   readonly position: Position;
+  /** What the store has there, if that was read already. */
+  readonly body?: StateBody | undefined;
 }
 
 export class Bodies {
@@ -47,12 +50,14 @@ export class Bodies {
    * no order (F10), unless its event is known besides.
    */
   async state(room: Room, places: readonly StatePosition[]): Promise<MatrixEvent[]> {
-    const stored = places.map(({ key, position }) => room.stateBodies.at(key, position));
+    const stored = places.map(({ key, position, body }) => body ?? room.stateBodies.at(key, position));
     const missing = places.filter((_, i) => stored[i] === undefined);
     const read = missing.length === 0 ? undefined : await this.#read(missing.map(({ position }) => position));
     return Promise.all(
       places.map(({ position }, i) => {
-        const event = stored[i] ?? read!.get(position)!;
+        const body = stored[i];
+        if (body?.order !== undefined) return withOrder(body.event, body.order);
+        const event = body?.event ?? read!.get(position)!;
         const info = room.events.peek(event.event_id);
         return info === undefined ? event : this.#served(room, event, info);
       }),

@@ -6,6 +6,7 @@
  */
 import type { Order, Position } from "../../../actors/entry.ts";
 import type { Room } from "../../../actors/room/room.ts";
+import type { StateBody } from "../../../actors/room/state-bodies.ts";
 import { memberKey, type StateGroup, stateKey, typeOf } from "../../../actors/room/state-changes.ts";
 import { Visibility } from "../../../actors/room/visibility.ts";
 import type { Page, Question } from "../../bus/contract/questions.ts";
@@ -31,6 +32,8 @@ const SHOWN_STRIPPED: ReadonlySet<string | undefined> = new Set(["join", "invite
 
 interface StatePlace extends Place {
   readonly key: string;
+  /** What the store has there, if that was read to know whether it is current. */
+  readonly body?: StateBody | undefined;
 }
 
 /** What of a room's state is asked for. */
@@ -50,7 +53,7 @@ export function statePage({ bodies, room, sizeOf }: Asking, query: Question<"sta
   const read = (shown: readonly StatePlace[]) =>
     bodies.state(
       room,
-      shown.map(({ key, position }) => ({ key, position: position! })),
+      shown.map(({ key, position, body }) => ({ key, position: position!, body })),
     );
   return pageOf(places, { limit: EVENTS_SCAN_MAX, scan: EVENTS_SCAN_MAX, read, sizeOf });
 }
@@ -96,8 +99,10 @@ function* placesOfGroup(
 ): Generator<StatePlace> {
   const range = { dir: "f", above: since, below: Number.POSITIVE_INFINITY } as const;
   for (const [position, { key }] of room.stateChanges.places.range(group, range)) {
-    const isWanted = (types?.has(typeOf(key)) ?? true) && positionOfKey(room, key, at) === position;
-    yield { next: position, key, position: isWanted ? position : undefined };
+    const isOfType = types?.has(typeOf(key)) ?? true;
+    const body = isOfType && at === undefined ? room.stateBodies.of(key) : undefined;
+    const isWanted = isOfType && (body?.position ?? positionOfKey(room, key, at)) === position;
+    yield { next: position, key, position: isWanted ? position : undefined, body: isWanted ? body : undefined };
   }
 }
 
