@@ -29,7 +29,7 @@ import {
 } from "../entry.ts";
 import { noteSent, placeInThread, redact, settleAsMain, settleAwaiting } from "./event-threads.ts";
 import { foldReceipt, release } from "./fold-receipt.ts";
-import { foldHistoricalJoin, foldState, foldStateEntry, noteState } from "./fold-state.ts";
+import { foldHistoricalJoin, foldState, foldStateEntry, noteState, redactState } from "./fold-state.ts";
 import { ALL, relationKey } from "./order-index.ts";
 import { nextOrder } from "./orders.ts";
 import type { FoldedEntry, Outcome } from "./outcome.ts";

@@ -1,7 +1,15 @@
 /** A client that returns to a gateway that has just started: in 500 rooms, of which 10 changed meanwhile. */
 import { connectBus } from "../../src/bus/client/connection.ts";
 import { closeBus } from "../../src/bus/client/gathered-writes.ts";
-import { bodyOf, idle, makeRoom, nextBatch, processorMeter, roomOf, startGatewayWorld } from "../gateway/gateway-world.ts";
+import {
+  bodyOf,
+  idle,
+  makeRoom,
+  nextBatch,
+  processorMeter,
+  roomOf,
+  startGatewayWorld,
+} from "../gateway/gateway-world.ts";
 import type { Trial } from "../trial.ts";
 
 const ROOMS = { full: 500, quick: 100 };

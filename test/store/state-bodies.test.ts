@@ -1,0 +1,61 @@
+/** What the store says of the current state events, so that no other row of them is read. */
+import fc from "fast-check";
+import { pino } from "pino";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { RECEIPT } from "../../actors/entry.ts";
+import { fold } from "../../actors/room/fold.ts";
+import { stateKey } from "../../actors/room/state-changes.ts";
+import { PartitionStore } from "../../src/store/partition-store.ts";
+import { live } from "../support/entries.ts";
+import { ROOM } from "../support/example-room.ts";
+import { checkAsync } from "../support/property.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
+import { visits } from "../support/visits.ts";
+
+const log = pino({ level: "silent" });
+
+const redactions = fc.nat(40).map((n) => `$${n}`);
+/** A history of a room, with redactions in between, of events before or after. */
+const redacted = fc
+  .tuple(visits, fc.array(fc.tuple(fc.nat(40), redactions), { maxLength: 8 }))
+  .map(([entries, added]) => {
+    const all = [...entries];
+    for (const [i, [at, redacts]] of added.entries()) {
+      all.splice(at % (all.length + 1), 0, live(`$redaction${i}`, { type: "m.room.redaction", redacts, content: {} }));
+    }
+    return all;
+  });
+
+const bodies = suite("stored state events");
+
+bodies("have their order while they are served as they came, and only then", async () => {
+  await checkAsync(
+    fc.asyncProperty(redacted, fc.nat(7), async (entries, commitEach) => {
+      using dir = temporaryDirectory();
+      const store = await PartitionStore.open(dir.path, log);
+      let room = store.load(ROOM);
+      for (const [i, entry] of entries.entries()) {
+        fold(room, 1_024 * (i + 1), entry);
+        if (commitEach === 0 || i % commitEach !== 0) continue;
+        store.commit(store.collect([room], { sequence: i + 1, room: ROOM, at: 1, entries: 1 }));
+        room = store.load(ROOM);
+      }
+      for (const entry of entries) {
+        if (entry[0] === RECEIPT || entry[1].state_key === undefined) continue;
+        const key = stateKey(entry[1].type, entry[1].state_key);
+        const current = room.state.get(key);
+        const body = room.stateBodies.of(key);
+        assert.is(body?.position, current?.position);
+        if (body === undefined) continue;
+        const info = room.events.get(body.event.event_id);
+        const isItsOwn = info?.position === body.position && info.redaction === undefined;
+        assert.is(body.order, isItsOwn ? info.order : undefined);
+      }
+      await store.close();
+    }),
+    { numRuns: 100 },
+  );
+});
+
+bodies.run();
