@@ -3,8 +3,8 @@
  *
  * A consumer reads its own broker's copy of a stream. While a broker makes its copy (a replica was moved to it, or its disk was
  * replaced), that copy is shorter than the stream, or empty. A consumer that is opened there begins at the end of the copy,
- * before the sequence that it was asked for, or skips what the copy lacks, or has nothing to deliver. Only when the leader
- * agrees, the stream itself is like that. Otherwise the consumer is replaced.
+ * before the sequence that it was asked for (brokers before 2.11), or skips what the copy lacks, or has nothing to deliver. Only
+ * when the leader agrees, the stream itself is like that. Otherwise the consumer is replaced.
  */
 import type { Bus } from "./connection.ts";
 import { existingStream, messageAt, nextMessage } from "./jetstream.ts";
