@@ -89,7 +89,7 @@ export async function ensureBroker(options: EnsureOptions = {}): Promise<BrokerE
       log(`no newer nats-server could be installed: ${reason}`);
     }
   }
-  log(`${found.path} is ${found.version}, for development only: use nats-server 2.12 or newer in production`);
+  log(`${found.path} is ${found.version}, for development only: use nats-server 2.15 or newer in production`);
   return found;
 }
 
