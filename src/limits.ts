@@ -369,7 +369,7 @@ export const ADMIN_TOKEN_CHARS_MIN = 16;
 /* Processes and their memory. */
 
 /** Checkpoints are written this often, or after this many entries, whichever comes first. */
-export const CHECKPOINT_MS = 1_000;
+export const CHECKPOINT_MS = 5_000;
 export const CHECKPOINT_ENTRIES = 50_000;
 
 /** A room without entries or questions for this long is passivated. */

@@ -18,7 +18,7 @@ export class Destinations {
   }
 
   get isEmpty(): boolean {
-    for (const _ of this) return false;
+    for (const server of this.#joined) if (!this.#own.has(server)) return false;
     return true;
   }
 

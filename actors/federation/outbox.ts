@@ -20,7 +20,7 @@ import { type ServerName, serverOf } from "../../src/matrix/ids.ts";
 import { type FederatedReceipt, placeOf } from "../../src/matrix/receipt-edu.ts";
 import { isFederated } from "../../src/matrix/receipt-types.ts";
 import { type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../entry.ts";
-import type { Marker } from "../room/markers.ts";
+import type { Marker } from "../room/marker.ts";
 import type { FoldedEntry } from "../room/outcome.ts";
 import type { Room } from "../room/room.ts";
 import { DestinationsOfRooms } from "./destinations.ts";

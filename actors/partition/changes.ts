@@ -8,9 +8,9 @@
  * `Room.changed` is a function of the log alone, so the `previous` of a delta is the same after a replay, and need not be stored.
  */
 import type { MatrixEvent } from "../../src/matrix/event.ts";
-import type { RoomId, UserId } from "../../src/matrix/ids.ts";
+import type { EventId, RoomId, UserId } from "../../src/matrix/ids.ts";
 import type { ReceiptContent, ReceiptEvent } from "../../src/matrix/receipt.ts";
-import { isPrivate } from "../../src/matrix/receipt-types.ts";
+import { isPrivate, type ReceiptType } from "../../src/matrix/receipt-types.ts";
 import {
   ARRIVALS,
   type Entry,
@@ -21,7 +21,7 @@ import {
   STATE,
   type TimelineEntry,
 } from "../entry.ts";
-import { type Marker, publishedOrder } from "../room/markers.ts";
+import { type Marker, publishedOrder } from "../room/marker.ts";
 import type { FoldedEntry, Judgement, Rejected } from "../room/outcome.ts";
 import type { Membership, Room } from "../room/room.ts";
 import { memberKey } from "../room/state-changes.ts";
@@ -202,19 +202,23 @@ export function memberSet(room: Room, position: Position, [kind, event]: Entry):
  * marker gets it.
  */
 export function receiptEvent(markers: Iterable<Marker>): ReceiptEvent {
-  const shown = new Map<string, Marker>();
-  for (const marker of markers) {
-    const place = `${marker.type} ${marker.event} ${marker.user}`;
-    const other = shown.get(place);
-    shown.set(place, other === undefined ? marker : preferred(other, marker));
+  const all = [...markers];
+  const places: Record<EventId, Partial<Record<ReceiptType, Record<UserId, Marker>>>> = {};
+  for (const marker of all) {
+    const { event, type, user } = marker;
+    places[event] ??= {};
+    places[event][type] ??= {};
+    const users = places[event][type];
+    const other = users[user];
+    users[user] = other === undefined ? marker : preferred(other, marker);
   }
-  const content: ReceiptContent = {};
-  for (const marker of shown.values()) {
+  // What a marker shows takes its place: large deltas cost less than with a second tree.
+  const content = places as ReceiptContent;
+  for (const marker of all) {
     const { event, type, user, thread, ts } = marker;
-    content[event] ??= {};
-    content[event][type] ??= {};
+    if (places[event]![type]![user] !== marker) continue;
     const data = { ts, order: publishedOrder(marker) };
-    content[event][type][user] = thread === null ? data : { ...data, thread_id: thread };
+    content[event]![type]![user] = thread === null ? data : { ...data, thread_id: thread };
   }
   return { type: "m.receipt", content };
 }

@@ -10,7 +10,7 @@
 import type { ServerName } from "../../src/matrix/ids.ts";
 import { FULLY_READ } from "../../src/matrix/receipt-types.ts";
 import { type EventInfo, type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../entry.ts";
-import type { Marker, UserMarkers } from "./markers.ts";
+import type { Marker } from "./marker.ts";
 import {
   ACL_DENIED,
   HELD_OVERFLOW,
@@ -22,6 +22,7 @@ import {
   WRONG_THREAD,
 } from "./outcome.ts";
 import type { Room } from "./room.ts";
+import type { UserMarkers } from "./user-markers.ts";
 
 const HELD: Outcome = { outcome: "held", overflow: undefined };
 const NO_RECEIPTS: readonly JudgedReceipt[] = [];
@@ -69,7 +70,8 @@ function waitsForThread(receipt: ReceiptEntry, info: EventInfo): boolean {
 }
 
 function judge(room: Room, position: Position, receipt: ReceiptEntry, info: EventInfo): Judgement {
-  const [, user, type, , thread, ts, origin, accepted = false] = receipt;
+  // Not by an iterator: this is the hot path.
+  const { 1: user, 2: type, 4: thread, 5: ts, 6: origin, 7: accepted = false } = receipt;
   if (origin !== null) {
     if (aclDenies(room, origin)) return ACL_DENIED; // F9
     if (!accepted && room.membershipKnown && room.members.get(user)?.membership !== "join") return NOT_JOINED; // F9

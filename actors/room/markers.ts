@@ -4,157 +4,37 @@
  * Beside them are inferred markers, of receipts whose thread is unknown (`fold-receipt.ts`): they never replace a marker whose thread
  * is known, and are removed as soon as one of those covers them.
  *
- * A user's markers are loaded together, because a count of unread events asks for most of them. They are looked up by slot, and
- * stored by slot, so that a user with ten thousand threads costs no more per receipt than a user with one.
+ * A user's markers are loaded together, because a count of unread events asks for most of them, and stored one by one.
  *
- * Public markers are indexed by position, too: a reader that has everything up to a position reads what moved after it, and nothing
- * else.
+ * A reader that has everything up to a position asks what moved after it. In a room with many public markers the store has an index
+ * of them by position for that; in a small room all are gone through, because the index costs two more rows whenever a marker moves.
  */
 
-import type { EventId, ThreadId, UserId } from "../../src/matrix/ids.ts";
-import { isPrivate, READING_TYPES, type ReceiptType } from "../../src/matrix/receipt-types.ts";
-import type { Order, Position } from "../entry.ts";
-
-export interface Marker {
-  readonly user: UserId;
-  readonly type: ReceiptType;
-  /** null: unthreaded. */
-  readonly thread: ThreadId | null;
-  event: EventId;
-  /** The event's own order, not clamped. */
-  order: Order;
-  /** Unix time in ms, as the receipt says. */
-  ts: number;
-  /** The entry that moved the marker here: the receipt, or the event that released it. */
-  position: Position;
-  /** Its receipt's thread is unknown: `thread` is the event's. */
-  readonly inferred?: true;
-}
-
-/** F8. The order that a receipt shows for the event it points at. */
-export function publishedOrder(marker: Marker): Order {
-  return Math.max(0, marker.order);
-}
+import type { ThreadId, UserId } from "../../src/matrix/ids.ts";
+import { isPrivate, type ReceiptType } from "../../src/matrix/receipt-types.ts";
+import type { Position } from "../entry.ts";
+import type { Marker } from "./marker.ts";
+import { UserMarkers } from "./user-markers.ts";
 
 /** The markers that a store has. */
 export interface StoredMarkers {
   of(user: UserId): Iterable<Marker>;
   all(): Iterable<Marker>;
-  /** Public markers that stand at this position or after it, by position. */
+  /** By the index: public markers that stand at this position or after it, by position. */
   from(position: Position): Iterable<Marker>;
 }
 
-/** Changes of one user that a count of unread events can go on over. */
-const CHANGES_MAX = 8;
-
-interface Change {
-  readonly version: number;
-  /** null: all threads. */
-  readonly thread: ThreadId | null;
+/** What a checkpoint writes of a room's markers. */
+export interface MarkerWrites {
+  set(marker: Marker): void;
+  delete(marker: Marker): void;
+  /** In the index: a public marker, and where it stands or stood. */
+  place(marker: Marker, position: Position): void;
+  unplace(marker: Marker, position: Position): void;
 }
 
-type ByThread = Map<ThreadId | null, Marker>;
-
-/** The markers of one user. */
-export class UserMarkers {
-  readonly #known = new Map<ReceiptType, ByThread>();
-  /** undefined until the first one: few users have inferred markers. */
-  #inferred: Map<ReceiptType, ByThread> | undefined;
-  readonly #since: number;
-  /** undefined if nothing changed since the markers were loaded. */
-  #changes: Change[] | undefined;
-  #version: number;
-
-  constructor(version: number, markers: Iterable<Marker>) {
-    this.#since = version;
-    this.#version = version;
-    for (const marker of markers) this.set(marker);
-  }
-
-  /** Grows with every change of what the user has read. */
-  get version(): number {
-    return this.#version;
-  }
-
-  *[Symbol.iterator](): Generator<Marker> {
-    for (const byThread of this.#known.values()) yield* byThread.values();
-    for (const byThread of this.#inferred?.values() ?? []) yield* byThread.values();
-  }
-
-  /** The marker whose thread is known. */
-  get(type: ReceiptType, thread: ThreadId | null): Marker | undefined {
-    return this.#known.get(type)?.get(thread);
-  }
-
-  inferred(type: ReceiptType, thread: ThreadId): Marker | undefined {
-    return this.#inferred?.get(type)?.get(thread);
-  }
-
-  /** A marker of this type that covers an event of this thread and order. */
-  covering(type: ReceiptType, thread: ThreadId, order: Order): Marker | undefined {
-    return [this.get(type, null), this.get(type, thread), this.inferred(type, thread)].find(
-      (marker) => marker !== undefined && marker.order >= order,
-    );
-  }
-
-  /** The inferred markers that this one covers. */
-  superseded({ type, thread, order }: Marker): readonly Marker[] {
-    const byThread = this.#inferred?.get(type);
-    if (byThread === undefined) return NO_MARKERS;
-    const candidates = thread === null ? [...byThread.values()] : [byThread.get(thread)];
-    return candidates.filter((marker) => marker !== undefined && marker.order <= order) as Marker[];
-  }
-
-  /**
-   * F12, the part that markers decide: the greatest order that the user has read up to in a thread (unthreaded receipts count
-   * there too), or in all threads (null). −∞ without a marker.
-   */
-  readUpTo(thread: ThreadId | null): Order {
-    let upTo = Number.NEGATIVE_INFINITY;
-    for (const type of READING_TYPES) {
-      upTo = Math.max(upTo, this.get(type, null)?.order ?? upTo);
-      if (thread === null) continue;
-      upTo = Math.max(upTo, this.get(type, thread)?.order ?? upTo, this.inferred(type, thread)?.order ?? upTo);
-    }
-    return upTo;
-  }
-
-  set(marker: Marker): void {
-    const { type, thread } = marker;
-    if (marker.inferred) this.#inferred ??= new Map();
-    const types = marker.inferred ? this.#inferred! : this.#known;
-    const byThread = types.get(type);
-    if (byThread === undefined) types.set(type, new Map([[thread, marker]]));
-    else byThread.set(thread, marker);
-  }
-
-  delete({ type, thread, inferred }: Marker): void {
-    (inferred ? this.#inferred : this.#known)?.get(type)?.delete(thread);
-  }
-
-  /** Called when what the user has read in a thread (null: in all of them) has changed. */
-  changed(version: number, thread: ThreadId | null): void {
-    this.#version = version;
-    this.#changes ??= [];
-    this.#changes.push({ version, thread });
-    if (this.#changes.length > CHANGES_MAX) this.#changes.shift();
-  }
-
-  /** Returns the threads that changed since a version; undefined if all did, or if that is no longer known. */
-  changedSince(version: number): readonly ThreadId[] | undefined {
-    if (version === this.#version) return [];
-    const first = this.#changes?.[0];
-    if (this.#changes === undefined || version < this.#since || first === undefined) return undefined;
-    if (this.#changes.length === CHANGES_MAX && version < first.version) return undefined;
-    const threads: ThreadId[] = [];
-    for (const change of this.#changes) {
-      if (change.version <= version) continue;
-      if (change.thread === null) return undefined;
-      threads.push(change.thread);
-    }
-    return threads;
-  }
-}
+/** A room that has had more public markers is indexed. To go through so many takes about a millisecond. */
+export const MARKERS_UNINDEXED_MAX = 512;
 
 const NO_MARKERS: readonly Marker[] = [];
 
@@ -168,10 +48,22 @@ export class Markers {
   #collected: readonly Marker[] = NO_MARKERS;
   /** Markers in memory. */
   #count = 0;
+  /** How many public markers the room has ever got. */
+  #publicGot: number;
+  /** Whether the store has the index, or will have it once it has what was collected. */
+  readonly #indexed: { stored: boolean; collected: boolean };
   #version = 0;
 
-  constructor(stored?: StoredMarkers) {
+  /** `publicGot`: as of the store. */
+  constructor(stored?: StoredMarkers, publicGot = 0) {
     this.#stored = stored;
+    this.#publicGot = publicGot;
+    const isIndexed = publicGot > MARKERS_UNINDEXED_MAX;
+    this.#indexed = { stored: isIndexed, collected: isIndexed };
+  }
+
+  get publicGot(): number {
+    return this.#publicGot;
   }
 
   of(user: UserId): UserMarkers {
@@ -193,6 +85,7 @@ export class Markers {
   /** Adds a marker to those of its user. It replaces the inferred ones that it covers, unless it is inferred itself. */
   add(own: UserMarkers, marker: Marker): void {
     this.#count++;
+    if (!isPrivate(marker.type)) this.#publicGot++;
     own.set(marker);
     this.#moved(own, marker, 0);
   }
@@ -218,13 +111,13 @@ export class Markers {
     for (const markers of this.#users.values()) yield* markers;
   }
 
-  /** Public markers that stand at this position or after it, by position. Reads no more than is consumed. */
+  /** Public markers that stand at this position or after it, by position. With an index, reads no more than is consumed. */
   *publicFrom(position: Position): Generator<Marker> {
     const recent = [...new Set([...this.#collected, ...this.#changed.keys()])]
-      .filter((marker) => !isPrivate(marker.type) && marker.position >= position && this.#current(marker) === marker)
-      .sort((a, b) => a.position - b.position);
+      .filter((marker) => isPublicFrom(marker, position) && this.#current(marker) === marker)
+      .sort(byPosition);
     let at = 0;
-    for (const stored of this.#stored?.from(position) ?? []) {
+    for (const stored of this.#storedFrom(position)) {
       const marker = this.#current(stored);
       if (marker?.position !== stored.position) continue; // It has moved since, or is deleted.
       while (at < recent.length && recent[at]!.position < marker.position) yield recent[at++]!;
@@ -240,13 +133,30 @@ export class Markers {
     return marker.inferred ? own.inferred(marker.type, marker.thread!) : own.get(marker.type, marker.thread);
   }
 
-  /** Calls back with each marker that was deleted, and each that changed, since the last call, and the position that the store has. */
-  collect(
-    deleted: (marker: Marker, stored: Position) => void,
-    changed: (marker: Marker, stored: Position) => void,
-  ): void {
-    for (const [marker, stored] of this.#deleted) deleted(marker, stored);
-    for (const [marker, stored] of this.#changed) changed(marker, stored);
+  #storedFrom(position: Position): Iterable<Marker> {
+    if (this.#stored === undefined) return NO_MARKERS;
+    if (this.#indexed.stored) return this.#stored.from(position);
+    return [...this.#stored.all()].filter((marker) => isPublicFrom(marker, position)).sort(byPosition);
+  }
+
+  /** Writes what changed since the last call. */
+  collect(writes: MarkerWrites): void {
+    const wasIndexed = this.#indexed.collected;
+    const isIndexed = this.#publicGot > MARKERS_UNINDEXED_MAX;
+    for (const [marker, stored] of this.#deleted) {
+      writes.delete(marker);
+      if (wasIndexed && stored > 0 && !isPrivate(marker.type)) writes.unplace(marker, stored);
+    }
+    for (const [marker, stored] of this.#changed) {
+      writes.set(marker);
+      if (!wasIndexed || isPrivate(marker.type)) continue;
+      if (stored > 0) writes.unplace(marker, stored);
+      writes.place(marker, marker.position);
+    }
+    if (isIndexed && !wasIndexed) {
+      for (const marker of this) if (!isPrivate(marker.type)) writes.place(marker, marker.position);
+    }
+    this.#indexed.collected = isIndexed;
     this.#collected = [...this.#changed.keys()];
     this.#deleted = new Map();
     this.#changed = new Map();
@@ -255,6 +165,7 @@ export class Markers {
   /** Called when the store has the collected markers. Evicts users, those loaded first, until `hotMax` markers are left. */
   committed(hotMax: number): void {
     this.#collected = NO_MARKERS;
+    this.#indexed.stored = this.#indexed.collected;
     if (this.#stored === undefined || this.#count <= hotMax) return;
     const unstored = new Set(Array.from([...this.#changed.keys(), ...this.#deleted.keys()], ({ user }) => user));
     for (const [user, markers] of this.#users) {
@@ -277,4 +188,12 @@ export class Markers {
     }
     own.changed(++this.#version, marker.thread);
   }
+}
+
+function isPublicFrom(marker: Marker, position: Position): boolean {
+  return marker.position >= position && !isPrivate(marker.type);
+}
+
+function byPosition(a: Marker, b: Marker): number {
+  return a.position - b.position;
 }

@@ -2,7 +2,7 @@
 import type { EventId } from "../../src/matrix/ids.ts";
 import type { Entry, EventInfo, Order, Position } from "../entry.ts";
 import type { HeldReceipt } from "./held.ts";
-import type { Marker } from "./markers.ts";
+import type { Marker } from "./marker.ts";
 
 export type RejectReason = "wrong_thread" | "acl_denied" | "not_joined" | "held_overflow";
 

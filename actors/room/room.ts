@@ -59,6 +59,7 @@ export type RoomFacts = Pick<
   | "present"
   | "redactionsAhead"
   | "acl"
+  | "publicMarkersGot"
 >;
 
 /** The rows of a room in a store. */
@@ -162,7 +163,7 @@ export class Room {
     this.relations = new OrderIndex(stored?.relations);
     this.relationsByType = new OrderIndex(stored?.relationsByType);
     this.threads = new ThreadIndex(stored?.threads);
-    this.markers = new Markers(stored?.markers);
+    this.markers = new Markers(stored?.markers, facts?.publicMarkersGot);
     this.members = new Table(stored?.members);
     this.joined = new JoinedServers(stored?.joined);
     this.joins = new Table(stored?.joins);
@@ -184,6 +185,11 @@ export class Room {
   set acl(content: Record<string, unknown> | undefined) {
     this.#acl = content;
     this.#allows = undefined;
+  }
+
+  /** How many public markers it has ever got. */
+  get publicMarkersGot(): number {
+    return this.markers.publicGot;
   }
 
   /** Whether the room's server ACL accepts receipts of a server. */

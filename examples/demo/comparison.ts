@@ -6,7 +6,7 @@
  * `covered`: the snapshot means the same without it.
  */
 import type { Order } from "../../actors/entry.ts";
-import type { Marker } from "../../actors/room/markers.ts";
+import type { Marker } from "../../actors/room/marker.ts";
 import type { Answer } from "../../src/bus/contract/questions.ts";
 import type { EventId, RoomId, UserId } from "../../src/matrix/ids.ts";
 import { type ReceiptContent, receiptItems } from "../../src/matrix/receipt.ts";

@@ -1,6 +1,6 @@
 /** Queries all markers and orders, and compares them with the recording and with the folded logs. */
 import type { Position } from "../../actors/entry.ts";
-import { publishedOrder } from "../../actors/room/markers.ts";
+import { publishedOrder } from "../../actors/room/marker.ts";
 import type { Bus } from "../../src/bus/client/connection.ts";
 import type { EventId, RoomId } from "../../src/matrix/ids.ts";
 import { compareMarkers, compareOrder, type MarkerComparison, Placement, placementOf } from "./comparison.ts";

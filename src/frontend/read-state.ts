@@ -10,7 +10,8 @@
  *
  * This module and all that it imports run in a browser: no Node built-ins, no packages.
  */
-import { type Marker, Markers } from "../../actors/room/markers.ts";
+import type { Marker } from "../../actors/room/marker.ts";
+import { Markers } from "../../actors/room/markers.ts";
 import { UNREAD_COUNT_MAX } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
 import { MAIN } from "../matrix/id-grammar.ts";

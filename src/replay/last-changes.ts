@@ -2,7 +2,7 @@
 import type { Position } from "../../actors/entry.ts";
 import { memberSet } from "../../actors/partition/changes.ts";
 import type { Folded } from "../../actors/room/fold.ts";
-import type { Marker } from "../../actors/room/markers.ts";
+import type { Marker } from "../../actors/room/marker.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { isPrivate } from "../matrix/receipt-types.ts";
 

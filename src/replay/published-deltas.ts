@@ -6,7 +6,7 @@
  * in the log, unless its delta may be older than the stream.
  */
 import type { Position } from "../../actors/entry.ts";
-import { type Marker, publishedOrder } from "../../actors/room/markers.ts";
+import { type Marker, publishedOrder } from "../../actors/room/marker.ts";
 import type { Room } from "../../actors/room/room.ts";
 import { memberKey, type StateChange } from "../../actors/room/state-changes.ts";
 import type { MembershipAt } from "../bus/contract/fields.ts";

@@ -12,7 +12,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { sequenceOf } from "../../actors/entry.ts";
 import { receiptEvent } from "../../actors/partition/changes.ts";
-import { type Marker, publishedOrder } from "../../actors/room/markers.ts";
+import { type Marker, publishedOrder } from "../../actors/room/marker.ts";
 import type { Room } from "../../actors/room/room.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { ask } from "../bus/client/request.ts";

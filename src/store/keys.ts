@@ -13,14 +13,17 @@ const ODD = /[\p{Cc}\p{Cs}]/u;
 
 /** A name as a part of a key. */
 export function keyPart(name: string): string {
-  const isShort = name.length * 3 <= NAME_BYTES_MAX || Buffer.byteLength(name) <= NAME_BYTES_MAX;
-  if (isShort && !name.startsWith(DIGEST) && !ODD.test(name)) return name;
-  return DIGEST + createHash("sha256").update(name).digest("base64url");
+  return fitsInKey(name) ? name : DIGEST + createHash("sha256").update(name).digest("base64url");
 }
 
 /** A row under a name: with the name, if its key has a digest of it. */
 export function withName(name: string, value: unknown): unknown {
-  return keyPart(name).startsWith(DIGEST) ? [name, value] : value;
+  return fitsInKey(name) ? value : [name, value];
+}
+
+function fitsInKey(name: string): boolean {
+  const isShort = name.length * 3 <= NAME_BYTES_MAX || Buffer.byteLength(name) <= NAME_BYTES_MAX;
+  return isShort && !name.startsWith(DIGEST) && !ODD.test(name);
 }
 
 /** The name of a row, and its value. */

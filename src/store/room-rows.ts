@@ -1,7 +1,7 @@
 /** The rows of a partition's rooms as a room reads them: one by one, or in a range. `room-writes.ts` writes them. */
 import type { Database } from "lmdb";
 import type { EventInfo, Order, Position, ReceiptEntry } from "../../actors/entry.ts";
-import type { Marker } from "../../actors/room/markers.ts";
+import type { Marker } from "../../actors/room/marker.ts";
 import type { Member, StateEvent, StoredRoom } from "../../actors/room/room.ts";
 import type { ThreadSummary } from "../../actors/room/thread-index.ts";
 import type { EventId, ServerName, ThreadId, UserId } from "../matrix/ids.ts";

@@ -1,6 +1,5 @@
 /** What a checkpoint writes of a room. `room-rows.ts` reads it again. */
 import type { Room } from "../../actors/room/room.ts";
-import { isPrivate } from "../matrix/receipt-types.ts";
 import { keyPart, withName } from "./keys.ts";
 import {
   eventRow,
@@ -50,18 +49,12 @@ export function collectRoom(room: Room, number: number, put: Put): void {
   threads.summaries.collect((root, summary) => named("threads", root, threadRow(summary)));
   threads.senders.collect((key, count) => named("threadSenders", key, count));
   threads.activity.collect((_, order, root) => put("threadActivity", [number, order], root));
-  markers.collect(
-    (marker, stored) => {
-      put("markers", markerKey(number, marker), undefined);
-      if (stored > 0 && !isPrivate(marker.type)) put("markerPlaces", markerPlace(number, stored, marker), undefined);
-    },
-    (marker, stored) => {
-      put("markers", markerKey(number, marker), withName(marker.user, markerRow(marker)));
-      if (isPrivate(marker.type)) return;
-      if (stored > 0) put("markerPlaces", markerPlace(number, stored, marker), undefined);
-      put("markerPlaces", markerPlace(number, marker.position, marker), KEY_ONLY);
-    },
-  );
+  markers.collect({
+    set: (marker) => put("markers", markerKey(number, marker), withName(marker.user, markerRow(marker))),
+    delete: (marker) => put("markers", markerKey(number, marker), undefined),
+    place: (marker, position) => put("markerPlaces", markerPlace(number, position, marker), KEY_ONLY),
+    unplace: (marker, position) => put("markerPlaces", markerPlace(number, position, marker), undefined),
+  });
   members.collect((user, changed) => {
     const row = memberRow(changed);
     named("members", user, row);

@@ -6,7 +6,7 @@
  */
 
 import type { EventInfo, Order, Position } from "../../actors/entry.ts";
-import type { Marker } from "../../actors/room/markers.ts";
+import type { Marker } from "../../actors/room/marker.ts";
 import type { Member, RoomFacts, StateEvent } from "../../actors/room/room.ts";
 import type { StateBody } from "../../actors/room/state-bodies.ts";
 import type { StateChange, StatePlace } from "../../actors/room/state-changes.ts";
@@ -18,7 +18,7 @@ import type { EventId, ThreadId, UserId } from "../matrix/ids.ts";
 import type { ReceiptType } from "../matrix/receipt-types.ts";
 
 /** Raised with every change of a row's shape. */
-export const ROWS_VERSION = 11;
+export const ROWS_VERSION = 12;
 
 const COUNTS = 1;
 const INHERITS = 2;
@@ -183,6 +183,7 @@ export type RoomRow = readonly [
   firstLive: Order,
   joined: number,
   invited: number,
+  publicMarkersGot: number,
 ];
 
 export function roomRow(
@@ -210,12 +211,13 @@ export function roomRow(
     firstLive,
     present.join,
     present.invite,
+    room.publicMarkersGot,
   ];
 }
 
 export function roomFacts(row: RoomRow): RoomFacts {
   const [, position, events, receipts, greatest, smallest, negative, liveEvents] = row;
-  const [membershipKnown, redactionsAhead, , , acl, places, firstLive, join, invite] = row.slice(8) as [
+  const [membershipKnown, redactionsAhead, , , acl, places, firstLive, join, invite, got] = row.slice(8) as [
     0 | 1,
     0 | 1,
     number,
@@ -223,6 +225,7 @@ export function roomFacts(row: RoomRow): RoomFacts {
     RoomRow[12],
     RoomRow[13],
     RoomRow[14],
+    number,
     number,
     number,
   ];
@@ -236,6 +239,7 @@ export function roomFacts(row: RoomRow): RoomFacts {
     firstLive,
     membershipKnown: membershipKnown === 1,
     present: { join, invite },
+    publicMarkersGot: got,
     redactionsAhead: redactionsAhead === 1,
     acl: acl === 0 ? undefined : acl,
     timeline,

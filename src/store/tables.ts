@@ -1,7 +1,7 @@
 /** The tables of a partition's store, and the keys of their rows. Most begin with the number of a room. */
 import type { Database, RootDatabase } from "lmdb";
 import type { Order, Position } from "../../actors/entry.ts";
-import type { Marker } from "../../actors/room/markers.ts";
+import type { Marker } from "../../actors/room/marker.ts";
 import type { Ordered, OrderRange } from "../../actors/room/order-index.ts";
 import { keyPart } from "./keys.ts";
 import type { Key } from "./stored-rows.ts";

@@ -1,7 +1,7 @@
 /** A room's delta → its messages (docs/design.md#what-is-published). */
 import { type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../../actors/entry.ts";
 import { type EventChange, type MemberChange, type RoomDelta, receiptEvent } from "../../actors/partition/changes.ts";
-import { type Marker, publishedOrder } from "../../actors/room/markers.ts";
+import { type Marker, publishedOrder } from "../../actors/room/marker.ts";
 import type { Outgoing } from "../bus/client/acked-publisher.ts";
 import type { FullyRead, MembershipAt } from "../bus/contract/fields.ts";
 import { encodeMessage, type Published } from "../bus/contract/messages.ts";

@@ -8,7 +8,7 @@
 import * as assert from "uvu/assert";
 import { type Entry, indexOf, type Position, positionOf, sequenceOf } from "../../actors/entry.ts";
 import { fold, isRead } from "../../actors/room/fold.ts";
-import type { Marker } from "../../actors/room/markers.ts";
+import type { Marker } from "../../actors/room/marker.ts";
 import type { Judgement, Outcome } from "../../actors/room/outcome.ts";
 import { Room } from "../../actors/room/room.ts";
 import type { EventId, ThreadId, UserId } from "../../src/matrix/ids.ts";

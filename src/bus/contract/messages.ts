@@ -10,7 +10,7 @@ import { orderedEvent, timestamp } from "../../matrix/event.ts";
 import { eventId, roomId, serverName, threadId, userId } from "../../matrix/ids.ts";
 import { receiptEvent, receiptType } from "../../matrix/receipt.ts";
 import { receiptEdu } from "../../matrix/receipt-edu.ts";
-import { decode, encode } from "./codec.ts";
+import { decode, encodeWhole } from "./codec.ts";
 import { deltaHeaders } from "./delta-headers.ts";
 import { EXAMPLE_EVENT, EXAMPLE_EVENT_ID, fullyRead, membershipAt, position } from "./fields.ts";
 import {
@@ -183,7 +183,7 @@ export type Delta<Kind extends DeltaKind = DeltaKind> = Message<Kind>;
 export type PublicKind = Exclude<MessageKind, "published">;
 
 export function encodeMessage<Kind extends MessageKind>(_kind: Kind, message: Omit<Published<Kind>, "v">): Uint8Array {
-  return encode({ v: V, ...message });
+  return encodeWhole({ v: V, ...message });
 }
 
 /** undefined for a message of another version. */

@@ -5,7 +5,7 @@
  * receipts, which then share its position; a page may end among them, so it names the last marker that it has.
  */
 import type { Position } from "../../../actors/entry.ts";
-import type { Marker } from "../../../actors/room/markers.ts";
+import type { Marker } from "../../../actors/room/marker.ts";
 import type { Room } from "../../../actors/room/room.ts";
 import type { Question } from "../../bus/contract/questions.ts";
 import { MARKERS_BYTES_MAX } from "../../limits.ts";

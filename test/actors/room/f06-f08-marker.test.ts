@@ -1,6 +1,6 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { publishedOrder } from "../../../actors/room/markers.ts";
+import { publishedOrder } from "../../../actors/room/marker.ts";
 import type { EventId } from "../../../src/matrix/ids.ts";
 import { FULLY_READ, READ_PRIVATE } from "../../../src/matrix/receipt-types.ts";
 import { backfilled, inThread, live, receipt, relates } from "../../support/entries.ts";

@@ -4,7 +4,7 @@ import * as assert from "uvu/assert";
 import { BACKFILLED, type Entry, HISTORY, LIVE, RECEIPT, STATE, type TimelineEntry } from "../../../actors/entry.ts";
 import { Changes, preferred } from "../../../actors/partition/changes.ts";
 import { fold, foldRecord, isRead } from "../../../actors/room/fold.ts";
-import { type Marker, publishedOrder } from "../../../actors/room/markers.ts";
+import { type Marker, publishedOrder } from "../../../actors/room/marker.ts";
 import type { Outcome } from "../../../actors/room/outcome.ts";
 import { Room } from "../../../actors/room/room.ts";
 import { type Counting, summed } from "../../../actors/room/unread.ts";

@@ -3,14 +3,15 @@ import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { fold } from "../../../actors/room/fold.ts";
-import type { Marker } from "../../../actors/room/markers.ts";
-import type { Room } from "../../../actors/room/room.ts";
+import type { Marker } from "../../../actors/room/marker.ts";
+import { Room } from "../../../actors/room/room.ts";
 import { type Encoding, encodeAs } from "../../../src/bus/contract/codec.ts";
 import type { Answer } from "../../../src/bus/contract/questions.ts";
 import { type SnapshotQuestion, snapshotPages } from "../../../src/frontend/snapshot-pages.ts";
 import { BROKER_PAYLOAD_BYTES_MIN } from "../../../src/limits.ts";
 import { receiptItems } from "../../../src/matrix/receipt.ts";
 import { PartitionStore } from "../../../src/store/partition-store.ts";
+import { roomFacts, roomRow } from "../../../src/store/rows.ts";
 import { answer, UnreadCache } from "../../../src/worker/queries/answers.ts";
 import { Bodies } from "../../../src/worker/queries/bodies.ts";
 import { sizeIn } from "../../../src/worker/queries/sizes.ts";
@@ -104,10 +105,13 @@ for (const encoding of ENCODINGS) {
   });
 }
 
+const NEW_FACTS = roomFacts(roomRow(1, new Room(ROOM, BASE), { held: 0, unsettled: 0 }));
+
 pages("of receipts since a position read as many rows as they have, however many the room has", async () => {
   const rowsRead = async (markers: number) => {
     let rows = 0;
     const room = roomOver({
+      facts: { ...NEW_FACTS, publicMarkersGot: markers },
       markers: {
         of: () => [],
         all: () => {
