@@ -202,7 +202,7 @@ export function memberSet(room: Room, position: Position, [kind, event]: Entry):
  * marker gets it.
  */
 export function receiptEvent(markers: Iterable<Marker>): ReceiptEvent {
-  const all = [...markers];
+  const all = Array.isArray(markers) ? (markers as readonly Marker[]) : [...markers];
   const places: Record<EventId, Partial<Record<ReceiptType, Record<UserId, Marker>>>> = {};
   for (const marker of all) {
     const { event, type, user } = marker;

@@ -10,7 +10,8 @@
  * The entries of a request are never split over records: either all of them are stored, or none. A request with `after` is a record
  * of its own, which the log takes only if the room's last one is not beyond that position.
  */
-import { type Entry, type Position, positionOf } from "../../actors/entry.ts";
+import { type Position, positionOf } from "../../actors/entry.ts";
+import type { EncodedEntries } from "../bus/contract/record.ts";
 import { TidemarkError } from "../errors.ts";
 import { ENTRIES_PER_RECORD_MAX, IN_FLIGHT_BYTES_MAX, LINGER_MS, RETRY_AFTER_MS } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
@@ -20,7 +21,7 @@ export const GROUP_BYTES_MAX = 262_144;
 
 export interface Appending {
   readonly room: RoomId;
-  readonly entries: readonly Entry[];
+  readonly entries: EncodedEntries;
   /** Size of the request message. */
   readonly bytes: number;
   /** Nothing of the room may have come after this position. */
@@ -28,7 +29,7 @@ export interface Appending {
 }
 
 /** Appends a record. Resolves to its sequence. */
-export type Append = (room: RoomId, entries: readonly Entry[], after?: Position) => Promise<number>;
+export type Append = (room: RoomId, entries: readonly EncodedEntries[], after?: Position) => Promise<number>;
 
 /** The part of a group that belongs to one request. */
 interface Part {
@@ -39,8 +40,9 @@ interface Part {
 
 interface Group {
   readonly room: RoomId;
-  readonly entries: Entry[];
+  readonly entries: EncodedEntries[];
   readonly parts: Part[];
+  count: number;
   bytes: number;
   after: Position | undefined;
   timer: NodeJS.Timeout | undefined;
@@ -73,16 +75,17 @@ export class Appender {
     }
     this.#inFlightBytes += bytes;
     let group = this.#open.get(room);
-    if (group !== undefined && (after !== undefined || !hasRoom(group, entries.length, bytes))) {
+    if (group !== undefined && (after !== undefined || !hasRoom(group, entries.count, bytes))) {
       this.#close(group);
       group = undefined;
     }
     group ??= this.#begin(room);
-    for (const entry of entries) group.entries.push(entry);
+    group.entries.push(entries);
+    group.count += entries.count;
     group.bytes += bytes;
     group.after = after;
     const { parts } = group;
-    const added = new Promise<Position[]>((resolve, reject) => parts.push({ count: entries.length, resolve, reject }));
+    const added = new Promise<Position[]>((resolve, reject) => parts.push({ count: entries.count, resolve, reject }));
     if (after !== undefined) this.#close(group);
     return added;
   }
@@ -94,7 +97,7 @@ export class Appender {
   }
 
   #begin(room: RoomId): Group {
-    const group: Group = { room, entries: [], parts: [], bytes: 0, after: undefined, timer: undefined };
+    const group: Group = { room, entries: [], parts: [], count: 0, bytes: 0, after: undefined, timer: undefined };
     this.#open.set(room, group);
     if (this.#pending.has(room)) group.timer = setTimeout(() => this.#close(group), LINGER_MS);
     else this.#schedule(group);
@@ -154,5 +157,5 @@ export class Appender {
 }
 
 function hasRoom(group: Group, count: number, bytes: number): boolean {
-  return group.entries.length + count <= ENTRIES_PER_RECORD_MAX && group.bytes + bytes <= GROUP_BYTES_MAX;
+  return group.count + count <= ENTRIES_PER_RECORD_MAX && group.bytes + bytes <= GROUP_BYTES_MAX;
 }

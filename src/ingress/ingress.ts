@@ -3,7 +3,7 @@
  * (docs/design.md#requests). Its only state is what is in flight, so any number of processes share the work.
  */
 import type { Logger } from "pino";
-import { type Position, RECEIPT, sequenceOf } from "../../actors/entry.ts";
+import { type Position, sequenceOf } from "../../actors/entry.ts";
 import { AckedPublisher } from "../bus/client/acked-publisher.ts";
 import type { Bus, BusMessage, BusSubscription } from "../bus/client/connection.ts";
 import { publish } from "../bus/client/gathered-writes.ts";
@@ -11,7 +11,7 @@ import { append } from "../bus/client/jetstream.ts";
 import { ask } from "../bus/client/request.ts";
 import { decodePruned, decodeUntrusted, type Encoding, encodeAs, encodingOf } from "../bus/contract/codec.ts";
 import type { OnPruned } from "../bus/contract/pruning.ts";
-import { encodeRecord, FIRST_RECORD_VERSION, recordVersionOf } from "../bus/contract/record.ts";
+import { encodeEntries, FIRST_RECORD_VERSION, joinRecord } from "../bus/contract/record.ts";
 import { type EduReply, type Refusal, refusalOf } from "../bus/contract/replies.ts";
 import { REQUESTS, type RequestKind } from "../bus/contract/requests.ts";
 import { decodeToken, isInbox, lastToken, logSubject, partitionOf, type Subject } from "../bus/contract/subjects.ts";
@@ -21,6 +21,7 @@ import { type RoomId, roomId, type ServerName, serverName } from "../matrix/ids.
 import { Appender } from "./appender.ts";
 import { eduRecords, RefusedItems } from "./edu.ts";
 import { KnownRooms } from "./known-rooms.ts";
+import { plainReceipts } from "./plain-receipts.ts";
 import { afterIn, eventEntries, type Request, receiptEntries } from "./validate.ts";
 import { VersionGate } from "./version-gate.ts";
 
@@ -82,7 +83,7 @@ export class Ingress {
       return position > 0;
     });
     this.#appender = new Appender(async (room, entries, after) => {
-      const record = encodeRecord(this.#now(), entries);
+      const record = joinRecord(this.#now(), entries);
       if (record.length > this.#payloadMax) {
         throw new TidemarkError(
           "M_TOO_LARGE",
@@ -94,8 +95,12 @@ export class Ingress {
       const sequence = await (after === undefined
         ? this.#publisher.publish(subject, record)
         : this.#appendAfter(subject, record, after));
-      appended?.(entries.length, performance.now() - sentAt);
-      if (entries.some(([kind]) => kind !== RECEIPT)) this.#knownRooms.add(room);
+      let count = 0;
+      for (const part of entries) {
+        count += part.count;
+        if (!part.isReceipts) this.#knownRooms.add(room);
+      }
+      appended?.(count, performance.now() - sentAt);
       return sequence;
     });
     this.#subscriptions = REQUEST_KINDS.map((kind) =>
@@ -148,16 +153,24 @@ export class Ingress {
         `the request has ${data.length} bytes, at most ${REQUEST_BYTES_MAX} are allowed`,
       );
     }
+    const at = this.#now();
+    if (kind === "receipt" && encoding === "msgpack") {
+      const entries = plainReceipts(data, at);
+      if (entries !== undefined) {
+        return this.#appender.add({ room: this.#room(lastToken(subject)), entries, bytes: data.length });
+      }
+    }
     const value = kind === "receipt" ? decodeUntrusted(data, encoding) : decodePruned(data, encoding, this.#pruned);
-    const request = { bytes: data.length, at: this.#now(), value };
+    const request = { bytes: data.length, at, value };
     if (kind === "edu") return this.#edu(decodeToken(lastToken(subject)), request);
 
     const room = this.#room(lastToken(subject));
-    const entries = kind === "receipt" ? receiptEntries(request) : eventEntries(kind, room, request, this.#pruned);
-    const after = afterIn(kind, value);
-    const append = () => this.#appender.add({ room, entries, bytes: data.length, after });
-    const version = recordVersionOf(entries);
-    return version === FIRST_RECORD_VERSION ? append() : this.#versions.pass(version, data.length, append);
+    const entries = encodeEntries(
+      kind === "receipt" ? receiptEntries(request) : eventEntries(kind, room, request, this.#pruned),
+    );
+    const appending = { room, entries, bytes: data.length, after: afterIn(kind, value) };
+    if (entries.version === FIRST_RECORD_VERSION) return this.#appender.add(appending);
+    return this.#versions.pass(entries.version, data.length, () => this.#appender.add(appending));
   }
 
   /** The room's records have a subject of their own, so the broker itself can say whether there is a newer one. */
@@ -196,7 +209,7 @@ export class Ingress {
       records.map(async ({ room, entries, bytes }) => {
         const isKnown = this.#knownRooms.has(room, bytes);
         if (isKnown !== true && !(await isKnown)) throw new TidemarkError("M_INVALID_PARAM", NOT_KNOWN);
-        await this.#appender.add({ room, entries, bytes });
+        await this.#appender.add({ room, entries: encodeEntries(entries), bytes });
       }),
     );
 

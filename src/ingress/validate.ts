@@ -14,9 +14,8 @@ import {
   UNKNOWN_THREAD,
 } from "../../actors/entry.ts";
 import { fittedEvent } from "../bus/contract/event-size.ts";
-import { isEntry } from "../bus/contract/log-entry.ts";
 import type { OnPruned } from "../bus/contract/pruning.ts";
-import { eventsAfter, REQUESTS, type RequestKind, type receiptRequest, stateAsOf } from "../bus/contract/requests.ts";
+import { eventsAfter, REQUESTS, type RequestKind, stateAsOf } from "../bus/contract/requests.ts";
 import { TidemarkError } from "../errors.ts";
 import { ENTRIES_PER_RECORD_MAX, EVENT_BYTES_MAX } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
@@ -100,33 +99,15 @@ function eventsIn(
 /** `tidemark.in.receipt`: one receipt of a local user, or one that a homeserver passes on, or an array. */
 export function receiptEntries({ value, at: arrived }: Request): Entry[] {
   return items(value).map((item, index) => {
-    const plain = plainReceipt(item, arrived);
-    return plain ?? receiptEntry(parse(REQUESTS.receipt.item, item, index, value), arrived);
+    const receipt = parse(REQUESTS.receipt.item, item, index, value);
+    const { user_id: user, receipt_type: type, event_id: event, accepted } = receipt;
+    const thread = receipt.thread_known === false ? UNKNOWN_THREAD : (receipt.thread_id ?? null);
+    const ts = receipt.ts ?? arrived;
+    if (receipt.remote === true) return [RECEIPT, user, type, event, thread, ts, serverOf(user), true];
+    return accepted === true
+      ? [RECEIPT, user, type, event, thread, ts, null, accepted]
+      : [RECEIPT, user, type, event, thread, ts, null];
   });
-}
-
-/**
- * Nearly every receipt is a local user's, with values as they are stored. Such a one costs a quarter of what the schema costs.
- * undefined for any other, and for one that is not valid: the schema knows what they mean, and says why.
- */
-function plainReceipt(item: unknown, arrived: number): Entry | undefined {
-  if (!isObject(item)) return undefined;
-  const { user_id, receipt_type, event_id, thread_id, ts, thread_known, accepted, remote } = item;
-  if (thread_known !== undefined || accepted !== undefined || remote !== undefined) return undefined;
-  if (thread_id === UNKNOWN_THREAD) return undefined;
-  const time = typeof ts === "number" ? ts + 0 : (ts ?? arrived); // + 0: −0 is not stored.
-  const entry: unknown = [RECEIPT, user_id, receipt_type, event_id, thread_id ?? null, time, null];
-  return isEntry(entry) ? entry : undefined;
-}
-
-function receiptEntry(receipt: z.infer<typeof receiptRequest>, arrived: number): Entry {
-  const { user_id: user, receipt_type: type, event_id: event, accepted } = receipt;
-  const thread = receipt.thread_known === false ? UNKNOWN_THREAD : (receipt.thread_id ?? null);
-  const ts = receipt.ts ?? arrived;
-  if (receipt.remote === true) return [RECEIPT, user, type, event, thread, ts, serverOf(user), true];
-  return accepted === true
-    ? [RECEIPT, user, type, event, thread, ts, null, accepted]
-    : [RECEIPT, user, type, event, thread, ts, null];
 }
 
 function items(value: unknown): readonly unknown[] {

@@ -1,6 +1,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { type Entry, positionOf } from "../../actors/entry.ts";
+import { decodeRecord, type EncodedEntries, encodeEntries, joinRecord } from "../../src/bus/contract/record.ts";
 import { TidemarkError } from "../../src/errors.ts";
 import { Appender, GROUP_BYTES_MAX } from "../../src/ingress/appender.ts";
 import { ENTRIES_PER_RECORD_MAX, IN_FLIGHT_BYTES_MAX, RETRY_AFTER_MS } from "../../src/limits.ts";
@@ -23,9 +24,9 @@ class FakeLog {
   readonly appends: Append[] = [];
   #arrived: (() => void) | undefined;
 
-  readonly append = (room: RoomId, entries: readonly Entry[]): Promise<number> =>
+  readonly append = (room: RoomId, parts: readonly EncodedEntries[]): Promise<number> =>
     new Promise((stored, failed) => {
-      this.appends.push({ room, entries, stored, failed });
+      this.appends.push({ room, entries: entriesIn(joinRecord(1, parts)), stored, failed });
       this.#arrived?.();
     });
 
@@ -39,9 +40,19 @@ class FakeLog {
   }
 }
 
+function entriesIn(record: Uint8Array): readonly Entry[] {
+  const decoded = decodeRecord(1, record);
+  assert.is.not(typeof decoded, "string");
+  return (decoded as { readonly entries: readonly Entry[] }).entries;
+}
+
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 const some = (count: number) => Array.from({ length: count }, (_, i) => receipt(BOB, `$${i}`));
-const request = (count = 1, { room = A, bytes = 100 } = {}) => ({ room, entries: some(count), bytes });
+const request = (count = 1, { room = A, bytes = 100 } = {}) => ({
+  room,
+  entries: encodeEntries(some(count)),
+  bytes,
+});
 const sizes = ({ appends }: FakeLog) => appends.map(({ entries }) => entries.length);
 const reasonOf = (promise: Promise<unknown>) =>
   promise.then(
@@ -88,8 +99,8 @@ appender("keeps the order of requests and of their entries", async () => {
   const log = new FakeLog();
   const appender = new Appender(log.append);
   const entries = some(4);
-  void appender.add({ room: A, entries: entries.slice(0, 1), bytes: 1 });
-  void appender.add({ room: A, entries: entries.slice(1), bytes: 1 });
+  void appender.add({ room: A, entries: encodeEntries(entries.slice(0, 1)), bytes: 1 });
+  void appender.add({ room: A, entries: encodeEntries(entries.slice(1)), bytes: 1 });
   await turn();
   assert.equal(log.appends[0]!.entries, entries);
 });

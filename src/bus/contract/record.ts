@@ -22,9 +22,23 @@ export const FIRST_RECORD_VERSION = 1;
 const EVENT_ITEMS = 2;
 const RECEIPT_ITEMS = 7;
 
-/** The lowest version of a record with these entries. */
-export function recordVersionOf(entries: readonly Entry[]): number {
-  return entries.every(isOfFirstVersion) ? FIRST_RECORD_VERSION : RECORD_VERSION;
+/** Entries as they are in a record. */
+export interface EncodedEntries {
+  readonly bytes: Uint8Array;
+  readonly count: number;
+  /** The lowest version of a record with them. */
+  readonly version: number;
+  /** Whether all are receipts. */
+  readonly isReceipts: boolean;
+}
+
+export function encodeEntries(entries: readonly Entry[]): EncodedEntries {
+  return {
+    bytes: encode(entries).subarray(arrayHead(entries.length).length),
+    count: entries.length,
+    version: entries.every(isOfFirstVersion) ? FIRST_RECORD_VERSION : RECORD_VERSION,
+    isReceipts: entries.every(([kind]) => kind === RECEIPT),
+  };
 }
 
 function isOfFirstVersion(entry: Entry): boolean {
@@ -33,7 +47,38 @@ function isOfFirstVersion(entry: Entry): boolean {
 
 /** `at`: Unix time in ms. */
 export function encodeRecord(at: number, entries: readonly Entry[]): Uint8Array {
-  return encode([recordVersionOf(entries), at, entries]);
+  return joinRecord(at, [encodeEntries(entries)]);
+}
+
+/** A record with the entries of several requests. */
+export function joinRecord(at: number, parts: readonly EncodedEntries[]): Uint8Array {
+  let [count, size, version] = [0, 0, FIRST_RECORD_VERSION];
+  for (const part of parts) {
+    count += part.count;
+    size += part.bytes.length;
+    version = Math.max(version, part.version);
+  }
+  const head = encode([version, at, []]).subarray(0, -EMPTY_ARRAY_BYTES);
+  const countHead = arrayHead(count);
+  const record = Buffer.allocUnsafe(head.length + countHead.length + size);
+  record.set(head, 0);
+  record.set(countHead, head.length);
+  let end = head.length + countHead.length;
+  for (const { bytes } of parts) {
+    record.set(bytes, end);
+    end += bytes.length;
+  }
+  return record;
+}
+
+const EMPTY_ARRAY_BYTES = 1;
+const FIX_ARRAY = 0x90;
+const FIX_ARRAY_MAX = 15;
+const ARRAY_16 = 0xdc;
+
+/** How MessagePack begins an array of so many items, of at most 65,535. */
+function arrayHead(count: number): Uint8Array {
+  return Uint8Array.from(count > FIX_ARRAY_MAX ? [ARRAY_16, count >> 8, count & 0xff] : [FIX_ARRAY | count]);
 }
 
 export function encodeStart(at: number, { base, lineage, parent }: LogStart): Uint8Array {
