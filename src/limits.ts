@@ -206,7 +206,7 @@ export const ROOM_EVENTS_MAX = 10_000;
 
 /* The gateway. */
 
-/** How long the homeserver's answer about an access token is cached, and how long the gateway waits for it. */
+/** How long the homeserver's answer about an access token is cached, and how long a gateway or a proxy waits for it. */
 export const WHOAMI_CACHE_MS = 60_000;
 export const WHOAMI_TIMEOUT_MS = 10_000;
 
@@ -312,6 +312,19 @@ export const PROXY_ORDER_RETRY_MS = 1_000;
 
 /** Orders in the cache: about 400,000 with ids of the usual length. */
 export const PROXY_ORDERS_CACHED_BYTES_MAX = 100_663_296;
+
+/** The body of a request that sets receipts. The receipts of a larger one are passed on, and not told to Tidemark. */
+export const PROXY_RECEIPT_BYTES_MAX = 8_192;
+
+/** Requests whose receipts wait to be told to Tidemark. Beyond, they are not told. */
+export const PROXY_RECEIPTS_WAITING_MAX = 4_096;
+
+/** How often it is tried to tell Tidemark of receipts, and the first pause. Each further one is twice as long. */
+export const PROXY_RECEIPT_ATTEMPTS_MAX = 6;
+export const PROXY_RECEIPT_RETRY_MS = 1_000;
+
+/** Senders of requests whose user is cached, for `WHOAMI_CACHE_MS`. */
+export const PROXY_ASKERS_CACHED_MAX = 10_000;
 
 /** How long a connection to the homeserver may take. Without one, the client is answered with 502. */
 export const PROXY_CONNECT_MS = 5_000;

@@ -34,6 +34,7 @@ export class Metrics {
     readonly waited: (ms: number) => void;
     readonly away: (isAway: boolean) => void;
     readonly failed: () => void;
+    readonly receipts: (outcome: string, receipts: number) => void;
   };
   /** Callbacks for the application service endpoint. */
   readonly transactions: { readonly pruned: OnPruned; readonly leftOut: OnLeftOut };
@@ -237,11 +238,18 @@ function proxyMetrics(registers: Registry[]): Metrics["proxy"] {
     help: "Requests that the homeserver could not be sent, or whose answers it broke off",
     registers,
   });
+  const receipts = new Counter({
+    name: "tidemark_proxy_receipts_total",
+    help: "Receipts that the homeserver has accepted from clients, by whether Tidemark was told of them",
+    labelNames: ["outcome"],
+    registers,
+  });
   return {
     answered: (outcome) => answers.inc({ outcome }),
     found: (source, events) => orders.inc({ source }, events),
     waited: (ms) => waits.observe(ms / MS_PER_SECOND),
     away: (isAway) => away.set(isAway ? 1 : 0),
     failed: () => failed.inc(),
+    receipts: (outcome, count) => receipts.inc({ outcome }, count),
   };
 }

@@ -14,8 +14,12 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http";
 import { CORS } from "../http/cors.ts";
 import { errorBody, MatrixError } from "../http/matrix-error.ts";
+import { PROXY_RECEIPT_BYTES_MAX } from "../limits.ts";
+import type { RoomId } from "../matrix/ids.ts";
 import { type Annotated, annotatedRequest } from "./annotated-paths.ts";
 import { annotate, canHaveOrders, type FindOrders, gather, type HeldBytes, type Outcome } from "./annotation.ts";
+import { type Asker, askerOf } from "./askers.ts";
+import { type PostedReceipt, type ReceiptPath, receiptPath, receiptsIn } from "./posted-receipts.ts";
 import { endToEnd, pairs, readableEncodings, requestHeaders, without } from "./proxied-headers.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -27,6 +31,8 @@ export interface ProxyContext {
   readonly orderNames: readonly string[];
   /** Called for each answer on an annotated path. */
   readonly onAnswer: (outcome: Outcome) => void;
+  /** Called when the homeserver has accepted receipts. */
+  readonly onReceipts: (asker: Asker, room: RoomId, receipts: readonly PostedReceipt[]) => void;
   /** Called when the homeserver can't be reached, or breaks off. */
   readonly onFailed: (error: unknown) => void;
 }
@@ -44,6 +50,10 @@ class ProxiedRequest {
   readonly #response: ServerResponse;
   readonly #context: ProxyContext;
   readonly #annotated: Annotated | undefined;
+  readonly #receiptPath: ReceiptPath | undefined;
+  /** What is sent of a body with receipts; undefined once it is too large. */
+  #copied: Buffer[] | undefined = [];
+  #copiedBytes = 0;
   readonly #hasBody: boolean;
   #upstream: ClientRequest | undefined;
   #isRepeated = false;
@@ -56,6 +66,7 @@ class ProxiedRequest {
     this.#response = response;
     this.#context = context;
     this.#annotated = annotatedRequest(request);
+    this.#receiptPath = receiptPath(request);
     const { "transfer-encoding": coding, "content-length": length } = request.headers;
     this.#hasBody = coding !== undefined || Number(length) > 0;
     const gone = () => {
@@ -103,6 +114,7 @@ class ProxiedRequest {
       opened.end();
     };
     request.once("end", finish);
+    if (this.#receiptPath !== undefined) request.on("data", (chunk: Buffer) => this.#copy(chunk));
     opened.flushHeaders(); // The body may come much later.
     request.pipe(opened, { end: false });
     opened.once("close", () => {
@@ -111,6 +123,21 @@ class ProxiedRequest {
       request.unpipe(opened);
       request.resume();
     });
+  }
+
+  #copy(chunk: Buffer): void {
+    this.#copiedBytes += chunk.length;
+    if (this.#copiedBytes > PROXY_RECEIPT_BYTES_MAX) this.#copied = undefined;
+    this.#copied?.push(chunk);
+  }
+
+  /** The homeserver has accepted the request. */
+  #tellReceipts(path: ReceiptPath): void {
+    const { upstream, onReceipts } = this.#context;
+    const asker = askerOf(this.#request, upstream.host);
+    if (asker === undefined || this.#copied === undefined) return;
+    const receipts = receiptsIn(path, Buffer.concat(this.#copied));
+    if (receipts.length > 0) onReceipts(asker, path.room, receipts);
   }
 
   #broken(opened: ClientRequest, error: NodeJS.ErrnoException): void {
@@ -152,6 +179,7 @@ class ProxiedRequest {
     this.#isAnswered = true;
     this.#response.sendDate = false; // The homeserver's date goes on.
     answer.on("error", (error) => this.#fail(error));
+    if (this.#receiptPath !== undefined && answer.statusCode === 200) this.#tellReceipts(this.#receiptPath);
     if (this.#annotated === undefined || !canHaveOrders(answer)) {
       this.#stream(answer, []);
       return;

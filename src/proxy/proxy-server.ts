@@ -24,14 +24,11 @@ import {
 } from "../limits.ts";
 import { HeldBytes } from "./annotation.ts";
 import { type ProxyContext, proxyRequest } from "./proxied-request.ts";
-import { Upstream } from "./upstream.ts";
 
-interface ProxyServerOptions extends Pick<ProxyContext, "findOrders" | "orderNames" | "onAnswer" | "onFailed"> {
+interface ProxyServerOptions extends Omit<ProxyContext, "held"> {
   readonly host: string;
   /** 0: any free port. */
   readonly port: number;
-  /** The base URL of the homeserver. */
-  readonly homeserver: string;
   /** Connections of one client address. Default: `CONNECTIONS_PER_NETWORK_MAX`. */
   readonly connectionsPerNetwork?: number;
 }
@@ -46,19 +43,13 @@ const REQUEST_TIMES_SILENT = 1.5;
 export class ProxyServer implements FrontServer {
   readonly server: Server;
   readonly #context: ProxyContext;
-  readonly #upstream: Upstream;
   /** Requests whose client waits for "100 Continue". */
   readonly #expecting = new WeakSet<IncomingMessage>();
   readonly #endChecks: () => void;
   #own: RequestListener | undefined;
 
-  private constructor({
-    homeserver,
-    connectionsPerNetwork = CONNECTIONS_PER_NETWORK_MAX,
-    ...context
-  }: ProxyServerOptions) {
-    this.#upstream = new Upstream(homeserver);
-    this.#context = { ...context, upstream: this.#upstream, held: new HeldBytes() };
+  private constructor({ connectionsPerNetwork = CONNECTIONS_PER_NETWORK_MAX, ...context }: ProxyServerOptions) {
+    this.#context = { ...context, held: new HeldBytes() };
     this.server = createServer({
       // An upload may take as long as it needs.
       requestTimeout: 0,
@@ -116,7 +107,7 @@ export class ProxyServer implements FrontServer {
     const timer = setTimeout(() => this.server.closeAllConnections(), PROXY_DRAIN_MS);
     await closed;
     clearTimeout(timer);
-    this.#upstream.close();
+    this.#context.upstream.close();
   }
 
   #received(request: IncomingMessage, response: ServerResponse): void {

@@ -1,19 +1,24 @@
 /**
- * The role `proxy` (docs/design.md#the-proxy): a server in front of a homeserver, and the orders that it puts into the answers.
+ * The role `proxy` (docs/design.md#the-proxy): a server in front of a homeserver, the orders that it puts into the answers, and
+ * the receipts of which it tells Tidemark.
  *
- * The two begin apart: clients reach the homeserver before there is a connection to the broker.
+ * They begin apart: clients reach the homeserver before there is a connection to the broker.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Bus } from "../bus/client/connection.ts";
-import { ask } from "../bus/client/request.ts";
+import { ask, send } from "../bus/client/request.ts";
 import { reasonOf } from "../errors.ts";
 import { Frontend } from "../frontend/frontend.ts";
 import { IntervalGate } from "../interval-gate.ts";
-import { REPEATED_WARNING_MS } from "../limits.ts";
+import { PROXY_DRAIN_MS, REPEATED_WARNING_MS } from "../limits.ts";
+import { AcceptedReceipts, type ReceiptOutcome } from "./accepted-receipts.ts";
 import type { Outcome } from "./annotation.ts";
+import { Askers } from "./askers.ts";
 import { OrderFinder, type OrderSource } from "./order-finder.ts";
 import { STABLE_ORDER, UNSTABLE_ORDER } from "./order-names.ts";
 import { ProxyServer } from "./proxy-server.ts";
+import { Upstream } from "./upstream.ts";
 
 interface ProxyOptions {
   readonly host: string;
@@ -32,24 +37,43 @@ interface ProxyOptions {
   readonly away: (isAway: boolean) => void;
   /** Called for each request that the homeserver can't be sent, or whose answer it broke off. */
   readonly failed: () => void;
+  /** Called with numbers of receipts that the homeserver has accepted. */
+  readonly receipts: (outcome: ReceiptOutcome, receipts: number) => void;
   /** Called for each delta that can't be read. */
   readonly unreadable: (partition: number, error: unknown) => void;
 }
 
+interface Parts {
+  readonly orders: OrderFinder;
+  readonly receipts: AcceptedReceipts;
+}
+
 export class HomeserverProxy {
   readonly server: ProxyServer;
-  readonly #orders: OrderFinder;
+  readonly #parts: Parts;
   readonly #options: ProxyOptions;
   #frontend: Frontend | undefined;
 
-  private constructor(server: ProxyServer, orders: OrderFinder, options: ProxyOptions) {
+  private constructor(server: ProxyServer, parts: Parts, options: ProxyOptions) {
     this.server = server;
-    this.#orders = orders;
+    this.#parts = parts;
     this.#options = options;
   }
 
   static async open(options: ProxyOptions): Promise<HomeserverProxy> {
-    const { log, answered, found, waited, away, failed, connectionsPerNetwork, unstableOrders, ...address } = options;
+    const { log, answered, found, waited, away, failed, connectionsPerNetwork, unstableOrders } = options;
+    const upstream = new Upstream(options.homeserver);
+    const askers = new Askers(upstream);
+    const lost = new IntervalGate(REPEATED_WARNING_MS);
+    const receipts = new AcceptedReceipts({
+      userOf: (asker) => askers.userOf(asker),
+      onDone: (outcome, count, error) => {
+        options.receipts(outcome, count);
+        if (outcome !== "lost" || !lost.pass()) return;
+        const reason = error === undefined ? "too many wait" : reasonOf(error);
+        log.warn({ reason }, "receipts that the homeserver has accepted could not be told to Tidemark");
+      },
+    });
     const warnings = new IntervalGate(REPEATED_WARNING_MS);
     let hasOrders = false;
     const orders = new OrderFinder({
@@ -63,17 +87,20 @@ export class HomeserverProxy {
       },
     });
     const server = await ProxyServer.listen({
-      ...address,
+      host: options.host,
+      port: options.port,
+      upstream,
       ...(connectionsPerNetwork !== undefined && { connectionsPerNetwork }),
       findOrders: orders.find,
       orderNames: unstableOrders ? [UNSTABLE_ORDER] : [STABLE_ORDER, UNSTABLE_ORDER],
       onAnswer: answered,
+      onReceipts: (asker, room, posted) => receipts.accept(asker, room, posted),
       onFailed: (error) => {
         failed();
         if (warnings.pass()) log.warn({ reason: reasonOf(error) }, "a request to the homeserver failed");
       },
     });
-    return new HomeserverProxy(server, orders, options);
+    return new HomeserverProxy(server, { orders, receipts }, options);
   }
 
   /** Begins to put orders in. Rejects with `BUS_UNAVAILABLE` if the deltas can't be followed. */
@@ -84,29 +111,31 @@ export class HomeserverProxy {
       frontend.follow(partition, {
         begin: () => {},
         delta: (delta) => {
-          if (delta.type === "events") this.#orders.learn(delta.room_id, delta.events);
+          if (delta.type === "events") this.#parts.orders.learn(delta.room_id, delta.events);
         },
         // What was missed is asked for when it is needed.
         lost: () => {},
-        restarted: () => this.#orders.forget(),
+        restarted: () => this.#parts.orders.forget(),
       });
     await Promise.all(Array.from({ length: partitions }, (_, partition) => follow(partition)));
-    this.#orders.connect({
+    this.#parts.orders.connect({
       partitions,
       ask: (room, events) => ask(nc, room, { op: "orders", event_ids: [...events] }),
     });
+    this.#parts.receipts.connect((room, receipts) => send(nc, { kind: "receipt", room }, receipts));
     void this.#watch(nc);
   }
 
   async close(): Promise<void> {
     await this.server.close();
+    await Promise.race([this.#parts.receipts.close(), delay(PROXY_DRAIN_MS, undefined, { ref: false })]);
     await this.#frontend?.close();
   }
 
   async #watch(nc: Bus): Promise<void> {
     for await (const { type } of nc.status()) {
-      if (type === "disconnect") this.#orders.cutOff(true);
-      else if (type === "reconnect") this.#orders.cutOff(false);
+      if (type === "disconnect") this.#parts.orders.cutOff(true);
+      else if (type === "reconnect") this.#parts.orders.cutOff(false);
     }
   }
 }

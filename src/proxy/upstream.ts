@@ -5,6 +5,7 @@
  * gone is noticed all the same: a connection has to be made within `PROXY_CONNECT_MS`, and TCP asks a silent one whether it is
  * still there.
  */
+import { once } from "node:events";
 import * as http from "node:http";
 import * as https from "node:https";
 import { isIP } from "node:net";
@@ -59,6 +60,31 @@ export class Upstream {
       socket.once(this.#isTls ? "secureConnect" : "connect", done).once("close", done);
     });
     return opened;
+  }
+
+  /** A request of the proxy's own, without a body. Rejects without a whole answer within these limits. */
+  async ask(
+    request: UpstreamRequest,
+    { timeoutMs, bytesMax }: { readonly timeoutMs: number; readonly bytesMax: number },
+  ): Promise<{ readonly status: number; readonly body: Buffer }> {
+    const opened = this.open(request).on("error", () => {});
+    const timer = setTimeout(() => opened.destroy(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+    try {
+      const answered = once(opened, "response");
+      opened.end();
+      const [answer] = (await answered) as [http.IncomingMessage];
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      for await (const chunk of answer) {
+        bytes += chunk.length;
+        if (bytes > bytesMax) throw new Error(`the answer is larger than ${bytesMax} bytes`);
+        chunks.push(chunk);
+      }
+      return { status: answer.statusCode!, body: Buffer.concat(chunks) };
+    } finally {
+      clearTimeout(timer);
+      opened.destroy();
+    }
   }
 
   close(): void {

@@ -6,6 +6,7 @@ import { buffer, text } from "node:stream/consumers";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { ProxyServer } from "../../src/proxy/proxy-server.ts";
+import { Upstream } from "../../src/proxy/upstream.ts";
 import { connected, exchanged, startProxied, untilText } from "../support/scripted-homeserver.ts";
 
 const CLOSE = "Host: hs.example\r\nConnection: close\r\n\r\n";
@@ -306,10 +307,11 @@ streaming("without a body is sent again when a kept connection was just closed",
   const proxy = await ProxyServer.listen({
     host: "127.0.0.1",
     port: 0,
-    homeserver: `http://127.0.0.1:${port}`,
+    upstream: new Upstream(`http://127.0.0.1:${port}`),
     findOrders: async () => () => undefined,
     orderNames: [],
     onAnswer: () => {},
+    onReceipts: () => {},
     onFailed: () => {},
   });
   for (const path of ["/a", "/b"]) assert.is(await text(await get(proxy.url + path)), "ok");

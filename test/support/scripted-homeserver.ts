@@ -5,6 +5,7 @@ import { text } from "node:stream/consumers";
 import type { FindOrders, Outcome } from "../../src/proxy/annotation.ts";
 import { STABLE_ORDER, UNSTABLE_ORDER } from "../../src/proxy/order-names.ts";
 import { ProxyServer } from "../../src/proxy/proxy-server.ts";
+import { Upstream } from "../../src/proxy/upstream.ts";
 import { LIMIT_MS } from "./harness.ts";
 
 export interface Listening extends AsyncDisposable {
@@ -56,10 +57,11 @@ export async function startProxied(
   const proxy = await ProxyServer.listen({
     host: "127.0.0.1",
     port: 0,
-    homeserver: homeserver.url + basePath,
+    upstream: new Upstream(homeserver.url + basePath),
     findOrders,
     orderNames,
     onAnswer: (outcome) => outcomes.push(outcome),
+    onReceipts: () => {},
     onFailed: (error) => failures.push(error),
   });
   return {
