@@ -6,14 +6,39 @@ export type Steps<T> = Generator<void, T>;
 
 const SLICE_MS = 4;
 
-/** Does the work. `clock`: one that never runs backwards, in ms. */
-export async function inSlices<T>(steps: Steps<T>, clock: { readonly now: () => number } = performance): Promise<T> {
-  let begun = clock.now();
+/** One that never runs backwards, in ms. */
+interface Clock {
+  readonly now: () => number;
+}
+
+/** Does the work. */
+export async function inSlices<T>(steps: Steps<T>, clock: Clock = performance): Promise<T> {
+  const slices = new Slices(clock);
   for (let step = steps.next(); ; step = steps.next()) {
     if (step.done) return step.value;
-    if (clock.now() - begun < SLICE_MS) continue;
+    const pause = slices.pause();
+    if (pause !== undefined) await pause;
+  }
+}
+
+/** The slices of work whose steps come from elsewhere. */
+export class Slices {
+  readonly #clock: Clock;
+  #begun: number;
+
+  constructor(clock: Clock = performance) {
+    this.#clock = clock;
+    this.#begun = clock.now();
+  }
+
+  /** Must be called after each step. Resolves in a later turn if the slice is over; returns undefined otherwise. */
+  pause(): Promise<void> | undefined {
+    return this.#clock.now() - this.#begun < SLICE_MS ? undefined : this.#nextSlice();
+  }
+
+  async #nextSlice(): Promise<void> {
     await nextTurn();
-    begun = clock.now();
+    this.#begun = this.#clock.now();
   }
 }
 

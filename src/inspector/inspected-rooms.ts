@@ -10,7 +10,7 @@ import { ask } from "../bus/client/request.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
 import { logEnd, roomsOf } from "../bus/log/log.ts";
 import { scanLog } from "../bus/log/log-scan.ts";
-import { inSlices } from "../in-slices.ts";
+import { inSlices, Slices } from "../in-slices.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { type Summary, summaryOf } from "../replay/history/inspect.ts";
 import { RoomHistory } from "../replay/history/room-history.ts";
@@ -119,11 +119,13 @@ export class InspectedRooms {
 
     const history = new RoomHistory(room);
     const refold = new Refold();
+    const slices = new Slices();
     // Rooms are folded one by one, so that a long list does not fold all of them at once.
     const folded = this.#summaryQueue.then(() =>
-      scanLog(nc, { partition, room, until: sequence }, (scanned) =>
-        refold.fold(scanned, (room, folded) => history.add(stepOf(room, folded))),
-      ),
+      scanLog(nc, { partition, room, until: sequence }, (scanned) => {
+        refold.fold(scanned, (room, folded) => history.add(stepOf(room, folded)));
+        return slices.pause();
+      }),
     );
     this.#summaryQueue = folded.catch(() => {});
     await folded;
@@ -158,6 +160,7 @@ export class InspectedRooms {
 
     const history = new RoomHistory(room, { stepsMax: INSPECT_STEPS_MAX });
     const refold = new Refold();
+    const slices = new Slices();
     const closing = new AbortController();
     const listeners = new Set<RoomListener>();
     const ready = new Promise<void>((resolve, reject) => {
@@ -165,6 +168,7 @@ export class InspectedRooms {
         refold.fold(scanned, (room, folded) => history.add(stepOf(room, folded)));
         for (const listener of listeners) listener.onGrown();
         if (scanned.record.sequence >= sequence) resolve();
+        return slices.pause();
       }).then(
         () => reject(new Error("the room was evicted before it was read")),
         (error) => {

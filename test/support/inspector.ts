@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import type { InspectAccess } from "../../src/inspector/admission.ts";
-import { ROLES, start } from "../../src/start.ts";
+import { ROLES, type Role, start } from "../../src/start.ts";
 import { builtPage } from "./build.ts";
 import { type BusHarness, servedOn, startBus } from "./harness.ts";
 
@@ -23,14 +23,17 @@ async function temporaryPage(): Promise<string> {
   return await builtPage(out);
 }
 
-export async function startInspected(access: InspectAccess = { adminToken: ADMIN_TOKEN }): Promise<InspectedHarness> {
+export async function startInspected(
+  access: InspectAccess = { adminToken: ADMIN_TOKEN },
+  roles: readonly Role[] = ROLES,
+): Promise<InspectedHarness> {
   page ??= temporaryPage();
   const inspect = { access, page: await page };
   const bus = await startBus();
   try {
     const tidemark = await start({
       ...servedOn(bus),
-      roles: new Set(ROLES),
+      roles: new Set(roles),
       inspect,
       log: pino({ level: "silent" }),
     });

@@ -26,7 +26,7 @@ export function UsersTable({ state, user: selected, onUser, onWhy }: UsersTableP
                     {shortUser(user)}
                   </UserChoice>
                 </th>
-                <td title={`main ${main}, threads ${Object.keys(threads).length}`}>
+                <td title={`main ${main}, threads ${threads}`}>
                   <strong>{number(total)}</strong>
                   {total > 0 && ` (main ${number(main)})`}
                 </td>

@@ -8,6 +8,7 @@
 import type { Order, Position } from "../../../actors/entry.ts";
 import { isPrivate, type ReceiptType } from "../../matrix/receipt-types.ts";
 import type { RoomHistory } from "./room-history.ts";
+import type { Sliced } from "./sliced.ts";
 import { countWhile, type EventTrack, type HeldTrack, lastAt, type MarkerTrack, threadAt } from "./tracks.ts";
 
 /** Lines in one lane, threads with a lane of their own, held receipts. */
@@ -82,13 +83,14 @@ interface Point {
   readonly at: number;
 }
 
-export function chartOf(history: RoomHistory, request: ChartRequest): Chart {
+/** In slices. The history may grow meanwhile: the chart has what came before `until`. */
+export function* chartOf(history: RoomHistory, request: ChartRequest): Sliced<Chart> {
   const { x, points, user } = request;
   const value = (point: Point) => (x === "time" ? point.at : point.position);
   const begin = history.eventList[0] ?? history.held[0] ?? { position: 0, at: 0 };
   const from = request.from ?? value(begin);
   const until = request.until ?? value(history);
-  const origin = originOf(history);
+  const origin = yield* originOf(history);
   const thin = (items: readonly (Point & { readonly order: Order })[]): Line =>
     thinned(items, { from, until, points, origin, value });
 
@@ -96,6 +98,7 @@ export function chartOf(history: RoomHistory, request: ChartRequest): Chart {
   const live: EventTrack[] = [];
   const older: EventTrack[] = [];
   for (const event of history.eventList) {
+    yield;
     (event.live ? live : older).push(event);
     if (!event.live) continue;
     const thread = threadAt(event, history.position);
@@ -104,24 +107,33 @@ export function chartOf(history: RoomHistory, request: ChartRequest): Chart {
     else events.push(event);
   }
 
-  const markers = [...history.markers()].sort((a, b) => rank(b, user) - rank(a, user));
+  const markers = new Map<string | null, MarkerTrack[]>();
+  for (const marker of history.markers()) {
+    yield;
+    const inThread = markers.get(marker.thread);
+    if (inThread === undefined) markers.set(marker.thread, [marker]);
+    else inThread.push(marker);
+  }
   let lines = 0;
   const linesOf = (thread: string | null): MarkerLine[] => {
-    const all = markers.filter((marker) => marker.thread === thread);
-    const shown = all.slice(0, CHART_LINES_MAX);
+    const all = markers.get(thread) ?? [];
+    const shown = all.sort((a, b) => rank(b, user) - rank(a, user)).slice(0, CHART_LINES_MAX);
     lines += all.length - shown.length;
     return shown.map((marker) => ({ user: marker.user, type: marker.type, ...thin(marker.moves) }));
   };
   const threaded = [...threads].sort(([, a], [, b]) => b.length - a.length);
   // The main timeline has its own lane only if a user has a marker for it.
-  const worthwhile = threaded.filter(([id]) => id !== "main" || markers.some(({ thread }) => thread === "main"));
+  const worthwhile = threaded.filter(([id]) => id !== "main" || markers.has("main"));
   const lanes: Lane[] = [{ thread: null, events: thin(live), older: thin(older), markers: linesOf(null) }];
   for (const [thread, events] of worthwhile.slice(0, CHART_LANES_MAX)) {
+    yield;
     lanes.push({ thread, events: thin(events), older: { x: [], y: [] }, markers: linesOf(thread) });
   }
-  const inWindow = history.held.filter(
-    (held) => value(held) <= until && (held.ended === undefined || value(held.ended) >= from),
-  );
+  const inWindow: HeldTrack[] = [];
+  for (const held of history.held) {
+    yield;
+    if (value(held) <= until && (held.ended === undefined || value(held.ended) >= from)) inWindow.push(held);
+  }
   return {
     x,
     from,
@@ -143,9 +155,12 @@ function rank(marker: MarkerTrack, user: string | undefined): number {
 }
 
 /** One less than the smallest positive order. */
-function originOf({ eventList }: RoomHistory): Order {
+function* originOf({ eventList }: RoomHistory): Sliced<Order> {
   let smallest = Number.POSITIVE_INFINITY;
-  for (const { order } of eventList) if (order > 0 && order < smallest) smallest = order;
+  for (const { order } of eventList) {
+    yield;
+    if (order > 0 && order < smallest) smallest = order;
+  }
   return Number.isFinite(smallest) ? smallest - 1 : 0;
 }
 

@@ -87,6 +87,14 @@ interface MarkerAt {
   readonly position: Position;
 }
 
+/** F13. */
+interface UserAt extends Omit<UnreadAt, "threads"> {
+  readonly user: string;
+  readonly membership: string | null;
+  /** The number of threads with unread events: a room may have more of them than an answer has room for. */
+  readonly threads: number;
+}
+
 export interface StateAt {
   readonly position: Position;
   readonly at: number;
@@ -95,7 +103,7 @@ export interface StateAt {
   readonly steps: number;
   readonly events: number;
   readonly step: Step | null;
-  readonly users: readonly (UnreadAt & { readonly user: string; readonly membership: string | null })[];
+  readonly users: readonly UserAt[];
   readonly markers: readonly MarkerAt[];
   readonly held: readonly HeldTrack[];
   readonly more: { readonly users: number; readonly held: number };
@@ -120,7 +128,7 @@ export function* inspectSliced(history: RoomHistory, request: InspectRequest): S
       return yield* summaryOf(history);
     case "chart": {
       const { x, points, from, until, user } = request;
-      return chartOf(history, {
+      return yield* chartOf(history, {
         x,
         points,
         ...(from !== undefined && { from }),
@@ -129,7 +137,7 @@ export function* inspectSliced(history: RoomHistory, request: InspectRequest): S
       });
     }
     case "entries":
-      return entriesOf(history, request);
+      return yield* entriesOf(history, request);
     case "state":
       return yield* stateAt(history, request);
     case "why":
@@ -163,7 +171,7 @@ export function* summaryOf(history: RoomHistory): Sliced<Summary> {
   const held = history.heldAt(position).length;
   const unread: { readonly user: string; readonly unread: number }[] = [];
   for (const user of readers(history, position).slice(0, INSPECT_USERS_SHOWN_MAX)) {
-    unread.push({ user, unread: history.unread(user, position).total });
+    unread.push({ user, unread: (yield* history.unreadSliced(user, position)).total });
     yield;
   }
   unread.sort((a, b) => b.unread - a.unread);
@@ -179,26 +187,37 @@ export function* summaryOf(history: RoomHistory): Sliced<Summary> {
   };
 }
 
-function entriesOf(history: RoomHistory, request: Extract<InspectRequest, { op: "entries" }>): EntriesWindow {
+function* entriesOf(history: RoomHistory, request: Extract<InspectRequest, { op: "entries" }>): Sliced<EntriesWindow> {
   const { direction, limit } = request;
   const filter = (request.filter ?? {}) as StepFilter;
   const { steps } = history;
+  const end = steps.length;
   const anchor = request.position ?? (direction === "until" ? history.position : 0);
-  const found: Step[] = [];
-  const isMore = (begin: number, by: 1 | -1) => {
-    for (let i = begin; i >= 0 && i < steps.length; i += by) if (matches(filter, steps[i]!)) return true;
-    return false;
-  };
-  if (direction === "until") {
-    let i = countThrough(steps, anchor, positionIn) - 1;
-    const after = isMore(i + 1, 1);
-    for (; i >= 0 && found.length < limit; i--) if (matches(filter, steps[i]!)) found.push(steps[i]!);
-    return { steps: found.reverse(), before: isMore(i, -1), after };
+  /** Returns the index of the next step that matches, or the one at which there is none. */
+  function* next(begin: number, by: 1 | -1): Sliced<number> {
+    let i = begin;
+    for (; i >= 0 && i < end && !matches(filter, steps[i]!); i += by) yield;
+    return i;
   }
-  let i = countThrough(steps, anchor - 1, positionIn);
-  const before = isMore(i - 1, -1);
-  for (; i < steps.length && found.length < limit; i++) if (matches(filter, steps[i]!)) found.push(steps[i]!);
-  return { steps: found, before, after: isMore(i, 1) };
+  const isStep = (i: number) => i >= 0 && i < end;
+  const found: Step[] = [];
+  if (direction === "until") {
+    const begin = countThrough(steps, anchor, positionIn) - 1;
+    const after = isStep(yield* next(begin + 1, 1));
+    let i = yield* next(begin, -1);
+    for (; isStep(i) && found.length < limit; i = yield* next(i - 1, -1)) found.push(steps[i]!);
+    return { steps: found.reverse(), before: isStep(i), after };
+  }
+  const begin = countThrough(steps, anchor - 1, positionIn);
+  const before = isStep(yield* next(begin - 1, -1));
+  let i = yield* next(begin, 1);
+  for (; isStep(i) && found.length < limit; i = yield* next(i + 1, 1)) found.push(steps[i]!);
+  return { steps: found, before, after: isStep(i) };
+}
+
+/** By code units, which a locale would take many times as long for. */
+function compare(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
 }
 
 /** The first markers by user and type, and the newest of these. */
@@ -207,12 +226,13 @@ function* markersAt(history: RoomHistory, position: Position): Sliced<MarkerAt[]
   for (const user of history.users(position).sort()) {
     const markers: MarkerAt[] = [];
     for (const marker of history.markersOf(user)) {
+      yield;
       const move = placeAt(marker, position);
       if (move === undefined) continue;
       const { type, thread } = marker;
       markers.push({ user, type, thread, event: move.event, order: move.order, position: move.position });
     }
-    markers.sort((a, b) => a.type.localeCompare(b.type) || b.order - a.order);
+    markers.sort((a, b) => compare(a.type, b.type) || b.order - a.order);
     all.push(...markers.slice(0, INSPECT_MARKERS_SHOWN_MAX - all.length));
     if (all.length >= INSPECT_MARKERS_SHOWN_MAX) break;
     yield;
@@ -234,10 +254,11 @@ function* stateAt(history: RoomHistory, request: Extract<InspectRequest, { op: "
 
   const held = history.heldAt(position);
   const users = readers(history, position);
-  const shown: StateAt["users"][number][] = [];
+  const shown: UserAt[] = [];
   for (const user of users.slice(0, INSPECT_USERS_SHOWN_MAX)) {
     const membership = history.membership(user, position) ?? null;
-    shown.push({ user, membership, ...history.unread(user, position) });
+    const { threads, ...unread } = yield* history.unreadSliced(user, position);
+    shown.push({ user, membership, ...unread, threads: threads.size });
     yield;
   }
   return {

@@ -11,6 +11,7 @@ import { type Order, type Position, UNKNOWN_THREAD } from "../../../actors/entry
 import { UNREAD_COUNT_MAX } from "../../limits.ts";
 import { MAIN } from "../../matrix/id-grammar.ts";
 import { countsAsRead, type ReceiptType } from "../../matrix/receipt-types.ts";
+import { finished, type Sliced } from "./sliced.ts";
 import type { Step, StepReceipt } from "./step.ts";
 import {
   countThrough,
@@ -28,6 +29,9 @@ import {
   threadAt,
 } from "./tracks.ts";
 
+/** A thread takes about a microsecond, less than to ask whether a slice is over. */
+const THREADS_PER_STEP = 64;
+
 export interface HistoryOptions {
   /** The number of steps to keep. Default: all. */
   readonly stepsMax?: number;
@@ -40,7 +44,7 @@ export interface HistoryOptions {
 export interface UnreadAt {
   readonly total: number;
   readonly main: number;
-  readonly threads: Readonly<Record<string, number>>;
+  readonly threads: ReadonlyMap<string, number>;
   /** The oldest event that is counted. */
   readonly oldest: string | undefined;
 }
@@ -272,15 +276,22 @@ export class RoomHistory {
 
   /** F13 at a position. */
   unread(user: string, position: Position): UnreadAt {
+    return finished(this.unreadSliced(user, position));
+  }
+
+  /** The same, in slices. The history may grow meanwhile. */
+  *unreadSliced(user: string, position: Position): Sliced<UnreadAt> {
     let total = 0;
     let main = 0;
-    const threads: Record<string, number> = {};
+    const threads = new Map<string, number>();
     let oldest: EventTrack | undefined;
     if (!this.countsFor(user, position)) return { total, main, threads, oldest: undefined };
     const joinedAt = this.stay(user, position)?.order ?? 0;
     const readByThread = this.#readByThread(user, position);
     const readInAll = readByThread.get(null) ?? Number.NEGATIVE_INFINITY;
+    let looked = 0;
     for (const [thread, events] of this.#counting) {
+      if (++looked % THREADS_PER_STEP === 0) yield;
       const readUpTo = Math.max(readInAll, readByThread.get(thread) ?? Number.NEGATIVE_INFINITY);
       const sentAt = this.newestSent(user, thread, position)?.order ?? 0;
       let count = 0;
@@ -295,7 +306,7 @@ export class RoomHistory {
       if (count === 0) continue;
       total += count;
       if (thread === MAIN) main = count;
-      else threads[thread] = count;
+      else threads.set(thread, count);
     }
     return { total: Math.min(total, UNREAD_COUNT_MAX), main, threads, oldest: oldest?.id };
   }

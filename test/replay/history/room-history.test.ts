@@ -104,7 +104,7 @@ function historyView(
     read: users.map((user) => ids.map((id) => history.isRead(user, id, position))),
     unread: users.map((user) => {
       const { total, main, threads } = history.unread(user, position);
-      return { total, main, threads: Object.fromEntries(Object.entries(threads).sort()) };
+      return { total, main, threads: Object.fromEntries([...threads].sort()) };
     }),
   };
 }
