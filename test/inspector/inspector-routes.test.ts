@@ -1,5 +1,6 @@
 /** The HTTP routes of the inspector. */
-import { request } from "node:http";
+import { type OutgoingHttpHeaders, request } from "node:http";
+import { text } from "node:stream/consumers";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { WRONG_SECRETS_MAX } from "../../src/limits.ts";
@@ -70,6 +71,39 @@ inspector("exchange the token for a session cookie that does not contain it", as
   assert.match(cookie, /^tidemark_inspect=[0-9a-f]{64}; Path=\/inspect; HttpOnly; SameSite=Strict$/);
   const headers = { cookie: cookie.split(";")[0]! };
   assert.is((await fetch(`${tidemark.httpUrl}/inspect/api/rooms`, { headers })).status, 200);
+});
+
+inspector("send the session cookie over TLS alone wherever the client speaks TLS, whatever proxies write", async () => {
+  await using tidemark = await startInspected();
+  const cookieFor = (headers: OutgoingHttpHeaders) =>
+    new Promise<string>((resolve, reject) => {
+      const options = { method: "POST", headers: { "content-type": "application/json", ...headers } };
+      request(`${tidemark.httpUrl}/inspect/api/session`, options, async (response) => {
+        assert.is(response.statusCode, 200, await text(response));
+        const cookies = response.headers["set-cookie"] ?? [];
+        assert.is(cookies.length, 1);
+        resolve(cookies[0]!);
+      })
+        .on("error", reject)
+        .end(JSON.stringify({ token: ADMIN_TOKEN }));
+    });
+  const plain = await cookieFor({});
+  assert.match(plain, /^tidemark_inspect=[0-9a-f]{64}; Path=\/inspect; HttpOnly; SameSite=Strict$/);
+  // Of several values the first is of the proxy to which the client speaks. They come as a list, or as a line each.
+  for (const proto of [
+    "https",
+    "HTTPS",
+    " https ",
+    "https,http",
+    "https , http",
+    ["https", "http"],
+    ["https", "https"],
+  ]) {
+    assert.is(await cookieFor({ "x-forwarded-proto": proto }), `${plain}; Secure`, String(proto));
+  }
+  for (const proto of ["", "http", "http, https", "httpsx", "ws", ["http", "https"]]) {
+    assert.is(await cookieFor({ "x-forwarded-proto": proto }), plain, String(proto));
+  }
 });
 
 inspector("check no further token after ten wrong ones, and a session goes on", async () => {
