@@ -25,6 +25,7 @@ import { reasonOf, TidemarkError } from "./errors.ts";
 import { openClientApi } from "./gateway/client-api.ts";
 import { openTokens } from "./gateway/tokens.ts";
 import { appservice } from "./homeserver/appservice.ts";
+import type { Registration } from "./homeserver/registration.ts";
 import { type HttpServer, startHttpServer } from "./http/server.ts";
 import { Ingress } from "./ingress/ingress.ts";
 import { type InspectorOptions, inspectorRoutes } from "./inspector/routes.ts";
@@ -63,15 +64,13 @@ export interface StartOptions {
   /** Replicas of each stream. Default: 3 on a cluster of brokers, otherwise 1. */
   readonly replicas?: number;
   readonly federation?: FederationOutboxOptions;
-  /** The `hs_token` of the homeserver that pushes to the gateway. Default: no homeserver can. */
-  readonly hsToken?: string;
+  /** The registration with which a homeserver pushes to the gateway or the proxy. Default: no homeserver can. */
+  readonly registration?: Registration;
   /** Overrides for limits of memory and checkpoints. Default: those of `src/limits.ts`. */
   readonly memory?: MemoryOptions;
   /** The path of a file with access tokens. See `TokenOptions`. */
   readonly users?: string;
-  /** The URL of a homeserver that is asked about access tokens. See `TokenOptions`. */
-  readonly whoami?: string;
-  /** The base URL of the homeserver that the proxy is in front of. Default: the process has no proxy. */
+  /** The base URL of the homeserver that the proxy is in front of, or that a gateway asks about access tokens. */
   readonly homeserver?: string;
   /** Writes `org.matrix.msc4033.order` alone, not `order` as well. Default: false. */
   readonly unstableOrders?: boolean;
@@ -178,16 +177,16 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     // A proxy passes requests on whatever the others do: no other instance could do better.
     const ready = () => !stopping && (proxy !== undefined || (!nc.isClosed() && (worker?.live ?? true)));
     const routes: FastifyPluginAsync[] = [];
-    const { hsToken, federation: { serverNames = [] } = {} } = options;
+    const { registration, federation: { serverNames = [] } = {} } = options;
     // Without tokens there are no clients, and following all deltas would be wasted work.
-    const hasClients = roles.has("gateway") && (options.users !== undefined || options.whoami !== undefined);
+    const hasClients = roles.has("gateway") && (options.users !== undefined || homeserver !== undefined);
     const api = hasClients ? await openClientApi({ ...options, nc, partitions, tokens, unreadable }) : undefined;
     if (api !== undefined) {
       closing.push(api.close);
       routes.push(api.routes);
     }
-    if ((roles.has("gateway") || proxy !== undefined) && hsToken !== undefined)
-      routes.push(await appservice({ nc, hsToken, serverNames, log, ...metrics.transactions }));
+    if ((roles.has("gateway") || proxy !== undefined) && registration !== undefined)
+      routes.push(await appservice({ nc, hsToken: registration.hsToken, serverNames, log, ...metrics.transactions }));
     if (options.inspect !== undefined) routes.push(inspectorRoutes({ ...options.inspect, nc, partitions, log }));
     const server = await startHttpServer({
       ...options.http,

@@ -7,9 +7,9 @@ import { printDocument } from "./output.ts";
 
 export function registrationCommand(): Command {
   return new Command("registration")
-    .description("write the registration (YAML) with which a homeserver pushes to Tidemark's gateway")
+    .description("write the registration (YAML) with which a homeserver pushes to Tidemark")
     .addOption(
-      new Option("--url <url>", "the URL of the gateway, as the homeserver reaches it, http://host:port")
+      new Option("--url <url>", "the URL of Tidemark (--http), as the homeserver reaches it, http://host:port")
         .env("TIDEMARK_URL")
         .argParser(httpUrl)
         .makeOptionMandatory(),
@@ -26,9 +26,13 @@ export function registrationCommand(): Command {
         "tidemark",
       ),
     )
+    .addOption(
+      new Option("--least", "don't let Tidemark act as local users: it then reads none of their markers by itself"),
+    )
     .addOption(new Option("--out <file>", "a new file, readable by its owner only (default: standard output)"))
-    .action(async ({ url, serverName, id, senderLocalpart, out }) => {
-      const yaml = newRegistration({ id, url: url.replace(/\/$/, ""), serverNames: serverName, senderLocalpart });
+    .action(async ({ url, serverName: serverNames, id, senderLocalpart, least, out }) => {
+      const base = url.replace(/\/$/, "");
+      const yaml = newRegistration({ id, url: base, serverNames, senderLocalpart, actsAsUsers: least !== true });
       if (out === undefined) printDocument(yaml);
       else await writeFile(out, yaml, { mode: 0o600, flag: "wx" });
     });

@@ -1,7 +1,7 @@
 /** `tidemark start`: runs until it gets a signal. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError } from "../errors.ts";
-import { readHsToken } from "../homeserver/registration.ts";
+import { readRegistration } from "../homeserver/registration.ts";
 import {
   ACTIVE_ROOMS_MAX,
   ADMIN_TOKEN_CHARS_MIN,
@@ -84,7 +84,10 @@ export function startCommand(): Command {
         .argParser(integer(1, REPLICAS_MAX)),
     )
     .addOption(
-      new Option("--server-name <name>", "a server whose users are local; can be repeated")
+      new Option(
+        "--server-name <name>",
+        "a server whose users are local; can be repeated (default: what the registration says)",
+      )
         .env("TIDEMARK_SERVER_NAME")
         .argParser(serverNames),
     )
@@ -119,14 +122,9 @@ export function startCommand(): Command {
         .default(CHECKPOINT_ENTRIES),
     )
     .addOption(
-      new Option("--registration <file>", "the registration of the homeserver that pushes to the gateway").env(
+      new Option("--registration <file>", "the registration of the homeserver that pushes to the gateway or proxy").env(
         "TIDEMARK_REGISTRATION",
       ),
-    )
-    .addOption(
-      new Option("--hs-token <token>", "the hs_token of the registration, instead of the file")
-        .env("TIDEMARK_HS_TOKEN")
-        .conflicts("registration"),
     )
     .addOption(
       new Option(
@@ -135,12 +133,10 @@ export function startCommand(): Command {
       ).env("TIDEMARK_USERS"),
     )
     .addOption(
-      new Option("--whoami <homeserver>", "ask this homeserver who an access token belongs to, https://host[:port]")
-        .env("TIDEMARK_WHOAMI")
-        .argParser(httpUrl),
-    )
-    .addOption(
-      new Option("--homeserver <url>", "the homeserver that the proxy is in front of, https://host[:port]")
+      new Option(
+        "--homeserver <url>",
+        "the homeserver that the proxy is in front of, or that a gateway asks whose an access token is, https://host[:port]",
+      )
         .env("TIDEMARK_HOMESERVER")
         .argParser(httpUrl),
     )
@@ -166,16 +162,10 @@ export function startCommand(): Command {
     )
     .addOption(logLevelOption())
     .action(async (options) => {
-      const {
-        inspect,
-        adminToken,
-        serverName: serverNames,
-        federationWindow: windowMs,
-        registration,
-        ...rest
-      } = options;
-      const hsToken = registration === undefined ? options.hsToken : await readHsToken(registration);
-      if (hsToken !== undefined && serverNames === undefined) {
+      const { inspect, adminToken, serverName, federationWindow: windowMs, registration: file, ...rest } = options;
+      const registration = file === undefined ? undefined : await readRegistration(file);
+      const serverNames = serverName ?? registration?.serverNames ?? [];
+      if (registration !== undefined && serverNames.length === 0) {
         wrongUsage("a homeserver that pushes needs --server-name: the servers whose users are local");
       }
       const { homeserver } = options;
@@ -203,8 +193,8 @@ export function startCommand(): Command {
         onProgress: progress.update,
         ...(inspect && { inspect: { access: { adminToken } } }),
         memory,
-        federation: { windowMs, ...(serverNames !== undefined && { serverNames }) },
-        hsToken,
+        federation: { windowMs, ...(serverNames.length > 0 && { serverNames }) },
+        ...(registration !== undefined && { registration }),
         log,
       }).finally(() => progress.stop());
       const { natsUrl, httpUrl, metricsUrl } = tidemark;

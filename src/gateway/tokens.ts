@@ -23,7 +23,7 @@ export interface TokenOptions {
   /** The path of a JSON file: `{ "<token>": { "user_id", "device_id" } }`. */
   readonly users?: string;
   /** The base URL of a homeserver. Its `/account/whoami` is asked about tokens that are not in the file. */
-  readonly whoami?: string;
+  readonly homeserver?: string;
   /** Called when the homeserver does not answer as it should. */
   readonly onWhoamiFailed?: (error: unknown) => void;
 }
@@ -35,11 +35,11 @@ export interface Tokens {
 }
 
 /** Throws `M_INVALID_PARAM` if the file can't be read or parsed. */
-export async function openTokens({ users, whoami, onWhoamiFailed = () => {} }: TokenOptions): Promise<Tokens> {
+export async function openTokens({ users, homeserver, onWhoamiFailed = () => {} }: TokenOptions): Promise<Tokens> {
   const known = users === undefined ? undefined : await fromFile(users);
-  const homeserver = whoami === undefined ? undefined : new Whoami({ base: whoami, onFailed: onWhoamiFailed });
+  const whoami = homeserver === undefined ? undefined : new Whoami({ base: homeserver, onFailed: onWhoamiFailed });
   return {
-    lookup: (token, ip) => known?.get(token) ?? homeserver?.lookup(token, ip),
+    lookup: (token, ip) => known?.get(token) ?? whoami?.lookup(token, ip),
     byDigest: known && new Map(Array.from(known, ([token, device]) => [digestOf(token), device])),
   };
 }

@@ -4,20 +4,26 @@ import { readFile } from "node:fs/promises";
 import { parse, stringify } from "yaml";
 import * as z from "zod";
 import { reasonOf, TidemarkError } from "../errors.ts";
-import type { ServerName } from "../matrix/ids.ts";
+import { type ServerName, serverName } from "../matrix/ids.ts";
 
 interface RegistrationOptions {
   readonly id: string;
-  /** The URL of the gateway, as the homeserver reaches it. */
+  /** The URL of Tidemark, as the homeserver reaches it. */
   readonly url: string;
   readonly serverNames: readonly ServerName[];
   readonly senderLocalpart: string;
+  /** Whether Tidemark may act as local users. If not, it has their events and receipts all the same. */
+  readonly actsAsUsers: boolean;
 }
+
+/** Not a part of the specification: homeservers ignore it. */
+const SERVER_NAMES_KEY = "tidemark.server_names";
 
 const TOKEN_BYTES = 32;
 
 /** Returns a new registration with random tokens, as YAML. */
-export function newRegistration({ id, url, serverNames, senderLocalpart }: RegistrationOptions): string {
+export function newRegistration({ id, url, serverNames, senderLocalpart, actsAsUsers }: RegistrationOptions): string {
+  const users = actsAsUsers ? serverNames : [];
   const token = () => randomBytes(TOKEN_BYTES).toString("hex");
   return stringify({
     id,
@@ -31,21 +37,52 @@ export function newRegistration({ id, url, serverNames, senderLocalpart }: Regis
     "de.sorunome.msc2409.push_ephemeral": true,
     namespaces: {
       // Tidemark is interested in all users and rooms, and claims none of them.
-      users: serverNames.map((name) => ({ exclusive: false, regex: `@.*:${name.replace(/[.[\]]/g, "\\$&")}` })),
+      users: users.map((name) => ({ exclusive: false, regex: `@.*:${name.replace(/[.[\]]/g, "\\$&")}` })),
       rooms: [{ exclusive: false, regex: "!.*" }],
       aliases: [],
     },
+    [SERVER_NAMES_KEY]: serverNames,
   });
 }
 
-const registration = z.object({ hs_token: z.string().min(1) });
+/** What of a registration Tidemark needs. */
+export interface Registration {
+  readonly id: string;
+  /** The token with which Tidemark authenticates itself. */
+  readonly asToken: string;
+  /** The token with which the homeserver authenticates itself. */
+  readonly hsToken: string;
+  /** Whose users are local; empty if the file doesn't say it. */
+  readonly serverNames: readonly ServerName[];
+}
 
-/** Reads the token with which the homeserver authenticates itself. Throws `M_INVALID_PARAM` with the reason. */
-export async function readHsToken(path: string): Promise<string> {
+const text = z.string({ error: "is missing" }).min(1, { error: "is empty" });
+const registration = z
+  .object({
+    id: text,
+    as_token: text,
+    hs_token: text,
+    [SERVER_NAMES_KEY]: z.array(serverName).default([]),
+  })
+  .transform(
+    ({ id, as_token: asToken, hs_token: hsToken, [SERVER_NAMES_KEY]: serverNames }): Registration => ({
+      id,
+      asToken,
+      hsToken,
+      serverNames,
+    }),
+  );
+
+/** Throws `M_INVALID_PARAM` with the reason. */
+export async function readRegistration(path: string): Promise<Registration> {
   try {
-    return registration.parse(parse(await readFile(path, "utf8"))).hs_token;
+    return registration.parse(parse(await readFile(path, "utf8")));
   } catch (cause) {
-    const why = cause instanceof z.ZodError ? "it has no hs_token" : reasonOf(cause);
+    const why = cause instanceof z.ZodError ? faultsOf(cause) : reasonOf(cause);
     throw new TidemarkError("M_INVALID_PARAM", `the registration ${path} can't be read: ${why}`, { cause });
   }
+}
+
+function faultsOf({ issues }: z.ZodError): string {
+  return issues.map(({ path, message }) => [...path, message].join(" ")).join(", ");
 }

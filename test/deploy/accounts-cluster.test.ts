@@ -41,7 +41,9 @@ accounts("a gateway serves clients and a sender reads, each in its own account",
   await using _running = await startProcesses(encrypted);
   const users = join(dir.path, "users.json");
   await writeFile(users, JSON.stringify({ token: { user_id: "@me:a", device_id: "A" } }));
-  const options = ["--roles", "gateway", "--users", users, "--hs-token", HS_TOKEN, "--server-name", "a"];
+  const registration = join(dir.path, "registration.yaml");
+  await writeFile(registration, JSON.stringify({ id: "tidemark", as_token: "the-as-token", hs_token: HS_TOKEN }));
+  const options = ["--roles", "gateway", "--users", users, "--registration", registration, "--server-name", "a"];
   await using gateway = runCli(["start", "--nats", cluster.url("gateway"), ...options], env);
   const { http: httpUrl } = await gateway.ready;
   const events = [member("@me:a"), member("@you:e"), message("$1", { sender: "@you:e" })];

@@ -7,7 +7,7 @@ import { serverName } from "../../src/matrix/ids.ts";
 import { ROLES, type Role, start, type Tidemark } from "../../src/start.ts";
 import { member } from "../support/federation.ts";
 import { type BusHarness, decoded, eventually, message, pack, receipt, startBus, token } from "../support/harness.ts";
-import { HS_TOKEN, push } from "../support/pushing-homeserver.ts";
+import { push, REGISTRATION } from "../support/pushing-homeserver.ts";
 
 const ROOM = "!room:a.org";
 /** Matches every user id below. */
@@ -31,7 +31,7 @@ function startLogged(bus: BusHarness): Logged {
         http: { host: "127.0.0.1", port: 0 },
         roles: new Set(roles),
         partitions: 2,
-        hsToken: HS_TOKEN,
+        registration: REGISTRATION,
         federation: { serverNames: [serverName.parse("a.org")], windowMs: 0 },
         log: pino({ level: "info" }, { write: (line) => lines.push(line) }),
       });

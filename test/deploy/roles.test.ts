@@ -9,7 +9,7 @@ import { linesOf, member } from "../support/federation.ts";
 import { decoded, eventually, LIMIT_MS, message, pack, receipt } from "../support/harness.ts";
 import { startNatsCluster } from "../support/nats-cluster.ts";
 import { connectAs, startRole } from "../support/operated-cluster.ts";
-import { HS_TOKEN, push } from "../support/pushing-homeserver.ts";
+import { push, REGISTRATION } from "../support/pushing-homeserver.ts";
 
 const ROOM = "!room:a";
 
@@ -57,7 +57,7 @@ roles("a gateway accepts what a homeserver pushes, and serves clients", async ()
   await writeFile(users, JSON.stringify({ token: { user_id: "@me:a", device_id: "A" } }));
   await using gateway = await startRole(cluster, "gateway", {
     users,
-    hsToken: HS_TOKEN,
+    registration: REGISTRATION,
     federation: { serverNames: [serverName.parse("a")] },
   });
   const events = [member("@me:a"), message("$1", { sender: "@you:a" })].map((event) => ({ ...event, room_id: ROOM }));

@@ -65,7 +65,7 @@ api("a homeserver is asked once per token", async () => {
   await once(homeserver, "listening");
   const { port } = homeserver.address() as { port: number };
   try {
-    await using tidemark = await startGateway({ whoami: `http://127.0.0.1:${port}` });
+    await using tidemark = await startGateway({ homeserver: `http://127.0.0.1:${port}` });
     const whoami = (token: string) => httpClient(tidemark.url, token, "").ask("GET", "/v3/account/whoami");
     for (let i = 0; i < 3; i++) {
       assert.equal((await whoami("good")).body, { user_id: ALICE, device_id: "HS", is_guest: false });

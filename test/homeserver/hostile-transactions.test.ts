@@ -5,7 +5,7 @@ import * as assert from "uvu/assert";
 import { TRANSACTION_BYTES_MAX } from "../../src/limits.ts";
 import { message, startFederation } from "../support/federation.ts";
 import { type Body, decoded, eventually, pack } from "../support/harness.ts";
-import { entriesOf, HS_TOKEN, push } from "../support/pushing-homeserver.ts";
+import { entriesOf, push, REGISTRATION } from "../support/pushing-homeserver.ts";
 import { SENSELESS_DATA } from "../support/senseless-data.ts";
 
 const ROOM = "!room:here.example";
@@ -28,7 +28,7 @@ async function leftOut(tidemark: Tidemark): Promise<Record<string, number>> {
 const hostile = suite("hostile transactions");
 
 hostile("are accepted whatever JSON they are, and refused if they are no JSON (I1)", async () => {
-  await using tidemark = await startFederation({ hsToken: HS_TOKEN });
+  await using tidemark = await startFederation({ registration: REGISTRATION });
   const accepted = [
     "[]",
     "null",
@@ -51,7 +51,7 @@ hostile("are accepted whatever JSON they are, and refused if they are no JSON (I
 });
 
 hostile("with receipts whose data makes no sense store them with the time of arrival (I1)", async () => {
-  await using tidemark = await startFederation({ hsToken: HS_TOKEN });
+  await using tidemark = await startFederation({ registration: REGISTRATION });
   const threads = {
     null: { ts: 5, thread_id: null },
     number: { ts: 5, thread_id: 7 },
@@ -85,7 +85,7 @@ hostile("with receipts whose data makes no sense store them with the time of arr
 });
 
 hostile("with more receipts than a request takes, of the longest ids, store all of them (I2)", async () => {
-  await using tidemark = await startFederation({ hsToken: HS_TOKEN });
+  await using tidemark = await startFederation({ registration: REGISTRATION });
   const users = Array.from({ length: 1_500 }, (_, i) => `@${i}${"\u0001".repeat(200)}:here.example`);
   const body = { events: [], ephemeral: [receipts(Object.fromEntries(users.map((user) => [user, { ts: 1 }])))] };
   assert.is((await push(tidemark, 1, body)).status, 200);
@@ -96,7 +96,7 @@ hostile("with more receipts than a request takes, of the longest ids, store all 
 });
 
 hostile("with events that are all of small values store all of them (I2)", async () => {
-  await using tidemark = await startFederation({ hsToken: HS_TOKEN });
+  await using tidemark = await startFederation({ registration: REGISTRATION });
   const contents = [{ a: Array(32_000).fill(0) }, { a: Array(21_000).fill([]) }, { a: Array(20_000).fill("") }];
   const events = contents.flatMap((content, i) => [0, 1, 2].map((j) => ({ ...event(`$${i}${j}`), content })));
   assert.is((await push(tidemark, 1, { events })).status, 200);
@@ -108,7 +108,7 @@ hostile("with events that are all of small values store all of them (I2)", async
 });
 
 hostile("that are too large are answered, not stored, and counted", async () => {
-  await using tidemark = await startFederation({ hsToken: HS_TOKEN });
+  await using tidemark = await startFederation({ registration: REGISTRATION });
   const text = JSON.stringify({ events: [event("$1")], filling: "x".repeat(TRANSACTION_BYTES_MAX) });
   assert.equal(await push(tidemark, 1, text), { status: 200, body: {} });
   assert.equal(await entriesOf(tidemark), []);
@@ -118,7 +118,7 @@ hostile("that are too large are answered, not stored, and counted", async () => 
 });
 
 hostile("with events that are too large to be parsed keep the envelope, and what the fold reads", async () => {
-  await using tidemark = await startFederation({ hsToken: HS_TOKEN });
+  await using tidemark = await startFederation({ registration: REGISTRATION });
   const filling = "x".repeat(1_100_000);
   const many = Object.fromEntries(Array.from({ length: 20_000 }, (_, i) => [`k${i}`, i]));
   const acl = { type: "m.room.server_acl", state_key: "" };
@@ -150,7 +150,7 @@ hostile("with events that are too large to be parsed keep the envelope, and what
 });
 
 hostile("in which a key comes twice have the value of the last, as JSON says", async () => {
-  await using tidemark = await startFederation({ hsToken: HS_TOKEN });
+  await using tidemark = await startFederation({ registration: REGISTRATION });
   const receipt = (user: string) => JSON.stringify(receipts({ [`@${user}:here.example`]: { ts: 1 } }));
   const twice = `{"type":"m.receipt","room_id":"${ROOM}","content":{},"content":{"$1":{},"\\u00241":{"m.read":
     {"@a:here.example":{"ts":1},"@b:here.example":{"ts":2},"@a:here.example":{"ts":3,"ts":4}}}}}`;
@@ -166,7 +166,7 @@ hostile("in which a key comes twice have the value of the last, as JSON says", a
 hostile(
   "of receipts of users whom other servers invent push out none of a local user's held receipts (I6)",
   async () => {
-    await using tidemark = await startFederation({ hsToken: HS_TOKEN });
+    await using tidemark = await startFederation({ registration: REGISTRATION });
     const rejected = tidemark.subscribe("tidemark.rejected.>");
     const local = ["$a", "$b", "$c"].map((id) => receipts({ "@local:here.example": { ts: 1 } }, id));
     assert.is((await push(tidemark, 1, { events: [event("$0")], ephemeral: local })).status, 200);
@@ -208,7 +208,7 @@ function refusing(tidemark: Tidemark, errcode: string): { readonly accepted: Bod
 
 for (const errcode of ["M_BAD_JSON", "M_INVALID_PARAM", "M_TOO_LARGE"]) {
   hostile(`with items that ingress refuses for good, with ${errcode}, store the others once, in order`, async () => {
-    await using tidemark = await startFederation({ hsToken: HS_TOKEN, roles: new Set(["gateway", "worker"]) });
+    await using tidemark = await startFederation({ registration: REGISTRATION, roles: new Set(["gateway", "worker"]) });
     const ingress = refusing(tidemark, errcode);
     const ids = Array.from({ length: 100 }, (_, i) => (i === 0 || i === 41 || i === 99 ? `$bad${i}` : `$${i}`));
     const users = ["@a:here.example", "@bad:here.example", "@c:here.example"];
@@ -230,7 +230,7 @@ for (const errcode of ["M_BAD_JSON", "M_INVALID_PARAM", "M_TOO_LARGE"]) {
 hostile("are warned about once a minute and reason, without an id", async () => {
   const lines: Body[] = [];
   const log = pino({ level: "info" }, { write: (line) => lines.push(JSON.parse(line)) });
-  await using tidemark = await startFederation({ hsToken: HS_TOKEN, log });
+  await using tidemark = await startFederation({ registration: REGISTRATION, log });
   for (let i = 0; i < 5; i++) {
     const events = [
       { ...event("$secret"), sender: "secret" },
@@ -248,7 +248,7 @@ hostile("are warned about once a minute and reason, without an id", async () => 
 });
 
 hostile("with items that ingress refuses for now are answered with 503, and nothing of them is left out", async () => {
-  await using tidemark = await startFederation({ hsToken: HS_TOKEN, roles: new Set(["gateway", "worker"]) });
+  await using tidemark = await startFederation({ registration: REGISTRATION, roles: new Set(["gateway", "worker"]) });
   refusing(tidemark, "M_UNKNOWN");
   const { status, body } = await push(tidemark, 1, { events: [event("$1"), event("$bad")] });
   assert.equal([status, body.errcode], [503, "M_UNKNOWN"]);

@@ -9,7 +9,7 @@ import { OWN, startFederation } from "../support/federation.ts";
 import { type Body, decoded } from "../support/harness.ts";
 import { mutated, mutationAt, overlap, type Path, pathsOf } from "../support/mutations.ts";
 import { checkAsync } from "../support/property.ts";
-import { HS_TOKEN, push } from "../support/pushing-homeserver.ts";
+import { push, REGISTRATION } from "../support/pushing-homeserver.ts";
 import { session, type Transaction } from "../support/synapse-session.ts";
 
 const UNSTABLE = "de.sorunome.msc2409.ephemeral";
@@ -73,7 +73,7 @@ function entryText(room: string, [kind, ...rest]: Body): string {
 const fuzzed = suite("a recorded transaction that is changed at one place");
 
 fuzzed("is answered with 200, and everything that was not touched is stored once", async () => {
-  await using tidemark = await startFederation({ hsToken: HS_TOKEN });
+  await using tidemark = await startFederation({ registration: REGISTRATION });
   let stored: { readonly room: string; readonly entry: Body }[] = [];
   tidemark.nc.subscribe("tidemark.log.*.*", {
     callback: (_, { subject, data }) => {

@@ -4,7 +4,7 @@ import * as assert from "uvu/assert";
 import { serverName } from "../../src/matrix/ids.ts";
 import { startFederation } from "../support/federation.ts";
 import { type Body, eventually } from "../support/harness.ts";
-import { call, HS_TOKEN } from "../support/pushing-homeserver.ts";
+import { call, REGISTRATION } from "../support/pushing-homeserver.ts";
 import {
   delayed,
   expected,
@@ -112,7 +112,7 @@ const recorded = suite("recorded session");
 
 recorded("with late, repeated and reordered transactions gives Synapse's event order and markers", async () => {
   await using tidemark = await startFederation({
-    hsToken: HS_TOKEN,
+    registration: REGISTRATION,
     federation: { serverNames: [serverName.parse("bench.test")] },
   });
   await play(tidemark, disturbed(batched(delayed(session, 40), 1_000, 5)));

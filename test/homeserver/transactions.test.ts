@@ -3,11 +3,11 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { DEPTH_MAX } from "../../src/limits.ts";
 import { member, message, read, startFederation } from "../support/federation.ts";
-import { BASE, call, entriesOf, HS_TOKEN, push } from "../support/pushing-homeserver.ts";
+import { BASE, call, entriesOf, HS_TOKEN, push, REGISTRATION } from "../support/pushing-homeserver.ts";
 
 const ROOM = "!room:here.example";
 
-const startGateway = () => startFederation({ hsToken: HS_TOKEN });
+const startGateway = () => startFederation({ registration: REGISTRATION });
 
 /** An event as a homeserver pushes it: with the room id, and with transient keys. */
 const pushed = (event: Record<string, unknown>, room = ROOM) => ({
@@ -199,7 +199,7 @@ transactions("are stored once, on any gateway, also after a restart", async () =
 });
 
 transactions("are not answered with 200 while the log is not reachable", async () => {
-  await using tidemark = await startFederation({ hsToken: HS_TOKEN, roles: new Set(["gateway", "worker"]) });
+  await using tidemark = await startFederation({ registration: REGISTRATION, roles: new Set(["gateway", "worker"]) });
   const { status, body } = await push(tidemark, 1, { events: [pushed(message("$1"))] });
   assert.equal([status, body.errcode], [503, "M_UNKNOWN"]);
   await using _ingress = await tidemark.another({ roles: new Set(["ingress"]) });

@@ -17,12 +17,12 @@ import {
   servedOn,
   startBus,
 } from "../support/harness.ts";
+import { HS_TOKEN, REGISTRATION } from "../support/pushing-homeserver.ts";
 import { freePort, listening } from "../support/scripted-homeserver.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 const ROOM = "!room:a.org";
 const SYNC = "/_matrix/client/v3/sync?since=s1";
-const HS_TOKEN = "hs_token";
 
 const silent = pino({ level: "silent" });
 const homeserver = (answer: RequestListener) => listening(createServer(answer));
@@ -37,7 +37,7 @@ async function startProxy(
     metrics: { host: "127.0.0.1", port: 0 },
     roles: new Set(roles),
     homeserver: url,
-    hsToken: HS_TOKEN,
+    registration: REGISTRATION,
     log: silent,
   });
   return { ...tidemark, [Symbol.asyncDispose]: tidemark.stop };

@@ -9,7 +9,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pino } from "pino";
 import * as assert from "uvu/assert";
-import { ROLES, type Role, start, type Tidemark } from "../../src/start.ts";
+import { type Role, start, type Tidemark } from "../../src/start.ts";
 import { type Body, type BusHarness, LIMIT_MS, servedOn, startBus } from "./harness.ts";
 import { assertNoLeaks, ownTokens, privateReceiptsOfOthers } from "./private-receipts.ts";
 
@@ -65,16 +65,18 @@ export interface GatewayHarness extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
+const GATEWAY_ROLES: readonly Role[] = ["ingress", "worker", "gateway"];
+
 interface GatewayOptions {
   readonly standalone?: boolean;
-  readonly whoami?: string;
+  readonly homeserver?: string;
   /** Additional users. The token of each is their id. */
   readonly users?: readonly string[];
 }
 
 export async function startGateway({
   standalone = true,
-  whoami,
+  homeserver,
   users: others = [],
 }: GatewayOptions = {}): Promise<GatewayHarness> {
   const bus = await startBus();
@@ -90,7 +92,7 @@ export async function startGateway({
       log: pino({ level: process.env.TIDEMARK_TEST_LOG ?? "silent" }, pino.destination(2)),
       users,
       standalone,
-      ...(whoami !== undefined && { whoami }),
+      ...(homeserver !== undefined && { homeserver }),
     });
     running.push(tidemark);
     return tidemark;
@@ -99,7 +101,7 @@ export async function startGateway({
     for (let last = running.pop(); last !== undefined; last = running.pop()) await last.stop();
   };
   try {
-    const { httpUrl } = await run(ROLES);
+    const { httpUrl } = await run(GATEWAY_ROLES);
     const client = (token: keyof typeof TOKENS, url = httpUrl) => httpClient(url, token, TOKENS[token].user_id);
     return {
       bus,

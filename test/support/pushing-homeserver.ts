@@ -1,7 +1,14 @@
 /** The HTTP requests of a homeserver that pushes to the gateway. */
+import type { Registration } from "../../src/homeserver/registration.ts";
 import type { Body, BusHarness } from "./harness.ts";
 
 export const HS_TOKEN = "the-hs-token";
+export const REGISTRATION: Registration = {
+  id: "tidemark",
+  asToken: "the-as-token",
+  hsToken: HS_TOKEN,
+  serverNames: [],
+};
 export const BASE = "/_matrix/app/v1";
 
 interface Answer {
