@@ -15,5 +15,5 @@ export async function checkAsync<T>(property: fc.IAsyncProperty<T>, parameters: 
 }
 
 function ofTier<T>({ numRuns = RUNS, ...others }: fc.Parameters<T>): fc.Parameters<T> {
-  return { seed: SEED, ...others, numRuns: cases(numRuns) };
+  return { seed: SEED, includeErrorInReport: true, ...others, numRuns: cases(numRuns) };
 }

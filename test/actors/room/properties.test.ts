@@ -1,7 +1,16 @@
 import * as fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { BACKFILLED, type Entry, HISTORY, LIVE, RECEIPT, STATE, type TimelineEntry } from "../../../actors/entry.ts";
+import {
+  BACKFILLED,
+  type Entry,
+  HISTORY,
+  LIVE,
+  positionOf,
+  RECEIPT,
+  STATE,
+  type TimelineEntry,
+} from "../../../actors/entry.ts";
 import { Changes, preferred } from "../../../actors/partition/changes.ts";
 import { fold, foldRecord, isRead } from "../../../actors/room/fold.ts";
 import { type Marker, publishedOrder } from "../../../actors/room/marker.ts";
@@ -12,10 +21,10 @@ import { decode } from "../../../src/bus/contract/codec.ts";
 import { partitionOf } from "../../../src/bus/contract/subjects.ts";
 import type { MatrixEvent } from "../../../src/matrix/event.ts";
 import type { EventId, RoomId, UserId } from "../../../src/matrix/ids.ts";
-import { FULLY_READ } from "../../../src/matrix/receipt-types.ts";
+import { FULLY_READ, READ } from "../../../src/matrix/receipt-types.ts";
 import { eventMessages, markerMessages } from "../../../src/worker/delta-messages.ts";
 import { EVENT_IDS, history, type Positioned, plainHistory, USERS } from "../../support/arbitraries.ts";
-import { backfilled, history as historical, live, receipt } from "../../support/entries.ts";
+import { backfilled, history as historical, live, receipt, relates } from "../../support/entries.ts";
 import { BASE, BOB, ROOM } from "../../support/example-room.ts";
 import { describe, unreadOf } from "../../support/given.ts";
 import { Model, type ModelMarker } from "../../support/model.ts";
@@ -132,6 +141,9 @@ properties("is deterministic", () => {
 const line = (marker: Marker): string =>
   JSON.stringify([marker.user, marker.type, marker.thread, marker.event, publishedOrder(marker)]);
 
+/** The user, the type and the thread of a line. */
+const slotOf = (line: string): string => JSON.stringify((JSON.parse(line) as unknown[]).slice(0, 3));
+
 /** Markers that have no place in an `m.receipt` event: of the same user, type and event as a preferred one. */
 function withoutPlace(room: Room): Marker[] {
   const all = [...room.markers];
@@ -148,7 +160,7 @@ function withoutPlace(room: Room): Marker[] {
 
 /**
  * A reader of all deltas knows markers of the room alone, and all of them, but for those that had no place, and those that an
- * unthreaded one covers (MSC4102).
+ * unthreaded one covers (MSC4102). Of one that had no place it may know where it stood before.
  */
 function assertKnows(reader: DeltaReader, { room, hidden }: Published): void {
   const all = [...room.markers];
@@ -162,8 +174,9 @@ function assertKnows(reader: DeltaReader, { room, hidden }: Published): void {
     [],
   );
   const existing = new Set(all.map(line));
+  const withoutPlace = new Set([...hidden].map(slotOf));
   assert.equal(
-    [...known].filter((marker) => !existing.has(marker)),
+    [...known].filter((marker) => !existing.has(marker) && !withoutPlace.has(slotOf(marker))),
     [],
   );
 }
@@ -350,6 +363,28 @@ deltas("give a reader all markers and orders, wherever they are cut", () => {
       assert.equal([reader.gaps, reader.overlaps], [0, 0]);
     }),
     RUNS,
+  );
+});
+
+deltas("leave a marker where it was if its new place is another's: two threads of an event that isn't settled", () => {
+  const reader = new DeltaReader();
+  const unsettled = (id: string) => live(id, { content: relates("m.annotation", "$not-here") });
+  const entries = [
+    live("$1"),
+    receipt(BOB, "$1", { thread: "$1" }),
+    receipt(BOB, "$2", { thread: "main" }),
+    receipt(BOB, "$2", { thread: "$1" }),
+    unsettled("$2"),
+  ].map((entry, i) => ({ position: positionOf(i + 1, 0), entry }));
+  const published = publish(entries, [true], reader);
+  assertKnows(reader, published);
+  assert.is(published.room.markers.get(BOB, READ, "$1" as EventId)?.event, "$2");
+  assert.equal(
+    reader.markers().map((marker) => JSON.parse(marker).slice(2, 4)),
+    [
+      ["$1", "$1"],
+      ["main", "$2"],
+    ],
   );
 });
 
