@@ -249,6 +249,9 @@ export const CHANGES_BYTES_MAX = 1_048_576;
 export const SEALING_KEY_AGE_MS = 24 * 3_600_000;
 export const SEALING_KEYS_MAX = 31;
 
+/** Memberships beyond what is published that a reader may know, in a sync token too. Beyond, a client is sent rooms once more. */
+export const SINCE_MEMBERSHIPS_MAX = 256;
+
 /** Rooms that could not be served, in a sync token. With more, all of their partitions are sent later. */
 export const OWED_ROOMS_MAX = 32;
 

@@ -116,12 +116,15 @@ export class StateChanges {
     yield* last(valued(this.byKey.range(key, range)));
   }
 
-  /** The key's greatest change of those up to a position that say a value: the current one then, but for history that came since. */
-  knownAt(key: string, through: Position): StateChange | undefined {
+  /**
+   * The key's greatest change of those up to a position that say a value: the current one then, but for history that came since.
+   * `others`: positions beyond it that count, too.
+   */
+  knownAt(key: string, through: Position, others: readonly Position[] = []): StateChange | undefined {
     let found: Ordered<StateChange> | undefined;
     for (const row of valued(this.byKey.range(key, DOWNWARDS))) {
       const [order, { position }] = row;
-      if (position > through) continue;
+      if (position > through && !others.includes(position)) continue;
       if (found !== undefined && found[0] !== order) break;
       if (found === undefined || found[1].position < position) found = row;
     }

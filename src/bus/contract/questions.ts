@@ -13,6 +13,7 @@ import {
   HEROES_MAX,
   QUERY_EVENT_IDS_MAX,
   REFERENCES_MAX,
+  SINCE_MEMBERSHIPS_MAX,
   STATE_MEMBERS_MAX,
   STATE_TYPES_MAX,
   TIMELINE_EVENTS_DEFAULT,
@@ -111,6 +112,13 @@ const snapshot = {
     user_id: userId.optional().describe("Whose private receipts and `m.fully_read` marker are in the answer, too."),
     viewer: viewer.describe("Implies `user_id`. The answer is what this user may see."),
     since: count.optional().describe("A position: only what came after it."),
+    since_memberships: z
+      .array(count, { error: "must be an array of positions" })
+      .max(SINCE_MEMBERSHIPS_MAX, { error: `must have at most ${SINCE_MEMBERSHIPS_MAX} items` })
+      .optional()
+      .describe(
+        "Positions after `since` at which a membership of the viewer changed that the reader knows all the same.",
+      ),
     markers_limit: count
       .optional()
       .describe("No more markers than this, or a few more where several share a position. Default: as many as fit."),

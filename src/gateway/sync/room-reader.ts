@@ -137,7 +137,7 @@ export class RoomReader {
   async #read(task: RoomTask, reader: Reader): Promise<RoomRead> {
     if (task.how === "stripped") return this.#stripped(task.room, task.as, reader.user);
     const { room, since, isGap } = task;
-    const pages = await this.#snapshots(room, since, reader);
+    const pages = await this.#snapshots(task, reader);
     const [first] = pages;
     switch (first!.membership) {
       case "join": {
@@ -156,13 +156,17 @@ export class RoomReader {
     }
   }
 
-  async #snapshots(room: RoomId, since: Position | undefined, { user, filter }: Reader): Promise<Answer<"snapshot">[]> {
+  async #snapshots(
+    { room, since, memberships = [] }: Extract<RoomTask, { readonly how: "read" }>,
+    { user, filter }: Reader,
+  ): Promise<Answer<"snapshot">[]> {
     const question = {
       viewer: user,
       markers_limit: SNAPSHOT_MARKERS_MAX,
       members: false,
       timeline_limit: readLimit(filter),
       ...(since !== undefined && { since }),
+      ...(memberships.length > 0 && { since_memberships: [...memberships] }),
     };
     const pages: Answer<"snapshot">[] = [];
     const ask = (page: SnapshotQuestion) => this.#frontend.query(room, { op: "snapshot", ...page });

@@ -27,6 +27,8 @@ export type RoomTask =
       readonly room: RoomId;
       readonly partition: number;
       readonly since: Position | undefined;
+      /** Memberships beyond `since` that the client knows: positions of the partition. */
+      readonly memberships?: readonly Position[];
       /** Whether the client may lack older events than those that are sent. */
       readonly isGap: boolean;
     }
@@ -132,7 +134,8 @@ function taskOf(
   if (as === "join") return { how: "read", room, partition, since, isGap: isAgain };
   if (as === "invite" || as === "knock") return { how: "stripped", room, partition, as, since };
   if (!LEFT.has(as) || (situation === "first" && !includeLeft)) return undefined;
-  return { how: "read", room, partition, since: isAgain ? undefined : from?.published, isGap: isAgain };
+  if (isAgain || from === undefined) return { how: "read", room, partition, since: undefined, isGap: isAgain };
+  return { how: "read", room, partition, since: from.published, memberships: from.memberships, isGap: false };
 }
 
 /** Whether the client with this place does not know the membership. */

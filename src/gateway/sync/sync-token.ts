@@ -16,6 +16,7 @@
 import type { Position } from "../../../actors/entry.ts";
 import { decode, encode } from "../../bus/contract/codec.ts";
 import { hashOf } from "../../bus/contract/subjects.ts";
+import { SINCE_MEMBERSHIPS_MAX } from "../../limits.ts";
 import type { RoomId } from "../../matrix/ids.ts";
 import type { TokenSeal } from "./token-seal.ts";
 
@@ -56,9 +57,6 @@ const PADDED_BYTES = 16 * DOUBLE_BYTES;
 const NOTHING_SENT = -1;
 const NONE = new Uint8Array();
 const NOWHERE: Place = { sequence: NOTHING_SENT, published: 0, memberships: [], lineage: 0 };
-
-/** Beyond, the client is sent rooms once more. */
-const MEMBERSHIPS_MAX = 256;
 
 type OwedRow = readonly [room: RoomId, since: Position | null];
 
@@ -116,8 +114,8 @@ function placesBytes(places: SyncToken["places"]): Buffer {
     at = bytes.writeDoubleBE(sequence, at);
     at = bytes.writeDoubleBE(published, at);
     at = bytes.writeUInt32BE(lineage, at);
-    at = bytes.writeUInt16BE(Math.min(memberships.length, MEMBERSHIPS_MAX), at);
-    for (const position of memberships.slice(-MEMBERSHIPS_MAX)) at = bytes.writeDoubleBE(position, at);
+    at = bytes.writeUInt16BE(Math.min(memberships.length, SINCE_MEMBERSHIPS_MAX), at);
+    for (const position of memberships.slice(-SINCE_MEMBERSHIPS_MAX)) at = bytes.writeDoubleBE(position, at);
   }
   return bytes;
 }
@@ -133,7 +131,7 @@ function placeAt(bytes: Buffer, start: number): Place {
 }
 
 function sizeOf({ memberships }: Pick<Place, "memberships">): number {
-  return PLACE_BYTES + Math.min(memberships.length, MEMBERSHIPS_MAX) * DOUBLE_BYTES;
+  return PLACE_BYTES + Math.min(memberships.length, SINCE_MEMBERSHIPS_MAX) * DOUBLE_BYTES;
 }
 
 /** A lineage in a token; 0 for an unknown one. */

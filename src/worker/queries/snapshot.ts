@@ -66,12 +66,12 @@ async function ofPast(
   query: Question<"snapshot"> & { readonly viewer: UserId },
 ): Promise<Answer<"snapshot">> {
   const { bodies, room } = asking;
-  const { viewer, since = 0 } = query;
+  const { viewer, since = 0, since_memberships: known } = query;
   const membership = room.members.get(viewer)?.membership;
   const key = memberKey(viewer);
   const event = room.state.get(key);
   const hasStayed = ENDED.has(membership);
-  const isWhole = hasStayed && since > 0 && room.stateChanges.knownAt(key, since)?.value !== "join";
+  const isWhole = hasStayed && since > 0 && room.stateChanges.knownAt(key, since, known)?.value !== "join";
   const answer = {
     room_id: room.id,
     position: room.position,

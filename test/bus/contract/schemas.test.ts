@@ -27,7 +27,7 @@ const HASHES: Readonly<Record<string, string>> = {
   "request state": "9481bede342a5139",
   "request receipt": "000251b5ebb28755",
   "request edu": "6e627e0ac302c7b7",
-  "question snapshot": "44266bffae546826",
+  "question snapshot": "1bb712a14cbd27f9",
   "answer snapshot": "60f13fa7754ba528",
   "question orders": "f9bcb2c2f6ed4bf2",
   "answer orders": "355070354e577c1c",

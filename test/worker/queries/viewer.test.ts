@@ -186,6 +186,23 @@ viewers("who was kicked gets the member event and what came before it, and nothi
   assert.equal([receipts, own], [{}, {}]);
 });
 
+viewers(
+  "who was shown a knock gets the stay before it whole with the leave, though the knock is not published yet",
+  async () => {
+    const { room, bodies } = folded([
+      live("$join", member(BOB, "join")),
+      live("$1"),
+      state("$knock", member(BOB, "knock"), BASE + 2),
+      live("$leave", member(BOB, "leave")),
+    ]);
+    const ask = { op: "snapshot" as const, viewer: BOB, since: at(1) };
+    const knew = await snapshot(asking(bodies, room), { ...ask, since_memberships: [at(3)] });
+    assert.equal([idsOf(knew.timeline), knew.whole], [["$join", "$1", "$leave"], true]);
+    const other = await snapshot(asking(bodies, room), { ...ask, since_memberships: [at(2)] });
+    assert.equal([idsOf(other.timeline), other.whole], [["$1", "$leave"], undefined]);
+  },
+);
+
 viewers("whose whole stay came since gets all of it, also when it is said of events before", async () => {
   const { room, bodies } = folded([
     live("$1"),
