@@ -326,6 +326,20 @@ export const PROXY_RECEIPTS_WAITING_MAX = 4_096;
 export const PROXY_RECEIPT_ATTEMPTS_MAX = 6;
 export const PROXY_RECEIPT_RETRY_MS = 1_000;
 
+/**
+ * A `/sync` for the markers of a user who comes through the proxy: how many at a time and (by default) in a second, how long after the
+ * last one the user's next request causes another, how long one may take, and the pause after one that failed.
+ */
+export const PROXY_MARKER_SYNCS_AT_ONCE = 4;
+export const PROXY_MARKER_SYNCS_PER_SECOND = 20;
+export const PROXY_MARKER_SYNC_AGE_MS = 300_000;
+export const PROXY_MARKER_SYNC_TIMEOUT_MS = 60_000;
+export const PROXY_MARKER_SYNC_RETRY_MS = 1_000;
+
+/** Users whose markers a proxy follows, and markers that it has told and doesn't tell again: about 300 bytes each. */
+export const PROXY_SYNCED_USERS_MAX = 10_000;
+export const PROXY_MARKERS_TOLD_MAX = 200_000;
+
 /** Senders of requests whose user is cached, for `WHOAMI_CACHE_MS`. */
 export const PROXY_ASKERS_CACHED_MAX = 10_000;
 

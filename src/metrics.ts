@@ -35,6 +35,7 @@ export class Metrics {
     readonly away: (isAway: boolean) => void;
     readonly failed: () => void;
     readonly receipts: (outcome: string, receipts: number) => void;
+    readonly synced: (outcome: string) => void;
   };
   /** Callbacks for the application service endpoint. */
   readonly transactions: { readonly pruned: OnPruned; readonly leftOut: OnLeftOut };
@@ -238,6 +239,12 @@ function proxyMetrics(registers: Registry[]): Metrics["proxy"] {
     help: "Requests that the homeserver could not be sent, or whose answers it broke off",
     registers,
   });
+  const syncs = new Counter({
+    name: "tidemark_proxy_marker_syncs_total",
+    help: "Times that a user's markers were asked for from the homeserver",
+    labelNames: ["outcome"],
+    registers,
+  });
   const receipts = new Counter({
     name: "tidemark_proxy_receipts_total",
     help: "Receipts that the homeserver has accepted from clients, by whether Tidemark was told of them",
@@ -250,6 +257,7 @@ function proxyMetrics(registers: Registry[]): Metrics["proxy"] {
     waited: (ms) => waits.observe(ms / MS_PER_SECOND),
     away: (isAway) => away.set(isAway ? 1 : 0),
     failed: () => failed.inc(),
+    synced: (outcome) => syncs.inc({ outcome }),
     receipts: (outcome, count) => receipts.inc({ outcome }, count),
   };
 }

@@ -74,6 +74,8 @@ export interface StartOptions {
   readonly homeserver?: string;
   /** Writes `org.matrix.msc4033.order` alone, not `order` as well. Default: false. */
   readonly unstableOrders?: boolean;
+  /** Users whose markers the proxy reads from the homeserver in a second, at most. Default: `PROXY_MARKER_SYNCS_PER_SECOND`. */
+  readonly markerSyncs?: number;
   /** Ends the wait of a proxy alone for its broker. Default: it waits as long as it takes. */
   readonly stopping?: AbortSignal;
   /** Lets clients create rooms and send events over HTTP, without any auth rules. Default: false. */
@@ -129,6 +131,8 @@ export async function start(options: StartOptions): Promise<Tidemark> {
         homeserver,
         connectionsPerNetwork,
         unstableOrders,
+        registration: options.registration,
+        markerSyncsPerSecond: options.markerSyncs,
         log,
         ...metrics.proxy,
         unreadable,

@@ -13,6 +13,7 @@ import {
   FEDERATION_WINDOW_MS_MAX,
   IDLE_MS,
   PARTITIONS_MAX,
+  PROXY_MARKER_SYNCS_PER_SECOND,
   REPLICAS_MAX,
 } from "../limits.ts";
 import { ROLES, type Role, start } from "../start.ts";
@@ -33,6 +34,9 @@ import { Progress } from "./progress.ts";
 
 /** How long the process may take to end by itself after a drain. */
 const EXIT_MS_MAX = 1_000;
+
+/** More would be no pace. */
+const MARKER_SYNCS_PER_SECOND_MAX = 1_000;
 
 /** The longest time that a timer of Node can wait. */
 const TIMER_MS_MAX = 2_147_483_647;
@@ -145,6 +149,12 @@ export function startCommand(): Command {
         "--unstable-orders",
         "the proxy writes org.matrix.msc4033.order alone, not order as well: MSC4033 is not accepted yet",
       ).env("TIDEMARK_UNSTABLE_ORDERS"),
+    )
+    .addOption(
+      new Option("--marker-syncs <n>", "users at most whose markers the proxy reads from the homeserver in a second")
+        .env("TIDEMARK_MARKER_SYNCS")
+        .argParser(integer(1, MARKER_SYNCS_PER_SECOND_MAX))
+        .default(PROXY_MARKER_SYNCS_PER_SECOND),
     )
     .addOption(
       new Option(

@@ -14,10 +14,10 @@ import { TidemarkError } from "../errors.ts";
 import { PROXY_RECEIPT_ATTEMPTS_MAX, PROXY_RECEIPT_RETRY_MS, PROXY_RECEIPTS_WAITING_MAX } from "../limits.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
 import { FULLY_READ } from "../matrix/receipt-types.ts";
-import type { Asker } from "./askers.ts";
+import type { Asker, Askers } from "./askers.ts";
 import type { PostedReceipt } from "./posted-receipts.ts";
 
-interface ToldReceipt extends PostedReceipt {
+export interface ToldReceipt extends PostedReceipt {
   readonly user_id: UserId;
   readonly ts: number;
   readonly accepted?: true;
@@ -30,7 +30,7 @@ export type TellReceipts = (room: RoomId, receipts: readonly ToldReceipt[]) => P
 export type ReceiptOutcome = "told" | "refused" | "lost";
 
 interface AcceptedReceiptsOptions {
-  readonly userOf: (asker: Asker) => Promise<UserId | undefined>;
+  readonly askers: Pick<Askers, "deviceOf">;
   /** Called with numbers of receipts. `error`: of the last attempt. */
   readonly onDone: (outcome: ReceiptOutcome, receipts: number, error?: unknown) => void;
   /** The first pause between attempts; each further one is twice as long. Default: `PROXY_RECEIPT_RETRY_MS`. */
@@ -94,12 +94,12 @@ export class AcceptedReceipts {
   }
 
   async #attempt(asker: Asker, { room, receipts, ts }: Accepted): Promise<"told" | "refused"> {
-    const user = await this.#options.userOf(asker);
-    if (user === undefined) return "refused";
+    const device = await this.#options.askers.deviceOf(asker);
+    if (device === undefined) return "refused";
     if (this.#tell === undefined) throw new TidemarkError("BUS_UNAVAILABLE", "there is no broker yet");
     const told = receipts.map((receipt) => ({
       ...receipt,
-      user_id: user,
+      user_id: device.user,
       ts,
       ...(receipt.receipt_type !== FULLY_READ && { accepted: true as const }),
     }));

@@ -33,7 +33,13 @@ export interface Asker {
 const QUERY_KEYS = ["user_id", "device_id", "org.matrix.msc3202.device_id"] as const;
 const HEADERS = /^(?:authorization|host|user-agent|forwarded|x-real-ip|x-forwarded-[a-z]+)$/i;
 
-const answerSchema = z.object({ user_id: userId });
+const answerSchema = z.object({ user_id: userId, device_id: z.string().optional().catch(undefined) });
+
+interface AskingDevice {
+  readonly user: UserId;
+  /** Whether it is a device. An application service has none, unless it names one. */
+  readonly hasId: boolean;
+}
 
 /** Returns undefined for a request without an access token. */
 export function askerOf(request: IncomingMessage, host: string): Asker | undefined {
@@ -58,15 +64,15 @@ export function askerOf(request: IncomingMessage, host: string): Asker | undefin
 
 export class Askers {
   readonly #upstream: Upstream;
-  readonly #known = new LRUCache<string, UserId>({ max: PROXY_ASKERS_CACHED_MAX, ttl: WHOAMI_CACHE_MS });
-  readonly #asked = new Map<string, Promise<UserId | undefined>>();
+  readonly #known = new LRUCache<string, AskingDevice>({ max: PROXY_ASKERS_CACHED_MAX, ttl: WHOAMI_CACHE_MS });
+  readonly #asked = new Map<string, Promise<AskingDevice | undefined>>();
 
   constructor(upstream: Upstream) {
     this.#upstream = upstream;
   }
 
   /** Returns undefined if the homeserver doesn't know (any more). Rejects when it doesn't answer. */
-  async userOf(asker: Asker): Promise<UserId | undefined> {
+  async deviceOf(asker: Asker): Promise<AskingDevice | undefined> {
     const known = this.#known.get(asker.key);
     if (known !== undefined) return known;
     let asked = this.#asked.get(asker.key);
@@ -77,15 +83,17 @@ export class Askers {
     return asked;
   }
 
-  async #ask({ key, query, headers }: Asker): Promise<UserId | undefined> {
+  async #ask({ key, query, headers }: Asker): Promise<AskingDevice | undefined> {
     const { status, body } = await this.#upstream.ask(
       { method: "GET", path: `/_matrix/client/v3/account/whoami${query}`, headers },
       { timeoutMs: WHOAMI_TIMEOUT_MS, bytesMax: WHOAMI_ANSWER_BYTES_MAX },
     );
     if (status === 401 || status === 403) return undefined;
     if (status !== 200) throw new Error(`the homeserver answered ${status} when asked whose a request is`);
-    const { user_id: user } = answerSchema.parse(JSON.parse(body.toString()));
-    this.#known.set(key, user);
-    return user;
+    const { user_id: user, device_id: id } = answerSchema.parse(JSON.parse(body.toString()));
+    // Who acts as another says so in the query.
+    const device = { user, hasId: id !== undefined && query === "" };
+    this.#known.set(key, device);
+    return device;
   }
 }

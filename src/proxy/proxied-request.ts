@@ -33,6 +33,8 @@ export interface ProxyContext {
   readonly onAnswer: (outcome: Outcome) => void;
   /** Called when the homeserver has accepted receipts. */
   readonly onReceipts: (asker: Asker, room: RoomId, receipts: readonly PostedReceipt[]) => void;
+  /** Called for each answer with events that the homeserver gives to this sender. */
+  readonly onSeen: (asker: Asker) => void;
   /** Called when the homeserver can't be reached, or breaks off. */
   readonly onFailed: (error: unknown) => void;
 }
@@ -180,6 +182,10 @@ class ProxiedRequest {
     this.#response.sendDate = false; // The homeserver's date goes on.
     answer.on("error", (error) => this.#fail(error));
     if (this.#receiptPath !== undefined && answer.statusCode === 200) this.#tellReceipts(this.#receiptPath);
+    if (this.#annotated?.kind === "events" && answer.statusCode === 200) {
+      const asker = askerOf(this.#request, this.#context.upstream.host);
+      if (asker !== undefined) this.#context.onSeen(asker);
+    }
     if (this.#annotated === undefined || !canHaveOrders(answer)) {
       this.#stream(answer, []);
       return;

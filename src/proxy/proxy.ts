@@ -10,11 +10,13 @@ import type { Bus } from "../bus/client/connection.ts";
 import { ask, send } from "../bus/client/request.ts";
 import { reasonOf } from "../errors.ts";
 import { Frontend } from "../frontend/frontend.ts";
+import type { Registration } from "../homeserver/registration.ts";
 import { IntervalGate } from "../interval-gate.ts";
-import { PROXY_DRAIN_MS, REPEATED_WARNING_MS } from "../limits.ts";
-import { AcceptedReceipts, type ReceiptOutcome } from "./accepted-receipts.ts";
+import { PROXY_DRAIN_MS, PROXY_MARKER_SYNCS_PER_SECOND, REPEATED_WARNING_MS } from "../limits.ts";
+import { AcceptedReceipts, type ReceiptOutcome, type TellReceipts } from "./accepted-receipts.ts";
 import type { Outcome } from "./annotation.ts";
 import { Askers } from "./askers.ts";
+import { type MarkerSyncOutcome, MarkerSyncs } from "./marker-syncs.ts";
 import { OrderFinder, type OrderSource } from "./order-finder.ts";
 import { STABLE_ORDER, UNSTABLE_ORDER } from "./order-names.ts";
 import { ProxyServer } from "./proxy-server.ts";
@@ -37,6 +39,12 @@ interface ProxyOptions {
   readonly away: (isAway: boolean) => void;
   /** Called for each request that the homeserver can't be sent, or whose answer it broke off. */
   readonly failed: () => void;
+  /** With which the markers of users are read from the homeserver. Default: they are not. */
+  readonly registration: Registration | undefined;
+  /** Default: `PROXY_MARKER_SYNCS_PER_SECOND`. */
+  readonly markerSyncsPerSecond: number | undefined;
+  /** Called for each `/sync` for markers. */
+  readonly synced: (outcome: MarkerSyncOutcome) => void;
   /** Called with numbers of receipts that the homeserver has accepted. */
   readonly receipts: (outcome: ReceiptOutcome, receipts: number) => void;
   /** Called for each delta that can't be read. */
@@ -46,6 +54,30 @@ interface ProxyOptions {
 interface Parts {
   readonly orders: OrderFinder;
   readonly receipts: AcceptedReceipts;
+  /** undefined without a registration. */
+  readonly syncs: MarkerSyncs | undefined;
+}
+
+function markerSyncs(
+  { registration, markerSyncsPerSecond: perSecond = PROXY_MARKER_SYNCS_PER_SECOND, synced, log }: ProxyOptions,
+  from: { readonly upstream: Upstream; readonly askers: Askers },
+): MarkerSyncs | undefined {
+  if (registration === undefined) return undefined;
+  const warnings = new IntervalGate(REPEATED_WARNING_MS);
+  return new MarkerSyncs({
+    ...from,
+    asToken: registration.asToken,
+    perSecond,
+    onSync: (outcome, error) => {
+      synced(outcome);
+      if (outcome === "read" || !warnings.pass()) return;
+      if (outcome === "failed") log.warn({ reason: reasonOf(error) }, "markers can't be read from the homeserver yet");
+      else
+        log.warn(
+          "the registration can't act as a user, so the user's markers are known from pushes and the proxy alone",
+        );
+    },
+  });
 }
 
 export class HomeserverProxy {
@@ -66,7 +98,7 @@ export class HomeserverProxy {
     const askers = new Askers(upstream);
     const lost = new IntervalGate(REPEATED_WARNING_MS);
     const receipts = new AcceptedReceipts({
-      userOf: (asker) => askers.userOf(asker),
+      askers,
       onDone: (outcome, count, error) => {
         options.receipts(outcome, count);
         if (outcome !== "lost" || !lost.pass()) return;
@@ -74,6 +106,7 @@ export class HomeserverProxy {
         log.warn({ reason }, "receipts that the homeserver has accepted could not be told to Tidemark");
       },
     });
+    const syncs = markerSyncs(options, { upstream, askers });
     const warnings = new IntervalGate(REPEATED_WARNING_MS);
     let hasOrders = false;
     const orders = new OrderFinder({
@@ -83,6 +116,7 @@ export class HomeserverProxy {
         away(isAway);
         if (isAway && hasOrders) log.warn("Tidemark can't be asked: the homeserver's answers pass without orders");
         if (!isAway) log.info("the homeserver's answers have orders");
+        if (!isAway) syncs?.gap(); // What was pushed meanwhile may be lost.
         hasOrders = !isAway;
       },
     });
@@ -95,12 +129,13 @@ export class HomeserverProxy {
       orderNames: unstableOrders ? [UNSTABLE_ORDER] : [STABLE_ORDER, UNSTABLE_ORDER],
       onAnswer: answered,
       onReceipts: (asker, room, posted) => receipts.accept(asker, room, posted),
+      onSeen: (asker) => syncs?.seen(asker),
       onFailed: (error) => {
         failed();
         if (warnings.pass()) log.warn({ reason: reasonOf(error) }, "a request to the homeserver failed");
       },
     });
-    return new HomeserverProxy(server, { orders, receipts }, options);
+    return new HomeserverProxy(server, { orders, receipts, syncs }, options);
   }
 
   /** Begins to put orders in. Rejects with `BUS_UNAVAILABLE` if the deltas can't be followed. */
@@ -122,13 +157,23 @@ export class HomeserverProxy {
       partitions,
       ask: (room, events) => ask(nc, room, { op: "orders", event_ids: [...events] }),
     });
-    this.#parts.receipts.connect((room, receipts) => send(nc, { kind: "receipt", room }, receipts));
+    const tell: TellReceipts = (room, receipts) => send(nc, { kind: "receipt", room }, receipts);
+    const { receipts, syncs } = this.#parts;
+    receipts.connect(async (room, posted) => {
+      await tell(room, posted);
+      syncs?.told(room, posted);
+    });
+    syncs?.connect(tell);
     void this.#watch(nc);
   }
 
   async close(): Promise<void> {
+    const { receipts, syncs } = this.#parts;
     await this.server.close();
-    await Promise.race([this.#parts.receipts.close(), delay(PROXY_DRAIN_MS, undefined, { ref: false })]);
+    await Promise.race([
+      Promise.all([receipts.close(), syncs?.close()]),
+      delay(PROXY_DRAIN_MS, undefined, { ref: false }),
+    ]);
     await this.#frontend?.close();
   }
 

@@ -229,7 +229,7 @@ const RECEIPT: PostedReceipt = receiptsIn(
 function accepting(tell: TellReceipts) {
   const outcomes: [string, number][] = [];
   const accepted = new AcceptedReceipts({
-    userOf: async () => "@bob:a.org" as UserId,
+    askers: { deviceOf: async () => ({ user: "@bob:a.org" as UserId, hasId: true }) },
     onDone: (outcome, receipts) => outcomes.push([outcome, receipts]),
     retryMs: 0,
   });

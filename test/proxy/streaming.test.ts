@@ -312,6 +312,7 @@ streaming("without a body is sent again when a kept connection was just closed",
     orderNames: [],
     onAnswer: () => {},
     onReceipts: () => {},
+    onSeen: () => {},
     onFailed: () => {},
   });
   for (const path of ["/a", "/b"]) assert.is(await text(await get(proxy.url + path)), "ok");

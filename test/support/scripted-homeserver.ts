@@ -62,6 +62,7 @@ export async function startProxied(
     orderNames,
     onAnswer: (outcome) => outcomes.push(outcome),
     onReceipts: () => {},
+    onSeen: () => {},
     onFailed: (error) => failures.push(error),
   });
   return {

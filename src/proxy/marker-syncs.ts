@@ -1,0 +1,213 @@
+/**
+ * The markers of users who come through the proxy, as their homeserver shows them: receipts with their threads, and `m.fully_read`,
+ * however they were set. Pushes leave out both, and a homeserver doesn't repeat the receipts that it pushed while Tidemark was away.
+ *
+ *     user ──first request──────────────────┐
+ *          ──a gap in the pushes is over────┼──▶ queue ──▶ a filtered /sync as this user ──▶ `tidemark.in.receipt.<room>`
+ *          ──a request, long after the last─┘    (paced)   (from its own `next_batch` on)
+ *
+ * - Only the user's own markers are taken. What was told before, from here or by a client's request, is not told again.
+ * - `m.fully_read` replaces the marker (F7), so one that a client has set since the question began must not be undone by the answer:
+ *   it is left out, and the user is asked about once more.
+ * - While the homeserver or Tidemark is away, it is tried again each second, one user at a time. A user as whom the registration
+ *   can't act is left alone. So are users of application services: a bridge has thousands.
+ */
+import { setTimeout as delay } from "node:timers/promises";
+import { LRUCache } from "lru-cache";
+import { eachAtOnce } from "../at-once.ts";
+import { TidemarkError } from "../errors.ts";
+import {
+  PROXY_ANSWER_BYTES_MAX,
+  PROXY_MARKER_SYNC_AGE_MS,
+  PROXY_MARKER_SYNC_RETRY_MS,
+  PROXY_MARKER_SYNC_TIMEOUT_MS,
+  PROXY_MARKER_SYNCS_AT_ONCE,
+  PROXY_MARKERS_TOLD_MAX,
+  PROXY_SYNCED_USERS_MAX,
+} from "../limits.ts";
+import { ID_SEPARATOR } from "../matrix/id-grammar.ts";
+import type { EventId, RoomId, UserId } from "../matrix/ids.ts";
+import { FULLY_READ } from "../matrix/receipt-types.ts";
+import type { TellReceipts, ToldReceipt } from "./accepted-receipts.ts";
+import type { Asker, Askers } from "./askers.ts";
+import { markersIn } from "./synced-markers.ts";
+import type { Upstream } from "./upstream.ts";
+
+/** `read`, `failed` (and tried again), or `forbidden`: the registration can't act as the user. */
+export type MarkerSyncOutcome = "read" | "failed" | "forbidden";
+
+interface MarkerSyncsOptions {
+  readonly upstream: Upstream;
+  readonly askers: Askers;
+  readonly asToken: string;
+  /** Called for each `/sync`. */
+  readonly onSync: (outcome: MarkerSyncOutcome, error?: unknown) => void;
+  /** Users at most asked about in a second. */
+  readonly perSecond: number;
+}
+
+/** `since` of the next `/sync`. */
+interface SyncedUser {
+  readonly since: string | undefined;
+}
+
+interface ToldMarker {
+  readonly event: EventId;
+  /** `performance.now()` */
+  readonly at: number;
+}
+
+const NOTHING = { types: ["none"] };
+const FILTER = JSON.stringify({
+  presence: NOTHING,
+  account_data: NOTHING,
+  room: {
+    timeline: { ...NOTHING, limit: 1 },
+    state: { ...NOTHING, lazy_load_members: true },
+    ephemeral: { types: ["m.receipt"] },
+    account_data: { types: [FULLY_READ] },
+  },
+});
+
+/** Rooms of one user that are told at a time, and receipts of one request. */
+const ROOMS_AT_ONCE = 8;
+const RECEIPTS_AT_ONCE = 256;
+const MS_PER_SECOND = 1_000;
+const FORBIDDEN: ReadonlySet<number> = new Set([401, 403]);
+
+export class MarkerSyncs {
+  readonly #options: MarkerSyncsOptions;
+  readonly #users = new LRUCache<UserId, SyncedUser>({ max: PROXY_SYNCED_USERS_MAX });
+  /** Whose requests need no look for a while. */
+  readonly #recent = new LRUCache<string, true>({ max: PROXY_SYNCED_USERS_MAX, ttl: PROXY_MARKER_SYNC_AGE_MS });
+  readonly #told = new LRUCache<string, ToldMarker>({ max: PROXY_MARKERS_TOLD_MAX });
+  readonly #due = new Set<UserId>();
+  readonly #closing = new AbortController();
+  #tell: TellReceipts | undefined;
+  #working: Promise<unknown> | undefined;
+  #isFailing = false;
+
+  constructor(options: MarkerSyncsOptions) {
+    this.#options = options;
+  }
+
+  /** Tidemark can be told from now on. */
+  connect(tell: TellReceipts): void {
+    this.#tell = tell;
+    this.#work();
+  }
+
+  /** The homeserver has answered a request of this sender. */
+  seen(asker: Asker): void {
+    if (this.#recent.has(asker.key)) return;
+    this.#recent.set(asker.key, true);
+    this.#options.askers
+      .deviceOf(asker)
+      .then((device) => {
+        if (device?.hasId === true) this.#want(device.user);
+      })
+      .catch(() => this.#recent.delete(asker.key));
+  }
+
+  /** Pushes were missed, and come again. */
+  gap(): void {
+    for (const user of this.#users.keys()) this.#want(user);
+  }
+
+  /** Tidemark was told of these. */
+  told(room: RoomId, receipts: readonly ToldReceipt[]): void {
+    const at = performance.now();
+    for (const receipt of receipts) this.#told.set(keyOf(room, receipt), { event: receipt.event_id, at });
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#working;
+  }
+
+  #want(user: UserId): void {
+    if (!this.#users.has(user)) this.#users.set(user, { since: undefined });
+    this.#due.add(user);
+    this.#work();
+  }
+
+  #work(): void {
+    if (this.#working !== undefined || this.#tell === undefined) return;
+    const workers = Array.from({ length: PROXY_MARKER_SYNCS_AT_ONCE }, (_, i) => this.#workThrough(i));
+    this.#working = Promise.all(workers).then(() => {
+      this.#working = undefined;
+      if (this.#due.size > 0 && !this.#closing.signal.aborted) this.#work();
+    });
+  }
+
+  /** Works until nothing is due. While it fails, the first worker goes on alone. */
+  async #workThrough(worker: number): Promise<void> {
+    const { onSync, perSecond } = this.#options;
+    const paceMs = (MS_PER_SECOND * PROXY_MARKER_SYNCS_AT_ONCE) / perSecond;
+    while (!this.#closing.signal.aborted && !(this.#isFailing && worker > 0)) {
+      const [user] = this.#due;
+      if (user === undefined) return;
+      this.#due.delete(user);
+      const began = performance.now();
+      try {
+        onSync(await this.#sync(user, began));
+        this.#isFailing = false;
+      } catch (error) {
+        onSync("failed", error);
+        this.#isFailing = true;
+        this.#due.add(user);
+      }
+      const pauseMs = this.#isFailing ? PROXY_MARKER_SYNC_RETRY_MS : paceMs - (performance.now() - began);
+      if (pauseMs > 0) await delay(pauseMs, undefined, { signal: this.#closing.signal }).catch(() => {});
+    }
+  }
+
+  async #sync(user: UserId, began: number): Promise<MarkerSyncOutcome> {
+    const { upstream, asToken } = this.#options;
+    const since = this.#users.get(user)?.since;
+    const query = new URLSearchParams({ timeout: "0", set_presence: "offline", user_id: user, filter: FILTER });
+    if (since !== undefined) query.set("since", since);
+    const { status, body } = await upstream.ask(
+      {
+        method: "GET",
+        path: `/_matrix/client/v3/sync?${query}`,
+        headers: ["Authorization", `Bearer ${asToken}`, "Host", upstream.host],
+      },
+      { timeoutMs: PROXY_MARKER_SYNC_TIMEOUT_MS, bytesMax: PROXY_ANSWER_BYTES_MAX },
+    );
+    if (FORBIDDEN.has(status)) {
+      this.#users.delete(user);
+      return "forbidden";
+    }
+    if (status !== 200) throw new Error(`the homeserver answered ${status} to a /sync for markers`);
+    const { next, rooms } = markersIn(JSON.parse(body.toString()), user);
+    await eachAtOnce(rooms, ROOMS_AT_ONCE, ([room, markers]) => this.#tellNew(room, markers, began));
+    this.#users.set(user, { since: next });
+    return "read";
+  }
+
+  async #tellNew(room: RoomId, markers: readonly ToldReceipt[], began: number): Promise<void> {
+    const wanted = markers.filter((marker) => {
+      const before = this.#told.get(keyOf(room, marker));
+      if (marker.receipt_type === FULLY_READ && before !== undefined && before.at >= began) {
+        this.#want(marker.user_id);
+        return false;
+      }
+      return before?.event !== marker.event_id;
+    });
+    for (let from = 0; from < wanted.length; from += RECEIPTS_AT_ONCE) {
+      const batch = wanted.slice(from, from + RECEIPTS_AT_ONCE);
+      try {
+        await this.#tell?.(room, batch);
+      } catch (error) {
+        // What ingress refuses for good must not keep the others back.
+        if (!(error instanceof TidemarkError) || error.shouldRetry()) throw error;
+      }
+      this.told(room, batch);
+    }
+  }
+}
+
+function keyOf(room: RoomId, { user_id: user, receipt_type: type, thread_id: thread }: ToldReceipt): string {
+  return [room, user, type, thread ?? ""].join(ID_SEPARATOR);
+}
