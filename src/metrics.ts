@@ -38,7 +38,7 @@ export class Metrics {
     readonly synced: (outcome: string) => void;
   };
   /** Callbacks for the application service endpoint. */
-  readonly transactions: { readonly pruned: OnPruned; readonly leftOut: OnLeftOut };
+  readonly transactions: { readonly pruned: OnPruned; readonly leftOut: OnLeftOut; readonly stored: () => void };
 
   constructor() {
     const registers = [this.#registry];
@@ -92,7 +92,24 @@ export class Metrics {
       pruned: (reason) => pruned.inc({ reason }),
     };
     this.proxy = proxyMetrics(registers);
-    this.transactions = { pruned: this.ingress.pruned, leftOut: (reason, items) => leftOut.inc({ reason }, items) };
+    const transactions = new Counter({
+      name: "tidemark_transactions_total",
+      help: "Transactions of a homeserver that were answered with 200",
+      registers,
+    });
+    const lastTransaction = new Gauge({
+      name: "tidemark_last_transaction_timestamp_seconds",
+      help: "When the last of them was answered, Unix time; 0 before the first",
+      registers,
+    });
+    this.transactions = {
+      pruned: this.ingress.pruned,
+      leftOut: (reason, items) => leftOut.inc({ reason }, items),
+      stored: () => {
+        transactions.inc();
+        lastTransaction.setToCurrentTime();
+      },
+    };
   }
 
   reconnected(): void {

@@ -190,7 +190,16 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       routes.push(api.routes);
     }
     if ((roles.has("gateway") || proxy !== undefined) && registration !== undefined)
-      routes.push(await appservice({ nc, hsToken: registration.hsToken, serverNames, log, ...metrics.transactions }));
+      routes.push(
+        await appservice({
+          nc,
+          hsToken: registration.hsToken,
+          serverNames,
+          log,
+          ...metrics.transactions,
+          resumed: () => proxy?.gap(),
+        }),
+      );
     if (options.inspect !== undefined) routes.push(inspectorRoutes({ ...options.inspect, nc, partitions, log }));
     const server = await startHttpServer({
       ...options.http,

@@ -34,6 +34,10 @@ interface AppserviceOptions {
   readonly pruned: OnPruned;
   /** Called when parts of a transaction are not stored. */
   readonly leftOut: OnLeftOut;
+  /** Called for each transaction that is stored. */
+  readonly stored: () => void;
+  /** Called with the first one that is stored after others could not be: receipts of that time may never come again. */
+  readonly resumed: () => void;
 }
 
 /** Returns the routes, as a Fastify plugin. */
@@ -44,6 +48,8 @@ export async function appservice({
   log,
   pruned,
   leftOut,
+  stored,
+  resumed,
 }: AppserviceOptions): Promise<FastifyPluginAsync> {
   const delivered = await DeliveredTransactions.open(nc, hsToken);
   const expected = digest(hsToken);
@@ -68,6 +74,18 @@ export async function appservice({
     warning.items = 0;
   };
 
+  let hasStored = false;
+  let isMissing = false;
+  const onStored = () => {
+    stored();
+    if (!hasStored) log.info("the homeserver has pushed its first transaction to this process");
+    hasStored = true;
+    if (!isMissing) return;
+    isMissing = false;
+    log.info("the homeserver's transactions are stored again");
+    resumed();
+  };
+
   const store = async (id: string, body: Buffer): Promise<void> => {
     const { rooms, malformed, fingerprint } = await readTransaction(body, { localServers, onPruned: pruned });
     if (malformed > 0) onLeftOut("malformed", malformed);
@@ -85,7 +103,15 @@ export async function appservice({
 
     app.put<{ Params: { txnId: string } }>("/_matrix/app/v1/transactions/:txnId", async ({ params, body }) => {
       if (body === TOO_LARGE) onLeftOut("too_large", 1);
-      else await store(params.txnId, body instanceof Buffer ? body : NO_BODY);
+      else {
+        try {
+          await store(params.txnId, body instanceof Buffer ? body : NO_BODY);
+        } catch (error) {
+          isMissing = true;
+          throw error;
+        }
+      }
+      onStored();
       return {};
     });
     app.post("/_matrix/app/v1/ping", async () => ({}));

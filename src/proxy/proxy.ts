@@ -167,6 +167,11 @@ export class HomeserverProxy {
     void this.#watch(nc);
   }
 
+  /** Pushes were missed, and come again. */
+  gap(): void {
+    this.#parts.syncs?.gap();
+  }
+
   async close(): Promise<void> {
     const { receipts, syncs } = this.#parts;
     await this.server.close();

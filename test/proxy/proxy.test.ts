@@ -137,6 +137,33 @@ proxies("answers what is for Tidemark itself: health, and what the homeserver pu
   assert.equal(passed, ["/_matrix/client/v3/login", "/"]);
 });
 
+proxies("reads its users' markers again once pushes are stored that could not be", async () => {
+  await using bus = await startBus();
+  let rounds = 0;
+  await using upstream = await homeserver((request, response) => {
+    const answer = (body: unknown) => sends(() => JSON.stringify(body))(request, response);
+    if (request.url!.includes("/whoami")) return answer({ user_id: "@bob:a.org", device_id: "D" });
+    if (!request.url!.includes("user_id=%40bob")) return sends(() => syncAnswer("$1"))(request, response);
+    rounds++;
+    return answer({ next_batch: `m${rounds}` });
+  });
+  await using proxy = await startProxy(bus, upstream, ["worker", "proxy"]);
+  await fetch(proxy.httpUrl + SYNC, { headers: { authorization: "Bearer bob" } });
+  await eventually(() => rounds === 1, "they are read at the first request");
+  const push = () =>
+    fetch(`${proxy.httpUrl}/_matrix/app/v1/transactions/1`, {
+      method: "PUT",
+      headers: { authorization: `Bearer ${HS_TOKEN}` },
+      body: JSON.stringify({ events: [{ ...message("$1"), room_id: ROOM }] }),
+    });
+  assert.is((await push()).status, 503);
+  const ingress = await start({ ...servedOn(bus), roles: new Set<Role>(["ingress"]), log: silent });
+  assert.is((await push()).status, 200);
+  await eventually(() => rounds === 2, "they are read again");
+  assert.match(await metricsOf(proxy), /tidemark_transactions_total 1\n/);
+  await ingress.stop();
+});
+
 proxies("alone passes requests on before there is a broker", async () => {
   using dir = temporaryDirectory();
   await using upstream = await homeserver(sends(() => syncAnswer("$1")));
