@@ -370,19 +370,20 @@ deltas("leave a marker where it was if its new place is another's: two threads o
   const reader = new DeltaReader();
   const unsettled = (id: string) => live(id, { content: relates("m.annotation", "$not-here") });
   const entries = [
-    live("$1"),
-    receipt(BOB, "$1", { thread: "$1" }),
+    live("$0"),
+    live("$1", { content: relates("m.thread", "$0") }),
+    receipt(BOB, "$1", { thread: "$0" }),
     receipt(BOB, "$2", { thread: "main" }),
-    receipt(BOB, "$2", { thread: "$1" }),
+    receipt(BOB, "$2", { thread: "$0" }),
     unsettled("$2"),
   ].map((entry, i) => ({ position: positionOf(i + 1, 0), entry }));
   const published = publish(entries, [true], reader);
   assertKnows(reader, published);
-  assert.is(published.room.markers.get(BOB, READ, "$1" as EventId)?.event, "$2");
+  assert.is(published.room.markers.get(BOB, READ, "$0" as EventId)?.event, "$2");
   assert.equal(
     reader.markers().map((marker) => JSON.parse(marker).slice(2, 4)),
     [
-      ["$1", "$1"],
+      ["$0", "$1"],
       ["main", "$2"],
     ],
   );

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { type Entry, STATE } from "../../../actors/entry.ts";
+import { reasonOf } from "../../../src/errors.ts";
 import type { Tidemark } from "../../../src/start.ts";
 import { BASE } from "../../support/example-room.ts";
 import { type GatewayHarness, httpClient, startGateway } from "../../support/gateway.ts";
@@ -131,7 +132,7 @@ class Stage {
         return lacking === undefined;
       }, "what the model shows");
     } catch (error) {
-      throw new Error(`${user}, after ${after}: ${lacking}`, { cause: error });
+      throw new Error(`${user}, after ${after}: ${lacking ?? reasonOf(error)}`, { cause: error });
     }
     return { token: token!, position: this.#position };
   }
