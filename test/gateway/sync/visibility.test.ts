@@ -56,6 +56,8 @@ class Stage {
   readonly #urls: () => readonly string[];
   /** What users could see at any time since all of them had converged: a gateway may be a few entries behind. */
   readonly #lately = new Set<string>();
+  /** What users could see of events when they came. State that is read late may hide some of it, but not take it back from a cache. */
+  readonly #atFirst = new Set<string>();
   #position = 0;
   #turn = 0;
 
@@ -74,8 +76,10 @@ class Stage {
     this.#position = position!;
     await eventually(() => this.#isFolded(), "the entry is folded");
     const { orders } = await bus.query(this.room, { op: "orders", event_ids: [event.event_id] });
+    const known = this.model.events.length;
     this.model.add(position!, entry, orders[event.event_id] ?? undefined);
     this.#noteVisible();
+    for (const added of this.model.events.slice(known)) this.#note(added, this.#atFirst);
   }
 
   async #isFolded(): Promise<boolean> {
@@ -89,14 +93,16 @@ class Stage {
   }
 
   #noteVisible(): void {
+    for (const event of this.model.events) this.#note(event, this.#lately);
+  }
+
+  #note(event: ModelledEvent, shown: Set<string>): void {
     for (const user of VISITED_USERS) {
-      for (const event of this.model.events) {
-        const isOwn = event.event.type === "m.room.member" && event.event.state_key === user;
-        const sees = this.model.sees(user, event);
-        const stayed = this.model.stayed(user, event);
-        if (sees) this.#lately.add(`${user} in join ${event.event.event_id}`);
-        if (stayed && (sees || isOwn)) this.#lately.add(`${user} in leave ${event.event.event_id}`);
-      }
+      const isOwn = event.event.type === "m.room.member" && event.event.state_key === user;
+      const sees = this.model.sees(user, event);
+      const stayed = this.model.stayed(user, event);
+      if (sees) shown.add(`${user} in join ${event.event.event_id}`);
+      if (stayed && (sees || isOwn)) shown.add(`${user} in leave ${event.event.event_id}`);
     }
   }
 
@@ -107,7 +113,8 @@ class Stage {
     const body = await client.sync({ filter: FILTER, ...(since !== undefined && { since }) });
     for (const name of ["join", "leave"] as const) {
       for (const { event_id: id } of body.rooms[name][this.room]?.timeline.events ?? []) {
-        assert.ok(this.#lately.has(`${user} in ${name} ${id}`), `${user} is shown ${id} in ${name}`);
+        const what = `${user} in ${name} ${id}`;
+        assert.ok(this.#lately.has(what) || this.#atFirst.has(what), `${user} is shown ${id} in ${name}`);
       }
     }
     shown.apply(body, this.room);
