@@ -21,3 +21,25 @@ export async function eachAtOnce<T>(
   };
   await Promise.all(Array.from({ length: limit }, workThrough));
 }
+
+/** Lets so many do their work at the same time; the others wait, in the order in which they come. */
+export class Slots {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(limit: number) {
+    this.#free = limit;
+  }
+
+  async during<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#free === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#free--;
+    try {
+      return await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free++;
+      else next();
+    }
+  }
+}

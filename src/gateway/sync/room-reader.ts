@@ -5,7 +5,7 @@
  * serves isn't asked again for a while.
  */
 import type { Position } from "../../../actors/entry.ts";
-import { eachAtOnce } from "../../at-once.ts";
+import { eachAtOnce, Slots } from "../../at-once.ts";
 import type { Answer, Asked, RoomSummary } from "../../bus/contract/questions.ts";
 import { TidemarkError } from "../../errors.ts";
 import type { Frontend } from "../../frontend/frontend.ts";
@@ -23,6 +23,12 @@ const MEMBER = "m.room.member";
 /** Rooms that one `/sync` asks the workers about at the same time. */
 const SYNC_QUERIES_AT_ONCE = 16;
 
+/**
+ * Rooms of one partition that all `/sync` together read at the same time. An answer of `ANSWER_BYTES_MAX` may be 30 MB of objects,
+ * if those who speak in a room want it.
+ */
+const PARTITION_READS_AT_ONCE = 4;
+
 /** A partition that nobody serves is not asked again within this time: each question would wait for its timeout. */
 const UNSERVED_MS = 1_000;
 
@@ -35,18 +41,40 @@ export interface Reader {
 
 /** A room as it was read. `failed`: of all its partition, or of the room alone. */
 export type RoomRead =
-  | { readonly as: "join" | "leave"; readonly update: RoomUpdate }
+  | { readonly as: "join" | "leave"; readonly update: KeptUpdate }
   | { readonly as: "invite" | "knock"; readonly events: readonly object[] }
   | { readonly as: "nothing" }
   | { readonly as: "failed"; readonly unserved: boolean };
 
+/** An update as JSON. A sync that waits for the rest of its rooms keeps no objects: they may take twenty times as much memory. */
+export class KeptUpdate {
+  readonly readThrough: Position | undefined;
+  readonly #json: Buffer;
+
+  constructor(update: RoomUpdate) {
+    this.readThrough = update.readThrough;
+    this.#json = Buffer.from(JSON.stringify(update));
+  }
+
+  get bytes(): number {
+    return this.#json.length;
+  }
+
+  read(): RoomUpdate {
+    return JSON.parse(this.#json.toString());
+  }
+}
+
 export class RoomReader {
   readonly #frontend: Frontend;
+  /** By partition: one that nobody serves holds up no other. */
+  readonly #slots: Slots[];
   /** By partition: not asked before this `performance.now()` time. */
   readonly #askAt: number[] = [];
 
   constructor(frontend: Frontend) {
     this.#frontend = frontend;
+    this.#slots = Array.from({ length: frontend.partitions }, () => new Slots(PARTITION_READS_AT_ONCE));
   }
 
   /**
@@ -62,7 +90,10 @@ export class RoomReader {
     }: { readonly read: (task: RoomTask, room: RoomRead) => void; readonly enough: (next: RoomTask) => boolean },
   ): Promise<void> {
     await eachAtOnce(tasks, SYNC_QUERIES_AT_ONCE, async (task) => {
-      if (!enough(task)) read(task, await this.#guarded(task.partition, () => this.#read(task, reader), FAILED));
+      if (enough(task)) return;
+      const { partition } = task;
+      const slot = this.#slots[partition]!;
+      read(task, await slot.during(() => this.#guarded(partition, () => this.#read(task, reader), FAILED)));
     });
   }
 
@@ -143,11 +174,14 @@ export class RoomReader {
       case "join": {
         const isWhole = since === undefined || first!.whole === true;
         const update = await this.#joined(pages, { room, since: isWhole ? undefined : since, reader });
-        return { as: "join", update: isGap ? { ...update, limited: true } : update };
+        return { as: "join", update: new KeptUpdate(isGap ? { ...update, limited: true } : update) };
       }
       case "leave":
       case "ban":
-        return { as: "leave", update: await this.#left(first!, { room, since, isGap, viewer: reader.user }) };
+        return {
+          as: "leave",
+          update: new KeptUpdate(await this.#left(first!, { room, since, isGap, viewer: reader.user })),
+        };
       case "invite":
       case "knock":
         return this.#stripped(room, first!.membership, reader.user);

@@ -174,7 +174,7 @@ export class SyncResponses {
         enough: ({ partition }) => bytes > SYNC_BYTES_MAX && partition !== tasks[0]!.partition,
         read: (task, room) => {
           reads.set(task.room, { task, room });
-          if ("update" in room) bytes += sizeOf(room.update);
+          if ("update" in room) bytes += room.update.bytes;
         },
       },
     );
@@ -212,7 +212,7 @@ export class SyncResponses {
       if (read.as === "knock")
         content.knock.push(memberOf(room, JSON.stringify({ knock_state: { events: read.events } })));
       if (!("update" in read)) continue;
-      const known = this.#unsent(read.update, task, plans[partition]!.from);
+      const known = this.#unsent(read.update.read(), task, plans[partition]!.from);
       const isJoined = read.as === "join";
       const changes = isJoined ? this.#recent.changes(room, user.id, start[partition]!.sequence) : undefined;
       const now = changes === undefined ? known : withChanges(known, changes);
@@ -360,10 +360,6 @@ function failuresOf(reads: Iterable<Read>): { staying: Set<number>; owed: OwedRo
   if (failed.length > OWED_ROOMS_MAX) for (const { partition } of failed) staying.add(partition);
   const alone = failed.filter(({ partition }) => !staying.has(partition));
   return { staying, owed: alone.map(({ room, since }) => ({ room, since })) };
-}
-
-function sizeOf({ events, state, receipts }: RoomUpdate): number {
-  return JSON.stringify(events).length + JSON.stringify(state).length + JSON.stringify(receipts).length;
 }
 
 function numbered({ room, text }: JoinSection, { counts, summary }: Numbers, { filter, device }: SyncRequest): string {
