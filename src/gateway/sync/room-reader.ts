@@ -47,7 +47,7 @@ export type RoomRead =
   | { readonly as: "failed"; readonly unserved: boolean };
 
 /** An update as JSON. A sync that waits for the rest of its rooms keeps no objects: they may take twenty times as much memory. */
-export class KeptUpdate {
+class KeptUpdate {
   readonly readThrough: Position | undefined;
   readonly #json: Buffer;
 
