@@ -25,6 +25,7 @@ import { reasonOf, TidemarkError } from "./errors.ts";
 import { openClientApi } from "./gateway/client-api.ts";
 import { openTokens } from "./gateway/tokens.ts";
 import { appservice } from "./homeserver/appservice.ts";
+import { ping } from "./homeserver/ping.ts";
 import type { Registration } from "./homeserver/registration.ts";
 import { type HttpServer, startHttpServer } from "./http/server.ts";
 import { Ingress } from "./ingress/ingress.ts";
@@ -210,6 +211,12 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       routes,
     });
     closing.push(() => server.close());
+    if (proxy !== undefined && homeserver !== undefined && registration !== undefined) {
+      ping(homeserver, registration).then(
+        () => log.info("the homeserver reaches Tidemark"),
+        (error) => log.warn({ reason: reasonOf(error) }, "the homeserver could not be asked to push"),
+      );
+    }
     let metricsServer: HttpServer | undefined;
     if (options.metrics !== undefined) {
       metricsServer = await startHttpServer({ ...options.metrics, ready, log, routes: [metrics.routes] });

@@ -118,7 +118,7 @@ proxies("answers what is for Tidemark itself: health, and what the homeserver pu
   await using bus = await startBus();
   const passed: string[] = [];
   await using upstream = await homeserver((request, response) => {
-    passed.push(request.url!);
+    passed.push(`${request.method} ${request.url}`);
     response.end("{}");
   });
   await using proxy = await startProxy(bus, upstream);
@@ -131,10 +131,12 @@ proxies("answers what is for Tidemark itself: health, and what the homeserver pu
     });
   assert.is((await push("another")).status, 403);
   assert.is((await push(HS_TOKEN)).status, 200);
-  assert.equal(passed, []);
+  const ping = "POST /_matrix/client/v1/appservice/tidemark/ping";
+  await eventually(() => passed.length === 1, "the homeserver is asked to push");
+  assert.equal(passed, [ping]);
   await fetch(`${proxy.httpUrl}/_matrix/client/v3/login`);
   await fetch(`${proxy.httpUrl}/`);
-  assert.equal(passed, ["/_matrix/client/v3/login", "/"]);
+  assert.equal(passed, [ping, "GET /_matrix/client/v3/login", "GET /"]);
 });
 
 proxies("reads its users' markers again once pushes are stored that could not be", async () => {
