@@ -198,23 +198,20 @@ proxied("that the homeserver refuses, or can't be read, or that is nobody's, cha
   assert.equal(await receiptsOf(bus), []);
 });
 
+async function startRole(bus: BusHarness, role: Role) {
+  const started = await start({ ...servedOn(bus), roles: new Set([role]), log: pino({ level: "silent" }) });
+  return { ...started, [Symbol.asyncDispose]: started.stop };
+}
+
 proxied("is answered while Tidemark is away, and told when it is back", async () => {
   await using bus = await startBus();
   await using upstream = await homeserver();
-  await using worker = await start({
-    ...servedOn(bus),
-    roles: new Set<Role>(["worker"]),
-    log: pino({ level: "silent" }),
-  }).then((started) => ({ ...started, [Symbol.asyncDispose]: started.stop }));
+  await using worker = await startRole(bus, "worker");
   assert.ok(worker.natsUrl);
   await using proxy = await startProxy(bus, upstream, ["proxy"]);
   assert.is((await post(proxy.httpUrl, room("receipt/m.read/%241"))).status, 200);
   assert.is(await toldOf(proxy, "told"), 0);
-  await using ingress = await start({
-    ...servedOn(bus),
-    roles: new Set<Role>(["ingress"]),
-    log: pino({ level: "silent" }),
-  }).then((started) => ({ ...started, [Symbol.asyncDispose]: started.stop }));
+  await using ingress = await startRole(bus, "ingress");
   assert.ok(ingress.natsUrl);
   await eventually(async () => (await receiptsOf(bus)).length === 1, "it is told");
   assert.equal(await receiptsOf(bus), [["@bob:a.org", "m.read", "$1", null, true]]);

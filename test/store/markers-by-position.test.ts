@@ -3,13 +3,14 @@ import fc from "fast-check";
 import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type Position, positionOf, sequenceOf } from "../../actors/entry.ts";
+import { type Position, positionOf } from "../../actors/entry.ts";
 import { fold } from "../../actors/room/fold.ts";
 import { MARKERS_UNINDEXED_MAX } from "../../actors/room/markers.ts";
 import type { Room } from "../../actors/room/room.ts";
 import type { UserId } from "../../src/matrix/ids.ts";
 import { READ, READ_PRIVATE, type ReceiptType } from "../../src/matrix/receipt-types.ts";
 import { PartitionStore } from "../../src/store/partition-store.ts";
+import { checkpoint } from "../support/checkpoint.ts";
 import { live, receipt } from "../support/entries.ts";
 import { ROOM } from "../support/example-room.ts";
 import { checkAsync } from "../support/property.ts";
@@ -43,10 +44,7 @@ class Story {
 
   /** `meanwhile`: called after the checkpoint is collected, and before it is written. */
   checkpoint(meanwhile: () => void): void {
-    const mark = { sequence: sequenceOf(this.#position), room: ROOM, at: 1, entries: 1 };
-    const checkpoint = this.#store.collect([this.room], mark);
-    meanwhile();
-    this.#store.commit(checkpoint);
+    checkpoint(this.#store, this.room, meanwhile);
   }
 
   /** Passivates and activates the room. */

@@ -3,12 +3,13 @@ import fc from "fast-check";
 import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type Entry, type Order, positionOf, sequenceOf } from "../../actors/entry.ts";
+import { type Entry, type Order, positionOf } from "../../actors/entry.ts";
 import { fold } from "../../actors/room/fold.ts";
 import { ALL, type OrderIndex, type OrderRange, type Related } from "../../actors/room/order-index.ts";
 import type { Room } from "../../actors/room/room.ts";
 import type { EventId } from "../../src/matrix/ids.ts";
 import { PartitionStore } from "../../src/store/partition-store.ts";
+import { checkpoint } from "../support/checkpoint.ts";
 import { backfilled, live, relates } from "../support/entries.ts";
 import { ROOM } from "../support/example-room.ts";
 import { checkAsync } from "../support/property.ts";
@@ -42,10 +43,7 @@ class Story {
 
   /** `meanwhile`: called after the checkpoint is collected, and before it is written. */
   checkpoint(meanwhile: () => void): void {
-    const mark = { sequence: sequenceOf(this.#position), room: ROOM, at: 1, entries: 1 };
-    const checkpoint = this.#store.collect([this.room], mark);
-    meanwhile();
-    this.#store.commit(checkpoint);
+    checkpoint(this.#store, this.room, meanwhile);
   }
 
   /** Passivates and activates the room. */

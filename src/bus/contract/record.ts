@@ -18,10 +18,6 @@ export const RECORD_VERSION = 2;
 /** What every worker reads. */
 export const FIRST_RECORD_VERSION = 1;
 
-/** The items of an entry of version 1: kind and event, or kind and what a receipt has. */
-const EVENT_ITEMS = 2;
-const RECEIPT_ITEMS = 7;
-
 /** Entries as they are in a record. */
 export interface EncodedEntries {
   readonly bytes: Uint8Array;
@@ -40,6 +36,10 @@ export function encodeEntries(entries: readonly Entry[]): EncodedEntries {
     isReceipts: entries.every(([kind]) => kind === RECEIPT),
   };
 }
+
+/** The items of an entry of version 1: kind and event, or kind and what a receipt has. */
+const EVENT_ITEMS = 2;
+const RECEIPT_ITEMS = 7;
 
 function isOfFirstVersion(entry: Entry): boolean {
   return entry[0] !== HISTORY && entry.length <= (entry[0] === RECEIPT ? RECEIPT_ITEMS : EVENT_ITEMS);
