@@ -20,7 +20,7 @@ setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
 
 /*
  * What was in use is first known after a collection, and V8 puts that off until the old generation has half of its largest size: with a
- * heap of 512 MiB a gateway kept 256 MiB of garbage. So there is one at the start. It takes a few milliseconds.
+ * heap of 512 MiB a gateway kept 256 MiB of garbage. So there is one at the start.
  */
 setFlagsFromString("--expose-gc");
 (runInNewContext("gc") as () => void)();

@@ -33,7 +33,7 @@ export interface MarkerWrites {
   unplace(marker: Marker, position: Position): void;
 }
 
-/** A room that has had more public markers is indexed. To go through so many takes about a millisecond. */
+/** A room that has had more public markers is indexed. */
 export const MARKERS_UNINDEXED_MAX = 512;
 
 const NO_MARKERS: readonly Marker[] = [];
