@@ -10,9 +10,9 @@ import { type ServerAcl, serverAcl } from "../../src/matrix/server-acl.ts";
 import type { EventInfo, Order, Position } from "../entry.ts";
 import { type HeldReceipt, HeldReceipts } from "./held.ts";
 import { JoinedServers } from "./joined-servers.ts";
-import { Markers, type StoredMarkers } from "./markers.ts";
 import { OrderIndex, type OrderRows } from "./order-index.ts";
 import type { OrderEnds } from "./orders.ts";
+import { RoomMarkers, type StoredMarkers } from "./room-markers.ts";
 import { SentEvents, type StoredSent } from "./sent-events.ts";
 import { StateBodies, type StoredBodies } from "./state-bodies.ts";
 import { StateChanges, type StoredStateChanges } from "./state-changes.ts";
@@ -122,7 +122,7 @@ export class Room {
   /** The same by `relationKey`. Redacted events, which no longer relate, are still there. */
   readonly relationsByType: OrderIndex<EventId, string>;
   readonly threads: ThreadIndex;
-  readonly markers: Markers;
+  readonly markers: RoomMarkers;
   /** F10. */
   readonly members: Table<UserId, Member>;
   readonly joined: JoinedServers;
@@ -163,7 +163,7 @@ export class Room {
     this.relations = new OrderIndex(stored?.relations);
     this.relationsByType = new OrderIndex(stored?.relationsByType);
     this.threads = new ThreadIndex(stored?.threads);
-    this.markers = new Markers(stored?.markers, facts?.publicMarkersGot);
+    this.markers = new RoomMarkers(stored?.markers, facts?.publicMarkersGot);
     this.members = new Table(stored?.members);
     this.joined = new JoinedServers(stored?.joined);
     this.joins = new Table(stored?.joins);

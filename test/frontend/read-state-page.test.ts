@@ -7,7 +7,7 @@ import { type ClientEvent, ReadState } from "../../src/frontend/read-state.ts";
 import { launchChromium } from "../support/browser.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-const BYTES_MAX = 9_216;
+const BYTES_MAX = 8_192;
 const BOB = "@bob:b.org";
 
 const event = (id: string, order: number, content: Record<string, unknown> = {}): ClientEvent => ({
