@@ -16,6 +16,7 @@ import { UNREAD_COUNT_MAX } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
 import { MAIN } from "../matrix/id-grammar.ts";
 import type { EventId, ThreadId, UserId } from "../matrix/ids.ts";
+import { orderIn } from "../matrix/order-names.ts";
 import { FULLY_READ, type ReceiptType } from "../matrix/receipt-types.ts";
 import { countsAsUnread, inheritedFrom, redactedBy, threadRootOf } from "../matrix/relations.ts";
 
@@ -55,13 +56,23 @@ interface Membership {
   readonly before: unknown;
 }
 
+/** A receipt, as `m.receipt` has it. Its order has the name `order` or `org.matrix.msc4033.order`. */
+export interface ClientReceipt {
+  readonly ts?: number;
+  readonly order?: number;
+  readonly "org.matrix.msc4033.order"?: number;
+  readonly thread_id?: string;
+}
+
 /** The content of an `m.receipt` event, from `/sync` or a client subject: event → receipt type → user → receipt. */
-export type ReceiptsByEvent = Record<
-  string,
-  Partial<
-    Record<string, Record<string, { readonly ts?: number; readonly order?: number; readonly thread_id?: string }>>
-  >
->;
+export type ReceiptsByEvent = Record<string, Partial<Record<string, Record<string, ClientReceipt>>>>;
+
+/** A receipt that came without an order. */
+interface WaitingReceipt {
+  readonly user: string;
+  readonly type: string;
+  readonly receipt: ClientReceipt;
+}
 
 /** Unread messages by other users, as F13 counts them. No figure exceeds 1000. */
 export interface Unread {
@@ -91,6 +102,8 @@ export interface ReadMarkers extends Iterable<ReadMarker> {
 export class ReadState {
   #markers = new Markers();
   readonly #events = new Map<EventId, KnownEvent>();
+  /** Receipts without an order, by the event that will tell it; then by whose and which receipt it is. */
+  readonly #waiting = new Map<string, Map<string, WaitingReceipt>>();
   readonly #redacted = new Set<string>();
   /** By user, then by event. */
   readonly #memberships = new Map<string, Map<EventId, Membership>>();
@@ -108,11 +121,11 @@ export class ReadState {
     return this.#events.size;
   }
 
-  /** Adds an event. One without `unsigned.order` has no place, and is ignored. */
+  /** Adds an event. One without an order in `unsigned`, under either name, has no place, and is ignored. */
   note(clientEvent: ClientEvent): void {
     const event = clientEvent as MatrixEvent;
-    const order = event.unsigned?.order;
-    if (typeof order !== "number") return;
+    const order = orderIn(event.unsigned);
+    if (order === undefined) return;
     const redacts = redactedBy(event);
     if (redacts !== undefined) this.#redacted.add(redacts);
     if (event.unsigned?.redacted_because !== undefined) this.#redacted.add(event.event_id);
@@ -122,20 +135,23 @@ export class ReadState {
       sender: event.sender,
       root: threadRootOf(event),
       target: inheritedFrom(event),
-      counts: order > 0 && countsAsUnread(event),
+      counts: order >= 0 && countsAsUnread(event),
     });
     this.#threads = new Map();
     if (event.type === "m.room.member") this.#noteMember(event, order);
+    const waiting = this.#waiting.get(event.event_id);
+    if (waiting === undefined) return;
+    this.#waiting.delete(event.event_id);
+    for (const receipt of waiting.values()) this.#applyOne(event.event_id, receipt);
   }
 
-  /** Adds the content of an `m.receipt` event. Receipts without an order are ignored. */
+  /**
+   * Adds the content of an `m.receipt` event. A receipt without an order has that of its event, as soon as the event is added.
+   */
   apply(content: ReceiptsByEvent): void {
     for (const [event, types] of Object.entries(content)) {
       for (const [type, users] of Object.entries(types)) {
-        for (const [user, { ts = 0, order, thread_id: thread = null }] of Object.entries(users ?? {})) {
-          if (typeof order !== "number") continue;
-          this.#move({ user, type, thread, event, order, ts, position: 0 } as Marker);
-        }
+        for (const [user, receipt] of Object.entries(users ?? {})) this.#applyOne(event, { type, user, receipt });
       }
     }
   }
@@ -191,7 +207,7 @@ export class ReadState {
       for (const event of this.#events.values()) {
         if (!event.counts || this.#redacted.has(event.id)) continue;
         const thread = this.#threadOf(event);
-        if (event.order <= (sent.get(thread) ?? 0) || isRead(event, thread, reader)) continue;
+        if (event.order <= (sent.get(thread) ?? -1) || isRead(event, thread, reader)) continue;
         total++;
         threads.set(thread, Math.min((threads.get(thread) ?? 0) + 1, UNREAD_COUNT_MAX));
       }
@@ -227,6 +243,7 @@ export class ReadState {
   protected clear(): void {
     this.#markers = new Markers();
     this.#events.clear();
+    this.#waiting.clear();
     this.#redacted.clear();
     this.#memberships.clear();
     this.#threads = new Map();
@@ -272,7 +289,7 @@ export class ReadState {
     for (const event of this.#events.values()) {
       if (event.sender !== user || event.order < 0) continue;
       const thread = this.#threadOf(event);
-      newest.set(thread, Math.max(newest.get(thread) ?? 0, event.order));
+      newest.set(thread, Math.max(newest.get(thread) ?? -1, event.order));
     }
     return newest;
   }
@@ -291,17 +308,32 @@ export class ReadState {
   }
 
   #mayBeJoined(user: string): boolean {
-    const last = this.#membershipsOf(user).find(({ order }) => order > 0);
+    const last = this.#membershipsOf(user).find(({ order }) => order >= 0);
     return last === undefined || last.membership === "join";
   }
 
   /** F12. The order of the event with which the user's stay began; 0 if it is not known. */
   #joinedAt(user: string): number {
-    const memberships = this.#membershipsOf(user).filter(({ order }) => order > 0);
+    const memberships = this.#membershipsOf(user).filter(({ order }) => order >= 0);
     const joined = memberships.find(({ membership, before }, i) => {
       return membership === "join" && (before ?? memberships[i + 1]?.membership) !== "join";
     });
     return joined?.order ?? 0;
+  }
+
+  #applyOne(event: string, waiting: WaitingReceipt): void {
+    const { type, user, receipt } = waiting;
+    const { ts = 0, thread_id: thread = null } = receipt;
+    const eventOrder = this.order(event);
+    const order = orderIn(receipt) ?? (eventOrder === undefined ? undefined : Math.max(0, eventOrder)); // F8
+    if (order === undefined) {
+      const others = this.#waiting.get(event);
+      const key = `${user} ${type} ${thread}`;
+      if (others === undefined) this.#waiting.set(event, new Map([[key, waiting]]));
+      else others.set(key, waiting);
+      return;
+    }
+    this.#move({ user, type, thread, event, order, ts, position: 0 } as Marker);
   }
 
   /** F7. A marker only moves forward. At equal orders the later call wins: all events before the room's history have order 0. */

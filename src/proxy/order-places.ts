@@ -12,9 +12,10 @@
  *
  * An order that is there already is cut out: events of other servers may bring one in their `unsigned`.
  */
+
+import { ALL_ORDER_NAMES } from "../matrix/order-names.ts";
 import { type JsonHandler, textAt, walk } from "./json-walk.ts";
 import { type EditedObject, ObjectMembers } from "./object-edit.ts";
-import { ALL_ORDER_NAMES } from "./order-names.ts";
 import { receiptPlaces } from "./receipt-places.ts";
 
 export interface OrderPlace {

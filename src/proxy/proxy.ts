@@ -13,12 +13,12 @@ import { Frontend } from "../frontend/frontend.ts";
 import type { Registration } from "../homeserver/registration.ts";
 import { IntervalGate } from "../interval-gate.ts";
 import { PROXY_DRAIN_MS, PROXY_MARKER_SYNCS_PER_SECOND, REPEATED_WARNING_MS } from "../limits.ts";
+import { STABLE_ORDER, UNSTABLE_ORDER } from "../matrix/order-names.ts";
 import { AcceptedReceipts, type ReceiptOutcome, type TellReceipts } from "./accepted-receipts.ts";
 import type { Outcome } from "./annotation.ts";
 import { Askers } from "./askers.ts";
 import { type MarkerSyncOutcome, MarkerSyncs } from "./marker-syncs.ts";
 import { OrderFinder, type OrderSource } from "./order-finder.ts";
-import { STABLE_ORDER, UNSTABLE_ORDER } from "./order-names.ts";
 import { ProxyServer } from "./proxy-server.ts";
 import { Upstream } from "./upstream.ts";
 

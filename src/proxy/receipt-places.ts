@@ -1,7 +1,8 @@
 /** Finds the receipts in the content of an `m.receipt`: `{ "<event>": { "<type>": { "<user>": { "ts", … } } } }`. */
+
+import { ALL_ORDER_NAMES } from "../matrix/order-names.ts";
 import { type JsonHandler, walk } from "./json-walk.ts";
 import { type EditedObject, ObjectMembers } from "./object-edit.ts";
-import { ALL_ORDER_NAMES } from "./order-names.ts";
 
 interface ReceiptPlace {
   readonly eventId: string;

@@ -330,12 +330,63 @@ state("an unknown event ID has no answer, and an event that carries its order ne
   assert.is(room.order("$1"), 10);
 });
 
-state("an event or a receipt without an order is ignored", () => {
+state("an event without an order is ignored", () => {
   const room = new ReadState();
   room.note({ ...event("$1", 10), unsigned: {} });
-  room.apply({ $1: { "m.read": { [ME]: { ts: 5 } } } });
   assert.is(room.size, 0);
+  assert.is(room.isRead("$1", ME), null);
+});
+
+state("a receipt without an order waits for its event, and has the order of that, at least 0 (F8)", () => {
+  const room = new ReadState();
+  for (const id of ["$1", "$old", "$2"]) room.apply({ [id]: { "m.read": { [ME]: { ts: 5 } } } });
+  room.apply({ $1: { "m.read": { [ME]: { ts: 5, thread_id: "$root" } } } });
   assert.is(room.readUpTo(ME), undefined);
+  room.note(event("$old", -3));
+  assert.is(room.readUpTo(ME), 0);
+  room.note(event("$1", 10));
+  assert.is(room.readUpTo(ME), 10);
+  room.apply({ $1: { "m.read": { [OTHER]: { ts: 5 } } } });
+  assert.is(room.readUpTo(OTHER), 10, "the event was there");
+  room.note(event("$2", 20));
+  assert.is(room.readUpTo(ME), 20);
+  assert.is(room.readUpTo(ME, "$root"), 20);
+  assert.equal(
+    [...room.markers].map(({ user, thread, event }) => `${user} ${thread} ${event}`).sort(),
+    [`${ME} $root $1`, `${ME} null $2`, `${OTHER} null $1`].sort(),
+  );
+});
+
+state("an order may have either name; if both are there, the stable one stands", () => {
+  const room = new ReadState();
+  const unstable = "org.matrix.msc4033.order";
+  room.note({ ...event("$1", 0), unsigned: { [unstable]: 10 } });
+  room.note({ ...event("$2", 0), unsigned: { [unstable]: 10, order: 20 } });
+  assert.equal([room.order("$1"), room.order("$2")], [10, 20]);
+  room.apply({ $1: { "m.read": { [ME]: { ts: 5, [unstable]: 10 } } } });
+  assert.equal([room.isRead("$1", ME), room.isRead("$2", ME)], [true, false]);
+  room.apply({ $2: { "m.read": { [ME]: { ts: 5, [unstable]: 10, order: 20 } } } });
+  assert.is(room.isRead("$2", ME), true);
+});
+
+state("orders of another server may be 0, equal, or fractions", () => {
+  const room = new ReadState();
+  for (const [id, order] of [
+    ["$0", 0],
+    ["$a", 1.25],
+    ["$b", 1.25],
+    ["$c", 1.5],
+  ] as const)
+    room.note(event(id, order));
+  assert.is(room.unread(ME).total, 4);
+  room.apply(content({ on: "$0", order: 0 }));
+  assert.is(room.unread(ME).total, 3);
+  room.apply(content({ on: "$a", order: 1.25 }));
+  assert.equal(
+    ["$0", "$a", "$b", "$c"].map((id) => room.isRead(id, ME)),
+    [true, true, true, false],
+  );
+  assert.is(room.unread(ME).total, 1);
 });
 
 state("readUpTo gives a user's position per thread, and unthreaded", () => {

@@ -6,9 +6,9 @@ import { brotliCompressSync, brotliDecompressSync, gunzipSync, gzipSync } from "
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { PROXY_ANSWER_BYTES_MAX } from "../../src/limits.ts";
+import { UNSTABLE_ORDER } from "../../src/matrix/order-names.ts";
 import { annotatedRequest } from "../../src/proxy/annotated-paths.ts";
 import type { FindOrders } from "../../src/proxy/annotation.ts";
-import { UNSTABLE_ORDER } from "../../src/proxy/order-names.ts";
 import { type ProxiedHomeserver, startProxied } from "../support/scripted-homeserver.ts";
 
 const EVENT = '{"event_id":"$e","type":"t","sender":"@u:a","content":{},"n":1.0}';

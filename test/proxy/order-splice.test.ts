@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { ALL_ORDER_NAMES, STABLE_ORDER, UNSTABLE_ORDER } from "../../src/proxy/order-names.ts";
+import { ALL_ORDER_NAMES, STABLE_ORDER, UNSTABLE_ORDER } from "../../src/matrix/order-names.ts";
 import { EVENT_NESTING_MAX, orderPlaces } from "../../src/proxy/order-places.ts";
 import { withOrders } from "../../src/proxy/order-splice.ts";
 import type { Body } from "../support/harness.ts";

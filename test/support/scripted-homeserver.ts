@@ -2,8 +2,8 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
+import { STABLE_ORDER, UNSTABLE_ORDER } from "../../src/matrix/order-names.ts";
 import type { FindOrders, Outcome } from "../../src/proxy/annotation.ts";
-import { STABLE_ORDER, UNSTABLE_ORDER } from "../../src/proxy/order-names.ts";
 import { ProxyServer } from "../../src/proxy/proxy-server.ts";
 import { Upstream } from "../../src/proxy/upstream.ts";
 import { LIMIT_MS } from "./harness.ts";
