@@ -313,6 +313,13 @@ export const PROXY_HELD_BYTES_MAX = 268_435_456;
 export const PROXY_ORDER_WAIT_MS = 1_000;
 export const PROXY_ORDERS_ANSWER_MS = 500;
 
+/** An event says something about pushes when its sender sent it less than this ago, by the proxy's clock. */
+export const PUSH_YOUNG_EVENT_MS = 120_000;
+
+/** The pause between pings while the homeserver's pushes stall. Each further one is twice as long, up to the second value. */
+export const PUSH_PING_PAUSE_MS = 5_000;
+export const PUSH_PING_PAUSE_MS_MAX = 300_000;
+
 /** How often a partition that did not answer is asked again. */
 export const PROXY_ORDER_RETRY_MS = 1_000;
 

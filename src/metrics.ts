@@ -36,6 +36,8 @@ export class Metrics {
     readonly failed: () => void;
     readonly receipts: (outcome: string, receipts: number) => void;
     readonly synced: (outcome: string) => void;
+    readonly stalled: (isStalled: boolean) => void;
+    readonly pinged: (outcome: string) => void;
   };
   /** Callbacks for the application service endpoint. */
   readonly transactions: { readonly pruned: OnPruned; readonly leftOut: OnLeftOut; readonly stored: () => void };
@@ -262,6 +264,17 @@ function proxyMetrics(registers: Registry[]): Metrics["proxy"] {
     labelNames: ["outcome"],
     registers,
   });
+  const stalled = new Gauge({
+    name: "tidemark_proxy_pushes_stalled",
+    help: "1 while the homeserver answers with new events that it doesn't push: it may be waiting after failed pushes",
+    registers,
+  });
+  const pings = new Counter({
+    name: "tidemark_proxy_pings_total",
+    help: "Pings that the homeserver was asked for",
+    labelNames: ["outcome"],
+    registers,
+  });
   const receipts = new Counter({
     name: "tidemark_proxy_receipts_total",
     help: "Receipts that the homeserver has accepted from clients, by whether Tidemark was told of them",
@@ -274,6 +287,8 @@ function proxyMetrics(registers: Registry[]): Metrics["proxy"] {
     waited: (ms) => waits.observe(ms / MS_PER_SECOND),
     away: (isAway) => away.set(isAway ? 1 : 0),
     failed: () => failed.inc(),
+    stalled: (isStalled) => stalled.set(isStalled ? 1 : 0),
+    pinged: (outcome) => pings.inc({ outcome }),
     synced: (outcome) => syncs.inc({ outcome }),
     receipts: (outcome, count) => receipts.inc({ outcome }, count),
   };

@@ -25,7 +25,6 @@ import { reasonOf, TidemarkError } from "./errors.ts";
 import { openClientApi } from "./gateway/client-api.ts";
 import { openTokens } from "./gateway/tokens.ts";
 import { appservice } from "./homeserver/appservice.ts";
-import { ping } from "./homeserver/ping.ts";
 import type { Registration } from "./homeserver/registration.ts";
 import { type HttpServer, startHttpServer } from "./http/server.ts";
 import { Ingress } from "./ingress/ingress.ts";
@@ -198,6 +197,11 @@ export async function start(options: StartOptions): Promise<Tidemark> {
           serverNames,
           log,
           ...metrics.transactions,
+          stored: () => {
+            metrics.transactions.stored();
+            proxy?.pushed();
+          },
+          refused: () => proxy?.refused(),
           resumed: () => proxy?.gap(),
         }),
       );
@@ -211,12 +215,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       routes,
     });
     closing.push(() => server.close());
-    if (proxy !== undefined && homeserver !== undefined && registration !== undefined) {
-      ping(homeserver, registration).then(
-        () => log.info("the homeserver reaches Tidemark"),
-        (error) => log.warn({ reason: reasonOf(error) }, "the homeserver could not be asked to push"),
-      );
-    }
+    proxy?.serve();
     let metricsServer: HttpServer | undefined;
     if (options.metrics !== undefined) {
       metricsServer = await startHttpServer({ ...options.metrics, ready, log, routes: [metrics.routes] });

@@ -36,6 +36,8 @@ interface AppserviceOptions {
   readonly leftOut: OnLeftOut;
   /** Called for each transaction that is stored. */
   readonly stored: () => void;
+  /** Called for each transaction that can't be stored. */
+  readonly refused: () => void;
   /** Called with the first one that is stored after others could not be: receipts of that time may never come again. */
   readonly resumed: () => void;
 }
@@ -49,6 +51,7 @@ export async function appservice({
   pruned,
   leftOut,
   stored,
+  refused,
   resumed,
 }: AppserviceOptions): Promise<FastifyPluginAsync> {
   const delivered = await DeliveredTransactions.open(nc, hsToken);
@@ -108,6 +111,7 @@ export async function appservice({
           await store(params.txnId, body instanceof Buffer ? body : NO_BODY);
         } catch (error) {
           isMissing = true;
+          refused();
           throw error;
         }
       }

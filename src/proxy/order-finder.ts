@@ -8,7 +8,7 @@
  * - Orders come from Tidemark alone, never from what a homeserver shows. An order never changes, so it is cached for as long as
  *   there is space. Deltas bring those of new events, so most need no question. A log that was made again empties the cache.
  * - An answer to a client may be quicker than the push of the same event. So a live event is waited for: once, and for no longer
- *   than `PROXY_ORDER_WAIT_MS`.
+ *   than `PROXY_ORDER_WAIT_MS`. While pushes stall, nothing is.
  * - **It fails open.** While a partition isn't answered for, its events have the orders that are cached, nothing waits, and one
  *   question at a time tries whether it is back.
  */
@@ -25,11 +25,13 @@ import {
   PROXY_ORDER_WAIT_MS,
   PROXY_ORDERS_ANSWER_MS,
   PROXY_ORDERS_CACHED_BYTES_MAX,
+  PUSH_YOUNG_EVENT_MS,
 } from "../limits.ts";
 import { isEventId, isRoomId } from "../matrix/id-grammar.ts";
 import type { EventId, RoomId } from "../matrix/ids.ts";
 import type { OrderPlace } from "./order-places.ts";
 import type { OrderOf } from "./order-splice.ts";
+import type { PushWatch } from "./push-watch.ts";
 
 /** How an order was found: in the cache, by a question, by a delta that was waited for, or not at all. */
 export type OrderSource = "cache" | "question" | "delta" | "none";
@@ -49,6 +51,7 @@ interface OrderFinderOptions {
   readonly onAway: (isAway: boolean) => void;
   /** Called with how long an answer waited for deltas, ms. */
   readonly onWaited: (ms: number) => void;
+  readonly pushes: Pick<PushWatch, "mayWait" | "inVain">;
 }
 
 /** Memory that an order takes beside its ids. */
@@ -60,13 +63,16 @@ const ROOMS_ASKED_AT_ONCE = 64;
 /** Events that were waited for in vain, and are not waited for again. */
 const WAITED_FOR_MAX = 16_384;
 
+/** An answer that waited for less, because the question took so long, has not waited in vain. */
+const IN_VAIN_MS = PROXY_ORDER_WAIT_MS / 2;
+
 const keyOf = (room: string, event: string) => `${room}\0${event}`;
 
 /** What one room's events of an answer are. */
 interface Wanted {
   readonly events: Set<EventId>;
-  /** Those of a timeline, which are waited for. */
-  readonly live: Set<EventId>;
+  /** Those of a timeline, which are waited for. The value: whether it was sent a moment ago. */
+  readonly live: Map<EventId, boolean>;
 }
 
 export class OrderFinder {
@@ -133,12 +139,19 @@ export class OrderFinder {
   ): Promise<OrderOf> => {
     const known = new Map<string, Order>();
     const wanted = new Map<RoomId, Wanted>();
-    for (const { room, eventId, isTimeline } of places) {
+    const now = Date.now();
+    const isYoung = ({ sentAt }: OrderPlace) => sentAt !== undefined && Math.abs(now - sentAt) < PUSH_YOUNG_EVENT_MS;
+    for (const place of places) {
+      const { room, eventId, isTimeline } = place;
       if (room === undefined || !isRoomId(room) || !isEventId(eventId)) continue;
       const key = keyOf(room, eventId);
       const order = this.#cache.get(key);
       if (order !== undefined) known.set(key, order);
-      else want(wanted, { room: room as RoomId, event: eventId as EventId, isLive: mayWait && isTimeline });
+      else {
+        const of = wantedIn(wanted, room as RoomId);
+        of.events.add(eventId as EventId);
+        if (mayWait && isTimeline) of.live.set(eventId as EventId, isYoung(place));
+      }
     }
     if (known.size > 0) this.#options.onFound("cache", known.size);
     if (wanted.size > 0) {
@@ -159,19 +172,23 @@ export class OrderFinder {
 
   /** Asks for the orders in each room, and waits for those that are about to come. */
   async #ask(wanted: ReadonlyMap<RoomId, Wanted>, found: Found): Promise<void> {
-    const late: string[] = [];
+    const { pushes, onWaited } = this.#options;
+    const late: { readonly key: string; readonly isYoung: boolean }[] = [];
     await eachAtOnce(wanted, ROOMS_ASKED_AT_ONCE, async ([room, { events, live }]) => {
       const isKnown = await this.#askAbout(room, [...events], found);
       if (!isKnown) return;
-      for (const event of live) {
+      for (const [event, isYoung] of live) {
         const key = keyOf(room, event);
-        if (!found.known.has(key) && !this.#waitedFor.has(key)) late.push(key);
+        if (!found.known.has(key) && !this.#waitedFor.has(key)) late.push({ key, isYoung });
       }
     });
-    if (found.limit.aborted) return;
+    if (found.limit.aborted || late.length === 0 || !pushes.mayWait) return;
     const began = performance.now();
-    await Promise.all(late.map((key) => this.#wait(key, found)));
-    if (late.length > 0) this.#options.onWaited(performance.now() - began);
+    await Promise.all(late.map(({ key }) => this.#wait(key, found)));
+    const waitedMs = performance.now() - began;
+    onWaited(waitedMs);
+    const isMissing = late.some(({ key, isYoung }) => isYoung && !this.#cache.has(key));
+    if (isMissing && waitedMs >= IN_VAIN_MS && !this.#isAway) pushes.inVain(began);
   }
 
   /** Returns whether Tidemark knows the room. */
@@ -262,17 +279,13 @@ interface Found {
   readonly limit: AbortSignal;
 }
 
-function want(
-  wanted: Map<RoomId, Wanted>,
-  { room, event, isLive }: { readonly room: RoomId; readonly event: EventId; readonly isLive: boolean },
-): void {
+function wantedIn(wanted: Map<RoomId, Wanted>, room: RoomId): Wanted {
   let of = wanted.get(room);
   if (of === undefined) {
-    of = { events: new Set(), live: new Set() };
+    of = { events: new Set(), live: new Map() };
     wanted.set(room, of);
   }
-  of.events.add(event);
-  if (isLive) of.live.add(event);
+  return of;
 }
 
 /** Rejects when the promise takes longer. */

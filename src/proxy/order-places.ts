@@ -25,6 +25,8 @@ export interface OrderPlace {
   readonly eventId: string;
   /** Whether it is an event of a `timeline`, itself and not as a part of another. */
   readonly isTimeline: boolean;
+  /** When its sender says that it was sent, Unix time in ms; undefined if it is no such event, or doesn't say it. */
+  readonly sentAt: number | undefined;
   /** Where the order goes: the `unsigned` of an event, or a receipt. undefined: the event's `unsigned` is no object. */
   readonly object: EditedObject | undefined;
   /** Whether that object is the event itself, which has no `unsigned` yet. */
@@ -73,6 +75,7 @@ interface OpenObject {
   type: string | undefined;
   sender: string | undefined;
   roomId: string | undefined;
+  sentAt: number | undefined;
   content: { readonly start: number; readonly end: number; readonly isObject: boolean } | undefined;
   hasIds: boolean;
   /** `none`: there is no object under this name; `other`: there is something else. */
@@ -188,6 +191,9 @@ class PlaceFinder implements JsonHandler {
       case "room_id":
         object.roomId = text();
         break;
+      case "origin_server_ts":
+        object.sentAt = this.#frame?.inTimeline && start >= 0 ? numberAt(this.#json, start, end) : undefined;
+        break;
       case "content":
         object.content = { start, end, isObject };
         break;
@@ -209,6 +215,7 @@ class PlaceFinder implements JsonHandler {
           kind: "event",
           eventId,
           isTimeline: frame.inTimeline,
+          sentAt: object.sentAt,
           object: unsigned === "none" ? object.members.close() : unsigned === "other" ? undefined : unsigned.object,
           lacksUnsigned: unsigned === "none",
         }),
@@ -216,7 +223,13 @@ class PlaceFinder implements JsonHandler {
     } else if (type === "m.receipt" && !object.hasIds && content.isObject) {
       for (const receipt of receiptPlaces(this.#json, content)) {
         this.found.push(
-          new FoundPlace(frame, { kind: "receipt", ...receipt, isTimeline: false, lacksUnsigned: false }),
+          new FoundPlace(frame, {
+            kind: "receipt",
+            ...receipt,
+            isTimeline: false,
+            sentAt: undefined,
+            lacksUnsigned: false,
+          }),
         );
       }
     }
@@ -227,6 +240,11 @@ class PlaceFinder implements JsonHandler {
 function isForeign(frame: Frame, key: string | undefined): boolean {
   if (frame.object === undefined) return false;
   return FOREIGN.has(key) || (isUnsigned(frame) && !IN_UNSIGNED.has(key));
+}
+
+function numberAt(json: Buffer, start: number, end: number): number | undefined {
+  const number = Number(json.toString("latin1", start, end));
+  return Number.isFinite(number) ? number : undefined;
 }
 
 function isUnsigned({ isMember, name }: Frame): boolean {
@@ -241,6 +259,7 @@ function opened(at: number, isUnsigned: boolean): OpenObject {
     type: undefined,
     sender: undefined,
     roomId: undefined,
+    sentAt: undefined,
     content: undefined,
     hasIds: false,
     unsigned: "none",

@@ -10,6 +10,7 @@ import type { Bus } from "../bus/client/connection.ts";
 import { ask, send } from "../bus/client/request.ts";
 import { reasonOf } from "../errors.ts";
 import { Frontend } from "../frontend/frontend.ts";
+import { ping } from "../homeserver/ping.ts";
 import type { Registration } from "../homeserver/registration.ts";
 import { IntervalGate } from "../interval-gate.ts";
 import { PROXY_DRAIN_MS, PROXY_MARKER_SYNCS_PER_SECOND, REPEATED_WARNING_MS } from "../limits.ts";
@@ -20,7 +21,10 @@ import { Askers } from "./askers.ts";
 import { type MarkerSyncOutcome, MarkerSyncs } from "./marker-syncs.ts";
 import { OrderFinder, type OrderSource } from "./order-finder.ts";
 import { ProxyServer } from "./proxy-server.ts";
+import { type PingOutcome, PushWatch } from "./push-watch.ts";
 import { Upstream } from "./upstream.ts";
+
+const MS_PER_SECOND = 1_000;
 
 interface ProxyOptions {
   readonly host: string;
@@ -39,12 +43,16 @@ interface ProxyOptions {
   readonly away: (isAway: boolean) => void;
   /** Called for each request that the homeserver can't be sent, or whose answer it broke off. */
   readonly failed: () => void;
-  /** With which the markers of users are read from the homeserver. Default: they are not. */
+  /** With which the homeserver is asked to push, and the markers of users are read from it. Default: they are not. */
   readonly registration: Registration | undefined;
   /** Default: `PROXY_MARKER_SYNCS_PER_SECOND`. */
   readonly markerSyncsPerSecond: number | undefined;
   /** Called for each `/sync` for markers. */
   readonly synced: (outcome: MarkerSyncOutcome) => void;
+  /** Called when the homeserver's pushes begin to stall, and when they flow again. */
+  readonly stalled: (isStalled: boolean) => void;
+  /** Called for each ping that the homeserver was asked for. */
+  readonly pinged: (outcome: PingOutcome) => void;
   /** Called with numbers of receipts that the homeserver has accepted. */
   readonly receipts: (outcome: ReceiptOutcome, receipts: number) => void;
   /** Called for each delta that can't be read. */
@@ -56,6 +64,24 @@ interface Parts {
   readonly receipts: AcceptedReceipts;
   /** undefined without a registration. */
   readonly syncs: MarkerSyncs | undefined;
+  readonly pushes: PushWatch;
+}
+
+function pushWatch({ registration, homeserver, stalled, pinged, log }: ProxyOptions): PushWatch {
+  const warnings = new IntervalGate(REPEATED_WARNING_MS);
+  return new PushWatch({
+    ping: registration && (() => ping(homeserver, registration)),
+    onStalled: (isStalled, ms) => {
+      stalled(isStalled);
+      if (isStalled) log.warn("the homeserver's pushes stall: answers pass without the orders of new events");
+      else log.info({ seconds: Math.round(ms / MS_PER_SECOND) }, "the homeserver's pushes flow again");
+    },
+    onPing: (outcome, error) => {
+      pinged(outcome);
+      if (outcome === "answered") log.info("the homeserver reaches Tidemark");
+      else if (warnings.pass()) log.warn({ reason: reasonOf(error) }, "the homeserver could not be asked to push");
+    },
+  });
 }
 
 function markerSyncs(
@@ -107,16 +133,21 @@ export class HomeserverProxy {
       },
     });
     const syncs = markerSyncs(options, { upstream, askers });
+    const pushes = pushWatch(options);
     const warnings = new IntervalGate(REPEATED_WARNING_MS);
     let hasOrders = false;
     const orders = new OrderFinder({
       onFound: found,
       onWaited: waited,
+      pushes,
       onAway: (isAway) => {
         away(isAway);
         if (isAway && hasOrders) log.warn("Tidemark can't be asked: the homeserver's answers pass without orders");
         if (!isAway) log.info("the homeserver's answers have orders");
-        if (!isAway) syncs?.gap(); // What was pushed meanwhile may be lost.
+        if (!isAway) {
+          syncs?.gap(); // What was pushed meanwhile may be lost.
+          pushes.back();
+        }
         hasOrders = !isAway;
       },
     });
@@ -135,7 +166,7 @@ export class HomeserverProxy {
         if (warnings.pass()) log.warn({ reason: reasonOf(error) }, "a request to the homeserver failed");
       },
     });
-    return new HomeserverProxy(server, { orders, receipts, syncs }, options);
+    return new HomeserverProxy(server, { orders, receipts, syncs, pushes }, options);
   }
 
   /** Begins to put orders in. Rejects with `BUS_UNAVAILABLE` if the deltas can't be followed. */
@@ -146,7 +177,9 @@ export class HomeserverProxy {
       frontend.follow(partition, {
         begin: () => {},
         delta: (delta) => {
-          if (delta.type === "events") this.#parts.orders.learn(delta.room_id, delta.events);
+          if (delta.type !== "events") return;
+          this.#parts.orders.learn(delta.room_id, delta.events);
+          if (delta.kind === "live") this.#parts.pushes.pushed();
         },
         // What was missed is asked for when it is needed.
         lost: () => {},
@@ -167,13 +200,29 @@ export class HomeserverProxy {
     void this.#watch(nc);
   }
 
+  /** The homeserver can push to this process from now on, or to another one. */
+  serve(): void {
+    this.#parts.pushes.serve();
+  }
+
+  /** A push has been stored, by this process. */
+  pushed(): void {
+    this.#parts.pushes.pushed();
+  }
+
+  /** A push could not be stored. */
+  refused(): void {
+    this.#parts.pushes.refused();
+  }
+
   /** Pushes were missed, and come again. */
   gap(): void {
     this.#parts.syncs?.gap();
   }
 
   async close(): Promise<void> {
-    const { receipts, syncs } = this.#parts;
+    const { receipts, syncs, pushes } = this.#parts;
+    pushes.close();
     await this.server.close();
     await Promise.race([
       Promise.all([receipts.close(), syncs?.close()]),

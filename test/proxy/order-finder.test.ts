@@ -2,7 +2,7 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { TidemarkError } from "../../src/errors.ts";
-import { PROXY_ORDER_WAIT_MS } from "../../src/limits.ts";
+import { PROXY_ORDER_WAIT_MS, PUSH_YOUNG_EVENT_MS } from "../../src/limits.ts";
 import type { EventId, RoomId } from "../../src/matrix/ids.ts";
 import { OrderFinder, type OrdersOfRooms } from "../../src/proxy/order-finder.ts";
 import type { OrderPlace } from "../../src/proxy/order-places.ts";
@@ -15,6 +15,7 @@ const place = (eventId: string, room = ROOM as string, isTimeline = true): Order
   room,
   eventId,
   isTimeline,
+  sentAt: undefined,
   object: undefined,
   lacksUnsigned: false,
 });
@@ -27,11 +28,14 @@ function started(known: Answers = {}) {
   const found: string[] = [];
   const away: boolean[] = [];
   const questions: string[][] = [];
+  const inVain: number[] = [];
+  const pushes = { mayWait: true, inVain: (since: number) => inVain.push(since) };
   const state = { known, position: 1, error: undefined as Error | undefined, waits: 0, isSilent: false };
   const orders = new OrderFinder({
     onFound: (source, events) => found.push(`${source} ${events}`),
     onAway: (isAway) => away.push(isAway),
     onWaited: () => state.waits++,
+    pushes,
   });
   const source: OrdersOfRooms = {
     partitions: 2,
@@ -54,7 +58,7 @@ function started(known: Answers = {}) {
   };
   const learn = (event: string, order: number) =>
     orders.learn(ROOM, [{ event_id: event as EventId, unsigned: { order } }]);
-  return { orders, source, find, learn, found, away, questions, state };
+  return { orders, source, find, learn, found, away, questions, state, pushes, inVain };
 }
 
 const suiteOfOrders = suite("orders of a homeserver's events");
@@ -97,6 +101,27 @@ suiteOfOrders("are waited for once: an event that Tidemark never gets holds up o
   assert.equal(await find([place("$never")]), [undefined]);
   assert.ok(performance.now() - began < PROXY_ORDER_WAIT_MS, "the second answer did not wait");
   assert.is(state.waits, 1);
+});
+
+suiteOfOrders("are waited for in vain if the event is a young one: pushes may stall, and then nothing is", async () => {
+  const { orders, source, find, state, pushes, inVain } = started();
+  orders.connect(source);
+  const [old, young] = [Date.now() - PUSH_YOUNG_EVENT_MS, Date.now()];
+  await Promise.all([
+    find([place("$undated"), { ...place("$old"), sentAt: old }]),
+    find([{ ...place("$young"), sentAt: young }]),
+  ]);
+  assert.is(state.waits, 2);
+  assert.is(inVain.length, 1);
+  pushes.mayWait = false;
+  await find([{ ...place("$other"), sentAt: young }]);
+  assert.is(state.waits, 2);
+  pushes.mayWait = true;
+  const waiting = find([{ ...place("$another"), sentAt: young }]);
+  await new Promise(setImmediate);
+  orders.cutOff(true);
+  await waiting;
+  assert.is(inVain.length, 1, "without a connection it says nothing");
 });
 
 suiteOfOrders(

@@ -44,7 +44,7 @@ async function startProxy(
 }
 
 function syncAnswer(...ids: string[]): string {
-  const events = ids.map((id) => message(id));
+  const events = ids.map((id) => message(id, { origin_server_ts: Date.now() }));
   const receipt = { type: "m.receipt", content: { $1: { "m.read": { "@bob:a.org": { ts: 1 } } } } };
   return JSON.stringify({
     next_batch: "s2",
@@ -137,6 +137,38 @@ proxies("answers what is for Tidemark itself: health, and what the homeserver pu
   await fetch(`${proxy.httpUrl}/_matrix/client/v3/login`);
   await fetch(`${proxy.httpUrl}/`);
   assert.equal(passed, [ping, "GET /_matrix/client/v3/login", "GET /"]);
+});
+
+proxies("asks the homeserver to push when its pushes stall, and doesn't wait until they flow", async () => {
+  await using bus = await startBus();
+  const ids = ["$1"];
+  let pings = 0;
+  await using upstream = await homeserver((request, response) => {
+    // It can't reach Tidemark any more.
+    if (request.url!.endsWith("/ping") && ++pings > 1) return response.writeHead(502).end();
+    return sends(() => syncAnswer(ids.at(-1)!))(request, response);
+  });
+  await using proxy = await startProxy(bus, upstream);
+  await bus.sent("event", ROOM, message("$1"));
+  const order = async () => (await roomIn(await fetch(proxy.httpUrl + SYNC))).orders[0];
+  await eventually(async () => (await order()) === BASE + 1, "it has an order");
+  await eventually(() => pings === 1, "it is asked at the start");
+  const waits = async () => Number(/wait_seconds_count (\d+)/.exec(await metricsOf(proxy))![1]);
+  const before = await waits();
+  ids.push("$2");
+  assert.is(await order(), undefined);
+  assert.match(await metricsOf(proxy), /tidemark_proxy_pushes_stalled 1\n/);
+  assert.is(await waits(), before + 1);
+  ids.push("$3");
+  assert.is(await order(), undefined);
+  assert.is(await waits(), before + 1, "nothing waits");
+  await eventually(() => pings === 2, "it is asked to push");
+  await bus.sent("event", ROOM, [message("$2"), message("$3")]);
+  await eventually(async () => (await order()) === BASE + 3, "it has been pushed");
+  const metrics = await metricsOf(proxy);
+  assert.match(metrics, /tidemark_proxy_pushes_stalled 0\n/);
+  assert.match(metrics, /tidemark_proxy_pings_total\{outcome="answered"\} 1\n/);
+  assert.match(metrics, /tidemark_proxy_pings_total\{outcome="failed"\} \d+\n/);
 });
 
 proxies("reads its users' markers again once pushes are stored that could not be", async () => {
