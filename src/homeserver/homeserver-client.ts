@@ -2,7 +2,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import * as z from "zod";
 import { reasonOf, TidemarkError } from "../errors.ts";
+import { inSlices, type Steps } from "../in-slices.ts";
 import { type EventId, type RoomId, type UserId, userId } from "../matrix/ids.ts";
+import { JsonText } from "./json-text.ts";
 
 /** Bytes of one response. A room's whole state comes in one: with 100,000 members about 60 MiB. */
 const HOMESERVER_ANSWER_BYTES_MAX = 134_217_728;
@@ -42,6 +44,15 @@ const failure = z.object({
   retry_after_ms: z.number().min(0).optional().catch(undefined),
 });
 
+/** Reads the body of an answer; undefined if it is not JSON. */
+type ReadBody = (body: Buffer) => unknown;
+
+interface Asked {
+  readonly query?: Record<string, string>;
+  /** Default: parses it at once. */
+  readonly read?: ReadBody;
+}
+
 interface Attempt {
   readonly answer?: unknown;
   readonly missing?: string;
@@ -69,33 +80,30 @@ export class HomeserverClient {
 
   /** Returns the current state events of the room. If the user has left it, they are those of that time. */
   state(room: RoomId): Promise<unknown[]> {
-    return this.#get(state, `rooms/${encodeURIComponent(room)}/state`);
+    return this.#get(state, `rooms/${encodeURIComponent(room)}/state`, { read: itemsIn });
   }
 
   /** Returns the token of the page that ends just before an event; undefined if the homeserver doesn't have the event (any more), or doesn't show it. */
   async tokenBefore(room: RoomId, event: EventId): Promise<string | undefined> {
     const path = `rooms/${encodeURIComponent(room)}/context/${encodeURIComponent(event)}`;
-    return (await this.#find(context, path, { limit: "0" }))?.start || undefined;
+    return (await this.#find(context, path, { query: { limit: "0" } }))?.start || undefined;
   }
 
   /** Returns the page before a token, or before the end of the room. */
   messages(room: RoomId, from: string | undefined): Promise<Page> {
-    return this.#get(page, `rooms/${encodeURIComponent(room)}/messages`, {
-      dir: "b",
-      limit: String(HOMESERVER_PAGE_EVENTS),
-      ...(from !== undefined && { from }),
-    });
+    const query = { dir: "b", limit: String(HOMESERVER_PAGE_EVENTS), ...(from !== undefined && { from }) };
+    return this.#get(page, `rooms/${encodeURIComponent(room)}/messages`, { query });
   }
 
-  async #get<T>(schema: z.ZodType<T>, path: string, query: Record<string, string> = {}): Promise<T> {
-    const answer = await this.#answerOf(schema, path, query);
+  async #get<T>(schema: z.ZodType<T>, path: string, asked: Asked = {}): Promise<T> {
+    const answer = await this.#answerOf(schema, path, asked);
     if ("found" in answer) return answer.found;
     throw new TidemarkError("HOMESERVER_REFUSED", `GET ${path}: ${answer.missing}`);
   }
 
   /** The same, but returns undefined on a 404 or 403. */
-  async #find<T>(schema: z.ZodType<T>, path: string, query: Record<string, string> = {}): Promise<T | undefined> {
-    const answer = await this.#answerOf(schema, path, query);
+  async #find<T>(schema: z.ZodType<T>, path: string, asked: Asked = {}): Promise<T | undefined> {
+    const answer = await this.#answerOf(schema, path, asked);
     return "found" in answer ? answer.found : undefined;
   }
 
@@ -106,13 +114,13 @@ export class HomeserverClient {
   async #answerOf<T>(
     schema: z.ZodType<T>,
     path: string,
-    query: Record<string, string>,
+    { query, read = parsed }: Asked,
   ): Promise<{ readonly found: T } | { readonly missing: string }> {
-    const { url, token, user } = this.#options;
+    const { url, user } = this.#options;
     const search = new URLSearchParams({ ...query, ...(user !== undefined && { user_id: user }) });
     const target = `${url.replace(/\/$/, "")}/_matrix/client/v3/${path}?${search}`;
     for (let failures = 0, pauseMs = HOMESERVER_RETRY_MS_MIN; ; ) {
-      const { answer, missing, retryMs, why } = await this.#attempt(target, token);
+      const { answer, missing, retryMs, why } = await this.#attempt(target, read);
       if (missing !== undefined) return { missing };
       if (why === undefined) {
         const parsed = schema.safeParse(answer);
@@ -141,7 +149,8 @@ export class HomeserverClient {
   }
 
   /** Returns the response body, what a 404 or 403 says, or the reason for a retry. Throws if a retry cannot help. */
-  async #attempt(url: string, token: string): Promise<Attempt> {
+  async #attempt(url: string, read: ReadBody): Promise<Attempt> {
+    const { token, answerBytesMax = HOMESERVER_ANSWER_BYTES_MAX } = this.#options;
     let response: Response;
     let body: unknown;
     try {
@@ -149,7 +158,7 @@ export class HomeserverClient {
         headers: { authorization: `Bearer ${token}` },
         signal: AbortSignal.timeout(HOMESERVER_TIMEOUT_MS),
       });
-      body = parsed(await textOf(response, this.#options.answerBytesMax ?? HOMESERVER_ANSWER_BYTES_MAX));
+      body = await read(await bytesOf(response, answerBytesMax));
     } catch (error) {
       if (error instanceof TidemarkError) throw error;
       const { cause } = error as { readonly cause?: unknown };
@@ -167,7 +176,7 @@ export class HomeserverClient {
 }
 
 /** Throws `HOMESERVER_REFUSED` beyond `bytesMax`, and reads no more of it. */
-async function textOf(response: Response, bytesMax: number): Promise<string> {
+async function bytesOf(response: Response, bytesMax: number): Promise<Buffer> {
   const parts: Uint8Array[] = [];
   let bytes = 0;
   for await (const part of response.body ?? []) {
@@ -177,14 +186,35 @@ async function textOf(response: Response, bytesMax: number): Promise<string> {
     const { pathname } = new URL(response.url);
     throw new TidemarkError("HOMESERVER_REFUSED", `GET ${pathname}: the response has more than ${bytesMax} bytes`);
   }
-  return Buffer.concat(parts).toString();
+  return Buffer.concat(parts);
 }
 
-function parsed(text: string): unknown {
+function parsed(body: Buffer): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(body.toString());
   } catch {
     return undefined;
+  }
+}
+
+/** The items of a JSON array, read in slices: a room's state may have a hundred thousand. An object is parsed as a whole. */
+async function itemsIn(body: Buffer): Promise<unknown> {
+  const text = new JsonText(body);
+  const items: unknown[] = [];
+  function* read(): Steps<unknown> {
+    const whole = yield* text.check();
+    if (!text.isArray(whole)) return text.value(whole);
+    yield* text.items(whole, function* (item) {
+      yield;
+      items.push(text.value(item));
+    });
+    return items;
+  }
+  try {
+    return await inSlices(read());
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
   }
 }
 

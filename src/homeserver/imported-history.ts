@@ -10,6 +10,7 @@
  * about to push them, and they would be on the wrong side of those that it has pushed already.
  */
 import type { Position } from "../../actors/entry.ts";
+import { inSlices, type Steps } from "../in-slices.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
 import { ID_SEPARATOR } from "../matrix/id-grammar.ts";
 import type { RoomId } from "../matrix/ids.ts";
@@ -106,7 +107,7 @@ async function* pagesOf(
   for (let token = from; !tokens.has(token); ) {
     tokens.add(token);
     const { chunk, end } = await homeserver.messages(room, token);
-    const events = eventsOf(room, chunk);
+    const events = await eventsOf(room, chunk);
     empty = events.length === 0 ? empty + 1 : 0;
     const page = [events.length, events[0]?.event_id, events.at(-1)?.event_id].join(ID_SEPARATOR);
     if (empty > EMPTY_PAGES_MAX || (empty === 0 && pages.has(page))) return;
@@ -118,9 +119,16 @@ async function* pagesOf(
 }
 
 /** Returns the well-formed events of the room, as stored. */
-export function eventsOf(room: RoomId, values: readonly unknown[]): MatrixEvent[] {
-  return values.flatMap((value) => {
+export function eventsOf(room: RoomId, values: readonly unknown[]): Promise<MatrixEvent[]> {
+  return inSlices(readEvents(room, values));
+}
+
+function* readEvents(room: RoomId, values: readonly unknown[]): Steps<MatrixEvent[]> {
+  const events: MatrixEvent[] = [];
+  for (const value of values) {
     const event = pushedEvent(value, () => {});
-    return event !== undefined && (event.room_id ?? room) === room ? [event] : [];
-  });
+    if (event !== undefined && (event.room_id ?? room) === room) events.push(event);
+    yield;
+  }
+  return events;
 }

@@ -65,6 +65,18 @@ export class KnownHistory {
     return { asOf: asOf ?? 0 };
   }
 
+  /** Those that are not known. */
+  async unknownOf(events: readonly MatrixEvent[]): Promise<Set<MatrixEvent>> {
+    const unknown = new Set<MatrixEvent>();
+    for (let begin = 0; begin < events.length; begin += QUERY_EVENT_IDS_MAX) {
+      const some = events.slice(begin, begin + QUERY_EVENT_IDS_MAX);
+      const ids = some.map(({ event_id: id }) => id);
+      const { orders } = await ask(this.#nc, this.#room, { op: "orders", event_ids: ids });
+      for (const event of some) if (typeof orders[event.event_id] !== "number") unknown.add(event);
+    }
+    return unknown;
+  }
+
   /** Resolves once the owner's answers include the entry at a position. Throws `BUS_UNAVAILABLE` if that takes too long. */
   async folded(position: Position): Promise<void> {
     const limit = AbortSignal.timeout(FOLDED_MS_MAX);

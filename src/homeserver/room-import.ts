@@ -75,11 +75,18 @@ export async function importRoom(options: ImportOptions): Promise<ImportProgress
   let stored = 0;
   const store = async (events: readonly MatrixEvent[], after?: Position) => {
     const unread = events.slice(0, left);
-    const read = events.slice(unread.length);
-    await deliverOlder(nc, { kind: "history", room, after }, unread);
-    await deliverOlder(nc, { kind: "backfill", room, after: unread.length === 0 ? after : undefined }, read);
     left -= unread.length;
-    stored += events.length;
+    // Another import may have stored them meanwhile. A repetition would change nothing, but stay in the log for ever.
+    const missing = after === undefined ? await known.unknownOf(events) : new Set(events);
+    const unreadMissing = unread.filter((event) => missing.has(event));
+    const readMissing = events.slice(unread.length).filter((event) => missing.has(event));
+    await deliverOlder(nc, { kind: "history", room, after }, unreadMissing);
+    await deliverOlder(
+      nc,
+      { kind: "backfill", room, after: unreadMissing.length === 0 ? after : undefined },
+      readMissing,
+    );
+    stored += missing.size;
   };
   await storeHeld(history, store);
   for await (const page of history.rest()) await store(page);
@@ -120,9 +127,16 @@ interface ReadState {
   readonly asOf: Order;
 }
 
+/** So a room whose create event is in Tidemark's state has all of the state, also after an import that was interrupted. */
+function createLast(state: readonly StateEvent[]): StateEvent[] {
+  const isCreate = ({ type }: StateEvent) => type === "m.room.create";
+  return [...state.filter((event) => !isCreate(event)), ...state.filter(isCreate)];
+}
+
 async function readState(homeserver: HomeserverClient, room: RoomId, known: KnownHistory): Promise<ReadState> {
   const asOf = await known.newestOrder();
-  return { events: eventsOf(room, await homeserver.state(room)).filter(isState), asOf };
+  const events = (await eventsOf(room, await homeserver.state(room))).filter(isState);
+  return { events: createLast(events), asOf };
 }
 
 /**

@@ -164,6 +164,33 @@ races("two imports at once, and a push, leave all events in order", async () => 
   });
 });
 
+races(
+  "an import stores nothing again that another has stored since it was read, and the create event after all other state",
+  async () => {
+    await using tidemark = await startFederation();
+    await using homeserver = await homeserverOf("!meanwhile:here.example", 14);
+    homeserver.state = [{ ...message("$create"), type: "m.room.create", state_key: "" }, ...homeserver.state];
+    await push(tidemark, homeserver, 13, 14);
+    let other: Promise<unknown> | undefined;
+    homeserver.onRequest = async (path) => {
+      if (!path.endsWith("/messages") || other !== undefined) return undefined;
+      other = importFrom(tidemark, homeserver);
+      await other;
+      return undefined;
+    };
+    await importFrom(tidemark, homeserver);
+    const records = await Promise.all([0, 1].map((partition) => tidemark.records(partition)));
+    const entries: Body[] = records.flat().flatMap((record) => [...record.entries]);
+    const older = entries.flatMap(([kind, event]) => (kind === 1 || kind === 5 ? [event.event_id] : []));
+    assert.equal(
+      older.toSorted(),
+      eventsFrom(0, 13).map(({ event_id: id }) => id),
+    );
+    const state = entries.flatMap(([kind, event]) => (kind === 3 ? [event.type] : []));
+    assert.equal(state.slice(0, 3), ["m.room.member", "m.room.member", "m.room.create"]);
+  },
+);
+
 races("an import that ends at any step and runs again gives the orders of one that runs through", async () => {
   await using tidemark = await startFederation();
   await using whole = await homeserverOf("!whole:here.example", 16);
