@@ -40,7 +40,11 @@ export class Metrics {
     readonly pinged: (outcome: string) => void;
   };
   /** Callbacks for the application service endpoint. */
-  readonly transactions: { readonly pruned: OnPruned; readonly leftOut: OnLeftOut; readonly stored: () => void };
+  readonly transactions: {
+    readonly pruned: OnPruned;
+    readonly leftOut: OnLeftOut;
+    readonly stored: (events: number, receipts: number) => void;
+  };
 
   constructor() {
     const registers = [this.#registry];
@@ -104,11 +108,19 @@ export class Metrics {
       help: "When the last of them was answered, Unix time; 0 before the first",
       registers,
     });
+    const pushed = new Counter({
+      name: "tidemark_pushed_total",
+      help: "Events and receipts in those that were not there already, in an earlier transaction",
+      labelNames: ["kind"],
+      registers,
+    });
     this.transactions = {
       pruned: this.ingress.pruned,
       leftOut: (reason, items) => leftOut.inc({ reason }, items),
-      stored: () => {
+      stored: (events, receipts) => {
         transactions.inc();
+        pushed.inc({ kind: "event" }, events);
+        pushed.inc({ kind: "receipt" }, receipts);
         lastTransaction.setToCurrentTime();
       },
     };

@@ -20,6 +20,7 @@ import { RECORD_VERSION } from "./bus/contract/record.ts";
 import { RecordVersions } from "./bus/leases/record-versions.ts";
 import { baseAt, beginLog, lastSequence } from "./bus/log/log.ts";
 import { awaitPartitionCount, storedPartitionCount } from "./bus/partition-count.ts";
+import { PushReporter } from "./bus/push-reports.ts";
 import { prepareBus } from "./bus/streams.ts";
 import { reasonOf, TidemarkError } from "./errors.ts";
 import { openClientApi } from "./gateway/client-api.ts";
@@ -125,6 +126,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     };
     const { homeserver, connectionsPerAddress: connectionsPerNetwork, unstableOrders = false } = options;
     let proxy: HomeserverProxy | undefined;
+    let reporter: PushReporter | undefined;
     if (roles.has("proxy") && homeserver !== undefined) {
       proxy = await HomeserverProxy.open({
         ...options.http,
@@ -135,6 +137,10 @@ export async function start(options: StartOptions): Promise<Tidemark> {
         markerSyncsPerSecond: options.markerSyncs,
         log,
         ...metrics.proxy,
+        stalled: (isStalled) => {
+          metrics.proxy.stalled(isStalled);
+          reporter?.stalled(isStalled);
+        },
         unreadable,
       });
       closing.push(() => proxy!.close());
@@ -154,6 +160,8 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const nc = await made(() => connectBus({ url: natsUrl, name: `tidemark ${[...roles].join(",")}` }));
     closing.push(() => closeBus(nc));
     void logStatus(nc, log, metrics);
+    const { registration, federation: { serverNames = [] } = {} } = options;
+    if (registration !== undefined) reporter = new PushReporter(nc, { ...registration, serverNames });
 
     const partitions = await made(() => partitionsFor(nc, options));
     let worker: Worker | undefined;
@@ -181,7 +189,6 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     // A proxy passes requests on whatever the others do: no other instance could do better.
     const ready = () => !stopping && (proxy !== undefined || (!nc.isClosed() && (worker?.live ?? true)));
     const routes: FastifyPluginAsync[] = [];
-    const { registration, federation: { serverNames = [] } = {} } = options;
     // Without tokens there are no clients, and following all deltas would be wasted work.
     const hasClients = roles.has("gateway") && (options.users !== undefined || homeserver !== undefined);
     const api = hasClients ? await openClientApi({ ...options, nc, partitions, tokens, unreadable }) : undefined;
@@ -197,8 +204,9 @@ export async function start(options: StartOptions): Promise<Tidemark> {
           serverNames,
           log,
           ...metrics.transactions,
-          stored: () => {
-            metrics.transactions.stored();
+          stored: (events, receipts) => {
+            metrics.transactions.stored(events, receipts);
+            reporter?.pushed();
             proxy?.pushed();
           },
           refused: () => proxy?.refused(),

@@ -22,7 +22,7 @@ export class DeliveredTransactions {
 
   /** Throws `BUS_UNAVAILABLE` when no Tidemark has run on this broker yet. */
   static async open(nc: Bus, hsToken: string): Promise<DeliveredTransactions> {
-    return new DeliveredTransactions(await openBucket(nc, TRANSACTIONS_BUCKET), digest(hsToken));
+    return new DeliveredTransactions(await openBucket(nc, TRANSACTIONS_BUCKET), homeserverKey(hsToken));
   }
 
   async has(transaction: string, fingerprint: string): Promise<boolean> {
@@ -36,6 +36,11 @@ export class DeliveredTransactions {
   #key(transaction: string): string {
     return `${this.#homeserver}.${digest(transaction)}`;
   }
+}
+
+/** Which homeserver has this token, as a part of keys. */
+export function homeserverKey(hsToken: string): string {
+  return digest(hsToken);
 }
 
 function digest(text: string): string {

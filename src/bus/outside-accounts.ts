@@ -37,6 +37,11 @@ function accountOf(name: string): OtherAccount {
 const EDGE = accountOf("EDGE");
 const FEDERATION = accountOf("FEDERATION");
 
+/** The prefix of the JetStream API of the account of gateways and proxies; undefined on a broker of one account. Throws `BUS_UNAVAILABLE`. */
+export async function edgeApi(nc: Bus): Promise<string | undefined> {
+  return (await isImported(nc, EDGE)) ? EDGE.api : undefined;
+}
+
 /** Makes the buckets that front-ends and gateways write. Default of `api`: in this connection's account. */
 export async function ensureEdgeBuckets(nc: Bus, replicas: number, api?: string): Promise<void> {
   await Promise.all([

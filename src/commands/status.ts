@@ -1,12 +1,13 @@
-/** `tidemark status`: the owner of each partition, and how far it is logged, folded and published. */
+/** `tidemark status`: how far each partition is, and whether the homeservers push. */
 import { Command, Option } from "commander";
+import { type PushReport, pushReports } from "../bus/push-reports.ts";
 import { timeText } from "../replay/history/text.ts";
-import { partitionStatuses } from "../replay/status.ts";
+import { type PartitionStatus, partitionStatuses } from "../replay/status.ts";
 import { withBus } from "./bus.ts";
 import { natsOption } from "./options.ts";
 import { Output } from "./output.ts";
 
-const HEADINGS = [
+const PARTITION_HEADINGS = [
   "partition",
   "records",
   "last sequence",
@@ -17,42 +18,67 @@ const HEADINGS = [
   "owner",
   "standbys",
 ];
+const PUSH_HEADINGS = ["homeserver", "last push (UTC)", "seconds ago", "pushes"];
+const MS_PER_SECOND = 1_000;
 
 export function statusCommand(): Command {
   return new Command("status")
-    .description("show the owner of each partition, and how far it is logged, folded and published")
+    .description("show the owner of each partition, how far it is, and whether the homeservers push")
     .addOption(natsOption())
-    .addOption(new Option("--json", "one JSON object per line, for tools"))
+    .addOption(new Option("--json", "one JSON object per line, for tools: partitions, then homeservers"))
     .action(async ({ nats, json }: { nats?: string; json?: true }) => {
-      const statuses = await withBus(nats, partitionStatuses);
+      const [statuses, reports] = await withBus(nats, async (nc) => [
+        await partitionStatuses(nc),
+        await pushReports(nc),
+      ]);
       const out = new Output();
       if (json) {
         for (const status of statuses) out.json(status);
+        for (const { id, serverNames, pushedAt, stalledAt } of reports) {
+          out.json({ homeserver: id, server_names: serverNames, pushed: pushedAt, stalled: stalledAt });
+        }
         await out.flush();
         return;
       }
-      const rows = statuses.map(({ partition, records, last, at, folded, lag, published, owner, standbys, failed }) =>
-        [
-          partition,
-          records,
-          last,
-          at === null ? "never" : timeText(at),
-          records === 0 ? "-" : folded === null ? "no answer" : folded,
-          lag ?? "?",
-          published,
-          owner ?? "none",
-          [...standbys, ...failed.map((worker) => `${worker} (failed)`)].join(",") || "none",
-        ].map(String),
-      );
-      const widths = HEADINGS.map((heading, i) => Math.max(heading.length, ...rows.map((row) => row[i]!.length)));
-      for (const row of [HEADINGS, ...rows]) {
-        out.line(
-          row
-            .map((cell, i) => cell.padEnd(widths[i]!))
-            .join("  ")
-            .trimEnd(),
-        );
-      }
+      print(out, [PARTITION_HEADINGS, ...statuses.map(partitionRow)]);
+      if (reports.length > 0) print(out, [PUSH_HEADINGS, ...reports.map((report) => pushRow(report, Date.now()))]);
       await out.flush();
     });
+}
+
+function partitionRow(status: PartitionStatus): unknown[] {
+  const { partition, records, last, at, folded, lag, published, owner, standbys, failed } = status;
+  return [
+    partition,
+    records,
+    last,
+    at === null ? "never" : timeText(at),
+    records === 0 ? "-" : folded === null ? "no answer" : folded,
+    lag ?? "?",
+    published,
+    owner ?? "none",
+    [...standbys, ...failed.map((worker) => `${worker} (failed)`)].join(",") || "none",
+  ];
+}
+
+function pushRow({ id, serverNames, pushedAt, stalledAt }: PushReport, now: number): unknown[] {
+  return [
+    serverNames.join(",") || id,
+    timeText(pushedAt),
+    Math.max(0, Math.round((now - pushedAt) / MS_PER_SECOND)),
+    stalledAt === null ? "flow" : `stall since ${timeText(stalledAt)}`,
+  ];
+}
+
+function print(out: Output, table: readonly (readonly unknown[])[]): void {
+  const rows = table.map((row) => row.map(String));
+  const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
+  for (const row of rows) {
+    out.line(
+      row
+        .map((cell, i) => cell.padEnd(widths[i]!))
+        .join("  ")
+        .trimEnd(),
+    );
+  }
 }

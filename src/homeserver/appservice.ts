@@ -21,7 +21,7 @@ import { IntervalGate } from "../interval-gate.ts";
 import { REPEATED_WARNING_MS, TRANSACTION_BYTES_MAX } from "../limits.ts";
 import type { ServerName } from "../matrix/ids.ts";
 import { deliverRoom, type LeftOutReason, type OnLeftOut } from "./delivery.ts";
-import { readTransaction } from "./transaction.ts";
+import { type PushedRoom, readTransaction } from "./transaction.ts";
 
 interface AppserviceOptions {
   readonly nc: Bus;
@@ -34,8 +34,8 @@ interface AppserviceOptions {
   readonly pruned: OnPruned;
   /** Called when parts of a transaction are not stored. */
   readonly leftOut: OnLeftOut;
-  /** Called for each transaction that is stored. */
-  readonly stored: () => void;
+  /** Called for each transaction that is stored, with how many events and receipts are new in it. */
+  readonly stored: (events: number, receipts: number) => void;
   /** Called for each transaction that can't be stored. */
   readonly refused: () => void;
   /** Called with the first one that is stored after others could not be: receipts of that time may never come again. */
@@ -79,8 +79,8 @@ export async function appservice({
 
   let hasStored = false;
   let isMissing = false;
-  const onStored = () => {
-    stored();
+  const onStored = ({ events, receipts }: Stored) => {
+    stored(events, receipts);
     if (!hasStored) log.info("the homeserver has pushed its first transaction to this process");
     hasStored = true;
     if (!isMissing) return;
@@ -89,13 +89,16 @@ export async function appservice({
     resumed();
   };
 
-  const store = async (id: string, body: Buffer): Promise<void> => {
+  const store = async (id: string, body: Buffer): Promise<Stored> => {
     const { rooms, malformed, fingerprint } = await readTransaction(body, { localServers, onPruned: pruned });
     if (malformed > 0) onLeftOut("malformed", malformed);
-    if (rooms.size === 0 || (await delivered.has(id, fingerprint))) return;
+    if (rooms.size === 0 || (await delivered.has(id, fingerprint))) return NOTHING_STORED;
     const turns = new Turns();
     await eachAtOnce(rooms, ROOMS_AT_ONCE, ([room, content]) => deliverRoom(nc, { room, turns, onLeftOut }, content));
     await delivered.add(id, fingerprint);
+    const sum = (count: (room: PushedRoom) => number) =>
+      Array.from(rooms.values(), count).reduce((total, each) => total + each, 0);
+    return { events: sum(({ events }) => events.length), receipts: sum(({ receipts }) => receipts.length) };
   };
 
   return async (app: FastifyInstance) => {
@@ -105,18 +108,19 @@ export async function appservice({
     app.setErrorHandler((error, _, reply) => refuse(error, reply, log));
 
     app.put<{ Params: { txnId: string } }>("/_matrix/app/v1/transactions/:txnId", async ({ params, body }) => {
-      if (body === TOO_LARGE) onLeftOut("too_large", 1);
-      else {
-        try {
-          await store(params.txnId, body instanceof Buffer ? body : NO_BODY);
-        } catch (error) {
-          isMissing = true;
-          refused();
-          throw error;
-        }
+      if (body === TOO_LARGE) {
+        onLeftOut("too_large", 1);
+        onStored(NOTHING_STORED);
+        return {};
       }
-      onStored();
-      return {};
+      try {
+        onStored(await store(params.txnId, body instanceof Buffer ? body : NO_BODY));
+        return {};
+      } catch (error) {
+        isMissing = true;
+        refused();
+        throw error;
+      }
     });
     app.post("/_matrix/app/v1/ping", async () => ({}));
     // The homeserver asks whether to create a user or a room on demand. Tidemark has none of its own.
@@ -128,6 +132,13 @@ export async function appservice({
     );
   };
 }
+
+interface Stored {
+  readonly events: number;
+  readonly receipts: number;
+}
+
+const NOTHING_STORED: Stored = { events: 0, receipts: 0 };
 
 /** Rooms of one transaction whose events and receipts are sent at the same time: it may name very many. */
 const ROOMS_AT_ONCE = 64;

@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { pushReports } from "../../src/bus/push-reports.ts";
 import { managerOf } from "../support/account-state.ts";
 import { assertKeepsOutsidersOut, copied, startProcesses } from "../support/attacked-accounts.ts";
 import { runCli } from "../support/cli-process.ts";
@@ -72,6 +73,9 @@ accounts("a gateway serves clients and a sender reads, each in its own account",
   // On another subject, with the name of a user.
   await ask(`/rooms/${encodeURIComponent(ROOM)}/receipt/m.read.private/%241`, { method: "POST", body: "{}" });
   await using admin = await connectAs(cluster, "admin");
+  const pushers = async () => (await pushReports(admin.nc)).map(({ id, stalledAt }) => [id, stalledAt]);
+  await eventually(async () => (await pushers()).length > 0, "an operator sees who pushes");
+  assert.equal(await pushers(), [["tidemark", null]]);
   const edge = await managerOf(admin.nc, "EDGE.JS.API");
   const privateDelta = { last_by_subj: "tidemark.user.0.%40me:a.receipts" };
   const isCopied = () =>

@@ -165,6 +165,21 @@ transactions("with identifiers, times and values that only some servers accept s
   }
 });
 
+transactions("are counted, with the events and receipts in them, those that are repeated once", async () => {
+  await using tidemark = await startGateway();
+  const body = {
+    events: [pushed(message("$1")), pushed(message("$2")), { no: "event" }],
+    ephemeral: [receipts("$1", { "@a:here.example": { ts: 1 } })],
+  };
+  const before = Date.now() / 1_000;
+  for (const id of [1, 1, 2]) await push(tidemark, id, id === 2 ? { events: [] } : body);
+  const counts = await tidemark.metrics();
+  assert.match(counts, /^tidemark_transactions_total 3$/m);
+  assert.match(counts, /^tidemark_pushed_total\{kind="event"\} 2$/m);
+  assert.match(counts, /^tidemark_pushed_total\{kind="receipt"\} 1$/m);
+  assert.ok(Number(/^tidemark_last_transaction_timestamp_seconds (.*)$/m.exec(counts)![1]) >= before);
+});
+
 transactions("of events that are larger in the log than as JSON are stored", async () => {
   await using tidemark = await startGateway();
   const events = ["$1", "$2", "$3", "$4"].map((id) => ({

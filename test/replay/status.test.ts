@@ -1,10 +1,17 @@
 /** `tidemark status` in a cluster. */
 import { join } from "node:path";
+import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { connectBus } from "../../src/bus/client/connection.ts";
+import { closeBus } from "../../src/bus/client/gathered-writes.ts";
+import { PushReporter } from "../../src/bus/push-reports.ts";
+import type { ServerName } from "../../src/matrix/ids.ts";
+import { type Role, start } from "../../src/start.ts";
 import { runCli } from "../support/cli-process.ts";
 import { output } from "../support/commands.ts";
-import { eventually, message, startBus } from "../support/harness.ts";
+import { type BusHarness, eventually, message, servedOn, startBus } from "../support/harness.ts";
+import { push, REGISTRATION } from "../support/pushing-homeserver.ts";
 
 const ROOM = "!r:a.org";
 
@@ -34,5 +41,48 @@ status("names owner, standbys and lag of each partition", async () => {
   const [heading] = await output(["status", "--nats", bus.url]);
   assert.match(heading!, /^partition .* folded +lag +published through +owner +standbys$/);
 });
+
+status("says when each homeserver pushed last, and whether its pushes stall", async () => {
+  await using bus = await startBus();
+  await using gateway = await startGateway(bus);
+  const look = async () => {
+    const lines = await output(["status", "--nats", bus.url, "--json"]);
+    return lines.map((line) => JSON.parse(line)).filter(({ homeserver }) => homeserver !== undefined);
+  };
+  assert.equal(await look(), [], "none has pushed");
+  const before = Date.now();
+  await push(gateway, 1, { events: [{ ...message("$1"), room_id: ROOM }] });
+  await eventually(async () => (await look()).length === 1, "one has pushed");
+  const [{ pushed, ...other }] = await look();
+  assert.ok(pushed >= before - 1_000 && pushed <= Date.now() + 1_000, `${pushed - before}`);
+  assert.equal(other, { homeserver: "tidemark", server_names: ["a.org"], stalled: null });
+
+  const nc = await connectBus({ url: bus.url, name: "a proxy" });
+  const proxy = new PushReporter(nc, { ...REGISTRATION, serverNames: ["a.org"] });
+  const stalled = async () => (await look())[0].stalled;
+  proxy.stalled(true);
+  await eventually(async () => (await stalled()) !== null, "its pushes stall");
+  const table = await output(["status", "--nats", bus.url]);
+  assert.match(table.at(-2)!, /^homeserver +last push \(UTC\) +seconds ago +pushes$/);
+  assert.match(table.at(-1)!, /^a\.org +\d{4}-\S+ \S+ +\d+ +stall since \d{4}-\S+ \S+$/);
+  proxy.stalled(false);
+  await eventually(async () => (await stalled()) === null, "they flow again");
+  proxy.stalled(true);
+  await eventually(async () => (await stalled()) !== null, "they stall again");
+  proxy.pushed();
+  await eventually(async () => (await stalled()) === null, "a push ends it as well");
+  await closeBus(nc);
+});
+
+async function startGateway(bus: BusHarness) {
+  const tidemark = await start({
+    ...servedOn(bus),
+    roles: new Set<Role>(["ingress", "worker", "gateway"]),
+    federation: { serverNames: ["a.org" as ServerName] },
+    registration: REGISTRATION,
+    log: pino({ level: "silent" }),
+  });
+  return { ...tidemark, [Symbol.asyncDispose]: tidemark.stop };
+}
 
 status.run();

@@ -55,14 +55,18 @@ export async function existingStream(nc: Bus, stream: string): Promise<StreamSta
   throw new TidemarkError("BUS_UNAVAILABLE", `there is no stream ${stream} on this broker: start a worker first`);
 }
 
-/** How many messages the stream has of each subject that matches `filter`. */
+/** How many messages the stream has of each subject that matches `filter`. `api`: as for `manager`. */
 export async function messagesBySubject(
   nc: Bus,
   stream: string,
   filter: string,
+  api?: string,
 ): Promise<ReadonlyMap<string, number> | undefined> {
-  const info = await found(nc, `list the subjects of ${stream}`, (jsm) =>
-    jsm.streams.info(stream, { subjects_filter: filter }),
+  const info = await found(
+    nc,
+    `list the subjects of ${stream}`,
+    (jsm) => jsm.streams.info(stream, { subjects_filter: filter }),
+    api,
   );
   return info && new Map(Object.entries(info.state.subjects ?? {}));
 }
@@ -71,9 +75,14 @@ export function messageAt(nc: Bus, stream: string, sequence: number): Promise<St
   return storedMessage(nc, stream, { seq: sequence });
 }
 
-/** The newest message of a subject. */
-export function newestMessage(nc: Bus, stream: string, subject: string): Promise<StoredMessage | undefined> {
-  return storedMessage(nc, stream, { last_by_subj: subject });
+/** The newest message of a subject. `api`: as for `manager`. */
+export function newestMessage(
+  nc: Bus,
+  stream: string,
+  subject: string,
+  api?: string,
+): Promise<StoredMessage | undefined> {
+  return storedMessage(nc, stream, { last_by_subj: subject }, api);
 }
 
 /** The first message of a subject from a sequence on. */
@@ -86,8 +95,14 @@ export function nextMessage(
   return storedMessage(nc, stream, { seq: from, next_by_subj: subject } as unknown as MsgRequest);
 }
 
-async function storedMessage(nc: Bus, stream: string, request: MsgRequest): Promise<StoredMessage | undefined> {
-  const message = await found(nc, `read a message of ${stream}`, (jsm) => jsm.streams.getMessage(stream, request));
+async function storedMessage(
+  nc: Bus,
+  stream: string,
+  request: MsgRequest,
+  api?: string,
+): Promise<StoredMessage | undefined> {
+  const read = (jsm: JetStreamManager) => jsm.streams.getMessage(stream, request);
+  const message = await found(nc, `read a message of ${stream}`, read, api);
   if (message === undefined) return undefined;
   const { subject, seq: sequence, time, data, header: headers } = message;
   return { subject, sequence, at: time.getTime(), data, headers };

@@ -58,10 +58,12 @@ export class Bucket {
   readonly #nc: Bus;
   readonly #stream: string;
   readonly #prefix: string;
+  readonly #api: string | undefined;
 
-  /** Does nothing with the broker: the bucket need not exist. */
-  constructor(nc: Bus, name: string) {
+  /** Does nothing with the broker: the bucket need not exist. `api`: to read that of another account, as for `manager`. */
+  constructor(nc: Bus, name: string, api?: string) {
     this.#nc = nc;
+    this.#api = api;
     this.#stream = streamOf(name);
     this.#prefix = `$KV.${name}.`;
   }
@@ -74,15 +76,15 @@ export class Bucket {
 
   /** The newest write to a key, deletions included. */
   async row(key: string): Promise<Row | undefined> {
-    const message = await newestMessage(this.#nc, this.#stream, this.#prefix + key);
+    const message = await newestMessage(this.#nc, this.#stream, this.#prefix + key, this.#api);
     return message && this.#rowOf(message);
   }
 
-  /** All rows that are not deleted. */
-  async rows(): Promise<Row[]> {
-    const subjects = await messagesBySubject(this.#nc, this.#stream, ">");
-    const keys = Array.from(subjects?.keys() ?? [], (subject) => subject.slice(this.#prefix.length));
-    const rows = await Promise.all(keys.map((key) => this.row(key)));
+  /** All rows that are not deleted. `keys`: those of these keys, with `*` for one token. Default: all. */
+  async rows(keys = ">"): Promise<Row[]> {
+    const subjects = await messagesBySubject(this.#nc, this.#stream, this.#prefix + keys, this.#api);
+    const found = Array.from(subjects?.keys() ?? [], (subject) => subject.slice(this.#prefix.length));
+    const rows = await Promise.all(found.map((key) => this.row(key)));
     return rows.flatMap((row) => (row === undefined || row.deleted ? [] : [row]));
   }
 
