@@ -58,11 +58,16 @@ export function isRecommended(broker: BrokerExecutable): boolean {
   return versionAtLeast(broker.version, VERSION_RECOMMENDED);
 }
 
-/** A folder with one folder per installed version, which has the executable. */
-export function brokerCacheDir(env: NodeJS.ProcessEnv): string {
+/** Where what was downloaded for Tidemark is kept. */
+export function cacheDir(env: NodeJS.ProcessEnv): string {
   const xdg = env.XDG_CACHE_HOME;
   const cache = xdg !== undefined && isAbsolute(xdg) ? xdg : join(env.HOME || homedir(), ".cache");
-  return join(cache, "tidemark", "nats-server");
+  return join(cache, "tidemark");
+}
+
+/** A folder with one folder per installed version, which has the executable. */
+export function brokerCacheDir(env: NodeJS.ProcessEnv): string {
+  return join(cacheDir(env), "nats-server");
 }
 
 async function namedBroker(name: string): Promise<BrokerExecutable> {

@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { connect } from "nats";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { parseSourcesList, parseSourcesStanzas, pickMirror } from "../../../src/bus/broker/debian-archive.ts";
 import { brokerCacheDir, findBroker } from "../../../src/bus/broker/find.ts";
-import { ensureBroker, parseSourcesList, parseSourcesStanzas, pickMirror } from "../../../src/bus/broker/install.ts";
+import { ensureBroker } from "../../../src/bus/broker/install.ts";
 import { startBroker } from "../../../src/bus/broker/process.ts";
 import { failure } from "../../support/failure.ts";
 
