@@ -5,7 +5,8 @@
  * - A **receipt** stands in the `content` of an object of type `m.receipt` that has no `event_id` and no `sender`:
  *   `{ "<event>": { "<type>": { "<user>": { "ts", "thread_id"? } } } }`. Its order stands beside `ts`.
  * - Nothing inside `content`, `prev_content`, account data, to-device messages or presence is either: users write there what they
- *   like. Of an event, only `redacted_because` and the bundled relations in its `unsigned` are looked at.
+ *   like. Of an event, only `redacted_because`, in its `unsigned` and beside it, and the bundled relations in its `unsigned` are
+ *   looked at.
  * - The **room** is the `room_id` of the event, or of the nearest object around it, or the key that begins with `!` under which that
  *   object stands, or else the room in the path of the request.
  * - Of duplicate keys the last counts, as in `JSON.parse`.
@@ -43,7 +44,10 @@ const FOREIGN: ReadonlySet<string | undefined> = new Set([
   "to_device",
   "presence",
 ]);
-const IN_UNSIGNED: ReadonlySet<string | undefined> = new Set(["redacted_because", "m.relations"]);
+const REDACTED_BECAUSE = "redacted_because";
+const IN_UNSIGNED: ReadonlySet<string | undefined> = new Set([REDACTED_BECAUSE, "m.relations"]);
+/** Under which no event is one of a timeline itself. */
+const INSIDE_EVENTS: ReadonlySet<string | undefined> = new Set(["unsigned", REDACTED_BECAUSE]);
 const NO_NAMES: ReadonlySet<string> = new Set();
 
 /** Returns the places of an answer, in no order; undefined if it is not JSON. `room`: the room in the path. */
@@ -80,13 +84,19 @@ interface OpenObject {
   hasIds: boolean;
   /** `none`: there is no object under this name; `other`: there is something else. */
   unsigned: Unsigned | "none" | "other";
+  /** Under `redacted_because`, where older forms of an event have it. */
+  redactedBecause: FoundRange | undefined;
 }
 
-interface Unsigned {
-  readonly object: EditedObject;
-  /** The places in it, as a range of what is found. */
+/** Places, as a range of what is found. */
+interface FoundRange {
   readonly from: number;
   readonly to: number;
+}
+
+/** With the places in it. */
+interface Unsigned extends FoundRange {
+  readonly object: EditedObject;
 }
 
 class FoundPlace {
@@ -137,7 +147,7 @@ class PlaceFinder implements JsonHandler {
       depth: (parent?.depth ?? 0) + 1,
       name,
       isMember,
-      inTimeline: name !== "unsigned" && (parent?.inTimeline === true || name === "timeline"),
+      inTimeline: !INSIDE_EVENTS.has(name) && (parent?.inTimeline === true || name === "timeline"),
       foundBefore: this.found.length,
       object: isObject ? opened(at, isMember && key === "unsigned") : undefined,
     };
@@ -166,8 +176,10 @@ class PlaceFinder implements JsonHandler {
     if (frame.object !== undefined) this.#objectEnded(frame, frame.object);
     this.#valueEnded(-1, end, frame.object !== undefined);
     const around = frame.parent?.object;
+    const range = { from: frame.foundBefore, to: this.found.length };
+    if (around?.key === REDACTED_BECAUSE) around.redactedBecause = range;
     if (around?.key !== "unsigned" || frame.object === undefined) return;
-    around.unsigned = { object: frame.object.members.close(), from: frame.foundBefore, to: this.found.length };
+    around.unsigned = { object: frame.object.members.close(), ...range };
   }
 
   /** `start`: −1 for an object or array whose inside was looked at. */
@@ -200,16 +212,21 @@ class PlaceFinder implements JsonHandler {
       case "unsigned":
         object.unsigned = "other";
         break;
+      case REDACTED_BECAUSE:
+        object.redactedBecause = undefined;
+        break;
     }
   }
 
   #objectEnded(frame: Frame, object: OpenObject): void {
-    const { eventId, type, sender, content, unsigned } = object;
+    const { eventId, type, sender, content, unsigned, redactedBecause } = object;
     if (content === undefined || type === undefined || isUnsigned(frame)) return;
     if (eventId !== undefined && sender !== undefined) {
-      const bundled = typeof unsigned === "object" ? this.found.slice(unsigned.from, unsigned.to) : [];
+      const inside = [unsigned, redactedBecause].flatMap((range) =>
+        typeof range === "object" ? this.found.slice(range.from, range.to) : [],
+      );
       this.found.length = frame.foundBefore;
-      for (const place of bundled) this.found.push(place);
+      for (const place of inside) this.found.push(place);
       this.found.push(
         new FoundPlace(frame, {
           kind: "event",
@@ -263,5 +280,6 @@ function opened(at: number, isUnsigned: boolean): OpenObject {
     content: undefined,
     hasIds: false,
     unsigned: "none",
+    redactedBecause: undefined,
   };
 }

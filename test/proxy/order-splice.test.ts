@@ -41,6 +41,7 @@ function annotate(value: Body, room: string | undefined): void {
   if ([id, type, sender].every((text) => typeof text === "string") && Object.hasOwn(value, "content")) {
     const order = here === undefined ? undefined : orderOf(here, id);
     if (isObject(unsigned)) inUnsigned();
+    annotate(own(value, "redacted_because"), here);
     if (unsigned === undefined && order !== undefined) value.unsigned = {};
     if (isObject(value.unsigned)) put(value.unsigned, order);
     return;
@@ -240,6 +241,14 @@ splice("are for the events of a timeline first, not for what these carry", () =>
       ["$inner", false],
     ],
   );
+});
+
+splice("are in the redaction that an older form of an event carries beside its unsigned", () => {
+  const event = (more: string) => `{"event_id":"$e","type":"t","sender":"@u:a","content":{}${more}}`;
+  const places = (json: string) => orderPlaces(Buffer.from(json), ROOM)!.map(({ isTimeline }) => isTimeline);
+  assert.equal(places(`{"timeline":[${event(`,"redacted_because":${event("")}`)}]}`), [false, true]);
+  assert.equal(places(event(`,"redacted_because":${event("")},"redacted_because":null`)), [false]);
+  assert.equal(places(event(`,"something":${event("")}`)), [false]);
 });
 
 const ANSWER = `{"next_batch":"s1","rooms":{"join":{"!r:a":{"timeline":{"events":[{"event_id":"$\\u00e9\\n","type":"t","sender":"@u:a",
