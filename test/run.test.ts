@@ -249,6 +249,18 @@ import { cases, SEED } from "${TIER}";
 planted§("tries", () => assert.is(1, 2, \`\${cases(10)} cases from \${SEED}\`));
 ${RUN}`;
 
+testCommand("runs files that need a live homeserver only if asked to, and fails if it can't be had", async () => {
+  const live = `import "${join(import.meta.dirname, "support/synapse-program.ts")}";\n${GOOD}`;
+  const files = { "live.test.ts": live, "plain.test.ts": GOOD };
+  const plain = await runTests(files);
+  assert.not.match(plain.stdout, "live.test.ts");
+  assert.is(plain.lastLine, "1 passed, 0 failed");
+  const asked = await runTests(files, { args: ["--homeserver"], env: { TIDEMARK_SYNAPSE_PYTHON: "/nowhere/python" } });
+  assert.match(asked.stderr, "no Python that has Synapse");
+  assert.is(asked.lastLine, "0 passed, 1 failed");
+  assert.is(asked.status, 1);
+});
+
 testCommand("prints its seed, which is the same each time", async () => {
   const { stdout } = await runTests({ "a.test.ts": TRYING });
   const [, seed] = /^seed (\d+)\n/.exec(stdout)!;

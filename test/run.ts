@@ -1,9 +1,10 @@
 /**
- * The test command: `node --import tsx test/run.ts [--long] [--dir <dir>] [pattern]...`
+ * The test command: `node --import tsx test/run.ts [--long | --homeserver] [--dir <dir>] [pattern]...`
  *
  * Runs every `*.test.ts` below the folder (this one by default) whose path contains one of the patterns. The last line
  * on standard output is `N passed, N failed`; the exit status is 1 when anything failed. With `--long` only the files
- * that try cases, many more of them, from a seed of its own each time (`support/tier.ts`).
+ * that try cases, many more of them, from a seed of its own each time (`support/tier.ts`). With `--homeserver` those that
+ * need a live homeserver (`support/synapse-program.ts`), which never run otherwise.
  *
  * The files of a folder share a process, so that what they import is loaded once. What a file imports says what has to be
  * installed for it.
@@ -29,6 +30,7 @@ import { buildProgram } from "./support/build.ts";
 import { ensureChromium } from "./support/chromium.ts";
 import { ImportGraph } from "./support/imports.ts";
 import { ensurePeers } from "./support/peers.ts";
+import { ensureSynapse } from "./support/synapse-program.ts";
 import { temporaryDirectory } from "./support/temporary-directory.ts";
 import { FAST_SEED } from "./support/tier.ts";
 
@@ -54,11 +56,16 @@ interface TestFile {
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
-    options: { dir: { type: "string" }, long: { type: "boolean", default: false } },
+    options: {
+      dir: { type: "string" },
+      long: { type: "boolean", default: false },
+      homeserver: { type: "boolean", default: false },
+    },
     allowPositionals: true,
   });
   const root = resolve(values.dir ?? import.meta.dirname);
-  const { long } = values;
+  const { long, homeserver } = values;
+  const isSlow = long || homeserver;
   if (long) process.env.TIDEMARK_TIER = "long";
   process.env.SEED ||= String(long ? randomInt(SEED_MAX) : FAST_SEED);
   print(`seed ${process.env.SEED}`);
@@ -72,8 +79,8 @@ async function main(): Promise<void> {
     failed += result.failed;
     const seconds = `${((ended?.durationMs ?? 0) / 1_000).toFixed(1)} s`;
     if (result.problems.length === 0) {
-      const isSlow = !long && ended!.durationMs > FAST_MS;
-      print(`ok    ${file.name}  ${result.passed} passed, ${seconds}${isSlow ? ": too slow for this tier" : ""}`);
+      const isTooSlow = !isSlow && ended!.durationMs > FAST_MS;
+      print(`ok    ${file.name}  ${result.passed} passed, ${seconds}${isTooSlow ? ": too slow for this tier" : ""}`);
       return;
     }
     print(`FAIL  ${file.name}  ${result.passed} passed, ${result.failed} failed, ${seconds}`);
@@ -85,12 +92,16 @@ async function main(): Promise<void> {
     const graph = new ImportGraph();
     const names = await findFiles(root, positionals);
     const all = await Promise.all(names.map((name) => readTestFile(join(root, name), name, graph)));
-    const files = all.filter(({ loads }) => loads.has(join(SUPPORT, "tier.ts")) || !long);
+    const files = all.filter(
+      ({ loads }) =>
+        loads.has(join(SUPPORT, "synapse-program.ts")) === homeserver && (loads.has(join(SUPPORT, "tier.ts")) || !long),
+    );
     if (files.length === 0) throw new Error(`no test file in ${root} matches ${positionals.join(" ") || "*.test.ts"}`);
 
     // Before the clock of a file that needs it runs. The environment names it, so that no file searches once more.
     process.env.TIDEMARK_NATS_SERVER = (await ensureBroker({ log: printError })).path;
     const isNeeded = (support: string) => files.some(({ loads }) => loads.has(join(SUPPORT, support)));
+    if (homeserver) print(`Synapse ${(await ensureSynapse(printError)).version}`);
     if (isNeeded("chromium.ts")) process.env.TIDEMARK_CHROMIUM = await ensureChromium();
     if (files.some(({ name }) => name.startsWith("peers/"))) await ensurePeers();
     if (isNeeded("build.ts")) {
@@ -103,7 +114,7 @@ async function main(): Promise<void> {
     const queue = byFolder(accepted).values();
     const work = async () => {
       for (const group of queue) {
-        await execute(group, { limitMs: long ? LONG_FILE_LIMIT_MS : FILE_LIMIT_MS, ended: report });
+        await execute(group, { limitMs: isSlow ? LONG_FILE_LIMIT_MS : FILE_LIMIT_MS, ended: report });
       }
     };
     await Promise.all(Array.from({ length: PROCESSES_AT_ONCE }, work));
