@@ -58,10 +58,10 @@ interface Membership {
 
 /** A receipt, as `m.receipt` has it. Its order has the name `order` or `org.matrix.msc4033.order`. */
 export interface ClientReceipt {
-  readonly ts?: number;
-  readonly order?: number;
-  readonly "org.matrix.msc4033.order"?: number;
-  readonly thread_id?: string;
+  readonly ts?: number | undefined;
+  readonly order?: number | undefined;
+  readonly "org.matrix.msc4033.order"?: number | undefined;
+  readonly thread_id?: string | undefined;
 }
 
 /** The content of an `m.receipt` event, from `/sync` or a client subject: event → receipt type → user → receipt. */

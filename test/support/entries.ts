@@ -17,7 +17,7 @@ import { ALICE } from "./example-room.ts";
 
 type Fields = Omit<Partial<MatrixEvent>, "event_id" | "sender" | "redacts"> & {
   readonly sender?: string;
-  readonly redacts?: string;
+  readonly redacts?: string | undefined;
 };
 
 /** A message of Alice. `fields` override the defaults. */
@@ -44,8 +44,8 @@ interface ReceiptFields {
   readonly thread?: string;
   readonly ts?: number;
   /** Default: a local user. */
-  readonly origin?: string;
-  readonly accepted?: true;
+  readonly origin?: string | undefined;
+  readonly accepted?: true | undefined;
 }
 
 /** A public, unthreaded receipt of a local user. `fields` override the defaults. */
