@@ -48,7 +48,7 @@ async function faultsInFold(vector: ServerVector): Promise<readonly string[]> {
   for (const step of vector.steps) {
     const [outcome] = entriesOf(step).map((entry) => describe(story.fold(entry))[0]);
     outcomes.push(outcome);
-    await comparison.after(step, answersOf(story));
+    await comparison.compare(step, answersOf(story));
   }
   const expected = vector.steps.map(({ outcome }, i) => outcome ?? outcomes[i]);
   const others = outcomes.flatMap((outcome, i) =>

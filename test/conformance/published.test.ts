@@ -216,7 +216,7 @@ vectors("hold after each step, and for what is published", async () => {
     await room.join(vector);
     for (const step of vector.steps) {
       await room.send(step);
-      await comparison.after(step, room);
+      await comparison.compare(step, room);
     }
     await room.published(vector, deltas);
     await comparePublished(vector, room, deltas);

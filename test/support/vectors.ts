@@ -88,7 +88,7 @@ export class Comparison {
   }
 
   /** Call it after each step, in their order. */
-  async after(step: ServerStep, answers: Answers): Promise<void> {
+  async compare(step: ServerStep, answers: Answers): Promise<void> {
     this.#step++;
     for (const { event_id: id } of eventsIn(step)) {
       const order = await answers.orderOf(id);
