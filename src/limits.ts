@@ -193,6 +193,10 @@ export const TRANSACTION_BYTES_MAX = 33_554_432;
 /** How long a transaction that is sent again is recognised by its id. */
 export const TRANSACTIONS_AGE_MS = 7 * 24 * 3_600_000;
 
+/** How long a room's owner may take to say which receipts it has already, and how long it isn't asked when it has not said. */
+export const TOLD_ANSWER_MS = 1_000;
+export const TOLD_RETRY_MS = 1_000;
+
 /** How long a homeserver may take to answer a ping, for which it asks Tidemark. */
 export const PING_TIMEOUT_MS = 30_000;
 

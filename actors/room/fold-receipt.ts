@@ -38,6 +38,29 @@ export function foldReceipt(room: Room, position: Position, receipt: ReceiptEntr
   return dropped === undefined ? HELD : { outcome: "held", overflow: { held: dropped, judgement: HELD_OVERFLOW } };
 }
 
+/** Whether a marker (F6, F7), or a held receipt, says already what this receipt says: folding it would move no marker. */
+export function addsNothing(room: Room, receipt: ReceiptEntry): boolean {
+  const { 1: user, 2: type, 3: event, 4: thread, 7: accepted = false } = receipt;
+  const info = room.events.get(event);
+  if (info === undefined || waitsForThread(receipt, info)) {
+    for (const { receipt: held } of room.held.on(event)) {
+      const isSame = held[4] === thread && (held[7] === true || !accepted);
+      if (held[1] === user && held[2] === type && (isSame || thread === UNKNOWN_THREAD)) return true;
+    }
+    if (info === undefined) return false;
+  }
+  const own = room.markers.of(user);
+  if (thread === UNKNOWN_THREAD) {
+    const { thread: settled, order } = info;
+    // A marker of all threads covers it in whatever thread it is.
+    const covering = info.settled ? own.covering(type, settled, order) : own.get(type, null);
+    return covering !== undefined && covering.order >= order;
+  }
+  const current = own.get(type, thread);
+  if (current === undefined) return false;
+  return current.event === event || (info.order <= current.order && !(accepted && type === FULLY_READ));
+}
+
 /**
  * F5, F6. Held receipts on these events that can be judged now, as if they had come just after this entry: the event that came,
  * then those that were settled with it.

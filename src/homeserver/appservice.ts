@@ -21,6 +21,7 @@ import { IntervalGate } from "../interval-gate.ts";
 import { REPEATED_WARNING_MS, TRANSACTION_BYTES_MAX } from "../limits.ts";
 import type { ServerName } from "../matrix/ids.ts";
 import { deliverRoom, type LeftOutReason, type OnLeftOut } from "./delivery.ts";
+import { NewReceipts } from "./new-receipts.ts";
 import { type PushedRoom, readTransaction } from "./transaction.ts";
 
 interface AppserviceOptions {
@@ -55,6 +56,7 @@ export async function appservice({
   resumed,
 }: AppserviceOptions): Promise<FastifyPluginAsync> {
   const delivered = await DeliveredTransactions.open(nc, hsToken);
+  const newReceipts = NewReceipts.over(nc);
   const expected = digest(hsToken);
   const localServers = new Set(serverNames);
 
@@ -93,8 +95,8 @@ export async function appservice({
     const { rooms, malformed, fingerprint } = await readTransaction(body, { localServers, onPruned: pruned });
     if (malformed > 0) onLeftOut("malformed", malformed);
     if (rooms.size === 0 || (await delivered.has(id, fingerprint))) return NOTHING_STORED;
-    const turns = new Turns();
-    await eachAtOnce(rooms, ROOMS_AT_ONCE, ([room, content]) => deliverRoom(nc, { room, turns, onLeftOut }, content));
+    const delivery = { turns: new Turns(), newReceipts, onLeftOut };
+    await eachAtOnce(rooms, ROOMS_AT_ONCE, ([room, content]) => deliverRoom(nc, { room, ...delivery }, content));
     await delivered.add(id, fingerprint);
     const sum = (count: (room: PushedRoom) => number) =>
       Array.from(rooms.values(), count).reduce((total, each) => total + each, 0);

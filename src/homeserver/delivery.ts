@@ -16,6 +16,7 @@ import type { Turns } from "../in-slices.ts";
 import { ENTRIES_PER_RECORD_MAX, RETRY_AFTER_MS, VALUES_MAX } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
 import type { RoomId } from "../matrix/ids.ts";
+import type { NewReceipts } from "./new-receipts.ts";
 import type { PushedRoom } from "./transaction.ts";
 
 /** Encoded bytes of one request to ingress. An event of the largest size always fits, whatever is in it. */
@@ -39,41 +40,46 @@ interface Target<Kind extends RoomRequestKind> {
 
 /** What the rooms of a transaction have in common. */
 interface Delivery {
+  readonly newReceipts: NewReceipts;
   /** Requests are made one in a turn of the event loop: many large ones at once would hold up everybody. */
   readonly turns: Turns;
   readonly onLeftOut: OnLeftOut;
 }
 
 /**
- * Resolves once everything is stored that ingress doesn't refuse for good. Events are sent first, so that receipts do not
- * have to wait for them. Throws when the same request may succeed later.
+ * Resolves once everything is stored that ingress doesn't refuse for good, and that is new. Events are sent first, so that receipts
+ * do not have to wait for them. Throws when the same request may succeed later.
  */
 export async function deliverRoom(
   nc: Bus,
-  { room, turns, onLeftOut }: Delivery & { readonly room: RoomId },
+  { room, newReceipts, ...delivery }: Delivery & { readonly room: RoomId },
   { events, receipts }: PushedRoom,
 ): Promise<void> {
-  await deliverAccepted(nc, { kind: "event", room, turns, onLeftOut }, events);
-  await deliverAccepted(nc, { kind: "receipt", room, turns, onLeftOut }, receipts);
+  for await (const batch of inTurns(events, delivery))
+    await sendAccepted(nc, { kind: "event", room, ...delivery }, batch);
+  for await (const batch of inTurns(receipts, delivery)) {
+    const fresh = await newReceipts.of(room, batch);
+    if (fresh.length > 0) await sendAccepted(nc, { kind: "receipt", room, ...delivery }, fresh);
+  }
 }
 
-async function deliverAccepted<Kind extends RoomRequestKind>(
-  nc: Bus,
-  target: Target<Kind> & Delivery,
-  items: readonly SentItem<Kind>[],
-): Promise<void> {
+/** Requests, one in a turn. */
+async function* inTurns<Item>(
+  items: readonly Item[],
+  { turns }: Pick<Delivery, "turns">,
+): AsyncGenerator<readonly Item[]> {
   const requests = batches(items);
   for (;;) {
-    await target.turns.next();
+    await turns.next();
     const { done, value: batch } = requests.next();
     if (done) return;
-    await sendAccepted(nc, target, batch);
+    yield batch;
   }
 }
 
 async function sendAccepted<Kind extends RoomRequestKind>(
   nc: Bus,
-  target: Target<Kind> & Delivery,
+  target: Target<Kind> & Pick<Delivery, "onLeftOut">,
   batch: readonly SentItem<Kind>[],
 ): Promise<void> {
   try {

@@ -29,6 +29,7 @@ import {
 } from "../limits.ts";
 import { isEventId, isRoomId } from "../matrix/id-grammar.ts";
 import type { EventId, RoomId } from "../matrix/ids.ts";
+import { within } from "../within.ts";
 import type { OrderPlace } from "./order-places.ts";
 import type { OrderOf } from "./order-splice.ts";
 import type { PushWatch } from "./push-watch.ts";
@@ -286,19 +287,4 @@ function wantedIn(wanted: Map<RoomId, Wanted>, room: RoomId): Wanted {
     wanted.set(room, of);
   }
   return of;
-}
-
-/** Rejects when the promise takes longer. */
-async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
-  const over = new AbortController();
-  const late = delay(ms, undefined, { signal: over.signal }).then(() => {
-    throw new TidemarkError("BUS_UNAVAILABLE", `no answer within ${ms} ms`);
-  });
-  late.catch(() => {});
-  promise.catch(() => {});
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    over.abort();
-  }
 }

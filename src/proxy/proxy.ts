@@ -10,6 +10,7 @@ import type { Bus } from "../bus/client/connection.ts";
 import { ask, send } from "../bus/client/request.ts";
 import { reasonOf } from "../errors.ts";
 import { Frontend } from "../frontend/frontend.ts";
+import { NewReceipts } from "../homeserver/new-receipts.ts";
 import { ping } from "../homeserver/ping.ts";
 import type { Registration } from "../homeserver/registration.ts";
 import { IntervalGate } from "../interval-gate.ts";
@@ -196,7 +197,11 @@ export class HomeserverProxy {
       await tell(room, posted);
       syncs?.told(room, posted);
     });
-    syncs?.connect(tell);
+    const newReceipts = NewReceipts.over(nc);
+    syncs?.connect(async (room, synced) => {
+      const fresh = await newReceipts.of(room, synced);
+      if (fresh.length > 0) await tell(room, fresh);
+    });
     void this.#watch(nc);
   }
 

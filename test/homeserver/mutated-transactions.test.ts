@@ -62,6 +62,11 @@ function originOf(user: string): unknown[] {
   return server === OWN ? [null] : [server, true];
 }
 
+/** Of a room that was pushed to before, receipts may be there already, and are not stored again. */
+function inOwnRooms(body: Transaction["body"], run: number): Transaction["body"] {
+  return JSON.parse(JSON.stringify(body).replaceAll('"room_id":"!', `"room_id":"!${run}-`));
+}
+
 function eventText(room: string, { event_id, type, sender, state_key, origin_server_ts, content }: Body): string {
   return JSON.stringify([room, event_id, type, sender, state_key, origin_server_ts, content]);
 }
@@ -87,8 +92,9 @@ fuzzed("is answered with 200, and everything that was not touched is stored once
   await checkAsync(
     fc.asyncProperty(
       batch.chain((body) => fc.tuple(fc.constant(body), mutationAt(pathsOf(body)))),
-      async ([body, mutation]) => {
+      async ([recorded, mutation]) => {
         stored = [];
+        const body = inOwnRooms(recorded, pushed);
         const answer = await push(tidemark, `fuzz-${pushed++}`, mutated(body, mutation));
         assert.equal(answer, { status: 200, body: {} });
         await tidemark.nc.flush();

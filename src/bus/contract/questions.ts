@@ -8,6 +8,7 @@
 import * as z from "zod";
 import type { ErrorCode } from "../../errors.ts";
 import {
+  ENTRIES_PER_RECORD_MAX,
   EVENTS_PAGE_DEFAULT,
   EVENTS_PAGE_MAX,
   HEROES_MAX,
@@ -22,7 +23,7 @@ import {
 } from "../../limits.ts";
 import { orderedEvent, storedEvent } from "../../matrix/event.ts";
 import { eventId, type RoomId, roomId, threadId, userId } from "../../matrix/ids.ts";
-import { receiptContent } from "../../matrix/receipt.ts";
+import { receiptContent, receiptType } from "../../matrix/receipt.ts";
 import { EXAMPLE_EVENT, EXAMPLE_EVENT_ID, fullyRead, membershipAt, order, position } from "./fields.ts";
 
 const eventIds = z
@@ -202,6 +203,34 @@ const orders = {
   examples: {
     question: { op: "orders", event_ids: [EXAMPLE_EVENT_ID, "$never"] },
     answer: { position: 19_456, orders: { [EXAMPLE_EVENT_ID]: 17_408, $never: null } },
+  },
+};
+
+const told = {
+  summary: "Whether receipts would add nothing: a marker, or a held receipt, says as much already.",
+  errors: ERRORS,
+  question: z.object({
+    op: z.literal("told"),
+    receipts: z
+      .array(
+        z.object({
+          user_id: userId,
+          receipt_type: receiptType,
+          event_id: eventId,
+          thread_id: threadId.optional(),
+          thread_known: z.literal(false).optional(),
+          accepted: z.literal(true).optional(),
+          remote: z.literal(true).optional(),
+        }),
+        { error: "must be an array of receipts" },
+      )
+      .max(ENTRIES_PER_RECORD_MAX, { error: `must have at most ${ENTRIES_PER_RECORD_MAX} items` })
+      .describe("As in a request to `tidemark.in.receipt`."),
+  }),
+  answer: z.object({ told: z.array(z.boolean()).describe("Of each receipt, in the order of the question.") }),
+  examples: {
+    question: { op: "told", receipts: [{ user_id: BOB, receipt_type: "m.read", event_id: EXAMPLE_EVENT_ID }] },
+    answer: { told: [true] },
   },
 };
 
@@ -415,6 +444,7 @@ const changed = {
 export const QUESTIONS = {
   snapshot,
   orders,
+  told,
   event,
   read,
   unread,
@@ -449,6 +479,7 @@ export const question = z.discriminatedUnion(
   [
     snapshot.question,
     orders.question,
+    told.question,
     event.question,
     read.question,
     unread.question,
@@ -464,7 +495,7 @@ export const question = z.discriminatedUnion(
   {
     error: ({ input }) =>
       typeof input === "object" && input !== null && !Array.isArray(input)
-        ? "must be snapshot, orders, event, read, unread, threads, state, events, aggregations, roots, summary, rooms or changed"
+        ? "must be snapshot, orders, told, event, read, unread, threads, state, events, aggregations, roots, summary, rooms or changed"
         : "must be a query (an object)",
   },
 );

@@ -1,12 +1,14 @@
 /** The answer to each question about a room (docs/design.md#queries), from its folded state. */
 import { LRUCache } from "lru-cache";
+import { RECEIPT, type ReceiptEntry, UNKNOWN_THREAD } from "../../../actors/entry.ts";
 import { isRead } from "../../../actors/room/fold.ts";
+import { addsNothing } from "../../../actors/room/fold-receipt.ts";
 import { type Counting, NOTHING_UNREAD, summed } from "../../../actors/room/unread.ts";
 import { Visibility } from "../../../actors/room/visibility.ts";
 import type { Answer, Op, Question } from "../../bus/contract/questions.ts";
 import { ANSWER_BYTES_MAX } from "../../limits.ts";
 import { ID_SEPARATOR } from "../../matrix/id-grammar.ts";
-import type { EventId, ThreadId, UserId } from "../../matrix/ids.ts";
+import { type EventId, serverOf, type ThreadId, type UserId } from "../../matrix/ids.ts";
 import { aggregations, rootPage } from "./aggregations.ts";
 import type { Asking } from "./asking.ts";
 import { eventPage } from "./event-pages.ts";
@@ -43,6 +45,7 @@ const ANSWERS: Answers = {
     orders: byEvent(ids, (id) => room.events.get(id)?.order ?? null),
     ...(through !== undefined && { greatest: greatestOrder(room, through) }),
   }),
+  told: ({ room }, { receipts }) => ({ told: receipts.map((receipt) => addsNothing(room, entryOf(receipt))) }),
   threads: ({ room }, { event_ids: ids }) => ({ threads: byEvent(ids, (id) => room.events.get(id)?.thread ?? null) }),
   event: async ({ bodies, room }, { event_id: id, viewer }) => {
     const order = room.events.get(id)?.order;
@@ -63,6 +66,19 @@ export function answer<O extends RoomOp>(op: O, asking: Counted, question: Quest
   const { viewer } = question as { readonly viewer?: UserId };
   const bodies = viewer === undefined ? asking.bodies : seenBodies(asking.bodies, viewer);
   return ANSWERS[op]({ ...asking, bodies }, question);
+}
+
+type AskedReceipt = Question<"told">["receipts"][number];
+
+/** A receipt as ingress would append it, but for its time. */
+function entryOf(receipt: AskedReceipt): ReceiptEntry {
+  const { user_id: user, receipt_type: type, event_id: event, thread_id = null, thread_known: known } = receipt;
+  const thread = known === false ? UNKNOWN_THREAD : thread_id;
+  const origin = receipt.remote === true ? serverOf(user) : null;
+  const isAccepted = receipt.accepted === true || receipt.remote === true;
+  return isAccepted
+    ? [RECEIPT, user, type, event, thread, 0, origin, true]
+    : [RECEIPT, user, type, event, thread, 0, origin];
 }
 
 /** The counts of threads, by root, as many as fit. */

@@ -13,6 +13,7 @@ import {
 } from "../../../actors/entry.ts";
 import { Changes, preferred } from "../../../actors/partition/changes.ts";
 import { fold, foldRecord, isRead } from "../../../actors/room/fold.ts";
+import { addsNothing } from "../../../actors/room/fold-receipt.ts";
 import { type Marker, publishedOrder } from "../../../actors/room/marker.ts";
 import type { Outcome } from "../../../actors/room/outcome.ts";
 import { Room } from "../../../actors/room/room.ts";
@@ -77,6 +78,28 @@ properties("equals a naive model of the rules after every entry", () => {
           for (const id of EVENT_IDS) assert.is(isRead(room, user, id as EventId), model.isRead(user, id));
           assert.equal(unreadOf(room, user), model.unread(user));
         }
+      }
+    }),
+    RUNS,
+  );
+});
+
+properties("knows of each receipt whether a marker or a held one says as much already", () => {
+  check(
+    fc.property(history, (entries) => {
+      const room = new Room(ROOM, BASE);
+      for (const { position, entry } of entries) {
+        if (entry[0] !== RECEIPT) {
+          fold(room, position, entry);
+          continue;
+        }
+        const isTold = addsNothing(room, entry);
+        const before = sorted([...room.markers]);
+        const { outcome } = fold(room, position, entry);
+        if (isTold) assert.equal(sorted([...room.markers]), before);
+        if (outcome === "stale") assert.ok(isTold);
+        if (outcome === "advanced") assert.not(isTold);
+        if (outcome === "advanced" || outcome === "held") assert.ok(addsNothing(room, entry), outcome);
       }
     }),
     RUNS,

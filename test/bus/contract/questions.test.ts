@@ -8,6 +8,8 @@ import { eventually, message, receipt, rejects, startTidemark } from "../../supp
 const ROOM = "!questions:a.org";
 const BOB = "@bob:a.org";
 
+const toldOf = (...ids: string[]) => ids.map((id) => ({ user_id: BOB, receipt_type: "m.read" as const, event_id: id }));
+
 const questions = suite("questions");
 
 questions("are parsed by their op, for every declared op", () => {
@@ -40,6 +42,7 @@ questions("get answers of the declared shape, and accept plain ids", async () =>
   const answers: Record<Op, object> = {
     snapshot: await tidemark.query(ROOM, { op: "snapshot", user_id: BOB, timeline_limit: 1, markers_limit: 0 }),
     orders: await tidemark.query(ROOM, { op: "orders", event_ids: ids }),
+    told: await tidemark.query(ROOM, { op: "told", receipts: toldOf("$1", "$2") }),
     event: await tidemark.query(ROOM, { op: "event", event_id: "$2" }),
     read: await tidemark.query(ROOM, { op: "read", user_id: BOB, event_ids: ids }),
     unread: await tidemark.query(ROOM, { op: "unread", user_id: BOB }),
@@ -57,6 +60,8 @@ questions("get answers of the declared shape, and accept plain ids", async () =>
     assert.is(ok, true, op);
     assert.equal(QUESTIONS[op].answer.strict().parse(answer), answer, op);
   }
+  const { told } = await tidemark.query(ROOM, { op: "told", receipts: toldOf("$1", "$2", "$never") });
+  assert.equal(told, [true, false, false]);
   const { rooms } = await tidemark.query(BOB, { op: "rooms" });
   assert.is(rooms[ROOM]?.membership, "join");
   const { orders } = await tidemark.query(ROOM, { op: "orders", event_ids: ids });
