@@ -1,4 +1,4 @@
-/** The real `matrix-js-sdk`, unmodified, as a client of a gateway. */
+/** The real `matrix-js-sdk`, unmodified, as a client of a gateway or of a homeserver. */
 import {
   ClientEvent,
   createClient,
@@ -9,7 +9,7 @@ import {
   SyncState,
 } from "matrix-js-sdk";
 import { logger } from "matrix-js-sdk/lib/logger.js";
-import type { Client } from "../support/gateway.ts";
+import { SlidingSync } from "matrix-js-sdk/lib/sliding-sync.js";
 import { eventually } from "../support/harness.ts";
 
 (logger as typeof logger & { setLevel(level: string): void }).setLevel("silent");
@@ -34,10 +34,26 @@ export interface SdkClient extends AsyncDisposable {
   raw(room: string, event: string): Promise<Partial<IEvent>>;
 }
 
+interface SdkUser {
+  readonly url: string;
+  readonly token: string;
+  readonly user: string;
+}
+
+interface SdkOptions {
+  readonly threads?: boolean;
+  readonly device?: string;
+  /** Whether it uses simplified sliding sync (MSC4186). Default: no, `/sync`. */
+  readonly isSliding?: boolean;
+}
+
+const POLL_MS = 10_000;
+const SHOWN_ROOM = { timeline_limit: 30, required_state: [["*", "*"]] };
+
 /** A client that has synced once. */
 export async function startSdk(
-  { url, token, user }: Client,
-  { threads = true, device = "D" }: { readonly threads?: boolean; readonly device?: string } = {},
+  { url, token, user }: SdkUser,
+  { threads = true, device = "D", isSliding = false }: SdkOptions = {},
 ): Promise<SdkClient> {
   const received: string[] = [];
   let isAway = false;
@@ -62,7 +78,13 @@ export async function startSdk(
       if (state === SyncState.Prepared) resolve();
     });
   });
-  await sdk.startClient({ threadSupport: threads, initialSyncLimit: 30, pollTimeout: 10_000 });
+  const lists = new Map([["all", { ...SHOWN_ROOM, ranges: [[0, 99]] }]]);
+  await sdk.startClient({
+    threadSupport: threads,
+    initialSyncLimit: 30,
+    pollTimeout: POLL_MS,
+    ...(isSliding && { slidingSync: new SlidingSync(url, lists, SHOWN_ROOM, sdk, POLL_MS) }),
+  });
   await prepared;
   const room = async (id: string) => {
     await eventually(() => sdk.getRoom(id) !== null, `${user} sees ${id}`);
