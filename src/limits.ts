@@ -372,6 +372,28 @@ export const PROXY_SLOW_READER_MS = 120_000;
 /** When the process ends, requests under way have this long. Long polls are cut off, and asked again by their clients. */
 export const PROXY_DRAIN_MS = 1_000;
 
+/* Imports of rooms in the background. */
+
+/** Rooms that a proxy imports at a time, by default, and requests to the homeserver in a second for all of them. */
+export const IMPORTS_AT_ONCE = 2;
+export const IMPORT_REQUESTS_PER_SECOND = 20;
+
+/** Rooms that wait for their import, or can't be imported. Beyond, those that were named longest ago are forgotten until they are named again. */
+export const IMPORTS_WAITING_MAX = 10_000;
+
+/** History of a room that is held until it is stored, as JSON. */
+export const IMPORT_HELD_BYTES_MAX = 16_777_216;
+
+/** The first pause after an import that failed, and the longest. Each further one is twice as long. */
+export const IMPORT_RETRY_MS_MIN = 10_000;
+export const IMPORT_RETRY_MS_MAX = 3_600_000;
+
+/** A homeserver that has answered a ping, and then pushes nothing for this long, has nothing left to push. */
+export const IMPORT_SILENCE_MS = 30_000;
+
+/** After so long without a sign of the process that imports a room, another one may. */
+export const IMPORT_CLAIM_MS = 60_000;
+
 /* HTTP. */
 
 /** A client that reads nothing of an answer for this long is disconnected, at the latest after one and a half times as long. */

@@ -38,6 +38,8 @@ export class Metrics {
     readonly synced: (outcome: string) => void;
     readonly stalled: (isStalled: boolean) => void;
     readonly pinged: (outcome: string) => void;
+    readonly importing: (imports: number) => void;
+    readonly imported: (outcome: string) => void;
   };
   /** Callbacks for the application service endpoint. */
   readonly transactions: {
@@ -293,7 +295,20 @@ function proxyMetrics(registers: Registry[]): Metrics["proxy"] {
     labelNames: ["outcome"],
     registers,
   });
+  const importing = new Gauge({
+    name: "tidemark_room_imports_running",
+    help: "Rooms that are being imported from the homeserver",
+    registers,
+  });
+  const imported = new Counter({
+    name: "tidemark_room_imports_total",
+    help: "Imports of rooms from the homeserver in the background, by how they ended",
+    labelNames: ["outcome"],
+    registers,
+  });
   return {
+    importing: (imports) => importing.set(imports),
+    imported: (outcome) => imported.inc({ outcome }),
     answered: (outcome) => answers.inc({ outcome }),
     found: (source, events) => orders.inc({ source }, events),
     waited: (ms) => waits.observe(ms / MS_PER_SECOND),

@@ -77,6 +77,10 @@ export interface StartOptions {
   readonly unstableOrders?: boolean;
   /** Users whose markers the proxy reads from the homeserver in a second, at most. Default: `PROXY_MARKER_SYNCS_PER_SECOND`. */
   readonly markerSyncs?: number;
+  /** Rooms that the proxy imports at a time, with a registration; 0: none. Default: `IMPORTS_AT_ONCE`. */
+  readonly imports?: number;
+  /** Of an imported room, how many of the newest events may be unread. Default: `IMPORT_DEPTH_DEFAULT`. */
+  readonly importDepth?: number;
   /** Ends the wait of a proxy alone for its broker. Default: it waits as long as it takes. */
   readonly stopping?: AbortSignal;
   /** Lets clients create rooms and send events over HTTP, without any auth rules. Default: false. */
@@ -135,6 +139,9 @@ export async function start(options: StartOptions): Promise<Tidemark> {
         unstableOrders,
         registration: options.registration,
         markerSyncsPerSecond: options.markerSyncs,
+        imports: options.imports,
+        importDepth: options.importDepth,
+        serverNames: options.federation?.serverNames ?? [],
         log,
         ...metrics.proxy,
         stalled: (isStalled) => {
@@ -185,7 +192,11 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       closing.push(() => ingress.drain());
     }
     await nc.flush();
-    if (proxy !== undefined) await made(() => proxy.connect(nc, partitions));
+    if (proxy !== undefined) {
+      const { imports } = proxy;
+      closing.push(() => imports.close());
+      await made(() => proxy!.connect(nc, partitions));
+    }
     // A proxy passes requests on whatever the others do: no other instance could do better.
     const ready = () => !stopping && (proxy !== undefined || (!nc.isClosed() && (worker?.live ?? true)));
     const routes: FastifyPluginAsync[] = [];
@@ -210,6 +221,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
             proxy?.pushed();
           },
           refused: () => proxy?.refused(),
+          pushed: (rooms) => proxy?.imports.stored(rooms),
           resumed: () => proxy?.gap(),
         }),
       );

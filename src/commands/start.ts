@@ -2,6 +2,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { TidemarkError } from "../errors.ts";
 import { readRegistration } from "../homeserver/registration.ts";
+import { IMPORT_DEPTH_DEFAULT } from "../homeserver/room-import.ts";
 import {
   ACTIVE_ROOMS_MAX,
   ADMIN_TOKEN_CHARS_MIN,
@@ -12,6 +13,7 @@ import {
   FEDERATION_WINDOW_MS,
   FEDERATION_WINDOW_MS_MAX,
   IDLE_MS,
+  IMPORTS_AT_ONCE,
   PARTITIONS_MAX,
   PROXY_MARKER_SYNCS_PER_SECOND,
   REPLICAS_MAX,
@@ -37,6 +39,9 @@ const EXIT_MS_MAX = 1_000;
 
 /** More would be no pace. */
 const MARKER_SYNCS_PER_SECOND_MAX = 1_000;
+
+/** Each holds the state and some history of a room in memory. */
+const IMPORTS_AT_ONCE_MAX = 16;
 
 /** The longest time that a timer of Node can wait. */
 const TIMER_MS_MAX = 2_147_483_647;
@@ -155,6 +160,18 @@ export function startCommand(): Command {
         .env("TIDEMARK_MARKER_SYNCS")
         .argParser(integer(1, MARKER_SYNCS_PER_SECOND_MAX))
         .default(PROXY_MARKER_SYNCS_PER_SECOND),
+    )
+    .addOption(
+      new Option("--imports <n>", "rooms that the proxy imports at a time, with a registration; 0: none")
+        .env("TIDEMARK_IMPORTS")
+        .argParser(integer(0, IMPORTS_AT_ONCE_MAX))
+        .default(IMPORTS_AT_ONCE),
+    )
+    .addOption(
+      new Option("--import-depth <events>", "how many of an imported room's newest events may be unread")
+        .env("TIDEMARK_IMPORT_DEPTH")
+        .argParser(integer(0, Number.MAX_SAFE_INTEGER))
+        .default(IMPORT_DEPTH_DEFAULT),
     )
     .addOption(
       new Option(

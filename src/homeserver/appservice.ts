@@ -19,7 +19,7 @@ import { statusOf } from "../http/matrix-error.ts";
 import { Turns } from "../in-slices.ts";
 import { IntervalGate } from "../interval-gate.ts";
 import { REPEATED_WARNING_MS, TRANSACTION_BYTES_MAX } from "../limits.ts";
-import type { ServerName } from "../matrix/ids.ts";
+import type { RoomId, ServerName } from "../matrix/ids.ts";
 import { deliverRoom, type LeftOutReason, type OnLeftOut } from "./delivery.ts";
 import { NewReceipts } from "./new-receipts.ts";
 import { type PushedRoom, readTransaction } from "./transaction.ts";
@@ -35,6 +35,8 @@ interface AppserviceOptions {
   readonly pruned: OnPruned;
   /** Called when parts of a transaction are not stored. */
   readonly leftOut: OnLeftOut;
+  /** Called with what was stored of each transaction that is new. */
+  readonly pushed?: (rooms: ReadonlyMap<RoomId, PushedRoom>) => void;
   /** Called for each transaction that is stored, with how many events and receipts are new in it. */
   readonly stored: (events: number, receipts: number) => void;
   /** Called for each transaction that can't be stored. */
@@ -51,6 +53,7 @@ export async function appservice({
   log,
   pruned,
   leftOut,
+  pushed,
   stored,
   refused,
   resumed,
@@ -97,6 +100,7 @@ export async function appservice({
     if (rooms.size === 0 || (await delivered.has(id, fingerprint))) return NOTHING_STORED;
     const delivery = { turns: new Turns(), newReceipts, onLeftOut };
     await eachAtOnce(rooms, ROOMS_AT_ONCE, ([room, content]) => deliverRoom(nc, { room, ...delivery }, content));
+    pushed?.(rooms);
     await delivered.add(id, fingerprint);
     const sum = (count: (room: PushedRoom) => number) =>
       Array.from(rooms.values(), count).reduce((total, each) => total + each, 0);

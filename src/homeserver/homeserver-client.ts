@@ -1,8 +1,9 @@
-/** A client of the client-server API of a homeserver, with the requests that the import of a room needs. */
+/** A client of the client-server API of a homeserver, with the requests that the import of rooms needs. */
 import { setTimeout as delay } from "node:timers/promises";
 import * as z from "zod";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { inSlices, type Steps } from "../in-slices.ts";
+import { isRoomId } from "../matrix/id-grammar.ts";
 import { type EventId, type RoomId, type UserId, userId } from "../matrix/ids.ts";
 import { JsonText } from "./json-text.ts";
 
@@ -27,6 +28,10 @@ interface HomeserverClientOptions {
   readonly answerBytesMax?: number;
   /** Called before each pause, with its length and the reason. */
   readonly onPause?: (pauseMs: number, reason: string) => void;
+  /** Called before each request, which waits for it: a pace, for instance. */
+  readonly beforeRequest?: () => Promise<void>;
+  /** Ends everything that waits, with `HOMESERVER_REFUSED`. */
+  readonly signal?: AbortSignal;
 }
 
 const state = z.array(z.unknown());
@@ -34,6 +39,8 @@ const context = z.object({ start: z.string().nullish() });
 const page = z.object({ chunk: z.array(z.unknown()), end: z.string().nullish() });
 const whoami = z.object({ user_id: userId });
 const memberContent = z.object({ membership: z.string() });
+const ignoredUsers = z.object({ ignored_users: z.record(z.string(), z.unknown()).catch({}) });
+const joinedRooms = z.object({ joined_rooms: z.array(z.string()) });
 
 /** Events of a room, newest first. `end` is the token of the next page; without it (or null), there are no older events. */
 export type Page = z.infer<typeof page>;
@@ -53,15 +60,23 @@ interface Asked {
   readonly read?: ReadBody;
 }
 
+/** A 404 or 403, and what it says. */
+interface Missing {
+  readonly status: number;
+  readonly why: string;
+}
+
 interface Attempt {
   readonly answer?: unknown;
-  readonly missing?: string;
+  readonly missing?: Missing;
   readonly retryMs?: number;
   readonly why?: string;
 }
 
 export class HomeserverClient {
   readonly #options: HomeserverClientOptions;
+  /** The homeserver's clock at its last answer, Unix time in ms; NaN if it doesn't tell. */
+  #date = Number.NaN;
 
   constructor(options: HomeserverClientOptions) {
     this.#options = options;
@@ -70,6 +85,26 @@ export class HomeserverClient {
   /** Returns the user on whose behalf the requests are sent. */
   async user(): Promise<UserId> {
     return (await this.#get(whoami, "account/whoami")).user_id;
+  }
+
+  /** Returns the homeserver's clock, Unix time in ms, rounded down to a second; this process's if it doesn't tell. */
+  async clock(): Promise<number> {
+    await this.user();
+    return Number.isNaN(this.#date) ? Date.now() : this.#date;
+  }
+
+  /** Returns the rooms to which the user is joined; none if the homeserver doesn't let us act as the user. */
+  async joinedRooms(): Promise<RoomId[]> {
+    const found = await this.#find(joinedRooms, "joined_rooms");
+    return (found?.joined_rooms ?? []).filter((id): id is RoomId => isRoomId(id));
+  }
+
+  /** Returns whom the user ignores; undefined if the homeserver doesn't let us act as the user. */
+  async ignoredUsers(user: UserId): Promise<readonly string[] | undefined> {
+    const path = `user/${encodeURIComponent(user)}/account_data/m.ignored_user_list`;
+    const answer = await this.#answerOf(ignoredUsers, path, {});
+    if ("found" in answer) return Object.keys(answer.found.ignored_users);
+    return answer.missing.status === 404 ? [] : undefined;
   }
 
   /** Returns the membership of a user in the room; undefined if the user never had one. */
@@ -98,7 +133,7 @@ export class HomeserverClient {
   async #get<T>(schema: z.ZodType<T>, path: string, asked: Asked = {}): Promise<T> {
     const answer = await this.#answerOf(schema, path, asked);
     if ("found" in answer) return answer.found;
-    throw new TidemarkError("HOMESERVER_REFUSED", `GET ${path}: ${answer.missing}`);
+    throw new TidemarkError("HOMESERVER_REFUSED", `GET ${path}: ${answer.missing.why}`);
   }
 
   /** The same, but returns undefined on a 404 or 403. */
@@ -115,11 +150,12 @@ export class HomeserverClient {
     schema: z.ZodType<T>,
     path: string,
     { query, read = parsed }: Asked,
-  ): Promise<{ readonly found: T } | { readonly missing: string }> {
-    const { url, user } = this.#options;
+  ): Promise<{ readonly found: T } | { readonly missing: Missing }> {
+    const { url, user, signal } = this.#options;
     const search = new URLSearchParams({ ...query, ...(user !== undefined && { user_id: user }) });
     const target = `${url.replace(/\/$/, "")}/_matrix/client/v3/${path}?${search}`;
     for (let failures = 0, pauseMs = HOMESERVER_RETRY_MS_MIN; ; ) {
+      if (signal?.aborted) throw new TidemarkError("HOMESERVER_REFUSED", `GET ${path}: nobody waits for it any more`);
       const { answer, missing, retryMs, why } = await this.#attempt(target, read);
       if (missing !== undefined) return { missing };
       if (why === undefined) {
@@ -144,20 +180,24 @@ export class HomeserverClient {
   }
 
   async #pause(ms: number, reason: string): Promise<void> {
-    this.#options.onPause?.(ms, reason);
-    await delay(ms);
+    const { onPause, signal } = this.#options;
+    onPause?.(ms, reason);
+    await delay(ms, undefined, signal && { signal }).catch(() => {});
   }
 
   /** Returns the response body, what a 404 or 403 says, or the reason for a retry. Throws if a retry cannot help. */
   async #attempt(url: string, read: ReadBody): Promise<Attempt> {
-    const { token, answerBytesMax = HOMESERVER_ANSWER_BYTES_MAX } = this.#options;
+    const { token, beforeRequest, signal, answerBytesMax = HOMESERVER_ANSWER_BYTES_MAX } = this.#options;
     let response: Response;
     let body: unknown;
     try {
+      await beforeRequest?.();
+      const timeout = AbortSignal.timeout(HOMESERVER_TIMEOUT_MS);
       response = await fetch(url, {
         headers: { authorization: `Bearer ${token}` },
-        signal: AbortSignal.timeout(HOMESERVER_TIMEOUT_MS),
+        signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
       });
+      this.#date = Date.parse(response.headers.get("date") ?? "");
       body = await read(await bytesOf(response, answerBytesMax));
     } catch (error) {
       if (error instanceof TidemarkError) throw error;
@@ -170,7 +210,7 @@ export class HomeserverClient {
     const why = [response.status, errcode, error].filter((part) => part !== "").join(" ");
     if (response.status === 429) return { why, ...retryOf(inBody, response.headers.get("retry-after")) };
     if (response.status >= 500) return { why };
-    if (response.status === 404 || response.status === 403) return { missing: why };
+    if (response.status === 404 || response.status === 403) return { missing: { status: response.status, why } };
     throw new TidemarkError("HOMESERVER_REFUSED", `GET ${new URL(url).pathname}: ${why}`);
   }
 }

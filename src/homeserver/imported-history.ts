@@ -27,6 +27,8 @@ interface HistoryOptions {
   readonly known: KnownHistory;
   /** Where reading begins: the token before the oldest known event. undefined: at the end. */
   readonly from: string | undefined;
+  /** Default: `HELD_BYTES_MAX`. */
+  readonly heldBytesMax?: number | undefined;
   /** Called with each page that is read. */
   readonly onPage: (events: readonly MatrixEvent[]) => void;
 }
@@ -39,20 +41,22 @@ interface HeldHistory {
 
 export class ImportedHistory {
   readonly #known: KnownHistory;
+  readonly #heldBytesMax: number;
   readonly #pages: AsyncGenerator<readonly MatrixEvent[]>;
   readonly #onPage: (events: readonly MatrixEvent[]) => void;
   /** Whether all that is still to be read is older than a known event. */
   #isBehind: boolean;
   #held: readonly MatrixEvent[] = [];
 
-  constructor({ homeserver, room, known, from, onPage }: HistoryOptions) {
+  constructor({ homeserver, room, known, from, onPage, heldBytesMax = HELD_BYTES_MAX }: HistoryOptions) {
     this.#known = known;
+    this.#heldBytesMax = heldBytesMax;
     this.#pages = pagesOf(homeserver, room, from);
     this.#onPage = onPage;
     this.#isBehind = from !== undefined;
   }
 
-  /** Reads events until there are `count`, or `HELD_BYTES_MAX`; at least a page. */
+  /** Reads events until there are `count`, or `heldBytesMax` of them; at least a page. */
   async hold(count: number): Promise<void> {
     let bytes = 0;
     do {
@@ -65,7 +69,7 @@ export class ImportedHistory {
       if (events === undefined) continue;
       this.#isBehind = true;
       this.#held = events;
-    } while (this.#held.length < count && bytes < HELD_BYTES_MAX);
+    } while (this.#held.length < count && bytes < this.#heldBytesMax);
   }
 
   /** Returns what is held, without what has been pushed since it was read, and what is newer. May be called again. */

@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Order, Position } from "../../actors/entry.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { ask } from "../bus/client/request.ts";
+import type { Answer } from "../bus/contract/questions.ts";
 import { TidemarkError } from "../errors.ts";
 import { QUERY_EVENT_IDS_MAX } from "../limits.ts";
 import type { MatrixEvent, OrderedEvent } from "../matrix/event.ts";
@@ -46,6 +47,21 @@ export class KnownHistory {
     };
   }
 
+  /** The oldest event that is known; undefined if none is. */
+  oldest(): Promise<OrderedEvent | undefined> {
+    return this.#end("f");
+  }
+
+  /** Whether the room's current state is known. Its create event is imported after all other state. */
+  async hasState(): Promise<boolean> {
+    return (await this.#state("m.room.create")).length > 0;
+  }
+
+  /** The current member events that are known. */
+  memberEvents(): Promise<readonly MatrixEvent[]> {
+    return this.#state("m.room.member");
+  }
+
   /** Returns the order of the newest event that may be live; 0 if there is none (F10). */
   async newestOrder(): Promise<Order> {
     return Math.max(0, (await this.#end("b"))?.unsigned.order ?? 0);
@@ -85,6 +101,21 @@ export class KnownHistory {
         throw new TidemarkError("BUS_UNAVAILABLE", "the worker of this room is too far behind its log");
       await delay(FOLDED_POLL_MS);
     }
+  }
+
+  async #state(type: string): Promise<readonly MatrixEvent[]> {
+    const events: MatrixEvent[] = [];
+    let since: Position | undefined;
+    do {
+      const page: Answer<"state"> = await ask(this.#nc, this.#room, {
+        op: "state",
+        types: [type],
+        ...(since !== undefined && { since }),
+      });
+      events.push(...page.events);
+      since = page.next;
+    } while (since !== undefined);
+    return events;
   }
 
   async #end(dir: "b" | "f"): Promise<OrderedEvent | undefined> {

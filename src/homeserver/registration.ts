@@ -52,6 +52,8 @@ export interface Registration {
   readonly asToken: string;
   /** The token with which the homeserver authenticates itself. */
   readonly hsToken: string;
+  /** Whether Tidemark may act as users at all. */
+  readonly actsAsUsers: boolean;
   /** Whose users are local; empty if the file doesn't say it. */
   readonly serverNames: readonly ServerName[];
 }
@@ -62,13 +64,15 @@ const registration = z
     id: text,
     as_token: text,
     hs_token: text,
+    namespaces: z.object({ users: z.array(z.unknown()).nullish() }).nullish(),
     [SERVER_NAMES_KEY]: z.array(serverName).default([]),
   })
   .transform(
-    ({ id, as_token: asToken, hs_token: hsToken, [SERVER_NAMES_KEY]: serverNames }): Registration => ({
+    ({ id, as_token: asToken, hs_token: hsToken, namespaces, [SERVER_NAMES_KEY]: serverNames }): Registration => ({
       id,
       asToken,
       hsToken,
+      actsAsUsers: (namespaces?.users ?? []).length > 0,
       serverNames,
     }),
   );

@@ -4,7 +4,7 @@
  *     joined? ─▶ state ─▶ history to the depth ─▶ joined? ─┃─▶ state entries ─▶ folded? ─▶ history entries ─▶ older pages:
  *                        reads only                        ┃                                                 backfill
  *
- * - Nothing is stored before all of that is read, and before the homeserver has said twice that the asker is joined: to somebody
+ * - Nothing is stored before all of that is read, and before the homeserver has said twice that whoever asks is joined: to somebody
  *   who was removed it shows the state of that time.
  * - The homeserver may push the same room meanwhile. A pushed event stands over state that was read before (`as_of`, F10). Of the
  *   history, what is newer than a pushed event is left out (`imported-history.ts`); that is found out after the state entries
@@ -17,7 +17,7 @@ import type { Bus } from "../bus/client/connection.ts";
 import { send } from "../bus/client/request.ts";
 import { TidemarkError } from "../errors.ts";
 import { isState, type MatrixEvent, type StateEvent } from "../matrix/event.ts";
-import type { RoomId, UserId } from "../matrix/ids.ts";
+import type { RoomId } from "../matrix/ids.ts";
 import { batches, deliverOlder, sendWithRetry } from "./delivery.ts";
 import type { HomeserverClient } from "./homeserver-client.ts";
 import { eventsOf, ImportedHistory } from "./imported-history.ts";
@@ -36,6 +36,15 @@ interface ImportOptions {
   readonly nc: Bus;
   readonly homeserver: HomeserverClient;
   readonly room: RoomId;
+  /**
+   * Returns as whom history is asked for, by the room's member events; undefined if there is nobody. Default: `homeserver`, which is
+   * asked for all else.
+   */
+  readonly historian?: (members: readonly MatrixEvent[]) => Promise<HomeserverClient | undefined>;
+  /** Whether state is left alone that Tidemark has already. Default: false. */
+  readonly keepsState?: boolean;
+  /** Bytes of history, as JSON, that are held until it is stored. Default: 64 MiB. */
+  readonly heldBytesMax?: number;
   /** History is stored until so many events have positive orders. Default: `IMPORT_DEPTH_DEFAULT`. */
   readonly depth?: number;
   /** Called whenever a page of history is read. */
@@ -53,23 +62,26 @@ export interface ImportProgress {
 
 /**
  * Resolves once the state and the history, as far back as the homeserver serves it, are in the log. Throws
- * `HOMESERVER_REFUSED` if the asker is not joined, or a request fails; nothing is stored if that is before the depth is reached.
+ * `HOMESERVER_REFUSED` if an asker is not joined, there is no historian, or a request fails; nothing is stored if that is before the
+ * depth is reached.
  */
 export async function importRoom(options: ImportOptions): Promise<ImportProgress> {
-  const { nc, homeserver, room, depth = IMPORT_DEPTH_DEFAULT, onProgress = () => {} } = options;
-  const asker = await homeserver.user();
-  await assertJoined(homeserver, room, asker);
+  const { nc, homeserver, room, depth = IMPORT_DEPTH_DEFAULT, onProgress = () => {}, heldBytesMax } = options;
+  await assertJoined(homeserver, room);
 
   const known = new KnownHistory(nc, room);
-  const state = await readState(homeserver, room, known);
+  const hasState = options.keepsState === true && (await known.hasState());
+  const state = hasState ? undefined : await readState(homeserver, room, known);
+  const historian = await historianOf(options, state?.events ?? (await known.memberEvents()));
   const { oldest, historyLeft } = await known.ends();
-  const from = oldest === undefined ? undefined : await homeserver.tokenBefore(room, oldest);
-  const onPage = progressOf(state.events, onProgress);
-  const history = new ImportedHistory({ homeserver, room, known, from, onPage });
+  const from = oldest === undefined ? undefined : await historian.tokenBefore(room, oldest);
+  const onPage = progressOf(state?.events ?? [], onProgress);
+  const history = new ImportedHistory({ homeserver: historian, room, known, from, onPage, heldBytesMax });
   await history.hold(from === undefined ? depth : historyLeft(depth));
-  await assertJoined(homeserver, room, asker);
+  if (historian !== homeserver) await assertJoined(historian, room);
+  await assertJoined(homeserver, room);
 
-  const position = await importState(options, known, state);
+  const position = state && (await importState(options, known, state));
   if (position !== undefined) await known.folded(position);
   let left = historyLeft(depth);
   let stored = 0;
@@ -90,7 +102,7 @@ export async function importRoom(options: ImportOptions): Promise<ImportProgress
   };
   await storeHeld(history, store);
   for await (const page of history.rest()) await store(page);
-  return { state: state.events.length, events: stored, done: 1 };
+  return { state: state?.events.length ?? 0, events: stored, done: 1 };
 }
 
 /**
@@ -112,7 +124,19 @@ async function storeHeld(
   }
 }
 
-async function assertJoined(homeserver: HomeserverClient, room: RoomId, asker: UserId): Promise<void> {
+async function historianOf(
+  { homeserver, room, historian }: ImportOptions,
+  state: readonly MatrixEvent[],
+): Promise<HomeserverClient> {
+  if (historian === undefined) return homeserver;
+  const found = await historian(state.filter(({ type }) => type === "m.room.member"));
+  if (found === undefined)
+    throw new TidemarkError("HOMESERVER_REFUSED", `nobody can be asked for the history of ${room}`);
+  return found;
+}
+
+async function assertJoined(homeserver: HomeserverClient, room: RoomId): Promise<void> {
+  const asker = await homeserver.user();
   const membership = await homeserver.membership(room, asker);
   if (membership === "join") return;
   throw new TidemarkError(

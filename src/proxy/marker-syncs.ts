@@ -36,12 +36,14 @@ import type { Upstream } from "./upstream.ts";
 /** `read`, `failed` (and tried again), or `forbidden`: the registration can't act as the user. */
 export type MarkerSyncOutcome = "read" | "failed" | "forbidden";
 
-interface MarkerSyncsOptions {
+export interface MarkerSyncsOptions {
   readonly upstream: Upstream;
   readonly askers: Askers;
   readonly asToken: string;
   /** Called for each `/sync`. */
   readonly onSync: (outcome: MarkerSyncOutcome, error?: unknown) => void;
+  /** Called with each user whose markers are followed from now on. */
+  readonly onUser?: (user: UserId) => void;
   /** Users at most asked about in a second. */
   readonly perSecond: number;
 }
@@ -126,7 +128,10 @@ export class MarkerSyncs {
   }
 
   #want(user: UserId): void {
-    if (!this.#users.has(user)) this.#users.set(user, { since: undefined });
+    if (!this.#users.has(user)) {
+      this.#users.set(user, { since: undefined });
+      this.#options.onUser?.(user);
+    }
     this.#due.add(user);
     this.#work();
   }

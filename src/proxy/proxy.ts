@@ -19,7 +19,8 @@ import { STABLE_ORDER, UNSTABLE_ORDER } from "../matrix/order-names.ts";
 import { AcceptedReceipts, type ReceiptOutcome, type TellReceipts } from "./accepted-receipts.ts";
 import type { Outcome } from "./annotation.ts";
 import { Askers } from "./askers.ts";
-import { type MarkerSyncOutcome, MarkerSyncs } from "./marker-syncs.ts";
+import { BackgroundImports, type BackgroundImportsOptions } from "./background-imports.ts";
+import { type MarkerSyncOutcome, MarkerSyncs, type MarkerSyncsOptions } from "./marker-syncs.ts";
 import { OrderFinder, type OrderSource } from "./order-finder.ts";
 import { ProxyServer } from "./proxy-server.ts";
 import { type PingOutcome, PushWatch } from "./push-watch.ts";
@@ -27,7 +28,7 @@ import { Upstream } from "./upstream.ts";
 
 const MS_PER_SECOND = 1_000;
 
-interface ProxyOptions {
+interface ProxyOptions extends BackgroundImportsOptions {
   readonly host: string;
   readonly port: number;
   /** The base URL of the homeserver. */
@@ -44,7 +45,7 @@ interface ProxyOptions {
   readonly away: (isAway: boolean) => void;
   /** Called for each request that the homeserver can't be sent, or whose answer it broke off. */
   readonly failed: () => void;
-  /** With which the homeserver is asked to push, and the markers of users are read from it. Default: they are not. */
+  /** With which the homeserver is asked to push, and users' markers and rooms are read from it. Default: they are not. */
   readonly registration: Registration | undefined;
   /** Default: `PROXY_MARKER_SYNCS_PER_SECOND`. */
   readonly markerSyncsPerSecond: number | undefined;
@@ -65,6 +66,7 @@ interface Parts {
   readonly receipts: AcceptedReceipts;
   /** undefined without a registration. */
   readonly syncs: MarkerSyncs | undefined;
+  readonly imports: BackgroundImports;
   readonly pushes: PushWatch;
 }
 
@@ -87,7 +89,7 @@ function pushWatch({ registration, homeserver, stalled, pinged, log }: ProxyOpti
 
 function markerSyncs(
   { registration, markerSyncsPerSecond: perSecond = PROXY_MARKER_SYNCS_PER_SECOND, synced, log }: ProxyOptions,
-  from: { readonly upstream: Upstream; readonly askers: Askers },
+  from: Pick<MarkerSyncsOptions, "upstream" | "askers" | "onUser">,
 ): MarkerSyncs | undefined {
   if (registration === undefined) return undefined;
   const warnings = new IntervalGate(REPEATED_WARNING_MS);
@@ -133,7 +135,8 @@ export class HomeserverProxy {
         log.warn({ reason }, "receipts that the homeserver has accepted could not be told to Tidemark");
       },
     });
-    const syncs = markerSyncs(options, { upstream, askers });
+    const imports = new BackgroundImports(options);
+    const syncs = markerSyncs(options, { upstream, askers, onUser: (user) => imports.user(user) });
     const pushes = pushWatch(options);
     const warnings = new IntervalGate(REPEATED_WARNING_MS);
     let hasOrders = false;
@@ -167,7 +170,7 @@ export class HomeserverProxy {
         if (warnings.pass()) log.warn({ reason: reasonOf(error) }, "a request to the homeserver failed");
       },
     });
-    return new HomeserverProxy(server, { orders, receipts, syncs, pushes }, options);
+    return new HomeserverProxy(server, { orders, receipts, syncs, imports, pushes }, options);
   }
 
   /** Begins to put orders in. Rejects with `BUS_UNAVAILABLE` if the deltas can't be followed. */
@@ -180,7 +183,9 @@ export class HomeserverProxy {
         delta: (delta) => {
           if (delta.type !== "events") return;
           this.#parts.orders.learn(delta.room_id, delta.events);
-          if (delta.kind === "live") this.#parts.pushes.pushed();
+          if (delta.kind !== "live") return;
+          this.#parts.pushes.pushed();
+          this.#parts.imports.folded(delta.events);
         },
         // What was missed is asked for when it is needed.
         lost: () => {},
@@ -192,7 +197,7 @@ export class HomeserverProxy {
       ask: (room, events) => ask(nc, room, { op: "orders", event_ids: [...events] }),
     });
     const tell: TellReceipts = (room, receipts) => send(nc, { kind: "receipt", room }, receipts);
-    const { receipts, syncs } = this.#parts;
+    const { receipts, syncs, imports } = this.#parts;
     receipts.connect(async (room, posted) => {
       await tell(room, posted);
       syncs?.told(room, posted);
@@ -202,6 +207,7 @@ export class HomeserverProxy {
       const fresh = await newReceipts.of(room, synced);
       if (fresh.length > 0) await tell(room, fresh);
     });
+    await imports.connect(nc);
     void this.#watch(nc);
   }
 
@@ -223,6 +229,10 @@ export class HomeserverProxy {
   /** Pushes were missed, and come again. */
   gap(): void {
     this.#parts.syncs?.gap();
+  }
+
+  get imports(): BackgroundImports {
+    return this.#parts.imports;
   }
 
   async close(): Promise<void> {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { parse } from "yaml";
+import { readRegistration } from "../../src/homeserver/registration.ts";
 import { runCli } from "../support/cli-process.ts";
 import { output, tidemarkCommand } from "../support/commands.ts";
 import { startBus } from "../support/harness.ts";
@@ -58,6 +59,15 @@ registration("claims no users when Tidemark may not act as them", async () => {
   const { namespaces, ...rest } = parse(lines.join("\n"));
   assert.equal(namespaces, { users: [], rooms: [{ exclusive: false, regex: "!.*" }], aliases: [] });
   assert.equal(rest["tidemark.server_names"], ["here.example"]);
+  using dir = temporaryDirectory();
+  const file = join(dir.path, "tidemark.yaml");
+  for (const [users, actsAsUsers] of [
+    ["[]", false],
+    ["[{ exclusive: false, regex: .* }]", true],
+  ] as const) {
+    await writeFile(file, `id: t\nas_token: a\nhs_token: h\nnamespaces: { users: ${users} }\n`);
+    assert.is((await readRegistration(file)).actsAsUsers, actsAsUsers);
+  }
 });
 
 registration("of other software needs the names of the servers whose users are local, and both tokens", async () => {

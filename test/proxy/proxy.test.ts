@@ -38,6 +38,7 @@ async function startProxy(
     roles: new Set(roles),
     homeserver: url,
     registration: REGISTRATION,
+    imports: 0,
     log: silent,
   });
   return { ...tidemark, [Symbol.asyncDispose]: tidemark.stop };

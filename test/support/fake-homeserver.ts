@@ -1,4 +1,4 @@
-/** A homeserver with one room, and the part of the client-server API that `import-room` uses. */
+/** A homeserver with one room, and the part of the client-server API that imports use. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Body } from "./harness.ts";
@@ -30,8 +30,13 @@ export interface FakeHomeserver extends AsyncDisposable {
   state: readonly Record<string, unknown>[];
   /** Oldest first. */
   events: readonly Record<string, unknown>[];
-  /** The asker's membership in the room. */
+  /** Membership in the room of whoever is not in `memberships`. */
   membership: string;
+  memberships: Readonly<Record<string, string>>;
+  /** Whom users ignore. */
+  ignored: Readonly<Record<string, readonly string[]>>;
+  /** As whom an application service may not act. */
+  forbidden: readonly string[];
   /** Called with the path of each request. Its result replaces the normal response. */
   onRequest: (path: string, query: URLSearchParams) => Override | undefined | Promise<Override | undefined>;
 }
@@ -41,12 +46,26 @@ export async function startHomeserver(options: FakeOptions): Promise<FakeHomeser
   const requests: string[] = [];
   const base = `/_matrix/client/v3/rooms/${encodeURIComponent(room)}`;
 
+  const membershipOf = (user: string) => homeserver.memberships[user] ?? homeserver.membership;
   const answer = (url: URL): Body => {
     const { events } = homeserver;
     if (url.pathname === "/_matrix/client/v3/account/whoami") {
       return { user_id: url.searchParams.get("user_id") ?? ASKER };
     }
-    if (url.pathname.startsWith(`${base}/state/m.room.member/`)) return { membership: homeserver.membership };
+    if (url.pathname.startsWith(`${base}/state/m.room.member/`)) {
+      return {
+        membership: membershipOf(decodeURIComponent(url.pathname.slice(`${base}/state/m.room.member/`.length))),
+      };
+    }
+    const user = url.searchParams.get("user_id") ?? ASKER;
+    if (url.pathname === "/_matrix/client/v3/joined_rooms") {
+      return { joined_rooms: membershipOf(user) === "join" ? [room] : [] };
+    }
+    if (url.pathname === `/_matrix/client/v3/user/${encodeURIComponent(user)}/account_data/m.ignored_user_list`) {
+      const ignored = homeserver.ignored[user];
+      return ignored && { ignored_users: Object.fromEntries(ignored.map((each) => [each, {}])) };
+    }
+    if (url.pathname.endsWith("/ping")) return {};
     if (url.pathname === `${base}/state`) return homeserver.state;
     if (url.pathname.startsWith(`${base}/context/`)) {
       const id = decodeURIComponent(url.pathname.slice(`${base}/context/`.length));
@@ -70,6 +89,9 @@ export async function startHomeserver(options: FakeOptions): Promise<FakeHomeser
     if (request.headers.authorization !== `Bearer ${token}`) {
       return reply({ status: 401, body: { errcode: "M_UNKNOWN_TOKEN", error: "Unknown token" } });
     }
+    if (homeserver.forbidden.includes(url.searchParams.get("user_id") ?? "")) {
+      return reply({ status: 403, body: { errcode: "M_FORBIDDEN", error: "Cannot masquerade as this user" } });
+    }
     const body = answer(url);
     if (body === undefined) return reply({ status: 404, body: { errcode: "M_NOT_FOUND", error: "Not found" } });
     reply({ status: 200, body });
@@ -81,6 +103,9 @@ export async function startHomeserver(options: FakeOptions): Promise<FakeHomeser
     state: options.state ?? [],
     events: options.events,
     membership: "join",
+    memberships: {},
+    ignored: {},
+    forbidden: [],
     onRequest: () => undefined,
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();

@@ -7,6 +7,7 @@ export const REGISTRATION: Registration = {
   id: "tidemark",
   asToken: "the-as-token",
   hsToken: HS_TOKEN,
+  actsAsUsers: true,
   serverNames: [],
 };
 export const BASE = "/_matrix/app/v1";
