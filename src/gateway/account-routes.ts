@@ -2,6 +2,7 @@
 import type { FastifyInstance } from "fastify";
 import { isOverTls } from "../http/forwarded.ts";
 import { forbidden, notFound } from "../http/matrix-error.ts";
+import { ORDER_FEATURE } from "../matrix/order-names.ts";
 import type { Api } from "./api.ts";
 import { bodyOf } from "./api.ts";
 import { filterId, filterOf } from "./filter.ts";
@@ -14,7 +15,10 @@ const VERSIONS = ["r0.6.1", ...Array.from({ length: 9 }, (_, minor) => `v1.${min
 const OFF = { enabled: false };
 
 export function publicRoutes(app: FastifyInstance): void {
-  app.get("/_matrix/client/versions", async () => ({ versions: VERSIONS, unstable_features: {} }));
+  app.get("/_matrix/client/versions", async () => ({
+    versions: VERSIONS,
+    unstable_features: { [ORDER_FEATURE]: true },
+  }));
 
   // For clients of the address that they already use. Another one has to be served there by its own web server.
   app.get("/.well-known/matrix/client", async (request) => ({

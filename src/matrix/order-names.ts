@@ -4,6 +4,9 @@ export const UNSTABLE_ORDER = "org.matrix.msc4033.order";
 
 export const ALL_ORDER_NAMES: ReadonlySet<string> = new Set([STABLE_ORDER, UNSTABLE_ORDER]);
 
+/** In `unstable_features` of `/versions`: events and receipts have orders. */
+export const ORDER_FEATURE = "org.matrix.msc4033";
+
 /** An event's `unsigned`, or a receipt. */
 interface Ordered {
   readonly [STABLE_ORDER]?: unknown;

@@ -1,8 +1,8 @@
 /** Announces in the answer of `/versions` that events have orders: `unstable_features["org.matrix.msc4033"]`. */
+import { ORDER_FEATURE } from "../matrix/order-names.ts";
 import { type JsonHandler, walk } from "./json-walk.ts";
 import { type EditedObject, edited, ObjectMembers, putInto } from "./object-edit.ts";
 
-const FEATURE = "org.matrix.msc4033";
 const FEATURES = "unstable_features";
 
 /** Returns undefined if the answer is no JSON object. */
@@ -17,7 +17,7 @@ export function withFeature(json: Buffer): Buffer | undefined {
       depth++;
       if (depth === 1 && isObject) root = new ObjectMembers(at + 1, new Set());
       const isFeatures = depth === 2 && isObject && key === FEATURES;
-      if (isFeatures) features = new ObjectMembers(at + 1, new Set([FEATURE]));
+      if (isFeatures) features = new ObjectMembers(at + 1, new Set([ORDER_FEATURE]));
       return depth === 1 ? isObject : isFeatures;
     },
     key: (text, at) => {
@@ -35,7 +35,7 @@ export function withFeature(json: Buffer): Buffer | undefined {
     },
   };
   if (!walk(json, handler) || root === undefined) return undefined;
-  const member = `"${FEATURE}":true`;
+  const member = `"${ORDER_FEATURE}":true`;
   if (announced !== undefined) return edited(json, [putInto(announced, member), ...announced.cuts]);
   return edited(json, [putInto(root.close(), `"${FEATURES}":{${member}}`)]);
 }

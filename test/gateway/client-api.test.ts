@@ -12,10 +12,11 @@ const api = suite("client API");
 api("versions, capabilities, push rules and joined rooms are served", async () => {
   await using tidemark = await startGateway();
   const { bob } = tidemark;
-  const { versions } = await httpClient(tidemark.url, "", "")
+  const { versions, unstable_features: features } = await httpClient(tidemark.url, "", "")
     .ask("GET", "/versions")
     .then(({ body }) => body);
   assert.equal(versions, ["r0.6.1", ...Array.from({ length: 9 }, (_, i) => `v1.${i + 1}`)]);
+  assert.equal(features, { "org.matrix.msc4033": true });
   assert.type((await bob.get("/v3/capabilities")).capabilities["m.room_versions"].default, "string");
   assert.equal(Object.keys((await bob.get("/v3/pushrules/")).global).sort(), [
     "content",

@@ -14,9 +14,17 @@ export interface Program extends AsyncDisposable {
   readonly ended: Promise<number | null>;
 }
 
-/** Starts Node. The errors that the program prints go to the output of the test. */
-export function startProgram(args: readonly string[], cwd: string = TOP): Program {
-  const child = spawn(process.execPath, args, { cwd, stdio: ["ignore", "pipe", "inherit"] });
+/** Starts Node. The errors that the program prints go to the output of the test. `env` is added to that of the test. */
+export function startProgram(
+  args: readonly string[],
+  cwd: string = TOP,
+  env: Readonly<Record<string, string>> = {},
+): Program {
+  const child = spawn(process.execPath, args, {
+    cwd,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   const lines: string[] = [];
   createInterface({ input: child.stdout }).on("line", (line) => lines.push(line));
   const ended = once(child, "close").then(([code]) => code as number | null);
