@@ -381,6 +381,9 @@ export const IMPORT_REQUESTS_PER_SECOND = 20;
 /** Rooms that wait for their import, or can't be imported. Beyond, those that were named longest ago are forgotten until they are named again. */
 export const IMPORTS_WAITING_MAX = 10_000;
 
+/** State of other servers that waits to be confirmed, by keys. About 1 KiB each. */
+export const CONFIRMATIONS_WAITING_MAX = 16_384;
+
 /** History of a room that is held until it is stored, as JSON. */
 export const IMPORT_HELD_BYTES_MAX = 16_777_216;
 

@@ -40,6 +40,7 @@ export class Metrics {
     readonly pinged: (outcome: string) => void;
     readonly importing: (imports: number) => void;
     readonly imported: (outcome: string) => void;
+    readonly stateConfirmed: (outcome: string) => void;
   };
   /** Callbacks for the application service endpoint. */
   readonly transactions: {
@@ -306,7 +307,14 @@ function proxyMetrics(registers: Registry[]): Metrics["proxy"] {
     labelNames: ["outcome"],
     registers,
   });
+  const confirmed = new Counter({
+    name: "tidemark_state_confirmations_total",
+    help: "State events of other servers that were compared with the homeserver's state, by what came out",
+    labelNames: ["outcome"],
+    registers,
+  });
   return {
+    stateConfirmed: (outcome) => confirmed.inc({ outcome }),
     importing: (imports) => importing.set(imports),
     imported: (outcome) => imported.inc({ outcome }),
     answered: (outcome) => answers.inc({ outcome }),

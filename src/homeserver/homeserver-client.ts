@@ -113,6 +113,18 @@ export class HomeserverClient {
     return (await this.#find(memberContent, path))?.membership;
   }
 
+  /**
+   * Returns the current state event of a key, or its content if the homeserver can't give the event; undefined if there is none.
+   * Throws if the user may not see it.
+   */
+  async stateEvent(room: RoomId, type: string, key: string): Promise<unknown> {
+    const path = `rooms/${encodeURIComponent(room)}/state/${encodeURIComponent(type)}/${encodeURIComponent(key)}`;
+    const answer = await this.#answerOf(z.unknown(), path, { query: { format: "event" } });
+    if ("found" in answer) return answer.found;
+    if (answer.missing.status === 404) return undefined;
+    throw new TidemarkError("HOMESERVER_REFUSED", `GET ${path}: ${answer.missing.why}`);
+  }
+
   /** Returns the current state events of the room. If the user has left it, they are those of that time. */
   state(room: RoomId): Promise<unknown[]> {
     return this.#get(state, `rooms/${encodeURIComponent(room)}/state`, { read: itemsIn });

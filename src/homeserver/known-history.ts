@@ -95,8 +95,23 @@ export class KnownHistory {
 
   /** Resolves once the owner's answers include the entry at a position. Throws `BUS_UNAVAILABLE` if that takes too long. */
   async folded(position: Position): Promise<void> {
+    await this.#until(async () => {
+      const answer = await ask(this.#nc, this.#room, { op: "orders", event_ids: [] });
+      return answer.position >= position;
+    });
+  }
+
+  /** Resolves once an event that is in the log has an order. Throws `BUS_UNAVAILABLE` if that takes too long. */
+  async foldedEvent(event: EventId): Promise<void> {
+    await this.#until(async () => {
+      const { orders } = await ask(this.#nc, this.#room, { op: "orders", event_ids: [event] });
+      return typeof orders[event] === "number";
+    });
+  }
+
+  async #until(isFolded: () => Promise<boolean>): Promise<void> {
     const limit = AbortSignal.timeout(FOLDED_MS_MAX);
-    while ((await ask(this.#nc, this.#room, { op: "orders", event_ids: [] })).position < position) {
+    while (!(await isFolded())) {
       if (limit.aborted)
         throw new TidemarkError("BUS_UNAVAILABLE", "the worker of this room is too far behind its log");
       await delay(FOLDED_POLL_MS);

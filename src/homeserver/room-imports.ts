@@ -24,32 +24,28 @@ import { IntervalGate } from "../interval-gate.ts";
 import {
   IMPORT_CLAIM_MS,
   IMPORT_HELD_BYTES_MAX,
-  IMPORT_REQUESTS_PER_SECOND,
   IMPORT_RETRY_MS_MAX,
   IMPORT_RETRY_MS_MIN,
   IMPORTS_WAITING_MAX,
   REPEATED_WARNING_MS,
 } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
-import { type RoomId, type ServerName, serverOf, type UserId, userId } from "../matrix/ids.ts";
-import { HomeserverClient } from "./homeserver-client.ts";
+import type { RoomId, UserId } from "../matrix/ids.ts";
 import { ImportAskers } from "./import-askers.ts";
 import { KnownHistory } from "./known-history.ts";
-import { Pace } from "./pace.ts";
+import type { LocalUsers } from "./local-users.ts";
 import { type Moment, PushProgress } from "./push-progress.ts";
 import { importRoom } from "./room-import.ts";
 import type { PushedRoom } from "./transaction.ts";
+import type { UserClients } from "./user-clients.ts";
 
 /** `done`, `failed` (and tried again), or `nobody`: there is no local user as whom the homeserver can be asked. */
 export type ImportOutcome = "done" | "failed" | "nobody";
 
 interface RoomImportsOptions {
   readonly nc: Bus;
-  /** The base URL of the homeserver. */
-  readonly homeserver: string;
-  readonly asToken: string;
-  /** Whose users are local. If none is given, all are. */
-  readonly serverNames: readonly ServerName[];
+  readonly clients: UserClients;
+  readonly users: LocalUsers;
   /** Rejects unless the homeserver has reached Tidemark. */
   readonly ping: () => Promise<void>;
   /** Rooms that are imported at a time. */
@@ -64,8 +60,6 @@ interface RoomImportsOptions {
   readonly retryMs?: number;
   readonly silenceMs?: number;
   readonly claimMs?: number;
-  /** Of the imports to the homeserver. Default: `IMPORT_REQUESTS_PER_SECOND`. */
-  readonly requestsPerSecond?: number;
 }
 
 /** A room that isn't complete. */
@@ -82,8 +76,7 @@ interface LackingRoom {
 /** Rooms that are known to be complete. Others are looked at once more when they are named. About 150 bytes each. */
 const COMPLETE_MAX = 200_000;
 const LOOKS_AT_ONCE = 8;
-/** Users of one transaction of a room, and those of a room as whom it is tried to ask. */
-const USERS_SEEN_MAX = 8;
+/** Users of a room as whom it is tried to ask. */
 const USERS_MAX = 64;
 const CREATION = "m.room.create";
 
@@ -92,7 +85,6 @@ export class RoomImports {
   readonly #askers: ImportAskers;
   readonly #claims: ImportClaims;
   readonly #progress: PushProgress;
-  readonly #pace: Pace;
   readonly #looks = new Slots(LOOKS_AT_ONCE);
   readonly #complete = new LRUCache<RoomId, true>({ max: COMPLETE_MAX });
   readonly #lacking = new LRUCache<RoomId, LackingRoom>({ max: IMPORTS_WAITING_MAX });
@@ -109,14 +101,11 @@ export class RoomImports {
   private constructor(options: RoomImportsOptions, claims: ImportClaims) {
     this.#options = options;
     this.#claims = claims;
-    this.#pace = new Pace(options.requestsPerSecond ?? IMPORT_REQUESTS_PER_SECOND);
-    this.#askers = new ImportAskers({
-      clientOf: (user) => this.#client(user),
-      isLocal: (user) => this.#isLocal(user),
-    });
+    const { clients, users } = options;
+    this.#askers = new ImportAskers({ clientOf: (user) => clients.of(user), isLocal: (user) => users.has(user) });
     this.#progress = new PushProgress({
       ping: options.ping,
-      clock: () => this.#client().clock(),
+      clock: () => clients.of().clock(),
       onLook: () => this.#lookAgain(),
       signal: this.#closing.signal,
       ...(options.silenceMs !== undefined && { silenceMs: options.silenceMs }),
@@ -134,13 +123,13 @@ export class RoomImports {
       if (pushed.events.length > 0) this.#progress.pushed();
       if (this.#complete.get(room)) continue;
       if (pushed.events[0]?.type === CREATION) this.#isComplete(room);
-      else this.#lacks(room, this.#localUsersIn(pushed));
+      else this.#lacks(room, this.#options.users.seenIn(pushed));
     }
   }
 
   /** Live events are folded, wherever they were pushed to. */
   folded(events: readonly MatrixEvent[]): void {
-    const last = events.findLast(({ sender }) => this.#isLocal(sender));
+    const last = events.findLast(({ sender }) => this.#options.users.has(sender));
     this.#progress.pushed(last?.origin_server_ts);
   }
 
@@ -148,7 +137,7 @@ export class RoomImports {
   user(user: UserId, failures = 0): void {
     this.#during(async () => {
       try {
-        for (const room of await this.#client(user).joinedRooms()) this.#lacks(room, [user]);
+        for (const room of await this.#options.clients.of(user).joinedRooms()) this.#lacks(room, [user]);
       } catch (error) {
         this.#options.log.debug({ user, reason: reasonOf(error) }, "a user's rooms can't be read from the homeserver");
         this.#after(this.#retryMs(failures), () => this.user(user, failures + 1));
@@ -156,8 +145,9 @@ export class RoomImports {
     });
   }
 
-  /** Ends what is under way: it goes on at the next start. */
+  /** Ends what is under way, with the clients: it goes on at the next start. */
   async close(): Promise<void> {
+    this.#options.clients.close();
     this.#closing.abort();
     for (const timer of this.#timers) clearTimeout(timer);
     await Promise.all(this.#working);
@@ -321,34 +311,6 @@ export class RoomImports {
 
   #known({ id }: LackingRoom): KnownHistory {
     return new KnownHistory(this.#options.nc, id);
-  }
-
-  /** `user`: default: the registration's own. */
-  #client(user?: UserId): HomeserverClient {
-    const { homeserver: url, asToken: token } = this.#options;
-    const { signal } = this.#closing;
-    const beforeRequest = () => this.#pace.pass(signal);
-    return new HomeserverClient({ url, token, signal, beforeRequest, ...(user !== undefined && { user }) });
-  }
-
-  #isLocal(user: UserId): boolean {
-    const { serverNames } = this.#options;
-    return serverNames.length === 0 || serverNames.includes(serverOf(user));
-  }
-
-  /** Users whom the newest of what was pushed shows in the room. */
-  #localUsersIn({ events, receipts }: PushedRoom): UserId[] {
-    const users = new Set<UserId>();
-    const see = (id: unknown) => {
-      const user = userId.safeParse(id);
-      if (users.size < USERS_SEEN_MAX && user.success && this.#isLocal(user.data)) users.add(user.data);
-    };
-    for (const { sender, state_key: member, type, content } of events.toReversed()) {
-      see(sender);
-      if (type === "m.room.member" && content.membership === "join") see(member);
-    }
-    for (const { user_id: user } of receipts.toReversed()) see(user);
-    return [...users];
   }
 }
 

@@ -1,22 +1,26 @@
 /**
- * What of a proxy the imports of rooms in the background need (`../homeserver/room-imports.ts`). Users come through the proxy
- * before there is a broker, and are remembered until then.
+ * What of a proxy the imports of rooms in the background need (`../homeserver/room-imports.ts`), and the confirmations of other
+ * servers' state (`../homeserver/state-confirmations.ts`). Users come through the proxy before there is a broker, and are remembered
+ * until then.
  */
 import type { Logger } from "pino";
 import type { Bus } from "../bus/client/connection.ts";
+import { LocalUsers } from "../homeserver/local-users.ts";
 import { ping } from "../homeserver/ping.ts";
 import type { Registration } from "../homeserver/registration.ts";
 import { IMPORT_DEPTH_DEFAULT } from "../homeserver/room-import.ts";
 import { type ImportOutcome, RoomImports } from "../homeserver/room-imports.ts";
+import { type ConfirmationOutcome, StateConfirmations } from "../homeserver/state-confirmations.ts";
 import type { PushedRoom } from "../homeserver/transaction.ts";
-import { IMPORTS_AT_ONCE } from "../limits.ts";
+import { UserClients } from "../homeserver/user-clients.ts";
+import { IMPORT_REQUESTS_PER_SECOND, IMPORTS_AT_ONCE } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
 import type { RoomId, ServerName, UserId } from "../matrix/ids.ts";
 
 export interface BackgroundImportsOptions {
   /** The base URL of the homeserver. */
   readonly homeserver: string;
-  /** Nothing is imported without one that can act as users. */
+  /** Nothing is imported or confirmed without one that can act as users. */
   readonly registration: Registration | undefined;
   /** Whose users are local. If none is given, all are. */
   readonly serverNames: readonly ServerName[];
@@ -27,6 +31,8 @@ export interface BackgroundImportsOptions {
   /** Called with the number of imports under way. */
   readonly importing: (imports: number) => void;
   readonly imported: (outcome: ImportOutcome) => void;
+  /** Called for each state event of another server that was compared with the homeserver's state. */
+  readonly stateConfirmed: (outcome: ConfirmationOutcome) => void;
   readonly log: Logger;
 }
 
@@ -34,6 +40,8 @@ export class BackgroundImports {
   readonly #options: BackgroundImportsOptions;
   readonly #early = new Set<UserId>();
   #imports: RoomImports | undefined;
+  #confirmations: StateConfirmations | undefined;
+  #clients: UserClients | undefined;
 
   constructor(options: BackgroundImportsOptions) {
     this.#options = options;
@@ -41,24 +49,25 @@ export class BackgroundImports {
 
   /** Begins. Rejects with `BUS_UNAVAILABLE` when no Tidemark has run on this broker yet. */
   async connect(nc: Bus): Promise<void> {
-    const {
-      registration,
-      imports: atOnce = IMPORTS_AT_ONCE,
-      importDepth,
-      importing,
-      imported,
-      ...rest
-    } = this.#options;
-    if (registration?.actsAsUsers !== true || atOnce === 0) return;
-    const imports = await RoomImports.open({
-      ...rest,
-      nc,
+    const { registration, homeserver, serverNames, imports: atOnce = IMPORTS_AT_ONCE } = this.#options;
+    if (registration?.actsAsUsers !== true) return;
+    const { importDepth: depth = IMPORT_DEPTH_DEFAULT, importing, imported, stateConfirmed, log } = this.#options;
+    this.#clients = new UserClients({
+      homeserver,
       asToken: registration.asToken,
-      ping: () => ping(rest.homeserver, registration),
+      perSecond: IMPORT_REQUESTS_PER_SECOND,
+    });
+    const shared = { nc, clients: this.#clients, users: new LocalUsers(serverNames) };
+    this.#confirmations = new StateConfirmations({ ...shared, onDone: stateConfirmed });
+    if (atOnce === 0) return;
+    const imports = await RoomImports.open({
+      ...shared,
+      ping: () => ping(homeserver, registration),
       atOnce,
-      depth: importDepth ?? IMPORT_DEPTH_DEFAULT,
+      depth,
       onRunning: importing,
       onDone: imported,
+      log,
     });
     this.#imports = imports;
     for (const user of this.#early) imports.user(user);
@@ -67,13 +76,14 @@ export class BackgroundImports {
 
   /** A user comes through the proxy. */
   user(user: UserId): void {
-    if (this.#imports === undefined) this.#early.add(user);
-    else this.#imports.user(user);
+    if (this.#imports !== undefined) this.#imports.user(user);
+    else if (this.#options.registration?.actsAsUsers === true && this.#options.imports !== 0) this.#early.add(user);
   }
 
   /** A transaction of the homeserver is stored. */
   stored(rooms: ReadonlyMap<RoomId, PushedRoom>): void {
     this.#imports?.pushed(rooms);
+    this.#confirmations?.pushed(rooms);
   }
 
   /** Live events are folded. */
@@ -81,8 +91,9 @@ export class BackgroundImports {
     this.#imports?.folded(events);
   }
 
-  /** Ends what is under way. It goes on at the next start. */
+  /** Ends what is under way. Imports go on at the next start. */
   async close(): Promise<void> {
-    await this.#imports?.close();
+    this.#clients?.close();
+    await Promise.all([this.#imports?.close(), this.#confirmations?.close()]);
   }
 }

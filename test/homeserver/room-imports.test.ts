@@ -3,8 +3,10 @@ import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { HomeserverClient } from "../../src/homeserver/homeserver-client.ts";
+import { LocalUsers } from "../../src/homeserver/local-users.ts";
 import { importRoom } from "../../src/homeserver/room-import.ts";
 import { type ImportOutcome, RoomImports } from "../../src/homeserver/room-imports.ts";
+import { UserClients } from "../../src/homeserver/user-clients.ts";
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import { roomId, type ServerName, userId } from "../../src/matrix/ids.ts";
 import { type FakeHomeserver, startHomeserver } from "../support/fake-homeserver.ts";
@@ -66,9 +68,8 @@ async function importing({ nc }: Tidemark, { url }: Homeserver, silenceMs = 60_0
   const outcomes: ImportOutcome[] = [];
   const imports = await RoomImports.open({
     nc,
-    homeserver: url,
-    asToken: TOKEN,
-    serverNames: [OWN as ServerName],
+    clients: new UserClients({ homeserver: url, asToken: TOKEN, perSecond: 1_000 }),
+    users: new LocalUsers([OWN as ServerName]),
     ping: async () => {
       found.pings++;
       if (!found.isReached) throw new Error("not reached");
@@ -80,7 +81,6 @@ async function importing({ nc }: Tidemark, { url }: Homeserver, silenceMs = 60_0
     log: pino({ level: "silent" }),
     retryMs: 20,
     claimMs: 300,
-    requestsPerSecond: 1_000,
     silenceMs,
   });
   const found = { imports, outcomes, pings: 0, isReached: true, [Symbol.asyncDispose]: () => imports.close() };

@@ -33,6 +33,8 @@ export interface FakeHomeserver extends AsyncDisposable {
   /** Membership in the room of whoever is not in `memberships`. */
   membership: string;
   memberships: Readonly<Record<string, string>>;
+  /** Whether it answers `format=event`; otherwise it gives the content alone. */
+  givesEvents: boolean;
   /** Whom users ignore. */
   ignored: Readonly<Record<string, readonly string[]>>;
   /** As whom an application service may not act. */
@@ -51,6 +53,11 @@ export async function startHomeserver(options: FakeOptions): Promise<FakeHomeser
     const { events } = homeserver;
     if (url.pathname === "/_matrix/client/v3/account/whoami") {
       return { user_id: url.searchParams.get("user_id") ?? ASKER };
+    }
+    if (url.pathname.startsWith(`${base}/state/`) && url.searchParams.get("format") === "event") {
+      const [type, key] = url.pathname.slice(`${base}/state/`.length).split("/").map(decodeURIComponent);
+      const found = homeserver.state.find((event) => event.type === type && event.state_key === key);
+      return homeserver.givesEvents ? found : found?.content;
     }
     if (url.pathname.startsWith(`${base}/state/m.room.member/`)) {
       return {
@@ -104,6 +111,7 @@ export async function startHomeserver(options: FakeOptions): Promise<FakeHomeser
     events: options.events,
     membership: "join",
     memberships: {},
+    givesEvents: true,
     ignored: {},
     forbidden: [],
     onRequest: () => undefined,
