@@ -100,5 +100,18 @@ vectors("that follow from the proposal don't compare what it leaves open", () =>
   );
 });
 
+vectors("that follow from the proposal give what any homeserver gets", () => {
+  const steps = server.flatMap(({ name, source, needs = [], steps }) =>
+    source === "tidemark" ? [] : steps.map((step) => ({ name, needs, step })),
+  );
+  for (const { name, needs, step } of steps) {
+    assert.not("state" in step, name);
+    if ("event" in step && step.arrives !== "live")
+      assert.equal([step.arrives, ...needs], ["backfill", "negative-orders"], name);
+    if ("receipt" in step)
+      assert.equal([step.receipt.accepted, step.receipt.thread_known], [undefined, undefined], name);
+  }
+});
+
 files.run();
 vectors.run();
