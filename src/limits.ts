@@ -243,10 +243,10 @@ export const THREADS_CACHED_BYTES_MAX = 16_777_216;
 export const FILTERS_CACHED_BYTES_MAX = 8_388_608;
 
 /** Memory for the deltas that a gateway keeps. A client whose sync token is older gets its rooms from snapshots. */
-export const RECENT_BYTES_MAX = 67_108_864;
+export const RECENT_BYTES_MAX = 33_554_432;
 
 /** Memory for rooms of `/sync` answers that several clients get alike. */
-export const RENDERED_BYTES_MAX = 33_554_432;
+export const RENDERED_BYTES_MAX = 16_777_216;
 
 /** Deltas of one room, and their bytes, that a `/sync` reads at most. When there are more, it asks for a snapshot. */
 export const CHANGES_DELTAS_MAX = 2_000;

@@ -85,8 +85,9 @@ export function foldState(room: Room, event: MatrixEvent, set: SetState): void {
   const { position, order } = set;
   const key = stateKey(event.type, event.state_key);
   foldMembership(room, event, set);
+  const before = room.state.get(key)?.position;
   room.state.set(key, { position, order });
-  room.stateBodies.set(key, { position, event, ...(order > 0 && { order }) });
+  room.stateBodies.set(key, { position, event, ...(order > 0 && { order }) }, before);
   if (event.type === "m.room.server_acl" && event.state_key === "") room.acl = event.content;
 }
 

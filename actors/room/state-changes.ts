@@ -62,7 +62,7 @@ export function memberKey(user: UserId): string {
 
 const MEMBER_PREFIX = stateKey("m.room.member", "");
 
-function groupOf(key: string): StateGroup {
+export function groupOf(key: string): StateGroup {
   return key.startsWith(MEMBER_PREFIX) ? "members" : "others";
 }
 

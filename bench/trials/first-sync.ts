@@ -54,7 +54,7 @@ async function readAll(room: Room) {
   const asking = { room, bodies: new WithoutLog(), counts: new UnreadCache(), sizeOf: sizeIn("msgpack") };
   const found = { events: 0, markers: 0 };
   for (let since: number | undefined = 0; since !== undefined; ) {
-    const page: Answer<"state"> = await answer("state", asking, { op: "state", since });
+    const page: Answer<"state_json"> = await answer("state_json", asking, { op: "state_json", since });
     encodeAs(page, "msgpack");
     found.events += page.events.length;
     since = page.next;

@@ -25,11 +25,24 @@ export function clientEvent(event: MatrixEvent, device: Device, room?: RoomId): 
   return { ...shown, unsigned: own ? { ...unsigned, transaction_id: transaction } : unsigned };
 }
 
+/** The same as JSON. `as`: the event, or its JSON, which stays as it is if nothing of it is left out. */
+export function clientJson(event: MatrixEvent, device: Device, as: MatrixEvent | string): string {
+  return typeof as === "string" && isSentAsItIs(event) ? as : JSON.stringify(clientEvent(event, device));
+}
+
+function isSentAsItIs({ room_id: room, unsigned = {} }: MatrixEvent): boolean {
+  if (room !== undefined || unsigned.transaction_id !== undefined || unsigned.device_id !== undefined) return false;
+  return holdsNoEvent(unsigned);
+}
+
+function holdsNoEvent(unsigned: Record<string, unknown>): boolean {
+  return Object.values(unsigned).every((value) => typeof value !== "object");
+}
+
 /** Leaves out the transactions and devices of all events inside of `unsigned`, however deep. */
 function withoutTransactions(unsigned: Record<string, unknown>): Record<string, unknown> {
-  const entries = Object.entries(unsigned);
-  if (entries.every(([, value]) => typeof value !== "object")) return unsigned;
-  return Object.fromEntries(entries.map(([key, value]) => [key, stripped(value)]));
+  if (holdsNoEvent(unsigned)) return unsigned;
+  return Object.fromEntries(Object.entries(unsigned).map(([key, value]) => [key, stripped(value)]));
 }
 
 function stripped(value: unknown): unknown {

@@ -3,6 +3,7 @@ import type { Database } from "lmdb";
 import type { EventInfo, Order, Position, ReceiptEntry } from "../../actors/entry.ts";
 import type { Marker } from "../../actors/room/marker.ts";
 import type { Member, StateEvent, StoredRoom } from "../../actors/room/room.ts";
+import type { StateGroup } from "../../actors/room/state-changes.ts";
 import type { ThreadSummary } from "../../actors/room/thread-index.ts";
 import type { EventId, ServerName, ThreadId, UserId } from "../matrix/ids.ts";
 import { keyPart, nameAndValue } from "./keys.ts";
@@ -102,10 +103,11 @@ export class RoomRows {
       redactions: new StoredRows(readers.redactions, number),
       state: new StoredRows(readers.state, number),
       stateBodies: {
-        get: (key) => {
-          const row = this.#read(() => stateBodies.get([number, keyPart(key)]));
-          return row === undefined ? undefined : stateBody(row as StateBodyRow);
+        at: (group, position) => {
+          const row = this.#read(() => stateBodies.get([number, group, position]));
+          return row === undefined ? undefined : stateBody(position, row as StateBodyRow);
         },
+        above: (group, position) => this.#bodiesAbove(number, group, position),
       },
       stateChanges: {
         byKey: {
@@ -129,6 +131,13 @@ export class RoomRows {
     };
   }
 
+  *#bodiesAbove(number: number, group: StateGroup, above: Position) {
+    const range = { dir: "f", above, below: Number.POSITIVE_INFINITY } as const;
+    for (const [position, row] of ordered<StateBodyRow>(this.#tables.stateBodies, [number, group], range)) {
+      yield stateBody(position, row);
+    }
+  }
+
   markersOf(number: number, user: UserId): Iterable<Marker> {
     const part = keyPart(user);
     return this.#markers({ start: [number, part], end: [number, part, LAST_TEXT] });
@@ -143,10 +152,8 @@ export class RoomRows {
 
   *#markersFrom(number: number, position: Position): Generator<Marker> {
     const range = { start: [number, position], end: [number + 1] };
-    for (const key of this.#tables.markerPlaces.getKeys(range)) {
-      const [, , part, ...slot] = key as [number, Position, string, string, string];
-      const stored = this.#tables.markers.get([number, part, ...slot]);
-      const [user, row] = nameAndValue(part, stored);
+    for (const { key, value: stored } of this.#tables.markerPlaces.getRange(range)) {
+      const [user, row] = nameAndValue((key as [number, Position, string])[2], stored);
       yield marker(user as UserId, row as MarkerRow);
     }
   }

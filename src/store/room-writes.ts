@@ -1,5 +1,6 @@
 /** What a checkpoint writes of a room. `room-rows.ts` reads it again. */
 import type { Room } from "../../actors/room/room.ts";
+import { groupOf } from "../../actors/room/state-changes.ts";
 import { keyPart, withName } from "./keys.ts";
 import {
   eventRow,
@@ -52,7 +53,8 @@ export function collectRoom(room: Room, number: number, put: Put): void {
   markers.collect({
     set: (marker) => put("markers", markerKey(number, marker), withName(marker.user, markerRow(marker))),
     delete: (marker) => put("markers", markerKey(number, marker), undefined),
-    place: (marker, position) => put("markerPlaces", markerPlace(number, position, marker), KEY_ONLY),
+    place: (marker, position) =>
+      put("markerPlaces", markerPlace(number, position, marker), withName(marker.user, markerRow(marker))),
     unplace: (marker, position) => put("markerPlaces", markerPlace(number, position, marker), undefined),
   });
   members.collect((user, changed) => {
@@ -66,7 +68,10 @@ export function collectRoom(room: Room, number: number, put: Put): void {
   joins.collect((user, order) => named("joins", user, order));
   redactions.collect((target, redaction) => named("redactions", target, redaction));
   state.collect((key, event) => named("state", key, stateRow(event)));
-  stateBodies.collect((key, body) => put("stateBodies", [number, keyPart(key)], stateBodyRow(body)));
+  stateBodies.collect({
+    set: (key, body) => put("stateBodies", [number, groupOf(key), body.position], stateBodyRow(key, body)),
+    delete: (key, position) => put("stateBodies", [number, groupOf(key), position], undefined),
+  });
   stateChanges.byKey.collect((key, order, change) =>
     put("stateChanges", [number, keyPart(key), order], stateChangeRow(change)),
   );

@@ -12,13 +12,12 @@ import type { StateBody } from "../../actors/room/state-bodies.ts";
 import type { StateChange, StatePlace } from "../../actors/room/state-changes.ts";
 import type { ThreadSummary } from "../../actors/room/thread-index.ts";
 import type { UnsettledEvent } from "../../actors/room/threads.ts";
-import type { MatrixEvent } from "../matrix/event.ts";
 import { MAIN } from "../matrix/id-grammar.ts";
 import type { EventId, ThreadId, UserId } from "../matrix/ids.ts";
 import type { ReceiptType } from "../matrix/receipt-types.ts";
 
 /** Raised with every change of a row's shape. */
-export const ROWS_VERSION = 12;
+export const ROWS_VERSION = 13;
 
 const COUNTS = 1;
 const INHERITS = 2;
@@ -109,14 +108,14 @@ export function stateChange([position, value = 0, before = 0, entry]: StateChang
   };
 }
 
-export type StateBodyRow = readonly [position: Position, event: MatrixEvent, order?: Order];
+export type StateBodyRow = readonly [key: string, json: string, isWhole: 0 | 1];
 
-export function stateBodyRow({ position, event, order }: StateBody): StateBodyRow {
-  return order === undefined ? [position, event] : [position, event, order];
+export function stateBodyRow(key: string, { json, isWhole }: StateBody): StateBodyRow {
+  return [key, json, isWhole ? 1 : 0];
 }
 
-export function stateBody([position, event, order]: StateBodyRow): StateBody {
-  return { position, event, ...(order !== undefined && { order }) };
+export function stateBody(position: Position, [key, json, isWhole]: StateBodyRow): readonly [string, StateBody] {
+  return [key, { position, json, isWhole: isWhole === 1 }];
 }
 
 export type StatePlaceRow = readonly [key: string, order: Order];

@@ -5,8 +5,9 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { RECEIPT } from "../../actors/entry.ts";
 import { fold } from "../../actors/room/fold.ts";
-import { stateKey } from "../../actors/room/state-changes.ts";
-import { PartitionStore } from "../../src/store/partition-store.ts";
+import { groupOf, stateKey } from "../../actors/room/state-changes.ts";
+import type { MatrixEvent } from "../../src/matrix/event.ts";
+import { type Checkpoint, PartitionStore } from "../../src/store/partition-store.ts";
 import { live } from "../support/entries.ts";
 import { ROOM } from "../support/example-room.ts";
 import { checkAsync } from "../support/property.ts";
@@ -45,16 +46,50 @@ bodies("have their order while they are served as they came, and only then", asy
         if (entry[0] === RECEIPT || entry[1].state_key === undefined) continue;
         const key = stateKey(entry[1].type, entry[1].state_key);
         const current = room.state.get(key);
-        const body = room.stateBodies.of(key);
-        assert.is(body?.position, current?.position);
-        if (body === undefined) continue;
-        const info = room.events.get(body.event.event_id);
+        if (current === undefined) continue;
+        const body = room.stateBodies.at(key, current.position)!;
+        const event: MatrixEvent = JSON.parse(body.json);
+        const info = room.events.get(event.event_id);
         const isItsOwn = info?.position === body.position && info.redaction === undefined;
-        assert.is(body.order, isItsOwn ? info.order : undefined);
+        assert.is(body.isWhole, isItsOwn);
+        if (isItsOwn) assert.is(event.unsigned?.order, info?.order);
       }
       await store.close();
     }),
     { numRuns: 100 },
+  );
+});
+
+bodies("are read by position, each key once, as of now", async () => {
+  await checkAsync(
+    fc.asyncProperty(redacted, fc.nat(7), fc.nat(7), async (entries, collectEach, commitEach) => {
+      using dir = temporaryDirectory();
+      const store = await PartitionStore.open(dir.path, log);
+      const room = store.load(ROOM);
+      let collected: Checkpoint | undefined;
+      for (const [i, entry] of entries.entries()) {
+        fold(room, 1_024 * (i + 1), entry);
+        if (collected === undefined && i % (collectEach + 1) === 0) {
+          collected = store.collect([room], { sequence: i + 1, room: ROOM, at: 1, entries: 1 });
+        } else if (collected !== undefined && i % (commitEach + 1) === 0) {
+          store.commit(collected);
+          collected = undefined;
+        }
+        const since = 1_024 * (i % 5);
+        for (const group of ["members", "others"] as const) {
+          const expected = [...room.state]
+            .filter(([key, { position }]) => groupOf(key) === group && position > since)
+            .map(([key, { position }]) => [key, position] as const)
+            .sort(([, a], [, b]) => a - b);
+          const found = [...room.stateBodies.above(group, since)].map(
+            ([key, { position }]) => [key, position] as const,
+          );
+          assert.equal(found, expected);
+        }
+      }
+      await store.close();
+    }),
+    { numRuns: 30 },
   );
 });
 

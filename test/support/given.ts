@@ -49,8 +49,12 @@ interface Expectation {
 
 /** A room into which entries are folded. */
 export class Story {
-  readonly room = new Room(ROOM, BASE);
+  readonly room: Room;
   #count = 0;
+
+  constructor(room = new Room(ROOM, BASE)) {
+    this.room = room;
+  }
 
   fold(entry: Entry): Outcome {
     return fold(this.room, at(++this.#count), entry);

@@ -16,7 +16,7 @@ const EMPTY: StoredRoom = {
   joins: NOTHING,
   redactions: NOTHING,
   state: NOTHING,
-  stateBodies: { get: () => undefined },
+  stateBodies: { at: () => undefined, above: () => [] },
   stateChanges: { byKey: { range: () => [] }, places: { range: () => [] } },
   held: [],
   unsettled: [],

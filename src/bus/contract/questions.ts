@@ -321,6 +321,17 @@ const state = {
   },
 };
 
+const stateJson = {
+  summary: "The same as `state`, with each event as JSON: what only passes them on need not read them.",
+  errors: ERRORS_OF_BODIES,
+  question: state.question.extend({ op: z.literal("state_json") }),
+  answer: page(z.string()),
+  examples: {
+    question: { op: "state_json", since: 16_384 },
+    answer: { events: [JSON.stringify(state.examples.answer.events[0])] },
+  },
+};
+
 const events = {
   summary: "Events by their order, backfilled ones before live ones.",
   errors: ERRORS_OF_BODIES,
@@ -450,6 +461,7 @@ export const QUESTIONS = {
   unread,
   threads,
   state,
+  state_json: stateJson,
   events,
   aggregations,
   roots,
@@ -459,6 +471,8 @@ export const QUESTIONS = {
 };
 
 export type Op = keyof typeof QUESTIONS;
+
+const OPS = Object.keys(QUESTIONS);
 
 /** A question as it is asked, with plain ids. */
 export type Asked<O extends Op> = { readonly op: O } & z.input<(typeof QUESTIONS)[O]["question"]>;
@@ -485,6 +499,7 @@ export const question = z.discriminatedUnion(
     unread.question,
     threads.question,
     state.question,
+    stateJson.question,
     events.question,
     aggregations.question,
     roots.question,
@@ -495,7 +510,7 @@ export const question = z.discriminatedUnion(
   {
     error: ({ input }) =>
       typeof input === "object" && input !== null && !Array.isArray(input)
-        ? "must be snapshot, orders, told, event, read, unread, threads, state, events, aggregations, roots, summary, rooms or changed"
+        ? `must be ${OPS.slice(0, -1).join(", ")} or ${OPS.at(-1)}`
         : "must be a query (an object)",
   },
 );

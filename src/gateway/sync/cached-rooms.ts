@@ -9,10 +9,10 @@ import type { MemberEvents } from "./member-events.ts";
 import type { OnlineUser } from "./online-users.ts";
 import type { RecentDeltas } from "./recent-deltas.ts";
 import { loadsLazily, type RoomReader, sendersOf } from "./room-reader.ts";
-import type { Viewer } from "./room-section.ts";
 import type { RoomSummaries } from "./room-summaries.ts";
 import type { SharedChanges } from "./shared-changes.ts";
 import { sharedSection } from "./shared-sections.ts";
+import type { Viewer } from "./shown-state.ts";
 import type { PartitionPlan } from "./sync-plan.ts";
 
 /** A joined room's section as JSON text, still without its summary and unread counts. */

@@ -16,9 +16,12 @@ import type { RoomId, UserId } from "../../matrix/ids.ts";
 import { askAggregations } from "../bundled-events.ts";
 import { type Filter, isSelective, timelineLimit } from "../filter.ts";
 import { type RoomUpdate, updateFromSnapshot } from "./room-section.ts";
+import { type ShownState, shownState, type Viewer } from "./shown-state.ts";
 import type { RoomTask } from "./sync-plan.ts";
 
 const MEMBER = "m.room.member";
+
+type StateQuestion = Omit<Asked<"state_json">, "op">;
 
 /** Rooms that one `/sync` asks the workers about at the same time. */
 const SYNC_QUERIES_AT_ONCE = 16;
@@ -32,9 +35,7 @@ const PARTITION_READS_AT_ONCE = 4;
 /** A partition that nobody serves is not asked again within this time: each question would wait for its timeout. */
 const UNSERVED_MS = 1_000;
 
-export interface Reader {
-  readonly user: UserId;
-  readonly filter: Filter;
+export interface Reader extends Viewer {
   /** Rooms are read with all of their state. */
   readonly fullState: boolean;
 }
@@ -49,19 +50,19 @@ export type RoomRead =
 /** An update as JSON. A sync that waits for the rest of its rooms keeps no objects: they may take twenty times as much memory. */
 class KeptUpdate {
   readonly readThrough: Position | undefined;
-  readonly #json: Buffer;
+  readonly bytes: number;
+  readonly #state: readonly ShownState[];
+  readonly #rest: Buffer;
 
   constructor(update: RoomUpdate) {
     this.readThrough = update.readThrough;
-    this.#json = Buffer.from(JSON.stringify(update));
-  }
-
-  get bytes(): number {
-    return this.#json.length;
+    this.#state = update.state;
+    this.#rest = Buffer.from(JSON.stringify({ ...update, state: [] }));
+    this.bytes = update.state.reduce((sum, { json }) => sum + json.length, this.#rest.length);
   }
 
   read(): RoomUpdate {
-    return JSON.parse(this.#json.toString());
+    return { ...JSON.parse(this.#rest.toString()), state: this.#state };
   }
 }
 
@@ -136,7 +137,7 @@ export class RoomReader {
   ): Promise<MatrixEvent[] | undefined> {
     return this.#guarded<MatrixEvent[] | undefined>(
       partition,
-      () => this.#state(room, { viewer, types: [MEMBER], members: [...users] }),
+      async () => (await this.#state(room, { viewer, types: [MEMBER], members: [...users] })).map(parsed),
       () => undefined,
     );
   }
@@ -166,7 +167,8 @@ export class RoomReader {
   }
 
   async #read(task: RoomTask, reader: Reader): Promise<RoomRead> {
-    if (task.how === "stripped") return this.#stripped(task.room, task.as, reader.user);
+    const { user } = reader.device;
+    if (task.how === "stripped") return this.#stripped(task.room, task.as, user);
     const { room, since, isGap } = task;
     const pages = await this.#snapshots(task, reader);
     const [first] = pages;
@@ -180,11 +182,11 @@ export class RoomReader {
       case "ban":
         return {
           as: "leave",
-          update: new KeptUpdate(await this.#left(first!, { room, since, isGap, viewer: reader.user })),
+          update: new KeptUpdate(await this.#left(first!, { room, since, isGap, reader })),
         };
       case "invite":
       case "knock":
-        return this.#stripped(room, first!.membership, reader.user);
+        return this.#stripped(room, first!.membership, user);
       default:
         return { as: "nothing" };
     }
@@ -192,7 +194,7 @@ export class RoomReader {
 
   async #snapshots(
     { room, since, memberships = [] }: Extract<RoomTask, { readonly how: "read" }>,
-    { user, filter }: Reader,
+    { device: { user }, filter }: Reader,
   ): Promise<Answer<"snapshot">[]> {
     const question = {
       viewer: user,
@@ -217,20 +219,22 @@ export class RoomReader {
     pages: readonly Answer<"snapshot">[],
     { room, since, reader }: { readonly room: RoomId; readonly since: Position | undefined; readonly reader: Reader },
   ): Promise<RoomUpdate> {
-    const { user: viewer, filter, fullState } = reader;
+    const { device, filter, fullState } = reader;
+    const viewer = device.user;
     const { timeline, limited } = pages[0]!;
     const isWhole = since === undefined || fullState;
     const isGap = isWhole || limited === true;
-    const update = (state: readonly MatrixEvent[]) => updateFromSnapshot(pages, state, isWhole);
+    const update = (state: readonly ShownState[]) => updateFromSnapshot(pages, state, isWhole);
+    const read = (question: StateQuestion) => this.#shown(room, question, reader);
     const from = isWhole ? {} : { since };
-    if (!loadsLazily(filter)) return update(isGap ? await this.#state(room, { viewer, ...from }) : []);
+    if (!loadsLazily(filter)) return update(isGap ? await read({ viewer, ...from }) : []);
     const heroes = (update([]).summary?.heroes ?? []) as UserId[];
     const members = [...sendersOf(timeline), ...(isGap ? [viewer] : []), ...heroes];
     // Which members the client has been sent isn't known: those of old are sent, too.
-    if (isWhole) return update(await this.#state(room, { viewer, members }));
+    if (isWhole) return update(await read({ viewer, members }));
     const [others, own] = await Promise.all([
-      isGap ? this.#state(room, { viewer, ...from, members: [] }) : [],
-      members.length === 0 ? [] : this.#state(room, { viewer, types: [MEMBER], members }),
+      isGap ? read({ viewer, ...from, members: [] }) : [],
+      members.length === 0 ? [] : read({ viewer, types: [MEMBER], members }),
     ]);
     return update([...others, ...own]);
   }
@@ -238,13 +242,16 @@ export class RoomReader {
   /** What came up to the leave, and the leave. */
   async #left(
     snapshot: Answer<"snapshot">,
-    { room, since, isGap, viewer }: { room: RoomId; since: Position | undefined; isGap: boolean; viewer: UserId },
+    { room, since, isGap, reader }: { room: RoomId; since: Position | undefined; isGap: boolean; reader: Reader },
   ): Promise<RoomUpdate> {
     const { member, limited = false, whole: isNew = false } = snapshot;
     const isLimited = limited || isGap;
     const after = isNew ? undefined : since;
-    const older = isLimited ? await this.#state(room, { viewer, ...(after !== undefined && { since: after }) }) : [];
-    const state = member === undefined || older.some(isOf(member)) ? older : [...older, member];
+    const viewer = reader.device.user;
+    const question = { viewer, ...(after !== undefined && { since: after }) };
+    const older = isLimited ? await this.#shown(room, question, reader) : [];
+    const isTold = member === undefined || older.some(({ id }) => id === member.event_id);
+    const state = isTold ? older : [...older, ...shownState([member], room, reader)];
     return { ...updateFromSnapshot([snapshot], state, true), limited: isLimited, isNew };
   }
 
@@ -252,23 +259,36 @@ export class RoomReader {
     const state = await this.#state(room, { viewer, stripped: true });
     return {
       as,
-      events: state.map(({ type, state_key, sender, content }) => ({ type, state_key, sender, content })),
+      events: state.map(parsed).map(({ type, state_key, sender, content }) => ({ type, state_key, sender, content })),
     };
   }
 
-  async #state(room: RoomId, question: Omit<Asked<"state">, "op">): Promise<MatrixEvent[]> {
-    const state: MatrixEvent[] = [];
+  async #shown(room: RoomId, question: StateQuestion, reader: Reader): Promise<ShownState[]> {
+    const shown: ShownState[] = [];
+    for await (const page of this.#statePages(room, question)) shown.push(...shownState(page, room, reader));
+    return shown;
+  }
+
+  async #state(room: RoomId, question: StateQuestion): Promise<string[]> {
+    const events: string[] = [];
+    for await (const page of this.#statePages(room, question)) events.push(...page);
+    return events;
+  }
+
+  /** State events as JSON. */
+  async *#statePages(room: RoomId, question: StateQuestion): AsyncGenerator<string[]> {
     for (let from = question.since; ; ) {
-      const page = await this.#frontend.query(room, {
-        op: "state",
-        ...question,
-        ...(from !== undefined && { since: from }),
-      });
-      state.push(...page.events);
-      if (page.next === undefined) return state;
+      const since = from === undefined ? {} : { since: from };
+      const page = await this.#frontend.query(room, { op: "state_json", ...question, ...since });
+      yield page.events;
+      if (page.next === undefined) return;
       from = page.next;
     }
   }
+}
+
+function parsed(json: string): MatrixEvent {
+  return JSON.parse(json);
 }
 
 const FAILED = (unserved: boolean): RoomRead => ({ as: "failed", unserved });
@@ -286,8 +306,4 @@ export function loadsLazily(filter: Filter): boolean {
 
 export function sendersOf(events: readonly MatrixEvent[]): Set<UserId> {
   return new Set(events.map(({ sender }) => sender));
-}
-
-function isOf(event: MatrixEvent): (other: MatrixEvent) => boolean {
-  return ({ event_id }) => event_id === event.event_id;
 }

@@ -2,30 +2,24 @@
 import type { Position } from "../../../actors/entry.ts";
 import type { Answer, RoomSummary } from "../../bus/contract/questions.ts";
 import { SYNC_TIMELINE_DEFAULT } from "../../limits.ts";
-import type { MatrixEvent, OrderedEvent } from "../../matrix/event.ts";
+import type { MatrixEvent } from "../../matrix/event.ts";
 import type { RoomId } from "../../matrix/ids.ts";
 import { type ReceiptContent, receiptItems } from "../../matrix/receipt.ts";
 import { FULLY_READ } from "../../matrix/receipt-types.ts";
 import { type Aggregations, withRelations } from "../bundled-events.ts";
 import { clientEvent } from "../client-event.ts";
 import { type Filter, passes, roomPasses, timelineLimit } from "../filter.ts";
-import type { Device } from "../tokens.ts";
 import { mergeReceipts } from "./receipt-merge.ts";
 import { changesSummary } from "./room-summaries.ts";
 import type { RoomChanges } from "./shared-changes.ts";
-
-/** The device that syncs, and its filter. */
-export interface Viewer {
-  readonly device: Device;
-  readonly filter: Filter;
-}
+import { latestOf, type ShownState, shownState, type Viewer } from "./shown-state.ts";
 
 /** What a sync has to send about a room, before filters apply. */
 export interface RoomUpdate extends RoomChanges {
   /** Whether older events since the client's token are left out. */
   readonly limited: boolean;
   /** State events that are not in the timeline. */
-  readonly state: readonly MatrixEvent[];
+  readonly state: readonly ShownState[];
   /** Whether this is the whole room, not the changes since a token. */
   readonly whole: boolean;
   /** Whether the client was sent nothing of it, whatever its token says: the user's stay is newer. Default: false. */
@@ -41,7 +35,7 @@ export interface RoomUpdate extends RoomChanges {
 /** `pages`: of one snapshot. The first one has the timeline and the private data. */
 export function updateFromSnapshot(
   pages: readonly Answer<"snapshot">[],
-  state: readonly MatrixEvent[],
+  state: readonly ShownState[],
   whole: boolean,
 ): RoomUpdate {
   const { timeline, timeline_position: readThrough, limited = false, fully_read: fullyRead } = pages[0]!;
@@ -52,7 +46,7 @@ export function updateFromSnapshot(
     receipts: pages.flatMap(({ receipts, private: own }) => [receipts, own ?? {}]),
     ...(fullyRead !== undefined && { fullyRead: { ...fullyRead, position: pages[0]!.position } }),
     limited,
-    state: state.filter(({ event_id }) => !inTimeline.has(event_id)),
+    state: state.filter(({ id }) => !inTimeline.has(id)),
     whole,
     ...(aggregations !== undefined && { aggregations }),
     ...(summary !== undefined && (whole || limited || changesSummary(timeline)) && { summary }),
@@ -61,47 +55,65 @@ export function updateFromSnapshot(
 }
 
 /** Returns the update without events that the client has. Of all of the room's state, none is left out. */
-export function withoutEvents(update: RoomUpdate, sent: ReadonlySet<string>): RoomUpdate {
+export function withoutEvents(
+  update: RoomUpdate,
+  sent: ReadonlySet<string>,
+  { room, viewer }: { readonly room: RoomId; readonly viewer: Viewer },
+): RoomUpdate {
   const had = update.events.filter(({ event_id: id }) => sent.has(id));
   return {
     ...update,
     events: update.events.filter(({ event_id: id }) => !sent.has(id)),
-    state: update.whole ? [...had.filter((event) => event.state_key !== undefined), ...update.state] : update.state,
+    state: update.whole ? [...shownState(had.filter(isState), room, viewer), ...update.state] : update.state,
   };
 }
 
-/** Returns the section; undefined if there is nothing to send. */
-export function roomSection(
-  update: RoomUpdate,
-  room: RoomId,
-  { filter, device }: Viewer,
-): Record<string, unknown> | undefined {
+/** Returns the section as JSON; undefined if there is nothing to send. */
+export function roomSection(update: RoomUpdate, room: RoomId, viewer: Viewer): string | undefined {
+  const { filter, device } = viewer;
   const wanted = filter.room ?? {};
   const limit = timelineLimit(wanted.timeline, SYNC_TIMELINE_DEFAULT);
   const inTimeline = roomPasses(wanted.timeline, room) ? update.events : [];
   const passing = inTimeline.filter((event) => passes(wanted.timeline, event));
   const events = limit === 0 ? [] : passing.slice(-limit);
   const shown = new Set(events.map(({ event_id: id }) => id));
-  const hidden = update.events.filter(({ state_key: key }) => key !== undefined);
-  const state = [...update.state, ...hidden].filter(({ event_id: id }) => !shown.has(id));
-  const shownState = roomPasses(wanted.state, room) ? state.filter((event) => passes(wanted.state, event)) : [];
+  const hidden = update.events.filter((event) => isState(event) && !shown.has(event.event_id));
+  const others = update.state.filter(({ id }) => !shown.has(id));
+  const state = latestOf([...others, ...shownState(hidden, room, viewer)]);
   const receipts = receiptsShown(update.receipts, room, filter);
   const accountData = fullyReadShown(update, room, filter);
-  if (!update.whole && events.length + shownState.length + receipts.length + accountData.length === 0) return undefined;
+  if (!update.whole && events.length + state.length + receipts.length + accountData.length === 0) return undefined;
   const limited = update.limited || events.length < passing.length;
   const first = events[0]?.unsigned.order;
-  return {
-    timeline: {
-      events: events.map((event) =>
-        withRelations(clientEvent(event, device), update.aggregations?.[event.event_id], { device, room }),
-      ),
-      limited,
-      ...((first !== undefined || limited) && { prev_batch: historyToken(first) }),
-    },
-    state: { events: latestState(shownState).map((event) => clientEvent(event, device)) },
-    ephemeral: { events: receipts },
-    account_data: { events: accountData },
+  const timeline = {
+    events: events.map((event) =>
+      withRelations(clientEvent(event, device), update.aggregations?.[event.event_id], { device, room }),
+    ),
+    limited,
+    ...((first !== undefined || limited) && { prev_batch: historyToken(first) }),
   };
+  return sectionOf({ timeline, state, receipts, accountData });
+}
+
+interface Section {
+  readonly timeline: object;
+  readonly state: readonly ShownState[];
+  readonly receipts: readonly object[];
+  readonly accountData: readonly object[];
+}
+
+function sectionOf({ timeline, state, receipts, accountData }: Section): string {
+  const parts = [
+    `"timeline":${JSON.stringify(timeline)}`,
+    `"state":{"events":[${state.map(({ json }) => json).join(",")}]}`,
+    `"ephemeral":${JSON.stringify({ events: receipts })}`,
+    `"account_data":${JSON.stringify({ events: accountData })}`,
+  ];
+  return `{${parts.join(",")}}`;
+}
+
+function isState({ state_key: key }: MatrixEvent): boolean {
+  return key !== undefined;
 }
 
 /**
@@ -112,22 +124,16 @@ export function countsSection(
   receipts: readonly ReceiptContent[],
   room: string,
   { filter, device }: Viewer,
-): Record<string, unknown> | undefined {
+): string | undefined {
   if (showsReceipts(room, filter)) return undefined;
   const hasRead = receipts.some((content) => [...receiptItems(content)].some(({ user }) => user === device.user));
   if (!hasRead) return undefined;
-  const none = { events: [] };
-  return { timeline: { ...none, limited: false }, state: none, ephemeral: none, account_data: none };
+  return sectionOf({ timeline: { events: [], limited: false }, state: [], receipts: [], accountData: [] });
 }
 
 /** Returns a pagination token (`history-routes.ts`): the place just before an order, or the end of the room. */
 export function historyToken(order: number | undefined): string {
   return order === undefined ? "o" : `o${order}`;
-}
-
-/** Returns the last event of each (type, state key). */
-function latestState(events: readonly (MatrixEvent | OrderedEvent)[]): MatrixEvent[] {
-  return [...new Map(events.map((event) => [JSON.stringify([event.type, event.state_key]), event])).values()];
 }
 
 function showsReceipts(room: string, { room: wanted }: Filter): boolean {

@@ -9,9 +9,10 @@ import type { Answer, RoomSummary } from "../../bus/contract/questions.ts";
 import type { MatrixEvent } from "../../matrix/event.ts";
 import type { RoomId, UserId } from "../../matrix/ids.ts";
 import type { Filter } from "../filter.ts";
-import { countsSection, roomSection, type Viewer } from "./room-section.ts";
+import { countsSection, roomSection } from "./room-section.ts";
 import { summaryFor } from "./room-summaries.ts";
 import type { SharedChanges } from "./shared-changes.ts";
+import { shownState, type Viewer } from "./shown-state.ts";
 
 /** Returns the section of a room without counts; undefined if there is nothing to send. `members`: of its senders, if wanted. */
 export function sharedSection(
@@ -22,8 +23,7 @@ export function sharedSection(
 ): string | undefined {
   const text = renderedSection(changes, room, viewer, members);
   if (text !== undefined) return text;
-  const counts = countsSection(changes.receipts, room, viewer);
-  return counts && JSON.stringify(counts);
+  return countsSection(changes.receipts, room, viewer);
 }
 
 /** The part of it that is the same for all users with the same filter. */
@@ -36,9 +36,8 @@ function renderedSection(
   const { rendered } = changes;
   const cached = rendered.get(viewer.filter);
   if (cached !== undefined || rendered.has(viewer.filter)) return cached;
-  const update = { ...changes, limited: false, state: members, whole: false };
-  const section = roomSection(update, room, viewer);
-  const text = section === undefined ? undefined : JSON.stringify(section);
+  const update = { ...changes, limited: false, state: shownState(members, room, viewer), whole: false };
+  const text = roomSection(update, room, viewer);
   const dependsOnDevice = update.events.some(({ unsigned }) => unsigned.transaction_id !== undefined);
   if (!dependsOnDevice) rendered.set(viewer.filter, text);
   return text;

@@ -2,7 +2,7 @@
 import type { RoomId } from "../../matrix/ids.ts";
 import { passes } from "../filter.ts";
 import { defaultRules } from "../push-rules.ts";
-import type { Viewer } from "./room-section.ts";
+import type { Viewer } from "./shown-state.ts";
 import { isFull, type Wanted } from "./sync-plan.ts";
 
 const PUSH_RULES = "m.push_rules";

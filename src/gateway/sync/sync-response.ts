@@ -24,10 +24,11 @@ import type { MemberEvents } from "./member-events.ts";
 import type { OnlineUser } from "./online-users.ts";
 import type { RecentDeltas } from "./recent-deltas.ts";
 import { type RoomRead, RoomReader } from "./room-reader.ts";
-import { countsSection, type RoomUpdate, roomSection, type Viewer, withoutEvents } from "./room-section.ts";
+import { countsSection, type RoomUpdate, roomSection, withoutEvents } from "./room-section.ts";
 import type { RoomSummaries } from "./room-summaries.ts";
 import type { FullyReadAt, RoomChanges } from "./shared-changes.ts";
 import { withCounts, withSummary } from "./shared-sections.ts";
+import type { Viewer } from "./shown-state.ts";
 import { bodyOf, memberOf, NOTHING, type Sections } from "./sync-body.ts";
 import { olderTasks, type PartitionPlan, planOf, type RoomTask, type Wanted } from "./sync-plan.ts";
 import { lineageTag, type OwedRoom, type Place, type SyncToken, type SyncTokens } from "./sync-token.ts";
@@ -124,7 +125,7 @@ export class SyncResponses {
       const plans = this.#plan(user, request, replaced);
       const asked = await this.#askOlder(user, plans, replaced);
       if (asked === undefined) continue;
-      const reads = await this.#read(user, request, asked);
+      const reads = await this.#read(request, asked);
       await this.#untilCached(reads);
       await this.#cached.askMembers(user, this.#cached.lacking(request, this.#cached.rooms(user, plans, start)));
       const isSettled = user.membershipsVersion === version && this.#hasAllSince(start, plans);
@@ -163,21 +164,16 @@ export class SyncResponses {
   }
 
   /** Reads rooms, partition by partition, until there are enough for one response. */
-  async #read(user: OnlineUser, request: SyncRequest, tasks: readonly RoomTask[]): Promise<Map<RoomId, Read>> {
-    const { filter, fullState } = request;
+  async #read(request: SyncRequest, tasks: readonly RoomTask[]): Promise<Map<RoomId, Read>> {
     const reads = new Map<RoomId, Read>();
     let bytes = 0;
-    await this.#reader.read(
-      tasks,
-      { user: user.id, filter, fullState },
-      {
-        enough: ({ partition }) => bytes > SYNC_BYTES_MAX && partition !== tasks[0]!.partition,
-        read: (task, room) => {
-          reads.set(task.room, { task, room });
-          if ("update" in room) bytes += room.update.bytes;
-        },
+    await this.#reader.read(tasks, request, {
+      enough: ({ partition }) => bytes > SYNC_BYTES_MAX && partition !== tasks[0]!.partition,
+      read: (task, room) => {
+        reads.set(task.room, { task, room });
+        if ("update" in room) bytes += room.update.bytes;
       },
-    );
+    });
     for (const task of tasks) {
       if (!reads.has(task.room)) reads.set(task.room, { task, room: { as: "failed", unserved: true } });
     }
@@ -212,13 +208,12 @@ export class SyncResponses {
       if (read.as === "knock")
         content.knock.push(memberOf(room, JSON.stringify({ knock_state: { events: read.events } })));
       if (!("update" in read)) continue;
-      const known = this.#unsent(read.update.read(), task, plans[partition]!.from);
+      const known = this.#unsent(read.update.read(), task, { from: plans[partition]!.from, viewer: request });
       const isJoined = read.as === "join";
       const changes = isJoined ? this.#recent.changes(room, user.id, start[partition]!.sequence) : undefined;
       const now = changes === undefined ? known : withChanges(known, changes);
-      const section = roomSection(now, room, request) ?? countsSection(now.receipts, room, request);
-      if (section === undefined) continue;
-      const text = JSON.stringify(section);
+      const text = roomSection(now, room, request) ?? countsSection(now.receipts, room, request);
+      if (text === undefined) continue;
       const summary = changes?.changesSummary ? "ask" : now.summary;
       if (isJoined) sections.push({ room, partition, text, summary });
       else content.leave.push(memberOf(room, text));
@@ -227,11 +222,15 @@ export class SyncResponses {
   }
 
   /** What of an update the client with this place doesn't have, as far as the cache can tell. */
-  #unsent(update: RoomUpdate, { room, partition, since }: RoomTask, from: Place | undefined): RoomUpdate {
+  #unsent(
+    update: RoomUpdate,
+    { room, partition, since }: RoomTask,
+    { from, viewer }: { readonly from: Place | undefined; readonly viewer: Viewer },
+  ): RoomUpdate {
     if (from === undefined || since === undefined || update.isNew || !this.#recent.covers(partition, from))
       return update;
     const sent = this.#recent.sentBefore(room, from.sequence);
-    return sent.size === 0 ? update : withoutEvents(update, sent);
+    return sent.size === 0 ? update : withoutEvents(update, sent, { room, viewer });
   }
 
   /** The texts of sections with their summaries and unread counts; undefined if any have to be asked for. */

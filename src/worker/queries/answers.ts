@@ -16,7 +16,7 @@ import { greatestOrder } from "./greatest-order.ts";
 import { seenBodies } from "./seen-bodies.ts";
 import type { SizeOf } from "./sizes.ts";
 import { snapshot } from "./snapshot.ts";
-import { statePage } from "./state-pages.ts";
+import { stateJsonPage, statePage } from "./state-pages.ts";
 import { summary } from "./summary.ts";
 
 /** Threads of all rooms and users whose unread count is cached, so that the next count goes on from it. About 100 bytes each. */
@@ -36,6 +36,7 @@ type Answers = {
 const ANSWERS: Answers = {
   snapshot: (asking, question) => snapshot(asking, question),
   state: (asking, question) => statePage(asking, question),
+  state_json: (asking, question) => stateJsonPage(asking, question),
   events: (asking, question) => eventPage(asking, question),
   aggregations: (asking, question) => aggregations(asking, question),
   roots: (asking, question) => rootPage(asking, question),

@@ -23,6 +23,13 @@ export interface StatePosition {
   readonly body?: StateBody | undefined;
 }
 
+/** A state event, as JSON where it is stored as it is served. */
+export type ServedState = string | MatrixEvent;
+
+export function eventOf(served: ServedState): MatrixEvent {
+  return typeof served === "string" ? JSON.parse(served) : served;
+}
+
 export class Bodies {
   readonly #nc: Bus;
   readonly #partition: number;
@@ -49,15 +56,15 @@ export class Bodies {
    * State events of these keys at these positions: the current ones from the store, others from the log. That of a `state` entry has
    * no order (F10), unless its event is known besides.
    */
-  async state(room: Room, places: readonly StatePosition[]): Promise<MatrixEvent[]> {
+  async state(room: Room, places: readonly StatePosition[]): Promise<ServedState[]> {
     const stored = places.map(({ key, position, body }) => body ?? room.stateBodies.at(key, position));
     const missing = places.filter((_, i) => stored[i] === undefined);
     const read = missing.length === 0 ? undefined : await this.#read(missing.map(({ position }) => position));
     return Promise.all(
       places.map(({ position }, i) => {
         const body = stored[i];
-        if (body?.order !== undefined) return withOrder(body.event, body.order);
-        const event = body?.event ?? read!.get(position)!;
+        if (body?.isWhole) return body.json;
+        const event = body === undefined ? read!.get(position)! : (JSON.parse(body.json) as MatrixEvent);
         const info = room.events.peek(event.event_id);
         return info === undefined ? event : this.#served(room, event, info);
       }),

@@ -20,7 +20,8 @@ export function seenBodies(bodies: ReadBodies, viewer: UserId): ReadBodies {
   };
   return {
     at: async (room, positions) => (await bodies.at(room, positions)).map((event) => seen(room, event)),
-    state: async (room, places) => (await bodies.state(room, places)).map((event) => seen(room, event)),
+    state: async (room, places) =>
+      (await bodies.state(room, places)).map((event) => (typeof event === "string" ? event : seen(room, event))),
     one: async (room, id) => {
       const event = await bodies.one(room, id);
       return event === null ? null : seen(room, event);

@@ -18,6 +18,7 @@ import { FULLY_READ } from "../../matrix/receipt-types.ts";
 import { fullyReadOf } from "../delta-messages.ts";
 import { aggregationsOf } from "./aggregations.ts";
 import type { Asking } from "./asking.ts";
+import { eventOf } from "./bodies.ts";
 import { firstOf, placesWhere, visiblePlaces } from "./event-pages.ts";
 import { greatestOrder } from "./greatest-order.ts";
 import { markerPage } from "./marker-pages.ts";
@@ -84,7 +85,7 @@ async function ofPast(
   const stays = (range: OrderRange) => placesWhere(room, range, visibility, (order) => visibility.stayed(order));
   const timeline = timelineOf(asking, isWhole ? { ...query, since: 0 } : query, hasStayed ? stays : () => []);
   const [member] = event === undefined ? [] : await bodies.state(room, [{ key, position: event.position }]);
-  return { ...answer, ...(await timeline), ...(member !== undefined && { member }) };
+  return { ...answer, ...(await timeline), ...(member !== undefined && { member: eventOf(member) }) };
 }
 
 type Timeline = Pick<

@@ -1,8 +1,8 @@
 /**
  * Pages of a room's state: as it is now, or as it was just after an event (docs/design.md#who-sees-what).
  *
- * A page goes through the changes of state by position, and takes those that are still what is asked for: the current one of their
- * key, or the nearest at the order. `next` is the `since` of the next page.
+ * A page goes through what is current now, by position; or through all changes of state, and takes those that are the nearest of their
+ * key at the order. `next` is the `since` of the next page.
  */
 import type { Order, Position } from "../../../actors/entry.ts";
 import type { Room } from "../../../actors/room/room.ts";
@@ -14,6 +14,7 @@ import { EVENTS_SCAN_MAX } from "../../limits.ts";
 import type { MatrixEvent } from "../../matrix/event.ts";
 import type { UserId } from "../../matrix/ids.ts";
 import type { Asking } from "./asking.ts";
+import { eventOf, type ServedState } from "./bodies.ts";
 import { type Place, pageOf } from "./page.ts";
 
 /** Matrix specification, "Stripped state": the state that tells an invited user what the room is. */
@@ -32,7 +33,7 @@ const SHOWN_STRIPPED: ReadonlySet<string | undefined> = new Set(["join", "invite
 
 interface StatePlace extends Place {
   readonly key: string;
-  /** What the store has there, if that was read to know whether it is current. */
+  /** What the store has there, if that was read. */
   readonly body?: StateBody | undefined;
 }
 
@@ -48,17 +49,29 @@ interface Asked {
 }
 
 /** State events that were set after a position, those set first before others. */
-export function statePage({ bodies, room, sizeOf }: Asking, query: Question<"state">): Promise<Page<MatrixEvent>> {
+export function statePage(asking: Asking, query: Question<"state">): Promise<Page<MatrixEvent>> {
+  return pageAs(asking, query, eventOf);
+}
+
+/** The same, each event as JSON. */
+export function stateJsonPage(asking: Asking, query: Question<"state_json">): Promise<Page<string>> {
+  return pageAs(asking, query, (event) => (typeof event === "string" ? event : JSON.stringify(event)));
+}
+
+function pageAs<T>(
+  { bodies, room, sizeOf }: Asking,
+  query: Question<"state" | "state_json">,
+  as: (event: ServedState) => T,
+): Promise<Page<T>> {
   const places = placesOf(room, query.since ?? 0, asked(room, query));
-  const read = (shown: readonly StatePlace[]) =>
-    bodies.state(
-      room,
-      shown.map(({ key, position, body }) => ({ key, position: position!, body })),
-    );
+  const read = async (shown: readonly StatePlace[]) => {
+    const positions = shown.map(({ key, position, body }) => ({ key, position: position!, body }));
+    return (await bodies.state(room, positions)).map(as);
+  };
   return pageOf(places, { limit: EVENTS_SCAN_MAX, scan: EVENTS_SCAN_MAX, read, sizeOf });
 }
 
-function asked(room: Room, { viewer, at, types, members, stripped = false }: Question<"state">): Asked {
+function asked(room: Room, { viewer, at, types, members, stripped = false }: Question<"state" | "state_json">): Asked {
   const own = viewer === undefined ? [] : [memberKey(viewer)];
   const filter = { ...(types && { types: new Set(types) }), ...(members && { members }) };
   if (viewer === undefined) return { at, ...(stripped ? { keys: STRIPPED } : filter) };
@@ -97,12 +110,17 @@ function* placesOfGroup(
   group: StateGroup,
   { since, wanted: { at, types } }: { readonly since: Position; readonly wanted: Asked },
 ): Generator<StatePlace> {
+  const isOfType = (key: string) => types?.has(typeOf(key)) ?? true;
+  if (at === undefined) {
+    for (const [key, body] of room.stateBodies.above(group, since)) {
+      yield { next: body.position, key, position: isOfType(key) ? body.position : undefined, body };
+    }
+    return;
+  }
   const range = { dir: "f", above: since, below: Number.POSITIVE_INFINITY } as const;
   for (const [position, { key }] of room.stateChanges.places.range(group, range)) {
-    const isOfType = types?.has(typeOf(key)) ?? true;
-    const body = isOfType && at === undefined ? room.stateBodies.of(key) : undefined;
-    const isWanted = isOfType && (body?.position ?? positionOfKey(room, key, at)) === position;
-    yield { next: position, key, position: isWanted ? position : undefined, body: isWanted ? body : undefined };
+    const isWanted = isOfType(key) && positionOfKey(room, key, at) === position;
+    yield { next: position, key, position: isWanted ? position : undefined };
   }
 }
 

@@ -9,6 +9,7 @@ import type { RoomSummary } from "../../bus/contract/questions.ts";
 import { HEROES_MAX, MEMBERS_SCAN_MAX } from "../../limits.ts";
 import type { UserId } from "../../matrix/ids.ts";
 import type { Asking } from "./asking.ts";
+import { eventOf } from "./bodies.ts";
 
 const PREFIX_LENGTH = memberKey("" as UserId).length;
 
@@ -30,8 +31,8 @@ async function isNamed(bodies: Asking["bodies"], room: Room): Promise<boolean> {
     return position === undefined ? [] : [{ key, position, field }];
   });
   const events = await bodies.state(room, places);
-  return events.some(({ content }, i) => {
-    const name = content[places[i]!.field];
+  return events.some((event, i) => {
+    const name = eventOf(event).content[places[i]!.field];
     return typeof name === "string" && name !== "";
   });
 }

@@ -48,6 +48,7 @@ questions("get answers of the declared shape, and accept plain ids", async () =>
     unread: await tidemark.query(ROOM, { op: "unread", user_id: BOB }),
     threads: await tidemark.query(ROOM, { op: "threads", event_ids: ids }),
     state: await tidemark.query(ROOM, { op: "state" }),
+    state_json: await tidemark.query(ROOM, { op: "state_json" }),
     events: await tidemark.query(ROOM, { op: "events", dir: "b", relates_to: "$1", rel_type: "m.replace" }),
     aggregations: await tidemark.query(ROOM, { op: "aggregations", event_ids: ids, viewer: BOB }),
     roots: await tidemark.query(ROOM, { op: "roots" }),

@@ -8,6 +8,7 @@ import {
   updateFromSnapshot,
   withoutEvents,
 } from "../../../src/gateway/sync/room-section.ts";
+import { shownState } from "../../../src/gateway/sync/shown-state.ts";
 import type { OrderedEvent } from "../../../src/matrix/event.ts";
 import type { EventId, RoomId, UserId } from "../../../src/matrix/ids.ts";
 import type { Body } from "../../support/harness.ts";
@@ -28,12 +29,20 @@ const topic = (order: number) => event(order, { type: "m.room.topic", state_key:
 
 const NOTHING: RoomUpdate = { events: [], receipts: [], limited: false, state: [], whole: false };
 
+const viewerOf = (filter: Body = {}) => ({
+  device: { user: ALICE, id: "A" },
+  filter: parseFilter({ room: filter }),
+});
+const stateOf = (...events: OrderedEvent[]) => shownState(events, ROOM, viewerOf());
+
 function shown(update: Partial<RoomUpdate>, filter: Body = {}): Body {
-  const viewer = { device: { user: ALICE, id: "A" }, filter: parseFilter({ room: filter }) };
-  return roomSection({ ...NOTHING, ...update }, ROOM, viewer) as Body;
+  const text = roomSection({ ...NOTHING, ...update }, ROOM, viewerOf(filter));
+  return text === undefined ? (undefined as never) : JSON.parse(text);
 }
 
 const ids = (events: readonly Body[]) => events.map(({ event_id }) => event_id);
+
+const stateIds = ({ state }: RoomUpdate) => state.map(({ id }) => id);
 
 const section = suite("room section");
 
@@ -60,13 +69,15 @@ section("state that is not in the timeline is sent separately, the last event of
   const { state } = shown({ events }, { timeline: { limit: 2 } });
   assert.equal(ids(state.events), ["$2"]);
   assert.equal(ids(shown({ events }).state.events), []);
-  assert.equal(ids(shown({ events, state: [event(0, { type: "m.room.name", state_key: "" })] }).state.events), ["$0"]);
+  assert.equal(ids(shown({ events, state: stateOf(event(0, { type: "m.room.name", state_key: "" })) }).state.events), [
+    "$0",
+  ]);
 });
 
 section("state that is in the timeline is not sent twice", () => {
-  const state = [topic(1), event(2, { type: "m.room.name", state_key: "" })];
+  const state = stateOf(topic(1), event(2, { type: "m.room.name", state_key: "" }));
   const page = { room_id: "!r:a.org" as RoomId, position: 2, receipts: {}, timeline: [topic(1)] };
-  assert.equal(ids(updateFromSnapshot([page], state, true).state as Body[]), ["$2"]);
+  assert.equal(stateIds(updateFromSnapshot([page], state, true)), ["$2"]);
 });
 
 section("what the client has isn't sent again, but all of the state is when it is wanted", () => {
@@ -75,8 +86,11 @@ section("what the client has isn't sent again, but all of the state is when it i
     [true, ["$1"]],
     [false, []],
   ] as const) {
-    const rest = withoutEvents(updateFromSnapshot([page], [], isWhole), new Set(["$1"]));
-    assert.equal([ids(rest.events as Body[]), ids(rest.state as Body[])], [["$3"], state]);
+    const rest = withoutEvents(updateFromSnapshot([page], [], isWhole), new Set(["$1"]), {
+      room: ROOM,
+      viewer: viewerOf(),
+    });
+    assert.equal([ids(rest.events as Body[]), stateIds(rest)], [["$3"], state]);
   }
 });
 

@@ -55,7 +55,7 @@ function situation({ membership = "join", at = 3, answers = {} }: Situation = {}
   const counts = { unthreaded: { count: 0 }, main: { count: 0 }, threads: {} };
   const asked: Body[] = [];
   const given: Record<string, (question: Body) => Answer> = {
-    state: () => ({ events: [] }),
+    state_json: () => ({ events: [] }),
     unread: () => counts,
     changed: () => ({ rooms: {}, position: 5 }),
     ...answers,
@@ -170,10 +170,10 @@ response("a room that was left before the first sync is sent only with include_l
 response("an invite or a knock is sent once, with stripped state only", async () => {
   for (const membership of ["invite", "knock"]) {
     const name = orderedEvent(1, { type: "m.room.name", state_key: "", content: { name: "tides" } });
-    const { ask, asked } = situation({ membership, answers: { state: () => ({ events: [name] }) } });
+    const { ask, asked } = situation({ membership, answers: { state_json: () => ({ events: [JSON.stringify(name)] }) } });
     const stripped = (await ask(undefined)).rooms[membership][ROOM][`${membership}_state`].events;
     assert.equal(Object.keys(stripped[0]).sort(), ["content", "sender", "state_key", "type"]);
-    assert.equal(asked, [{ op: "state", viewer: BOB, stripped: true }]);
+    assert.equal(asked, [{ op: "state_json", viewer: BOB, stripped: true }]);
     assert.ok((await ask(token(place(5)))).isEmpty);
   }
 });
@@ -283,18 +283,18 @@ response("a partition that nobody serves is sent later, without holding up what 
 
 response("lazy loading brings the member events of those who speak, asked for once", async () => {
   const member = orderedEvent(1, { type: "m.room.member", state_key: "@alice:a.org", content: { membership: "join" } });
-  const answers = { state: () => ({ events: [member] }), snapshot: () => ({ timeline: [orderedEvent(6)] }) };
+  const answers = { state_json: () => ({ events: [JSON.stringify(member)] }), snapshot: () => ({ timeline: [orderedEvent(6)] }) };
   const { recent, ask, asked } = situation({ answers });
   const filter = { room: { state: { lazy_load_members: true } } };
   const state = ({ rooms }: { rooms: Body }) => rooms.join[ROOM].state.events.map(({ state_key }: Body) => state_key);
   assert.equal(state(await ask(undefined, filter)), ["@alice:a.org"]);
-  assert.equal(asked[1], { op: "state", viewer: BOB, members: ["@alice:a.org", BOB] });
+  assert.equal(asked[1], { op: "state_json", viewer: BOB, members: ["@alice:a.org", BOB] });
   recent.add(0, events(6), mark(6));
   asked.length = 0;
   for (let time = 0; time < 2; time++) assert.equal(state(await ask(token(place(5)), filter)), ["@alice:a.org"]);
   assert.equal(
-    asked.filter(({ op }) => op === "state"),
-    [{ op: "state", viewer: BOB, types: ["m.room.member"], members: ["@alice:a.org"] }],
+    asked.filter(({ op }) => op === "state_json"),
+    [{ op: "state_json", viewer: BOB, types: ["m.room.member"], members: ["@alice:a.org"] }],
   );
   assert.equal(state(await ask(token(place(5)))), [], "not for others");
 });

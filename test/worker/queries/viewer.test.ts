@@ -17,6 +17,7 @@ import { live, member, receipt, state } from "../../support/entries.ts";
 import { BASE, BOB, CARA } from "../../support/example-room.ts";
 import { at, Story } from "../../support/given.ts";
 import { checkAsync } from "../../support/property.ts";
+import { roomOver } from "../../support/stored-room.ts";
 import { type ModelledEvent, VisibilityModel } from "../../support/visibility-model.ts";
 import { VISITED_USERS, visits } from "../../support/visits.ts";
 
@@ -48,7 +49,7 @@ class Log extends Bodies {
 }
 
 function folded(entries: readonly Entry[]) {
-  const story = new Story();
+  const story = new Story(roomOver({}));
   const model = new VisibilityModel(story.room.base);
   entries.forEach((entry, i) => {
     story.fold(entry);
