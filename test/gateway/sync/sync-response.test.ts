@@ -170,7 +170,10 @@ response("a room that was left before the first sync is sent only with include_l
 response("an invite or a knock is sent once, with stripped state only", async () => {
   for (const membership of ["invite", "knock"]) {
     const name = orderedEvent(1, { type: "m.room.name", state_key: "", content: { name: "tides" } });
-    const { ask, asked } = situation({ membership, answers: { state_json: () => ({ events: [JSON.stringify(name)] }) } });
+    const { ask, asked } = situation({
+      membership,
+      answers: { state_json: () => ({ events: [JSON.stringify(name)] }) },
+    });
     const stripped = (await ask(undefined)).rooms[membership][ROOM][`${membership}_state`].events;
     assert.equal(Object.keys(stripped[0]).sort(), ["content", "sender", "state_key", "type"]);
     assert.equal(asked, [{ op: "state_json", viewer: BOB, stripped: true }]);
@@ -283,7 +286,10 @@ response("a partition that nobody serves is sent later, without holding up what 
 
 response("lazy loading brings the member events of those who speak, asked for once", async () => {
   const member = orderedEvent(1, { type: "m.room.member", state_key: "@alice:a.org", content: { membership: "join" } });
-  const answers = { state_json: () => ({ events: [JSON.stringify(member)] }), snapshot: () => ({ timeline: [orderedEvent(6)] }) };
+  const answers = {
+    state_json: () => ({ events: [JSON.stringify(member)] }),
+    snapshot: () => ({ timeline: [orderedEvent(6)] }),
+  };
   const { recent, ask, asked } = situation({ answers });
   const filter = { room: { state: { lazy_load_members: true } } };
   const state = ({ rooms }: { rooms: Body }) => rooms.join[ROOM].state.events.map(({ state_key }: Body) => state_key);
