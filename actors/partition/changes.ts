@@ -9,7 +9,7 @@
  */
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import type { EventId, RoomId, UserId } from "../../src/matrix/ids.ts";
-import type { ReceiptContent, ReceiptEvent } from "../../src/matrix/receipt.ts";
+import { keyed, type ReceiptContent, type ReceiptEvent } from "../../src/matrix/receipt.ts";
 import { isPrivate, type ReceiptType } from "../../src/matrix/receipt-types.ts";
 import {
   ARRIVALS,
@@ -203,11 +203,11 @@ export function memberSet(room: Room, position: Position, [kind, event]: Entry):
  */
 export function receiptEvent(markers: Iterable<Marker>): ReceiptEvent {
   const all = Array.isArray(markers) ? (markers as readonly Marker[]) : [...markers];
-  const places: Record<EventId, Partial<Record<ReceiptType, Record<UserId, Marker>>>> = {};
+  const places: Record<EventId, Partial<Record<ReceiptType, Record<UserId, Marker>>>> = keyed();
   for (const marker of all) {
     const { event, type, user } = marker;
     places[event] ??= {};
-    places[event][type] ??= {};
+    places[event][type] ??= keyed();
     const users = places[event][type];
     const other = users[user];
     users[user] = other === undefined ? marker : preferred(other, marker);

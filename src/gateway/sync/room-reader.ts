@@ -15,6 +15,7 @@ import type { MatrixEvent } from "../../matrix/event.ts";
 import type { RoomId, UserId } from "../../matrix/ids.ts";
 import { askAggregations } from "../bundled-events.ts";
 import { type Filter, isSelective, timelineLimit } from "../filter.ts";
+import { receiptsJson } from "./receipt-merge.ts";
 import { type RoomUpdate, updateFromSnapshot } from "./room-section.ts";
 import { type ShownState, shownState, type Viewer } from "./shown-state.ts";
 import type { RoomTask } from "./sync-plan.ts";
@@ -52,17 +53,19 @@ class KeptUpdate {
   readonly readThrough: Position | undefined;
   readonly bytes: number;
   readonly #state: readonly ShownState[];
-  readonly #rest: Buffer;
+  readonly #receipts: string;
+  readonly #rest: string;
 
-  constructor(update: RoomUpdate) {
-    this.readThrough = update.readThrough;
-    this.#state = update.state;
-    this.#rest = Buffer.from(JSON.stringify({ ...update, state: [] }));
-    this.bytes = update.state.reduce((sum, { json }) => sum + json.length, this.#rest.length);
+  constructor({ state, receipts, ...rest }: RoomUpdate) {
+    this.readThrough = rest.readThrough;
+    this.#state = state;
+    this.#receipts = receiptsJson(receipts);
+    this.#rest = JSON.stringify(rest);
+    this.bytes = state.reduce((sum, { json }) => sum + json.length, this.#receipts.length + this.#rest.length);
   }
 
   read(): RoomUpdate {
-    return { ...JSON.parse(this.#rest.toString()), state: this.#state };
+    return { ...JSON.parse(this.#rest), state: this.#state, receipts: [this.#receipts] };
   }
 }
 

@@ -4,18 +4,19 @@ import type { Answer, RoomSummary } from "../../bus/contract/questions.ts";
 import { SYNC_TIMELINE_DEFAULT } from "../../limits.ts";
 import type { MatrixEvent } from "../../matrix/event.ts";
 import type { RoomId } from "../../matrix/ids.ts";
-import { type ReceiptContent, receiptItems } from "../../matrix/receipt.ts";
+import { type ReceiptItem, receiptItems } from "../../matrix/receipt.ts";
 import { FULLY_READ } from "../../matrix/receipt-types.ts";
 import { type Aggregations, withRelations } from "../bundled-events.ts";
 import { clientEvent } from "../client-event.ts";
 import { type Filter, passes, roomPasses, timelineLimit } from "../filter.ts";
-import { mergeReceipts } from "./receipt-merge.ts";
+import { type KeptReceipts, NO_RECEIPTS, readReceipts, receiptsJson } from "./receipt-merge.ts";
 import { changesSummary } from "./room-summaries.ts";
 import type { RoomChanges } from "./shared-changes.ts";
 import { latestOf, type ShownState, shownState, type Viewer } from "./shown-state.ts";
 
 /** What a sync has to send about a room, before filters apply. */
-export interface RoomUpdate extends RoomChanges {
+export interface RoomUpdate extends Omit<RoomChanges, "receipts"> {
+  readonly receipts: readonly KeptReceipts[];
   /** Whether older events since the client's token are left out. */
   readonly limited: boolean;
   /** State events that are not in the timeline. */
@@ -82,7 +83,9 @@ export function roomSection(update: RoomUpdate, room: RoomId, viewer: Viewer): s
   const state = latestOf([...others, ...shownState(hidden, room, viewer)]);
   const receipts = receiptsShown(update.receipts, room, filter);
   const accountData = fullyReadShown(update, room, filter);
-  if (!update.whole && events.length + state.length + receipts.length + accountData.length === 0) return undefined;
+  if (!update.whole && events.length + state.length + accountData.length === 0 && receipts === NO_RECEIPTS) {
+    return undefined;
+  }
   const limited = update.limited || events.length < passing.length;
   const first = events[0]?.unsigned.order;
   const timeline = {
@@ -98,7 +101,7 @@ export function roomSection(update: RoomUpdate, room: RoomId, viewer: Viewer): s
 interface Section {
   readonly timeline: object;
   readonly state: readonly ShownState[];
-  readonly receipts: readonly object[];
+  readonly receipts: string;
   readonly accountData: readonly object[];
 }
 
@@ -106,7 +109,7 @@ function sectionOf({ timeline, state, receipts, accountData }: Section): string 
   const parts = [
     `"timeline":${JSON.stringify(timeline)}`,
     `"state":{"events":[${state.map(({ json }) => json).join(",")}]}`,
-    `"ephemeral":${JSON.stringify({ events: receipts })}`,
+    `"ephemeral":{"events":[${receipts === NO_RECEIPTS ? "" : `{"type":"m.receipt","content":${receipts}}`}]}`,
     `"account_data":${JSON.stringify({ events: accountData })}`,
   ];
   return `{${parts.join(",")}}`;
@@ -121,14 +124,14 @@ function isState({ state_key: key }: MatrixEvent): boolean {
  * user has read. undefined if none has, or if the client is shown receipts.
  */
 export function countsSection(
-  receipts: readonly ReceiptContent[],
+  receipts: readonly KeptReceipts[],
   room: string,
   { filter, device }: Viewer,
 ): string | undefined {
   if (showsReceipts(room, filter)) return undefined;
-  const hasRead = receipts.some((content) => [...receiptItems(content)].some(({ user }) => user === device.user));
-  if (!hasRead) return undefined;
-  return sectionOf({ timeline: { events: [], limited: false }, state: [], receipts: [], accountData: [] });
+  const isOwn = ({ user }: ReceiptItem) => user === device.user;
+  if (!receipts.some((kept) => [...receiptItems(readReceipts(kept))].some(isOwn))) return undefined;
+  return sectionOf({ timeline: { events: [], limited: false }, state: [], receipts: NO_RECEIPTS, accountData: [] });
 }
 
 /** Returns a pagination token (`history-routes.ts`): the place just before an order, or the end of the room. */
@@ -140,10 +143,8 @@ function showsReceipts(room: string, { room: wanted }: Filter): boolean {
   return passes(wanted?.ephemeral, { type: "m.receipt" }) && roomPasses(wanted?.ephemeral, room);
 }
 
-function receiptsShown(contents: readonly ReceiptContent[], room: string, filter: Filter): object[] {
-  if (!showsReceipts(room, filter)) return [];
-  const filled = contents.filter((content) => Object.keys(content).length > 0);
-  return filled.length === 0 ? [] : [{ type: "m.receipt", content: mergeReceipts(filled) }];
+function receiptsShown(contents: readonly KeptReceipts[], room: string, filter: Filter): string {
+  return showsReceipts(room, filter) ? receiptsJson(contents) : NO_RECEIPTS;
 }
 
 function fullyReadShown({ fullyRead }: RoomUpdate, room: string, { room: wanted }: Filter): object[] {
