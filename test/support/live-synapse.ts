@@ -5,7 +5,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
@@ -50,8 +50,8 @@ export interface LiveSynapse extends AsyncDisposable {
   end(signal: "SIGTERM" | "SIGKILL"): Promise<void>;
   pause(): void;
   resume(): void;
-  /** Starts it again. Resolves once it answers. */
-  start(): Promise<void>;
+  /** Starts it again, with these registrations from now on if any are given. Resolves once it answers. */
+  start(registrations?: readonly string[]): Promise<void>;
   /** The rows that a SELECT finds in its database. */
   rows(sql: string): Promise<Body[]>;
 }
@@ -81,7 +81,11 @@ export async function startSynapse(options: SynapseOptions = {}): Promise<LiveSy
     await running?.ended;
     running = undefined;
   };
-  const start = async () => {
+  const start = async (registrations?: readonly string[]) => {
+    if (registrations !== undefined) {
+      const before = JSON.parse(await readFile(config, "utf8"));
+      await writeFile(config, JSON.stringify({ ...before, app_service_config_files: registrations }));
+    }
     running = runSynapse(program, config);
     await answers(url, running);
   };
