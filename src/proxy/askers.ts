@@ -8,7 +8,7 @@
  * A bridge acts as its users by `user_id`, so a token alone does not say who it is. The client's address and program go with
  * the question, because the homeserver shows them to the user as those of the device.
  *
- * It is only asked about requests that the homeserver has accepted, so strangers can't make it ask. A token goes nowhere but to
+ * It is only asked about requests that the homeserver has accepted, or lets wait, so strangers can't make it ask. A token goes nowhere but to
  * the homeserver, and is kept as a digest.
  */
 import { createHash } from "node:crypto";

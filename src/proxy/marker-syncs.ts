@@ -3,14 +3,14 @@
  * however they were set. Pushes leave out both, and a homeserver doesn't repeat the receipts that it pushed while Tidemark was away.
  *
  *     user ──first request──────────────────┐
- *          ──a gap in the pushes is over────┼──▶ queue ──▶ a filtered /sync as this user ──▶ `tidemark.in.receipt.<room>`
+ *          ──a gap is over──────────────────┼──▶ queue ──▶ a filtered /sync as this user ──▶ `tidemark.in.receipt.<room>`
  *          ──a request, long after the last─┘    (paced)   (from its own `next_batch` on)
  *
  * - Only the user's own markers are taken. What was told before, from here or by a client's request, is not told again.
  * - `m.fully_read` replaces the marker (F7), so one that a client has set since the question began must not be undone by the answer:
  *   it is left out, and the user is asked about once more.
- * - While the homeserver or Tidemark is away, it is tried again each second, one user at a time. A user as whom the registration
- *   can't act is left alone. So are users of application services: a bridge has thousands.
+ * - While the homeserver or Tidemark is away, it is tried again each second, one user at a time; once that works, all go on. A user
+ *   as whom the registration can't act is left alone. So are users of application services: a bridge has thousands.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { LRUCache } from "lru-cache";
@@ -48,10 +48,14 @@ export interface MarkerSyncsOptions {
   readonly perSecond: number;
 }
 
-/** `since` of the next `/sync`. */
 interface SyncedUser {
+  /** `since` of the next `/sync`. */
   readonly since: string | undefined;
+  /** When the last one began whose markers Tidemark has: `performance.now()`. */
+  readonly at: number;
 }
+
+const NEVER: SyncedUser = { since: undefined, at: Number.NEGATIVE_INFINITY };
 
 interface ToldMarker {
   readonly event: EventId;
@@ -86,7 +90,11 @@ export class MarkerSyncs {
   readonly #due = new Set<UserId>();
   readonly #closing = new AbortController();
   #tell: TellReceipts | undefined;
-  #working: Promise<unknown> | undefined;
+  readonly #workers = new Set<Promise<void>>();
+  /** Logs that Tidemark has had. */
+  #logs = 1;
+  /** Workers that go on. */
+  #running = 0;
   #isFailing = false;
 
   constructor(options: MarkerSyncsOptions) {
@@ -111,9 +119,19 @@ export class MarkerSyncs {
       .catch(() => this.#recent.delete(asker.key));
   }
 
-  /** Pushes were missed, and come again. */
-  gap(): void {
-    for (const user of this.#users.keys()) this.#want(user);
+  /** Markers may have been missed until then (`performance.now()`). Default: until now. */
+  gap(until = performance.now()): void {
+    for (const [user, { at }] of [...this.#users]) if (at <= until) this.#want(user);
+  }
+
+  /** Tidemark has another log, and what it was told is not in it. */
+  forget(): void {
+    this.#told.clear();
+    this.#logs++;
+    for (const user of [...this.#users.keys()]) {
+      this.#users.set(user, NEVER);
+      this.#want(user);
+    }
   }
 
   /** Tidemark was told of these. */
@@ -124,12 +142,12 @@ export class MarkerSyncs {
 
   async close(): Promise<void> {
     this.#closing.abort();
-    await this.#working;
+    await Promise.all(this.#workers);
   }
 
   #want(user: UserId): void {
     if (!this.#users.has(user)) {
-      this.#users.set(user, { since: undefined });
+      this.#users.set(user, NEVER);
       this.#options.onUser?.(user);
     }
     this.#due.add(user);
@@ -137,39 +155,44 @@ export class MarkerSyncs {
   }
 
   #work(): void {
-    if (this.#working !== undefined || this.#tell === undefined) return;
-    const workers = Array.from({ length: PROXY_MARKER_SYNCS_AT_ONCE }, (_, i) => this.#workThrough(i));
-    this.#working = Promise.all(workers).then(() => {
-      this.#working = undefined;
-      if (this.#due.size > 0 && !this.#closing.signal.aborted) this.#work();
-    });
+    if (this.#tell === undefined || this.#closing.signal.aborted) return;
+    const most = this.#isFailing ? 1 : PROXY_MARKER_SYNCS_AT_ONCE;
+    while (this.#running < most && this.#due.size > 0) {
+      this.#running++;
+      const worker = this.#workThrough().finally(() => this.#workers.delete(worker));
+      this.#workers.add(worker);
+    }
   }
 
-  /** Works until nothing is due. While it fails, the first worker goes on alone. */
-  async #workThrough(worker: number): Promise<void> {
+  /** Works until nothing is due. While it fails, one worker goes on alone. */
+  async #workThrough(): Promise<void> {
     const { onSync, perSecond } = this.#options;
     const paceMs = (MS_PER_SECOND * PROXY_MARKER_SYNCS_AT_ONCE) / perSecond;
-    while (!this.#closing.signal.aborted && !(this.#isFailing && worker > 0)) {
-      const [user] = this.#due;
-      if (user === undefined) return;
+    for (let [user] = this.#due; user !== undefined && !this.#closing.signal.aborted; [user] = this.#due) {
       this.#due.delete(user);
       const began = performance.now();
       try {
         onSync(await this.#sync(user, began));
-        this.#isFailing = false;
+        if (this.#isFailing) {
+          this.#isFailing = false;
+          this.#work();
+        }
       } catch (error) {
         onSync("failed", error);
         this.#isFailing = true;
         this.#due.add(user);
       }
+      if (this.#isFailing && this.#running > 1) break;
       const pauseMs = this.#isFailing ? PROXY_MARKER_SYNC_RETRY_MS : paceMs - (performance.now() - began);
       if (pauseMs > 0) await delay(pauseMs, undefined, { signal: this.#closing.signal }).catch(() => {});
     }
+    this.#running--;
   }
 
   async #sync(user: UserId, began: number): Promise<MarkerSyncOutcome> {
     const { upstream, asToken } = this.#options;
     const since = this.#users.get(user)?.since;
+    const log = this.#logs;
     const query = new URLSearchParams({ timeout: "0", set_presence: "offline", user_id: user, filter: FILTER });
     if (since !== undefined) query.set("since", since);
     const { status, body } = await upstream.ask(
@@ -187,7 +210,7 @@ export class MarkerSyncs {
     if (status !== 200) throw new Error(`the homeserver answered ${status} to a /sync for markers`);
     const { next, rooms } = markersIn(JSON.parse(body.toString()), user);
     await eachAtOnce(rooms, ROOMS_AT_ONCE, ([room, markers]) => this.#tellNew(room, markers, began));
-    this.#users.set(user, { since: next });
+    if (log === this.#logs) this.#users.set(user, { since: next, at: began });
     return "read";
   }
 

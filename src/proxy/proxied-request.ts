@@ -33,11 +33,16 @@ export interface ProxyContext {
   readonly onAnswer: (outcome: Outcome) => void;
   /** Called when the homeserver has accepted receipts. */
   readonly onReceipts: (asker: Asker, room: RoomId, receipts: readonly PostedReceipt[]) => void;
-  /** Called for each answer with events that the homeserver gives to this sender. */
+  /** Called for each request for events of a sender whom the homeserver knows: it has answered, or lets a long poll wait. */
   readonly onSeen: (asker: Asker) => void;
+  /** Called for each answer, whatever it is. */
+  readonly onReached: () => void;
   /** Called when the homeserver can't be reached, or breaks off. */
   readonly onFailed: (error: unknown) => void;
 }
+
+/** A request of somebody whom the homeserver doesn't know is refused sooner. */
+const LONG_POLL_MS = 1_000;
 
 const BAD_GATEWAY = new MatrixError(502, "M_UNKNOWN", "The homeserver can't be reached");
 /** A connection that the other side has closed. */
@@ -62,6 +67,7 @@ class ProxiedRequest {
   #isAnswered = false;
   #isGone = false;
   #hasFailed = false;
+  #longPoll: NodeJS.Timeout | undefined;
 
   constructor(request: IncomingMessage, response: ServerResponse, context: ProxyContext) {
     this.#request = request;
@@ -72,6 +78,7 @@ class ProxiedRequest {
     const { "transfer-encoding": coding, "content-length": length } = request.headers;
     this.#hasBody = coding !== undefined || Number(length) > 0;
     const gone = () => {
+      clearTimeout(this.#longPoll);
       if (response.writableFinished) return;
       this.#isGone = true;
       this.#upstream?.destroy();
@@ -104,6 +111,9 @@ class ProxiedRequest {
     this.#upstream = opened;
     opened.on("error", (error: NodeJS.ErrnoException) => this.#broken(opened, error));
     opened.once("response", (answer) => void this.#answer(answer));
+    if (this.#annotated?.isIncremental && this.#longPoll === undefined) {
+      this.#longPoll = setTimeout(() => this.#seen(), LONG_POLL_MS).unref();
+    }
     if (headers.expect !== undefined) opened.on("continue", () => this.#response.writeContinue());
     if (this.#hasBody) this.#sendBody(opened);
     else opened.end();
@@ -163,6 +173,7 @@ class ProxiedRequest {
     const response = this.#response;
     if (this.#isGone || this.#hasFailed || response.writableEnded) return;
     this.#hasFailed = true;
+    clearTimeout(this.#longPoll);
     this.#context.onFailed(error);
     if (response.headersSent) {
       response.destroy();
@@ -179,13 +190,12 @@ class ProxiedRequest {
 
   async #answer(answer: IncomingMessage): Promise<void> {
     this.#isAnswered = true;
+    clearTimeout(this.#longPoll);
+    this.#context.onReached();
     this.#response.sendDate = false; // The homeserver's date goes on.
     answer.on("error", (error) => this.#fail(error));
     if (this.#receiptPath !== undefined && answer.statusCode === 200) this.#tellReceipts(this.#receiptPath);
-    if (this.#annotated?.kind === "events" && answer.statusCode === 200) {
-      const asker = askerOf(this.#request, this.#context.upstream.host);
-      if (asker !== undefined) this.#context.onSeen(asker);
-    }
+    if (this.#annotated?.kind === "events" && answer.statusCode === 200) this.#seen();
     if (this.#annotated === undefined || !canHaveOrders(answer)) {
       this.#stream(answer, []);
       return;
@@ -195,6 +205,11 @@ class ProxiedRequest {
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  #seen(): void {
+    const asker = askerOf(this.#request, this.#context.upstream.host);
+    if (asker !== undefined) this.#context.onSeen(asker);
   }
 
   async #annotate(answer: IncomingMessage, annotated: Annotated): Promise<void> {

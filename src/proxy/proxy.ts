@@ -24,7 +24,7 @@ import { type MarkerSyncOutcome, MarkerSyncs, type MarkerSyncsOptions } from "./
 import { OrderFinder, type OrderSource } from "./order-finder.ts";
 import { ProxyServer } from "./proxy-server.ts";
 import { type PingOutcome, PushWatch } from "./push-watch.ts";
-import { Upstream } from "./upstream.ts";
+import { isUnreachable, Upstream } from "./upstream.ts";
 
 const MS_PER_SECOND = 1_000;
 
@@ -138,6 +138,8 @@ export class HomeserverProxy {
     const imports = new BackgroundImports(options);
     const syncs = markerSyncs(options, { upstream, askers, onUser: (user) => imports.user(user) });
     const pushes = pushWatch(options);
+    /** When the homeserver could last not be reached: `performance.now()`. */
+    let unreachableAt: number | undefined;
     const warnings = new IntervalGate(REPEATED_WARNING_MS);
     let hasOrders = false;
     const orders = new OrderFinder({
@@ -165,8 +167,15 @@ export class HomeserverProxy {
       onAnswer: answered,
       onReceipts: (asker, room, posted) => receipts.accept(asker, room, posted),
       onSeen: (asker) => syncs?.seen(asker),
+      onReached: () => {
+        if (unreachableAt === undefined) return;
+        log.info("the homeserver can be reached again");
+        syncs?.gap(unreachableAt);
+        unreachableAt = undefined;
+      },
       onFailed: (error) => {
         failed();
+        if (isUnreachable(error)) unreachableAt = performance.now();
         if (warnings.pass()) log.warn({ reason: reasonOf(error) }, "a request to the homeserver failed");
       },
     });
@@ -189,7 +198,10 @@ export class HomeserverProxy {
         },
         // What was missed is asked for when it is needed.
         lost: () => {},
-        restarted: () => this.#parts.orders.forget(),
+        restarted: () => {
+          this.#parts.orders.forget();
+          this.#parts.syncs?.forget();
+        },
       });
     await Promise.all(Array.from({ length: partitions }, (_, partition) => follow(partition)));
     this.#parts.orders.connect({

@@ -12,6 +12,21 @@ import { isIP } from "node:net";
 import { HTTP_HEADER_BYTES_MAX, PROXY_CONNECT_MS, PROXY_IDLE_MS, PROXY_KEEP_ALIVE_MS } from "../limits.ts";
 import type { RawHeaders } from "./proxied-headers.ts";
 
+/** What Node calls the failures of connections that are not made, or whose other end is gone without a word. */
+const UNREACHABLE: ReadonlySet<string | undefined> = new Set([
+  "ECONNREFUSED",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ETIMEDOUT",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+]);
+
+/** Whether an error says that the homeserver is away, whatever it was asked. */
+export function isUnreachable(error: unknown): boolean {
+  return error instanceof Error && UNREACHABLE.has((error as NodeJS.ErrnoException).code);
+}
+
 interface UpstreamRequest {
   readonly method: string;
   /** As it stands in the client's request. */
@@ -54,7 +69,10 @@ export class Upstream {
     opened.once("socket", (socket) => {
       socket.setKeepAlive(true, PROXY_KEEP_ALIVE_MS);
       if (!socket.connecting) return;
-      const late = () => opened.destroy(new Error(`no connection within ${PROXY_CONNECT_MS} ms`));
+      const late = () => {
+        const error = new Error(`no connection within ${PROXY_CONNECT_MS} ms`);
+        opened.destroy(Object.assign(error, { code: "ETIMEDOUT" }));
+      };
       const timer = setTimeout(late, PROXY_CONNECT_MS);
       const done = () => clearTimeout(timer);
       socket.once(this.#isTls ? "secureConnect" : "connect", done).once("close", done);

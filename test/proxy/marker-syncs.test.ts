@@ -178,6 +178,39 @@ markers("are asked for again while the homeserver or Tidemark is away, and lack 
   assert.ok(proxy.asked.every(({ since }) => since === null));
 });
 
+markers("are asked for a few at a time again once the homeserver is back", async () => {
+  await using proxy = await following();
+  proxy.status = 502;
+  for (let i = 0; i < 20; i++) proxy.seen(`user${i}`);
+  await eventually(() => proxy.outcomes.includes("failed"), "it fails");
+  let open = 0;
+  let most = 0;
+  proxy.onSync = async () => {
+    most = Math.max(most, ++open);
+    await new Promise((resolve) => setImmediate(resolve));
+    open--;
+  };
+  proxy.status = 200;
+  await eventually(() => proxy.outcomes.filter((outcome) => outcome === "read").length === 20, "all are read");
+  assert.ok(most > 1 && most <= 4, String(most));
+});
+
+markers("that came after a gap ended are not asked for again; those of another log are, as a whole", async () => {
+  await using proxy = await following();
+  proxy.rooms = { [ROOM]: section({ $1: { "m.read": read(BOB) } }) };
+  const before = performance.now();
+  proxy.seen("bob");
+  await eventually(() => proxy.outcomes.length === 1, "the first is read");
+  proxy.syncs.gap(before);
+  proxy.syncs.forget();
+  await eventually(() => proxy.outcomes.length === 2, "the second is read");
+  assert.equal(proxy.asked, [
+    { user: BOB, since: null },
+    { user: BOB, since: null },
+  ]);
+  assert.is(proxy.told.length, 2, "it is told again");
+});
+
 markers("are left alone where the registration can't act, and those of application services", async () => {
   await using proxy = await following();
   proxy.status = 403;

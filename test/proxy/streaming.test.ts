@@ -313,6 +313,7 @@ streaming("without a body is sent again when a kept connection was just closed",
     onAnswer: () => {},
     onReceipts: () => {},
     onSeen: () => {},
+    onReached: () => {},
     onFailed: () => {},
   });
   for (const path of ["/a", "/b"]) assert.is(await text(await get(proxy.url + path)), "ok");

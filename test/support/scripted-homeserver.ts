@@ -63,6 +63,7 @@ export async function startProxied(
     onAnswer: (outcome) => outcomes.push(outcome),
     onReceipts: () => {},
     onSeen: () => {},
+    onReached: () => {},
     onFailed: (error) => failures.push(error),
   });
   return {
