@@ -65,16 +65,20 @@ function closeIfTooMany(socket: Socket, connection: Connection): void {
   if (waiting > REQUESTS_PER_CONNECTION_MAX) socket.destroy();
 }
 
-/** Returns a function that ends the checks. */
+/**
+ * Returns a function for a server that closes: it ends the checks, and closes the connections on which nothing was ever asked. Node
+ * closes those that are idle after an answer; it would wait for these.
+ */
 export function boundConnections(server: Server, limits: ConnectionLimits): () => void {
   const open = new Set<Socket>();
   const perNetwork = new Map<string, number>();
+  let isEnded = false;
   server.maxConnections = limits.max;
 
   server.on("connection", (socket: Socket) => {
     const network = networkOf(socket.remoteAddress ?? "");
     const count = (perNetwork.get(network) ?? 0) + 1;
-    if (count > limits.perNetwork) {
+    if (isEnded || count > limits.perNetwork) {
       socket.destroy();
       return;
     }
@@ -124,5 +128,9 @@ export function boundConnections(server: Server, limits: ConnectionLimits): () =
     }
   }, limits.silentMs / CHECKS_PER_SILENT_TIME);
   timer.unref();
-  return () => clearInterval(timer);
+  return () => {
+    isEnded = true;
+    clearInterval(timer);
+    for (const socket of open) if (!connections.get(socket)!.hasAsked) socket.destroy();
+  };
 }

@@ -133,15 +133,15 @@ export async function startHttpServer({
     if (closing) reply.header("connection", "close");
     done();
   });
+  let endChecks = () => {};
   if (front === undefined) {
     disconnectSlowReaders(app, SLOW_READER_MS);
-    const endChecks = boundConnections(app.server, {
+    endChecks = boundConnections(app.server, {
       max: connectionsMax,
       perNetwork: connectionsPerNetwork,
       silentMs: requestMs * REQUEST_TIMES_SILENT,
       keepAliveMs: HTTP_KEEP_ALIVE_MS,
     });
-    app.addHook("onClose", async () => endChecks());
   } else {
     disconnectSlowReaders(app, PROXY_SLOW_READER_MS, Number.POSITIVE_INFINITY);
   }
@@ -166,10 +166,13 @@ export async function startHttpServer({
       url,
       close: async () => {
         closing = true;
-        await app.close();
+        const closed = app.close();
+        endChecks();
+        await closed;
       },
     };
   } catch (error) {
+    endChecks();
     await app.close();
     throw new Error(`could not listen on ${host}:${port}: ${reasonOf(error)}`, { cause: error });
   }

@@ -63,6 +63,16 @@ async function clientOfBigAnswer(app: FastifyInstance) {
 
 const httpServer = suite("HTTP server");
 
+httpServer("closes without waiting for connections on which nothing was asked", async () => {
+  const server = await serve({ requestMs: 60_000 });
+  const silent = connect(Number(new URL(server.url).port), "127.0.0.1").on("error", () => {});
+  await once(silent, "connect");
+  assert.is((await fetch(`${server.url}/_matrix/client/v3/quick`)).status, 200, "it was accepted before");
+  const gone = once(silent, "close");
+  await server[Symbol.asyncDispose]();
+  await gone;
+});
+
 httpServer(
   "a client that does not read its response is disconnected, and one that waits for a response is not",
   async () => {
