@@ -21,21 +21,25 @@ function entriesOf(step: ServerStep): Entry[] {
   return [receipt(userId.parse(user), event, { type, ...rest, ...(thread !== undefined && { thread }) })];
 }
 
+function of<V>(events: readonly string[], value: (event: string) => V): Record<string, V> {
+  return Object.fromEntries(events.map((event) => [event, value(event)]));
+}
+
 function answersOf(story: Story): Answers {
   return {
-    orderOf: async (event) => story.order(event),
+    orders: async (events) => of(events, (event) => story.order(event) ?? null),
     receipts: async (user) => {
       const isShown = (marker: { type: string; user: string }) =>
         marker.type === READ || (marker.type === READ_PRIVATE && marker.user === user);
       return receiptEvent(story.markers().filter(isShown)).content;
     },
     fullyRead: async (user) => story.marker(userId.parse(user), { type: FULLY_READ })?.event,
-    isRead: async (user, event) => story.isRead(userId.parse(user), event),
+    read: async (user, events) => of(events, (event) => story.isRead(userId.parse(user), event)),
     unread: async (user) => {
       const { unthreaded: total, main, threads } = story.unread(userId.parse(user));
       return { total, main, threads };
     },
-    threadOf: async (event) => story.thread(event) ?? null,
+    threads: async (events) => of(events, (event) => story.thread(event) ?? null),
   };
 }
 

@@ -37,13 +37,14 @@ interface Counts {
 
 /** What a server says of a room, after it has all that was sent. */
 export interface Answers {
-  orderOf(event: string): Promise<number | undefined>;
+  /** By event. Those without an order are missing, or null. */
+  orders(events: readonly string[]): Promise<Readonly<Record<string, number | null>>>;
   /** The content of the `m.receipt` event that a client of the user is shown that begins now. */
   receipts(user: string): Promise<ReceiptsByEvent>;
   fullyRead(user: string): Promise<string | undefined>;
-  isRead(user: string, event: string): Promise<boolean | null>;
+  read(user: string, events: readonly string[]): Promise<Readonly<Record<string, boolean | null>>>;
   unread(user: string): Promise<Counts>;
-  threadOf(event: string): Promise<string | null>;
+  threads(events: readonly string[]): Promise<Readonly<Record<string, string | null>>>;
 }
 
 /** The users whom a vector names, and who therefore are asked what they are shown. */
@@ -90,12 +91,14 @@ export class Comparison {
   /** Call it after each step, in their order. */
   async compare(step: ServerStep, answers: Answers): Promise<void> {
     this.#step++;
-    for (const { event_id: id } of eventsIn(step)) {
-      const order = await answers.orderOf(id);
+    const ids = eventsIn(step).map(({ event_id: id }) => id);
+    const orders = await answers.orders([...this.#orders.keys(), ...ids]);
+    for (const id of ids) {
+      const order = orders[id] ?? undefined;
       if (order === undefined) this.#fault(`${id} has no order`);
       else if (!this.#orders.has(id)) this.#orders.set(id, order);
     }
-    for (const [id, order] of this.#orders) this.#same(`the order of ${id} stays`, await answers.orderOf(id), order);
+    for (const [id, order] of this.#orders) this.#same(`the order of ${id} stays`, orders[id], order);
     if (step.expect !== undefined) await this.#check(step.expect, answers);
   }
 
@@ -113,37 +116,29 @@ export class Comparison {
       }
     }
     for (const [user, events] of Object.entries(expected.read ?? {})) {
-      for (const [event, isRead] of Object.entries(events)) {
-        this.#same(`${user} has read ${event}`, await answers.isRead(user, event), isRead);
-      }
+      this.#same(`read by ${user}`, await answers.read(user, Object.keys(events)), events);
     }
     for (const [user, counts] of Object.entries(expected.unread ?? {})) {
       this.#same(`unread of ${user}`, await answers.unread(user), counts);
     }
-    for (const [event, thread] of Object.entries(expected.threads ?? {})) {
-      this.#same(`the thread of ${event}`, await answers.threadOf(event), thread);
-    }
+    const { threads = {} } = expected;
+    if (expected.threads !== undefined) this.#same("threads", await answers.threads(Object.keys(threads)), threads);
   }
 
   async #checkOrders(expected: NonNullable<ServerCheck["orders"]>, answers: Answers): Promise<void> {
     const { not_descending, ascending, consecutive, positive = [], negative = [], none = [] } = expected;
-    const all = (ids: readonly string[]) => Promise.all(ids.map((id) => answers.orderOf(id)));
-    const related = async (ids: readonly string[], what: string, holds: (before: number, after: number) => boolean) => {
-      const orders = await all(ids);
-      for (const [i, after] of orders.entries()) {
-        const before = i === 0 ? Number.NEGATIVE_INFINITY : orders[i - 1];
-        if (before === undefined || after === undefined || (i > 0 && !holds(before, after))) {
-          this.#fault(`${ids.join(", ")} are ${what}: ${orders.join(", ")}`);
-          return;
-        }
-      }
+    const said = await answers.orders(Object.values(expected).flatMap((ids = []) => ids));
+    const related = (ids: readonly string[], what: string, holds: (before: number, after: number) => boolean) => {
+      const orders = ids.map((id) => said[id] ?? Number.NaN);
+      const isRight = orders.every((order, i) => !Number.isNaN(order) && (i === 0 || holds(orders[i - 1]!, order)));
+      if (!isRight) this.#fault(`${ids.join(", ")} are ${what}: ${orders.join(", ")}`);
     };
-    if (not_descending !== undefined) await related(not_descending, "not descending", (a, b) => a <= b);
-    if (ascending !== undefined) await related(ascending, "ascending", (a, b) => a < b);
-    if (consecutive !== undefined) await related(consecutive, "consecutive", (a, b) => a + 1 === b);
-    for (const id of positive) this.#same(`${id} is positive`, ((await answers.orderOf(id)) ?? 0) > 0, true);
-    for (const id of negative) this.#same(`${id} is negative`, ((await answers.orderOf(id)) ?? 0) < 0, true);
-    for (const id of none) this.#same(`the order of ${id}`, await answers.orderOf(id), undefined);
+    if (not_descending !== undefined) related(not_descending, "not descending", (a, b) => a <= b);
+    if (ascending !== undefined) related(ascending, "ascending", (a, b) => a < b);
+    if (consecutive !== undefined) related(consecutive, "consecutive", (a, b) => a + 1 === b);
+    for (const id of positive) this.#same(`${id} is positive`, (said[id] ?? 0) > 0, true);
+    for (const id of negative) this.#same(`${id} is negative`, (said[id] ?? 0) < 0, true);
+    for (const id of none) this.#same(`the order of ${id}`, said[id] ?? undefined, undefined);
   }
 
   #checkReceipts(user: string, expected: readonly ShownReceipt[], content: ReceiptsByEvent): void {
