@@ -2,11 +2,12 @@
  * Puts orders into one answer of the homeserver: decoded, spliced, and encoded again in the same way.
  *
  * Whatever can't be annotated passes as it came; the outcome says why. An answer is held as a whole, so its bytes are bounded,
- * and those of all answers together.
+ * and those of all answers together. It is read and spliced in slices: nobody else waits for a large one.
  */
 import type { IncomingMessage } from "node:http";
 import { promisify } from "node:util";
 import { brotliCompress, brotliDecompress, constants, gunzip, gzip } from "node:zlib";
+import { inSlices } from "../in-slices.ts";
 import { PROXY_ANSWER_BYTES_MAX, PROXY_HELD_BYTES_MAX } from "../limits.ts";
 import type { Annotated } from "./annotated-paths.ts";
 import { type OrderPlace, orderPlaces } from "./order-places.ts";
@@ -111,7 +112,7 @@ export async function annotate(
   } catch (error) {
     return { body, outcome: error instanceof RangeError ? "too_large" : "encoding" };
   }
-  const spliced = annotated.kind === "versions" ? withFeature(json) : await ordered(json, options);
+  const spliced = await (annotated.kind === "versions" ? inSlices(withFeature(json)) : ordered(json, options));
   if (spliced === undefined) return { body, outcome: "not_json" };
   if (spliced === json) return { body, outcome: "unchanged" };
   return { body: await coding.encode(spliced), outcome: "annotated" };
@@ -122,7 +123,8 @@ async function ordered(
   json: Buffer,
   { annotated: { room, isIncremental: mayWait }, findOrders, orderNames: names }: AnnotationOptions,
 ): Promise<Buffer | undefined> {
-  const places = orderPlaces(json, room);
+  const places = await inSlices(orderPlaces(json, room));
   if (places === undefined || places.length === 0) return places === undefined ? undefined : json;
-  return withOrders(json, places, { orderOf: await findOrders(places, { mayWait }), names });
+  const orderOf = await findOrders(places, { mayWait });
+  return inSlices(withOrders(json, places, { orderOf, names }));
 }

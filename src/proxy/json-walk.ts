@@ -2,9 +2,10 @@
  * Walks over JSON as bytes, without building its values: a proxy has to leave everything as it is written, number forms,
  * order of keys, duplicate keys and escapes included.
  *
- * It goes on by a loop, not by recursion, so nesting can't exhaust the stack. It checks brackets, commas, colons and the ends of
+ * It goes on by a loop, not by recursion, so nesting can't exhaust the stack, and may be interrupted. It checks brackets, commas, colons and the ends of
  * strings; what a number or an escape looks like is nobody's business here.
  */
+import type { Steps } from "../in-slices.ts";
 
 /** Called in the order of the text. Offsets are of bytes; an end is after the last byte. */
 export interface JsonHandler {
@@ -27,14 +28,22 @@ const ARRAY_CLOSE = 0x5d;
 const OBJECT_OPEN = 0x7b;
 const OBJECT_CLOSE = 0x7d;
 
+/** Bytes of a step, or one string, if that is longer. */
+const STEP_BYTES = 16_384;
+
 /** Returns whether the text is one whole JSON value. If not, the handler may have been called for a part of it. */
-export function walk(json: Buffer, handler: JsonHandler): boolean {
+export function* walk(json: Buffer, handler: JsonHandler): Steps<boolean> {
+  let stepEnd = STEP_BYTES;
   /** The brackets that close what is open, outermost first. */
   const closing: number[] = [];
   /** The depth of the outermost container whose inside is not reported; infinite while everything is. */
   let quietFrom = Number.POSITIVE_INFINITY;
   let at = afterSpace(json, 0);
   for (;;) {
+    if (at >= stepEnd) {
+      stepEnd = at + STEP_BYTES;
+      yield;
+    }
     const byte = json[at];
     if (byte === OBJECT_OPEN || byte === ARRAY_OPEN) {
       const isObject = byte === OBJECT_OPEN;

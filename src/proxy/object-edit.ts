@@ -4,6 +4,8 @@
  *     { "age": 5, "order": 7 }   with `"order":8` put in:   {"order":8, "age": 5 }
  */
 
+import type { Steps } from "../in-slices.ts";
+
 /** Bytes from `at` to `end` that are replaced. */
 export interface Edit {
   readonly at: number;
@@ -71,15 +73,25 @@ export function putInto({ inside, hasMembers }: EditedObject, members: string): 
   return { at: inside, end: inside, text: hasMembers ? `${members},` : members };
 }
 
+/** Edits of a step. */
+const STEP_EDITS = 256;
+
 /** Returns the bytes with the edits, which don't overlap. Of those at one offset, the first given is applied first. */
-export function edited(bytes: Buffer, edits: readonly Edit[]): Buffer {
+export function* edited(bytes: Buffer, edits: readonly Edit[]): Steps<Buffer> {
   if (edits.length === 0) return bytes;
-  const parts: Buffer[] = [];
+  let length = bytes.length;
+  for (const { at, end, text } of edits) length += at - end + Buffer.byteLength(text);
+  yield;
+  const sorted = edits.toSorted((a, b) => a.at - b.at);
+  const result = Buffer.allocUnsafe(length);
   let done = 0;
-  for (const { at, end, text } of edits.toSorted((a, b) => a.at - b.at)) {
-    parts.push(bytes.subarray(done, at), Buffer.from(text));
+  let written = 0;
+  for (const [i, { at, end, text }] of sorted.entries()) {
+    written += bytes.copy(result, written, done, at);
+    written += result.write(text, written);
     done = end;
+    if (i % STEP_EDITS === 0) yield;
   }
-  parts.push(bytes.subarray(done));
-  return Buffer.concat(parts);
+  bytes.copy(result, written, done);
+  return result;
 }

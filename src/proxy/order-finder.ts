@@ -19,6 +19,7 @@ import { eachAtOnce } from "../at-once.ts";
 import type { Answer } from "../bus/contract/questions.ts";
 import { partitionOf } from "../bus/contract/subjects.ts";
 import { TidemarkError } from "../errors.ts";
+import { Slices } from "../in-slices.ts";
 import { IntervalGate } from "../interval-gate.ts";
 import {
   PROXY_ORDER_RETRY_MS,
@@ -59,6 +60,8 @@ interface OrderFinderOptions {
 const ORDER_COST_BYTES = 150;
 /** Event ids in a question: however long they are, it is smaller than the broker's limit. */
 const EVENTS_ASKED_AT_ONCE = 256;
+/** Places of a step. */
+const STEP_PLACES = 256;
 /** Rooms that one answer asks about at a time. */
 const ROOMS_ASKED_AT_ONCE = 64;
 /** Events that were waited for in vain, and are not waited for again. */
@@ -142,7 +145,10 @@ export class OrderFinder {
     const wanted = new Map<RoomId, Wanted>();
     const now = Date.now();
     const isYoung = ({ sentAt }: OrderPlace) => sentAt !== undefined && Math.abs(now - sentAt) < PUSH_YOUNG_EVENT_MS;
-    for (const place of places) {
+    const slices = new Slices();
+    for (const [i, place] of places.entries()) {
+      const pause = i % STEP_PLACES === 0 ? slices.pause() : undefined;
+      if (pause !== undefined) await pause;
       const { room, eventId, isTimeline } = place;
       if (room === undefined || !isRoomId(room) || !isEventId(eventId)) continue;
       const key = keyOf(room, eventId);

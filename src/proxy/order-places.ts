@@ -14,6 +14,7 @@
  * An order that is there already is cut out: events of other servers may bring one in their `unsigned`.
  */
 
+import type { Steps } from "../in-slices.ts";
 import { ALL_ORDER_NAMES } from "../matrix/order-names.ts";
 import { type JsonHandler, textAt, walk } from "./json-walk.ts";
 import { type EditedObject, ObjectMembers } from "./object-edit.ts";
@@ -51,10 +52,20 @@ const INSIDE_EVENTS: ReadonlySet<string | undefined> = new Set(["unsigned", REDA
 const NO_NAMES: ReadonlySet<string> = new Set();
 
 /** Returns the places of an answer, in no order; undefined if it is not JSON. `room`: the room in the path. */
-export function orderPlaces(json: Buffer, room: string | undefined): OrderPlace[] | undefined {
+export function* orderPlaces(json: Buffer, room: string | undefined): Steps<OrderPlace[] | undefined> {
   const finder = new PlaceFinder(json);
-  return walk(json, finder) ? finder.found.map((place) => place.in(room)) : undefined;
+  if (!(yield* walk(json, finder))) return undefined;
+  const places: OrderPlace[] = [];
+  for (const found of finder.found) {
+    if (found instanceof FoundPlace) places.push(found.in(room));
+    else yield* found.addTo(places, { json, room });
+    if (places.length % STEP_PLACES === 0) yield;
+  }
+  return places;
 }
+
+/** Places of a step. */
+const STEP_PLACES = 256;
 
 /** An object or array that is open. */
 interface Frame {
@@ -80,12 +91,18 @@ interface OpenObject {
   sender: string | undefined;
   roomId: string | undefined;
   sentAt: number | undefined;
-  content: { readonly start: number; readonly end: number; readonly isObject: boolean } | undefined;
+  content: Content | undefined;
   hasIds: boolean;
   /** `none`: there is no object under this name; `other`: there is something else. */
   unsigned: Unsigned | "none" | "other";
   /** Under `redacted_because`, where older forms of an event have it. */
   redactedBecause: FoundRange | undefined;
+}
+
+interface Content {
+  readonly start: number;
+  readonly end: number;
+  readonly isObject: boolean;
 }
 
 /** Places, as a range of what is found. */
@@ -114,6 +131,34 @@ class FoundPlace {
   }
 }
 
+/** The content of an `m.receipt`, which is looked at later: it may be most of the answer. */
+class FoundReceipts {
+  readonly #content: Content;
+  readonly #frame: Frame;
+
+  constructor(frame: Frame, content: Content) {
+    this.#frame = frame;
+    this.#content = content;
+  }
+
+  *addTo(
+    places: OrderPlace[],
+    { json, room }: { readonly json: Buffer; readonly room: string | undefined },
+  ): Steps<void> {
+    for (const receipt of yield* receiptPlaces(json, this.#content)) {
+      const place = {
+        kind: "receipt",
+        ...receipt,
+        isTimeline: false,
+        sentAt: undefined,
+        lacksUnsigned: false,
+      } as const;
+      places.push(new FoundPlace(this.#frame, place).in(room));
+      if (places.length % STEP_PLACES === 0) yield;
+    }
+  }
+}
+
 function roomOf(frame: Frame): string | undefined {
   for (let each: Frame | undefined = frame; each !== undefined; each = each.parent) {
     if (each.object?.roomId !== undefined) return each.object.roomId;
@@ -123,7 +168,7 @@ function roomOf(frame: Frame): string | undefined {
 }
 
 class PlaceFinder implements JsonHandler {
-  found: FoundPlace[] = [];
+  found: (FoundPlace | FoundReceipts)[] = [];
   readonly #json: Buffer;
   #frame: Frame | undefined;
   /** Where a container begins whose inside is not looked at. */
@@ -238,17 +283,7 @@ class PlaceFinder implements JsonHandler {
         }),
       );
     } else if (type === "m.receipt" && !object.hasIds && content.isObject) {
-      for (const receipt of receiptPlaces(this.#json, content)) {
-        this.found.push(
-          new FoundPlace(frame, {
-            kind: "receipt",
-            ...receipt,
-            isTimeline: false,
-            sentAt: undefined,
-            lacksUnsigned: false,
-          }),
-        );
-      }
+      this.found.push(new FoundReceipts(frame, content));
     }
   }
 }

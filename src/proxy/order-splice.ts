@@ -1,19 +1,24 @@
 /** Writes orders into a homeserver's answer. Every byte that is no order stays as it was. */
 import type { Order } from "../../actors/entry.ts";
+import type { Steps } from "../in-slices.ts";
 import { type Edit, edited, putInto } from "./object-edit.ts";
 import type { OrderPlace } from "./order-places.ts";
+
+/** Places of a step. */
+const STEP_PLACES = 256;
 
 /** Returns an event's order; undefined if it isn't known. */
 export type OrderOf = (room: string, eventId: string) => Order | undefined;
 
 /** `names`: those under which an order is written. Without a known order, one that a place has is cut out. */
-export function withOrders(
+export function* withOrders(
   json: Buffer,
   places: readonly OrderPlace[],
   { orderOf, names }: { readonly orderOf: OrderOf; readonly names: readonly string[] },
-): Buffer {
+): Steps<Buffer> {
   const edits: Edit[] = [];
-  for (const { kind, room, eventId, object, lacksUnsigned } of places) {
+  for (const [i, { kind, room, eventId, object, lacksUnsigned }] of places.entries()) {
+    if (i % STEP_PLACES === 0) yield;
     if (object === undefined) continue;
     const order = room === undefined ? undefined : orderOf(room, eventId);
     if (order !== undefined) {
@@ -24,5 +29,5 @@ export function withOrders(
     }
     edits.push(...object.cuts);
   }
-  return edited(json, edits);
+  return yield* edited(json, edits);
 }

@@ -1,5 +1,6 @@
 /** Finds the receipts in the content of an `m.receipt`: `{ "<event>": { "<type>": { "<user>": { "ts", … } } } }`. */
 
+import type { Steps } from "../in-slices.ts";
 import { ALL_ORDER_NAMES } from "../matrix/order-names.ts";
 import { type JsonHandler, walk } from "./json-walk.ts";
 import { type EditedObject, ObjectMembers } from "./object-edit.ts";
@@ -13,10 +14,10 @@ interface ReceiptPlace {
 /** How deep in the content a receipt is. */
 const RECEIPT_DEPTH = 4;
 
-export function receiptPlaces(
+export function* receiptPlaces(
   json: Buffer,
   { start, end }: { readonly start: number; readonly end: number },
-): ReceiptPlace[] {
+): Steps<ReceiptPlace[]> {
   const found: ReceiptPlace[] = [];
   let depth = 0;
   let eventId: string | undefined;
@@ -43,6 +44,6 @@ export function receiptPlaces(
       if (depth === RECEIPT_DEPTH) members?.end(start + at);
     },
   };
-  walk(json.subarray(start, end), handler);
+  yield* walk(json.subarray(start, end), handler);
   return found;
 }

@@ -1,4 +1,5 @@
 /** Announces in the answer of `/versions` that events have orders: `unstable_features["org.matrix.msc4033"]`. */
+import type { Steps } from "../in-slices.ts";
 import { ORDER_FEATURE } from "../matrix/order-names.ts";
 import { type JsonHandler, walk } from "./json-walk.ts";
 import { type EditedObject, edited, ObjectMembers, putInto } from "./object-edit.ts";
@@ -6,7 +7,7 @@ import { type EditedObject, edited, ObjectMembers, putInto } from "./object-edit
 const FEATURES = "unstable_features";
 
 /** Returns undefined if the answer is no JSON object. */
-export function withFeature(json: Buffer): Buffer | undefined {
+export function* withFeature(json: Buffer): Steps<Buffer | undefined> {
   let depth = 0;
   let key: string | undefined;
   let root: ObjectMembers | undefined;
@@ -34,8 +35,8 @@ export function withFeature(json: Buffer): Buffer | undefined {
       (depth === 1 ? root : features)?.end(end);
     },
   };
-  if (!walk(json, handler) || root === undefined) return undefined;
+  if (!(yield* walk(json, handler)) || root === undefined) return undefined;
   const member = `"${ORDER_FEATURE}":true`;
-  if (announced !== undefined) return edited(json, [putInto(announced, member), ...announced.cuts]);
-  return edited(json, [putInto(root.close(), `"${FEATURES}":{${member}}`)]);
+  if (announced !== undefined) return yield* edited(json, [putInto(announced, member), ...announced.cuts]);
+  return yield* edited(json, [putInto(root.close(), `"${FEATURES}":{${member}}`)]);
 }

@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import type { Steps } from "../../src/in-slices.ts";
 import { ALL_ORDER_NAMES, STABLE_ORDER, UNSTABLE_ORDER } from "../../src/matrix/order-names.ts";
 import { EVENT_NESTING_MAX, orderPlaces } from "../../src/proxy/order-places.ts";
 import { withOrders } from "../../src/proxy/order-splice.ts";
@@ -19,10 +20,15 @@ function orderOf(room: string, eventId: string): number | undefined {
 
 const noOrders = () => undefined;
 
+/** Does all steps at once. */
+const whole = <T>(steps: Steps<T>): T => stepsOf(steps).result;
+
+const placesIn = (json: Buffer, room: string | undefined) => whole(orderPlaces(json, room));
+
 function spliced(text: string, orders = orderOf, room: string | undefined = ROOM): string {
   const json = Buffer.from(text);
-  const places = orderPlaces(json, room);
-  return places === undefined ? text : withOrders(json, places, { orderOf: orders, names: NAMES }).toString();
+  const places = placesIn(json, room);
+  return places === undefined ? text : whole(withOrders(json, places, { orderOf: orders, names: NAMES })).toString();
 }
 
 const isObject = (value: Body): boolean => typeof value === "object" && value !== null && !Array.isArray(value);
@@ -222,7 +228,7 @@ splice("replace those of strangers", () => {
 splice("are found in the room that an event, what is around it, or the path says", () => {
   const event = (id: string, more = "") => `{"event_id":"${id}","type":"t","sender":"@u:a","content":{}${more}}`;
   const rooms = (text: string) =>
-    Object.fromEntries(orderPlaces(Buffer.from(text), "!path")!.map(({ eventId, room }) => [eventId, room]));
+    Object.fromEntries(placesIn(Buffer.from(text), "!path")!.map(({ eventId, room }) => [eventId, room]));
   const text = `{"chunk":[${event("$path")}],"rooms":{"join":{"!key":{"timeline":{"events":[${event("$key")}]}}}},
     "initial":[{"messages":[${event("$after")},${event("$own", ',"room_id":"!own"')}],"room_id":"!after"}],
     "content":[${event("$never")}]}`;
@@ -232,7 +238,7 @@ splice("are found in the room that an event, what is around it, or the path says
 splice("are for the events of a timeline first, not for what these carry", () => {
   const inner = `{"event_id":"$inner","type":"t","sender":"@u:a","content":{}}`;
   const event = `{"event_id":"$e","type":"t","sender":"@u:a","content":{},"unsigned":{"redacted_because":${inner}}}`;
-  const places = orderPlaces(Buffer.from(`{"timeline":[${event}],"required_state":[${inner}]}`), undefined)!;
+  const places = placesIn(Buffer.from(`{"timeline":[${event}],"required_state":[${inner}]}`), undefined)!;
   assert.equal(
     places.map(({ eventId, isTimeline }) => [eventId, isTimeline]),
     [
@@ -245,7 +251,7 @@ splice("are for the events of a timeline first, not for what these carry", () =>
 
 splice("are in the redaction that an older form of an event carries beside its unsigned", () => {
   const event = (more: string) => `{"event_id":"$e","type":"t","sender":"@u:a","content":{}${more}}`;
-  const places = (json: string) => orderPlaces(Buffer.from(json), ROOM)!.map(({ isTimeline }) => isTimeline);
+  const places = (json: string) => placesIn(Buffer.from(json), ROOM)!.map(({ isTimeline }) => isTimeline);
   assert.equal(places(`{"timeline":[${event(`,"redacted_because":${event("")}`)}]}`), [false, true]);
   assert.equal(places(event(`,"redacted_because":${event("")},"redacted_because":null`)), [false]);
   assert.equal(places(event(`,"something":${event("")}`)), [false]);
@@ -257,8 +263,8 @@ const ANSWER = `{"next_batch":"s1","rooms":{"join":{"!r:a":{"timeline":{"events"
 
 splice("are not put into an answer that is cut off, at whatever byte", () => {
   const json = Buffer.from(ANSWER);
-  assert.is(orderPlaces(json, undefined)!.length, 2);
-  for (let end = 0; end < json.length; end++) assert.is(orderPlaces(json.subarray(0, end), undefined), undefined);
+  assert.is(placesIn(json, undefined)!.length, 2);
+  for (let end = 0; end < json.length; end++) assert.is(placesIn(json.subarray(0, end), undefined), undefined);
 });
 
 splice("do not fail on bytes that are no JSON", () => {
@@ -266,8 +272,8 @@ splice("do not fail on bytes that are no JSON", () => {
   check(
     fc.property(fc.nat(json.length - 1), fc.nat(255), fc.nat(json.length), (at, byte, cut) => {
       const mutated = Buffer.concat([json.subarray(0, at), Buffer.of(byte), json.subarray(cut)]);
-      const places = orderPlaces(mutated, ROOM);
-      if (places !== undefined) withOrders(mutated, places, { orderOf, names: NAMES });
+      const places = placesIn(mutated, ROOM);
+      if (places !== undefined) whole(withOrders(mutated, places, { orderOf, names: NAMES }));
     }),
     { numRuns: 400 },
   );
@@ -288,14 +294,36 @@ splice("do not fail on bytes that are no JSON", () => {
     "[1 2]",
     "x:",
   ]) {
-    assert.is(orderPlaces(Buffer.from(text), ROOM), undefined, text);
+    assert.is(placesIn(Buffer.from(text), ROOM), undefined, text);
   }
 });
+
+splice("of a large answer are found and put in by many steps, receipts included", () => {
+  const many = (count: number, each: (i: number) => string) =>
+    Array.from({ length: count }, (_, i) => each(i)).join(",");
+  const events = `[${many(20_000, (i) => `{"event_id":"$${i}","type":"t","sender":"@u:a","content":{}}`)}]`;
+  const receipts = `{"type":"m.receipt","content":{${many(20_000, (i) => `"$${i}":{"m.read":{"@u:a":{"ts":1}}}`)}}}`;
+  for (const text of [events, receipts]) {
+    const json = Buffer.from(text);
+    const finding = stepsOf(orderPlaces(json, ROOM));
+    assert.is(finding.result?.length, 20_000);
+    assert.ok(finding.count > json.length / 16_384 + 20_000 / 256 - 2, `${finding.count}`);
+    const putting = stepsOf(withOrders(json, finding.result!, { orderOf, names: NAMES }));
+    assert.ok(putting.count > 20_000 / 256, `${putting.count}`);
+  }
+});
+
+function stepsOf<T>(steps: Steps<T>): { readonly result: T; readonly count: number } {
+  for (let count = 0; ; count++) {
+    const step = steps.next();
+    if (step.done) return { result: step.value, count };
+  }
+}
 
 splice("are not looked for too deep, and depth exhausts nothing", () => {
   const event = `{"event_id":"$e","type":"t","sender":"@u:a","content":{}}`;
   const nested = (depth: number) => "[".repeat(depth) + event + "]".repeat(depth);
-  const count = (text: string) => orderPlaces(Buffer.from(text), ROOM)?.length;
+  const count = (text: string) => placesIn(Buffer.from(text), ROOM)?.length;
   assert.is(count(nested(EVENT_NESTING_MAX - 1)), 1);
   assert.is(count(nested(EVENT_NESTING_MAX)), 0);
   assert.is(count(nested(1_000_000)), 0);
