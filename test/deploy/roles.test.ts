@@ -3,10 +3,12 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { pushReports } from "../../src/bus/push-reports.ts";
 import { openFederation } from "../../src/federation-sender/index.ts";
 import { serverName } from "../../src/matrix/ids.ts";
+import { startHomeserver } from "../support/fake-homeserver.ts";
 import { linesOf, member } from "../support/federation.ts";
-import { decoded, eventually, LIMIT_MS, message, pack, receipt } from "../support/harness.ts";
+import { type Body, decoded, eventually, LIMIT_MS, message, pack, receipt } from "../support/harness.ts";
 import { startNatsCluster } from "../support/nats-cluster.ts";
 import { connectAs, startRole } from "../support/operated-cluster.ts";
 import { push, REGISTRATION } from "../support/pushing-homeserver.ts";
@@ -87,6 +89,57 @@ roles("a gateway accepts what a homeserver pushes, and serves clients", async ()
     return body.rooms?.join?.[ROOM]?.ephemeral?.events[0]?.content.$1 !== undefined;
   };
   await eventually(isRead, "the receipt arrives");
+});
+
+roles("a proxy puts orders into what a homeserver answers, tells of receipts, and imports rooms", async () => {
+  await using cluster = await startNatsCluster();
+  await using _worker = await startRole(cluster, "worker", { partitions: 2 });
+  await using _ingress = await startRole(cluster, "ingress");
+  const events = [
+    { ...message("$0", { sender: "@me:a" }), type: "m.room.create", state_key: "", content: {} },
+    member("@me:a"),
+    message("$1", { sender: "@me:a" }),
+    message("$2", { sender: "@me:a" }),
+  ].map((event) => ({ ...event, room_id: ROOM }));
+  await using homeserver = await startHomeserver({
+    room: ROOM,
+    token: REGISTRATION.asToken,
+    events,
+    state: events.slice(0, 2),
+  });
+  homeserver.onRequest = (path, query) => {
+    if (path.includes("/receipt/")) return { status: 200, body: {} };
+    if (path.endsWith("/whoami")) return { status: 200, body: { user_id: "@me:a", device_id: "A" } };
+    if (!path.endsWith("/sync")) return undefined;
+    const timeline = { events };
+    const join = query.get("user_id") === null ? { [ROOM]: { timeline } } : {};
+    return { status: 200, body: { next_batch: "s", rooms: { join } } };
+  };
+  await using proxy = await startRole(cluster, "proxy", {
+    homeserver: homeserver.url,
+    registration: REGISTRATION,
+    federation: { serverNames: [serverName.parse("a")] },
+  });
+  assert.is((await push(proxy, 1, { events: events.slice(3) })).status, 200);
+
+  const client = `${proxy.httpUrl}/_matrix/client/v3`;
+  const headers = { authorization: "Bearer token" };
+  await eventually(async () => {
+    const body: Body = await (await fetch(`${client}/sync`, { headers })).json();
+    const orders = body.rooms.join[ROOM].timeline.events.map(({ unsigned }: Body) => unsigned?.order);
+    return orders.every((order: unknown, i: number) => typeof order === "number" && (i === 0 || order > orders[i - 1]));
+  }, "the room is imported, and every event of the answer has its order");
+  const path = `${client}/rooms/${encodeURIComponent(ROOM)}/receipt/m.read/%242`;
+  assert.is((await fetch(path, { method: "POST", headers, body: "{}" })).status, 200);
+  await using frontend = await connectAs(cluster, "frontend");
+  await eventually(async () => {
+    const question = pack({ op: "snapshot" });
+    const { data } = await frontend.nc.request(`tidemark.query.${ROOM}`, question, { timeout: LIMIT_MS });
+    return Object.keys(decoded(data).receipts).includes("$2");
+  }, "the receipt is a marker");
+  await using admin = await connectAs(cluster, "admin");
+  const [report] = await pushReports(admin.nc);
+  assert.equal([report?.id, report?.stalledAt], [REGISTRATION.id, null]);
 });
 
 roles("a federation sender reads the receipts for a server, and continues after what was acknowledged", async () => {
