@@ -59,16 +59,17 @@ export interface LiveSynapse extends AsyncDisposable {
 export interface SynapseOptions {
   /** Paths of registrations of application services. */
   readonly registrations?: readonly string[];
-  /** Default: `synapse.test`. */
-  readonly serverName?: string;
   /** Default: a free port. */
   readonly port?: number;
-  /** Anything else of its configuration. */
-  readonly more?: Readonly<Record<string, unknown>>;
+  /** Default: `localhost:<federationPort>`, or `synapse.test`. */
+  readonly serverName?: string;
+  /** Where it serves other servers, with TLS. Default: nowhere. */
+  readonly federationPort?: number;
 }
 
 export async function startSynapse(options: SynapseOptions = {}): Promise<LiveSynapse> {
-  const { serverName = "synapse.test", port = await freePort() } = options;
+  const { federationPort, port = await freePort() } = options;
+  const { serverName = federationPort === undefined ? "synapse.test" : `localhost:${federationPort}` } = options;
   const program = await ensureSynapse();
   const directory = temporaryDirectory();
   const database = join(directory.path, "homeserver.db");
@@ -168,6 +169,29 @@ async function answers(url: string, { child, tail }: Running): Promise<void> {
   await eventually(isUp, "Synapse answers", START_LIMIT_MS);
 }
 
+/** It asks any server on loopback, whatever its certificate. */
+async function federation(
+  folder: string,
+  port: number,
+): Promise<{ readonly listeners: readonly unknown[] } & Record<string, unknown>> {
+  const [key, cert] = [join(folder, "tls.key"), join(folder, "tls.crt")];
+  const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key];
+  await run("openssl", ["req", "-x509", ...newKey, "-subj", "/CN=localhost", "-days", "2", "-out", cert]);
+  return {
+    tls_certificate_path: cert,
+    tls_private_key_path: key,
+    federation_verify_certificates: false,
+    ip_range_blacklist: [],
+    federation: { destination_min_retry_interval: "1s", destination_max_retry_interval: "5s" },
+    listeners: [listener(port, true)],
+  };
+}
+
+function listener(port: number, tls: boolean): Record<string, unknown> {
+  const resources = [{ names: ["client", "federation"], compress: !tls }];
+  return { port, type: "http", tls, bind_addresses: ["127.0.0.1"], resources };
+}
+
 interface Configured extends SynapseOptions {
   readonly serverName: string;
   readonly port: number;
@@ -177,13 +201,14 @@ interface Configured extends SynapseOptions {
 /** Returns the path of the configuration. JSON is YAML as well. */
 async function configure(
   folder: string,
-  { serverName, port, database, registrations = [], more }: Configured,
+  { serverName, port, database, registrations = [], federationPort }: Configured,
 ): Promise<string> {
   const write = async (name: string, text: string) => {
     const path = join(folder, name);
     await writeFile(path, text);
     return path;
   };
+  const { listeners = [], ...more } = federationPort === undefined ? {} : await federation(folder, federationPort);
   const media = join(folder, "media");
   await mkdir(media);
   const seed = randomBytes(32).toString("base64").replace("=", "");
@@ -195,15 +220,7 @@ async function configure(
   };
   const config = {
     server_name: serverName,
-    listeners: [
-      {
-        port,
-        type: "http",
-        tls: false,
-        bind_addresses: ["127.0.0.1"],
-        resources: [{ names: ["client", "federation"], compress: true }],
-      },
-    ],
+    listeners: [listener(port, false), ...listeners],
     database: { name: "sqlite3", args: { database } },
     media_store_path: media,
     signing_key_path: await write("signing.key", `ed25519 a_test ${seed}\n`),

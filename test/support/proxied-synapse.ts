@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { newRegistration } from "../../src/homeserver/registration.ts";
 import { serverName } from "../../src/matrix/ids.ts";
 import { type CliProcess, runCli } from "./cli-process.ts";
-import { type LiveSynapse, startSynapse } from "./live-synapse.ts";
+import { type LiveSynapse, type SynapseOptions, startSynapse } from "./live-synapse.ts";
 import { freePort } from "./scripted-homeserver.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
@@ -28,8 +28,11 @@ export interface ProxiedSynapse extends AsyncDisposable {
   startTidemark(): Promise<void>;
 }
 
-export async function startProxiedSynapse(): Promise<ProxiedSynapse> {
-  const name = "synapse.test";
+export async function startProxiedSynapse(
+  federated: Pick<SynapseOptions, "federationPort"> = {},
+): Promise<ProxiedSynapse> {
+  const { federationPort } = federated;
+  const name = federationPort === undefined ? "synapse.test" : `localhost:${federationPort}`;
   const directory = temporaryDirectory();
   const [port, homeserverPort] = [await freePort(), await freePort()];
   const proxyUrl = `http://127.0.0.1:${port}`;
@@ -62,7 +65,7 @@ export async function startProxiedSynapse(): Promise<ProxiedSynapse> {
   };
   try {
     await tidemark.ready;
-    const synapse = await startSynapse({ serverName: name, port: homeserverPort, registrations: [registration] });
+    const synapse = await startSynapse({ ...federated, port: homeserverPort, registrations: [registration] });
     return {
       synapse,
       proxyUrl,
