@@ -9,6 +9,7 @@
  *   without that, because a homeserver may keep a newer marker and answer 200 all the same: it only moves forward (F7).
  * - What waits is bounded. A receipt that could not be told is counted.
  */
+import { setMaxListeners } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { TidemarkError } from "../errors.ts";
 import { PROXY_RECEIPT_ATTEMPTS_MAX, PROXY_RECEIPT_RETRY_MS, PROXY_RECEIPTS_WAITING_MAX } from "../limits.ts";
@@ -52,6 +53,7 @@ export class AcceptedReceipts {
 
   constructor(options: AcceptedReceiptsOptions) {
     this.#options = options;
+    setMaxListeners(0, this.#closing.signal); // As many as wait. Node warns of more than ten.
   }
 
   /** Tidemark can be told from now on. */

@@ -12,6 +12,7 @@
  * - **It fails open.** While a partition isn't answered for, its events have the orders that are cached, nothing waits, and one
  *   question at a time tries whether it is back.
  */
+import { setMaxListeners } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { LRUCache } from "lru-cache";
 import type { Order } from "../../actors/entry.ts";
@@ -163,6 +164,7 @@ export class OrderFinder {
     if (known.size > 0) this.#options.onFound("cache", known.size);
     if (wanted.size > 0) {
       const limit = new AbortController();
+      setMaxListeners(0, limit.signal); // As many as events are waited for. Node warns of more than ten.
       // Whatever is not known when the time is over stays unknown in this answer.
       await Promise.race([
         this.#ask(wanted, { known, limit: limit.signal }),

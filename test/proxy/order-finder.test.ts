@@ -7,6 +7,7 @@ import type { EventId, RoomId } from "../../src/matrix/ids.ts";
 import { OrderFinder, type OrdersOfRooms } from "../../src/proxy/order-finder.ts";
 import type { OrderPlace } from "../../src/proxy/order-places.ts";
 import { eventually } from "../support/harness.ts";
+import { warnings } from "../support/warnings.ts";
 
 const ROOM = "!r:a" as RoomId;
 
@@ -70,6 +71,21 @@ suiteOfOrders("are asked for in one question for a room, and once", async () => 
   assert.equal(await find([place("$a"), place("$b")]), [5, -3]);
   assert.equal(questions, [["$a", "$b"]]);
   assert.equal(found, ["question 2", "cache 2"]);
+});
+
+suiteOfOrders("are waited for together, however many, and Node warns of nothing", async () => {
+  using warned = warnings();
+  const { orders, source, find, learn } = started({});
+  orders.connect(source);
+  const events = Array.from({ length: 30 }, (_, n) => `$${n}`);
+  const answer = find(events.map((event) => place(event)));
+  await new Promise(setImmediate);
+  for (const [n, event] of events.entries()) learn(event, n + 1);
+  assert.equal(
+    await answer,
+    events.map((_, n) => n + 1),
+  );
+  assert.equal(warned.found, []);
 });
 
 suiteOfOrders("that a delta told need no question; after a restore they do", async () => {

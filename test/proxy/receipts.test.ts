@@ -13,6 +13,7 @@ import { receiptPath, receiptsIn } from "../../src/proxy/posted-receipts.ts";
 import { type Role, start } from "../../src/start.ts";
 import { type Body, type BusHarness, eventually, message, metricsOf, servedOn, startBus } from "../support/harness.ts";
 import { listening } from "../support/scripted-homeserver.ts";
+import { warnings } from "../support/warnings.ts";
 
 const ROOM = "!room:a.org";
 const BASE_PATH = "/_matrix/client/v3";
@@ -233,6 +234,16 @@ function accepting(tell: TellReceipts) {
   accepted.connect(tell);
   return { outcomes, accept: () => accepted.accept(BOB, ROOM as RoomId, [RECEIPT]), close: () => accepted.close() };
 }
+
+proxied("may wait with many others, and Node warns of nothing", async () => {
+  using warned = warnings();
+  const { outcomes, accept } = accepting(async () => {
+    throw new TidemarkError("M_UNKNOWN", "the log is full");
+  });
+  for (let n = 0; n < 30; n++) accept();
+  await eventually(() => outcomes.length === 30, "all are given up");
+  assert.equal(warned.found, []);
+});
 
 proxied("is tried a few times, and lost after that; what Tidemark refuses is not repeated", async () => {
   let attempts = 0;
