@@ -97,8 +97,35 @@ function key(json: Buffer, at: number, handler: JsonHandler | undefined): number
   if (end < 0) return -1;
   const colon = afterSpace(json, end);
   if (json[colon] !== COLON) return -1;
-  handler?.key(textAt(json, at, end), at);
+  handler?.key(keyText(json, at, end), at);
   return afterSpace(json, colon + 1);
+}
+
+/**
+ * Short keys by a hash of their bytes. The same few keys come thousands of times in an answer, and to make a string of bytes takes
+ * longer than to compare them. A key that is not the one that was kept takes its place.
+ */
+const KEYS_KEPT = 1_024;
+const KEPT_BYTES_MAX = 32;
+const kept: ({ readonly bytes: Buffer; readonly text: string | undefined } | undefined)[] = new Array(KEYS_KEPT);
+
+function keyText(json: Buffer, start: number, end: number): string | undefined {
+  const bytes = end - start;
+  if (bytes > KEPT_BYTES_MAX) return textAt(json, start, end);
+  let hash = bytes;
+  for (let at = start + 1; at < end; at++) hash = (hash * 31 + json[at]!) | 0;
+  const slot = (hash >>> 0) % KEYS_KEPT;
+  const found = kept[slot];
+  if (found !== undefined && isAt(found.bytes, json, start, bytes)) return found.text;
+  const text = textAt(json, start, end);
+  kept[slot] = { bytes: Buffer.from(json.subarray(start, end)), text };
+  return text;
+}
+
+function isAt(wanted: Buffer, json: Buffer, start: number, bytes: number): boolean {
+  if (wanted.length !== bytes) return false;
+  for (let n = 0; n < bytes; n++) if (wanted[n] !== json[start + n]) return false;
+  return true;
 }
 
 function stringEnd(json: Buffer, start: number): number {

@@ -127,7 +127,8 @@ class FoundPlace {
 
   /** Called when the answer was read to its end: a `room_id` may follow what it is for. */
   in(room: string | undefined): OrderPlace {
-    return { ...this.#place, room: roomOf(this.#frame) ?? room };
+    const { kind, eventId, isTimeline, sentAt, object, lacksUnsigned } = this.#place;
+    return { kind, room: roomOf(this.#frame) ?? room, eventId, isTimeline, sentAt, object, lacksUnsigned };
   }
 }
 
@@ -232,21 +233,20 @@ class PlaceFinder implements JsonHandler {
     const object = this.#frame?.object;
     if (object === undefined) return;
     object.members.end(end);
-    const text = () => (start < 0 ? undefined : textAt(this.#json, start, end));
     switch (object.key) {
       case "event_id":
-        object.eventId = text();
+        object.eventId = textOf(this.#json, start, end);
         object.hasIds = true;
         break;
       case "type":
-        object.type = text();
+        object.type = textOf(this.#json, start, end);
         break;
       case "sender":
-        object.sender = text();
+        object.sender = textOf(this.#json, start, end);
         object.hasIds = true;
         break;
       case "room_id":
-        object.roomId = text();
+        object.roomId = textOf(this.#json, start, end);
         break;
       case "origin_server_ts":
         object.sentAt = this.#frame?.inTimeline && start >= 0 ? numberAt(this.#json, start, end) : undefined;
@@ -286,6 +286,11 @@ class PlaceFinder implements JsonHandler {
       this.found.push(new FoundReceipts(frame, content));
     }
   }
+}
+
+/** `start`: −1 for an object or array, which is no text. */
+function textOf(json: Buffer, start: number, end: number): string | undefined {
+  return start < 0 ? undefined : textAt(json, start, end);
 }
 
 /** Whether nothing under this key is looked at. */

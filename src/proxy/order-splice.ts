@@ -17,6 +17,7 @@ export function* withOrders(
   { orderOf, names }: { readonly orderOf: OrderOf; readonly names: readonly string[] },
 ): Steps<Buffer> {
   const edits: Edit[] = [];
+  const keys = names.map((name) => `${JSON.stringify(name)}:`);
   for (const [i, { kind, room, eventId, object, lacksUnsigned }] of places.entries()) {
     if (i % STEP_PLACES === 0) yield;
     if (object === undefined) continue;
@@ -24,10 +25,10 @@ export function* withOrders(
     if (order !== undefined) {
       // A receipt on an event that everybody has read has the order 0 (MSC4033).
       const shown = kind === "receipt" ? Math.max(0, order) : order;
-      const members = names.map((name) => `${JSON.stringify(name)}:${shown}`).join(",");
+      const members = keys.map((key) => key + shown).join(",");
       edits.push(putInto(object, lacksUnsigned ? `"unsigned":{${members}}` : members));
     }
-    edits.push(...object.cuts);
+    for (const cut of object.cuts) edits.push(cut);
   }
   return yield* edited(json, edits);
 }
