@@ -60,7 +60,7 @@ const options = new Command("bench")
 const wanted = options.cases?.split(",");
 const isWanted = ({ id }: { readonly id: string }) => wanted === undefined || wanted.includes(id);
 const cases = CASES.filter(isWanted);
-const trials = TRIALS.filter(isWanted);
+const trials = TRIALS.filter((trial) => isWanted(trial) && (wanted !== undefined || trial.isOnDemand !== true));
 if (cases.length + trials.length === 0) {
   process.stderr.write(`bench: --cases must name some of ${ALL_IDS}\n`);
   process.exit(2);

@@ -51,6 +51,13 @@ const TARGETS: readonly Target[] = [
   { id: "delta_stored_100000_to_100", max: 1.5 },
   { id: "http_receipts", min: 5_000 },
   { id: "http_load_p99", max: 100 },
+  { id: "proxy_sync_added", max: 1.5 },
+  { id: "proxy_stream", min: 0.7 },
+  { id: "proxy_polls", max: 60 },
+  { id: "proxy_synapse_sync_added", max: 1.5 },
+  { id: "proxy_synapse_first_ratio", max: 1.15 },
+  { id: "proxy_synapse_messages_ratio", max: 1.15 },
+  { id: "proxy_synapse_receipt_ratio", max: 1.6 },
 ];
 
 export function results(cases: readonly Case[], rounds: readonly Round[]): Result[] {

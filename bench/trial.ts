@@ -25,6 +25,8 @@ export interface Measured extends Figure {
 
 export interface Trial {
   readonly id: string;
+  /** Whether it runs only if `--cases` names it. */
+  readonly isOnDemand?: boolean;
   measure(context: TrialContext): Promise<readonly Measured[]>;
 }
 

@@ -12,6 +12,8 @@ import { httpReceipts } from "./http-receipts.ts";
 import { httpReturning } from "./http-returning.ts";
 import { httpSync } from "./http-sync.ts";
 import { memory } from "./memory.ts";
+import { proxy } from "./proxy.ts";
+import { proxySynapse } from "./proxy-synapse.ts";
 import { replay } from "./replay.ts";
 import { restart } from "./restart.ts";
 import { roomReplay } from "./room-replay.ts";
@@ -35,5 +37,7 @@ export const TRIALS: readonly Trial[] = [
   httpReturning,
   httpPolls,
   httpLoad,
+  proxy,
+  proxySynapse,
   turns,
 ];
