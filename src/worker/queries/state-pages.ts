@@ -90,6 +90,7 @@ function asked(room: Room, { viewer, at, types, members, stripped = false }: Que
 
 /** The places of a page, and one more if there are more. */
 function placesOf(room: Room, since: Position, wanted: Asked): StatePlace[] {
+  if (room.position === 0) return []; // An unknown room has no store, either.
   const { at, keys, types, members } = wanted;
   if (keys !== undefined) return placesOfKeys(room, since, { at, keys });
   const groups: Iterable<StatePlace>[] = [placesOfGroup(room, "others", { since, wanted })];

@@ -176,6 +176,11 @@ for (const encoding of ENCODINGS) {
     assert.equal(await ask({ op: "snapshot", user_id: BOB }), { ...empty, private: {} });
     assert.equal(await ask({ op: "orders", event_ids: ["$1"] }), { ok: true, position: 0, orders: { $1: null } });
     assert.equal(await ask({ op: "event", event_id: "$1" }), { ok: true, event: null });
+    for (const more of [{}, { types: ["m.room.create"] }, { members: [BOB] }, { viewer: BOB }, { at: 5 }]) {
+      assert.equal(await ask({ op: "state", ...more }), { ok: true, events: [] });
+    }
+    assert.equal(await ask({ op: "events", dir: "b" }), { ok: true, events: [] });
+    assert.equal(await ask({ op: "roots" }), { ok: true, events: [] });
     assert.equal(await ask({ op: "read", user_id: BOB, event_ids: ["$1"] }), { ok: true, read: { $1: null } });
     assert.equal(await ask({ op: "unread", user_id: BOB }), {
       ok: true,
