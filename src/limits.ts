@@ -391,6 +391,9 @@ export const IMPORT_HELD_BYTES_MAX = 16_777_216;
 export const IMPORT_RETRY_MS_MIN = 10_000;
 export const IMPORT_RETRY_MS_MAX = 3_600_000;
 
+/** When a room is imported again whose beginning the homeserver didn't have: it may get it from other servers. Then twice as long. */
+export const IMPORT_AGAIN_MS = 3_600_000;
+
 /** A homeserver that has answered a ping, and then pushes nothing for this long, has nothing left to push. */
 export const IMPORT_SILENCE_MS = 30_000;
 

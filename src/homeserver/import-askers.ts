@@ -40,6 +40,11 @@ export class ImportAskers {
     return this.#firstJoined(room, this.joined(members).slice(0, HISTORIANS_MAX), ignoresNobody);
   }
 
+  /** Whether users of other servers are joined. */
+  hasOthers(members: readonly MatrixEvent[]): boolean {
+    return members.filter(({ content }) => content.membership === "join").length > this.joined(members).length;
+  }
+
   /** The local users whom the member events say to be joined, the longest joined first. */
   joined(members: readonly MatrixEvent[]): UserId[] {
     return members

@@ -22,6 +22,7 @@ import { type ImportClaim, ImportClaims } from "../bus/import-claims.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { IntervalGate } from "../interval-gate.ts";
 import {
+  IMPORT_AGAIN_MS,
   IMPORT_CLAIM_MS,
   IMPORT_HELD_BYTES_MAX,
   IMPORT_RETRY_MS_MAX,
@@ -60,6 +61,7 @@ interface RoomImportsOptions {
   readonly retryMs?: number;
   readonly silenceMs?: number;
   readonly claimMs?: number;
+  readonly againMs?: number;
 }
 
 /** A room that isn't complete. */
@@ -68,6 +70,8 @@ interface LackingRoom {
   /** Local users who may be joined. */
   readonly users: Set<UserId>;
   failures: number;
+  /** How often it was imported, and its beginning was still unknown. */
+  imports: number;
   /** Since when the pushes have to catch up, if nothing of the room is known. */
   since?: Moment;
   state: "looked at" | "due" | "waiting" | "left";
@@ -78,6 +82,8 @@ const COMPLETE_MAX = 200_000;
 const LOOKS_AT_ONCE = 8;
 /** Users of a room as whom it is tried to ask. */
 const USERS_MAX = 64;
+/** Imports of a room whose beginning stays unknown. */
+const IMPORTS_MAX = 5;
 const CREATION = "m.room.create";
 
 export class RoomImports {
@@ -94,6 +100,7 @@ export class RoomImports {
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #working = new Set<Promise<void>>();
   readonly #closing = new AbortController();
+  readonly #againMs: number;
   readonly #warnings = new IntervalGate(REPEATED_WARNING_MS);
   #running = 0;
   #begun = 0;
@@ -101,6 +108,7 @@ export class RoomImports {
   private constructor(options: RoomImportsOptions, claims: ImportClaims) {
     this.#options = options;
     this.#claims = claims;
+    this.#againMs = options.againMs ?? IMPORT_AGAIN_MS;
     const { clients, users } = options;
     this.#askers = new ImportAskers({ clientOf: (user) => clients.of(user), isLocal: (user) => users.has(user) });
     this.#progress = new PushProgress({
@@ -156,7 +164,7 @@ export class RoomImports {
   #lacks(id: RoomId, users: readonly UserId[]): void {
     if (this.#complete.get(id)) return;
     const before = this.#lacking.get(id);
-    const room: LackingRoom = before ?? { id, users: new Set(), failures: 0, state: "looked at" };
+    const room: LackingRoom = before ?? { id, users: new Set(), failures: 0, imports: 0, state: "looked at" };
     const others = users.filter((user) => !room.users.has(user)).slice(0, USERS_MAX - room.users.size);
     for (const user of others) room.users.add(user);
     if (before === undefined) this.#lacking.set(id, room);
@@ -243,6 +251,7 @@ export class RoomImports {
     const began = performance.now();
     log.info({ import: number }, "the import of a room begins");
     log.debug({ import: number, room: room.id }, "the room that is imported");
+    let everybody: readonly MatrixEvent[] = [];
     let hasHistorian = true;
     try {
       const { state, events } = await importRoom({
@@ -253,13 +262,15 @@ export class RoomImports {
         keepsState: true,
         heldBytesMax: IMPORT_HELD_BYTES_MAX,
         historian: async (members) => {
+          everybody = members;
           const historian = await this.#askers.historian(room.id, members);
           hasHistorian = historian !== undefined;
           return historian;
         },
       });
       onDone("done");
-      this.#isComplete(room.id);
+      if (await this.#mayHaveMore(room, everybody)) this.#later(room, this.#againMs * 2 ** room.imports++);
+      else this.#isComplete(room.id);
       log.info({ import: number, state, events, ms: Math.round(performance.now() - began) }, "a room is imported");
     } catch (error) {
       if (!hasHistorian) return this.#leave(room);
@@ -270,6 +281,12 @@ export class RoomImports {
       }
       throw error;
     }
+  }
+
+  /** A homeserver that could not reach the other servers of a room shows the history that it has, and says that this is all. */
+  async #mayHaveMore(room: LackingRoom, members: readonly MatrixEvent[]): Promise<boolean> {
+    if (room.imports >= IMPORTS_MAX || !this.#askers.hasOthers(members)) return false;
+    return (await this.#known(room).oldest())?.type !== CREATION;
   }
 
   #isComplete(room: RoomId): void {

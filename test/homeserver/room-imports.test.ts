@@ -12,6 +12,8 @@ import { roomId, type ServerName, userId } from "../../src/matrix/ids.ts";
 import { type FakeHomeserver, startHomeserver } from "../support/fake-homeserver.ts";
 import { member, message, OWN, read, startFederation } from "../support/federation.ts";
 import { type Body, eventually } from "../support/harness.ts";
+import { random } from "../support/random.ts";
+import { cases, SEED } from "../support/tier.ts";
 
 const TOKEN = "the-as-token";
 const ALICE = userId.parse("@alice:here.example");
@@ -64,7 +66,17 @@ interface Importing extends AsyncDisposable {
   isReached: boolean;
 }
 
-async function importing({ nc }: Tidemark, { url }: Homeserver, silenceMs = 60_000): Promise<Importing> {
+interface ImportingOptions {
+  readonly silenceMs?: number;
+  readonly depth?: number;
+  readonly againMs?: number;
+}
+
+async function importing(
+  { nc }: Tidemark,
+  { url }: Homeserver,
+  { silenceMs = 60_000, depth = DEPTH, againMs = 3_600_000 }: ImportingOptions = {},
+): Promise<Importing> {
   const outcomes: ImportOutcome[] = [];
   const imports = await RoomImports.open({
     nc,
@@ -75,13 +87,14 @@ async function importing({ nc }: Tidemark, { url }: Homeserver, silenceMs = 60_0
       if (!found.isReached) throw new Error("not reached");
     },
     atOnce: 2,
-    depth: DEPTH,
+    depth,
     onRunning: () => {},
     onDone: (outcome) => outcomes.push(outcome),
     log: pino({ level: "silent" }),
     retryMs: 20,
     claimMs: 300,
     silenceMs,
+    againMs,
   });
   const found = { imports, outcomes, pings: 0, isReached: true, [Symbol.asyncDispose]: () => imports.close() };
   return found;
@@ -142,34 +155,40 @@ const joining = suite("rooms that join in by themselves");
 
 joining("are as if they had been imported by hand, wherever the pushes began", async () => {
   await using tidemark = await startFederation();
-  for (const [first, receipts] of [
-    [23, [read(ALICE, "$010"), read(BOB, "$006", { thread_id: "main" })]],
-    [20, [read(ALICE, "$021"), read(BOB, "$002")]],
-    [4, [read(BOB, "$009", { thread_known: false })]],
-  ] as [number, Body[]][]) {
-    await using own = await homeserverOf(`!own-${first}:there.example`);
-    await using byHand = await homeserverOf(`!hand-${first}:there.example`);
-    await using importer = await importing(tidemark, own);
+  const draw = random(SEED);
+  const below = (end: number) => Math.floor(draw() * end);
+  for (let n = 0; n < cases(4); n++) {
+    const count = 5 + below(40);
+    const first = 4 + below(count - 4);
+    const depth = below(count + 5);
+    const what = `seed ${SEED}, case ${n}: ${count} events, pushed from ${first} on, depth ${depth}`;
+    const receipts = Array.from({ length: 1 + below(4) }, () => {
+      const more = [{}, { thread_id: "main" }, { thread_known: false }, { accepted: true }][below(4)]!;
+      return read([ALICE, BOB][below(2)]!, idOf(below(count)), more);
+    });
+    await using own = await homeserverOf(`!own-${n}:there.example`, count);
+    await using byHand = await homeserverOf(`!hand-${n}:there.example`, count);
+    await using importer = await importing(tidemark, own, { depth });
     await tidemark.sent("event", byHand.room, byHand.events.slice(first));
     for (const receipt of receipts) await tidemark.sent("receipt", byHand.room, receipt);
     await importRoom({
       nc: tidemark.nc,
       homeserver: new HomeserverClient({ url: byHand.url, token: TOKEN, user: ALICE }),
       room: roomId.parse(byHand.room),
-      depth: DEPTH,
+      depth,
     });
     await push(tidemark, importer, { room: own.room, events: own.events.slice(first), receipts });
-    await isDone(importer, own.room);
-    await isOrdered(tidemark, own, own.room);
-    await isOrdered(tidemark, byHand, byHand.room);
-    assert.equal(await viewOf(tidemark, own), await viewOf(tidemark, byHand), `pushed from ${first} on`);
+    await isDone(importer, what);
+    await isOrdered(tidemark, own, what);
+    await isOrdered(tidemark, byHand, what);
+    assert.equal(await viewOf(tidemark, own), await viewOf(tidemark, byHand), what);
   }
 });
 
 joining("and that pushes never named wait until the pushes have caught up", async () => {
   await using tidemark = await startFederation();
   await using homeserver = await homeserverOf("!old:there.example");
-  await using importer = await importing(tidemark, homeserver, 3_000);
+  await using importer = await importing(tidemark, homeserver, { silenceMs: 3_000 });
   importer.isReached = false;
   const { imports } = importer;
   imports.user(BOB);
@@ -188,7 +207,7 @@ joining("and that pushes never named wait until the pushes have caught up", asyn
 joining("begin when the homeserver answers a ping and is silent", async () => {
   await using tidemark = await startFederation();
   await using homeserver = await homeserverOf("!silent:there.example");
-  await using importer = await importing(tidemark, homeserver, 100);
+  await using importer = await importing(tidemark, homeserver, { silenceMs: 100 });
   importer.imports.user(BOB);
   await isDone(importer, "the room");
   await isOrdered(tidemark, homeserver, "all of it");
@@ -224,7 +243,7 @@ joining("are imported once, by one of several processes at a time", async () => 
   assert.is(new Set(pages).size, pages.length, "no page is read twice");
 });
 
-joining("go on where another process ended, once its claim has run out", async () => {
+joining("go on where an import ended, at whatever request", async () => {
   await using tidemark = await startFederation();
   await using whole = await homeserverOf("!run-through:there.example");
   await using first = await importing(tidemark, whole);
@@ -362,6 +381,18 @@ joining("whose beginning the homeserver doesn't have are imported once by a proc
     homeserver.requests.slice(length).some((path) => path.includes("/state?")),
     "its state is known",
   );
+});
+
+joining("are imported again when the homeserver could not get their beginning from other servers", async () => {
+  await using tidemark = await startFederation();
+  await using homeserver = await homeserverOf("!away:there.example");
+  const all = homeserver.events;
+  homeserver.events = all.slice(10);
+  await using importer = await importing(tidemark, homeserver, { againMs: 50 });
+  await push(tidemark, importer, { room: homeserver.room, events: all.slice(20), receipts: [read(BOB, "$020")] });
+  await isDone(importer, "what there is");
+  homeserver.events = all;
+  await isOrdered(tidemark, homeserver, "all of it");
 });
 
 joining.run();
