@@ -27,6 +27,7 @@ async function startProxy(bus: BusHarness, { url }: MarkedHomeserver) {
     roles: new Set<Role>(["ingress", "worker", "proxy"]),
     homeserver: url,
     registration: REGISTRATION,
+    imports: 0,
     log: pino({ level: "silent" }),
   });
   return { ...tidemark, [Symbol.asyncDispose]: tidemark.stop };

@@ -31,6 +31,7 @@ async function startProxy(
   bus: BusHarness,
   { url }: { readonly url: string },
   roles: readonly Role[] = ["ingress", "worker", "proxy"],
+  log = silent,
 ) {
   const tidemark = await start({
     ...servedOn(bus),
@@ -39,7 +40,7 @@ async function startProxy(
     homeserver: url,
     registration: REGISTRATION,
     imports: 0,
-    log: silent,
+    log,
   });
   return { ...tidemark, [Symbol.asyncDispose]: tidemark.stop };
 }
@@ -113,6 +114,39 @@ proxies("passes answers on without orders while the broker is away, and puts the
   id = "$2";
   await eventually(async () => /without_orders 0\n/.test(await metricsOf(proxy)), "it ends");
   assert.is(await order(), BASE + 2);
+});
+
+proxies("passes answers on without orders while no worker is there, and says so once", async () => {
+  await using bus = await startBus();
+  let id = "$1";
+  await using upstream = await homeserver(sends(() => syncAnswer(id)));
+  const startWorker = () => start({ ...servedOn(bus), roles: new Set<Role>(["ingress", "worker"]), log: silent });
+  const worker = await startWorker();
+  const logged: string[] = [];
+  const log = pino({ level: "info" }, { write: (line: string) => void logged.push(JSON.parse(line).msg) });
+  await using proxy = await startProxy(bus, upstream, ["proxy"], log);
+  await bus.sent("event", ROOM, [message("$1"), message("$2")]);
+  const order = async () => (await roomIn(await fetch(proxy.httpUrl + SYNC))).orders[0];
+  await eventually(async () => (await order()) === BASE + 1, "it has an order");
+  await worker.stop();
+  id = "$unknown";
+  assert.is(await order(), undefined);
+  assert.is(await order(), undefined);
+  assert.match(await metricsOf(proxy), /without_orders 1\n/);
+  assert.is((await fetch(`${proxy.httpUrl}/readyz`)).status, 200);
+  const away = "Tidemark can't be asked: the homeserver's answers pass without orders";
+  const back = "the homeserver's answers have orders";
+  const said = () => logged.filter((line) => line === away || line === back);
+  assert.equal(said(), [back, away]);
+  const again = await startWorker();
+  await eventually(async () => {
+    await order();
+    return /without_orders 0\n/.test(await metricsOf(proxy));
+  }, "it ends");
+  assert.equal(said(), [back, away, back]);
+  id = "$2";
+  assert.is(await order(), BASE + 2);
+  await again.stop();
 });
 
 proxies("answers what is for Tidemark itself: health, and what the homeserver pushes", async () => {
