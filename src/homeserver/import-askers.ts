@@ -3,7 +3,7 @@
  *
  * The state is the same for everybody who is joined, so any local user will do who is. History is not: a homeserver leaves out what
  * the user may not see, and what users sent whom the user ignores. So for history it is asked as the local user who has been
- * joined for longest and ignores nobody who ever was in the room.
+ * joined for longest, by creating the room or by the time of the member event, and ignores nobody who ever was in the room.
  */
 import type { MatrixEvent } from "../matrix/event.ts";
 import { type RoomId, type UserId, userId } from "../matrix/ids.ts";
@@ -30,14 +30,19 @@ export class ImportAskers {
     return this.#firstJoined(room, [...new Set(users)].slice(0, CONTACTS_MAX));
   }
 
-  /** Asks as the best of those whose member events are given; undefined if nobody will do. */
-  async historian(room: RoomId, members: readonly MatrixEvent[]): Promise<HomeserverClient | undefined> {
+  /** Asks as the best of those whose member events are given, beside the create event; undefined if nobody will do. */
+  async historian(room: RoomId, state: readonly MatrixEvent[]): Promise<HomeserverClient | undefined> {
+    const members = state.filter(({ type }) => type === "m.room.member");
     const everybody = new Set(members.map(({ state_key: user }) => user));
     const ignoresNobody = async (user: UserId, client: HomeserverClient) => {
       const ignored = await client.ignoredUsers(user);
       return ignored?.some((each) => everybody.has(each)) === false;
     };
-    return this.#firstJoined(room, this.joined(members).slice(0, HISTORIANS_MAX), ignoresNobody);
+    const joined = this.joined(members);
+    // A member event is also sent for a new name, but nobody was there before the creator.
+    const creator = state.find(({ type }) => type === "m.room.create")?.sender;
+    const sorted = [...joined.filter((user) => user === creator), ...joined.filter((user) => user !== creator)];
+    return this.#firstJoined(room, sorted.slice(0, HISTORIANS_MAX), ignoresNobody);
   }
 
   /** Whether users of other servers are joined. */

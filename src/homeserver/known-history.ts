@@ -62,6 +62,11 @@ export class KnownHistory {
     return this.#state("m.room.member");
   }
 
+  /** The same, and the create event. */
+  async createAndMembers(): Promise<readonly MatrixEvent[]> {
+    return [...(await this.#state("m.room.create")), ...(await this.memberEvents())];
+  }
+
   /** Returns the order of the newest event that may be live; 0 if there is none (F10). */
   async newestOrder(): Promise<Order> {
     return Math.max(0, (await this.#end("b"))?.unsigned.order ?? 0);

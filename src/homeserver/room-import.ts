@@ -37,10 +37,10 @@ interface ImportOptions {
   readonly homeserver: HomeserverClient;
   readonly room: RoomId;
   /**
-   * Returns as whom history is asked for, by the room's member events; undefined if there is nobody. Default: `homeserver`, which is
-   * asked for all else.
+   * Returns as whom history is asked for, by the room's create event and member events; undefined if there is nobody. Default:
+   * `homeserver`, which is asked for all else.
    */
-  readonly historian?: (members: readonly MatrixEvent[]) => Promise<HomeserverClient | undefined>;
+  readonly historian?: (state: readonly MatrixEvent[]) => Promise<HomeserverClient | undefined>;
   /** Whether state is left alone that Tidemark has already. Default: false. */
   readonly keepsState?: boolean;
   /** Bytes of history, as JSON, that are held until it is stored. Default: 64 MiB. */
@@ -72,7 +72,7 @@ export async function importRoom(options: ImportOptions): Promise<ImportProgress
   const known = new KnownHistory(nc, room);
   const hasState = options.keepsState === true && (await known.hasState());
   const state = hasState ? undefined : await readState(homeserver, room, known);
-  const historian = await historianOf(options, state?.events ?? (await known.memberEvents()));
+  const historian = await historianOf(options, state?.events ?? (await known.createAndMembers()));
   const { oldest, historyLeft } = await known.ends();
   const from = oldest === undefined ? undefined : await historian.tokenBefore(room, oldest);
   const onPage = progressOf(state?.events ?? [], onProgress);
@@ -129,7 +129,7 @@ async function historianOf(
   state: readonly MatrixEvent[],
 ): Promise<HomeserverClient> {
   if (historian === undefined) return homeserver;
-  const found = await historian(state.filter(({ type }) => type === "m.room.member"));
+  const found = await historian(state.filter(({ type }) => type === "m.room.member" || type === "m.room.create"));
   if (found === undefined)
     throw new TidemarkError("HOMESERVER_REFUSED", `nobody can be asked for the history of ${room}`);
   return found;

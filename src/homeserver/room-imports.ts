@@ -261,9 +261,9 @@ export class RoomImports {
         depth,
         keepsState: true,
         heldBytesMax: IMPORT_HELD_BYTES_MAX,
-        historian: async (members) => {
-          everybody = members;
-          const historian = await this.#askers.historian(room.id, members);
+        historian: async (state) => {
+          everybody = state;
+          const historian = await this.#askers.historian(room.id, state);
           hasHistorian = historian !== undefined;
           return historian;
         },

@@ -58,12 +58,15 @@ const CONFIRMED: ReadonlyMap<string, Readonly<Record<string, unknown>>> = new Ma
 const ATTEMPTS_MAX = 5;
 /** Rooms of which it is known as whom to ask. */
 const CONTACTS_MAX = 10_000;
+const CONTACTLESS_MS = 600_000;
 
 export class StateConfirmations {
   readonly #options: StateConfirmationsOptions;
   readonly #askers: ImportAskers;
   readonly #waiting = new Map<string, Waiting>();
   readonly #contacts = new LRUCache<RoomId, UserId>({ max: CONTACTS_MAX });
+  /** Rooms of which nobody could be asked, which may have very many members to look through. */
+  readonly #contactless = new LRUCache<RoomId, true>({ max: CONTACTS_MAX, ttl: CONTACTLESS_MS });
   readonly #closing = new AbortController();
   #working: Promise<void> | undefined;
 
@@ -148,9 +151,11 @@ export class StateConfirmations {
     const before = this.#contacts.get(room);
     const client = before && (await this.#askers.contact(room, [before]));
     if (client !== undefined) return client;
+    if (before === undefined && this.#contactless.has(room)) return undefined;
     const members = this.#askers.joined(await known.memberEvents());
     const found = await this.#askers.contact(room, members);
-    if (found === undefined) this.#contacts.delete(room);
+    this.#contacts.delete(room);
+    if (found === undefined) this.#contactless.set(room, true);
     else this.#contacts.set(room, await found.user());
     return found;
   }

@@ -314,6 +314,15 @@ joining("are read as the longest joined local user who ignores nobody of the roo
   await using tidemark = await startFederation();
   const cases: [title: string, set: (homeserver: Homeserver) => void, user: string | undefined][] = [
     ["longest", () => {}, ALICE],
+    [
+      "creator",
+      (homeserver) => {
+        homeserver.state = homeserver.state.map((event) =>
+          event.type === "m.room.create" ? { ...event, sender: BOB } : event,
+        );
+      },
+      BOB,
+    ],
     ["ignores", (homeserver) => (homeserver.ignored = { [ALICE]: [CAROL] }), BOB],
     ["ignores-others", (homeserver) => (homeserver.ignored = { [ALICE]: ["@else:there.example"] }), ALICE],
     ["forbidden", (homeserver) => (homeserver.forbidden = [ALICE]), BOB],
