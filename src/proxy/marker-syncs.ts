@@ -12,6 +12,7 @@
  * - While the homeserver or Tidemark is away, it is tried again each second, one user at a time; once that works, all go on. A user
  *   as whom the registration can't act is left alone. So are users of application services: a bridge has thousands.
  */
+import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import { LRUCache } from "lru-cache";
 import { eachAtOnce } from "../at-once.ts";
@@ -63,17 +64,23 @@ interface ToldMarker {
   readonly at: number;
 }
 
-const NOTHING = { types: ["none"] };
-const FILTER = JSON.stringify({
-  presence: NOTHING,
-  account_data: NOTHING,
-  room: {
-    timeline: { ...NOTHING, limit: 1 },
-    state: { ...NOTHING, lazy_load_members: true },
-    ephemeral: { types: ["m.receipt"] },
-    account_data: { types: [FULLY_READ] },
-  },
-});
+/**
+ * A filter that no request had before. Synapse keeps answers to `/sync` for two minutes, by the text of the filter among others: to
+ * a proxy that starts again it would give the answer of before.
+ */
+function newFilter(): string {
+  const nothing = { types: [randomUUID()] };
+  return JSON.stringify({
+    presence: nothing,
+    account_data: nothing,
+    room: {
+      timeline: { ...nothing, limit: 1 },
+      state: { ...nothing, lazy_load_members: true },
+      ephemeral: { types: ["m.receipt"] },
+      account_data: { types: [FULLY_READ] },
+    },
+  });
+}
 
 /** Rooms of one user that are told at a time, and receipts of one request. */
 const ROOMS_AT_ONCE = 8;
@@ -193,7 +200,7 @@ export class MarkerSyncs {
     const { upstream, asToken } = this.#options;
     const since = this.#users.get(user)?.since;
     const log = this.#logs;
-    const query = new URLSearchParams({ timeout: "0", set_presence: "offline", user_id: user, filter: FILTER });
+    const query = new URLSearchParams({ timeout: "0", set_presence: "offline", user_id: user, filter: newFilter() });
     if (since !== undefined) query.set("since", since);
     const { status, body } = await upstream.ask(
       {

@@ -135,6 +135,16 @@ markers("are a user's own, with threads and m.fully_read, at the first request",
   assert.is(proxy.filters[0].room.rooms, undefined, "with it, Synapse leaves m.fully_read out");
 });
 
+markers("are asked for with another filter each time: Synapse keeps answers for two minutes, by its text", async () => {
+  const filterOf = async () => {
+    await using proxy = await following();
+    proxy.seen("bob");
+    await eventually(() => proxy.outcomes.length === 1, "it is read");
+    return JSON.stringify(proxy.filters[0]);
+  };
+  assert.is.not(await filterOf(), await filterOf());
+});
+
 markers("are read again after a gap, from where the last answer ended, and told once", async () => {
   await using proxy = await following();
   proxy.rooms = { [ROOM]: section({ $1: { "m.read": read(BOB) } }, "$1") };
