@@ -1,6 +1,6 @@
 /** What the proxy costs in front of a live Synapse, in one process with all other roles (docs/homeservers.md#in-front-of-a-homeserver). */
 import { matrix } from "../../test/support/live-synapse.ts";
-import { startProxiedSynapse } from "../../test/support/proxied-synapse.ts";
+import { ROOT } from "../node-process.ts";
 import { compared } from "../proxy/alternating.ts";
 import type { Trial } from "../trial.ts";
 
@@ -13,8 +13,11 @@ const enc = encodeURIComponent;
 export const proxySynapse: Trial = {
   id: "proxy_synapse",
   isOnDemand: true,
-  measure: async ({ scale }) => {
+  measure: async ({ scale, built }) => {
     const { pairs, receipts } = SIZES[scale];
+    if (built) process.env.TIDEMARK_TEST_BUILD = ROOT;
+    // It reads at its start where the program is.
+    const { startProxiedSynapse } = await import("../../test/support/proxied-synapse.ts");
     await using world = await startProxiedSynapse();
     const { synapse, proxyUrl: proxied } = world;
     const { token } = await synapse.register("alice");
