@@ -81,7 +81,7 @@ export interface StartOptions {
   readonly imports?: number;
   /** Of an imported room, how many of the newest events may be unread. Default: `IMPORT_DEPTH_DEFAULT`. */
   readonly importDepth?: number;
-  /** Ends the wait of a proxy alone for its broker. Default: it waits as long as it takes. */
+  /** Ends the wait of a proxy for its broker. Default: it waits as long as it takes. */
   readonly stopping?: AbortSignal;
   /** Lets clients create rooms and send events over HTTP, without any auth rules. Default: false. */
   readonly standalone?: boolean;
@@ -152,6 +152,14 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       });
       closing.push(() => proxy!.close());
     }
+    // From the start: what a proxy does meanwhile is to be seen.
+    let metricsServer: HttpServer | undefined;
+    let isReady = () => proxy !== undefined;
+    const ready = () => !stopping && isReady();
+    if (options.metrics !== undefined) {
+      metricsServer = await startHttpServer({ ...options.metrics, ready, log, routes: [metrics.routes] });
+      closing.push(() => metricsServer!.close());
+    }
     let broker: Broker | undefined;
     if (options.nats === undefined) {
       broker = await startBroker({
@@ -161,9 +169,8 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       closing.push(() => broker!.stop());
     }
     const natsUrl = options.nats ?? broker!.url;
-    // A proxy alone goes on without a broker, and waits for one.
-    const isPatient = proxy !== undefined && roles.size === 1;
-    const made = <T>(make: () => Promise<T>) => (isPatient ? untilMade(make, options) : make());
+    // A proxy goes on without a broker, and waits for one.
+    const made = <T>(make: () => Promise<T>) => (proxy === undefined ? make() : untilMade(make, options));
     const nc = await made(() => connectBus({ url: natsUrl, name: `tidemark ${[...roles].join(",")}` }));
     closing.push(() => closeBus(nc));
     void logStatus(nc, log, metrics);
@@ -198,7 +205,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       await made(() => proxy!.connect(nc, partitions));
     }
     // A proxy passes requests on whatever the others do: no other instance could do better.
-    const ready = () => !stopping && (proxy !== undefined || (!nc.isClosed() && (worker?.live ?? true)));
+    isReady = () => proxy !== undefined || (!nc.isClosed() && (worker?.live ?? true));
     const routes: FastifyPluginAsync[] = [];
     // Without tokens there are no clients, and following all deltas would be wasted work.
     const hasClients = roles.has("gateway") && (options.users !== undefined || homeserver !== undefined);
@@ -236,12 +243,6 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     });
     closing.push(() => server.close());
     proxy?.serve();
-    let metricsServer: HttpServer | undefined;
-    if (options.metrics !== undefined) {
-      metricsServer = await startHttpServer({ ...options.metrics, ready, log, routes: [metrics.routes] });
-      closing.push(() => metricsServer!.close());
-    }
-
     const brokerLost = new Promise<void>((resolve) => {
       void broker?.exited.then(() => {
         if (!stopping) resolve();

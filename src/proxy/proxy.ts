@@ -179,6 +179,7 @@ export class HomeserverProxy {
         if (warnings.pass()) log.warn({ reason: reasonOf(error) }, "a request to the homeserver failed");
       },
     });
+    log.info("requests pass to the homeserver: its answers have no orders until Tidemark has started");
     return new HomeserverProxy(server, { orders, receipts, syncs, imports, pushes }, options);
   }
 

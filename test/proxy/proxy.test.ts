@@ -233,16 +233,18 @@ proxies("reads its users' markers again once pushes are stored that could not be
   await ingress.stop();
 });
 
-proxies("alone passes requests on before there is a broker", async () => {
+const startsEarly = async (roles: readonly Role[]) => {
   using dir = temporaryDirectory();
   await using upstream = await homeserver(sends(() => syncAnswer("$1")));
-  const [brokerPort, port] = [await freePort(), await freePort()];
+  const [brokerPort, port, metricsPort] = [await freePort(), await freePort(), await freePort()];
   const nats = `nats://127.0.0.1:${brokerPort}`;
   const starting = start({
     nats,
     data: dir.path,
     http: { host: "127.0.0.1", port },
-    roles: new Set<Role>(["proxy"]),
+    metrics: { host: "127.0.0.1", port: metricsPort },
+    roles: new Set(roles),
+    partitions: 1,
     homeserver: upstream.url,
     log: silent,
   });
@@ -254,6 +256,8 @@ proxies("alone passes requests on before there is a broker", async () => {
   assert.equal((await roomIn(await fetch(url + SYNC))).orders, [undefined]);
   assert.is((await fetch(`${url}/readyz`)).status, 200);
   assert.is((await fetch(`${url}/_matrix/app/v1/transactions/1`, { method: "PUT" })).status, 503);
+  const metrics = await metricsOf({ metricsUrl: `http://127.0.0.1:${metricsPort}` });
+  assert.match(metrics, /tidemark_proxy_without_orders 1\n/);
   const broker = await startBroker({ storeDir: join(dir.path, "nats"), port: brokerPort });
   const worker = await start({
     nats,
@@ -267,7 +271,13 @@ proxies("alone passes requests on before there is a broker", async () => {
   await proxy.stop();
   await worker.stop();
   await broker.stop();
-});
+};
+
+proxies("alone passes requests on before there is a broker", () => startsEarly(["proxy"]));
+
+proxies("with all its roles passes requests on before there is a broker", () =>
+  startsEarly(["ingress", "worker", "proxy"]),
+);
 
 proxies("alone ends while it waits for a broker, when it is told to", async () => {
   using dir = temporaryDirectory();
