@@ -8,6 +8,13 @@ import type { FastifyPluginAsync } from "fastify";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { OnPruned } from "./bus/contract/pruning.ts";
 import type { OnLeftOut } from "./homeserver/delivery.ts";
+import type { ImportOutcome } from "./homeserver/room-imports.ts";
+import type { ConfirmationOutcome } from "./homeserver/state-confirmations.ts";
+import type { ReceiptOutcome } from "./proxy/accepted-receipts.ts";
+import type { Outcome } from "./proxy/annotation.ts";
+import type { MarkerSyncOutcome } from "./proxy/marker-syncs.ts";
+import type { OrderSource } from "./proxy/order-finder.ts";
+import type { PingOutcome } from "./proxy/push-watch.ts";
 import type { Worker } from "./worker/worker.ts";
 
 const LATENCY_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
@@ -29,18 +36,18 @@ export class Metrics {
   };
   /** Callbacks for the proxy. */
   readonly proxy: {
-    readonly answered: (outcome: string) => void;
-    readonly found: (source: string, events: number) => void;
+    readonly answered: (outcome: Outcome) => void;
+    readonly found: (source: OrderSource, events: number) => void;
     readonly waited: (ms: number) => void;
     readonly away: (isAway: boolean) => void;
     readonly failed: () => void;
-    readonly receipts: (outcome: string, receipts: number) => void;
-    readonly synced: (outcome: string) => void;
+    readonly receipts: (outcome: ReceiptOutcome, receipts: number) => void;
+    readonly synced: (outcome: MarkerSyncOutcome) => void;
     readonly stalled: (isStalled: boolean) => void;
-    readonly pinged: (outcome: string) => void;
+    readonly pinged: (outcome: PingOutcome) => void;
     readonly importing: (imports: number) => void;
-    readonly imported: (outcome: string) => void;
-    readonly stateConfirmed: (outcome: string) => void;
+    readonly imported: (outcome: ImportOutcome) => void;
+    readonly stateConfirmed: (outcome: ConfirmationOutcome) => void;
   };
   /** Callbacks for the application service endpoint. */
   readonly transactions: {
@@ -70,6 +77,9 @@ export class Metrics {
       labelNames: ["errcode"],
       registers,
     });
+    // Counted from 0, for alerts. The senders' mistakes appear when they happen.
+    refused.inc({ errcode: "M_UNKNOWN" }, 0);
+    refused.inc({ errcode: "M_LIMIT_EXCEEDED" }, 0);
     const pruned = new Counter({
       name: "tidemark_pruned_values_total",
       help: "Values in events that are not stored, by the reason why they can't be",
@@ -117,6 +127,7 @@ export class Metrics {
       labelNames: ["kind"],
       registers,
     });
+    fromZero(pushed, "kind", { event: true, receipt: true });
     this.transactions = {
       pruned: this.ingress.pruned,
       leftOut: (reason, items) => leftOut.inc({ reason }, items),
@@ -244,6 +255,14 @@ export class Metrics {
   }
 }
 
+/**
+ * Exposes a counter's series before the first count. `increase()` takes the first sample of a series as its start, so what a
+ * new series begins with is never seen: an alert would miss the first failure.
+ */
+function fromZero<Value extends string>(counter: Counter, label: string, values: Record<Value, true>): void {
+  for (const value in values) counter.inc({ [label]: value }, 0);
+}
+
 function proxyMetrics(registers: Registry[]): Metrics["proxy"] {
   const answers = new Counter({
     name: "tidemark_proxy_answers_total",
@@ -251,12 +270,21 @@ function proxyMetrics(registers: Registry[]): Metrics["proxy"] {
     labelNames: ["outcome"],
     registers,
   });
+  fromZero<Outcome>(answers, "outcome", {
+    annotated: true,
+    unchanged: true,
+    too_large: true,
+    busy: true,
+    encoding: true,
+    not_json: true,
+  });
   const orders = new Counter({
     name: "tidemark_proxy_orders_total",
     help: "Events in those answers, by where their order came from",
     labelNames: ["source"],
     registers,
   });
+  fromZero<OrderSource>(orders, "source", { cache: true, question: true, delta: true, none: true });
   const waits = new Histogram({
     name: "tidemark_proxy_wait_seconds",
     help: "Time for which answers waited for orders of events that Tidemark did not have yet",
@@ -279,6 +307,7 @@ function proxyMetrics(registers: Registry[]): Metrics["proxy"] {
     labelNames: ["outcome"],
     registers,
   });
+  fromZero<MarkerSyncOutcome>(syncs, "outcome", { read: true, failed: true, forbidden: true });
   const stalled = new Gauge({
     name: "tidemark_proxy_pushes_stalled",
     help: "1 while the homeserver answers with new events that it doesn't push: it may be waiting after failed pushes",
@@ -290,12 +319,14 @@ function proxyMetrics(registers: Registry[]): Metrics["proxy"] {
     labelNames: ["outcome"],
     registers,
   });
+  fromZero<PingOutcome>(pings, "outcome", { answered: true, failed: true });
   const receipts = new Counter({
     name: "tidemark_proxy_receipts_total",
     help: "Receipts that the homeserver has accepted from clients, by whether Tidemark was told of them",
     labelNames: ["outcome"],
     registers,
   });
+  fromZero<ReceiptOutcome>(receipts, "outcome", { told: true, refused: true, lost: true });
   const importing = new Gauge({
     name: "tidemark_room_imports_running",
     help: "Rooms that are being imported from the homeserver",
@@ -307,12 +338,14 @@ function proxyMetrics(registers: Registry[]): Metrics["proxy"] {
     labelNames: ["outcome"],
     registers,
   });
+  fromZero<ImportOutcome>(imported, "outcome", { done: true, failed: true, nobody: true });
   const confirmed = new Counter({
     name: "tidemark_state_confirmations_total",
     help: "State events of other servers that were compared with the homeserver's state, by what came out",
     labelNames: ["outcome"],
     registers,
   });
+  fromZero<ConfirmationOutcome>(confirmed, "outcome", { confirmed: true, corrected: true, given_up: true });
   return {
     stateConfirmed: (outcome) => confirmed.inc({ outcome }),
     importing: (imports) => importing.set(imports),
