@@ -11,7 +11,19 @@ import { anchorsIn, codeSpansIn, linksIn, listItemsIn, sectionOf, tableRowsIn } 
 
 const ROOT = join(import.meta.dirname, "..");
 const DESIGN = "docs/design.md";
-const FOLDERS = ["src", "actors", "packages", "scripts", "test", "bench", "examples", "docs", "conformance", ".ci"];
+const FOLDERS = [
+  "src",
+  "actors",
+  "packages",
+  "scripts",
+  "test",
+  "bench",
+  "examples",
+  "docs",
+  "conformance",
+  "deploy",
+  ".ci",
+];
 const TEXT = /\.(?:ts|tsx|js|md|css|html|json|ya?ml|conf|sh)$|^(?:Dockerfile|\.ci\/run)$/;
 
 /** All text of the project, by path. */
@@ -148,7 +160,7 @@ references("between pages lead to a file, and to a heading of it", () => {
 const paths = suite("paths");
 
 paths("that pages name in backticks are there", () => {
-  const isPath = /^(?:src|actors|packages|scripts|test|bench|examples|docs|conformance|\.ci)\/[\w./-]*$/;
+  const isPath = /^(?:src|actors|packages|scripts|test|bench|examples|docs|conformance|deploy|\.ci)\/[\w./-]*$/;
   const missing = [...pages].flatMap(([page, text]) =>
     codeSpansIn(text)
       .filter((name) => isPath.test(name) && !existsSync(join(ROOT, name)))

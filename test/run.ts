@@ -30,6 +30,7 @@ import { buildProgram } from "./support/build.ts";
 import { ensureChromium } from "./support/chromium.ts";
 import { ImportGraph } from "./support/imports.ts";
 import { ensurePeers } from "./support/peers.ts";
+import { ensurePromtool } from "./support/promtool.ts";
 import { ensureSynapse } from "./support/synapse-program.ts";
 import { temporaryDirectory } from "./support/temporary-directory.ts";
 import { FAST_SEED } from "./support/tier.ts";
@@ -103,6 +104,7 @@ async function main(): Promise<void> {
     const isNeeded = (support: string) => files.some(({ loads }) => loads.has(join(SUPPORT, support)));
     if (homeserver) print(`Synapse ${(await ensureSynapse(printError)).version}`);
     if (isNeeded("chromium.ts")) process.env.TIDEMARK_CHROMIUM = await ensureChromium();
+    if (isNeeded("promtool.ts")) process.env.TIDEMARK_PROMTOOL = await ensurePromtool(printError);
     if (files.some(({ name }) => name.startsWith("peers/"))) await ensurePeers();
     if (isNeeded("build.ts")) {
       await buildProgram(directory.path);

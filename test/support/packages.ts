@@ -29,7 +29,7 @@ export async function packPackages(folder: string): Promise<Packages> {
   await Promise.all([
     buildInto(compiled),
     ...["package.json", ...files.filter((name) => !name.startsWith("dist"))].map((name) =>
-      cp(join(ROOT, name), join(program, name)),
+      cp(join(ROOT, name), join(program, name), { recursive: true }),
     ),
   ]);
   const frontend = await buildFrontendPackage({ compiled, out: join(compiled, "frontend-package") });
