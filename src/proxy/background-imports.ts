@@ -3,6 +3,7 @@
  * servers' state (`../homeserver/state-confirmations.ts`). Users come through the proxy before there is a broker, and are remembered
  * until then.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import type { Bus } from "../bus/client/connection.ts";
 import { LocalUsers } from "../homeserver/local-users.ts";
@@ -13,7 +14,7 @@ import { type ImportOutcome, RoomImports } from "../homeserver/room-imports.ts";
 import { type ConfirmationOutcome, StateConfirmations } from "../homeserver/state-confirmations.ts";
 import type { PushedRoom } from "../homeserver/transaction.ts";
 import { UserClients } from "../homeserver/user-clients.ts";
-import { IMPORT_REQUESTS_PER_SECOND, IMPORTS_AT_ONCE } from "../limits.ts";
+import { IMPORT_REQUESTS_PER_SECOND, IMPORTS_AT_ONCE, PROXY_DRAIN_MS } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
 import type { RoomId, ServerName, UserId } from "../matrix/ids.ts";
 
@@ -94,6 +95,10 @@ export class BackgroundImports {
   /** Ends what is under way. Imports go on at the next start. */
   async close(): Promise<void> {
     this.#clients?.close();
-    await Promise.all([this.#imports?.close(), this.#confirmations?.close()]);
+    // A worker that is behind may answer later than a process should take to end.
+    await Promise.race([
+      Promise.all([this.#imports?.close(), this.#confirmations?.close()]),
+      delay(PROXY_DRAIN_MS, undefined, { ref: false }),
+    ]);
   }
 }
