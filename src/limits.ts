@@ -190,6 +190,11 @@ export const FEDERATION_SHARDS = 4;
  */
 export const TRANSACTION_BYTES_MAX = 33_554_432;
 
+/** An event of a local user that is pushed this long after it was sent is late: pushes before it have failed. */
+export const LATE_PUSH_MS = 5_000;
+/** A homeserver that was late has caught up once it has pushed nothing late for this long. */
+export const LATE_PUSHES_QUIET_MS = 1_000;
+
 /** How long a transaction that is sent again is recognised by its id. */
 export const TRANSACTIONS_AGE_MS = 7 * 24 * 3_600_000;
 

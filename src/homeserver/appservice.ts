@@ -21,6 +21,7 @@ import { IntervalGate } from "../interval-gate.ts";
 import { REPEATED_WARNING_MS, TRANSACTION_BYTES_MAX } from "../limits.ts";
 import type { RoomId, ServerName } from "../matrix/ids.ts";
 import { deliverRoom, type LeftOutReason, type OnLeftOut } from "./delivery.ts";
+import { LatePushes } from "./late-pushes.ts";
 import { NewReceipts } from "./new-receipts.ts";
 import { type PushedRoom, readTransaction } from "./transaction.ts";
 
@@ -41,7 +42,7 @@ interface AppserviceOptions {
   readonly stored: (events: number, receipts: number) => void;
   /** Called for each transaction that can't be stored. */
   readonly refused: () => void;
-  /** Called with the first one that is stored after others could not be: receipts of that time may never come again. */
+  /** Called when pushes that had failed were made up for: receipts of that time may never come again. */
   readonly resumed: () => void;
 }
 
@@ -62,6 +63,13 @@ export async function appservice({
   const newReceipts = NewReceipts.over(nc);
   const expected = digest(hsToken);
   const localServers = new Set(serverNames);
+  const late = new LatePushes({
+    localServers,
+    onCaughtUp: () => {
+      log.info("the homeserver has caught up with its pushes");
+      resumed();
+    },
+  });
 
   const authorize = async (request: FastifyRequest, reply: FastifyReply) => {
     const token = tokenOf(request);
@@ -97,6 +105,7 @@ export async function appservice({
   const store = async (id: string, body: Buffer): Promise<Stored> => {
     const { rooms, malformed, fingerprint } = await readTransaction(body, { localServers, onPruned: pruned });
     if (malformed > 0) onLeftOut("malformed", malformed);
+    late.pushed(rooms, body);
     if (rooms.size === 0 || (await delivered.has(id, fingerprint))) return NOTHING_STORED;
     const delivery = { turns: new Turns(), newReceipts, onLeftOut };
     await eachAtOnce(rooms, ROOMS_AT_ONCE, ([room, content]) => deliverRoom(nc, { room, ...delivery }, content));
