@@ -59,9 +59,13 @@ export class HistoryPages {
   }
 
   /** Reads the parameters of a page. */
-  async paging(room: RoomId, query: Record<string, unknown>, dir: Direction): Promise<EventsQuestion> {
-    const from = await this.orderAfter(room, query.from, "from");
-    const to = await this.orderAfter(room, query.to, "to");
+  async paging(
+    room: RoomId,
+    viewer: UserId,
+    { query, dir }: { readonly query: Record<string, unknown>; readonly dir: Direction },
+  ): Promise<EventsQuestion> {
+    const from = await this.orderAfter(room, viewer, { value: query.from, field: "from" });
+    const to = await this.orderAfter(room, viewer, { value: query.to, field: "to" });
     return {
       dir,
       limit: Math.max(1, param(limit, "limit", query.limit ?? EVENTS_PAGE_DEFAULT)),
@@ -98,13 +102,17 @@ export class HistoryPages {
   }
 
   /** Returns the smallest order after a token; undefined if there is none, it is the end of the room, or can't be opened. */
-  async orderAfter(room: RoomId, value: unknown, field: string): Promise<number | undefined> {
+  async orderAfter(
+    room: RoomId,
+    viewer: UserId,
+    { value, field }: { readonly value: unknown; readonly field: string },
+  ): Promise<number | undefined> {
     const token = param(text, field, value);
     if (token === undefined) return undefined;
     const match = HISTORY_TOKEN.exec(token);
     if (match !== null) return match[1] === undefined ? undefined : clamped(Number(match[1]));
     if (!SEALED.test(token)) throw invalidParam(`${field}: is not a token of this server`);
-    const place = (await this.#syncTokens.read(token))?.places[partitionOf(room, this.#frontend.partitions)];
+    const place = (await this.#syncTokens.read(viewer, token))?.places[partitionOf(room, this.#frontend.partitions)];
     if (place === undefined) return undefined;
     const { greatest } = await this.#frontend.query(room, { op: "orders", event_ids: [], through: place.published });
     return greatest! + 1;

@@ -28,7 +28,7 @@ export function historyRoutes(app: FastifyInstance, api: Api): void {
     const filter = eventFilter(query.filter);
     const room = await api.readableRoom(request);
     const device = api.device(request);
-    const paging = await history.paging(room, query, dir);
+    const paging = await history.paging(room, device.user, { query, dir });
     const { events, next } = await history.gather(room, device.user, { ...paging, filter });
     return {
       start: query.from ?? outerToken(dir),

@@ -30,7 +30,7 @@ export function relationRoutes(app: FastifyInstance, api: Api): void {
         const { event: found } = await frontend.query(room, { op: "event", event_id: target, viewer });
         if (found === null) throw notFound("No such event in this room");
         const { events, next } = await history.ask(room, viewer, {
-          ...(await history.paging(room, query, dir)),
+          ...(await history.paging(room, viewer, { query, dir })),
           relates_to: target,
           ...(rel !== undefined && { rel_type: rel }),
           ...(type !== undefined && { event_type: type }),
@@ -50,7 +50,7 @@ export function relationRoutes(app: FastifyInstance, api: Api): void {
     const wanted = Math.max(1, param(limit, "limit", query.limit ?? EVENTS_PAGE_DEFAULT));
     const device = api.device(request);
     const room = await api.readableRoom(request);
-    const from = await history.orderAfter(room, query.from, "from");
+    const from = await history.orderAfter(room, device.user, { value: query.from, field: "from" });
     const { events, next } = await frontend.query(room, {
       op: "roots",
       viewer: device.user,

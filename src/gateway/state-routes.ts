@@ -47,7 +47,7 @@ export function stateRoutes(app: FastifyInstance, api: Api): void {
     const { membership, not_membership: not, at: token } = request.query as Record<string, unknown>;
     const room = await api.readableRoom(request);
     const device = api.device(request);
-    const after = await history.orderAfter(room, token, "at");
+    const after = await history.orderAfter(room, device.user, { value: token, field: "at" });
     const at = after === undefined ? {} : { at: after - 1 };
     const members = await stateOf(frontend, room, { viewer: device.user, types: [MEMBER], ...at });
     const wanted = members.filter(({ type, content }) => {

@@ -284,7 +284,7 @@ export class SyncResponses {
     return {
       isEmpty: join.length + invite.length + knock.length + leave.length === 0,
       next,
-      body: () => bodyOf(this.#tokens.write(next), sections, request),
+      body: () => bodyOf(this.#tokens.write(request.device.user, next), sections, request),
     };
   }
 

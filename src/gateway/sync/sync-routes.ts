@@ -47,7 +47,7 @@ export function syncRoutes(app: FastifyInstance, { device, sync, syncTokens }: A
       cancel = sync.answer({ ...wanted, since }, { answered, failed });
     };
     const opened = (token: SyncToken | undefined) => answer(token ?? "lost");
-    const token = sinceText === undefined ? undefined : syncTokens.read(sinceText);
+    const token = sinceText === undefined ? undefined : syncTokens.read(wanted.device.user, sinceText);
     if (sinceText === undefined) answer(undefined);
     else if (token instanceof Promise) token.then(opened, failed);
     else opened(token);

@@ -10,14 +10,14 @@
  * - `memberships`: the positions of the user's memberships beyond `published` that the client knows. Usually none.
  * - `lineage`: which log these are of, as a hash; 0 if the gateway didn't know.
  *
- * A token is sealed (`token-seal.ts`): its numbers would tell when others read privately. It says what was published, to whomever
- * it is given, so one of another user is a place like any other.
+ * A token is sealed (`token-seal.ts`): its numbers would tell when others read privately. It is its user's alone, since it says which
+ * memberships the client knows; one of another user can't be opened.
  */
 import type { Position } from "../../../actors/entry.ts";
 import { decode, encode } from "../../bus/contract/codec.ts";
 import { hashOf } from "../../bus/contract/subjects.ts";
 import { SINCE_MEMBERSHIPS_MAX } from "../../limits.ts";
-import type { RoomId } from "../../matrix/ids.ts";
+import type { RoomId, UserId } from "../../matrix/ids.ts";
 import type { TokenSeal } from "./token-seal.ts";
 
 export interface Place {
@@ -69,7 +69,7 @@ export class SyncTokens {
     this.#partitions = partitions;
   }
 
-  write({ places, owed }: SyncToken): string {
+  write(user: UserId, { places, owed }: SyncToken): string {
     const rows = owed.map(({ room, since }): OwedRow => [room, since ?? null]);
     const written = placesBytes(places);
     const packed = rows.length === 0 ? NONE : encode(rows);
@@ -77,12 +77,12 @@ export class SyncTokens {
     length.writeUInt32BE(packed.length);
     const extra = written.length - places.length * PLACE_BYTES + packed.length;
     const padding = Math.max(1, Math.ceil(extra / PADDED_BYTES)) * PADDED_BYTES - extra;
-    return this.#seal.seal([written, length, packed, Buffer.alloc(padding)]);
+    return this.#seal.seal(user, [written, length, packed, Buffer.alloc(padding)]);
   }
 
-  /** Returns undefined for a token that can't be opened: the client may have missed anything. */
-  read(text: string): SyncToken | undefined | Promise<SyncToken | undefined> {
-    const content = this.#seal.open(text);
+  /** Returns undefined for a token that can't be opened, or is another user's: the client may have missed anything. */
+  read(user: UserId, text: string): SyncToken | undefined | Promise<SyncToken | undefined> {
+    const content = this.#seal.open(user, text);
     return content instanceof Promise ? content.then((bytes) => this.#parse(bytes)) : this.#parse(content);
   }
 

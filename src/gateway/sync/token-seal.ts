@@ -1,5 +1,6 @@
 /**
- * Seals what a client hands back to the gateways, so that it can neither read nor change it.
+ * Seals what a client hands back to the gateways, so that it can neither read nor change it. Only its user can hand it back: the user
+ * is authenticated with it (AES-GCM's additional data), and not in it.
  *
  *     s base64url( key id: 4 bytes | nonce: 12 bytes | AES-256-GCM of the content | tag: 16 bytes )
  *
@@ -8,6 +9,7 @@
  */
 import { createCipheriv, createDecipheriv, randomFillSync } from "node:crypto";
 import type { SealingKey, SealingKeys } from "../../bus/sealing-keys.ts";
+import type { UserId } from "../../matrix/ids.ts";
 
 const CIPHER = "aes-256-gcm";
 const ID_BYTES = 4;
@@ -29,12 +31,12 @@ export class TokenSeal {
   }
 
   /** `content`: one after the other. */
-  seal(content: readonly Uint8Array[]): string {
+  seal(user: UserId, content: readonly Uint8Array[]): string {
     const { id, key } = this.#keys.newest;
     const head = Buffer.allocUnsafe(HEAD_BYTES);
     head.writeUInt32BE(id);
     this.#nonce().copy(head, ID_BYTES);
-    const cipher = createCipheriv(CIPHER, key, head.subarray(ID_BYTES), OPTIONS);
+    const cipher = createCipheriv(CIPHER, key, head.subarray(ID_BYTES), OPTIONS).setAAD(Buffer.from(user));
     const parts = [head, ...content.map((part) => cipher.update(part))];
     cipher.final();
     return `s${Buffer.concat([...parts, cipher.getAuthTag()]).toString("base64url")}`;
@@ -50,20 +52,21 @@ export class TokenSeal {
     return this.#random.subarray(this.#used - NONCE_BYTES, this.#used);
   }
 
-  /** Returns undefined for what no gateway has sealed, or with a key that is gone. */
-  open(text: string): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+  /** Returns undefined for what no gateway has sealed for this user, or with a key that is gone. */
+  open(user: UserId, text: string): Uint8Array | undefined | Promise<Uint8Array | undefined> {
     if (!SEALED.test(text)) return undefined;
     const bytes = Buffer.from(text.slice(1), "base64url");
     if (bytes.length < HEAD_BYTES + TAG_BYTES) return undefined;
     const key = this.#keys.find(bytes.readUInt32BE());
-    return key instanceof Promise ? key.then((found) => opened(found, bytes)) : opened(key, bytes);
+    return key instanceof Promise ? key.then((found) => opened(found, user, bytes)) : opened(key, user, bytes);
   }
 }
 
-function opened(key: SealingKey | undefined, bytes: Buffer): Uint8Array | undefined {
+function opened(key: SealingKey | undefined, user: UserId, bytes: Buffer): Uint8Array | undefined {
   if (key === undefined) return undefined;
   const nonce = bytes.subarray(ID_BYTES, HEAD_BYTES);
   const decipher = createDecipheriv(CIPHER, key.key, nonce, OPTIONS);
+  decipher.setAAD(Buffer.from(user));
   decipher.setAuthTag(bytes.subarray(-TAG_BYTES));
   const content = decipher.update(bytes.subarray(HEAD_BYTES, -TAG_BYTES));
   try {

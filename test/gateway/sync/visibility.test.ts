@@ -189,9 +189,8 @@ visibility(
         for (const [user, { kept }] of clients) {
           for (const { token, position } of kept) await stage.converge(user, token, position);
           const [other] = [...clients].find(([name]) => name !== user)![1].kept;
-          // A token says what was published, to whomever it is given.
-          if (other !== undefined) await stage.converge(user, other.token, other.position);
-          for (const invented of ["s12", "t1.2_3.4~5_6"]) await stage.converge(user, invented, EVERYTHING);
+          const foreign = other === undefined ? [] : [other.token];
+          for (const lost of [...foreign, "s12", "t1.2_3.4~5_6"]) await stage.converge(user, lost, EVERYTHING);
         }
       }),
       { numRuns: 6, endOnFailure: true },
