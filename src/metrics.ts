@@ -6,7 +6,7 @@
  */
 import type { FastifyPluginAsync } from "fastify";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import type { OnPruned } from "./bus/contract/pruning.ts";
+import type { OnPruned, PrunedReason } from "./bus/contract/pruning.ts";
 import type { OnLeftOut } from "./homeserver/delivery.ts";
 import type { ImportOutcome } from "./homeserver/room-imports.ts";
 import type { ConfirmationOutcome } from "./homeserver/state-confirmations.ts";
@@ -86,12 +86,22 @@ export class Metrics {
       labelNames: ["reason"],
       registers,
     });
+    fromZero<PrunedReason>(pruned, "reason", {
+      depth: true,
+      number: true,
+      proto: true,
+      text: true,
+      field: true,
+      size: true,
+    });
     const leftOut = new Counter({
       name: "tidemark_transactions_left_out_total",
       help: "Parts of a homeserver's transactions that are not stored, by the reason why they can't be",
       labelNames: ["reason"],
       registers,
     });
+    // The other reasons are error codes, which appear when they happen.
+    fromZero(leftOut, "reason", { malformed: true, too_large: true });
     this.#reconnects = new Counter({
       name: "tidemark_bus_reconnects_total",
       help: "Reconnects to the broker",

@@ -32,6 +32,7 @@ import { ImportGraph } from "./support/imports.ts";
 import { ensurePeers } from "./support/peers.ts";
 import { ensurePromtool } from "./support/promtool.ts";
 import { ensureSynapse } from "./support/synapse-program.ts";
+import { hasSystemdAnalyze } from "./support/systemd.ts";
 import { temporaryDirectory } from "./support/temporary-directory.ts";
 import { FAST_SEED } from "./support/tier.ts";
 
@@ -105,6 +106,8 @@ async function main(): Promise<void> {
     if (homeserver) print(`Synapse ${(await ensureSynapse(printError)).version}`);
     if (isNeeded("chromium.ts")) process.env.TIDEMARK_CHROMIUM = await ensureChromium();
     if (isNeeded("promtool.ts")) process.env.TIDEMARK_PROMTOOL = await ensurePromtool(printError);
+    if (isNeeded("systemd.ts") && !(await hasSystemdAnalyze()))
+      print("systemd-analyze is not installed: the units of deploy/systemd are NOT verified");
     if (files.some(({ name }) => name.startsWith("peers/"))) await ensurePeers();
     if (isNeeded("build.ts")) {
       await buildProgram(directory.path);

@@ -1,7 +1,7 @@
 /** What alerts and panels of `deploy/` ask for is what a process of Tidemark exposes, from its start. */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { readAlerts } from "../support/deployed.ts";
+import { readAlerts, readPanelQueries } from "../support/deployed.ts";
 import { eventually, message, startTidemark } from "../support/harness.ts";
 import { parseQuery, parseSeries, type Series } from "../support/promql.ts";
 
@@ -13,8 +13,15 @@ const OF_OTHERS: readonly Series[] = [
   { name: "up", labels: new Map([["job", "tidemark"]]) },
   { name: "up", labels: new Map([["job", "nats"]]) },
   { name: "gnatsd_healthz_status_value", labels: new Map([["job", "nats"]]) },
+  { name: "gnatsd_healthz_status_value", labels: new Map([["server_id", "nats-1"]]) },
+  { name: "gnatsd_varz_jetstream_stats_storage", labels: new Map([["job", "nats"]]) },
   { name: "node_filesystem_avail_bytes", labels: new Map([["mountpoint", "/var/lib/nats"]]) },
 ];
+
+/** As `deploy/prometheus/prometheus.yml` has it stored. */
+function scraped({ name, labels }: Series): Series {
+  return { name, labels: new Map([...labels, ["job", "tidemark"]]) };
+}
 
 /** Returns what a query names that is not there. */
 function missingIn(text: string, exposed: readonly Series[]): string[] {
@@ -46,10 +53,10 @@ exposed("are what alerts and panels name, with their labels and values", async (
     series = parseSeries(await tidemark.metrics());
     return series.some(({ labels }) => labels.get("clock") === "ingress");
   }, "an entry is folded");
-  const queries = (await readAlerts()).map(({ expr }) => expr);
-  assert.ok(queries.length > 10);
+  const queries = [...(await readAlerts()).map(({ expr }) => expr), ...(await readPanelQueries())];
+  assert.ok(queries.length > 40);
   assert.equal(
-    queries.flatMap((query) => missingIn(query, [...series, ...OF_OTHERS])),
+    queries.flatMap((query) => missingIn(query, [...series.map(scraped), ...OF_OTHERS])),
     [],
   );
 });

@@ -68,3 +68,58 @@ export async function readAlertChecks() {
 export async function readPrometheusConfig() {
   return await yaml("prometheus.yml", config);
 }
+
+const place = z.strictObject({ x: z.int(), y: z.int(), w: z.int().positive(), h: z.int().positive() });
+/** The variable that says which Prometheus of a Grafana is asked. */
+// biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's notation
+const source = z.strictObject({ type: z.literal("prometheus"), uid: z.literal("${datasource}") });
+
+const row = z.strictObject({
+  id: z.int(),
+  type: z.literal("row"),
+  title: z.string().min(1),
+  collapsed: z.literal(false),
+  gridPos: place,
+  panels: z.tuple([]),
+});
+
+const panel = z.strictObject({
+  id: z.int(),
+  type: z.enum(["stat", "timeseries"]),
+  title: z.string().min(1),
+  description: z.string().min(1),
+  datasource: source,
+  gridPos: place,
+  fieldConfig: z.strictObject({ defaults: z.looseObject({ unit: z.string() }), overrides: z.tuple([]) }),
+  options: z.unknown().optional(),
+  targets: z
+    .array(
+      z.strictObject({
+        refId: z.string(),
+        datasource: source,
+        expr: z.string(),
+        legendFormat: z.string(),
+        instant: z.boolean().optional(),
+      }),
+    )
+    .min(1),
+});
+
+const dashboard = z.looseObject({
+  uid: z.string(),
+  templating: z.strictObject({
+    list: z.tuple([z.looseObject({ name: z.literal("datasource"), type: z.literal("datasource") })]),
+  }),
+  panels: z.array(z.discriminatedUnion("type", [row, panel])),
+});
+
+export async function readDashboard() {
+  return dashboard.parse(JSON.parse(await readFile(join(DEPLOY, "grafana/tidemark.json"), "utf8")));
+}
+
+/** The queries of the dashboard's panels, as Prometheus gets them from Grafana. */
+export async function readPanelQueries(): Promise<string[]> {
+  const { panels } = await readDashboard();
+  const targets = panels.flatMap((each) => (each.type === "row" ? [] : each.targets));
+  return targets.map(({ expr }) => expr.replaceAll("$__rate_interval", "5m"));
+}
