@@ -37,6 +37,9 @@ export interface BackgroundImportsOptions {
   readonly log: Logger;
 }
 
+/** Users who are remembered. Others are seen again after a restart. */
+const EARLY_MAX = 10_000;
+
 export class BackgroundImports {
   readonly #options: BackgroundImportsOptions;
   readonly #early = new Set<UserId>();
@@ -77,8 +80,9 @@ export class BackgroundImports {
 
   /** A user comes through the proxy. */
   user(user: UserId): void {
+    const { registration, imports } = this.#options;
     if (this.#imports !== undefined) this.#imports.user(user);
-    else if (this.#options.registration?.actsAsUsers === true && this.#options.imports !== 0) this.#early.add(user);
+    else if (registration?.actsAsUsers === true && imports !== 0 && this.#early.size < EARLY_MAX) this.#early.add(user);
   }
 
   /** A transaction of the homeserver is stored. */
