@@ -4,7 +4,8 @@
  *
  *     user ──first request──────────────────┐
  *          ──a gap is over──────────────────┼──▶ queue ──▶ a filtered /sync as this user ──▶ `tidemark.in.receipt.<room>`
- *          ──a request, long after the last─┘    (paced)   (from its own `next_batch` on)
+ *          ──a request, long after the last─┤    (paced)   (from its own `next_batch` on)
+ *          ──a receipt without an answer────┘
  *
  * - Only the user's own markers are taken. What was told before, from here or by a client's request, is not told again.
  * - `m.fully_read` replaces the marker (F7), so one that a client has set since the question began must not be undone by the answer:
@@ -116,7 +117,11 @@ export class MarkerSyncs {
 
   /** The homeserver has answered a request of this sender. */
   seen(asker: Asker): void {
-    if (this.#recent.has(asker.key)) return;
+    if (!this.#recent.has(asker.key)) this.unsure(asker);
+  }
+
+  /** This sender may have set markers of which nothing else tells: the request ended before its answer. */
+  unsure(asker: Asker): void {
     this.#recent.set(asker.key, true);
     this.#options.askers
       .deviceOf(asker)

@@ -33,6 +33,8 @@ export interface ProxyContext {
   readonly onAnswer: (outcome: Outcome) => void;
   /** Called when the homeserver has accepted receipts. */
   readonly onReceipts: (asker: Asker, room: RoomId, receipts: readonly PostedReceipt[]) => void;
+  /** Called when a request with receipts ends before its answer: the homeserver may have accepted them or not. */
+  readonly onUnsure: (asker: Asker) => void;
   /** Called for each request for events of a sender whom the homeserver knows: it has answered, or lets a long poll wait. */
   readonly onSeen: (asker: Asker) => void;
   /** Called for each answer, whatever it is. */
@@ -79,8 +81,9 @@ class ProxiedRequest {
     this.#hasBody = coding !== undefined || Number(length) > 0;
     const gone = () => {
       clearTimeout(this.#longPoll);
-      if (response.writableFinished) return;
+      if (response.writableFinished || this.#isGone) return;
       this.#isGone = true;
+      this.#leaveUnsure();
       this.#upstream?.destroy();
     };
     // Node tells a response that its connection is gone only if it is the first of those that wait on it.
@@ -174,6 +177,7 @@ class ProxiedRequest {
     if (this.#isGone || this.#hasFailed || response.writableEnded) return;
     this.#hasFailed = true;
     clearTimeout(this.#longPoll);
+    this.#leaveUnsure();
     this.#context.onFailed(error);
     if (response.headersSent) {
       response.destroy();
@@ -210,6 +214,13 @@ class ProxiedRequest {
   #seen(): void {
     const asker = askerOf(this.#request, this.#context.upstream.host);
     if (asker !== undefined) this.#context.onSeen(asker);
+  }
+
+  /** The request ends. */
+  #leaveUnsure(): void {
+    if (this.#receiptPath === undefined || this.#isAnswered || this.#upstream === undefined) return;
+    const asker = askerOf(this.#request, this.#context.upstream.host);
+    if (asker !== undefined) this.#context.onUnsure(asker);
   }
 
   async #annotate(answer: IncomingMessage, annotated: Annotated): Promise<void> {

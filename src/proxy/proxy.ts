@@ -167,6 +167,7 @@ export class HomeserverProxy {
       onAnswer: answered,
       onReceipts: (asker, room, posted) => receipts.accept(asker, room, posted),
       onSeen: (asker) => syncs?.seen(asker),
+      onUnsure: (asker) => syncs?.unsure(asker),
       onReached: () => {
         if (unreachableAt === undefined) return;
         log.info("the homeserver can be reached again");

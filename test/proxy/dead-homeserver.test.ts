@@ -53,6 +53,7 @@ silence("with which no connection can be made is answered for with 502", async (
     onAnswer: () => {},
     onReceipts: () => {},
     onSeen: () => {},
+    onUnsure: () => {},
     onReached: () => {},
     onFailed: (error) => failures.push(error),
   });

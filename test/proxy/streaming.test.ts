@@ -7,6 +7,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { ProxyServer } from "../../src/proxy/proxy-server.ts";
 import { Upstream } from "../../src/proxy/upstream.ts";
+import { eventually } from "../support/harness.ts";
 import { connected, exchanged, startProxied, untilText } from "../support/scripted-homeserver.ts";
 
 const CLOSE = "Host: hs.example\r\nConnection: close\r\n\r\n";
@@ -313,6 +314,7 @@ streaming("without a body is sent again when a kept connection was just closed",
     onAnswer: () => {},
     onReceipts: () => {},
     onSeen: () => {},
+    onUnsure: () => {},
     onReached: () => {},
     onFailed: () => {},
   });
@@ -321,6 +323,35 @@ streaming("without a body is sent again when a kept connection was just closed",
   proxy.server.closeAllConnections();
   await proxy.close();
   server.close();
+});
+
+streaming("with receipts is named when it ends before its answer, by the client or by the homeserver", async () => {
+  const arrived = later<void>();
+  await using proxy = await startProxied((request, response) => {
+    request.resume();
+    const { url = "" } = request;
+    if (url.includes("answered")) response.end("{}");
+    else if (url.includes("broken")) request.socket.destroy();
+    else arrived.resolve();
+  });
+  const post = (path: string, signal?: AbortSignal) =>
+    fetch(`${proxy.url}/_matrix/client/v3/rooms/!r%3Aa/${path}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${path}` },
+      body: "{}",
+      ...(signal && { signal }),
+    });
+  assert.is((await post("receipt/m.read/%24answered")).status, 200);
+  assert.is((await post("send/m.room.message/broken")).status, 502);
+  assert.is((await post("receipt/m.read/%24broken")).status, 502);
+  const leaving = new AbortController();
+  const left = post("receipt/m.read/%24left", leaving.signal).catch(() => {});
+  await arrived.promise;
+  leaving.abort();
+  await left;
+  await eventually(() => proxy.unsure.length === 2, "both are named");
+  const whose = proxy.unsure.map(({ headers }) => headers[headers.indexOf("authorization") + 1]);
+  assert.equal(whose, ["Bearer receipt/m.read/%24broken", "Bearer receipt/m.read/%24left"]);
 });
 
 streaming("is streamed as it comes, not gathered", async () => {

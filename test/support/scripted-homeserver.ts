@@ -4,6 +4,7 @@ import { type AddressInfo, connect, createServer as createTcpServer, type Socket
 import { text } from "node:stream/consumers";
 import { STABLE_ORDER, UNSTABLE_ORDER } from "../../src/matrix/order-names.ts";
 import type { FindOrders, Outcome } from "../../src/proxy/annotation.ts";
+import type { Asker } from "../../src/proxy/askers.ts";
 import { ProxyServer } from "../../src/proxy/proxy-server.ts";
 import { Upstream } from "../../src/proxy/upstream.ts";
 import { LIMIT_MS } from "./harness.ts";
@@ -30,6 +31,8 @@ export interface ProxiedHomeserver extends AsyncDisposable {
   /** What became of the answers on annotated paths. */
   readonly outcomes: Outcome[];
   readonly failures: unknown[];
+  /** Whose requests with receipts ended before their answers. */
+  readonly unsure: Asker[];
 }
 
 interface ProxiedOptions {
@@ -54,6 +57,7 @@ export async function startProxied(
   const homeserver = await listening(server);
   const outcomes: Outcome[] = [];
   const failures: unknown[] = [];
+  const unsure: Asker[] = [];
   const proxy = await ProxyServer.listen({
     host: "127.0.0.1",
     port: 0,
@@ -63,6 +67,7 @@ export async function startProxied(
     onAnswer: (outcome) => outcomes.push(outcome),
     onReceipts: () => {},
     onSeen: () => {},
+    onUnsure: (asker) => unsure.push(asker),
     onReached: () => {},
     onFailed: (error) => failures.push(error),
   });
@@ -71,6 +76,7 @@ export async function startProxied(
     server,
     outcomes,
     failures,
+    unsure,
     [Symbol.asyncDispose]: async () => {
       proxy.server.closeAllConnections();
       await proxy.close();
