@@ -64,10 +64,15 @@ export class LatePushes {
   }
 }
 
-/** Whether there is nothing in the transaction, of whatever kind. */
+/** Whether there is nothing in the transaction, of whatever kind, as homeservers write it. */
 function isEmpty(body: Buffer): boolean {
   if (body.length > EMPTY_BYTES_MAX) return false;
-  const parts: unknown = JSON.parse(body.toString());
+  let parts: unknown;
+  try {
+    parts = JSON.parse(body.toString());
+  } catch {
+    return false; // A byte order mark, for example.
+  }
   const isNothing = (part: unknown) => typeof part === "object" && part !== null && Object.keys(part).length === 0;
   return typeof parts === "object" && parts !== null && Object.values(parts).every(isNothing);
 }
