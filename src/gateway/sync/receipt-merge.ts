@@ -1,4 +1,5 @@
 /** Merges contents of `m.receipt` events: the last receipt of each (user, type, thread) is kept. */
+import type { UserId } from "../../matrix/ids.ts";
 import { keyed, type ReceiptContent, type ReceiptItem, receiptItems } from "../../matrix/receipt.ts";
 
 /** The content of an `m.receipt` event: as it is, or as JSON where nothing has to read it. */
@@ -30,18 +31,30 @@ function isEmpty(content: ReceiptContent): boolean {
  */
 export function mergeReceipts(contents: readonly ReceiptContent[]): ReceiptContent {
   if (contents.length === 1) return contents[0]!;
-  const latest = new Map<string, ReceiptItem>();
+  // By user: a text of user, type and thread for each receipt would cost more than all else.
+  const latest = new Map<UserId, ReceiptItem[]>();
   for (const content of contents) {
     for (const receipt of receiptItems(content)) {
-      latest.set(`${receipt.user} ${receipt.type} ${receipt.data.thread_id ?? ""}`, receipt);
+      const own = latest.get(receipt.user);
+      if (own === undefined) latest.set(receipt.user, [receipt]);
+      else replace(own, receipt);
     }
   }
   const merged: ReceiptContent = keyed();
-  for (const { event, type, user, data } of latest.values()) {
-    merged[event] ??= {};
-    merged[event][type] ??= keyed();
-    const users = merged[event][type];
-    if (data.thread_id === undefined || users[user] === undefined) users[user] = data;
+  for (const own of latest.values()) {
+    for (const { event, type, user, data } of own) {
+      merged[event] ??= {};
+      merged[event][type] ??= keyed();
+      const users = merged[event][type];
+      if (data.thread_id === undefined || users[user] === undefined) users[user] = data;
+    }
   }
   return merged;
+}
+
+function replace(own: ReceiptItem[], receipt: ReceiptItem): void {
+  const { type, data } = receipt;
+  const at = own.findIndex((other) => other.type === type && other.data.thread_id === data.thread_id);
+  if (at < 0) own.push(receipt);
+  else own[at] = receipt;
 }

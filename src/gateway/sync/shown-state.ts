@@ -17,8 +17,8 @@ export interface Viewer {
 
 export interface ShownState {
   readonly id: EventId;
-  /** The same for all events that replace each other. */
-  readonly key: string;
+  readonly type: string;
+  readonly stateKey: string | undefined;
   readonly json: string;
 }
 
@@ -33,12 +33,18 @@ export function shownState(
   return events.flatMap((as) => {
     const event: MatrixEvent = typeof as === "string" ? JSON.parse(as) : as;
     if (!passes(wanted, event)) return [];
-    const { event_id: id, type, state_key: name } = event;
-    return { id, key: `${type.length} ${type} ${name}`, json: clientJson(event, device, as) };
+    const { event_id: id, type, state_key: stateKey } = event;
+    return { id, type, stateKey, json: clientJson(event, device, as) };
   });
 }
 
-/** The last event of each key. */
+/** The last event of each type and state key. Two maps: to join both into one text costs more than all else. */
 export function latestOf(events: readonly ShownState[]): ShownState[] {
-  return [...new Map(events.map((event) => [event.key, event])).values()];
+  const byType = new Map<string, Map<string | undefined, ShownState>>();
+  for (const event of events) {
+    const ofType = byType.get(event.type);
+    if (ofType === undefined) byType.set(event.type, new Map([[event.stateKey, event]]));
+    else ofType.set(event.stateKey, event);
+  }
+  return [...byType.values()].flatMap((ofType) => [...ofType.values()]);
 }
