@@ -5,10 +5,9 @@ import { connect, Socket } from "node:net";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { PROXY_KEEP_ALIVE_MS } from "../../src/limits.ts";
-import { ProxyServer } from "../../src/proxy/proxy-server.ts";
-import { isUnreachable, Upstream } from "../../src/proxy/upstream.ts";
+import { isUnreachable } from "../../src/proxy/upstream.ts";
 import { eventually } from "../support/harness.ts";
-import { startProxied } from "../support/scripted-homeserver.ts";
+import { listenBefore, startProxied } from "../support/scripted-homeserver.ts";
 
 /** Connections that wait to be accepted. The system adds one. */
 const BACKLOG = 1;
@@ -44,19 +43,7 @@ const silence = suite("a silent homeserver");
 silence("with which no connection can be made is answered for with 502", async () => {
   await using paused = await pausedPort();
   const failures: unknown[] = [];
-  const proxy = await ProxyServer.listen({
-    host: "127.0.0.1",
-    port: 0,
-    upstream: new Upstream(`http://127.0.0.1:${paused.port}`),
-    findOrders: async () => () => undefined,
-    orderNames: [],
-    onAnswer: () => {},
-    onReceipts: () => {},
-    onSeen: () => {},
-    onUnsure: () => {},
-    onReached: () => {},
-    onFailed: (error) => failures.push(error),
-  });
+  const proxy = await listenBefore(`http://127.0.0.1:${paused.port}`, (error) => failures.push(error));
   const answer = await fetch(`${proxy.url}/_matrix/client/v3/sync`);
   assert.is(answer.status, 502);
   assert.match(String(failures[0]), "no connection within 5000 ms");

@@ -5,10 +5,8 @@ import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { buffer, text } from "node:stream/consumers";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { ProxyServer } from "../../src/proxy/proxy-server.ts";
-import { Upstream } from "../../src/proxy/upstream.ts";
 import { eventually } from "../support/harness.ts";
-import { connected, exchanged, startProxied, untilText } from "../support/scripted-homeserver.ts";
+import { connected, exchanged, listenBefore, startProxied, untilText } from "../support/scripted-homeserver.ts";
 
 const CLOSE = "Host: hs.example\r\nConnection: close\r\n\r\n";
 
@@ -305,19 +303,7 @@ streaming("without a body is sent again when a kept connection was just closed",
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
-  const proxy = await ProxyServer.listen({
-    host: "127.0.0.1",
-    port: 0,
-    upstream: new Upstream(`http://127.0.0.1:${port}`),
-    findOrders: async () => () => undefined,
-    orderNames: [],
-    onAnswer: () => {},
-    onReceipts: () => {},
-    onSeen: () => {},
-    onUnsure: () => {},
-    onReached: () => {},
-    onFailed: () => {},
-  });
+  const proxy = await listenBefore(`http://127.0.0.1:${port}`);
   for (const path of ["/a", "/b"]) assert.is(await text(await get(proxy.url + path)), "ok");
   assert.equal(requests, ["1 GET /a", "1 GET /b", "2 GET /b"]);
   proxy.server.closeAllConnections();

@@ -44,6 +44,23 @@ interface ProxiedOptions {
   readonly orderNames?: readonly string[];
 }
 
+/** Starts a proxy before an address, which puts in no orders. */
+export function listenBefore(url: string, onFailed: (error: unknown) => void = () => {}): Promise<ProxyServer> {
+  return ProxyServer.listen({
+    host: "127.0.0.1",
+    port: 0,
+    upstream: new Upstream(url),
+    findOrders: async () => () => undefined,
+    orderNames: [],
+    onAnswer: () => {},
+    onReceipts: () => {},
+    onSeen: () => {},
+    onUnsure: () => {},
+    onReached: () => {},
+    onFailed,
+  });
+}
+
 /** Starts a proxy in front of a homeserver that answers with `answer`. */
 export async function startProxied(
   answer: RequestListener | Server,

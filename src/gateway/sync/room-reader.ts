@@ -48,7 +48,10 @@ export type RoomRead =
   | { readonly as: "nothing" }
   | { readonly as: "failed"; readonly unserved: boolean };
 
-/** An update as JSON. A sync that waits for the rest of its rooms keeps no objects: they may take twenty times as much memory. */
+/**
+ * An update as JSON, its state event by event. A sync that waits for the rest of its rooms keeps no contents as objects: they may take
+ * twenty times as much memory.
+ */
 class KeptUpdate {
   readonly readThrough: Position | undefined;
   readonly bytes: number;
