@@ -205,7 +205,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       await made(() => proxy!.connect(nc, partitions));
     }
     // A proxy passes requests on whatever the others do: no other instance could do better.
-    isReady = () => proxy !== undefined || (!nc.isClosed() && (worker?.live ?? true));
+    isReady = () => proxy !== undefined || (!nc.isClosed() && (worker?.ready ?? true));
     const routes: FastifyPluginAsync[] = [];
     // Without tokens there are no clients, and following all deltas would be wasted work.
     const hasClients = roles.has("gateway") && (options.users !== undefined || homeserver !== undefined);

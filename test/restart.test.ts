@@ -62,25 +62,28 @@ restart("it continues by itself when its broker is back", async () => {
 });
 
 // E12
-restart("a record of a newer version stops its partition, and then every start, with a clear error", async () => {
-  await using bus = await startBus();
-  await using tidemark = runCli(startArgs(bus, "--partitions", "1"));
-  const { http } = await tidemark.ready;
-  await bus.sent("event", ROOM, message("$1"));
-  await bus.nc.jetstream().publish(`tidemark.log.0.${token(ROOM)}`, pack([99, 1, [[0, message("$2")]]]));
-  const says = /record 3 of the log can't be read: its version is 99, this Tidemark reads up to 2/;
-  await eventually(async () => (await fetch(`${http}/readyz`)).status === 503, "it is no longer ready");
-  assert.is((await fetch(`${http}/healthz`)).status, 200);
-  assert.match(tidemark.stderr.join("\n"), says);
-  assert.is((await bus.query(ROOM, { op: "orders", event_ids: ["$1"] })).errcode, "M_UNKNOWN");
-  tidemark.kill("SIGTERM");
-  assert.is(await tidemark.ended, 0);
+restart(
+  "a record of a newer version stops its partition with a clear error, and a start that could serve no other",
+  async () => {
+    await using bus = await startBus();
+    await using tidemark = runCli(startArgs(bus, "--partitions", "1"));
+    const { http } = await tidemark.ready;
+    await bus.sent("event", ROOM, message("$1"));
+    await bus.nc.jetstream().publish(`tidemark.log.0.${token(ROOM)}`, pack([99, 1, [[0, message("$2")]]]));
+    const says = /record 3 of the log can't be read: its version is 99, this Tidemark reads up to 2/;
+    await eventually(async () => (await fetch(`${http}/readyz`)).status === 503, "it is no longer ready");
+    assert.is((await fetch(`${http}/healthz`)).status, 200);
+    assert.match(tidemark.stderr.join("\n"), says);
+    assert.is((await bus.query(ROOM, { op: "orders", event_ids: ["$1"] })).errcode, "M_UNKNOWN");
+    tidemark.kill("SIGTERM");
+    assert.is(await tidemark.ended, 0);
 
-  await using again = runCli(startArgs(bus));
-  assert.is(await again.ended, 1);
-  assert.equal(again.stdout, []);
-  assert.match(again.stderr.at(-1)!, says);
-  assert.not.match(again.stderr.join("\n"), /^\s+at /m);
-});
+    await using again = runCli(startArgs(bus));
+    assert.is(await again.ended, 1);
+    assert.equal(again.stdout, []);
+    assert.match(again.stderr.at(-1)!, says);
+    assert.not.match(again.stderr.join("\n"), /^\s+at /m);
+  },
+);
 
 restart.run();

@@ -96,8 +96,16 @@ export class PartitionStore implements RoomStore {
     this.#start = this.#meta.get("start") as LogStart | undefined;
   }
 
-  /** Opens a partition's checkpoint, or starts a new one. Makes the directory if it doesn't exist. */
+  /** Opens a partition's checkpoint, or starts a new one. Makes the directory if it doesn't exist. Throws `STORE_FAILED`. */
   static async open(dir: string, log: Logger): Promise<PartitionStore> {
+    try {
+      return await PartitionStore.#open(dir, log);
+    } catch (cause) {
+      throw failure(dir, cause);
+    }
+  }
+
+  static async #open(dir: string, log: Logger): Promise<PartitionStore> {
     mkdirSync(dir, { recursive: true });
     const fault = existsSync(join(dir, DAMAGED_FILE)) ? "it was found damaged" : lmdbFault(join(dir, DATA_FILE));
     if (fault !== undefined) setAside(dir, fault, log);
@@ -199,7 +207,7 @@ export class PartitionStore implements RoomStore {
         this.#meta.putSync("mark", mark);
       }, COMMIT_FLAGS);
     } catch (cause) {
-      throw this.#failed(cause);
+      throw failure(this.#dir, cause);
     }
     this.#mark = mark;
     for (const room of rooms) {
@@ -235,17 +243,17 @@ export class PartitionStore implements RoomStore {
       return read();
     } catch (cause) {
       writeFileSync(join(this.#dir, DAMAGED_FILE), reasonOf(cause));
-      throw this.#failed(cause);
+      throw failure(this.#dir, cause);
     }
   }
+}
 
-  #failed(cause: unknown): TidemarkError {
-    return new TidemarkError(
-      "STORE_FAILED",
-      `the checkpoint in ${this.#dir} failed: ${reasonOf(cause)}. Nothing is lost, the log has everything: see to disk and space, and start again.`,
-      { cause },
-    );
-  }
+function failure(dir: string, cause: unknown): TidemarkError {
+  return new TidemarkError(
+    "STORE_FAILED",
+    `the checkpoint in ${dir} failed: ${reasonOf(cause)}. Nothing is lost, the log has everything: see to disk and space, and start again.`,
+    { cause },
+  );
 }
 
 /** Keeps a damaged checkpoint for whoever wants to know, out of the way. */

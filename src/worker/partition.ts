@@ -34,6 +34,9 @@ import { UnmarkedLog } from "./unmarked-log.ts";
 const DRAIN_FOLD_MS_MAX = 2_000;
 const DRAIN_FOLD_POLL_MS = 5;
 
+/** A partition that doesn't get on for so long waits for something that no worker can do: its log has no leader, for instance. */
+const STUCK_MS = 30_000;
+
 /** How often a partition warns of what is no entry. */
 const STRAY_WARNING_MS = 60_000;
 
@@ -57,6 +60,8 @@ interface PartitionOptions {
   readonly counted: (outcome: Outcome) => void;
   /** Called with the number of items in the log that are no entries. */
   readonly noted: (items: number) => void;
+  /** Default: `STUCK_MS`. */
+  readonly stuckMs?: number | undefined;
 }
 
 /** The states that `/metrics` shows. */
@@ -81,6 +86,8 @@ export class Partition {
   #folded = 0;
   /** Of the log; empty while that has no record. */
   #lineage = "";
+  /** When its state changed last, or something was folded: `performance.now()`. */
+  #progressedAt = performance.now();
   readonly #strayWarnings = new IntervalGate(STRAY_WARNING_MS);
 
   /** Begins to stand by. */
@@ -110,6 +117,7 @@ export class Partition {
     this.#actor.subscribe((snapshot) => {
       if (snapshot === before) return;
       before = snapshot;
+      this.#progressedAt = performance.now();
       options.changed();
     });
     this.#actor.start();
@@ -151,6 +159,11 @@ export class Partition {
   /** Whether it is the owner, or could be at once. */
   get warm(): boolean {
     return this.#actor.getSnapshot().hasTag("warm");
+  }
+
+  /** Whether it has not got on for long, though it is neither live nor warm. */
+  get stuck(): boolean {
+    return !this.warm && performance.now() - this.#progressedAt >= (this.#options.stuckMs ?? STUCK_MS);
   }
 
   /** The sequence through which it has folded. */
@@ -325,6 +338,7 @@ export class Partition {
     if (skipped !== undefined) this.#publisher.passOver(skipped);
     rooms.deliver(fetch);
     this.#folded = fetch.at(-1)!.record.sequence;
+    this.#progressedAt = performance.now();
     checkpoints.folded(fetch);
   }
 

@@ -56,6 +56,8 @@ interface WorkerOptions extends MemoryOptions {
   readonly leaseTimes?: LeaseTimes;
   /** Default: `FOLD_VERSION`. */
   readonly foldVersion?: number;
+  /** See `PartitionOptions`. */
+  readonly stuckMs?: number;
   /** Called repeatedly until the worker is live, with the numbers of folded records and of all records of its logs. */
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -102,15 +104,15 @@ export class Worker {
   }
 
   /**
-   * Resolves when every partition is served, here or by another worker, and this worker has caught up with its own. Throws
-   * when one of those fails, or when another process runs with the same data directory.
+   * Resolves when this worker is ready. A partition that fails fails alone. Throws when all of them fail here, or when another
+   * process runs with the same data directory.
    */
   static async start(options: WorkerOptions): Promise<Worker> {
     const worker = new Worker(options);
     try {
       await worker.#begin();
       if (worker.#phase.is === "superseded") throw worker.#phase.error;
-      for (const failure of worker.#failed.values()) throw failure;
+      if (worker.#hasFailed) for (const failure of worker.#failed.values()) throw failure;
       return worker;
     } catch (error) {
       await worker.drain();
@@ -146,9 +148,18 @@ export class Worker {
     }
   }
 
-  /** Whether every partition is served, here or by another worker, as far as can be seen from here. */
-  get live(): boolean {
-    return this.#phase.is === "assigning" && this.#failed.size === 0 && this.#isSettled();
+  /**
+   * Whether this worker does what it should: it serves the partitions that it owns, and could serve at once those that it stands by
+   * for. Those that have failed here don't count, nor those that nobody owns and that it can't get: no other process would do
+   * better in its place.
+   */
+  get ready(): boolean {
+    return this.#phase.is === "assigning" && !this.#hasFailed && this.#isSettled();
+  }
+
+  /** Whether every partition has failed here: what is wrong is the data directory, or the broker. */
+  get #hasFailed(): boolean {
+    return this.#failed.size === this.#options.partitions;
   }
 
   /** The partitions that this process owns or stands by for, by number. */
@@ -193,7 +204,7 @@ export class Worker {
       this.#collectFailures();
       if (this.#phase.is === "assigning") this.#assign();
       this.#queries.own();
-      if (this.#isSettled() || this.#failed.size > 0) this.#onSettled?.();
+      if (this.#isSettled()) this.#onSettled?.();
       const { warm, failed } = this.#report();
       const report = JSON.stringify([warm, failed]);
       if (report !== this.#lastReport) this.#leases.beat();
@@ -275,6 +286,7 @@ export class Worker {
       changed: () => this.#changed(),
       counted: (outcome) => this.counts.add(outcome),
       noted: (items) => this.counts.noted(items),
+      stuckMs: this.#options.stuckMs,
     });
     this.#partitions.set(number, partition);
   }
@@ -326,16 +338,20 @@ export class Worker {
   }
 
   #isSettled(): boolean {
-    const leases = this.#leases;
-    if (leases === undefined) return false;
-    const workers = leases.workers();
+    if (this.#leases === undefined) return false;
+    const workers = this.#leases.workers();
     for (let number = 0; number < this.#options.partitions; number++) {
-      const owner = leases.owner(number);
-      if (owner === undefined) return false;
-      const partition = this.#partitions.get(number);
-      if (owner === this.id && !partition?.live) return false;
-      if (this.#assignmentOf(number, workers) === "standby" && !partition?.warm) return false;
+      if (!this.#failed.has(number) && !this.#isServedAsAssigned(number, workers)) return false;
     }
     return true;
+  }
+
+  /** Whether what is left of the assignment could only be done by others, or is done. */
+  #isServedAsAssigned(number: number, workers: ReadonlyMap<string, WorkerRow>): boolean {
+    const partition = this.#partitions.get(number);
+    if (this.#leases!.owns(number)) return partition?.live === true || partition?.stuck === true;
+    const assignment = this.#assignmentOf(number, workers);
+    if (assignment === "standby") return partition?.warm === true || partition?.stuck === true;
+    return assignment !== "claim" || partition?.stuck === true;
   }
 }

@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Packr, unpack } from "msgpackr";
 import { connect, type JetStreamManager, type NatsConnection } from "nats";
-import { pino } from "pino";
+import { type Logger, pino } from "pino";
 import * as assert from "uvu/assert";
 import { type Broker, type BrokerOptions, startBroker } from "../../src/bus/broker/process.ts";
 import { ROLES, type Role, start, type Tidemark } from "../../src/start.ts";
@@ -100,6 +100,8 @@ export interface StartTidemarkOptions {
   readonly roles?: readonly Role[];
   /** The largest message that the broker accepts. */
   readonly payloadBytesMax?: number;
+  /** Default: nothing is logged. */
+  readonly log?: Logger;
 }
 
 export async function startBus(limits: Pick<BrokerOptions, "payloadBytesMax"> = {}): Promise<BusHarness> {
@@ -202,7 +204,7 @@ export async function startTidemark(options: StartTidemarkOptions = {}): Promise
 /** Starts another Tidemark on a running broker. It is stopped when it is disposed of. */
 export async function startOn(
   bus: BusHarness,
-  { partitions = 2, roles = ROLES }: StartTidemarkOptions = {},
+  { partitions = 2, roles = ROLES, log = pino({ level: "silent" }) }: StartTidemarkOptions = {},
 ): Promise<Tidemark & AsyncDisposable> {
   const tidemark = await start({
     nats: bus.url,
@@ -212,7 +214,7 @@ export async function startOn(
     roles: new Set(roles),
     partitions,
     base: BASE,
-    log: pino({ level: "silent" }),
+    log,
   });
   return { ...tidemark, [Symbol.asyncDispose]: () => tidemark.stop() };
 }

@@ -217,7 +217,7 @@ ownership("a worker that can't reach the broker gives its partitions up before o
     await kv.put(`partition.${i}`, leaseOf("other"));
   }
   await eventually(() => owned(worker).length === 0, "it gives them up");
-  assert.not.ok(worker.worker.live);
+  assert.not.ok(worker.worker.ready);
   await eventually(() => owned(worker).length === PARTITIONS, "it claims them once the leases have expired");
 });
 
@@ -262,10 +262,10 @@ ownership(
       await using second = await startWorker(bus, "shared", times);
       await eventually(() => owned(second).length === PARTITIONS, "the second owns all partitions");
       await eventually(() => first.worker.partitions.size === 0, "the first has no partitions");
-      assert.not.ok(first.worker.live);
+      assert.not.ok(first.worker.ready);
       const then = sessions.length;
       await eventually(() => sessions.length > then + 10, "the second renews its leases");
-      assert.ok(second.worker.live);
+      assert.ok(second.worker.ready);
       assert.is(owned(second).length, PARTITIONS);
       const secondSession = sessions.at(-1)!;
       assert.equal([...new Set(sessions)].indexOf(secondSession), 1, "it is the second's session");
@@ -287,8 +287,8 @@ ownership(
       const begun = await Promise.allSettled([startWorker(bus, "shared"), startWorker(bus, "shared")]);
       const running = begun.flatMap((start) => (start.status === "fulfilled" ? [start.value] : []));
       for (const start of begun) if (start.status === "rejected") assert.is(start.reason.code, "BUS_MISMATCH");
-      await eventually(() => running.filter(({ worker }) => worker.live).length === 1, "one of them serves");
-      const serving = running.find(({ worker }) => worker.live)!;
+      await eventually(() => running.filter(({ worker }) => worker.ready).length === 1, "one of them serves");
+      const serving = running.find(({ worker }) => worker.ready)!;
       await eventually(() => owned(serving).length === PARTITIONS, "it owns all partitions");
       for (const worker of running) await worker[Symbol.asyncDispose]();
     }
@@ -330,7 +330,7 @@ ownership(
     await eventually(() => owned(newer).length === PARTITIONS, "the newer one owns all");
     await using again = await startWorker(bus, "older");
     assert.equal(states(again), ["none", "none", "none", "none"]);
-    assert.ok(again.worker.live);
+    assert.ok(again.worker.ready);
   },
 );
 
