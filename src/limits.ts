@@ -347,13 +347,25 @@ export const PROXY_RECEIPT_RETRY_MS = 1_000;
 
 /**
  * A `/sync` for the markers of a user who comes through the proxy: how many at a time and (by default) in a second, how long after the
- * last one the user's next request causes another, how long one may take, and the pause after one that failed.
+ * last one the user's next request causes another, how long one may take, and the pause after one that failed. When only one user's
+ * fails, the pause is twice as long each time, up to the last value.
  */
 export const PROXY_MARKER_SYNCS_AT_ONCE = 4;
 export const PROXY_MARKER_SYNCS_PER_SECOND = 20;
 export const PROXY_MARKER_SYNC_AGE_MS = 300_000;
 export const PROXY_MARKER_SYNC_TIMEOUT_MS = 60_000;
 export const PROXY_MARKER_SYNC_RETRY_MS = 1_000;
+export const PROXY_MARKER_SYNC_RETRY_MS_MAX = 300_000;
+
+/**
+ * How long a pushed receipt may lack its thread before its user's markers are read, and after a gap in the pushes, for how long those
+ * who were read are read once more: the homeserver may still be busy with what waited.
+ */
+export const PROXY_PUSHED_RECEIPT_MS = 3_000;
+export const PROXY_MARKER_SYNC_AGAIN_MS = 4_000;
+
+/** Pushed receipts that wait so. The markers of other users are read without a wait. */
+export const PROXY_PUSHED_RECEIPTS_MAX = 4_096;
 
 /** Users whose markers a proxy follows, and markers that it has told and doesn't tell again: about 300 bytes each. */
 export const PROXY_SYNCED_USERS_MAX = 10_000;

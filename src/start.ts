@@ -228,7 +228,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
             proxy?.pushed();
           },
           refused: () => proxy?.refused(),
-          pushed: (rooms) => proxy?.imports.stored(rooms),
+          pushed: (rooms, receipts) => proxy?.stored(rooms, receipts),
           resumed: () => proxy?.gap(),
         }),
       );

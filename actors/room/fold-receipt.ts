@@ -38,14 +38,22 @@ export function foldReceipt(room: Room, position: Position, receipt: ReceiptEntr
   return dropped === undefined ? HELD : { outcome: "held", overflow: { held: dropped, judgement: HELD_OVERFLOW } };
 }
 
-/** Whether a marker (F6, F7), or a held receipt, says already what this receipt says: folding it would move no marker. */
-export function addsNothing(room: Room, receipt: ReceiptEntry): boolean {
+/**
+ * Whether a marker (F6, F7), or a held receipt, says already what this receipt says: folding it would move no marker. With `inferred:
+ * false` only those of known thread count, so that a receipt of unknown thread that was folded is not said by itself.
+ */
+export function addsNothing(
+  room: Room,
+  receipt: ReceiptEntry,
+  { inferred = true }: { readonly inferred?: boolean | undefined } = {},
+): boolean {
   const { 1: user, 2: type, 3: event, 4: thread, 7: accepted = false } = receipt;
   const info = room.events.get(event);
   if (info === undefined || waitsForThread(receipt, info)) {
     for (const { receipt: held } of room.held.on(event)) {
+      if (held[1] !== user || held[2] !== type || (!inferred && held[4] === UNKNOWN_THREAD)) continue;
       const isSame = held[4] === thread && (held[7] === true || !accepted);
-      if (held[1] === user && held[2] === type && (isSame || thread === UNKNOWN_THREAD)) return true;
+      if (isSame || thread === UNKNOWN_THREAD) return true;
     }
     if (info === undefined) return false;
   }
@@ -53,7 +61,7 @@ export function addsNothing(room: Room, receipt: ReceiptEntry): boolean {
   if (thread === UNKNOWN_THREAD) {
     const { thread: settled, order } = info;
     // A marker of all threads covers it in whatever thread it is.
-    const covering = info.settled ? own.covering(type, settled, order) : own.get(type, null);
+    const covering = info.settled ? own.covering(type, settled, { order, inferred }) : own.get(type, null);
     return covering !== undefined && covering.order >= order;
   }
   const current = own.get(type, thread);
@@ -118,7 +126,7 @@ function judgeInferred(room: Room, position: Position, receipt: ReceiptEntry, in
   const [, user, type, , , ts] = receipt;
   const own = room.markers.of(user);
   const { id: event, thread, order } = info;
-  const covering = own.covering(type, thread, order);
+  const covering = own.covering(type, thread, { order });
   if (covering !== undefined) return { outcome: "stale", marker: covering };
   const current = own.inferred(type, thread);
   return advance(room, own, {

@@ -103,11 +103,14 @@ export class UserMarkers {
     return this.#inferred?.get(type, thread);
   }
 
-  /** A marker of this type that covers an event of this thread and order. */
-  covering(type: ReceiptType, thread: ThreadId, order: Order): Marker | undefined {
-    return [this.get(type, null), this.get(type, thread), this.inferred(type, thread)].find(
-      (marker) => marker !== undefined && marker.order >= order,
-    );
+  /** A marker of this type that covers an event of this thread and order. `inferred`: whether an inferred one counts. Default: true. */
+  covering(
+    type: ReceiptType,
+    thread: ThreadId,
+    { order, inferred = true }: { readonly order: Order; readonly inferred?: boolean },
+  ): Marker | undefined {
+    const near = [this.get(type, null), this.get(type, thread), inferred ? this.inferred(type, thread) : undefined];
+    return near.find((marker) => marker !== undefined && marker.order >= order);
   }
 
   /** The inferred markers that this one covers. */

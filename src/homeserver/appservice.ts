@@ -23,7 +23,7 @@ import type { RoomId, ServerName } from "../matrix/ids.ts";
 import { deliverRoom, type LeftOutReason, type OnLeftOut } from "./delivery.ts";
 import { LatePushes } from "./late-pushes.ts";
 import { NewReceipts } from "./new-receipts.ts";
-import { type PushedRoom, readTransaction } from "./transaction.ts";
+import { type PushedReceipt, type PushedReceipts, type PushedRoom, readTransaction } from "./transaction.ts";
 
 interface AppserviceOptions {
   readonly nc: Bus;
@@ -36,8 +36,8 @@ interface AppserviceOptions {
   readonly pruned: OnPruned;
   /** Called when parts of a transaction are not stored. */
   readonly leftOut: OnLeftOut;
-  /** Called with what was stored of each transaction that is new. */
-  readonly pushed?: (rooms: ReadonlyMap<RoomId, PushedRoom>) => void;
+  /** Called with each transaction that is stored and new, and with those of its receipts that are new. */
+  readonly pushed?: (rooms: ReadonlyMap<RoomId, PushedRoom>, receipts: PushedReceipts) => void;
   /** Called for each transaction that is stored, with how many events and receipts are new in it. */
   readonly stored: (events: number, receipts: number) => void;
   /** Called for each transaction that can't be stored. */
@@ -108,8 +108,11 @@ export async function appservice({
     late.pushed(rooms, body);
     if (rooms.size === 0 || (await delivered.has(id, fingerprint))) return NOTHING_STORED;
     const delivery = { turns: new Turns(), newReceipts, onLeftOut };
-    await eachAtOnce(rooms, ROOMS_AT_ONCE, ([room, content]) => deliverRoom(nc, { room, ...delivery }, content));
-    pushed?.(rooms);
+    const freshReceipts = new Map<RoomId, readonly PushedReceipt[]>();
+    await eachAtOnce(rooms, ROOMS_AT_ONCE, async ([room, content]) => {
+      freshReceipts.set(room, await deliverRoom(nc, { room, ...delivery }, content));
+    });
+    pushed?.(rooms, freshReceipts);
     await delivered.add(id, fingerprint);
     const sum = (count: (room: PushedRoom) => number) =>
       Array.from(rooms.values(), count).reduce((total, each) => total + each, 0);

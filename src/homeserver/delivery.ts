@@ -17,7 +17,7 @@ import { ENTRIES_PER_RECORD_MAX, RETRY_AFTER_MS, VALUES_MAX } from "../limits.ts
 import type { MatrixEvent } from "../matrix/event.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import type { NewReceipts } from "./new-receipts.ts";
-import type { PushedRoom } from "./transaction.ts";
+import type { PushedReceipt, PushedRoom } from "./transaction.ts";
 
 /** Encoded bytes of one request to ingress. An event of the largest size always fits, whatever is in it. */
 const DELIVERY_BYTES_MAX = 262_144;
@@ -47,20 +47,23 @@ interface Delivery {
 }
 
 /**
- * Resolves once everything is stored that ingress doesn't refuse for good, and that is new. Events are sent first, so that receipts
- * do not have to wait for them. Throws when the same request may succeed later.
+ * Resolves once everything is stored that ingress doesn't refuse for good, and that is new, to the receipts that were new. Events are
+ * sent first, so that receipts do not have to wait for them. Throws when the same request may succeed later.
  */
 export async function deliverRoom(
   nc: Bus,
   { room, newReceipts, ...delivery }: Delivery & { readonly room: RoomId },
   { events, receipts }: PushedRoom,
-): Promise<void> {
+): Promise<readonly PushedReceipt[]> {
+  const found: PushedReceipt[] = [];
   for await (const batch of inTurns(events, delivery))
     await sendAccepted(nc, { kind: "event", room, ...delivery }, batch);
   for await (const batch of inTurns(receipts, delivery)) {
     const fresh = await newReceipts.of(room, batch);
     if (fresh.length > 0) await sendAccepted(nc, { kind: "receipt", room, ...delivery }, fresh);
+    for (const receipt of fresh) found.push(receipt);
   }
+  return found;
 }
 
 /** Requests, one in a turn. */

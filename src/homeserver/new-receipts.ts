@@ -25,8 +25,9 @@ export class NewReceipts {
     this.#ask = ask;
   }
 
-  static over(nc: Bus): NewReceipts {
-    return new NewReceipts(async (room, receipts) => (await ask(nc, room, { op: "told", receipts })).told);
+  /** `inferred: false`: what Tidemark has without its thread is new. */
+  static over(nc: Bus, options: Pick<Asked<"told">, "inferred"> = {}): NewReceipts {
+    return new NewReceipts(async (room, receipts) => (await ask(nc, room, { op: "told", receipts, ...options })).told);
   }
 
   /** Never rejects. At most as many as a request may have. */

@@ -24,7 +24,10 @@ import { RECEIPT_TYPES, shownAs } from "../matrix/receipt-types.ts";
 import { type JsonPart, JsonText } from "./json-text.ts";
 import { LargeMap } from "./large-map.ts";
 
-type PushedReceipt = z.infer<typeof receiptRequest>;
+export type PushedReceipt = z.infer<typeof receiptRequest>;
+
+/** Receipts by room. */
+export type PushedReceipts = ReadonlyMap<RoomId, readonly PushedReceipt[]>;
 
 /** The events and receipts of one room. */
 export interface PushedRoom {

@@ -3,15 +3,17 @@
  * however they were set. Pushes leave out both, and a homeserver doesn't repeat the receipts that it pushed while Tidemark was away.
  *
  *     user ──first request──────────────────┐
- *          ──a gap is over──────────────────┼──▶ queue ──▶ a filtered /sync as this user ──▶ `tidemark.in.receipt.<room>`
- *          ──a request, long after the last─┤    (paced)   (from its own `next_batch` on)
- *          ──a receipt without an answer────┘
+ *          ──a gap is over──────────────────┤
+ *          ──a request, long after the last─┼──▶ queue ──▶ a filtered /sync as this user ──▶ `tidemark.in.receipt.<room>`
+ *          ──a receipt without an answer────┤    (paced)   (from its own `next_batch` on)
+ *          ──a receipt of unknown thread────┘
  *
  * - Only the user's own markers are taken. What was told before, from here or by a client's request, is not told again.
  * - `m.fully_read` replaces the marker (F7), so one that a client has set since the question began must not be undone by the answer:
  *   it is left out, and the user is asked about once more.
- * - While the homeserver or Tidemark is away, it is tried again each second, one user at a time; once that works, all go on. A user
- *   as whom the registration can't act is left alone. So are users of application services: a bridge has thousands.
+ * - While the homeserver or Tidemark is away, it is tried again each second, one user at a time; once that works, all go on. Any other
+ *   failure is the user's alone, who is asked about again after pauses that are twice as long each, and holds up nobody.
+ * - A user as whom the registration can't act is left alone. So are users of application services: a bridge has thousands.
  */
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
@@ -20,6 +22,7 @@ import { eachAtOnce } from "../at-once.ts";
 import { TidemarkError } from "../errors.ts";
 import {
   PROXY_ANSWER_BYTES_MAX,
+  PROXY_MARKER_SYNC_AGAIN_MS,
   PROXY_MARKER_SYNC_AGE_MS,
   PROXY_MARKER_SYNC_RETRY_MS,
   PROXY_MARKER_SYNC_TIMEOUT_MS,
@@ -32,8 +35,9 @@ import type { EventId, RoomId, UserId } from "../matrix/ids.ts";
 import { FULLY_READ } from "../matrix/receipt-types.ts";
 import type { TellReceipts, ToldReceipt } from "./accepted-receipts.ts";
 import type { Asker, Askers } from "./askers.ts";
+import { FailingUsers } from "./failing-users.ts";
 import { markersIn } from "./synced-markers.ts";
-import type { Upstream } from "./upstream.ts";
+import { isUnreachable, type Upstream } from "./upstream.ts";
 
 /** `read`, `failed` (and tried again), or `forbidden`: the registration can't act as the user. */
 export type MarkerSyncOutcome = "read" | "failed" | "forbidden";
@@ -48,6 +52,9 @@ export interface MarkerSyncsOptions {
   readonly onUser?: (user: UserId) => void;
   /** Users at most asked about in a second. */
   readonly perSecond: number;
+  /** Pauses in ms. Default: `PROXY_MARKER_SYNC_RETRY_MS`, `PROXY_MARKER_SYNC_AGAIN_MS`. */
+  readonly retryMs?: number;
+  readonly againMs?: number;
 }
 
 interface SyncedUser {
@@ -88,6 +95,23 @@ const ROOMS_AT_ONCE = 8;
 const RECEIPTS_AT_ONCE = 256;
 const MS_PER_SECOND = 1_000;
 const FORBIDDEN: ReadonlySet<number> = new Set([401, 403]);
+/** What a reverse proxy answers while the homeserver behind it is away. */
+const AWAY: ReadonlySet<number> = new Set([502, 503, 504]);
+
+class UnexpectedStatus extends Error {
+  readonly status: number;
+
+  constructor(status: number) {
+    super(`the homeserver answered ${status} to a /sync for markers`);
+    this.status = status;
+  }
+}
+
+/** Whether a failure says that the homeserver or Tidemark is away, whoever is asked about. */
+function isAway(error: unknown): boolean {
+  if (error instanceof UnexpectedStatus) return AWAY.has(error.status);
+  return isUnreachable(error) || (error instanceof TidemarkError && error.shouldRetry());
+}
 
 export class MarkerSyncs {
   readonly #options: MarkerSyncsOptions;
@@ -96,6 +120,7 @@ export class MarkerSyncs {
   readonly #recent = new LRUCache<string, true>({ max: PROXY_SYNCED_USERS_MAX, ttl: PROXY_MARKER_SYNC_AGE_MS });
   readonly #told = new LRUCache<string, ToldMarker>({ max: PROXY_MARKERS_TOLD_MAX });
   readonly #due = new Set<UserId>();
+  readonly #failing: FailingUsers;
   readonly #closing = new AbortController();
   #tell: TellReceipts | undefined;
   readonly #workers = new Set<Promise<void>>();
@@ -103,10 +128,14 @@ export class MarkerSyncs {
   #logs = 1;
   /** Workers that go on. */
   #running = 0;
-  #isFailing = false;
+  /** Whether the homeserver or Tidemark is away. */
+  #isAway = false;
+  #again: NodeJS.Timeout | undefined;
 
   constructor(options: MarkerSyncsOptions) {
     this.#options = options;
+    const { retryMs = PROXY_MARKER_SYNC_RETRY_MS } = options;
+    this.#failing = new FailingUsers({ pauseMs: retryMs, onOver: (user) => this.want(user) });
   }
 
   /** Tidemark can be told from now on. */
@@ -126,24 +155,36 @@ export class MarkerSyncs {
     this.#options.askers
       .deviceOf(asker)
       .then((device) => {
-        if (device?.hasId === true) this.#want(device.user);
+        if (device?.hasId === true) this.want(device.user);
       })
       .catch(() => this.#recent.delete(asker.key));
   }
 
+  /** Whether this user comes through the proxy. */
+  follows(user: UserId): boolean {
+    return this.#users.has(user);
+  }
+
   /** Markers may have been missed until then (`performance.now()`). Default: until now. */
   gap(until = performance.now()): void {
-    for (const [user, { at }] of [...this.#users]) if (at <= until) this.#want(user);
+    const users = new Set(this.#failing.endPauses());
+    for (const [user, { at }] of this.#users) if (at <= until) users.add(user);
+    for (const user of users) this.want(user);
+  }
+
+  /** The homeserver pushes again. What waited at it, it may still be busy with: who is read at once is read once more in a moment. */
+  caughtUp(): void {
+    this.gap();
+    clearTimeout(this.#again);
+    this.#again = setTimeout(() => this.gap(), this.#options.againMs ?? PROXY_MARKER_SYNC_AGAIN_MS).unref();
   }
 
   /** Tidemark has another log, and what it was told is not in it. */
   forget(): void {
     this.#told.clear();
     this.#logs++;
-    for (const user of [...this.#users.keys()]) {
-      this.#users.set(user, NEVER);
-      this.#want(user);
-    }
+    for (const user of [...this.#users.keys()]) this.#users.set(user, NEVER);
+    this.gap();
   }
 
   /** Tidemark was told of these. */
@@ -154,21 +195,25 @@ export class MarkerSyncs {
 
   async close(): Promise<void> {
     this.#closing.abort();
+    clearTimeout(this.#again);
+    this.#failing.close();
     await Promise.all(this.#workers);
   }
 
-  #want(user: UserId): void {
+  /** This user's markers may be others than Tidemark has. */
+  want(user: UserId): void {
     if (!this.#users.has(user)) {
       this.#users.set(user, NEVER);
       this.#options.onUser?.(user);
     }
+    if (this.#failing.isPausing(user)) return;
     this.#due.add(user);
     this.#work();
   }
 
   #work(): void {
     if (this.#tell === undefined || this.#closing.signal.aborted) return;
-    const most = this.#isFailing ? 1 : PROXY_MARKER_SYNCS_AT_ONCE;
+    const most = this.#isAway ? 1 : PROXY_MARKER_SYNCS_AT_ONCE;
     while (this.#running < most && this.#due.size > 0) {
       this.#running++;
       const worker = this.#workThrough().finally(() => this.#workers.delete(worker));
@@ -176,26 +221,29 @@ export class MarkerSyncs {
     }
   }
 
-  /** Works until nothing is due. While it fails, one worker goes on alone. */
+  /** Works until nothing is due. While the homeserver or Tidemark is away, one worker goes on alone. */
   async #workThrough(): Promise<void> {
-    const { onSync, perSecond } = this.#options;
+    const { onSync, perSecond, retryMs = PROXY_MARKER_SYNC_RETRY_MS } = this.#options;
     const paceMs = (MS_PER_SECOND * PROXY_MARKER_SYNCS_AT_ONCE) / perSecond;
     for (let [user] = this.#due; user !== undefined && !this.#closing.signal.aborted; [user] = this.#due) {
       this.#due.delete(user);
       const began = performance.now();
       try {
         onSync(await this.#sync(user, began));
-        if (this.#isFailing) {
-          this.#isFailing = false;
+        this.#failing.succeeded(user);
+        if (this.#isAway) {
+          this.#isAway = false;
           this.#work();
         }
       } catch (error) {
         onSync("failed", error);
-        this.#isFailing = true;
-        this.#due.add(user);
+        if (isAway(error)) {
+          this.#isAway = true;
+          this.#due.add(user);
+        } else this.#failing.failed(user);
       }
-      if (this.#isFailing && this.#running > 1) break;
-      const pauseMs = this.#isFailing ? PROXY_MARKER_SYNC_RETRY_MS : paceMs - (performance.now() - began);
+      if (this.#isAway && this.#running > 1) break;
+      const pauseMs = this.#isAway ? retryMs : paceMs - (performance.now() - began);
       if (pauseMs > 0) await delay(pauseMs, undefined, { signal: this.#closing.signal }).catch(() => {});
     }
     this.#running--;
@@ -219,7 +267,7 @@ export class MarkerSyncs {
       this.#users.delete(user);
       return "forbidden";
     }
-    if (status !== 200) throw new Error(`the homeserver answered ${status} to a /sync for markers`);
+    if (status !== 200) throw new UnexpectedStatus(status);
     const { next, rooms } = markersIn(JSON.parse(body.toString()), user);
     await eachAtOnce(rooms, ROOMS_AT_ONCE, ([room, markers]) => this.#tellNew(room, markers, began));
     if (log === this.#logs) this.#users.set(user, { since: next, at: began });
@@ -230,7 +278,7 @@ export class MarkerSyncs {
     const wanted = markers.filter((marker) => {
       const before = this.#told.get(keyOf(room, marker));
       if (marker.receipt_type === FULLY_READ && before !== undefined && before.at >= began) {
-        this.#want(marker.user_id);
+        this.want(marker.user_id);
         return false;
       }
       return before?.event !== marker.event_id;

@@ -13,8 +13,10 @@ import { Frontend } from "../frontend/frontend.ts";
 import { NewReceipts } from "../homeserver/new-receipts.ts";
 import { ping } from "../homeserver/ping.ts";
 import type { Registration } from "../homeserver/registration.ts";
+import type { PushedReceipts, PushedRoom } from "../homeserver/transaction.ts";
 import { IntervalGate } from "../interval-gate.ts";
 import { PROXY_DRAIN_MS, PROXY_MARKER_SYNCS_PER_SECOND, REPEATED_WARNING_MS } from "../limits.ts";
+import type { RoomId } from "../matrix/ids.ts";
 import { STABLE_ORDER, UNSTABLE_ORDER } from "../matrix/order-names.ts";
 import { AcceptedReceipts, type ReceiptOutcome, type TellReceipts } from "./accepted-receipts.ts";
 import type { Outcome } from "./annotation.ts";
@@ -24,6 +26,7 @@ import { type MarkerSyncOutcome, MarkerSyncs, type MarkerSyncsOptions } from "./
 import { OrderFinder, type OrderSource } from "./order-finder.ts";
 import { ProxyServer } from "./proxy-server.ts";
 import { type PingOutcome, PushWatch } from "./push-watch.ts";
+import { UnknownThreads } from "./unknown-threads.ts";
 import { isUnreachable, Upstream } from "./upstream.ts";
 
 const MS_PER_SECOND = 1_000;
@@ -114,6 +117,7 @@ export class HomeserverProxy {
   readonly #parts: Parts;
   readonly #options: ProxyOptions;
   #frontend: Frontend | undefined;
+  #unknownThreads: UnknownThreads | undefined;
 
   private constructor(server: ProxyServer, parts: Parts, options: ProxyOptions) {
     this.server = server;
@@ -221,6 +225,14 @@ export class HomeserverProxy {
       const fresh = await newReceipts.of(room, synced);
       if (fresh.length > 0) await tell(room, fresh);
     });
+    const withThreads = NewReceipts.over(nc, { inferred: false });
+    this.#unknownThreads =
+      syncs &&
+      new UnknownThreads({
+        isFollowed: (user) => syncs.follows(user),
+        withoutThread: (room, pushed) => withThreads.of(room, pushed),
+        onFound: (user) => syncs.want(user),
+      });
     await imports.connect(nc);
     void this.#watch(nc);
   }
@@ -242,7 +254,13 @@ export class HomeserverProxy {
 
   /** Pushes were missed, and come again. */
   gap(): void {
-    this.#parts.syncs?.gap();
+    this.#parts.syncs?.caughtUp();
+  }
+
+  /** A transaction is stored, with these receipts as new ones. */
+  stored(rooms: ReadonlyMap<RoomId, PushedRoom>, receipts: PushedReceipts): void {
+    this.#parts.imports.stored(rooms);
+    this.#unknownThreads?.pushed(receipts);
   }
 
   get imports(): BackgroundImports {
@@ -252,6 +270,7 @@ export class HomeserverProxy {
   async close(): Promise<void> {
     const { receipts, syncs, pushes } = this.#parts;
     pushes.close();
+    this.#unknownThreads?.close();
     await this.server.close();
     await Promise.race([
       Promise.all([receipts.close(), syncs?.close()]),

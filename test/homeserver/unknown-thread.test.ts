@@ -1,8 +1,10 @@
 /** Receipts whose sender doesn't know whether they have a thread (F6). */
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { RECEIPT, UNKNOWN_THREAD } from "../../actors/entry.ts";
 import { receiptEvent } from "../../actors/partition/changes.ts";
 import { isRead } from "../../actors/room/fold.ts";
+import { addsNothing } from "../../actors/room/fold-receipt.ts";
 import type { EventId, UserId } from "../../src/matrix/ids.ts";
 import { event, FoldedRooms, foldSession, ofUnknownThread, receipt } from "../support/session-fold.ts";
 import { delayed, expectedMarkers, type SessionLine, session } from "../support/synapse-session.ts";
@@ -24,6 +26,11 @@ const read = (rooms: FoldedRooms, ...ids: string[]) => ids.map((id) => isRead(ro
 
 const shown = (rooms: FoldedRooms) => receiptEvent(rooms.room(ROOM).markers).content as Record<string, unknown>;
 
+const isKnownWithThread = (rooms: FoldedRooms, id: string) =>
+  addsNothing(rooms.room(ROOM), [RECEIPT, READER, "m.read", id as EventId, UNKNOWN_THREAD, 1, null], {
+    inferred: false,
+  });
+
 const unknownThread = suite("a receipt of unknown thread");
 
 unknownThread("on a threaded event marks only that thread as read", () => {
@@ -32,6 +39,26 @@ unknownThread("on a threaded event marks only that thread as read", () => {
   assert.equal(read(rooms, "$1", "$2", "$3", "$4"), [false, false, true, false]);
   assert.equal(Object.keys(shown(rooms)), ["$3"]);
   assert.equal(shown(rooms).$3, { "m.read": { [READER]: { ts: 1, order: 3, thread_id: "$1" } } });
+});
+
+unknownThread("does not count for who asks what is known with its thread", () => {
+  const rooms = threadedRoom();
+  const isKnown = () => isKnownWithThread(rooms, "$3");
+  rooms.fold(ROOM, ofUnknownThread("$3"));
+  assert.not(isKnown());
+  rooms.fold(ROOM, receipt("$2", { thread: "main" }));
+  assert.not(isKnown(), "of another thread");
+  rooms.fold(ROOM, receipt("$3", { thread: "$1" }));
+  assert.ok(isKnown());
+});
+
+unknownThread("that is held does not count either", () => {
+  const rooms = threadedRoom();
+  const isKnown = () => isKnownWithThread(rooms, "$later");
+  rooms.fold(ROOM, ofUnknownThread("$later"));
+  assert.not(isKnown());
+  rooms.fold(ROOM, receipt("$later", { thread: null }));
+  assert.ok(isKnown());
 });
 
 unknownThread("on an event of the main timeline marks only the main timeline as read", () => {

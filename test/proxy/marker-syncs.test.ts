@@ -40,6 +40,8 @@ interface Following extends AsyncDisposable {
   readonly told: Body[];
   readonly outcomes: string[];
   status: number;
+  /** Of one user alone. */
+  readonly statuses: Map<string, number>;
   rooms: Body;
   /** Called before `/sync` is answered. */
   onSync: () => Promise<void>;
@@ -48,7 +50,10 @@ interface Following extends AsyncDisposable {
   seen(user: string, key?: string): void;
 }
 
-async function following(perSecond = 1_000): Promise<Following> {
+const SOON = { perSecond: 1_000, retryMs: 20, againMs: 20 };
+const NEVER_MS = 3_600_000;
+
+async function following(options: Partial<typeof SOON> = {}): Promise<Following> {
   const asked: Sync[] = [];
   const filters: Body[] = [];
   const told: Body[] = [];
@@ -68,7 +73,10 @@ async function following(perSecond = 1_000): Promise<Following> {
       asked.push({ user: query.get("user_id"), since: query.get("since") });
       const { rooms } = found;
       await found.onSync();
-      return reply(found.status, { next_batch: `s${asked.length}`, rooms: { join: rooms } });
+      return reply(found.statuses.get(query.get("user_id") ?? "") ?? found.status, {
+        next_batch: `s${asked.length}`,
+        rooms: { join: rooms },
+      });
     }),
   );
   const upstream = new Upstream(server.url);
@@ -76,7 +84,8 @@ async function following(perSecond = 1_000): Promise<Following> {
     upstream,
     askers: new Askers(upstream),
     asToken: AS_TOKEN,
-    perSecond,
+    ...SOON,
+    ...options,
     onSync: (outcome) => outcomes.push(outcome),
   });
   const found: Following = {
@@ -86,6 +95,7 @@ async function following(perSecond = 1_000): Promise<Following> {
     told,
     outcomes,
     status: 200,
+    statuses: new Map(),
     rooms: {},
     onSync: async () => {},
     refusal: undefined,
@@ -219,6 +229,45 @@ markers("that came after a gap ended are not asked for again; those of another l
     { user: BOB, since: null },
   ]);
   assert.is(proxy.told.length, 2, "it is told again");
+});
+
+markers("are read again after a gap in the pushes, and of those who were read at once, once more", async () => {
+  await using proxy = await following();
+  proxy.seen("bob");
+  await eventually(() => proxy.outcomes.length === 1, "the first is read");
+  proxy.syncs.caughtUp();
+  await eventually(() => proxy.outcomes.length === 3, "it is read twice more");
+});
+
+markers(
+  "of one user about whom the homeserver can't be asked are asked for after longer and longer pauses",
+  async () => {
+    await using proxy = await following();
+    const times: number[] = [];
+    proxy.onSync = async () => void times.push(performance.now());
+    proxy.statuses.set(BOB, 500);
+    proxy.seen("bob");
+    await eventually(() => proxy.outcomes.length === 5, "it fails five times");
+    const pauses = times.slice(1).map((time, i) => time - times[i]!);
+    for (const [i, ms] of pauses.entries()) assert.ok(ms >= SOON.retryMs * 2 ** i - 1, `${i}: ${ms}`);
+    proxy.statuses.clear();
+    await eventually(() => proxy.outcomes.includes("read"), "it is read");
+  },
+);
+
+markers("of a user who is asked about later hold up nobody else's, and are asked for at the end of a gap", async () => {
+  await using proxy = await following({ retryMs: NEVER_MS });
+  proxy.statuses.set(BOB, 500);
+  proxy.seen("bob");
+  await eventually(() => proxy.outcomes.length === 1, "it fails");
+  proxy.syncs.want(BOB as UserId);
+  proxy.seen("carol");
+  await eventually(() => proxy.outcomes.length === 2, "carol's are read");
+  assert.equal(proxy.outcomes, ["failed", "read"]);
+  proxy.statuses.clear();
+  proxy.syncs.gap();
+  await eventually(() => proxy.outcomes.length === 4, "both are read");
+  assert.equal(proxy.outcomes.slice(2), ["read", "read"]);
 });
 
 markers("are left alone where the registration can't act, and those of application services", async () => {

@@ -11,7 +11,7 @@ import {
   type SetMarker,
   startMarkedHomeserver,
 } from "../support/marked-homeserver.ts";
-import { REGISTRATION } from "../support/pushing-homeserver.ts";
+import { push, REGISTRATION } from "../support/pushing-homeserver.ts";
 
 const ROOMS = ["!one:a.org", "!two:a.org"];
 const USERS = Array.from({ length: 50 }, (_, i) => `@user${i}:a.org`);
@@ -55,6 +55,18 @@ function readOn(homeserver: MarkedHomeserver, round: number): void {
       homeserver.set({ user, room, type: "m.fully_read", event: event(2) });
     }
   }
+}
+
+/** A room's receipts as a homeserver pushes them: without threads. */
+function pushedReceipts(homeserver: MarkedHomeserver, room: string): Body {
+  const content: Body = {};
+  for (const { user, type, event, ...marker } of homeserver.current()) {
+    if (marker.room !== room || type === "m.fully_read") continue;
+    content[event] ??= {};
+    content[event][type] ??= {};
+    content[event][type][user] = { ts: 1 };
+  }
+  return content;
 }
 
 /** All markers that Tidemark has, as text. */
@@ -137,6 +149,25 @@ outages("equal the homeserver's after it was away, in one round, at its first an
     assert.equal([...homeserver.asked].sort(), [...USERS].sort());
   }
 });
+
+outages(
+  "equal the homeserver's after receipts went past the proxy, once they are pushed without their threads",
+  async () => {
+    await using bus = await startBus();
+    await using homeserver = await startMarkedHomeserver();
+    await using proxy = await begun(bus, homeserver);
+    const before = await rounds(proxy);
+    readOn(homeserver, 1);
+    const ephemeral = ROOMS.map((room) => ({
+      type: "m.receipt",
+      room_id: room,
+      content: pushedReceipts(homeserver, room),
+    }));
+    assert.is((await push(proxy, 1, { ephemeral })).status, 200);
+    await eventually(() => isEqual(bus, homeserver), "the markers are equal");
+    await assertOneRound(proxy, before);
+  },
+);
 
 outages("equal the homeserver's after the bus was away, in one round", async () => {
   await using bus = await startBus();

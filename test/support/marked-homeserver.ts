@@ -23,7 +23,9 @@ export interface MarkedHomeserver extends AsyncDisposable {
   isPolled: boolean;
   /** Sets a marker in place of the user's earlier one of this type and thread. */
   set(marker: SetMarker): void;
-  /** All markers, as text. */
+  /** All markers. */
+  current(): SetMarker[];
+  /** The same as text. */
   markers(): string[];
   /** Nothing listens any more, and connections are cut off. */
   stop(): Promise<void>;
@@ -83,6 +85,7 @@ export async function startMarkedHomeserver(): Promise<MarkedHomeserver> {
       const { room, user, type, thread = "" } = marker;
       markers.set([room, user, type, thread].join(" "), { marker, at: ++changes });
     },
+    current: () => Array.from(markers.values(), ({ marker }) => marker),
     markers: () => Array.from(markers.values(), ({ marker }) => markerText(marker)).sort(),
     stop: async () => {
       const stopped = new Promise((resolve) => server?.close(resolve));

@@ -226,6 +226,7 @@ const told = {
       )
       .max(ENTRIES_PER_RECORD_MAX, { error: `must have at most ${ENTRIES_PER_RECORD_MAX} items` })
       .describe("As in a request to `tidemark.in.receipt`."),
+    inferred: z.literal(false).optional().describe("Only markers and held receipts count whose thread is known."),
   }),
   answer: z.object({ told: z.array(z.boolean()).describe("Of each receipt, in the order of the question.") }),
   examples: {

@@ -46,7 +46,9 @@ const ANSWERS: Answers = {
     orders: byEvent(ids, (id) => room.events.get(id)?.order ?? null),
     ...(through !== undefined && { greatest: greatestOrder(room, through) }),
   }),
-  told: ({ room }, { receipts }) => ({ told: receipts.map((receipt) => addsNothing(room, entryOf(receipt))) }),
+  told: ({ room }, { receipts, inferred }) => ({
+    told: receipts.map((receipt) => addsNothing(room, entryOf(receipt), { inferred })),
+  }),
   threads: ({ room }, { event_ids: ids }) => ({ threads: byEvent(ids, (id) => room.events.get(id)?.thread ?? null) }),
   event: async ({ bodies, room }, { event_id: id, viewer }) => {
     const order = room.events.get(id)?.order;

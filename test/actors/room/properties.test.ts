@@ -10,6 +10,7 @@ import {
   RECEIPT,
   STATE,
   type TimelineEntry,
+  UNKNOWN_THREAD,
 } from "../../../actors/entry.ts";
 import { Changes, preferred } from "../../../actors/partition/changes.ts";
 import { fold, foldRecord, isRead } from "../../../actors/room/fold.ts";
@@ -100,6 +101,8 @@ properties("knows of each receipt whether a marker or a held one says as much al
         if (outcome === "stale") assert.ok(isTold);
         if (outcome === "advanced") assert.not(isTold);
         if (outcome === "advanced" || outcome === "held") assert.ok(addsNothing(room, entry), outcome);
+        const isInferred = outcome === "advanced" && entry[4] === UNKNOWN_THREAD;
+        if (isInferred) assert.not(addsNothing(room, entry, { inferred: false }), "it does not say itself");
       }
     }),
     RUNS,

@@ -31,7 +31,7 @@ const HASHES: Readonly<Record<string, string>> = {
   "answer snapshot": "60f13fa7754ba528",
   "question orders": "f9bcb2c2f6ed4bf2",
   "answer orders": "355070354e577c1c",
-  "question told": "d23af0cf1ccc8f5f",
+  "question told": "7387a471dae03f13",
   "answer told": "1bec268b70299c2f",
   "question event": "3c72e5bb408ebb2e",
   "answer event": "7df07c6502cb29d2",
