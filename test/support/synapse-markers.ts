@@ -1,11 +1,13 @@
 /** The markers and counts of a live Synapse, from its tables and its `/sync`, and those of Tidemark. */
 import { randomUUID } from "node:crypto";
 import { named, Placement } from "../../examples/demo/comparison.ts";
+import { eachAtOnce } from "../../src/at-once.ts";
 import type { EventId, RoomId, ThreadId, UserId } from "../../src/matrix/ids.ts";
 import { FULLY_READ, type ReceiptType } from "../../src/matrix/receipt-types.ts";
 import type { Body, BusHarness } from "./harness.ts";
 import { type Account, type LiveSynapse, matrix } from "./live-synapse.ts";
 
+const SNAPSHOTS_AT_ONCE = 8;
 const enc = encodeURIComponent;
 /** Unread events by thread, `main` among them; a thread without any is left out. */
 type Counts = Record<string, number>;
@@ -36,12 +38,11 @@ async function placementOfSynapse(synapse: LiveSynapse): Promise<Placement> {
 
 async function placementOfTidemark(bus: BusHarness, rooms: readonly string[], users: readonly string[]) {
   const placement = new Placement();
-  for (const room of rooms) {
-    for (const user of users) {
-      const answer = await bus.query(room, { op: "snapshot", user_id: user, timeline_limit: 0, members: false });
-      placement.addSnapshot(room as RoomId, user as UserId, answer);
-    }
-  }
+  const asked = rooms.flatMap((room) => users.map((user) => ({ room, user })));
+  await eachAtOnce(asked, SNAPSHOTS_AT_ONCE, async ({ room, user }) => {
+    const answer = await bus.query(room, { op: "snapshot", user_id: user, timeline_limit: 0, members: false });
+    placement.addSnapshot(room as RoomId, user as UserId, answer);
+  });
   return placement;
 }
 
