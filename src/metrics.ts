@@ -7,6 +7,7 @@
 import type { FastifyPluginAsync } from "fastify";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { OnPruned, PrunedReason } from "./bus/contract/pruning.ts";
+import { type Conditions, REASONS } from "./conditions.ts";
 import type { OnLeftOut } from "./homeserver/delivery.ts";
 import type { ImportOutcome } from "./homeserver/room-imports.ts";
 import type { ConfirmationOutcome } from "./homeserver/state-confirmations.ts";
@@ -56,9 +57,13 @@ export class Metrics {
     readonly stored: (events: number, receipts: number) => void;
   };
 
-  constructor() {
+  constructor(conditions: Conditions) {
     const registers = [this.#registry];
     collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: EVENT_LOOP_SAMPLE_MS });
+    this.#gauge("tidemark_degraded", "How many things are wrong in this process, by what is", ["reason"], (set) => {
+      const open = conditions.open();
+      for (const reason of REASONS) set(open.filter((condition) => condition.reason === reason).length, { reason });
+    });
     const records = new Histogram({
       name: "tidemark_ingress_record_entries",
       help: "Entries per record that the log acknowledged; the sum is all entries that ingress stored",
@@ -220,10 +225,15 @@ export class Metrics {
     ]);
   }
 
+  /** All metrics as they are now. */
+  text(): Promise<string> {
+    return this.#registry.metrics();
+  }
+
   readonly routes: FastifyPluginAsync = async (app) => {
     app.get("/metrics", async (_, reply) => {
       reply.type(this.#registry.contentType);
-      return this.#registry.metrics();
+      return this.text();
     });
   };
 

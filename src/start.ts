@@ -22,6 +22,7 @@ import { baseAt, beginLog, lastSequence } from "./bus/log/log.ts";
 import { awaitPartitionCount, storedPartitionCount } from "./bus/partition-count.ts";
 import { PushReporter } from "./bus/push-reports.ts";
 import { prepareBus } from "./bus/streams.ts";
+import { Conditions } from "./conditions.ts";
 import { reasonOf, TidemarkError } from "./errors.ts";
 import { openClientApi } from "./gateway/client-api.ts";
 import { openTokens } from "./gateway/tokens.ts";
@@ -121,7 +122,8 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       if (warnings.pass()) log.warn({ reason: reasonOf(error) }, "the homeserver can't say whose an access token is");
     };
     const tokens = await openTokens({ ...options, onWhoamiFailed });
-    const metrics = new Metrics();
+    const conditions = new Conditions({ log });
+    const metrics = new Metrics(conditions);
     const unreadableWarnings = new IntervalGate(REPEATED_WARNING_MS);
     const unreadable = (partition: number, error: unknown) => {
       metrics.unreadableDelta();
@@ -144,8 +146,13 @@ export async function start(options: StartOptions): Promise<Tidemark> {
         serverNames: options.federation?.serverNames ?? [],
         log,
         ...metrics.proxy,
+        away: (isAway) => {
+          metrics.proxy.away(isAway);
+          conditions.set(isAway, "without_orders");
+        },
         stalled: (isStalled) => {
           metrics.proxy.stalled(isStalled);
+          conditions.set(isStalled, "pushes_stalled");
           reporter?.stalled(isStalled);
         },
         unreadable,
@@ -173,7 +180,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const made = <T>(make: () => Promise<T>) => (proxy === undefined ? make() : untilMade(make, options));
     const nc = await made(() => connectBus({ url: natsUrl, name: `tidemark ${[...roles].join(",")}` }));
     closing.push(() => closeBus(nc));
-    void logStatus(nc, log, metrics);
+    void watchConnection(nc, { log, metrics, conditions });
     const { registration, federation: { serverNames = [] } = {} } = options;
     if (registration !== undefined) reporter = new PushReporter(nc, { ...registration, serverNames });
 
@@ -186,6 +193,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
         partitions,
         data,
         federation,
+        conditions,
         log,
         ...(onProgress !== undefined && { onProgress }),
         ...options.memory,
@@ -205,7 +213,8 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       await made(() => proxy!.connect(nc, partitions));
     }
     // A proxy passes requests on whatever the others do: no other instance could do better.
-    isReady = () => proxy !== undefined || (!nc.isClosed() && (worker?.ready ?? true));
+    isReady = () =>
+      proxy !== undefined || (!nc.isClosed() && !conditions.has("broker_away") && (worker?.ready ?? true));
     const routes: FastifyPluginAsync[] = [];
     // Without tokens there are no clients, and following all deltas would be wasted work.
     const hasClients = roles.has("gateway") && (options.users !== undefined || homeserver !== undefined);
@@ -299,12 +308,18 @@ async function untilMade<T>(
   }
 }
 
-/** Logs changes of the connection. */
-async function logStatus(nc: Bus, log: Logger, metrics: Metrics): Promise<void> {
+interface Watched {
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly conditions: Conditions;
+}
+
+/** Notices when the connection is lost, and when it is made again. */
+async function watchConnection(nc: Bus, { log, metrics, conditions }: Watched): Promise<void> {
   for await (const status of nc.status()) {
     if (status.type === "reconnect") metrics.reconnected();
     if (status.type === "disconnect" || status.type === "reconnect") {
-      log.warn({ server: status.data }, `the connection to the broker: ${status.type}`);
+      conditions.set(status.type === "disconnect", "broker_away", "", { server: status.data });
     } else if (status.type === "error") {
       log.error({ reason: String(status.data) }, "the broker refused something");
     }

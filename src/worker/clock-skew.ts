@@ -6,9 +6,8 @@
  * - `ingress`: whichever ingress stored the record whose clock differs most. Only records that are appended now are compared:
  *   those of an import are older than the broker's stamp.
  */
-import type { Logger } from "pino";
-import { IntervalGate } from "../interval-gate.ts";
-import { CLOCK_SKEW_WARN_MS, REPEATED_WARNING_MS } from "../limits.ts";
+import type { Conditions } from "../conditions.ts";
+import { CLOCK_SKEW_WARN_MS } from "../limits.ts";
 
 type Clock = "worker" | "ingress";
 
@@ -20,17 +19,16 @@ interface Seen {
   /** The greatest difference since then, and in the window before; ms ahead of the broker. */
   now: number;
   before: number;
-  readonly warnings: IntervalGate;
 }
 
 export class ClockSkew {
-  readonly #log: Logger;
+  readonly #conditions: Pick<Conditions, "set">;
   readonly #monotonic: () => number;
   readonly #seen = new Map<Clock, Seen>();
 
   /** `monotonic`: ms. Default: `performance.now`. */
-  constructor(log: Logger, monotonic: () => number = () => performance.now()) {
-    this.#log = log;
+  constructor(conditions: Pick<Conditions, "set">, monotonic: () => number = () => performance.now()) {
+    this.#conditions = conditions;
     this.#monotonic = monotonic;
   }
 
@@ -39,7 +37,7 @@ export class ClockSkew {
     const at = this.#monotonic();
     let seen = this.#seen.get(clock);
     if (seen === undefined) {
-      seen = { since: at, now: 0, before: 0, warnings: new IntervalGate(REPEATED_WARNING_MS, this.#monotonic) };
+      seen = { since: at, now: 0, before: 0 };
       this.#seen.set(clock, seen);
     } else if (at - seen.since >= WINDOW_MS) {
       seen.before = at - seen.since < 2 * WINDOW_MS ? seen.now : 0;
@@ -47,8 +45,10 @@ export class ClockSkew {
       seen.since = at;
     }
     seen.now = farther(seen.now, aheadMs);
-    if (Math.abs(aheadMs) < CLOCK_SKEW_WARN_MS || !seen.warnings.pass()) return;
-    this.#log.warn({ clock, aheadMs: Math.round(aheadMs) }, "a clock differs from the broker's by a minute or more");
+    const greatest = farther(seen.now, seen.before);
+    this.#conditions.set(Math.abs(greatest) >= CLOCK_SKEW_WARN_MS, "clock_skew", clock, {
+      aheadMs: Math.round(greatest),
+    });
   }
 
   /** The greatest difference of the last minute or two in which there was something to compare. */

@@ -8,13 +8,13 @@
  * partition's deltas say of how far it was published, so after a crash the next owner sends it again.
  */
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Logger } from "pino";
 import type { Position } from "../../actors/entry.ts";
 import type { Dispatch } from "../../actors/federation/lane.ts";
 import { FederationOutbox } from "../../actors/federation/outbox.ts";
 import type { FoldedEntry } from "../../actors/room/outcome.ts";
 import type { Room } from "../../actors/room/room.ts";
 import { type AckedPublisher, sendAll } from "../bus/client/acked-publisher.ts";
+import type { Notice } from "../conditions.ts";
 import { FEDERATION_WINDOW_MS, FLUSH_WINDOW_MS } from "../limits.ts";
 import type { ServerName } from "../matrix/ids.ts";
 import { eduSlices } from "./edu-messages.ts";
@@ -28,11 +28,11 @@ export interface FederationOutboxOptions {
 }
 
 interface FederationPublisherOptions extends FederationOutboxOptions {
-  readonly partition: number;
   /** The shard count of the broker. */
   readonly shards: number;
   readonly acked: Pick<AckedPublisher, "publish">;
-  readonly log: Logger;
+  /** Says whether EDUs are sent again because the stream has not acknowledged them. Default: nobody is told. */
+  readonly unacknowledged?: Notice;
   /** Whether the entry at a position came after this worker had begun to read. Default: each did. */
   readonly isNew?: (position: Position) => boolean;
 }
@@ -105,6 +105,7 @@ export class FederationPublisher {
   /** Gives up what waits: the log has it, and the next owner publishes it. */
   close(): void {
     this.#closed = true;
+    this.#options.unacknowledged?.(false);
     this.#disarm();
   }
 
@@ -144,12 +145,13 @@ export class FederationPublisher {
       const dispatch = this.#takeDue();
       if (dispatch === undefined) return;
       this.#underWay = dispatch.since;
-      const { acked, partition, shards, log } = this.#options;
+      const { acked, shards, unacknowledged } = this.#options;
       for (const slice of eduSlices(dispatch.batches, shards)) {
         await sendAll(acked, slice, {
           closed: () => this.#closed,
-          again: (left, reason) => log.warn({ partition, messages: left, reason }, "EDUs are sent again"),
+          again: (left, reason) => unacknowledged?.(true, { messages: left, reason }),
         });
+        unacknowledged?.(false);
         if (this.#closed) return;
         await nextTurn();
       }

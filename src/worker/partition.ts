@@ -19,6 +19,7 @@ import { PublishedAnnouncer } from "../bus/deltas/published-announcement.ts";
 import { type MarkedLog, PublishedMark, publishedPosition, removeMark } from "../bus/deltas/published-mark.ts";
 import type { Leases } from "../bus/leases/leases.ts";
 import { lastSequence, recordAt } from "../bus/log/log.ts";
+import type { Conditions } from "../conditions.ts";
 import { reasonOf } from "../errors.ts";
 import { IntervalGate } from "../interval-gate.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
@@ -48,6 +49,7 @@ interface PartitionOptions {
   /** The folder of all partitions' checkpoints. */
   readonly data: string;
   readonly federation: FederationOutboxOptions & { readonly shards: number };
+  readonly conditions: Conditions;
   readonly log: Logger;
   readonly memory: PartitionMemory;
   /** Records that the broker may send ahead of the fold. */
@@ -233,11 +235,25 @@ export class Partition {
   }
 
   #publisherFrom(published: Position): Publisher {
-    const { partition, acked, log } = this.#options;
+    const { partition, acked, conditions, log } = this.#options;
     const isNew = (position: Position) => this.#reader !== undefined && sequenceOf(position) > this.#reader.end;
-    const federation = new FederationPublisher({ ...this.#options.federation, partition, acked, log, isNew });
+    const federation = new FederationPublisher({
+      ...this.#options.federation,
+      acked,
+      isNew,
+      unacknowledged: conditions.notice("federation_unpublished", partition),
+    });
     const lineage = () => this.#lineage;
-    return new Publisher({ partition, acked, federation, published, lineage, log });
+    return new Publisher({
+      partition,
+      acked,
+      federation,
+      published,
+      lineage,
+      unacknowledged: conditions.notice("deltas_unpublished", partition),
+      rejectionsUnacknowledged: conditions.notice("rejections_unpublished", partition),
+      log,
+    });
   }
 
   #follow(sendBack: SendBack): () => void {
@@ -256,7 +272,7 @@ export class Partition {
 
   /** Gets the lease, and finds out from where to publish. */
   async #claim(signal: AbortSignal): Promise<boolean> {
-    const { nc, partition, log } = this.#options;
+    const { nc, partition, conditions } = this.#options;
     const left = await untilReached(signal, () => this.#lease.claim(() => this.#lineage));
     if (left === undefined || signal.aborted) return false;
     const published = await untilReached(signal, () => this.#publishedBefore(left));
@@ -268,7 +284,8 @@ export class Partition {
     this.#mark = new PublishedMark({
       nc,
       log: () => this.#marked,
-      failed: (error) => log.warn({ partition, reason: reasonOf(error) }, "the published mark was not written"),
+      failed: (error) => conditions.begin("mark_unwritten", partition, { reason: reasonOf(error) }),
+      written: () => conditions.end("mark_unwritten", partition),
     });
     if (published !== undefined) void this.#mark.raise(published);
     return true;
@@ -381,6 +398,7 @@ export class Partition {
   }
 
   #close(): void {
+    this.#options.conditions.end("mark_unwritten", this.#options.partition);
     this.#announcer?.close();
     this.#publisher.close();
     this.#opened?.checkpoints.close();
@@ -389,7 +407,8 @@ export class Partition {
   #report(error: unknown): void {
     this.#close();
     void this.#lease.release(0).catch(() => {}); // It runs out.
-    const { partition, log } = this.#options;
+    const { partition, conditions, log } = this.#options;
+    conditions.begin("partition_failed", partition);
     log.fatal({ partition, reason: reasonOf(error) }, "a partition has failed and is not served any more");
   }
 }

@@ -20,6 +20,7 @@ import { Changes, type RoomDelta } from "../../actors/partition/changes.ts";
 import { FOLD_VERSION, type Folded } from "../../actors/room/fold.ts";
 import { type AckedPublisher, type Outgoing, sendAll } from "../bus/client/acked-publisher.ts";
 import { deltaHeaders } from "../bus/deltas/published-header.ts";
+import type { Notice } from "../conditions.ts";
 import { FLUSH_WINDOW_MS } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { eventMessages, markerMessages, rejectionMessages } from "./delta-messages.ts";
@@ -42,6 +43,10 @@ interface PublisherOptions {
   readonly published: Position;
   /** Of the log; empty before its first record. Default: always empty. */
   readonly lineage?: () => string;
+  /** Says whether messages are sent again because the stream has not acknowledged them. Default: nobody is told. */
+  readonly unacknowledged?: Notice;
+  /** The same for rejections. */
+  readonly rejectionsUnacknowledged?: Notice;
   readonly log: Logger;
 }
 
@@ -67,7 +72,11 @@ export class Publisher {
   constructor(options: PublisherOptions) {
     this.#options = options;
     this.#skipped = options.published;
-    this.#rejections = new RejectionPublisher({ ...options, settled: () => this.#settle() });
+    this.#rejections = new RejectionPublisher({
+      ...options,
+      unacknowledged: options.rejectionsUnacknowledged,
+      settled: () => this.#settle(),
+    });
   }
 
   /** Publishes nothing through a position. Called before any of it is added. */
@@ -129,6 +138,7 @@ export class Publisher {
   /** Drops unpublished changes: the next owner publishes them from the log. */
   close(): void {
     this.#closed = true;
+    this.#options.unacknowledged?.(false);
     clearTimeout(this.#timer);
     this.#rejections.close();
     this.#options.federation?.close();
@@ -185,13 +195,14 @@ export class Publisher {
   }
 
   /** Sends until the streams have acknowledged all of it. */
-  #send(messages: readonly Outgoing[], through: Position): Promise<void> {
-    const { acked, partition, log, lineage } = this.#options;
-    return sendAll(acked, messages, {
+  async #send(messages: readonly Outgoing[], through: Position): Promise<void> {
+    const { acked, lineage, unacknowledged } = this.#options;
+    await sendAll(acked, messages, {
       headers: deltaHeaders({ published: through, lineage: lineage?.() ?? "", fold: FOLD_VERSION }),
       closed: () => this.#closed,
-      again: (left, reason) => log.warn({ partition, messages: left, reason }, "deltas are sent again"),
+      again: (left, reason) => unacknowledged?.(true, { messages: left, reason }),
     });
+    unacknowledged?.(false);
   }
 
   /** Sets the timer to the end of the first window. */

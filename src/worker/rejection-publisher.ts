@@ -10,6 +10,7 @@
 import type { Logger } from "pino";
 import type { Position } from "../../actors/entry.ts";
 import type { AckedPublisher, Outgoing } from "../bus/client/acked-publisher.ts";
+import type { Notice } from "../conditions.ts";
 import { reasonOf } from "../errors.ts";
 
 export const REJECTIONS_WAITING_MAX = 1_024;
@@ -21,6 +22,8 @@ const RETRY_MS_MAX = 60_000;
 interface RejectionPublisherOptions {
   readonly partition: number;
   readonly acked: Pick<AckedPublisher, "publish">;
+  /** Says whether some wait because the stream has not acknowledged them. Default: nobody is told. */
+  readonly unacknowledged?: Notice | undefined;
   readonly log: Logger;
   /** Called when first tries have ended. */
   readonly settled: () => void;
@@ -69,24 +72,26 @@ export class RejectionPublisher {
     await Promise.all([this.#tryWaiting(), ...this.#trying.keys()]);
     this.close();
     const { log, partition } = this.#options;
-    if (this.#waiting.size > 0) log.warn({ partition, messages: this.#waiting.size }, "rejections are given up");
+    const messages = this.#waiting.size;
+    if (messages > 0) log.warn({ partition, messages, dropped: this.#dropped }, "rejections are given up");
     this.#waiting.clear();
   }
 
   close(): void {
     this.#closed = true;
+    this.#options.unacknowledged?.(false);
     clearTimeout(this.#timer);
   }
 
   /** Returns the messages that were not acknowledged. */
   async #try(messages: readonly Outgoing[]): Promise<readonly Outgoing[]> {
-    const { acked, log, partition } = this.#options;
+    const { acked, unacknowledged } = this.#options;
     const results = await Promise.allSettled(messages.map(({ subject, payload }) => acked.publish(subject, payload)));
     const failure = results.find((result) => result.status === "rejected");
+    if (failure === undefined) unacknowledged?.(false);
     if (failure === undefined || this.#closed) return [];
     const left = messages.filter((_, i) => results[i]?.status === "rejected");
-    const reason = reasonOf(failure.reason);
-    log.warn({ partition, messages: left.length, dropped: this.#dropped, reason }, "rejections are not published");
+    unacknowledged?.(true, { messages: left.length, reason: reasonOf(failure.reason) });
     return left;
   }
 

@@ -14,6 +14,7 @@ import type { WorkerRow } from "../bus/contract/lease-rows.ts";
 import { RECORD_VERSION } from "../bus/contract/record.ts";
 import { LEASE_TIMES, Leases, type LeaseTimes } from "../bus/leases/leases.ts";
 import { federationShards } from "../bus/partition-count.ts";
+import { Conditions } from "../conditions.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { ACTIVE_ROOMS_MAX, CHECKPOINT_ENTRIES, CHECKPOINT_MS, IDLE_MS } from "../limits.ts";
 import { CatchUpProgress } from "./catch-up-progress.ts";
@@ -30,6 +31,9 @@ import { WorkerCounts } from "./worker-counts.ts";
  */
 export const FETCH_RECORDS_MAX = 2_048;
 const FETCH_RECORDS_MIN = 16;
+
+/** Of a heartbeat, which is written every few seconds. */
+const REPORTED_CONDITIONS_MAX = 64;
 
 /** How much is held in memory, and how often the rest is written. Default: the constants of `src/limits.ts`. */
 export interface MemoryOptions {
@@ -51,6 +55,8 @@ interface WorkerOptions extends MemoryOptions {
   readonly data: string;
   readonly federation?: FederationOutboxOptions;
   readonly log: Logger;
+  /** Default: they are in the log alone. */
+  readonly conditions?: Conditions;
   /** Unix time in ms, which is compared with the broker's, and decides nothing. Default: `Date.now`. */
   readonly now?: () => number;
   readonly leaseTimes?: LeaseTimes;
@@ -74,6 +80,7 @@ export class Worker {
   readonly counts = new WorkerCounts();
   readonly clockSkew: ClockSkew;
   readonly #options: WorkerOptions;
+  readonly #conditions: Conditions;
   readonly #acked: AckedPublisher;
   readonly #queries: Queries;
   readonly #partitions = new Map<number, Partition>();
@@ -81,8 +88,6 @@ export class Worker {
   readonly #failed = new Map<number, unknown>();
   /** Partitions that are being closed. Until then their stores can't be opened again. */
   readonly #closing = new Map<number, Promise<void>>();
-  /** Partitions without an owner that need a newer fold than this worker's. */
-  readonly #tooNew = new Set<number>();
   #phase: Phase = { is: "assigning" };
   #leases: Leases | undefined;
   #shards = 0;
@@ -94,7 +99,8 @@ export class Worker {
     const { nc, partitions, data, log } = options;
     this.id = workerId(data);
     this.#options = options;
-    this.clockSkew = new ClockSkew(log);
+    this.#conditions = options.conditions ?? new Conditions({ log });
+    this.clockSkew = new ClockSkew(this.#conditions);
     this.#acked = new AckedPublisher(nc);
     const served = (number: number) => {
       const partition = this.#partitions.get(number);
@@ -191,7 +197,9 @@ export class Worker {
       if (partition.warm) warm.push(number);
       folded[number] = partition.folded;
     }
-    return { warm, failed: [...this.#failed.keys()], folded, records: RECORD_VERSION };
+    const degraded = this.#conditions.open().slice(0, REPORTED_CONDITIONS_MAX);
+    const failed = [...this.#failed.keys()];
+    return { warm, failed, folded, records: RECORD_VERSION, ...(degraded.length > 0 && { degraded }) };
   }
 
   /** Called after every change. Its caller may be in the middle of one, so assignments follow in a microtask. */
@@ -205,8 +213,9 @@ export class Worker {
       if (this.#phase.is === "assigning") this.#assign();
       this.#queries.own();
       if (this.#isSettled()) this.#onSettled?.();
-      const { warm, failed } = this.#report();
-      const report = JSON.stringify([warm, failed]);
+      this.#notice();
+      const { warm, failed, degraded } = this.#report();
+      const report = JSON.stringify([warm, failed, degraded]);
       if (report !== this.#lastReport) this.#leases.beat();
       this.#lastReport = report;
     });
@@ -216,7 +225,6 @@ export class Worker {
     const workers = this.#leases!.workers();
     for (let number = 0; number < this.#options.partitions; number++) {
       if (this.#failed.has(number) || this.#closing.has(number)) continue;
-      this.#warnOfNewerFold(number);
       const assignment = this.#assignmentOf(number, workers);
       const partition = this.#partitions.get(number);
       if (assignment === "none" && partition?.standsBy) void this.#giveUp(number);
@@ -237,14 +245,18 @@ export class Worker {
     return this.#options.foldVersion ?? FOLD_VERSION;
   }
 
-  #warnOfNewerFold(number: number): void {
-    const fold = this.#leases!.foldVersion(number);
-    if (fold <= this.#foldVersion || this.#leases!.owner(number) !== undefined) {
-      this.#tooNew.delete(number);
-    } else if (!this.#tooNew.has(number)) {
-      this.#tooNew.add(number);
-      const message = "a partition has no owner, and its last one had a newer version of Tidemark: start that version";
-      this.#options.log.error({ partition: number, fold, own: this.#foldVersion }, message);
+  /** Whatever is wrong with the partitions, as far as can be seen from here. */
+  #notice(): void {
+    const leases = this.#leases!;
+    const workers = leases.workers();
+    for (let number = 0; number < this.#options.partitions; number++) {
+      const owner = leases.owner(number);
+      const isServed = owner !== undefined && workers.get(owner)?.warm.includes(number) === true;
+      this.#conditions.set(!isServed, "partition_unserved", number);
+      this.#conditions.set(this.#partitions.get(number)?.stuck === true, "partition_stuck", number);
+      const fold = leases.foldVersion(number);
+      const needsNewer = owner === undefined && fold > this.#foldVersion;
+      this.#conditions.set(needsNewer, "newer_version_needed", number, { fold, own: this.#foldVersion });
     }
   }
 
@@ -279,6 +291,7 @@ export class Worker {
       partition: number,
       data,
       federation: { ...federation, shards: this.#shards },
+      conditions: this.#conditions,
       log,
       memory: { activeRoomsMax: Math.ceil(activeRoomsMax / count), idleMs, checkpointMs, checkpointEntries },
       ahead: Math.max(FETCH_RECORDS_MIN, Math.floor(FETCH_RECORDS_MAX / count)),

@@ -114,7 +114,7 @@ logs("name no user in valid or invalid traffic, a failover, a broker restart or 
   await eventually(() => isServed(bus), "the room is served again");
   await second.stop();
   await bus.restartBroker();
-  await eventually(() => says(logged, "the connection to the broker: reconnect"), "a reconnect");
+  await eventually(() => says(logged, "the broker is reached again"), "a reconnect");
   await eventually(() => isServed(bus), "the room is served again");
   await traffic(bus, first);
 

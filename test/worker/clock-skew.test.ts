@@ -1,14 +1,15 @@
-import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { Conditions } from "../../src/conditions.ts";
 import { ClockSkew } from "../../src/worker/clock-skew.ts";
+import { logged } from "../support/logged.ts";
 
 const MINUTE = 60_000;
 
 function observed() {
-  const lines: string[] = [];
+  const { log, lines } = logged();
   const time = { ms: 0 };
-  const skew = new ClockSkew(pino({}, { write: (line: string) => lines.push(line) }), () => time.ms);
+  const skew = new ClockSkew(new Conditions({ log }), () => time.ms);
   return { skew, lines, time, readings: () => Object.fromEntries(skew.readings()) };
 }
 
@@ -31,7 +32,7 @@ clockSkew("is the greatest difference of the last minute or two, with its sign",
   assert.is(readings().ingress, 3);
 });
 
-clockSkew("is warned about from a minute on, at most once a minute for each clock", () => {
+clockSkew("is a condition from a minute on, for each clock, until it has been less for a minute or two", () => {
   const { skew, lines, time } = observed();
   skew.observe("worker", MINUTE - 1);
   assert.is(lines.length, 0);
@@ -40,7 +41,15 @@ clockSkew("is warned about from a minute on, at most once a minute for each cloc
     skew.observe("worker", MINUTE);
     skew.observe("ingress", -MINUTE);
   }
-  assert.is(lines.length, 4);
+  const said = () => lines.map(({ msg, where, aheadMs }) => [msg, where, aheadMs]);
+  const begins = "a clock differs from the broker's by a minute or more";
+  assert.equal(said(), [
+    [begins, "worker", MINUTE],
+    [begins, "ingress", -MINUTE],
+  ]);
+  time.ms = 10 * MINUTE;
+  skew.observe("worker", 3);
+  assert.equal(said().slice(2), [["a clock agrees with the broker's again", "worker", undefined]]);
 });
 
 clockSkew.run();

@@ -3,7 +3,6 @@
 import { mock } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import fc from "fast-check";
-import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { LIVE, positionOf, STATE } from "../../actors/entry.ts";
@@ -44,10 +43,8 @@ class Published {
     this.publisher = new FederationPublisher({
       serverNames: [serverName.parse("here.example")],
       windowMs: WINDOW_MS,
-      partition: 0,
       shards: 4,
       acked: { publish: this.#publish },
-      log: pino({ level: "silent" }),
       isNew: () => this.isYoung,
     });
     for (let i = 0; i < servers; i++) {

@@ -22,14 +22,24 @@ function startPublisher() {
   const broker = new FakeBroker();
   let settled = 0;
   const logged: string[] = [];
+  const notices: boolean[] = [];
   const publisher = new RejectionPublisher({
     partition: 0,
     acked: broker,
     log: pino({}, { write: (line: string) => logged.push(line) }),
+    unacknowledged: (isThere) => notices.push(isThere),
     settled: () => settled++,
   });
   const sent = () => broker.sent.map(({ payload }) => payload.n);
-  return { broker, publisher, sent, logged, settled: () => settled, [Symbol.dispose]: () => publisher.close() };
+  return {
+    broker,
+    publisher,
+    sent,
+    logged,
+    notices,
+    settled: () => settled,
+    [Symbol.dispose]: () => publisher.close(),
+  };
 }
 
 const rejections = suite("rejections");
@@ -87,7 +97,9 @@ rejections("that failed are tried again, in their order, until they are acknowle
   (await broker.next()).ack();
   assert.equal(started.sent(), [1, 2, 1, 1, 3]);
   await publisher.drain();
-  assert.is(started.logged.length, 2);
+  assert.equal(started.notices.slice(0, 3), [true, true, false]);
+  assert.not.ok(started.notices.slice(3).includes(true), "what is wrong is over");
+  assert.equal(started.logged, []);
 });
 
 rejections("that wait are at most so many: the oldest are dropped", async () => {

@@ -19,6 +19,10 @@ const report = z.object({
   failed: partitions.describe("Partitions that it can't serve."),
   folded: z.record(z.string(), z.int()).describe("By partition: the sequence through which it has folded."),
   records: z.int().min(1).describe("The newest version of records that it reads."),
+  degraded: z
+    .array(z.object({ reason: z.string(), where: z.string(), since: z.number() }))
+    .exactOptional()
+    .describe("What is wrong at it, since when (Unix time in ms). Absent when nothing is."),
 });
 
 export const LEASE_ROWS = {

@@ -55,6 +55,8 @@ interface PublishedMarkOptions {
   readonly log: () => MarkedLog;
   /** Called when the mark could not be written. It is written with the next one. */
   readonly failed: (error: unknown) => void;
+  /** Called when it was written, or was there already. */
+  readonly written?: () => void;
 }
 
 /** Writes a partition's mark: one write at a time, and of those that wait only the last. */
@@ -78,6 +80,7 @@ export class PublishedMark {
   raise(position: Position): Promise<void> {
     this.#wanted = Math.max(this.#wanted, position);
     this.#writing ??= this.#write()
+      .then(() => this.#options.written?.())
       .catch((error) => this.#options.failed(error))
       .finally(() => {
         this.#writing = undefined;

@@ -63,7 +63,7 @@ const HASHES: Readonly<Record<string, string>> = {
   "message federation": "106292b55a5a2333",
   "message rejected": "13e3c677c1fee0e7",
   "message published": "c4a85f66cd130f96",
-  "lease row worker": "9bd66e9444884132",
+  "lease row worker": "6061993ac2fb4247",
   "lease row lease": "c13e3da2136a5cbe",
   "lease row release": "f227624381b4fdf4",
 };
