@@ -13,7 +13,8 @@ import type { FastifyPluginAsync } from "fastify";
 import type { Logger } from "pino";
 import type { Order } from "../actors/entry.ts";
 import { type Broker, startBroker } from "./bus/broker/process.ts";
-import { type Bus, connectBus, isForbidden } from "./bus/client/connection.ts";
+import { withoutPassword } from "./bus/client/broker-url.ts";
+import { type Bus, connectBus, isForbidden, isRefusedUser } from "./bus/client/connection.ts";
 import { closeBus } from "./bus/client/gathered-writes.ts";
 import { untilReached } from "./bus/client/retry.ts";
 import { RECORD_VERSION } from "./bus/contract/record.ts";
@@ -53,6 +54,8 @@ interface Address {
 export interface StartOptions {
   /** URL of the broker. Default: the process runs its own, on a free loopback port, with its store in `<data>/nats`. */
   readonly nats?: string;
+  /** A file with the password for it. See `connectBus`. */
+  readonly natsPasswordFile?: string;
   readonly data: string;
   readonly http: Address;
   /** Where metrics are served, for nobody but those who watch the process. Default: nowhere. */
@@ -94,12 +97,13 @@ export interface StartOptions {
 }
 
 export interface Tidemark {
+  /** Without a password, unless the broker is the process's own. */
   readonly natsUrl: string;
   readonly httpUrl: string;
   /** undefined without `StartOptions.metrics`. */
   readonly metricsUrl: string | undefined;
-  /** Resolves if the process's own broker ends unexpectedly. */
-  readonly brokerLost: Promise<void>;
+  /** Resolves to the reason if the process can't go on: its own broker has ended, or its connection is closed for good. */
+  readonly lost: Promise<string>;
   /** Answers pending requests, publishes what is folded, and closes everything. */
   stop(): Promise<void>;
 }
@@ -178,7 +182,9 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const natsUrl = options.nats ?? broker!.url;
     // A proxy goes on without a broker, and waits for one.
     const made = <T>(make: () => Promise<T>) => (proxy === undefined ? make() : untilMade(make, options));
-    const nc = await made(() => connectBus({ url: natsUrl, name: `tidemark ${[...roles].join(",")}` }));
+    const { natsPasswordFile: passwordFile } = options;
+    const name = `tidemark ${[...roles].join(",")}`;
+    const nc = await made(() => connectBus({ url: natsUrl, passwordFile, name }));
     closing.push(() => closeBus(nc));
     void watchConnection(nc, { log, metrics, conditions });
     const { registration, federation: { serverNames = [] } = {} } = options;
@@ -252,12 +258,20 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     });
     closing.push(() => server.close());
     proxy?.serve();
-    const brokerLost = new Promise<void>((resolve) => {
-      void broker?.exited.then(() => {
-        if (!stopping) resolve();
-      });
+    const lost = new Promise<string>((resolve) => {
+      const unlessStopping = (why: string) => () => {
+        if (!stopping) resolve(why);
+      };
+      void broker?.exited.then(unlessStopping("the broker of this process has ended"));
+      void nc.closed().then(unlessStopping("the connection to the broker is closed for good"));
     });
-    return { natsUrl, httpUrl: server.url, metricsUrl: metricsServer?.url, brokerLost, stop };
+    return {
+      natsUrl: broker?.url ?? withoutPassword(natsUrl),
+      httpUrl: server.url,
+      metricsUrl: metricsServer?.url,
+      lost,
+      stop,
+    };
   } catch (error) {
     await stop();
     throw error;
@@ -316,12 +330,15 @@ interface Watched {
 
 /** Notices when the connection is lost, and when it is made again. */
 async function watchConnection(nc: Bus, { log, metrics, conditions }: Watched): Promise<void> {
-  for await (const status of nc.status()) {
-    if (status.type === "reconnect") metrics.reconnected();
-    if (status.type === "disconnect" || status.type === "reconnect") {
-      conditions.set(status.type === "disconnect", "broker_away", "", { server: status.data });
-    } else if (status.type === "error") {
-      log.error({ reason: String(status.data) }, "the broker refused something");
+  const refusals = new IntervalGate(REPEATED_WARNING_MS);
+  for await (const { type, data } of nc.status()) {
+    if (type === "reconnect") metrics.reconnected();
+    if (type === "disconnect" || type === "reconnect") {
+      conditions.set(type === "disconnect", "broker_away", "", { server: data });
+    } else if (type === "error" && isRefusedUser(data)) {
+      if (refusals.pass()) log.error({ reason: String(data) }, "the broker refuses this process: it goes on trying");
+    } else if (type === "error") {
+      log.error({ reason: String(data) }, "the broker refused something");
     }
   }
 }

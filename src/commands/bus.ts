@@ -4,7 +4,7 @@ import { type Bus, connectBus } from "../bus/client/connection.ts";
 import { closeBus } from "../bus/client/gathered-writes.ts";
 import { PARTITIONS_MAX } from "../limits.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
-import { integer, natsOption } from "./options.ts";
+import { integer, natsOption, natsPasswordFileOption } from "./options.ts";
 import { complain } from "./output.ts";
 
 function roomArgument(text: string): RoomId {
@@ -13,13 +13,22 @@ function roomArgument(text: string): RoomId {
   return room.data;
 }
 
+/** How a command finds its broker. */
+export interface BusOptions {
+  readonly nats?: string;
+  readonly natsPasswordFile?: string;
+}
+
+/** A command that needs a broker. */
+export function busCommand(name: string, description: string): Command {
+  return new Command(name).description(description).addOption(natsOption()).addOption(natsPasswordFileOption());
+}
+
 /** A command about the log of one room, or of all. */
 export function logCommand(name: string, description: string): Command {
-  return new Command(name)
-    .description(description)
+  return busCommand(name, description)
     .argument("[room]", "the room", roomArgument)
-    .addOption(new Option("--all", "all rooms"))
-    .addOption(natsOption());
+    .addOption(new Option("--all", "all rooms"));
 }
 
 export const partitionOption = () =>
@@ -32,11 +41,14 @@ export function wrongUsage(message: string): never {
 }
 
 /** Connects to the broker, and disconnects when the work is done. */
-export async function withBus<T>(url: string | undefined, work: (nc: Bus) => Promise<T>): Promise<T> {
+export async function withBus<T>(
+  { nats: url, natsPasswordFile: passwordFile }: BusOptions,
+  work: (nc: Bus) => Promise<T>,
+): Promise<T> {
   if (url === undefined) {
     wrongUsage("--nats <url> is missing: the URL of the broker, as printed in the line `tidemark ready nats=…`");
   }
-  const nc = await connectBus({ url, name: "tidemark command" });
+  const nc = await connectBus({ url, passwordFile, name: "tidemark command" });
   try {
     return await work(nc);
   } finally {

@@ -2,14 +2,13 @@
 import { type Command, Option } from "commander";
 import type { RoomId } from "../matrix/ids.ts";
 import { exportLog } from "../replay/export.ts";
-import { logCommand, partitionOption, withBus, wrongUsage } from "./bus.ts";
+import { type BusOptions, logCommand, partitionOption, withBus, wrongUsage } from "./bus.ts";
 import { print } from "./output.ts";
 import { Progress } from "./progress.ts";
 
-interface ExportOptions {
+interface ExportOptions extends BusOptions {
   readonly all?: true;
   readonly partition?: number;
-  readonly nats?: string;
   readonly out: string;
   readonly redact?: boolean;
 }
@@ -19,12 +18,12 @@ export function exportCommand(): Command {
     .addOption(partitionOption())
     .addOption(new Option("--out <log>", "the file; compressed when its name ends in .gz").makeOptionMandatory())
     .addOption(new Option("--redact", "leave out message content, for sharing"))
-    .action(async (room: RoomId | undefined, { all, partition, nats, out, redact = false }: ExportOptions) => {
+    .action(async (room: RoomId | undefined, { all, partition, out, redact = false, ...bus }: ExportOptions) => {
       if ([room !== undefined, all === true, partition !== undefined].filter(Boolean).length !== 1) {
         wrongUsage("name a room, or --partition, or --all");
       }
       const progress = new Progress("exporting");
-      const { records, entries } = await withBus(nats, (nc) =>
+      const { records, entries } = await withBus(bus, (nc) =>
         exportLog(nc, {
           out,
           redact,

@@ -1,21 +1,21 @@
 /** `tidemark import-room`: imports an existing room from a homeserver. */
 import { SingleBar } from "cli-progress";
-import { Command, InvalidArgumentError, Option } from "commander";
-import { connectBus } from "../bus/client/connection.ts";
-import { closeBus } from "../bus/client/gathered-writes.ts";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { partitionCount } from "../bus/partition-count.ts";
 import { HomeserverClient } from "../homeserver/homeserver-client.ts";
 import { IMPORT_DEPTH_DEFAULT, importRoom } from "../homeserver/room-import.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
-import { httpUrl, integer, natsOption } from "./options.ts";
+import { busCommand, withBus } from "./bus.ts";
+import { httpUrl, integer } from "./options.ts";
 import { print } from "./output.ts";
 import { visibleLine } from "./visible-text.ts";
 
 export function importRoomCommand(): Command {
-  return new Command("import-room")
-    .description("import a room's state and history from a homeserver; can be interrupted and repeated")
+  return busCommand(
+    "import-room",
+    "import a room's state and history from a homeserver; can be interrupted and repeated",
+  )
     .argument("<room>", "the room id", room)
-    .addOption(natsOption().makeOptionMandatory())
     .addOption(
       new Option("--homeserver <url>", "the URL of its client-server API, http(s)://host:port")
         .env("TIDEMARK_HOMESERVER")
@@ -37,15 +37,14 @@ export function importRoomCommand(): Command {
         .argParser(integer(0, Number.MAX_SAFE_INTEGER))
         .default(IMPORT_DEPTH_DEFAULT),
     )
-    .action(async (id: RoomId, { nats, homeserver: url, token, user, depth }) => {
+    .action(async (id: RoomId, { homeserver: url, token, user, depth, ...bus }) => {
       const bar = new SingleBar({
         format: "{bar} {percentage}% {events} events{pause}",
         clearOnComplete: true,
         hideCursor: true,
         stream: process.stderr,
       });
-      const nc = await connectBus({ url: nats, name: "tidemark import-room" });
-      try {
+      await withBus(bus, async (nc) => {
         await partitionCount(nc); // says so if there is no log yet
         bar.start(1, 0, { events: 0, pause: "" });
         const homeserver = new HomeserverClient({
@@ -64,10 +63,7 @@ export function importRoomCommand(): Command {
         });
         bar.stop();
         print(`imported ${id}: ${state} state events, ${events} events of its history`);
-      } finally {
-        bar.stop();
-        await closeBus(nc);
-      }
+      }).finally(() => bar.stop());
     });
 }
 

@@ -9,6 +9,12 @@ import { visibleJson } from "./visible-text.ts";
 
 export const natsOption = () => new Option("--nats <url>", "the broker, nats://host:port[,…]").env("TIDEMARK_NATS");
 
+export const natsPasswordFileOption = () =>
+  new Option(
+    "--nats-password-file <file>",
+    "the password of the user in --nats; two, one a line, while it is being changed; read for each attempt to connect",
+  ).env("TIDEMARK_NATS_PASSWORD_FILE");
+
 export const dataOption = () =>
   new Option("--data <dir>", "the folder for all state").env("TIDEMARK_DATA").default("tidemark-data");
 

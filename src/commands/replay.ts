@@ -9,7 +9,7 @@ import { type Paints, stateLines, stateReport, stepLine, whyLines } from "../rep
 import { why } from "../replay/history/why-text.ts";
 import { busSource, fileSource, type Source } from "../replay/record-source.ts";
 import { Refold, type Until } from "../replay/refold.ts";
-import { logCommand, withBus, wrongUsage } from "./bus.ts";
+import { type BusOptions, logCommand, withBus, wrongUsage } from "./bus.ts";
 import { Output, wantedPaints } from "./output.ts";
 import { Progress } from "./progress.ts";
 
@@ -18,9 +18,8 @@ interface Point {
   readonly at?: number;
 }
 
-interface ReplayOptions {
+interface ReplayOptions extends BusOptions {
   readonly all?: true;
-  readonly nats?: string;
   readonly file?: string;
   readonly json?: true;
   readonly from?: Point;
@@ -60,7 +59,7 @@ export function replayCommand(): Command {
         wrongUsage("--follow needs a room of a broker, and only shows entries");
       }
       if (options.file !== undefined) return await replay(await fileSource(options.file, room), room, options);
-      await withBus(options.nats, async (nc) => {
+      await withBus(options, async (nc) => {
         const { until, follow } = options;
         const source = await busSource(nc, {
           ...(room !== undefined && { room }),

@@ -28,6 +28,7 @@ import {
   logger,
   logLevelOption,
   natsOption,
+  natsPasswordFileOption,
   serverNames,
   someOf,
 } from "./options.ts";
@@ -50,6 +51,7 @@ export function startCommand(): Command {
   return new Command("start")
     .description("run Tidemark; without --nats, it starts its own broker")
     .addOption(natsOption())
+    .addOption(natsPasswordFileOption())
     .addOption(dataOption())
     .addOption(
       new Option("--http <host:port>", "the address of the HTTP server; port 0 means any free port")
@@ -228,8 +230,8 @@ export function startCommand(): Command {
       print(
         `tidemark ready nats=${natsUrl} http=${httpUrl}${metricsUrl === undefined ? "" : ` metrics=${metricsUrl}`}`,
       );
-      const why = await Promise.race([stopped, tidemark.brokerLost.then(() => "broker lost" as const)]);
-      log.info({ why }, "stopping");
+      const lost = await Promise.race([stopped.then(() => undefined), tidemark.lost]);
+      log.info({ why: lost ?? (await stopped) }, "stopping");
       const timer = setTimeout(() => {
         log.error(
           `the drain took longer than ${DRAIN_MS_MAX} ms and is aborted: nothing is lost, the log has everything`,
@@ -241,7 +243,7 @@ export function startCommand(): Command {
       // The NATS client never stops retrying what it was restoring when its connection closed, which keeps the process
       // alive.
       setTimeout(() => process.exit(), EXIT_MS_MAX).unref();
-      if (why === "broker lost") throw new TidemarkError("BUS_UNAVAILABLE", "the broker of this process has ended");
+      if (lost !== undefined) throw new TidemarkError("BUS_UNAVAILABLE", lost);
     });
 }
 

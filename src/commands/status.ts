@@ -1,10 +1,9 @@
 /** `tidemark status`: how far each partition is, and whether the homeservers push. */
-import { Command, Option } from "commander";
+import { type Command, Option } from "commander";
 import { type PushReport, pushReports } from "../bus/push-reports.ts";
 import { timeText } from "../replay/history/text.ts";
 import { type PartitionStatus, partitionStatuses } from "../replay/status.ts";
-import { withBus } from "./bus.ts";
-import { natsOption } from "./options.ts";
+import { type BusOptions, busCommand, withBus } from "./bus.ts";
 import { Output } from "./output.ts";
 
 const PARTITION_HEADINGS = [
@@ -22,12 +21,10 @@ const PUSH_HEADINGS = ["homeserver", "last push (UTC)", "seconds ago", "pushes"]
 const MS_PER_SECOND = 1_000;
 
 export function statusCommand(): Command {
-  return new Command("status")
-    .description("show the owner of each partition, how far it is, and whether the homeservers push")
-    .addOption(natsOption())
+  return busCommand("status", "show the owner of each partition, how far it is, and whether the homeservers push")
     .addOption(new Option("--json", "one JSON object per line, for tools: partitions, then homeservers"))
-    .action(async ({ nats, json }: { nats?: string; json?: true }) => {
-      const [statuses, reports] = await withBus(nats, async (nc) => [
+    .action(async ({ json, ...bus }: BusOptions & { json?: true }) => {
+      const [statuses, reports] = await withBus(bus, async (nc) => [
         await partitionStatuses(nc),
         await pushReports(nc),
       ]);

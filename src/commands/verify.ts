@@ -3,7 +3,7 @@ import { type Command, Option } from "commander";
 import { VERIFY_WAIT_MS } from "../limits.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { verify } from "../replay/verify.ts";
-import { logCommand, withBus, wrongUsage } from "./bus.ts";
+import { type BusOptions, logCommand, withBus, wrongUsage } from "./bus.ts";
 import { integer } from "./options.ts";
 import { print } from "./output.ts";
 import { Progress } from "./progress.ts";
@@ -18,10 +18,10 @@ export function verifyCommand(): Command {
         .argParser(integer(0, 3_600_000))
         .default(VERIFY_WAIT_MS),
     )
-    .action(async (room: RoomId | undefined, options: { all?: true; nats?: string; wait: number }) => {
+    .action(async (room: RoomId | undefined, options: BusOptions & { all?: true; wait: number }) => {
       if ((room === undefined) !== (options.all === true)) wrongUsage("name a room, or --all");
       const progress = new Progress("verifying");
-      const { rooms, entries, orders, markers, deltas } = await withBus(options.nats, (nc) =>
+      const { rooms, entries, orders, markers, deltas } = await withBus(options, (nc) =>
         verify(nc, { waitMs: options.wait, onProgress: progress.update, ...(room !== undefined && { room }) }),
       ).finally(() => progress.stop());
       print(

@@ -13,6 +13,8 @@ import { Destination } from "./destination.ts";
 export interface FederationOptions {
   /** `nats://user:password@host:port`; several, separated by commas, for a cluster. */
   readonly nats: string;
+  /** A file with the password, or with two, one a line, while it is being changed. It is read for each attempt to connect. */
+  readonly passwordFile?: string;
   /** The most receipts in memory per destination; the rest stays in the stream. Default: 50,000. */
   readonly pendingMax?: number;
   /** How long a worker that starts may take to make the streams, in ms. Default: 60,000. */
@@ -22,10 +24,11 @@ export interface FederationOptions {
 /** Connects. Throws `BUS_UNAVAILABLE` when there is no broker, or when no worker makes the streams on it in time. */
 export async function openFederation({
   nats,
+  passwordFile,
   pendingMax = FEDERATION_PENDING_MAX,
   readyMs = CLUSTER_READY_MS_MAX,
 }: FederationOptions): Promise<Federation> {
-  const nc = await connectBus({ url: nats, name: "tidemark federation" });
+  const nc = await connectBus({ url: nats, passwordFile, name: "tidemark federation" });
   try {
     return await awaitStreams(readyMs, async () => {
       const shards = await federationShards(nc);

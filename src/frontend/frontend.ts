@@ -34,6 +34,8 @@ const RELOADS_AT_ONCE = 16;
 export interface ConnectOptions {
   /** `nats://user:password@host:port`; several, separated by commas, for a cluster. */
   readonly nats: string;
+  /** A file with the password, or with two, one a line, while it is being changed. It is read for each attempt to connect. */
+  readonly passwordFile?: string;
   /** The connection's name in the broker's monitoring. Default: `tidemark front-end`. */
   readonly name?: string;
   /** How long a worker that starts may take to make the logs, in ms. Default: 60,000. */
@@ -106,10 +108,11 @@ interface Feed {
 /** Connects. Throws `BUS_UNAVAILABLE` when there is no broker, or when no worker makes the logs on it in time. */
 export async function connect({
   nats,
+  passwordFile,
   name = "tidemark front-end",
   readyMs = CLUSTER_READY_MS_MAX,
 }: ConnectOptions): Promise<Frontend> {
-  const nc = await connectBus({ url: nats, name });
+  const nc = await connectBus({ url: nats, passwordFile, name });
   try {
     const partitions = await awaitStreams(readyMs, () => partitionCount(nc));
     return new Frontend(nc, partitions, { disconnect: () => closeBus(nc) });

@@ -5,10 +5,11 @@
 import type { Logger } from "pino";
 import { type Position, sequenceOf } from "../../actors/entry.ts";
 import { AckedPublisher } from "../bus/client/acked-publisher.ts";
-import type { Bus, BusMessage, BusSubscription } from "../bus/client/connection.ts";
+import type { Bus, BusMessage } from "../bus/client/connection.ts";
 import { publish } from "../bus/client/gathered-writes.ts";
 import { append } from "../bus/client/jetstream.ts";
 import { ask } from "../bus/client/request.ts";
+import { type LastingSubscription, subscribe } from "../bus/client/subscribe.ts";
 import { decodePruned, decodeUntrusted, type Encoding, encodeAs, encodingOf } from "../bus/contract/codec.ts";
 import type { OnPruned } from "../bus/contract/pruning.ts";
 import { encodeEntries, FIRST_RECORD_VERSION, joinRecord } from "../bus/contract/record.ts";
@@ -57,7 +58,7 @@ export class Ingress {
   readonly #publisher: AckedPublisher;
   readonly #appender: Appender;
   readonly #versions: VersionGate;
-  readonly #subscriptions: BusSubscription[];
+  readonly #subscriptions: LastingSubscription[];
   readonly #payloadMax: number;
   readonly #refused: ((errcode: string) => void) | undefined;
   readonly #pruned: OnPruned;
@@ -104,11 +105,9 @@ export class Ingress {
       return sequence;
     });
     this.#subscriptions = REQUEST_KINDS.map((kind) =>
-      nc.subscribe(REQUESTS[kind].subject.every, {
+      subscribe(nc, REQUESTS[kind].subject.every, {
         queue: QUEUE,
-        callback: (error, message) => {
-          if (error === null) this.#receive(kind, message);
-        },
+        onMessage: (message) => this.#receive(kind, message),
       }),
     );
   }

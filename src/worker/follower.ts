@@ -7,8 +7,9 @@
  * folds the rest of the log, which is what the owner before it read in its last moments, and publishes that.
  */
 import { lastPositionOf, type PlacedRecord, type Position } from "../../actors/entry.ts";
-import type { Bus, BusSubscription } from "../bus/client/connection.ts";
+import type { Bus } from "../bus/client/connection.ts";
 import { untilReached } from "../bus/client/retry.ts";
+import type { LastingSubscription } from "../bus/client/subscribe.ts";
 import { onPublished } from "../bus/deltas/published-announcement.ts";
 import { type MarkedLog, publishedPosition } from "../bus/deltas/published-mark.ts";
 import { LogReader } from "../bus/log/log-reader.ts";
@@ -30,7 +31,7 @@ interface FollowerOptions extends MarkedLog {
 
 export class Follower {
   readonly #options: FollowerOptions;
-  readonly #subscription: BusSubscription;
+  readonly #subscription: LastingSubscription;
   readonly #closed = new AbortController();
   #published: Position = 0;
   #folded: number;

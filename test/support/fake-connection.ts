@@ -40,6 +40,10 @@ export class FakeConnection {
     this.#inbox?.(null, { subject, data: Buffer.from(data) } as unknown as BusMessage);
   }
 
+  isClosed(): boolean {
+    return this.closed;
+  }
+
   async close(): Promise<void> {
     this.closed = true;
   }

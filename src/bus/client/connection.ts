@@ -5,6 +5,7 @@
  * them). The types below are what everybody else sees of it.
  */
 import {
+  type Auth,
   type NatsConnection as Bus,
   type ConnectionOptions,
   connect,
@@ -15,6 +16,8 @@ import {
   NatsError,
 } from "nats";
 import { reasonOf, TidemarkError } from "../../errors.ts";
+import { parseBrokerUrl, withoutPassword } from "./broker-url.ts";
+import { PasswordChoice } from "./passwords.ts";
 
 export type { Msg as BusMessage, Subscription as BusSubscription } from "nats";
 export type { Bus, Headers };
@@ -24,33 +27,78 @@ export interface ConnectOptions {
   readonly url: string;
   /** Shown by the broker's monitoring. */
   readonly name: string;
+  /** A file with the password in place of the URL's, or with two while it is being changed. It is read again for each attempt. */
+  readonly passwordFile?: string | undefined;
 }
 
 /** Short, so that a lost broker is noticed before leases expire. */
 const PING_INTERVAL_MS = 2_000;
-const RECONNECT_WAIT_MS = 250;
+
+/** How long a server may take to accept a connection. One that is paused never does, nor does an address of nobody. */
+const CONNECT_MS_MAX = 5_000;
+
+/** The first and the longest pause between two attempts on the same server, less up to a half at random. It doubles each round. */
+const RECONNECT_MS_MIN = 250;
+const RECONNECT_MS_MAX = 2_000;
 
 const inboxPrefixes = new WeakMap<Bus, string>();
 
-/** Connects. A connection that is lost later is made again, without end. Throws `BUS_UNAVAILABLE` when the first attempt fails. */
-export async function connectBus({ url, name }: ConnectOptions): Promise<Bus> {
+/**
+ * Connects. A connection that is lost later is made again, without end, whatever the reason: servers that are gone, replaced by others
+ * under the same names, or refuse the password. Throws `BUS_UNAVAILABLE` when no server accepts the first connection.
+ */
+export async function connectBus(options: ConnectOptions): Promise<Bus> {
   try {
-    const options = fromUrl(url);
-    const nc = await connect({
-      ...options,
+    return await connectFirst(options);
+  } catch (cause) {
+    if (cause instanceof TidemarkError) throw cause;
+    const message = `no connection to ${withoutPassword(options.url)}: ${reasonOf(cause)}`;
+    throw new TidemarkError("BUS_UNAVAILABLE", message, { cause });
+  }
+}
+
+async function connectFirst({ url, name, passwordFile }: ConnectOptions): Promise<Bus> {
+  const { servers, user, password, encrypted } = parseBrokerUrl(url);
+  if (user === undefined && passwordFile !== undefined) {
+    throw new TidemarkError("BUS_MISMATCH", "a password needs a user in the broker's URL: nats://user@host:port");
+  }
+  const passwords = new PasswordChoice(password, passwordFile);
+  // Each user has an inbox prefix of its own, so that permissions can keep users away from each other's replies (`nats.conf`).
+  const inboxPrefix = user !== undefined && /^[\w-]+$/.test(user) ? `_INBOX_${user}` : undefined;
+  let attempts = 0;
+  const connectTo = (tried: readonly string[], more: ConnectionOptions = {}) =>
+    connect({
+      servers: [...tried],
       name,
+      authenticator: () => (user === undefined ? undefined : credentials(user, passwords.next())),
+      ...(inboxPrefix !== undefined && { inboxPrefix }),
+      ...(encrypted && { tls: {} }),
+      timeout: CONNECT_MS_MAX,
       maxReconnectAttempts: -1,
-      reconnectTimeWait: RECONNECT_WAIT_MS,
+      ignoreAuthErrorAbort: true,
+      reconnectDelayHandler: () => pauseAfter(attempts / servers.length),
+      noRandomize: true,
       pingInterval: PING_INTERVAL_MS,
       noAsyncTraces: true,
+      ...more,
     });
-    if (options.inboxPrefix !== undefined) inboxPrefixes.set(nc, options.inboxPrefix);
-    return nc;
-  } catch (cause) {
-    throw new TidemarkError("BUS_UNAVAILABLE", `no connection to ${withoutPassword(url)}: ${reasonOf(cause)}`, {
-      cause,
-    });
-  }
+  const server = await firstToAccept(shuffled(servers), passwords, async (first) => {
+    const trial = await connectTo([first], { ignoreClusterUpdates: true });
+    await trial.close();
+  });
+  passwords.taken();
+  const nc = await connectTo([server, ...shuffled(servers.filter((other) => other !== server))]);
+  passwords.taken();
+  if (inboxPrefix !== undefined) inboxPrefixes.set(nc, inboxPrefix);
+  void (async () => {
+    for await (const { type } of nc.status()) {
+      if (type === "reconnecting") attempts++;
+      if (type !== "reconnect") continue;
+      attempts = 0;
+      passwords.taken();
+    }
+  })();
+  return nc;
 }
 
 /** Returns a new inbox that this connection's user may subscribe to. */
@@ -66,34 +114,44 @@ export function headersOf(fields: Readonly<Record<string, string>>): Headers {
 }
 
 /**
- * The client library reads no credentials from a URL, so they are parsed here. All servers of a cluster have the same users,
- * so the first credentials are used for all. Each user has an inbox prefix of its own, so that permissions can keep users
- * away from each other's replies (`nats.conf`).
+ * Returns the first server that accepts one of the passwords, tried alone. Throws the newest failure. Given all servers at once, the
+ * client library forgets those that it can't reach before it is connected, and never ends when a cluster refuses the password: each
+ * server that it tries names the others.
  */
-function fromUrl(url: string): ConnectionOptions {
-  const servers: string[] = [];
-  let credentials: Pick<ConnectionOptions, "user" | "pass" | "inboxPrefix"> = {};
-  let encrypted = false;
-  for (const part of url.split(",")) {
-    const [, scheme = "nats", user, pass, host = ""] = /^(?:(\w+):\/\/)?(?:([^@:/]*)(?::([^@/]*))?@)?(.*)$/.exec(
-      part.trim(),
-    )!;
-    servers.push(host.replace(/\/$/, ""));
-    encrypted ||= scheme === "tls";
-    if (user !== undefined && credentials.user === undefined) {
-      const name = decodeURIComponent(user);
-      credentials = {
-        user: name,
-        ...(pass !== undefined && { pass: decodeURIComponent(pass) }),
-        ...(/^[\w-]+$/.test(name) && { inboxPrefix: `_INBOX_${name}` }),
-      };
+async function firstToAccept(
+  servers: readonly string[],
+  passwords: PasswordChoice,
+  attempt: (server: string) => Promise<void>,
+): Promise<string> {
+  let failure: unknown;
+  for (const server of servers) {
+    for (const password of passwords.all) {
+      passwords.taken(password);
+      try {
+        await attempt(server);
+        return server;
+      } catch (error) {
+        failure = error;
+      }
     }
   }
-  return { servers, ...credentials, ...(encrypted && { tls: {} }) };
+  throw failure;
 }
 
-function withoutPassword(url: string): string {
-  return url.replace(/\/\/[^@/]*@/g, "//***@");
+function credentials(user: string, password: string | undefined): Auth {
+  return { user, ...(password !== undefined && { pass: password }) };
+}
+
+function pauseAfter(rounds: number): number {
+  const pause = Math.min(RECONNECT_MS_MIN * 2 ** Math.floor(rounds), RECONNECT_MS_MAX);
+  return pause * (1 - Math.random() / 2);
+}
+
+function shuffled<T>(values: readonly T[]): T[] {
+  return values
+    .map((value) => [Math.random(), value] as const)
+    .sort(([a], [b]) => a - b)
+    .map(([, value]) => value);
 }
 
 /** JetStream API error codes (`err_code`), from the server's list of errors. */
@@ -143,6 +201,11 @@ const TRANSIENT: ReadonlySet<string> = new Set([
 /** Whether nobody serves the subject of the request. */
 export function hasNoResponders(error: unknown): boolean {
   return natsError(error)?.code === NatsCode.NoResponders;
+}
+
+/** Whether the data of an `error` in the connection's status says that the broker does not let this user in. */
+export function isRefusedUser(data: unknown): boolean {
+  return data === NatsCode.AuthorizationViolation || data === NatsCode.AuthenticationExpired;
 }
 
 /** Whether this connection's user lacks the permission. */

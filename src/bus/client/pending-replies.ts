@@ -4,8 +4,9 @@
  * request is one entry of a map.
  */
 import type { Subject } from "../contract/subjects.ts";
-import { type Bus, type BusMessage, type BusSubscription, type Headers, inboxOf } from "./connection.ts";
+import { type Bus, type BusMessage, type Headers, inboxOf } from "./connection.ts";
 import { publish } from "./gathered-writes.ts";
+import { type LastingSubscription, subscribe } from "./subscribe.ts";
 
 /** A request without a reply, and why. */
 export interface Unanswered {
@@ -38,7 +39,7 @@ export class PendingReplies<T> {
   readonly #nc: Bus;
   readonly #options: PendingRepliesOptions<T>;
   readonly #inbox: string;
-  readonly #subscription: BusSubscription;
+  readonly #subscription: LastingSubscription;
   readonly #timer: NodeJS.Timeout;
   /** By the token of their reply, sorted by deadline: all requests have the same timeout. */
   readonly #pending = new Map<string, PendingRequest<T>>();
@@ -48,11 +49,7 @@ export class PendingReplies<T> {
     this.#nc = nc;
     this.#options = options;
     this.#inbox = `${inboxOf(nc)}.`;
-    this.#subscription = nc.subscribe(`${this.#inbox}*`, {
-      callback: (error, reply) => {
-        if (error === null) this.#received(reply);
-      },
-    });
+    this.#subscription = subscribe(nc, `${this.#inbox}*`, { onMessage: (reply) => this.#received(reply) });
     this.#timer = setInterval(() => this.#sweep(), options.timeoutMs / SWEEPS_PER_TIMEOUT);
     this.#timer.unref();
   }

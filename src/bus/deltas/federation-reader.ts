@@ -10,10 +10,11 @@ import { setTimeout as delay } from "node:timers/promises";
 import { FEDERATION_POLL_MS_MAX } from "../../limits.ts";
 import type { ServerName } from "../../matrix/ids.ts";
 import type { ReceiptEdu } from "../../matrix/receipt-edu.ts";
-import type { Bus, BusSubscription } from "../client/connection.ts";
+import type { Bus } from "../client/connection.ts";
 import type { StoredMessage } from "../client/delivered.ts";
 import { nextMessage } from "../client/jetstream.ts";
 import { BUS_RETRY_MS_MIN } from "../client/retry.ts";
+import { type LastingSubscription, subscribe } from "../client/subscribe.ts";
 import { decodeMessage } from "../contract/messages.ts";
 import { federationStream, federationSubject, type Subject, shardOf } from "../contract/subjects.ts";
 
@@ -46,13 +47,13 @@ export class FederationReader {
   readonly empty: boolean;
   readonly #nc: Bus;
   readonly #place: Place;
-  readonly #subscription: BusSubscription;
+  readonly #subscription: LastingSubscription;
   readonly #onEdu: FederationReaderOptions["onEdu"];
   readonly #closing = new AbortController();
   /** Aborted when the subscription has received something. */
   #news = new AbortController();
 
-  private constructor(nc: Bus, subscription: BusSubscription, options: FederationReaderOptions, empty: boolean) {
+  private constructor(nc: Bus, subscription: LastingSubscription, options: FederationReaderOptions, empty: boolean) {
     this.#nc = nc;
     this.#place = placeOf(options);
     this.#subscription = subscription;
@@ -65,7 +66,7 @@ export class FederationReader {
     const { stream, subject } = placeOf(options);
     let onNews = () => {};
     // Subscribes before the first read, so that nothing is missed in between.
-    const subscription = nc.subscribe(subject, { callback: () => onNews() });
+    const subscription = subscribe(nc, subject, { onMessage: () => onNews() });
     try {
       const first = await nextMessage(nc, stream, { subject, from: options.from });
       const reader = new FederationReader(nc, subscription, options, first === undefined);

@@ -1,7 +1,8 @@
 /** How an owner announces to its standby how far it has published: `tidemark.published.<partition>`. */
 import type { Position } from "../../../actors/entry.ts";
-import type { Bus, BusSubscription } from "../client/connection.ts";
+import type { Bus } from "../client/connection.ts";
 import { publish } from "../client/gathered-writes.ts";
+import { type LastingSubscription, subscribe } from "../client/subscribe.ts";
 import { decodeMessage, encodeMessage } from "../contract/messages.ts";
 import { publishedSubject } from "../contract/subjects.ts";
 
@@ -41,10 +42,9 @@ export class PublishedAnnouncer {
 }
 
 /** Calls back with every announced position of a partition, until it is unsubscribed. */
-export function onPublished(nc: Bus, partition: number, callback: (through: Position) => void): BusSubscription {
-  return nc.subscribe(publishedSubject(partition), {
-    callback: (error, message) => {
-      if (error !== null) return;
+export function onPublished(nc: Bus, partition: number, callback: (through: Position) => void): LastingSubscription {
+  return subscribe(nc, publishedSubject(partition), {
+    onMessage: (message) => {
       const position = positionIn(message.data);
       if (position !== undefined) callback(position);
     },

@@ -4,8 +4,9 @@
  * An unknown room answers like an empty one. Such a question activates nothing and caches nothing.
  */
 import type { Logger } from "pino";
-import type { Bus, BusMessage, BusSubscription } from "../../bus/client/connection.ts";
+import type { Bus, BusMessage } from "../../bus/client/connection.ts";
 import { publish } from "../../bus/client/gathered-writes.ts";
+import { type LastingSubscription, subscribe } from "../../bus/client/subscribe.ts";
 import { decodeUntrusted, encodeAs, encodingOf } from "../../bus/contract/codec.ts";
 import { type Answer, type Op, type Question, question } from "../../bus/contract/questions.ts";
 import { decodeAnswer, type Refusal, refusalOf } from "../../bus/contract/replies.ts";
@@ -47,9 +48,9 @@ export class Queries {
   readonly #partitions: number;
   readonly #served: (partition: number) => Partition | undefined;
   readonly #log: Logger;
-  readonly #subscription: BusSubscription;
+  readonly #subscription: LastingSubscription;
   /** Subscriptions to questions that other workers forward, by partition. */
-  readonly #owned = new Map<number, BusSubscription>();
+  readonly #owned = new Map<number, LastingSubscription>();
   /** Questions that are not answered yet. */
   #open = 0;
   #allAnswered: (() => void) | undefined;
@@ -60,11 +61,9 @@ export class Queries {
     this.#partitions = partitions;
     this.#served = served;
     this.#log = log;
-    this.#subscription = nc.subscribe(querySubject.every, {
+    this.#subscription = subscribe(nc, querySubject.every, {
       queue: QUEUE,
-      callback: (error, message) => {
-        if (error === null) void this.#take(message, true);
-      },
+      onMessage: (message) => void this.#take(message, true),
     });
   }
 
@@ -74,10 +73,8 @@ export class Queries {
       const subscription = this.#owned.get(partition);
       const isServed = this.#served(partition) !== undefined;
       if (isServed && subscription === undefined) {
-        const callback = (error: Error | null, message: BusMessage) => {
-          if (error === null) void this.#take(message, false);
-        };
-        this.#owned.set(partition, this.#nc.subscribe(ownerWildcard(partition), { callback }));
+        const onMessage = (message: BusMessage) => void this.#take(message, false);
+        this.#owned.set(partition, subscribe(this.#nc, ownerWildcard(partition), { onMessage }));
       } else if (!isServed && subscription !== undefined) {
         // A question on its way is refused at once, not left without an answer.
         void subscription.drain();
