@@ -5,7 +5,7 @@ import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { startBroker } from "../../src/bus/broker/process.ts";
-import { type Role, start } from "../../src/start.ts";
+import { type Role, type StartOptions, start } from "../../src/start.ts";
 import {
   BASE,
   type Body,
@@ -27,23 +27,27 @@ const SYNC = "/_matrix/client/v3/sync?since=s1";
 const silent = pino({ level: "silent" });
 const homeserver = (answer: RequestListener) => listening(createServer(answer));
 
-async function startProxy(
+/** Whatever a test starts is stopped when it fails, too: a process that waits for its broker never ends by itself. */
+async function started(options: Omit<StartOptions, "roles"> & { readonly roles: readonly Role[] }) {
+  const tidemark = await start({ ...options, roles: new Set(options.roles) });
+  return { ...tidemark, [Symbol.asyncDispose]: tidemark.stop };
+}
+
+const startProxy = (
   bus: BusHarness,
   { url }: { readonly url: string },
   roles: readonly Role[] = ["ingress", "worker", "proxy"],
   log = silent,
-) {
-  const tidemark = await start({
+) =>
+  started({
     ...servedOn(bus),
     metrics: { host: "127.0.0.1", port: 0 },
-    roles: new Set(roles),
+    roles,
     homeserver: url,
     registration: REGISTRATION,
     imports: 0,
     log,
   });
-  return { ...tidemark, [Symbol.asyncDispose]: tidemark.stop };
-}
 
 function syncAnswer(...ids: string[]): string {
   const events = ids.map((id) => message(id, { origin_server_ts: Date.now() }));
@@ -120,8 +124,8 @@ proxies("passes answers on without orders while no worker is there, and says so 
   await using bus = await startBus();
   let id = "$1";
   await using upstream = await homeserver(sends(() => syncAnswer(id)));
-  const startWorker = () => start({ ...servedOn(bus), roles: new Set<Role>(["ingress", "worker"]), log: silent });
-  const worker = await startWorker();
+  const startWorker = () => started({ ...servedOn(bus), roles: ["ingress", "worker"], log: silent });
+  await using worker = await startWorker();
   const logged: string[] = [];
   const log = pino({ level: "info" }, { write: (line: string) => void logged.push(JSON.parse(line).msg) });
   await using proxy = await startProxy(bus, upstream, ["proxy"], log);
@@ -138,7 +142,7 @@ proxies("passes answers on without orders while no worker is there, and says so 
   const back = "the homeserver's answers have orders";
   const said = () => logged.filter((line) => line === away || line === back);
   assert.equal(said(), [back, away]);
-  const again = await startWorker();
+  await using _again = await startWorker();
   await eventually(async () => {
     await order();
     return /without_orders 0\n/.test(await metricsOf(proxy));
@@ -146,7 +150,6 @@ proxies("passes answers on without orders while no worker is there, and says so 
   assert.equal(said(), [back, away, back]);
   id = "$2";
   assert.is(await order(), BASE + 2);
-  await again.stop();
 });
 
 proxies("answers what is for Tidemark itself: health, and what the homeserver pushes", async () => {
@@ -226,11 +229,10 @@ proxies("reads its users' markers again once pushes are stored that could not be
       body: JSON.stringify({ events: [{ ...message("$1"), room_id: ROOM }] }),
     });
   assert.is((await push()).status, 503);
-  const ingress = await start({ ...servedOn(bus), roles: new Set<Role>(["ingress"]), log: silent });
+  await using _ingress = await started({ ...servedOn(bus), roles: ["ingress"], log: silent });
   assert.is((await push()).status, 200);
   await eventually(() => rounds === 2, "they are read again");
   assert.match(await metricsOf(proxy), /tidemark_transactions_total 1\n/);
-  await ingress.stop();
 });
 
 const startsEarly = async (roles: readonly Role[]) => {
@@ -238,6 +240,7 @@ const startsEarly = async (roles: readonly Role[]) => {
   await using upstream = await homeserver(sends(() => syncAnswer("$1")));
   const [brokerPort, port, metricsPort] = [await freePort(), await freePort(), await freePort()];
   const nats = `nats://127.0.0.1:${brokerPort}`;
+  const stopping = new AbortController();
   const starting = start({
     nats,
     data: dir.path,
@@ -246,8 +249,15 @@ const startsEarly = async (roles: readonly Role[]) => {
     roles: new Set(roles),
     partitions: 1,
     homeserver: upstream.url,
+    stopping: stopping.signal,
     log: silent,
   });
+  await using _early = {
+    [Symbol.asyncDispose]: async () => {
+      stopping.abort();
+      await (await starting.catch(() => undefined))?.stop();
+    },
+  };
   const url = `http://127.0.0.1:${port}`;
   await eventually(
     async () => (await fetch(url + SYNC).catch(() => undefined))?.status === 200,
@@ -258,19 +268,17 @@ const startsEarly = async (roles: readonly Role[]) => {
   assert.is((await fetch(`${url}/_matrix/app/v1/transactions/1`, { method: "PUT" })).status, 503);
   const metrics = await metricsOf({ metricsUrl: `http://127.0.0.1:${metricsPort}` });
   assert.match(metrics, /tidemark_proxy_without_orders 1\n/);
-  const broker = await startBroker({ storeDir: join(dir.path, "nats"), port: brokerPort });
-  const worker = await start({
+  await using _broker = await startBroker({ storeDir: join(dir.path, "nats"), port: brokerPort });
+  await using _worker = await started({
     nats,
     data: join(dir.path, "worker"),
     http: { host: "127.0.0.1", port: 0 },
-    roles: new Set<Role>(["ingress", "worker"]),
+    roles: ["ingress", "worker"],
     partitions: 1,
     log: silent,
   });
   const proxy = await starting;
   await proxy.stop();
-  await worker.stop();
-  await broker.stop();
 };
 
 proxies("alone passes requests on before there is a broker", () => startsEarly(["proxy"]));
