@@ -6,7 +6,6 @@
  * Ingress starts after the worker, so that requests are accepted only when they can be served. A proxy starts first: clients
  * reach their homeserver whatever the others do. Shutdown is in reverse order.
  */
-import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { FastifyPluginAsync } from "fastify";
@@ -17,9 +16,7 @@ import { withoutPassword } from "./bus/client/broker-url.ts";
 import { type Bus, connectBus, isForbidden, isRefusedUser } from "./bus/client/connection.ts";
 import { closeBus } from "./bus/client/gathered-writes.ts";
 import { untilReached } from "./bus/client/retry.ts";
-import { RECORD_VERSION } from "./bus/contract/record.ts";
-import { RecordVersions } from "./bus/leases/record-versions.ts";
-import { baseAt, beginLog, lastSequence } from "./bus/log/log.ts";
+import { lastSequence } from "./bus/log/log.ts";
 import { awaitPartitionCount, storedPartitionCount } from "./bus/partition-count.ts";
 import { PushReporter } from "./bus/push-reports.ts";
 import { prepareBus } from "./bus/streams.ts";
@@ -31,6 +28,7 @@ import { appservice } from "./homeserver/appservice.ts";
 import type { Registration } from "./homeserver/registration.ts";
 import { type HttpServer, startHttpServer } from "./http/server.ts";
 import { Ingress } from "./ingress/ingress.ts";
+import { LogBeginnings } from "./ingress/log-beginnings.ts";
 import { type InspectorOptions, inspectorRoutes } from "./inspector/routes.ts";
 import { IntervalGate } from "./interval-gate.ts";
 import { CLUSTER_READY_MS_MAX, REPEATED_WARNING_MS } from "./limits.ts";
@@ -200,6 +198,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
         data,
         federation,
         conditions,
+        replicas: options.replicas,
         log,
         ...(onProgress !== undefined && { onProgress }),
         ...options.memory,
@@ -208,7 +207,8 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       metrics.watch(worker, (partition) => lastSequence(nc, partition));
     }
     if (roles.has("ingress")) {
-      await beginLogs(nc, partitions, options.base);
+      const beginnings = await LogBeginnings.begin(nc, { partitions, base: options.base });
+      closing.push(async () => beginnings.close());
       const ingress = new Ingress({ nc, partitions, log, ...metrics.ingress });
       closing.push(() => ingress.drain());
     }
@@ -275,18 +275,6 @@ export async function start(options: StartOptions): Promise<Tidemark> {
   } catch (error) {
     await stop();
     throw error;
-  }
-}
-
-/** Gives each log that is empty a base (F1), once every worker can read it. */
-async function beginLogs(nc: Bus, partitions: number, base: Order | undefined): Promise<void> {
-  const limit = AbortSignal.timeout(CLUSTER_READY_MS_MAX);
-  const versions = new RecordVersions(nc);
-  if ((await untilReached(limit, () => versions.readByAll())) < RECORD_VERSION) return;
-  const at = Date.now();
-  const start = { base: base ?? baseAt(at), lineage: randomUUID(), parent: null };
-  for (let partition = 0; partition < partitions; partition++) {
-    await untilReached(limit, () => beginLog(nc, partition, { at, start }));
   }
 }
 

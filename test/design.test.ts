@@ -84,6 +84,7 @@ specification("has the sections that comments link to", () => {
       "The command line",
       "The fold",
       "Workers",
+      "What is kept",
       "When things fail",
       "Layout",
       "Dependencies",

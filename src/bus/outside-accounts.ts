@@ -24,11 +24,7 @@ import {
   SEALING_KEYS_BUCKET,
   TRANSACTIONS_BUCKET,
 } from "./contract/subjects.ts";
-
-interface Counts {
-  readonly partitions: number;
-  readonly shards: number;
-}
+import type { Counts } from "./partition-count.ts";
 
 function accountOf(name: string): OtherAccount {
   return { api: `${name}.JS.API`, originApi: "TIDEMARK.JS.API", deliver: `TIDEMARK.DELIVER.${name}` };
@@ -41,6 +37,9 @@ const FEDERATION = accountOf("FEDERATION");
 export async function edgeApi(nc: Bus): Promise<string | undefined> {
   return (await isImported(nc, EDGE)) ? EDGE.api : undefined;
 }
+
+/** What front-ends and gateways write. */
+export const EDGE_BUCKETS = [TRANSACTIONS_BUCKET, SEALING_KEYS_BUCKET] as const;
 
 /** Makes the buckets that front-ends and gateways write. Default of `api`: in this connection's account. */
 export async function ensureEdgeBuckets(nc: Bus, replicas: number, api?: string): Promise<void> {

@@ -1,8 +1,10 @@
 /**
  * The partition count of a broker's logs, and the shard count of what is published for other servers: the rows `partitions` and
- * `federation_shards` of the bucket `tidemark`. Each is written once, before its streams are made, and never changes.
+ * `federation_shards` of the bucket `tidemark`. Each is written once, before its streams are made, and never changes. The row `logs`
+ * follows once all logs are made: from then on, none is ever made again.
  */
 import { setTimeout as delay } from "node:timers/promises";
+import { eachAtOnce } from "../at-once.ts";
 import { TidemarkError } from "../errors.ts";
 import {
   CLUSTER_READY_MS_MAX,
@@ -12,12 +14,18 @@ import {
   PARTITIONS_MAX,
 } from "../limits.ts";
 import type { Bus } from "./client/connection.ts";
+import { STREAMS_AT_ONCE, streamState } from "./client/jetstream.ts";
 import { Bucket, ensureBucket } from "./client/kv.ts";
 import { untilReached } from "./client/retry.ts";
-import { PARTITIONS_BUCKET } from "./contract/subjects.ts";
+import { logStream, PARTITIONS_BUCKET } from "./contract/subjects.ts";
 
 const KEY = "partitions";
 const SHARDS_KEY = "federation_shards";
+const LOGS_KEY = "logs";
+const MADE = "made";
+
+/** Where logs are looked for when there is no count. A broker that lacks all of these has lost more than its count. */
+const LOGS_LOOKED_FOR = 64;
 
 /** Returns undefined when no worker has made the logs yet. Throws `BUS_UNAVAILABLE`, `BUS_MISMATCH` for a row that is no count. */
 export async function storedPartitionCount(nc: Bus): Promise<number | undefined> {
@@ -76,6 +84,47 @@ export async function agreeOnPartitionCount(nc: Bus, wanted: number | undefined,
   // Of several processes that start at once, one writes the row, and all of them read it.
   if ((await bucket.get(KEY)) === undefined) await bucket.putAfter(KEY, 0, String(wanted ?? PARTITIONS_DEFAULT));
   return agreed(await partitionCount(nc), wanted);
+}
+
+/**
+ * Throws `BUS_MISMATCH` when there are logs, but not their count: with another one, rooms would get other orders. Throws
+ * `BUS_UNAVAILABLE`.
+ */
+export async function refuseLogsWithoutCount(nc: Bus): Promise<void> {
+  if ((await storedPartitionCount(nc)) !== undefined) return;
+  const found: number[] = [];
+  await eachAtOnce(Array(LOGS_LOOKED_FOR).keys(), STREAMS_AT_ONCE, async (partition) => {
+    if ((await streamState(nc, logStream(partition))) !== undefined) found.push(partition);
+  });
+  // The count is written before the first log is made: another process may have done both meanwhile.
+  if (found.length === 0 || (await storedPartitionCount(nc)) !== undefined) return;
+  throw new TidemarkError(
+    "BUS_MISMATCH",
+    `the broker has logs, up to ${logStream(Math.max(...found))}, and the bucket ${PARTITIONS_BUCKET} doesn't say how many there are. Nothing was made. Write the count again, as docs/operations.md says ("The counts are gone")`,
+  );
+}
+
+export interface Counts {
+  readonly partitions: number;
+  readonly shards: number;
+}
+
+/** Writes the counts again that a running process knows, where the bucket is gone. Throws `BUS_UNAVAILABLE`. */
+export async function restoreCounts(nc: Bus, { partitions, shards }: Counts, replicas: number): Promise<void> {
+  const bucket = await ensureBucket(nc, PARTITIONS_BUCKET, { replicas });
+  await bucket.putAfter(SHARDS_KEY, 0, String(shards));
+  await bucket.putAfter(LOGS_KEY, 0, MADE);
+  await bucket.putAfter(KEY, 0, String(partitions));
+}
+
+/** Whether all logs were made once. Throws `BUS_UNAVAILABLE`. */
+export async function areLogsMade(nc: Bus): Promise<boolean> {
+  return (await new Bucket(nc, PARTITIONS_BUCKET).get(LOGS_KEY)) !== undefined;
+}
+
+/** Says that all logs are made. Throws `BUS_UNAVAILABLE`. */
+export async function noteLogsMade(nc: Bus): Promise<void> {
+  await new Bucket(nc, PARTITIONS_BUCKET).putAfter(LOGS_KEY, 0, MADE);
 }
 
 /** How many shards federation has. Throws `BUS_UNAVAILABLE` when no worker has made the streams yet. */

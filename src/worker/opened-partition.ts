@@ -6,7 +6,7 @@ import type { Folded } from "../../actors/room/fold.ts";
 import { Rooms } from "../../actors/room/rooms.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { untilReached } from "../bus/client/retry.ts";
-import { logStart, recordAt } from "../bus/log/log.ts";
+import { lastSequence, logStart, recordAt } from "../bus/log/log.ts";
 import { TidemarkError } from "../errors.ts";
 import { PartitionStore } from "../store/partition-store.ts";
 import { Checkpoints } from "./checkpoints.ts";
@@ -88,8 +88,9 @@ export async function openPartition(options: OpenOptions, signal: AbortSignal): 
   return { lineage, store, rooms, memberships, checkpoints };
 }
 
-/** The lineage of the log. Throws when the checkpoint has another, or the log not the checkpoint's last record. */
+/** The lineage of the log. Throws when it is gone, or the checkpoint has another lineage, or the log not the checkpoint's last record. */
 async function checkedLineage({ nc, partition, data }: OpenOptions, { mark, start }: PartitionStore): Promise<string> {
+  await lastSequence(nc, partition);
   const begun = await logStart(nc, partition);
   if (mark === undefined) return begun?.lineage ?? "";
   const found = await recordAt(nc, partition, mark.sequence);

@@ -14,6 +14,7 @@ import type { WorkerRow } from "../bus/contract/lease-rows.ts";
 import { RECORD_VERSION } from "../bus/contract/record.ts";
 import { LEASE_TIMES, Leases, type LeaseTimes } from "../bus/leases/leases.ts";
 import { federationShards } from "../bus/partition-count.ts";
+import { replicasOn } from "../bus/streams.ts";
 import { Conditions } from "../conditions.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { ACTIVE_ROOMS_MAX, CHECKPOINT_ENTRIES, CHECKPOINT_MS, IDLE_MS } from "../limits.ts";
@@ -23,6 +24,7 @@ import type { FederationOutboxOptions } from "./federation-publisher.ts";
 import { workerId } from "./identity.ts";
 import { Partition } from "./partition.ts";
 import { Queries } from "./queries/queries.ts";
+import { StreamKeeper } from "./stream-keeper.ts";
 import { WorkerCounts } from "./worker-counts.ts";
 
 /**
@@ -60,6 +62,10 @@ interface WorkerOptions extends MemoryOptions {
   /** Unix time in ms, which is compared with the broker's, and decides nothing. Default: `Date.now`. */
   readonly now?: () => number;
   readonly leaseTimes?: LeaseTimes;
+  /** Replicas of streams that are made again. Default: as in `replicasOn`. */
+  readonly replicas?: number | undefined;
+  /** How often streams are looked for, ms. Default: that of `StreamKeeper`. */
+  readonly keepMs?: number;
   /** Default: `FOLD_VERSION`. */
   readonly foldVersion?: number;
   /** See `PartitionOptions`. */
@@ -90,6 +96,7 @@ export class Worker {
   readonly #closing = new Map<number, Promise<void>>();
   #phase: Phase = { is: "assigning" };
   #leases: Leases | undefined;
+  #keeper: StreamKeeper | undefined;
   #shards = 0;
   #isAssignmentDue = false;
   #lastReport = "";
@@ -132,6 +139,13 @@ export class Worker {
       this.#onSettled = resolve;
     });
     this.#shards = await federationShards(nc);
+    const { replicas, keepMs: everyMs, partitions: count } = this.#options;
+    this.#keeper = new StreamKeeper({
+      nc,
+      kept: { partitions: count, shards: this.#shards, replicas: replicasOn(nc, replicas) },
+      conditions: this.#conditions,
+      ...(everyMs !== undefined && { everyMs }),
+    });
     this.#leases = await Leases.open({
       nc,
       worker: this.id,
@@ -180,6 +194,7 @@ export class Worker {
   /** Answers no more questions, publishes what is folded, and gives all partitions up. */
   async drain(): Promise<void> {
     this.#phase = { is: "draining" };
+    await this.#keeper?.close();
     await this.#queries.drain();
     await this.#leases?.leave();
     await Promise.all([...this.#partitions.keys()].map((number) => this.#giveUp(number)));

@@ -69,7 +69,7 @@ const FAILURES: Readonly<Record<string, Failure>> = {
   },
   "a log that is gone": {
     cause: ({ jsm }) => jsm.streams.delete(log),
-    says: /is ahead of its log/,
+    says: /the log of partition 0 is gone: .* restore it from a backup/,
   },
   "a checkpoint that can't be opened": {
     cause: async (bus) => {

@@ -17,7 +17,7 @@ import {
 } from "nats";
 import { TidemarkError } from "../../errors.ts";
 import { ACK_TIMEOUT_MS } from "../../limits.ts";
-import { type Bus, type Headers, isNotFound, isWrongLastSequence, translate } from "./connection.ts";
+import { type Bus, type Headers, hasNoResponders, isNotFound, isWrongLastSequence, translate } from "./connection.ts";
 import type { StoredMessage } from "./delivered.ts";
 
 /** Streams that are made at the same time. A cluster elects a leader for each, which takes about half a second. */
@@ -157,7 +157,9 @@ export async function append(
     return seq;
   } catch (error) {
     if (isWrongLastSequence(error)) return undefined;
-    throw translate(error, `append to ${subject.split(".", 3).join(".")}`);
+    const where = subject.split(".", 3).join(".");
+    if (!hasNoResponders(error)) throw translate(error, `append to ${where}`);
+    throw new TidemarkError("BUS_UNAVAILABLE", `could not append to ${where}: no stream takes it`, { cause: error });
   }
 }
 

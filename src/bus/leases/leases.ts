@@ -15,6 +15,8 @@
  *   of its own id and another session at once: the earlier process is gone, or superseded. A superseded process writes nothing
  *   more: only a process's first heartbeat replaces what another session wrote.
  *
+ * - **A bucket or a row that was deleted** (the bucket is made again by a worker) counts as one that was never written: whoever wrote
+ *   a row writes it again. What is known of others' rows stands until it expires. Revisions that go back tell of another bucket.
  * - **Fold versions.** A worker never claims a partition whose last owner had a newer fold: it would publish other orders and
  *   markers than those that are published. Without the row's last content (deleted by hand) any worker may.
  *
@@ -105,6 +107,8 @@ export class Leases {
   #beating: Promise<void> | undefined;
   /** The newest known revision of this worker's heartbeat. */
   #beatRevision = 0;
+  /** The newest revision that the watch has delivered. */
+  #watched = 0;
   #closed = false;
   #leaving = false;
   /** The broker's time of this worker's first heartbeat, Unix time in ms. Until it is known, rows are only collected. */
@@ -137,6 +141,8 @@ export class Leases {
     const early: Row[] = [];
     await new Promise<void>((resolve, reject) => {
       this.#reader = this.#bucket.watch((row) => {
+        if (row.revision <= this.#watched) this.#beginAgain();
+        this.#watched = row.revision;
         if (this.#startedAt !== undefined) {
           this.#learn(row, false);
           return;
@@ -208,7 +214,8 @@ export class Leases {
     const sentAt = performance.now();
     const revision = await this.#bucket.putAfter(key, before?.revision ?? 0, this.#lease(lineage()));
     if (revision === undefined) {
-      await this.#refresh(key);
+      // A row that is gone is claimed at the next attempt.
+      if (await this.#isGone(key)) this.#forget(partition);
       return undefined;
     }
     this.#owned.set(partition, { lineage, revision, deadline: sentAt + this.#options.times.holdMs });
@@ -262,10 +269,14 @@ export class Leases {
   async #writeHeartbeat(): Promise<void> {
     const key = workerKey(this.#options.worker);
     try {
-      const revision = await this.#bucket.putAfter(key, this.#beatRevision, encodeRow("worker", this.#heartbeat()));
-      if (revision !== undefined) this.#beatRevision = Math.max(this.#beatRevision, revision);
+      const put = () => this.#bucket.putAfter(key, this.#beatRevision, encodeRow("worker", this.#heartbeat()));
+      let revision = await put();
       // Another process wrote it, or this one did and the acknowledgement was lost: `#learn` finds out.
-      else await this.#refresh(key);
+      if (revision === undefined && (await this.#isGone(key))) {
+        this.#beatRevision = 0;
+        revision = await put();
+      }
+      if (revision !== undefined) this.#beatRevision = Math.max(this.#beatRevision, revision);
     } catch {
       // The next heartbeat follows soon.
     }
@@ -306,10 +317,29 @@ export class Leases {
     else this.#lose(partition);
   }
 
-  /** Reads a row that somebody else has written before the watch delivers it. */
-  async #refresh(key: string): Promise<void> {
-    const row = await this.#bucket.row(key).catch(() => undefined); // The watch delivers it, too.
-    if (row !== undefined) this.#learn(row, false);
+  /** Whether a row is there no more, not even as deleted. Learns it otherwise, before the watch delivers it. */
+  async #isGone(key: string): Promise<boolean> {
+    try {
+      const row = await this.#bucket.row(key);
+      if (row !== undefined) this.#learn(row, false);
+      return row === undefined;
+    } catch {
+      return false; // The watch delivers it, too.
+    }
+  }
+
+  /** The lease's row is gone. */
+  #forget(partition: number): void {
+    const lease = this.#leases.get(partition);
+    if (lease !== undefined) this.#leases.set(partition, { ...lease, revision: 0 });
+  }
+
+  /** The bucket was made again: its revisions begin again. */
+  #beginAgain(): void {
+    for (const partition of this.#leases.keys()) this.#forget(partition);
+    for (const [id, row] of this.#workers) this.#workers.set(id, { ...row, revision: 0 });
+    for (const lease of this.#owned.values()) lease.revision = 0;
+    this.#beatRevision = 0;
   }
 
   #isExpired(since: number): boolean {
@@ -332,12 +362,15 @@ export class Leases {
     const { renewMs, holdMs } = this.#options.times;
     const sentAt = performance.now();
     try {
-      const revision = await this.#bucket.putAfter(key, lease.revision, this.#lease(lease.lineage()));
-      if (revision === undefined) {
-        // Another worker claimed it, or an earlier renewal was stored and its acknowledgement lost: `#learn` finds out.
-        await this.#refresh(key);
-        return;
+      const put = () => this.#bucket.putAfter(key, lease.revision, this.#lease(lease.lineage()));
+      let revision = await put();
+      // Another worker claimed it, or an earlier renewal was stored and its acknowledgement lost: `#learn` finds out.
+      if (revision === undefined && (await this.#isGone(key))) {
+        this.#forget(partition);
+        lease.revision = 0;
+        revision = await put();
       }
+      if (revision === undefined) return;
       lease.revision = Math.max(lease.revision, revision);
       lease.deadline = sentAt + holdMs;
     } catch {
