@@ -1,9 +1,11 @@
 /** Events as clients see them: what `unsigned` shows to whom. */
+import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { clientEvent } from "../../src/gateway/client-event.ts";
+import { clientEvent, isShownAsItIs } from "../../src/gateway/client-event.ts";
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import type { EventId, RoomId, UserId } from "../../src/matrix/ids.ts";
+import { check } from "../support/property.ts";
 
 const ALICE = "@alice:a.org" as UserId;
 const device = { user: ALICE, id: "A1" };
@@ -39,6 +41,35 @@ clientEvents("events inside of unsigned show no transaction and no device, howev
 clientEvents("the room is the one that is asked about, or is left out", () => {
   assert.is(clientEvent(event(), device, "!r:a.org" as RoomId).room_id, "!r:a.org");
   assert.not.ok("room_id" in clientEvent(event({ order: 1 }), device));
+});
+
+const keys = fc.constantFrom(
+  "unsigned",
+  "room_id",
+  "transaction_id",
+  "device_id",
+  "order",
+  '"room_id"',
+  "redacted_because",
+);
+const json = fc.letrec((tie) => ({
+  value: fc.oneof({ maxDepth: 4 }, fc.constantFrom("A1", "txn", 1, null), fc.array(tie("value")), tie("object")),
+  object: fc.dictionary(keys, tie("value"), { maxKeys: 4, noNullPrototype: true }),
+}));
+
+clientEvents("JSON that names nothing that is left out is sent as it is", () => {
+  check(
+    fc.property(fc.record({ content: json.object, unsigned: json.object }), fc.boolean(), (some, hasRoom) => {
+      const { room_id: room, ...plain } = event();
+      const sent: MatrixEvent = {
+        ...plain,
+        ...(some as Pick<MatrixEvent, "content">),
+        ...(hasRoom && { room_id: room! }),
+      };
+      if (isShownAsItIs(JSON.stringify(sent))) assert.equal(clientEvent(sent, device), sent);
+    }),
+  );
+  assert.ok(isShownAsItIs(JSON.stringify({ ...event({ order: 1, "m.relations": [{}] }), room_id: undefined })));
 });
 
 clientEvents.run();

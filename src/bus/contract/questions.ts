@@ -35,11 +35,14 @@ const count = z.int({ error: "must be an integer" }).min(0, { error: "must not b
 /** Keys of answers are plain text: who indexes an answer has the ids that were asked about. */
 const byEvent = <Value extends z.ZodType>(value: Value) => z.record(z.string(), value);
 
-const page = <Event extends z.ZodType>(event: Event) =>
+const pageOf = <Events extends z.ZodType>(events: Events) =>
   z.object({
-    events: z.array(event).describe("May be fewer than the limit, even none, although there are more."),
+    events,
     next: z.int().exactOptional().describe("There may be more: the `from` or the `since` to go on with."),
   });
+
+const page = <Event extends z.ZodType>(event: Event) =>
+  pageOf(z.array(event).describe("May be fewer than the limit, even none, although there are more."));
 
 const pageLimit = z
   .int({ error: "must be an integer" })
@@ -323,13 +326,13 @@ const state = {
 };
 
 const stateJson = {
-  summary: "The same as `state`, with each event as JSON: what only passes them on need not read them.",
+  summary: "The same as `state`, with a page's events as JSON: what only passes them on need not read them.",
   errors: ERRORS_OF_BODIES,
   question: state.question.extend({ op: z.literal("state_json") }),
-  answer: page(z.string()),
+  answer: pageOf(z.string().describe("Events as JSON, with commas between, no key of them escaped. May be empty.")),
   examples: {
     question: { op: "state_json", since: 16_384 },
-    answer: { events: [JSON.stringify(state.examples.answer.events[0])] },
+    answer: { events: JSON.stringify(state.examples.answer.events[0]) },
   },
 };
 

@@ -17,7 +17,7 @@ import { askAggregations } from "../bundled-events.ts";
 import { type Filter, isSelective, timelineLimit } from "../filter.ts";
 import { receiptsJson } from "./receipt-merge.ts";
 import { type RoomUpdate, updateFromSnapshot } from "./room-section.ts";
-import { type ShownState, shownState, type Viewer } from "./shown-state.ts";
+import { eventsIn, shownPage, shownState, type Viewer, withoutKeysOf } from "./shown-state.ts";
 import type { RoomTask } from "./sync-plan.ts";
 
 const MEMBER = "m.room.member";
@@ -49,13 +49,13 @@ export type RoomRead =
   | { readonly as: "failed"; readonly unserved: boolean };
 
 /**
- * An update as JSON, its state event by event. A sync that waits for the rest of its rooms keeps no contents as objects: they may take
+ * An update as JSON, its state page by page. A sync that waits for the rest of its rooms keeps no contents as objects: they may take
  * twenty times as much memory.
  */
 class KeptUpdate {
   readonly readThrough: Position | undefined;
   readonly bytes: number;
-  readonly #state: readonly ShownState[];
+  readonly #state: readonly string[];
   readonly #receipts: string;
   readonly #rest: string;
 
@@ -64,7 +64,7 @@ class KeptUpdate {
     this.#state = state;
     this.#receipts = receiptsJson(receipts);
     this.#rest = JSON.stringify(rest);
-    this.bytes = state.reduce((sum, { json }) => sum + json.length, this.#receipts.length + this.#rest.length);
+    this.bytes = state.reduce((sum, text) => sum + text.length, this.#receipts.length + this.#rest.length);
   }
 
   read(): RoomUpdate {
@@ -143,7 +143,7 @@ export class RoomReader {
   ): Promise<MatrixEvent[] | undefined> {
     return this.#guarded<MatrixEvent[] | undefined>(
       partition,
-      async () => (await this.#state(room, { viewer, types: [MEMBER], members: [...users] })).map(parsed),
+      () => this.#state(room, { viewer, types: [MEMBER], members: [...users] }),
       () => undefined,
     );
   }
@@ -230,7 +230,7 @@ export class RoomReader {
     const { timeline, limited } = pages[0]!;
     const isWhole = since === undefined || fullState;
     const isGap = isWhole || limited === true;
-    const update = (state: readonly ShownState[]) => updateFromSnapshot(pages, state, isWhole);
+    const update = (state: readonly string[]) => updateFromSnapshot(pages, state, isWhole);
     const read = (question: StateQuestion) => this.#shown(room, question, reader);
     const from = isWhole ? {} : { since };
     if (!loadsLazily(filter)) return update(isGap ? await read({ viewer, ...from }) : []);
@@ -256,8 +256,8 @@ export class RoomReader {
     const viewer = reader.device.user;
     const question = { viewer, ...(after !== undefined && { since: after }) };
     const older = isLimited ? await this.#shown(room, question, reader) : [];
-    const isTold = member === undefined || older.some(({ id }) => id === member.event_id);
-    const state = isTold ? older : [...older, ...shownState([member], room, reader)];
+    const state =
+      member === undefined ? older : [...withoutKeysOf(older, [member]), shownState([member], room, reader)];
     return { ...updateFromSnapshot([snapshot], state, true), limited: isLimited, isNew };
   }
 
@@ -265,24 +265,24 @@ export class RoomReader {
     const state = await this.#state(room, { viewer, stripped: true });
     return {
       as,
-      events: state.map(parsed).map(({ type, state_key, sender, content }) => ({ type, state_key, sender, content })),
+      events: state.map(({ type, state_key, sender, content }) => ({ type, state_key, sender, content })),
     };
   }
 
-  async #shown(room: RoomId, question: StateQuestion, reader: Reader): Promise<ShownState[]> {
-    const shown: ShownState[] = [];
-    for await (const page of this.#statePages(room, question)) shown.push(...shownState(page, room, reader));
+  async #shown(room: RoomId, question: StateQuestion, reader: Reader): Promise<string[]> {
+    const shown: string[] = [];
+    for await (const page of this.#statePages(room, question)) shown.push(shownPage(page, room, reader));
     return shown;
   }
 
-  async #state(room: RoomId, question: StateQuestion): Promise<string[]> {
-    const events: string[] = [];
-    for await (const page of this.#statePages(room, question)) events.push(...page);
+  async #state(room: RoomId, question: StateQuestion): Promise<MatrixEvent[]> {
+    const events: MatrixEvent[] = [];
+    for await (const page of this.#statePages(room, question)) events.push(...eventsIn(page));
     return events;
   }
 
-  /** State events as JSON. */
-  async *#statePages(room: RoomId, question: StateQuestion): AsyncGenerator<string[]> {
+  /** State events as texts (`shown-state.ts`). */
+  async *#statePages(room: RoomId, question: StateQuestion): AsyncGenerator<string> {
     for (let from = question.since; ; ) {
       const since = from === undefined ? {} : { since: from };
       const page = await this.#frontend.query(room, { op: "state_json", ...question, ...since });
@@ -291,10 +291,6 @@ export class RoomReader {
       from = page.next;
     }
   }
-}
-
-function parsed(json: string): MatrixEvent {
-  return JSON.parse(json);
 }
 
 const FAILED = (unserved: boolean): RoomRead => ({ as: "failed", unserved });

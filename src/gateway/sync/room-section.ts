@@ -12,15 +12,15 @@ import { type Filter, passes, roomPasses, timelineLimit } from "../filter.ts";
 import { type KeptReceipts, NO_RECEIPTS, readReceipts, receiptsJson } from "./receipt-merge.ts";
 import { changesSummary } from "./room-summaries.ts";
 import type { RoomChanges } from "./shared-changes.ts";
-import { latestOf, type ShownState, shownState, type Viewer } from "./shown-state.ts";
+import { joined, latestOf, shownState, type Viewer, withoutEventsOf, withoutKeysOf } from "./shown-state.ts";
 
 /** What a sync has to send about a room, before filters apply. */
 export interface RoomUpdate extends Omit<RoomChanges, "receipts"> {
   readonly receipts: readonly KeptReceipts[];
   /** Whether older events since the client's token are left out. */
   readonly limited: boolean;
-  /** State events that are not in the timeline. */
-  readonly state: readonly ShownState[];
+  /** State events, as texts (`shown-state.ts`). Those of the timeline may be among them. */
+  readonly state: readonly string[];
   /** Whether this is the whole room, not the changes since a token. */
   readonly whole: boolean;
   /** Whether the client was sent nothing of it, whatever its token says: the user's stay is newer. Default: false. */
@@ -36,18 +36,17 @@ export interface RoomUpdate extends Omit<RoomChanges, "receipts"> {
 /** `pages`: of one snapshot. The first one has the timeline and the private data. */
 export function updateFromSnapshot(
   pages: readonly Answer<"snapshot">[],
-  state: readonly ShownState[],
+  state: readonly string[],
   whole: boolean,
 ): RoomUpdate {
   const { timeline, timeline_position: readThrough, limited = false, fully_read: fullyRead } = pages[0]!;
   const { aggregations, summary } = pages[0]!;
-  const inTimeline = new Set(timeline.map(({ event_id }) => event_id));
   return {
     events: timeline,
     receipts: pages.flatMap(({ receipts, private: own }) => [receipts, own ?? {}]),
     ...(fullyRead !== undefined && { fullyRead: { ...fullyRead, position: pages[0]!.position } }),
     limited,
-    state: state.filter(({ id }) => !inTimeline.has(id)),
+    state,
     whole,
     ...(aggregations !== undefined && { aggregations }),
     ...(summary !== undefined && (whole || limited || changesSummary(timeline)) && { summary }),
@@ -56,16 +55,12 @@ export function updateFromSnapshot(
 }
 
 /** Returns the update without events that the client has. Of all of the room's state, none is left out. */
-export function withoutEvents(
-  update: RoomUpdate,
-  sent: ReadonlySet<string>,
-  { room, viewer }: { readonly room: RoomId; readonly viewer: Viewer },
-): RoomUpdate {
+export function withoutEvents(update: RoomUpdate, sent: ReadonlySet<string>): RoomUpdate {
   const had = update.events.filter(({ event_id: id }) => sent.has(id));
   return {
     ...update,
     events: update.events.filter(({ event_id: id }) => !sent.has(id)),
-    state: update.whole ? [...shownState(had.filter(isState), room, viewer), ...update.state] : update.state,
+    state: update.whole ? update.state : withoutEventsOf(update.state, had.filter(isState)),
   };
 }
 
@@ -78,14 +73,13 @@ export function roomSection(update: RoomUpdate, room: RoomId, viewer: Viewer): s
   const passing = inTimeline.filter((event) => passes(wanted.timeline, event));
   const events = limit === 0 ? [] : passing.slice(-limit);
   const shown = new Set(events.map(({ event_id: id }) => id));
-  const hidden = update.events.filter((event) => isState(event) && !shown.has(event.event_id));
-  const others = update.state.filter(({ id }) => !shown.has(id));
-  const state = latestOf([...others, ...shownState(hidden, room, viewer)]);
+  const hidden = latestOf(update.events.filter((event) => isState(event) && !shown.has(event.event_id)));
+  const others = withoutKeysOf(withoutEventsOf(update.state, events.filter(isState)), hidden);
+  const state = joined([...others, shownState(hidden, room, viewer)]);
   const receipts = receiptsShown(update.receipts, room, filter);
   const accountData = fullyReadShown(update, room, filter);
-  if (!update.whole && events.length + state.length + accountData.length === 0 && receipts === NO_RECEIPTS) {
-    return undefined;
-  }
+  const isEmpty = events.length + accountData.length === 0 && state === "" && receipts === NO_RECEIPTS;
+  if (!update.whole && isEmpty) return undefined;
   const limited = update.limited || events.length < passing.length;
   const first = events[0]?.unsigned.order;
   const timeline = {
@@ -100,7 +94,7 @@ export function roomSection(update: RoomUpdate, room: RoomId, viewer: Viewer): s
 
 interface Section {
   readonly timeline: object;
-  readonly state: readonly ShownState[];
+  readonly state: string;
   readonly receipts: string;
   readonly accountData: readonly object[];
 }
@@ -108,7 +102,7 @@ interface Section {
 function sectionOf({ timeline, state, receipts, accountData }: Section): string {
   const parts = [
     `"timeline":${JSON.stringify(timeline)}`,
-    `"state":{"events":[${state.map(({ json }) => json).join(",")}]}`,
+    `"state":{"events":[${state}]}`,
     `"ephemeral":{"events":[${receipts === NO_RECEIPTS ? "" : `{"type":"m.receipt","content":${receipts}}`}]}`,
     `"account_data":${JSON.stringify({ events: accountData })}`,
   ];
@@ -131,7 +125,7 @@ export function countsSection(
   if (showsReceipts(room, filter)) return undefined;
   const isOwn = ({ user }: ReceiptItem) => user === device.user;
   if (!receipts.some((kept) => [...receiptItems(readReceipts(kept))].some(isOwn))) return undefined;
-  return sectionOf({ timeline: { events: [], limited: false }, state: [], receipts: NO_RECEIPTS, accountData: [] });
+  return sectionOf({ timeline: { events: [], limited: false }, state: "", receipts: NO_RECEIPTS, accountData: [] });
 }
 
 /** Returns a pagination token (`history-routes.ts`): the place just before an order, or the end of the room. */

@@ -36,7 +36,7 @@ function renderedSection(
   const { rendered } = changes;
   const cached = rendered.get(viewer.filter);
   if (cached !== undefined || rendered.has(viewer.filter)) return cached;
-  const update = { ...changes, limited: false, state: shownState(members, room, viewer), whole: false };
+  const update = { ...changes, limited: false, state: [shownState(members, room, viewer)], whole: false };
   const text = roomSection(update, room, viewer);
   const dependsOnDevice = update.events.some(({ unsigned }) => unsigned.transaction_id !== undefined);
   if (!dependsOnDevice) rendered.set(viewer.filter, text);

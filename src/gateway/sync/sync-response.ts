@@ -208,7 +208,7 @@ export class SyncResponses {
       if (read.as === "knock")
         content.knock.push(memberOf(room, JSON.stringify({ knock_state: { events: read.events } })));
       if (!("update" in read)) continue;
-      const known = this.#unsent(read.update.read(), task, { from: plans[partition]!.from, viewer: request });
+      const known = this.#unsent(read.update.read(), task, plans[partition]!.from);
       const isJoined = read.as === "join";
       const changes = isJoined ? this.#recent.changes(room, user.id, start[partition]!.sequence) : undefined;
       const now = changes === undefined ? known : withChanges(known, changes);
@@ -222,15 +222,11 @@ export class SyncResponses {
   }
 
   /** What of an update the client with this place doesn't have, as far as the cache can tell. */
-  #unsent(
-    update: RoomUpdate,
-    { room, partition, since }: RoomTask,
-    { from, viewer }: { readonly from: Place | undefined; readonly viewer: Viewer },
-  ): RoomUpdate {
+  #unsent(update: RoomUpdate, { room, partition, since }: RoomTask, from: Place | undefined): RoomUpdate {
     if (from === undefined || since === undefined || update.isNew || !this.#recent.covers(partition, from))
       return update;
     const sent = this.#recent.sentBefore(room, from.sequence);
-    return sent.size === 0 ? update : withoutEvents(update, sent, { room, viewer });
+    return sent.size === 0 ? update : withoutEvents(update, sent);
   }
 
   /** The texts of sections with their summaries and unread counts; undefined if any have to be asked for. */

@@ -9,7 +9,7 @@ import type { Room } from "../../../actors/room/room.ts";
 import type { StateBody } from "../../../actors/room/state-bodies.ts";
 import { memberKey, type StateGroup, stateKey, typeOf } from "../../../actors/room/state-changes.ts";
 import { Visibility } from "../../../actors/room/visibility.ts";
-import type { Page, Question } from "../../bus/contract/questions.ts";
+import type { Answer, Page, Question } from "../../bus/contract/questions.ts";
 import { EVENTS_SCAN_MAX } from "../../limits.ts";
 import type { MatrixEvent } from "../../matrix/event.ts";
 import type { UserId } from "../../matrix/ids.ts";
@@ -53,9 +53,11 @@ export function statePage(asking: Asking, query: Question<"state">): Promise<Pag
   return pageAs(asking, query, eventOf);
 }
 
-/** The same, each event as JSON. */
-export function stateJsonPage(asking: Asking, query: Question<"state_json">): Promise<Page<string>> {
-  return pageAs(asking, query, (event) => (typeof event === "string" ? event : JSON.stringify(event)));
+/** The same, as JSON. */
+export async function stateJsonPage(asking: Asking, query: Question<"state_json">): Promise<Answer<"state_json">> {
+  const jsonOf = (event: ServedState) => (typeof event === "string" ? event : JSON.stringify(event));
+  const { events, ...more } = await pageAs(asking, query, jsonOf);
+  return { events: events.join(","), ...more };
 }
 
 function pageAs<T>(

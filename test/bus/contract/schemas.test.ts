@@ -44,7 +44,7 @@ const HASHES: Readonly<Record<string, string>> = {
   "question state": "129608f0d079ce8d",
   "answer state": "3401c794d36054bb",
   "question state_json": "2fa0e7b4e4ee9b4b",
-  "answer state_json": "99a6102195d45154",
+  "answer state_json": "04be20ee519932c2",
   "question events": "2e4f7829ca77f788",
   "answer events": "0aa1c1d1f939c1dc",
   "question aggregations": "2b481b8a60cfd172",

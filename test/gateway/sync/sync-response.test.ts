@@ -55,7 +55,7 @@ function situation({ membership = "join", at = 3, answers = {} }: Situation = {}
   const counts = { unthreaded: { count: 0 }, main: { count: 0 }, threads: {} };
   const asked: Body[] = [];
   const given: Record<string, (question: Body) => Answer> = {
-    state_json: () => ({ events: [] }),
+    state_json: () => ({ events: "" }),
     unread: () => counts,
     changed: () => ({ rooms: {}, position: 5 }),
     ...answers,
@@ -172,7 +172,7 @@ response("an invite or a knock is sent once, with stripped state only", async ()
     const name = orderedEvent(1, { type: "m.room.name", state_key: "", content: { name: "tides" } });
     const { ask, asked } = situation({
       membership,
-      answers: { state_json: () => ({ events: [JSON.stringify(name)] }) },
+      answers: { state_json: () => ({ events: JSON.stringify(name) }) },
     });
     const stripped = (await ask(undefined)).rooms[membership][ROOM][`${membership}_state`].events;
     assert.equal(Object.keys(stripped[0]).sort(), ["content", "sender", "state_key", "type"]);
@@ -287,7 +287,7 @@ response("a partition that nobody serves is sent later, without holding up what 
 response("lazy loading brings the member events of those who speak, asked for once", async () => {
   const member = orderedEvent(1, { type: "m.room.member", state_key: "@alice:a.org", content: { membership: "join" } });
   const answers = {
-    state_json: () => ({ events: [JSON.stringify(member)] }),
+    state_json: () => ({ events: JSON.stringify(member) }),
     snapshot: () => ({ timeline: [orderedEvent(6)] }),
   };
   const { recent, ask, asked } = situation({ answers });
