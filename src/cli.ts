@@ -8,6 +8,7 @@
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { withoutSecrets } from "./commands/process-title.ts";
 import { run } from "./commands/program.ts";
 
 /**
@@ -25,4 +26,13 @@ setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
 setFlagsFromString("--expose-gc");
 (runInNewContext("gc") as () => void)();
 
-process.exitCode = await run(process.argv.slice(2));
+/** What is written is for this user alone: it has private receipts. */
+const PRIVATE_FILES_UMASK = 0o077;
+
+process.umask(PRIVATE_FILES_UMASK);
+
+const args = process.argv.slice(2);
+const shown = withoutSecrets(args);
+if (shown !== undefined) process.title = ["tidemark", ...shown].join(" ");
+
+process.exitCode = await run(args);

@@ -6,12 +6,12 @@
  * Ingress starts after the worker, so that requests are accepted only when they can be served. A proxy starts first: clients
  * reach their homeserver whatever the others do. Shutdown is in reverse order.
  */
-import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { FastifyPluginAsync } from "fastify";
 import type { Logger } from "pino";
 import type { Order } from "../actors/entry.ts";
-import { type Broker, startBroker } from "./bus/broker/process.ts";
+import { startOwnBroker } from "./bus/broker/own-broker.ts";
+import type { Broker } from "./bus/broker/process.ts";
 import { withoutPassword } from "./bus/client/broker-url.ts";
 import { type Bus, connectBus, isForbidden, isRefusedUser } from "./bus/client/connection.ts";
 import { closeBus } from "./bus/client/gathered-writes.ts";
@@ -33,6 +33,7 @@ import { type InspectorOptions, inspectorRoutes } from "./inspector/routes.ts";
 import { IntervalGate } from "./interval-gate.ts";
 import { CLUSTER_READY_MS_MAX, REPEATED_WARNING_MS } from "./limits.ts";
 import { Metrics } from "./metrics.ts";
+import { makePrivate } from "./private-folders.ts";
 import { HomeserverProxy } from "./proxy/proxy.ts";
 import type { FederationOutboxOptions } from "./worker/federation-publisher.ts";
 import { type MemoryOptions, Worker } from "./worker/worker.ts";
@@ -50,7 +51,7 @@ interface Address {
 }
 
 export interface StartOptions {
-  /** URL of the broker. Default: the process runs its own, on a free loopback port, with its store in `<data>/nats`. */
+  /** URL of the broker. Default: the process runs its own, on a loopback port, with a password and its store in `<data>/nats`. */
   readonly nats?: string;
   /** A file with the password for it. See `connectBus`. */
   readonly natsPasswordFile?: string;
@@ -169,12 +170,10 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       metricsServer = await startHttpServer({ ...options.metrics, ready, log, routes: [metrics.routes] });
       closing.push(() => metricsServer!.close());
     }
+    if (options.nats === undefined || roles.has("worker")) await makePrivate(options.data, ["nats", "state"]);
     let broker: Broker | undefined;
     if (options.nats === undefined) {
-      broker = await startBroker({
-        storeDir: join(options.data, "nats"),
-        log: (line) => log.debug({ line }, "broker"),
-      });
+      broker = await startOwnBroker(options.data, (line) => log.debug({ line }, "broker"));
       closing.push(() => broker!.stop());
     }
     const natsUrl = options.nats ?? broker!.url;

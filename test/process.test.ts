@@ -1,14 +1,15 @@
 /** Tidemark as a process (docs/design.md#the-command-line): its options, output and exit status. */
 import { once } from "node:events";
-import { readdir } from "node:fs/promises";
+import { mkdir, readdir, readFile, stat } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { connect, type NatsConnection } from "nats";
+import { type ConnectionOptions, connect, type NatsConnection } from "nats";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { runCli, startArgs } from "./support/cli-process.ts";
 import { tidemarkCommand } from "./support/commands.ts";
 import { type Body, message, receipt, rejects, startBus, startOn, startTidemark, token } from "./support/harness.ts";
+import { temporaryDirectory } from "./support/temporary-directory.ts";
 
 const ROOM = "!process:a.org";
 
@@ -25,6 +26,11 @@ async function status(url: string): Promise<number> {
   return (await fetch(url)).status;
 }
 
+function credentialsIn(url: string): ConnectionOptions {
+  const { host, username: user, password: pass } = new URL(url);
+  return { servers: host, user, pass };
+}
+
 const run = suite("process");
 
 run("without --nats it runs its own broker, prints one line, and stops the broker when it stops", async () => {
@@ -33,14 +39,15 @@ run("without --nats it runs its own broker, prints one line, and stops the broke
   const startedAt = Date.now();
   await using tidemark = runCli(["start", "--data", data, "--partitions", "1"]);
   const { nats, http } = await tidemark.ready;
-  assert.match(nats, /^nats:\/\/127\.0\.0\.1:\d+$/);
+  assert.match(nats, /^nats:\/\/tidemark:\w{48}@127\.0\.0\.1:\d+$/);
   assert.match(http, /^http:\/\/127\.0\.0\.1:\d+$/);
   assert.is(await status(`${http}/healthz`), 200);
   assert.is(await status(`${http}/readyz`), 200);
   assert.is(await status(`${http}/nothing`), 404);
   assert.ok((await readdir(join(data, "nats"))).includes("jetstream"), "its store is under the data directory");
 
-  const nc = await connect({ servers: nats });
+  assert.is((await stat(data)).mode & 0o777, 0o700);
+  const nc = await connect(credentialsIn(nats));
   const reply = await nc.request(`tidemark.in.event.${token(ROOM)}`, JSON.stringify(message("$1")));
   assert.equal(reply.json(), { ok: true, positions: [2048] });
   const query = JSON.stringify({ op: "orders", event_ids: ["$1"] });
@@ -54,14 +61,15 @@ run("without --nats it runs its own broker, prints one line, and stops the broke
   tidemark.kill("SIGTERM");
   assert.is(await tidemark.ended, 0);
   assert.equal(tidemark.stdout, [`tidemark ready nats=${nats} http=${http}`]);
-  await connect({ servers: nats, reconnect: false }).then(
+  await connect({ ...credentialsIn(nats), reconnect: false }).then(
     () => assert.unreachable("the broker is gone"),
     () => undefined,
   );
 
   await using again = runCli(["start", "--data", data]);
   const second = await again.ready;
-  const client = await connect({ servers: second.nats });
+  assert.is(second.nats, nats, "the port and the password stay");
+  const client = await connect(credentialsIn(second.nats));
   assert.is(await orderAt(client), order);
   await client.close();
 });
@@ -145,6 +153,58 @@ run("its own broker stores its data under TIDEMARK_DATA", async () => {
   await using tidemark = runCli(["start"], { TIDEMARK_DATA: join(bus.dir, "from-env"), TIDEMARK_PARTITIONS: "1" });
   await tidemark.ready;
   assert.ok((await readdir(join(bus.dir, "from-env", "nats"))).includes("jetstream"));
+});
+
+run(
+  "its own broker lets nobody in without the password, which only its user can read, as all else in its folder",
+  async () => {
+    using dir = temporaryDirectory();
+    const data = join(dir.path, "own");
+    // As an earlier version left them.
+    for (const name of ["nats", "state"]) await mkdir(join(data, name), { recursive: true, mode: 0o755 });
+    const args = ["--data", data];
+    await using tidemark = runCli(["start", ...args, "--partitions", "1"]);
+    const { nats } = await tidemark.ready;
+    const { host: servers, password } = new URL(nats);
+    for (const credentials of [{}, { user: "tidemark", pass: "wrong" }]) {
+      const refused = await connect({ servers, ...credentials, reconnect: false }).catch(({ code }) => code);
+      assert.is(refused, "AUTHORIZATION_VIOLATION");
+    }
+    const nc = await connect(credentialsIn(nats));
+    await nc.request(`tidemark.in.event.${token(ROOM)}`, JSON.stringify(message("$1")));
+    await nc.close();
+
+    // Commands find it by the folder.
+    const status = await tidemarkCommand(["status", ...args]);
+    assert.is(status.status, 0, status.stderr);
+    const log = join(dir.path, "log.gz");
+    const exported = runCli(["export", "--all", "--out", log, ...args]);
+    assert.is(await exported.ended, 0, exported.stderr.join("\n"));
+    assert.is((await stat(log)).mode & 0o777, 0o600);
+
+    tidemark.kill("SIGTERM");
+    assert.is(await tidemark.ended, 0);
+    const readable: string[] = [];
+    for (const entry of await readdir(data, { recursive: true, withFileTypes: true })) {
+      const path = join(entry.parentPath, entry.name);
+      if (((await stat(path)).mode & 0o077) !== 0) readable.push(path);
+      if (entry.isFile() && entry.name !== "url" && entry.name !== "nats-server.conf") {
+        assert.not(Buffer.from(await readFile(path)).includes(password), `${path} has no password`);
+      }
+    }
+    assert.equal(readable, []);
+  },
+);
+
+run("the process list shows no secret of the command line", async () => {
+  await using bus = await startBus();
+  const args = ["--nats", bus.url.replace("//", "//role:brokerSecret@"), "--admin-token", "a-token-of-the-inspector"];
+  await using tidemark = runCli(["start", "--data", join(bus.dir, "data"), ...args]);
+  const { nats } = await tidemark.ready;
+  assert.is(nats, bus.url.replace("//", "//role@"), "nor does the ready line");
+  const shown = (await readFile(`/proc/${tidemark.pid}/cmdline`, "utf8")).replaceAll("\0", " ");
+  assert.match(shown, `start --data ${bus.dir}/data --nats ${nats} --admin-token ***`);
+  assert.not.match(shown, /Secret|a-token/);
 });
 
 run("log lines at the level info name no user and no room", async () => {

@@ -78,7 +78,8 @@ async function makeRoom(nats: string): Promise<void> {
       origin_server_ts: now - HOUR_MS,
     },
   ];
-  const nc = await connect({ servers: nats });
+  const { host, username: user, password: pass } = new URL(nats);
+  const nc = await connect({ servers: host, user, pass });
   const { data } = await nc.request("tidemark.in.event.!harbour:here%2Eexample", pack(events));
   await nc.close();
   const reply = unpack(data);

@@ -1,10 +1,11 @@
 /** Arguments and options that select rooms, and the connection to the broker that has them. */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { ownBrokerUrl } from "../bus/broker/own-broker.ts";
 import { type Bus, connectBus } from "../bus/client/connection.ts";
 import { closeBus } from "../bus/client/gathered-writes.ts";
 import { PARTITIONS_MAX } from "../limits.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
-import { integer, natsOption, natsPasswordFileOption } from "./options.ts";
+import { dataOption, integer, natsOption, natsPasswordFileOption } from "./options.ts";
 import { complain } from "./output.ts";
 
 function roomArgument(text: string): RoomId {
@@ -17,11 +18,16 @@ function roomArgument(text: string): RoomId {
 export interface BusOptions {
   readonly nats?: string;
   readonly natsPasswordFile?: string;
+  readonly data: string;
 }
 
 /** A command that needs a broker. */
 export function busCommand(name: string, description: string): Command {
-  return new Command(name).description(description).addOption(natsOption()).addOption(natsPasswordFileOption());
+  return new Command(name)
+    .description(description)
+    .addOption(natsOption())
+    .addOption(natsPasswordFileOption())
+    .addOption(dataOption());
 }
 
 /** A command about the log of one room, or of all. */
@@ -42,11 +48,12 @@ export function wrongUsage(message: string): never {
 
 /** Connects to the broker, and disconnects when the work is done. */
 export async function withBus<T>(
-  { nats: url, natsPasswordFile: passwordFile }: BusOptions,
+  { nats, natsPasswordFile: passwordFile, data }: BusOptions,
   work: (nc: Bus) => Promise<T>,
 ): Promise<T> {
+  const url = nats ?? ownBrokerUrl(data);
   if (url === undefined) {
-    wrongUsage("--nats <url> is missing: the URL of the broker, as printed in the line `tidemark ready nats=…`");
+    wrongUsage(`--nats <url> is missing: the URL of the broker; and there is no broker of ${data}, which --data names`);
   }
   const nc = await connectBus({ url, passwordFile, name: "tidemark command" });
   try {

@@ -1,4 +1,5 @@
 /** Exported logs as files, compressed if the name ends with `.gz`. */
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createReadStream, createWriteStream } from "node:fs";
 import { rename, rm, stat } from "node:fs/promises";
@@ -71,8 +72,9 @@ export class LogFileWriter {
 
   constructor(path: string) {
     this.#path = path;
-    this.#partial = `${path}.partial`;
-    this.#file = createWriteStream(this.#partial);
+    // A name that nobody can have made a link of, for this user alone: it has private receipts.
+    this.#partial = `${path}.${randomUUID()}.partial`;
+    this.#file = createWriteStream(this.#partial, { flags: "wx", mode: 0o600 });
     this.#finished = finished(this.#file);
     this.#finished.catch(() => {}); // `write` and `close` throw it.
     if (isCompressed(path)) {

@@ -11,7 +11,7 @@ export function workerId(data: string): string {
   const path = join(data, FILE);
   const known = readId(path);
   if (known !== undefined) return known;
-  mkdirSync(data, { recursive: true });
+  mkdirSync(data, { recursive: true, mode: 0o700 });
   const host = hostname()
     .replace(/[^\w-]/g, "-")
     .slice(0, 40);

@@ -9,7 +9,7 @@ const commands = suite("commands");
 const wrong: Record<string, readonly [args: readonly string[], status: number, message: RegExp]> = {
   "no room": [["replay", "--nats", "nats://127.0.0.1:1"], 2, /name a room, or --all/],
   "an invalid room id": [["replay", "here", "--nats", "nats://127.0.0.1:1"], 2, /must be a room id/],
-  "no broker": [["replay", ROOM], 2, /--nats <url> is missing/],
+  "no broker": [["replay", ROOM, "--data", "/nowhere"], 2, /--nats <url> is missing.*no broker of \/nowhere/],
   "a broker that does not run": [["verify", "--all", "--nats", "nats://127.0.0.1:1"], 1, /no connection to/],
   "why without a user": [["replay", ROOM, "--why", "$1"], 2, /--why needs a room, and --user/],
   "following a file": [["replay", ROOM, "--file", "x", "--follow"], 2, /--follow needs a room of a broker/],

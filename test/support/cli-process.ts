@@ -17,6 +17,7 @@ interface Urls {
 }
 
 export interface CliProcess extends AsyncDisposable {
+  readonly pid: number | undefined;
   /** The lines so far. */
   readonly stdout: readonly string[];
   readonly stderr: readonly string[];
@@ -72,6 +73,7 @@ function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv, l
   ready.catch(() => {}); // A caller that awaits `ready` still gets the rejection.
 
   return {
+    pid: child.pid,
     stdout: stdout.lines,
     stderr: stderr.lines,
     ready,

@@ -20,7 +20,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
-import { connect, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
@@ -49,6 +49,10 @@ export interface BrokerOptions {
   readonly storeDir: string;
   /** Default: 0, a free port. */
   readonly port?: number;
+  /** The port, if nobody else has it. Otherwise `port` counts. */
+  readonly portIfFree?: number;
+  /** Default: every user of this machine may use the broker. */
+  readonly credentials?: { readonly user: string; readonly password: string };
   /** The largest message that it accepts. Default: 8 MiB. */
   readonly payloadBytesMax?: number;
   /** Called for each line of the broker's log. */
@@ -67,7 +71,7 @@ export interface Broker extends AsyncDisposable {
 
 /** Resolves when the broker accepts clients. Throws with the broker's last log lines when it doesn't start. */
 export async function startBroker(options: BrokerOptions): Promise<Broker> {
-  const { port = 0, payloadBytesMax = PAYLOAD_BYTES_MAX, log = () => {} } = options;
+  const { portIfFree = 0, credentials, payloadBytesMax = PAYLOAD_BYTES_MAX, log = () => {} } = options;
   await mkdir(options.storeDir, { recursive: true });
   const storeDir = await realpath(options.storeDir);
   const portsDir = join(storeDir, "ports");
@@ -79,7 +83,9 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
   await rm(portsDir, { recursive: true, force: true });
   await mkdir(portsDir);
   const config = join(storeDir, "nats-server.conf");
-  await writeFile(config, `max_payload: ${payloadBytesMax}\n`);
+  await rm(config, { force: true }); // The mode counts only for a new file.
+  await writeFile(config, configuration(payloadBytesMax, credentials), { mode: 0o600 });
+  const port = (await isFree(portIfFree)) ? portIfFree : (options.port ?? 0);
 
   const child = spawn(
     executable.path,
@@ -116,7 +122,8 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
 
   try {
     await guardOrphan(pid, exited);
-    const url = await ready(join(portsDir, `${basename(executable.path)}_${pid}.ports`), name, exited);
+    const reached = await ready(join(portsDir, `${basename(executable.path)}_${pid}.ports`), name, exited);
+    const url = credentials === undefined ? reached : withCredentials(reached, credentials);
     const kill = (signal: NodeJS.Signals) => void child.kill(signal);
     return { url, pid, exited, stop, kill, [Symbol.asyncDispose]: stop };
   } catch (error) {
@@ -124,6 +131,32 @@ export async function startBroker(options: BrokerOptions): Promise<Broker> {
     const reason = error instanceof Error ? error.message : String(error);
     throw new Error(`nats-server on ${storeDir} ${reason}; its last log lines: ${tail.join(" | ")}`);
   }
+}
+
+type Credentials = NonNullable<BrokerOptions["credentials"]>;
+
+/** A file, because everybody can see the command line. */
+function configuration(payloadBytesMax: number, credentials: Credentials | undefined): string {
+  const lines = [`max_payload: ${payloadBytesMax}`];
+  if (credentials !== undefined) {
+    lines.push(`authorization { user: "${credentials.user}", password: "${credentials.password}" }`);
+  }
+  return lines.map((line) => `${line}\n`).join("");
+}
+
+function withCredentials(url: string, { user, password }: Credentials): string {
+  return url.replace("//", `//${encodeURIComponent(user)}:${encodeURIComponent(password)}@`);
+}
+
+async function isFree(port: number): Promise<boolean> {
+  if (port === 0) return false;
+  const server = createServer().listen(port, LOOPBACK);
+  const listens = await once(server, "listening").then(
+    () => true,
+    () => false,
+  );
+  await new Promise((resolve) => server.close(resolve));
+  return listens;
 }
 
 async function ready(portsFile: string, name: string, exited: Promise<number | null>): Promise<string> {
