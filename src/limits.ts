@@ -401,6 +401,9 @@ export const IMPORTS_WAITING_MAX = 10_000;
 /** State of other servers that waits to be confirmed, by keys. About 1 KiB each. */
 export const CONFIRMATIONS_WAITING_MAX = 16_384;
 
+/** Rooms to which local users have come back, whose state waits to be read again. */
+export const REJOINED_ROOMS_WAITING_MAX = 10_000;
+
 /** History of a room that is held until it is stored, as JSON. */
 export const IMPORT_HELD_BYTES_MAX = 16_777_216;
 

@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Order, Position } from "../../actors/entry.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { ask } from "../bus/client/request.ts";
-import type { Answer } from "../bus/contract/questions.ts";
+import type { Answer, Asked } from "../bus/contract/questions.ts";
 import { TidemarkError } from "../errors.ts";
 import { QUERY_EVENT_IDS_MAX } from "../limits.ts";
 import type { MatrixEvent, OrderedEvent } from "../matrix/event.ts";
@@ -54,17 +54,22 @@ export class KnownHistory {
 
   /** Whether the room's current state is known. Its create event is imported after all other state. */
   async hasState(): Promise<boolean> {
-    return (await this.#state("m.room.create")).length > 0;
+    return (await this.#state({ types: ["m.room.create"] })).length > 0;
   }
 
-  /** The current member events that are known. */
-  memberEvents(): Promise<readonly MatrixEvent[]> {
-    return this.#state("m.room.member");
+  /** The member events that are known: the current ones, or those just after the event of the order `at`; of all, or these users. */
+  memberEvents(of: Pick<Asked<"state">, "at" | "members"> = {}): Promise<readonly MatrixEvent[]> {
+    return this.#state({ types: ["m.room.member"], ...of });
+  }
+
+  /** The ids of all current state events that are known. */
+  async stateIds(): Promise<Set<EventId>> {
+    return new Set((await this.#state({})).map(({ event_id: id }) => id));
   }
 
   /** The same, and the create event. */
   async createAndMembers(): Promise<readonly MatrixEvent[]> {
-    return [...(await this.#state("m.room.create")), ...(await this.memberEvents())];
+    return [...(await this.#state({ types: ["m.room.create"] })), ...(await this.memberEvents())];
   }
 
   /** Returns the order of the newest event that may be live; 0 if there is none (F10). */
@@ -106,12 +111,15 @@ export class KnownHistory {
     });
   }
 
-  /** Resolves once an event that is in the log has an order. Throws `BUS_UNAVAILABLE` if that takes too long. */
-  async foldedEvent(event: EventId): Promise<void> {
+  /** Resolves to the order of an event that is in the log, once it has one. Throws `BUS_UNAVAILABLE` if that takes too long. */
+  async foldedEvent(event: EventId): Promise<Order> {
+    let order: Order | null | undefined;
     await this.#until(async () => {
       const { orders } = await ask(this.#nc, this.#room, { op: "orders", event_ids: [event] });
-      return typeof orders[event] === "number";
+      order = orders[event];
+      return typeof order === "number";
     });
+    return order!;
   }
 
   async #until(isFolded: () => Promise<boolean>): Promise<void> {
@@ -123,13 +131,13 @@ export class KnownHistory {
     }
   }
 
-  async #state(type: string): Promise<readonly MatrixEvent[]> {
+  async #state(of: Pick<Asked<"state">, "types" | "at" | "members">): Promise<readonly MatrixEvent[]> {
     const events: MatrixEvent[] = [];
     let since: Position | undefined;
     do {
       const page: Answer<"state"> = await ask(this.#nc, this.#room, {
         op: "state",
-        types: [type],
+        ...of,
         ...(since !== undefined && { since }),
       });
       events.push(...page.events);

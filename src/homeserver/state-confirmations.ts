@@ -12,7 +12,6 @@
  * What waits is a key, not an event: of two events that set the same, the newer is confirmed. It waits in memory alone, so what is not
  * confirmed when the process ends stays as it was pushed.
  */
-import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { LRUCache } from "lru-cache";
 import type { Bus } from "../bus/client/connection.ts";
@@ -27,6 +26,7 @@ import { ImportAskers } from "./import-askers.ts";
 import { eventsOf } from "./imported-history.ts";
 import { KnownHistory } from "./known-history.ts";
 import type { LocalUsers } from "./local-users.ts";
+import { RetriedWork } from "./retried-work.ts";
 import type { PushedRoom } from "./transaction.ts";
 import type { UserClients } from "./user-clients.ts";
 
@@ -45,7 +45,6 @@ interface StateConfirmationsOptions {
 interface Waiting {
   readonly room: RoomId;
   readonly event: StateEvent;
-  readonly failures: number;
 }
 
 /** What is confirmed, and what it means that a room has no such event. */
@@ -63,17 +62,22 @@ const CONTACTLESS_MS = 600_000;
 export class StateConfirmations {
   readonly #options: StateConfirmationsOptions;
   readonly #askers: ImportAskers;
-  readonly #waiting = new Map<string, Waiting>();
+  readonly #waiting: RetriedWork<Waiting>;
   readonly #contacts = new LRUCache<RoomId, UserId>({ max: CONTACTS_MAX });
   /** Rooms of which nobody could be asked, which may have very many members to look through. */
   readonly #contactless = new LRUCache<RoomId, true>({ max: CONTACTS_MAX, ttl: CONTACTLESS_MS });
-  readonly #closing = new AbortController();
-  #working: Promise<void> | undefined;
 
   constructor(options: StateConfirmationsOptions) {
     this.#options = options;
-    const { clients, users } = options;
+    const { clients, users, onDone, retryMs = IMPORT_RETRY_MS_MIN } = options;
     this.#askers = new ImportAskers({ clientOf: (user) => clients.of(user), isLocal: (user) => users.has(user) });
+    this.#waiting = new RetriedWork({
+      work: async (waiting) => onDone(await this.#confirm(waiting)),
+      onGivenUp: () => onDone("given_up"),
+      attemptsMax: ATTEMPTS_MAX,
+      waitingMax: CONFIRMATIONS_WAITING_MAX,
+      retryMs,
+    });
   }
 
   /** A transaction is stored. */
@@ -83,54 +87,16 @@ export class StateConfirmations {
         if (!isState(event) || !CONFIRMED.has(event.type) || this.#options.users.has(event.sender)) continue;
         const [contact] = this.#options.users.seenIn(pushed);
         if (contact !== undefined) this.#contacts.set(room, contact);
-        this.#wait({ room, event, failures: 0 });
+        this.#waiting.add([room, event.type, event.state_key].join(ID_SEPARATOR), { room, event });
       }
     }
     // Not before: of the events of one transaction that set the same, the last is confirmed.
-    this.#work();
+    this.#waiting.start();
   }
 
   /** Ends what is under way. */
-  async close(): Promise<void> {
-    this.#closing.abort();
-    await this.#working;
-  }
-
-  #wait(waiting: Waiting): void {
-    const { room, event } = waiting;
-    const key = [room, event.type, event.state_key].join(ID_SEPARATOR);
-    if (!this.#waiting.has(key) && this.#waiting.size >= CONFIRMATIONS_WAITING_MAX) {
-      this.#options.onDone("given_up");
-      return;
-    }
-    this.#waiting.set(key, waiting);
-  }
-
-  #work(): void {
-    if (this.#waiting.size === 0 || this.#closing.signal.aborted) return;
-    this.#working ??= this.#workThrough().finally(() => {
-      this.#working = undefined;
-      this.#work();
-    });
-  }
-
-  /** Never rejects. */
-  async #workThrough(): Promise<void> {
-    const { retryMs = IMPORT_RETRY_MS_MIN, onDone } = this.#options;
-    const { signal } = this.#closing;
-    for (const [key, waiting] of this.#waiting) {
-      if (signal.aborted) return;
-      this.#waiting.delete(key);
-      try {
-        onDone(await this.#confirm(waiting));
-      } catch {
-        if (signal.aborted) return;
-        const failures = waiting.failures + 1;
-        if (failures === ATTEMPTS_MAX) onDone("given_up");
-        else if (!this.#waiting.has(key)) this.#waiting.set(key, { ...waiting, failures });
-        await delay(retryMs, undefined, { signal }).catch(() => {});
-      }
-    }
+  close(): Promise<void> {
+    return this.#waiting.close();
   }
 
   async #confirm({ room, event }: Waiting): Promise<ConfirmationOutcome> {

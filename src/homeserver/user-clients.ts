@@ -1,4 +1,5 @@
 /** Clients of the homeserver that act as its users, with the token of an application service, at one pace for all of them. */
+import { setMaxListeners } from "node:events";
 import type { UserId } from "../matrix/ids.ts";
 import { HomeserverClient } from "./homeserver-client.ts";
 import { Pace } from "./pace.ts";
@@ -18,6 +19,7 @@ export class UserClients {
 
   constructor(options: UserClientsOptions) {
     this.#options = options;
+    setMaxListeners(0, this.#closing.signal); // As many as requests wait for their turn. Node warns of more than ten.
     this.#pace = new Pace(options.perSecond);
   }
 

@@ -1,6 +1,6 @@
 /**
- * What of a proxy the imports of rooms in the background need (`../homeserver/room-imports.ts`), and the confirmations of other
- * servers' state (`../homeserver/state-confirmations.ts`). Users come through the proxy before there is a broker, and are remembered
+ * What of a proxy the imports of rooms in the background need (`../homeserver/room-imports.ts`), the confirmations of other
+ * servers' state (`../homeserver/state-confirmations.ts`), and the rooms that users have come back to (`../homeserver/rejoined-rooms.ts`). Users come through the proxy before there is a broker, and are remembered
  * until then.
  */
 import { setTimeout as delay } from "node:timers/promises";
@@ -9,6 +9,7 @@ import type { Bus } from "../bus/client/connection.ts";
 import { LocalUsers } from "../homeserver/local-users.ts";
 import { ping } from "../homeserver/ping.ts";
 import type { Registration } from "../homeserver/registration.ts";
+import { RejoinedRooms } from "../homeserver/rejoined-rooms.ts";
 import { IMPORT_DEPTH_DEFAULT } from "../homeserver/room-import.ts";
 import { type ImportOutcome, RoomImports } from "../homeserver/room-imports.ts";
 import { type ConfirmationOutcome, StateConfirmations } from "../homeserver/state-confirmations.ts";
@@ -21,7 +22,7 @@ import type { RoomId, ServerName, UserId } from "../matrix/ids.ts";
 export interface BackgroundImportsOptions {
   /** The base URL of the homeserver. */
   readonly homeserver: string;
-  /** Nothing is imported or confirmed without one that can act as users. */
+  /** Nothing is imported, confirmed or read again without one that can act as users. */
   readonly registration: Registration | undefined;
   /** Whose users are local. If none is given, all are. */
   readonly serverNames: readonly ServerName[];
@@ -45,6 +46,7 @@ export class BackgroundImports {
   readonly #early = new Set<UserId>();
   #imports: RoomImports | undefined;
   #confirmations: StateConfirmations | undefined;
+  #rejoined: RejoinedRooms | undefined;
   #clients: UserClients | undefined;
 
   constructor(options: BackgroundImportsOptions) {
@@ -63,6 +65,7 @@ export class BackgroundImports {
     });
     const shared = { nc, clients: this.#clients, users: new LocalUsers(serverNames) };
     this.#confirmations = new StateConfirmations({ ...shared, onDone: stateConfirmed });
+    this.#rejoined = new RejoinedRooms({ ...shared, log });
     if (atOnce === 0) return;
     const imports = await RoomImports.open({
       ...shared,
@@ -89,6 +92,7 @@ export class BackgroundImports {
   stored(rooms: ReadonlyMap<RoomId, PushedRoom>): void {
     this.#imports?.pushed(rooms);
     this.#confirmations?.pushed(rooms);
+    this.#rejoined?.pushed(rooms);
   }
 
   /** Live events are folded. */
@@ -101,7 +105,7 @@ export class BackgroundImports {
     this.#clients?.close();
     // A worker that is behind may answer later than a process should take to end.
     await Promise.race([
-      Promise.all([this.#imports?.close(), this.#confirmations?.close()]),
+      Promise.all([this.#imports?.close(), this.#confirmations?.close(), this.#rejoined?.close()]),
       delay(PROXY_DRAIN_MS, undefined, { ref: false }),
     ]);
   }

@@ -1,6 +1,8 @@
 /** Two Synapses that federate, one of them behind Tidemark. */
+import { isDeepStrictEqual } from "node:util";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { connect } from "../../src/frontend/frontend.ts";
 import { type Body, eventually } from "../support/harness.ts";
 import { type Account, matrix, startSynapse } from "../support/live-synapse.ts";
 import { startProxiedSynapse } from "../support/proxied-synapse.ts";
@@ -96,6 +98,30 @@ federation("has orders of its history, its state and its new events, once a loca
     ({ ephemeral }) => ephemeral.events.find(({ type }: Body) => type === "m.receipt")?.content[news],
   );
   assert.is(receipts["m.read"][bob.user].order, live.unsigned.order);
+
+  const changes = [
+    { type: "m.room.topic", content: { topic: "while nobody was there" } },
+    { type: "org.example.new", content: { state: "too" } },
+  ];
+  await ask(url, alice, "POST", `/rooms/${enc(room)}/leave`, {});
+  const hasGone = async () => {
+    const { joined } = await ask(there.url, bob, "GET", `/rooms/${enc(room)}/joined_members`);
+    return joined[alice.user] === undefined;
+  };
+  await using tidemark = await connect({ nats: (await here.tidemark.ready).nats });
+  await eventually(hasGone, "her leave has reached the other server", LIMIT_MS);
+  for (const { type, content } of changes)
+    await ask(there.url, bob, "PUT", `/rooms/${enc(room)}/state/${type}/`, content);
+  await ask(url, alice, "POST", `/join/${enc(`#harbour:${there.serverName}`)}`, {});
+  const hasChanged = async () => {
+    const { events: known } = await tidemark.query(room, { op: "state", types: changes.map(({ type }) => type) });
+    const contents = changes.map(({ type }) => known.find((event) => event.type === type)?.content);
+    return isDeepStrictEqual(
+      contents,
+      changes.map(({ content }) => content),
+    );
+  };
+  await eventually(hasChanged, "Tidemark has the state that was set while she was away", LIMIT_MS);
 });
 
 federation.run();
