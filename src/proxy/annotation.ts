@@ -69,25 +69,43 @@ export class HeldBytes {
   }
 }
 
+interface Gathered {
+  readonly chunks: readonly Buffer[];
+  /** Those that were taken of `held`. */
+  readonly bytes: number;
+  readonly refused?: "too_large" | "busy";
+}
+
 /** Reads an answer to its end, or until it is more than may be held: the rest of the stream is then still to be read. */
-export async function gather(
-  answer: IncomingMessage,
-  held: HeldBytes,
-): Promise<{ readonly chunks: Buffer[]; readonly bytes: number; readonly refused?: "too_large" | "busy" }> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  try {
-    for await (const chunk of answer.iterator({ destroyOnReturn: false })) {
+export function gather(answer: IncomingMessage, held: HeldBytes): Promise<Gathered> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    const stop = () => {
+      answer.off("data", take).off("end", finish).off("close", breakOff);
+    };
+    const take = (chunk: Buffer) => {
       chunks.push(chunk);
-      if (bytes + chunk.length > PROXY_ANSWER_BYTES_MAX) return { chunks, bytes, refused: "too_large" };
-      if (!held.take(chunk.length)) return { chunks, bytes, refused: "busy" };
-      bytes += chunk.length;
-    }
-  } catch (error) {
-    held.release(bytes);
-    throw error;
-  }
-  return { chunks, bytes };
+      const isTooLarge = bytes + chunk.length > PROXY_ANSWER_BYTES_MAX;
+      if (!isTooLarge && held.take(chunk.length)) {
+        bytes += chunk.length;
+        return;
+      }
+      stop();
+      answer.pause();
+      resolve({ chunks, bytes, refused: isTooLarge ? "too_large" : "busy" });
+    };
+    const finish = () => {
+      stop();
+      resolve({ chunks, bytes });
+    };
+    const breakOff = () => {
+      stop();
+      held.release(bytes);
+      reject(new Error("the homeserver broke off its answer"));
+    };
+    answer.on("data", take).on("end", finish).on("close", breakOff);
+  });
 }
 
 interface AnnotationOptions {

@@ -11,7 +11,7 @@
  * It is only asked about requests that the homeserver has accepted, or lets wait, so strangers can't make it ask. A token goes nowhere but to
  * the homeserver, and is kept as a digest.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { LRUCache } from "lru-cache";
 import * as z from "zod";
@@ -58,7 +58,7 @@ export function askerOf(request: IncomingMessage, host: string): Asker | undefin
     const value = query.get(key);
     if (value !== null) asked.set(key, value);
   }
-  const digest = createHash("sha256").update(authorization).digest("base64url");
+  const digest = hash("sha256", authorization, "base64url");
   return { key: `${digest}?${asked}`, query: asked.size === 0 ? "" : `?${asked}`, headers: headers.flat() };
 }
 

@@ -4,7 +4,7 @@ import type { IncomingMessage } from "node:http";
 /** Names and values in turn, as in `IncomingMessage.rawHeaders`. */
 export type RawHeaders = string[];
 
-const OF_THE_CONNECTION: readonly string[] = [
+const OF_THE_CONNECTION: ReadonlySet<string> = new Set([
   "connection",
   "keep-alive",
   "proxy-authenticate",
@@ -13,13 +13,16 @@ const OF_THE_CONNECTION: readonly string[] = [
   "te",
   "transfer-encoding",
   "upgrade",
-];
+]);
 
 /** A sender that names these in `Connection` would have the message read otherwise than it was sent. */
 const NEVER_DROPPED: ReadonlySet<string> = new Set(["content-length", "host", "authorization"]);
 
 /** Methods whose requests have no body unless a header says so. A request of another needs a length. */
 const WITHOUT_BODY: ReadonlySet<string | undefined> = new Set(["GET", "HEAD", "DELETE", "OPTIONS", "TRACE"]);
+
+const APPENDED: readonly string[] = ["x-forwarded-for"];
+const APPENDED_OR_REPLACED: readonly string[] = [...APPENDED, "accept-encoding"];
 
 interface RequestHeaderOptions {
   /** The homeserver, for a client that names no host (HTTP/1.0). */
@@ -31,8 +34,8 @@ interface RequestHeaderOptions {
 /** The headers of a client's request for the homeserver. */
 export function requestHeaders(request: IncomingMessage, { host, acceptEncoding }: RequestHeaderOptions): RawHeaders {
   const { headers, method, socket } = request;
-  const replaced = acceptEncoding === undefined ? [] : ["accept-encoding"];
-  const raw = without(endToEnd(request.rawHeaders), [...replaced, "x-forwarded-for"]);
+  const replaced = acceptEncoding === undefined ? APPENDED : APPENDED_OR_REPLACED;
+  const raw = endToEnd(request.rawHeaders, replaced);
   if (acceptEncoding !== undefined) raw.push("Accept-Encoding", acceptEncoding);
   if (headers.host === undefined) raw.push("Host", host);
   if (headers["transfer-encoding"] !== undefined) raw.push("Transfer-Encoding", "chunked");
@@ -45,21 +48,25 @@ export function requestHeaders(request: IncomingMessage, { host, acceptEncoding 
   return raw;
 }
 
-/** Drops the headers that are for the connection alone, and those that `Connection` names. */
-export function endToEnd(raw: readonly string[]): RawHeaders {
-  const names = new Set(OF_THE_CONNECTION);
-  for (const [name, value] of pairs(raw)) {
-    if (name.toLowerCase() !== "connection") continue;
-    for (const token of value.split(",")) names.add(token.trim().toLowerCase());
+/** Drops the headers that are for the connection alone, those that `Connection` names, and `others`, which are in lower case. */
+export function endToEnd(raw: readonly string[], others: readonly string[] = []): RawHeaders {
+  const named = namedByConnection(raw);
+  const kept: RawHeaders = [];
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = raw[i]!.toLowerCase();
+    if (!OF_THE_CONNECTION.has(name) && !named.includes(name) && !others.includes(name))
+      kept.push(raw[i]!, raw[i + 1]!);
   }
-  for (const name of NEVER_DROPPED) names.delete(name);
-  return without(raw, [...names]);
+  return kept;
 }
 
-export function without(raw: readonly string[], names: readonly string[]): RawHeaders {
-  return pairs(raw)
-    .filter(([name]) => !names.includes(name.toLowerCase()))
-    .flat();
+function namedByConnection(raw: readonly string[]): string[] {
+  const names: string[] = [];
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    if (raw[i]!.toLowerCase() !== "connection") continue;
+    for (const token of raw[i + 1]!.split(",")) names.push(token.trim().toLowerCase());
+  }
+  return names.filter((name) => !NEVER_DROPPED.has(name));
 }
 
 export function pairs(raw: readonly string[]): [name: string, value: string][] {

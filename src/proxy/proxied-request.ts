@@ -19,8 +19,9 @@ import type { RoomId } from "../matrix/ids.ts";
 import { type Annotated, annotatedRequest } from "./annotated-paths.ts";
 import { annotate, canHaveOrders, type FindOrders, gather, type HeldBytes, type Outcome } from "./annotation.ts";
 import { type Asker, askerOf } from "./askers.ts";
+import { hasLongBody, passLongBody } from "./long-bodies.ts";
 import { type PostedReceipt, type ReceiptPath, receiptPath, receiptsIn } from "./posted-receipts.ts";
-import { endToEnd, pairs, readableEncodings, requestHeaders, without } from "./proxied-headers.ts";
+import { endToEnd, pairs, readableEncodings, requestHeaders } from "./proxied-headers.ts";
 import type { Upstream } from "./upstream.ts";
 
 export interface ProxyContext {
@@ -198,17 +199,12 @@ class ProxiedRequest {
     this.#context.onReached();
     this.#response.sendDate = false; // The homeserver's date goes on.
     answer.on("error", (error) => this.#fail(error));
-    if (this.#receiptPath !== undefined && answer.statusCode === 200) this.#tellReceipts(this.#receiptPath);
-    if (this.#annotated?.kind === "events" && answer.statusCode === 200) this.#seen();
-    if (this.#annotated === undefined || !canHaveOrders(answer)) {
-      this.#stream(answer, []);
-      return;
-    }
-    try {
-      await this.#annotate(answer, this.#annotated);
-    } catch (error) {
-      this.#fail(error);
-    }
+    if (this.#annotated === undefined || !canHaveOrders(answer)) this.#stream(answer, []);
+    else await this.#annotate(answer, this.#annotated).catch((error) => this.#fail(error));
+    // The client doesn't wait for what is done with its answer here.
+    if (answer.statusCode !== 200) return;
+    if (this.#receiptPath !== undefined) this.#tellReceipts(this.#receiptPath);
+    if (this.#annotated?.kind === "events") this.#seen();
   }
 
   #seen(): void {
@@ -241,12 +237,11 @@ class ProxiedRequest {
       });
       onAnswer(outcome);
       if (this.#isGone) return;
-      const headers = without(endToEnd(answer.rawHeaders), ["content-length"]);
+      const headers = endToEnd(answer.rawHeaders, ["content-length"]);
       // With trailers, the body must be chunked.
       if (answer.rawTrailers.length === 0) headers.push("Content-Length", String(body.length));
       this.#response.writeHead(answer.statusCode!, answer.statusMessage, headers);
-      this.#response.write(body);
-      this.#end(answer);
+      this.#end(answer, body);
     } finally {
       held.release(bytes);
     }
@@ -260,17 +255,38 @@ class ProxiedRequest {
     }
     const response = this.#response;
     response.writeHead(answer.statusCode!, answer.statusMessage, endToEnd(answer.rawHeaders));
-    response.flushHeaders();
+    // The head goes with the body, unless that comes later.
+    const late = setImmediate(() => response.flushHeaders());
     for (const chunk of read) response.write(chunk);
+    let isWhole = () => answer.complete;
     answer.once("end", () => this.#end(answer));
     answer.once("close", () => {
-      if (!answer.complete) this.#fail(new Error("the homeserver broke off its answer"));
+      clearImmediate(late);
+      if (!isWhole()) this.#fail(new Error("the homeserver broke off its answer"));
     });
-    answer.pipe(response, { end: false });
+    answer.once("data", (first: Buffer) => {
+      clearImmediate(late);
+      const { upstream } = this.#context;
+      const end = () => {
+        response.end();
+        this.#upstream?.destroy();
+      };
+      const passed =
+        read.length === 0 && hasLongBody(answer)
+          ? passLongBody(answer, first, { response, upstream, onEnd: end })
+          : undefined;
+      if (passed !== undefined) {
+        isWhole = passed;
+        return;
+      }
+      response.write(first);
+      answer.pipe(response, { end: false });
+    });
+    answer.resume(); // What has read of it may have paused it.
   }
 
-  #end(answer: IncomingMessage): void {
+  #end(answer: IncomingMessage, body?: Buffer): void {
     if (answer.rawTrailers.length > 0) this.#response.addTrailers(pairs(answer.rawTrailers));
-    this.#response.end();
+    this.#response.end(body);
   }
 }

@@ -8,9 +8,10 @@
 import { once } from "node:events";
 import * as http from "node:http";
 import * as https from "node:https";
-import { isIP } from "node:net";
+import { isIP, type Socket } from "node:net";
 import { HTTP_HEADER_BYTES_MAX, PROXY_CONNECT_MS, PROXY_IDLE_MS, PROXY_KEEP_ALIVE_MS } from "../limits.ts";
 import type { RawHeaders } from "./proxied-headers.ts";
+import { type Tap, TappedAgent } from "./tapped-agent.ts";
 
 /** What Node calls the failures of connections that are not made, or whose other end is gone without a word. */
 const UNREACHABLE: ReadonlySet<string | undefined> = new Set([
@@ -50,8 +51,13 @@ export class Upstream {
     this.#basePath = pathname.replace(/\/+$/, "");
     const address = hostname.replace(/^\[(.*)\]$/, "$1");
     // The agent closes connections that were idle for so long, before the homeserver does while a request is on its way.
-    const agent = { keepAlive: true, timeout: PROXY_IDLE_MS, scheduling: "lifo" } as const;
-    this.#agent = this.#isTls ? new https.Agent(agent) : new http.Agent(agent);
+    const agent = {
+      keepAlive: true,
+      keepAliveMsecs: PROXY_KEEP_ALIVE_MS,
+      timeout: PROXY_IDLE_MS,
+      scheduling: "lifo",
+    } as const;
+    this.#agent = this.#isTls ? new https.Agent(agent) : new TappedAgent(agent);
     this.#options = {
       protocol,
       hostname: address,
@@ -67,7 +73,7 @@ export class Upstream {
     const { request } = this.#isTls ? https : http;
     const opened = request({ ...this.#options, method, path: targetOf(this.#basePath, path), headers });
     opened.once("socket", (socket) => {
-      socket.setKeepAlive(true, PROXY_KEEP_ALIVE_MS);
+      socket.setKeepAlive(true, PROXY_KEEP_ALIVE_MS); // The agent does it only where there is no TLS.
       if (!socket.connecting) return;
       const late = () => {
         const error = new Error(`no connection within ${PROXY_CONNECT_MS} ms`);
@@ -103,6 +109,11 @@ export class Upstream {
       clearTimeout(timer);
       opened.destroy();
     }
+  }
+
+  /** Takes what comes on a connection from now on (`TappedAgent`). Returns false if that can't be had. */
+  tap(socket: Socket, tap: Tap): boolean {
+    return this.#agent instanceof TappedAgent && this.#agent.tap(socket, tap);
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 /** What passes through the proxy, byte by byte, both ways. */
 import { once } from "node:events";
-import { createServer, request as httpRequest, type IncomingMessage } from "node:http";
+import { Agent, createServer, request as httpRequest, type IncomingMessage } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { buffer, text } from "node:stream/consumers";
 import { suite } from "uvu";
@@ -189,21 +189,61 @@ streaming("may have a body of any size, of which only a little is on its way", a
 });
 
 streaming("may be answered with a body of any size, of which only a little is on its way", async () => {
-  let sent = 0;
-  await using proxy = await startProxied(async (_, response) => {
-    await written(response, (bytes) => (sent = bytes - response.writableLength));
-    response.end();
-  });
-  const response = await get(`${proxy.url}/_matrix/media/v3/download/x`);
-  let read = 0;
-  let inFlight = 0;
-  for await (const chunk of response) {
-    read += chunk.length;
-    inFlight = Math.max(inFlight, sent - read);
-    await new Promise(setImmediate);
+  for (const headers of [{}, { "content-length": BYTES }]) {
+    let sent = 0;
+    await using proxy = await startProxied(async (_, response) => {
+      response.writeHead(200, headers);
+      await written(response, (bytes) => (sent = bytes - response.writableLength));
+      response.end();
+    });
+    const response = await get(`${proxy.url}/_matrix/media/v3/download/x`);
+    let read = 0;
+    let inFlight = 0;
+    for await (const chunk of response) {
+      read += chunk.length;
+      inFlight = Math.max(inFlight, sent - read);
+      await new Promise(setImmediate);
+    }
+    assert.is(read, BYTES);
+    assert.ok(inFlight < BYTES / 2, `${inFlight} bytes`);
+    assert.equal(proxy.failures, []);
   }
-  assert.is(read, BYTES);
-  assert.ok(inFlight < BYTES / 2, `${inFlight} bytes`);
+});
+
+/** Each four bytes of it are different. */
+const LONG_BODY = Buffer.from(Uint32Array.from({ length: 4_194_304 }, (_, n) => n).buffer);
+
+streaming("has the bytes of a long body, and its connection goes on, also behind another request", async () => {
+  let isBroken = false;
+  await using proxy = await startProxied((request, response) => {
+    response.writeHead(200, { "content-length": LONG_BODY.length });
+    if (request.method === "HEAD") response.end();
+    else if (!isBroken) response.end(LONG_BODY);
+    else response.write(LONG_BODY.subarray(0, LONG_BODY.length / 2), () => request.socket.destroy());
+  });
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  for (let n = 0; n < 3; n++) {
+    const [response] = (await once(httpRequest(proxy.url, { agent }).end(), "response")) as [IncomingMessage];
+    const chunks: Buffer[] = [];
+    for await (const chunk of response) {
+      chunks.push(chunk);
+      await new Promise(setImmediate);
+    }
+    assert.ok(Buffer.concat(chunks).equals(LONG_BODY));
+  }
+  agent.destroy();
+  const socket = connected(proxy.url);
+  socket.write(`HEAD /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\nGET /c HTTP/1.1\r\n${CLOSE}`);
+  const answers = await buffer(socket);
+  const bodyAt = (head: number) => answers.indexOf("\r\n\r\n", head) + 4;
+  const [first, second] = [bodyAt(bodyAt(0)), bodyAt(bodyAt(bodyAt(0)) + LONG_BODY.length)];
+  assert.ok(answers.subarray(first, first + LONG_BODY.length).equals(LONG_BODY));
+  assert.ok(answers.subarray(second).equals(LONG_BODY));
+  assert.equal(proxy.failures, []);
+
+  isBroken = true;
+  assert.ok((await exchanged(proxy.url, `GET /d HTTP/1.1\r\n${CLOSE}`)).length < LONG_BODY.length);
+  assert.is(proxy.failures.length, 1);
 });
 
 /** Much more than the sockets on the way can hold. */
@@ -234,9 +274,11 @@ streaming("is aborted when its client hangs up, during a long poll, an upload or
     ["/other", "", undefined],
     ["/upload", "Content-Length: 100\r\n", undefined],
     ["/download", "", "a part"],
+    ["/long", "", "a part"],
   ] as const) {
     const arrived = later<IncomingMessage>();
     await using proxy = await startProxied((request, response) => {
+      if (path === "/long") response.writeHead(200, { "content-length": LONG_BODY.length });
       if (answer !== undefined) response.write(answer);
       arrived.resolve(request);
     });
