@@ -22,6 +22,8 @@ interface Case {
   readonly asked: (n: number) => Asked;
   /** Pairs of requests. */
   readonly pairs: number;
+  /** Pairs before those, which don't count. Default: none. */
+  readonly warmUpPairs?: number;
   /** `added`: what the proxy adds at p50, in ms. `ratio`: proxied to direct at p50. */
   readonly as: "added" | "ratio";
 }
@@ -52,10 +54,11 @@ export async function timed(url: string, token: string, { method, path, body }: 
 
 /** Returns one value for each of a few parts of the run, and what a direct request takes. */
 export async function compared({ direct, proxied, token }: BothWays, options: Case): Promise<Measured[]> {
-  const { id, title, asked, pairs, as } = options;
+  const { id, title, asked, pairs, warmUpPairs = 0, as } = options;
   const values: number[] = [];
   const own: number[] = [];
   let n = 0;
+  while (n < warmUpPairs * 2) for (const url of [direct, proxied]) await timed(url, token, asked(n++));
   for (let part = 0; part < PARTS; part++) {
     const times: [number[], number[]] = [[], []];
     for (let pair = 0; pair < pairs / PARTS; pair++) {

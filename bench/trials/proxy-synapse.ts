@@ -4,7 +4,10 @@ import { ROOT } from "../node-process.ts";
 import { compared } from "../proxy/alternating.ts";
 import type { Trial } from "../trial.ts";
 
-const SIZES = { full: { pairs: 200, receipts: 200 }, quick: { pairs: 50, receipts: 50 } } as const;
+const SIZES = {
+  full: { quietPairs: 500, pairs: 200, receipts: 200 },
+  quick: { quietPairs: 100, pairs: 50, receipts: 50 },
+} as const;
 const ROOMS = 10;
 const MESSAGES = 120;
 const V3 = "/_matrix/client/v3";
@@ -16,7 +19,7 @@ export const proxySynapse: Trial = {
   id: "proxy_synapse",
   isOnDemand: true,
   measure: async ({ scale, built }) => {
-    const { pairs, receipts } = SIZES[scale];
+    const { quietPairs, pairs, receipts } = SIZES[scale];
     if (built) process.env.TIDEMARK_TEST_BUILD = ROOT;
     // It reads at its start where the program is.
     const { startProxiedSynapse } = await import("../../test/support/proxied-synapse.ts");
@@ -41,7 +44,9 @@ export const proxySynapse: Trial = {
         id: "proxy_synapse_sync",
         title: "Synapse's /sync without news",
         asked: get(`/sync?${quiet}&since=${since}`),
-        pairs,
+        pairs: quietPairs,
+        // A proxy that has just started runs code that V8 has not optimized.
+        warmUpPairs: quietPairs,
         as: "added",
       })),
       ...(await compared(both, {
@@ -57,6 +62,7 @@ export const proxySynapse: Trial = {
         title: "Synapse's /messages of 100",
         asked: get(`/rooms/${room}/messages?dir=b&limit=100`),
         pairs,
+        warmUpPairs: pairs,
         as: "ratio",
       })),
       ...(await compared(both, {
