@@ -5,6 +5,7 @@ import { type Bus, connectBus } from "../bus/client/connection.ts";
 import { closeBus } from "../bus/client/gathered-writes.ts";
 import { PARTITIONS_MAX } from "../limits.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
+import type { OnUnreadable } from "../replay/record-source.ts";
 import { dataOption, integer, natsOption, natsPasswordFileOption } from "./options.ts";
 import { complain } from "./output.ts";
 
@@ -39,6 +40,17 @@ export function logCommand(name: string, description: string): Command {
 
 export const partitionOption = () =>
   new Option("--partition <n>", "all rooms of one partition").argParser(integer(0, PARTITIONS_MAX - 1));
+
+export const skipOption = () =>
+  new Option("--skip-unreadable", "leave out what can't be read of a partition, and say so, instead of failing");
+
+/** Says on standard error what is left out. undefined, if nothing may be. */
+export function skipping(isSkipping: boolean | undefined): OnUnreadable | undefined {
+  if (!isSkipping) return undefined;
+  return ({ partition, after, reason }) => {
+    complain(`partition ${partition}: left out ${after === 0 ? "" : `after record ${after} `}(${reason})`);
+  };
+}
 
 /** Prints the message and ends the command with status 2. */
 export function wrongUsage(message: string): never {

@@ -1,8 +1,10 @@
 /** `tidemark export`: copies logs into a file. */
 import { type Command, Option } from "commander";
+import { sequenceOf } from "../../actors/entry.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { exportLog } from "../replay/export.ts";
-import { type BusOptions, logCommand, partitionOption, withBus, wrongUsage } from "./bus.ts";
+import { type BusOptions, logCommand, partitionOption, skipOption, skipping, withBus, wrongUsage } from "./bus.ts";
+import { integer } from "./options.ts";
 import { print } from "./output.ts";
 import { Progress } from "./progress.ts";
 
@@ -11,6 +13,9 @@ interface ExportOptions extends BusOptions {
   readonly partition?: number;
   readonly out: string;
   readonly redact?: boolean;
+  /** A position. */
+  readonly until?: number;
+  readonly skipUnreadable?: true;
 }
 
 export function exportCommand(): Command {
@@ -18,10 +23,20 @@ export function exportCommand(): Command {
     .addOption(partitionOption())
     .addOption(new Option("--out <log>", "the file; compressed when its name ends in .gz").makeOptionMandatory())
     .addOption(new Option("--redact", "leave out message content, for sharing"))
-    .action(async (room: RoomId | undefined, { all, partition, out, redact = false, ...bus }: ExportOptions) => {
+    .addOption(
+      new Option(
+        "--until <position>",
+        "the last record to copy, of a room or a partition: that of this position",
+      ).argParser(integer(0, Number.MAX_SAFE_INTEGER)),
+    )
+    .addOption(skipOption())
+    .action(async (room: RoomId | undefined, options: ExportOptions) => {
+      const { all, partition, out, redact = false, until, skipUnreadable, ...bus } = options;
       if ([room !== undefined, all === true, partition !== undefined].filter(Boolean).length !== 1) {
         wrongUsage("name a room, or --partition, or --all");
       }
+      if (until !== undefined && all)
+        wrongUsage("--until needs a room, or --partition: positions are of one partition");
       const progress = new Progress("exporting");
       const { records, entries } = await withBus(bus, (nc) =>
         exportLog(nc, {
@@ -30,6 +45,8 @@ export function exportCommand(): Command {
           onProgress: progress.update,
           ...(room !== undefined && { room }),
           ...(partition !== undefined && { partition }),
+          ...(until !== undefined && { until: sequenceOf(until) }),
+          onUnreadable: skipping(skipUnreadable),
         }),
       ).finally(() => progress.stop());
       print(`${out}: ${records} records, ${entries} entries${redact ? ", without message content" : ""}`);

@@ -1,18 +1,36 @@
 /** `tidemark import`: copies an exported file into the logs of a broker. */
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { importLog } from "../replay/import.ts";
+import { DamagedLogError } from "../replay/log-lines.ts";
 import { type BusOptions, busCommand, withBus } from "./bus.ts";
+import { integer } from "./options.ts";
 import { complain, print } from "./output.ts";
 import { Progress } from "./progress.ts";
+
+/** Says how to import what comes before a damaged line. */
+function withHint(error: unknown): unknown {
+  if (!(error instanceof Error && error.cause instanceof DamagedLogError && error.cause.line > 2)) return error;
+  const hint = `--until-line ${error.cause.line - 1} imports what is before`;
+  return new Error(`${error.message} (${hint})`, { cause: error });
+}
 
 export function importCommand(): Command {
   return busCommand("import", "copy an exported log into an empty broker; every entry keeps its position")
     .argument("<log>", "the file")
-    .action(async (path: string, bus: BusOptions) => {
+    .addOption(
+      new Option("--until-line <n>", "the last line to copy, of a file that is damaged after it").argParser(
+        integer(2, Number.MAX_SAFE_INTEGER),
+      ),
+    )
+    .action(async (path: string, { untilLine, ...bus }: BusOptions & { readonly untilLine?: number }) => {
       const progress = new Progress("importing");
       const { header, records, entries } = await withBus(bus, (nc) =>
-        importLog(nc, { path, onProgress: progress.update }),
-      ).finally(() => progress.stop());
+        importLog(nc, { path, untilLine, onProgress: progress.update }),
+      )
+        .catch((error: unknown) => {
+          throw withHint(error);
+        })
+        .finally(() => progress.stop());
       if (header.redacted) complain("this log was exported with --redact: it has no message content");
       print(`${path}: ${records} records, ${entries} entries imported`);
     });

@@ -9,7 +9,7 @@ import { type Paints, stateLines, stateReport, stepLine, whyLines } from "../rep
 import { why } from "../replay/history/why-text.ts";
 import { busSource, fileSource, type Source } from "../replay/record-source.ts";
 import { Refold, type Until } from "../replay/refold.ts";
-import { type BusOptions, logCommand, withBus, wrongUsage } from "./bus.ts";
+import { type BusOptions, logCommand, skipOption, skipping, withBus, wrongUsage } from "./bus.ts";
 import { Output, wantedPaints } from "./output.ts";
 import { Progress } from "./progress.ts";
 
@@ -31,6 +31,7 @@ interface ReplayOptions extends BusOptions {
   readonly follow?: true;
   readonly state?: true;
   readonly why?: string;
+  readonly skipUnreadable?: true;
 }
 
 export function replayCommand(): Command {
@@ -48,6 +49,7 @@ export function replayCommand(): Command {
     .addOption(new Option("--state", "show the whole state at the end instead of entries"))
     .addOption(new Option("--why <event>", "explain why this event is read or unread for --user"))
     .addOption(new Option("--json", "one JSON object per line, for tools"))
+    .addOption(skipOption())
     .action(async (room: RoomId | undefined, options: ReplayOptions) => {
       if (options.file === undefined && (room === undefined) !== (options.all === true)) {
         wrongUsage("name a room, or --all");
@@ -65,6 +67,7 @@ export function replayCommand(): Command {
           ...(room !== undefined && { room }),
           ...(until?.position !== undefined && { until: sequenceOf(until.position) }),
           ...(follow && { follow }),
+          onUnreadable: skipping(options.skipUnreadable),
         });
         if (source.total === 0 && room !== undefined && !follow) throw new Error(`the log has no room ${room}`);
         await replay(source, room, options);

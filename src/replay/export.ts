@@ -5,11 +5,15 @@ import { partitionCount } from "../bus/partition-count.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { LogFileWriter } from "./log-file.ts";
 import { LogLineWriter, type Scope } from "./log-lines.ts";
-import { busSource } from "./record-source.ts";
+import { busSource, type OnUnreadable } from "./record-source.ts";
 
 export interface ExportOptions {
   readonly room?: RoomId;
   readonly partition?: number;
+  /** The last sequence to copy. Default: the current end of the log. */
+  readonly until?: number;
+  /** See `BusSelection`. */
+  readonly onUnreadable?: OnUnreadable | undefined;
   readonly out: string;
   /** Leaves out message content. */
   readonly redact: boolean;
@@ -23,12 +27,14 @@ export interface Exported {
 
 /** Copies the current content of the logs. The file gets its name when it is complete. */
 export async function exportLog(nc: Bus, options: ExportOptions): Promise<Exported> {
-  const { room, partition, out, redact, onProgress } = options;
+  const { room, partition, until, onUnreadable, out, redact, onProgress } = options;
   const partitions = await partitionCount(nc);
   const scope: Scope = room !== undefined ? { room } : partition !== undefined ? { partition } : { all: true };
   const source = await busSource(nc, {
     ...(room !== undefined && { room, partition: partitionOf(room, partitions) }),
     ...(partition !== undefined && { partition }),
+    ...(until !== undefined && { until }),
+    onUnreadable,
   });
   if (room !== undefined && source.total === 0) throw new Error(`the log has no room ${room}`);
 

@@ -34,6 +34,8 @@ const RAISE = 2 ** 32;
 
 export interface ImportOptions {
   readonly path: string;
+  /** The last line of the file that is copied. Default: the file must be whole. */
+  readonly untilLine?: number | undefined;
   /** Called with the bytes that have been read, and the size of the file. */
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -45,11 +47,11 @@ export interface Imported {
   readonly entries: number;
 }
 
-export async function importLog(nc: Bus, { path, onProgress }: ImportOptions): Promise<Imported> {
+export async function importLog(nc: Bus, { path, untilLine, onProgress }: ImportOptions): Promise<Imported> {
   const total = await fileBytes(path);
   const stored = await storedPartitionCount(nc);
   const bytesMax = (nc.info?.max_payload ?? Number.POSITIVE_INFINITY) - HEADER_BYTES_MAX;
-  const plan = { path, partitions: stored, bytesMax };
+  const plan = { path, untilLine, partitions: stored, bytesMax };
   // Reads the whole file first, so that nothing is appended if it is damaged.
   const { header, last, greatest } = await survey(plan);
   await prepareBus(nc, { partitions: stored ?? header.partitions, isImport: true });
@@ -77,6 +79,7 @@ export async function importLog(nc: Bus, { path, onProgress }: ImportOptions): P
 
 interface Plan {
   readonly path: string;
+  readonly untilLine: number | undefined;
   /** Of the broker. undefined: it has no logs yet, and gets as many as the file's. */
   readonly partitions: number | undefined;
   /** The largest record that the broker takes. */
@@ -95,7 +98,7 @@ interface AppendsRead {
 
 /** Reads the file as the appends that copy it: the same at every reading. */
 async function readAppends(
-  { path, partitions, bytesMax }: Plan,
+  { path, untilLine, partitions, bytesMax }: Plan,
   { onHeader, onOrder, onBytes, onAppend }: AppendsRead,
 ): Promise<void> {
   const bases = new Map<number, Order>();
@@ -139,6 +142,7 @@ async function readAppends(
       }
     },
     ...(onBytes !== undefined && { onBytes }),
+    untilLine,
   });
 }
 

@@ -20,6 +20,8 @@ export interface LogFileRead {
   readonly onRecord: (record: PlacedRecord, line: number) => void | Promise<void>;
   /** Called with the number of bytes that have been read. */
   readonly onBytes?: (bytes: number) => void;
+  /** The last line to read: what comes after it is damaged, or not wanted. Default: all lines, and the file must be whole. */
+  readonly untilLine?: number | undefined;
 }
 
 export async function fileBytes(path: string): Promise<number> {
@@ -27,7 +29,10 @@ export async function fileBytes(path: string): Promise<number> {
 }
 
 /** Reads a file to its end, or until `onRecord` throws. If it is damaged, the error names the path and the line. */
-export async function readLogFile(path: string, { onHeader, onRecord, onBytes }: LogFileRead): Promise<void> {
+export async function readLogFile(
+  path: string,
+  { onHeader, onRecord, onBytes, untilLine = Number.POSITIVE_INFINITY }: LogFileRead,
+): Promise<void> {
   const file = createReadStream(path);
   if (onBytes !== undefined) file.on("data", () => onBytes(file.bytesRead));
   const bytes: Readable = isCompressed(path) ? file.pipe(createGunzip()) : file;
@@ -40,9 +45,9 @@ export async function readLogFile(path: string, { onHeader, onRecord, onBytes }:
       const before = reader.header;
       const record = reader.read(text);
       if (before === undefined && reader.header !== undefined) await onHeader?.(reader.header);
-      if (record === undefined) continue;
-      const handled = onRecord(record, line);
+      const handled = record && onRecord(record, line);
       if (handled !== undefined) await handled;
+      if (line === untilLine) return;
     }
     reader.finish();
   } catch (error) {

@@ -4,6 +4,7 @@ import { partitionOf } from "../bus/contract/subjects.ts";
 import { logEnd } from "../bus/log/log.ts";
 import { type LogScan, type OnRecord, scanLog } from "../bus/log/log-scan.ts";
 import { partitionCount } from "../bus/partition-count.ts";
+import { type ErrorCode, TidemarkError } from "../errors.ts";
 import type { RoomId } from "../matrix/ids.ts";
 import { fileBytes, readLogFile } from "./log-file.ts";
 
@@ -28,18 +29,57 @@ export interface BusSelection {
   readonly until?: number;
   /** Continues with new records. Default: false. */
   readonly follow?: boolean;
+  /** Called for each partition whose rest can't be read, and is left out. Default: the reading fails there. */
+  readonly onUnreadable?: OnUnreadable | undefined;
+}
+
+/** What can't be read of a partition. */
+interface Unreadable {
+  readonly partition: number;
+  /** The sequence of the last record that was read; 0 when none was. */
+  readonly after: number;
+  readonly reason: string;
+}
+
+export type OnUnreadable = (unreadable: Unreadable) => void;
+
+/** What is wrong with a log, and not with whoever reads it. */
+const OF_LOGS: ReadonlySet<ErrorCode> = new Set(["RECORD_UNREADABLE", "LOG_BROKEN", "BUS_UNAVAILABLE", "M_UNKNOWN"]);
+
+/** Does something with one partition. If its log fails, `onUnreadable` is called; without one this throws, and says how to go on. */
+export async function onePartition<T>(
+  partition: number,
+  onUnreadable: OnUnreadable | undefined,
+  read: (reached: (sequence: number) => void) => Promise<T>,
+): Promise<T | undefined> {
+  let after = 0;
+  try {
+    return await read((sequence) => {
+      after = sequence;
+    });
+  } catch (error) {
+    if (!(error instanceof TidemarkError) || !OF_LOGS.has(error.code)) throw error;
+    if (onUnreadable !== undefined) {
+      onUnreadable({ partition, after, reason: error.message });
+      return undefined;
+    }
+    const hint = "--skip-unreadable goes on without the rest of that partition";
+    throw new TidemarkError(error.code, `partition ${partition}: ${error.message} (${hint})`, { cause: error });
+  }
 }
 
 export async function busSource(nc: Bus, selection: BusSelection): Promise<Source> {
   const partitions = await partitionCount(nc);
-  const { room, follow = false, until = Number.POSITIVE_INFINITY } = selection;
+  const { room, follow = false, until = Number.POSITIVE_INFINITY, onUnreadable } = selection;
   const partition = room === undefined ? selection.partition : partitionOf(room, partitions);
   const chosen = partition === undefined ? Array.from({ length: partitions }, (_, i) => i) : [partition];
 
   const scans: LogScan[] = [];
   let total = 0;
   for (const partition of chosen) {
-    const { sequence, records } = await logEnd(nc, partition, room);
+    const end = await onePartition(partition, onUnreadable, () => logEnd(nc, partition, room));
+    if (end === undefined) continue;
+    const { sequence, records } = end;
     total += records;
     if (records === 0 && !follow) continue;
     scans.push({
@@ -52,11 +92,14 @@ export async function busSource(nc: Bus, selection: BusSelection): Promise<Sourc
     total,
     async read(onRecord, { signal, onProgress } = {}) {
       let done = 0;
-      const counted: OnRecord = (record) => {
-        onProgress?.(++done);
-        return onRecord(record);
-      };
-      const read = (scan: LogScan) => scanLog(nc, signal === undefined ? scan : { ...scan, signal }, counted);
+      const read = (scan: LogScan) =>
+        onePartition(scan.partition, onUnreadable, (reached) =>
+          scanLog(nc, signal === undefined ? scan : { ...scan, signal }, (record) => {
+            onProgress?.(++done);
+            reached(record.record.sequence);
+            return onRecord(record);
+          }),
+        );
       if (follow) await Promise.all(scans.map(read));
       else for (const scan of scans) await read(scan);
     },

@@ -31,6 +31,7 @@ import { FULLY_READ, isPrivate, type ReceiptType, shownAs } from "../matrix/rece
 import { keptDeltas } from "./kept-deltas.ts";
 import { LastChanges } from "./last-changes.ts";
 import { Difference, PublishedDeltas } from "./published-deltas.ts";
+import { type OnUnreadable, onePartition } from "./record-source.ts";
 import { Refold } from "./refold.ts";
 
 /** Polling interval while something is behind. */
@@ -39,6 +40,10 @@ const POLL_MS = 100;
 export interface VerifyOptions {
   /** Default: all rooms. */
   readonly room?: RoomId;
+  /** Default: all partitions. Ignored if there is a room. */
+  readonly partition?: number | undefined;
+  /** Called for each partition that can't be verified, and is left out. Default: that fails. */
+  readonly onUnreadable?: OnUnreadable | undefined;
   readonly onProgress?: (done: number, total: number) => void;
   /** How long to wait for an owner or deltas that are behind, ms. Default: `VERIFY_WAIT_MS`. */
   readonly waitMs?: number;
@@ -54,22 +59,32 @@ export interface Verified {
 
 /** Throws the first `Difference` that it finds. */
 export async function verify(nc: Bus, options: VerifyOptions): Promise<Verified> {
-  const { room, waitMs = VERIFY_WAIT_MS } = options;
+  const { room, onUnreadable, waitMs = VERIFY_WAIT_MS } = options;
   const partitions = await partitionCount(nc);
-  const chosen = room === undefined ? Array.from({ length: partitions }, (_, i) => i) : [partitionOf(room, partitions)];
-  const ends = await Promise.all(chosen.map((partition) => logEnd(nc, partition, room)));
-  const total = ends.reduce((sum, { records }) => sum + records, 0);
+  const wanted = room === undefined ? options.partition : partitionOf(room, partitions);
+  const chosen = wanted === undefined ? Array.from({ length: partitions }, (_, i) => i) : [wanted];
+  const ends = await Promise.all(
+    chosen.map((partition) => onePartition(partition, onUnreadable, () => logEnd(nc, partition, room))),
+  );
+  const total = ends.reduce((sum, end) => sum + (end?.records ?? 0), 0);
   if (room !== undefined && total === 0) throw new Error(`the log has no room ${room}`);
 
   const sum = { rooms: 0, entries: 0, orders: 0, markers: 0, deltas: 0 };
   let done = 0;
   for (const [i, partition] of chosen.entries()) {
-    if (ends[i]!.sequence === 0) continue;
+    const { sequence = 0 } = ends[i] ?? {};
+    if (sequence === 0) continue;
     const verification = new Verification(nc, partition, waitMs);
-    const counted = () => options.onProgress?.(++done, total);
-    await verification.foldThrough(ends[i]!.sequence, room, counted);
-    await verification.compareAnswers();
-    await verification.compareDeltas();
+    const isVerified = await onePartition(partition, onUnreadable, async (reached) => {
+      await verification.foldThrough(sequence, room, (through) => {
+        reached(through);
+        options.onProgress?.(++done, total);
+      });
+      await verification.compareAnswers();
+      await verification.compareDeltas();
+      return true;
+    });
+    if (!isVerified) continue;
     sum.rooms += verification.refold.rooms.size;
     sum.entries += verification.refold.entries;
     sum.orders += verification.orders;
@@ -95,10 +110,10 @@ class Verification {
     this.#waitMs = waitMs;
   }
 
-  async foldThrough(until: number, room: RoomId | undefined, folded: () => void): Promise<void> {
+  async foldThrough(until: number, room: RoomId | undefined, folded: (sequence: number) => void): Promise<void> {
     await scanLog(this.#nc, { partition: this.#partition, until, ...(room !== undefined && { room }) }, (scanned) => {
       this.refold.fold(scanned, this.#changes.add);
-      folded();
+      folded(scanned.record.sequence);
     });
   }
 

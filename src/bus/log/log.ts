@@ -31,15 +31,18 @@ const ORDERS_PER_MS = 1_024;
 
 const EMPTY: LogEnd = { sequence: 0, records: 0 };
 
-/** The end of a partition's log, or of one room in it. A log that was never made is empty. */
+/** The end of a partition's log, or of one room in it. Throws `LOG_BROKEN` when there is no such log any more. */
 export async function logEnd(nc: Bus, partition: number, room?: RoomId): Promise<LogEnd> {
   const stream = logStream(partition);
   if (room === undefined) {
     const state = await streamState(nc, stream);
-    return state === undefined ? EMPTY : { sequence: state.last, records: state.messages };
+    if (state === undefined) throw goneLog(partition);
+    return { sequence: state.last, records: state.messages };
   }
   const subject = logSubject(partition, room);
-  const records = (await messagesBySubject(nc, stream, subject))?.get(subject);
+  const bySubject = await messagesBySubject(nc, stream, subject);
+  if (bySubject === undefined) throw goneLog(partition);
+  const records = bySubject.get(subject);
   const newest = records === undefined ? undefined : await newestMessage(nc, stream, subject);
   return records === undefined || newest === undefined ? EMPTY : { sequence: newest.sequence, records };
 }
@@ -47,8 +50,12 @@ export async function logEnd(nc: Bus, partition: number, room?: RoomId): Promise
 /** The newest sequence of a log that was made; 0 when it is empty. Throws `LOG_BROKEN` when there is no such log any more. */
 export async function lastSequence(nc: Bus, partition: number): Promise<number> {
   const state = await streamState(nc, logStream(partition));
-  if (state !== undefined) return state.last;
-  throw new TidemarkError(
+  if (state === undefined) throw goneLog(partition);
+  return state.last;
+}
+
+function goneLog(partition: number): TidemarkError {
+  return new TidemarkError(
     "LOG_BROKEN",
     `the log of partition ${partition} is gone: connect the right broker, or restore it from a backup`,
   );
