@@ -1,7 +1,8 @@
-/** `tidemark status`: how far each partition is, and whether the homeservers push. */
+/** `tidemark status`: how far each partition is, whether the homeservers push, and what is wrong. Exit status 1 when something is. */
 import { type Command, Option } from "commander";
 import { type PushReport, pushReports } from "../bus/push-reports.ts";
 import { timeText } from "../replay/history/text.ts";
+import { type Problem, problemsOf } from "../replay/problems.ts";
 import { type PartitionStatus, partitionStatuses } from "../replay/status.ts";
 import { type BusOptions, busCommand, withBus } from "./bus.ts";
 import { Output } from "./output.ts";
@@ -18,39 +19,47 @@ const PARTITION_HEADINGS = [
   "standbys",
 ];
 const PUSH_HEADINGS = ["homeserver", "last push (UTC)", "seconds ago", "pushes"];
+const PROBLEM_HEADINGS = ["what is wrong", "where", "since (UTC)", "seen by", "what to do"];
 const MS_PER_SECOND = 1_000;
 
 export function statusCommand(): Command {
-  return busCommand("status", "show the owner of each partition, how far it is, and whether the homeservers push")
-    .addOption(new Option("--json", "one JSON object per line, for tools: partitions, then homeservers"))
+  return busCommand(
+    "status",
+    "show the owner of each partition, how far it is, whether the homeservers push, and what is wrong",
+  )
+    .addOption(new Option("--json", "one JSON object per line, for tools: partitions, homeservers, then problems"))
     .action(async ({ json, ...bus }: BusOptions & { json?: true }) => {
-      const [statuses, reports] = await withBus(bus, async (nc) => [
-        await partitionStatuses(nc),
-        await pushReports(nc),
-      ]);
+      const [statuses, reports, problems] = await withBus(bus, async (nc) => {
+        const statuses = await partitionStatuses(nc);
+        const pushes = await pushReports(nc);
+        return [statuses, pushes, await problemsOf(nc, { statuses, pushes })] as const;
+      });
       const out = new Output();
       if (json) {
         for (const status of statuses) out.json(status);
         for (const { id, serverNames, pushedAt, stalledAt } of reports) {
           out.json({ homeserver: id, server_names: serverNames, pushed: pushedAt, stalled: stalledAt });
         }
-        await out.flush();
-        return;
+        for (const { reason, ...problem } of problems) out.json({ problem: reason, ...problem });
+      } else {
+        print(out, [PARTITION_HEADINGS, ...statuses.map(partitionRow)]);
+        if (reports.length > 0) print(out, [PUSH_HEADINGS, ...reports.map((report) => pushRow(report, Date.now()))]);
+        if (problems.length > 0) print(out, [PROBLEM_HEADINGS, ...problems.map(problemRow)]);
+        for (const { partition, fault } of statuses) if (fault !== null) out.line(`partition ${partition}: ${fault}`);
       }
-      print(out, [PARTITION_HEADINGS, ...statuses.map(partitionRow)]);
-      if (reports.length > 0) print(out, [PUSH_HEADINGS, ...reports.map((report) => pushRow(report, Date.now()))]);
       await out.flush();
+      if (problems.length > 0) throw new Error(`something is wrong: ${problems.length} of the lines say what`);
     });
 }
 
 function partitionRow(status: PartitionStatus): unknown[] {
-  const { partition, records, last, at, folded, lag, published, owner, standbys, failed } = status;
+  const { partition, records, last, at, folded, lag, published, owner, standbys, failed, fault } = status;
   return [
     partition,
     records,
     last,
     at === null ? "never" : timeText(at),
-    records === 0 ? "-" : folded === null ? "no answer" : folded,
+    fault !== null ? "?" : records === 0 ? "-" : folded === null ? "no answer" : folded,
     lag ?? "?",
     published,
     owner ?? "none",
@@ -65,6 +74,10 @@ function pushRow({ id, serverNames, pushedAt, stalledAt }: PushReport, now: numb
     Math.max(0, Math.round((now - pushedAt) / MS_PER_SECOND)),
     stalledAt === null ? "flow" : `stall since ${timeText(stalledAt)}`,
   ];
+}
+
+function problemRow({ reason, where, since, workers, todo }: Problem): unknown[] {
+  return [reason, where || "-", since === null ? "-" : timeText(since), workers.join(",") || "-", todo];
 }
 
 function print(out: Output, table: readonly (readonly unknown[])[]): void {

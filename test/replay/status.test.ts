@@ -9,7 +9,7 @@ import { PushReporter } from "../../src/bus/push-reports.ts";
 import type { ServerName } from "../../src/matrix/ids.ts";
 import { type Role, start } from "../../src/start.ts";
 import { runCli } from "../support/cli-process.ts";
-import { output } from "../support/commands.ts";
+import { output, tidemarkCommand } from "../support/commands.ts";
 import { type BusHarness, eventually, message, servedOn, startBus } from "../support/harness.ts";
 import { push, REGISTRATION } from "../support/pushing-homeserver.ts";
 
@@ -46,7 +46,7 @@ status("says when each homeserver pushed last, and whether its pushes stall", as
   await using bus = await startBus();
   await using gateway = await startGateway(bus);
   const look = async () => {
-    const lines = await output(["status", "--nats", bus.url, "--json"]);
+    const lines = (await tidemarkCommand(["status", "--nats", bus.url, "--json"])).stdout;
     return lines.map((line) => JSON.parse(line)).filter(({ homeserver }) => homeserver !== undefined);
   };
   assert.equal(await look(), [], "none has pushed");
@@ -62,9 +62,11 @@ status("says when each homeserver pushed last, and whether its pushes stall", as
   const stalled = async () => (await look())[0].stalled;
   proxy.stalled(true);
   await eventually(async () => (await stalled()) !== null, "its pushes stall");
-  const table = await output(["status", "--nats", bus.url]);
-  assert.match(table.at(-2)!, /^homeserver +last push \(UTC\) +seconds ago +pushes$/);
-  assert.match(table.at(-1)!, /^a\.org +\d{4}-\S+ \S+ +\d+ +stall since \d{4}-\S+ \S+$/);
+  const { stdout: table, status: exit } = await tidemarkCommand(["status", "--nats", bus.url]);
+  assert.is(exit, 1);
+  assert.match(table.at(-1)!, /^pushes_stalled +tidemark +/);
+  assert.match(table.at(-4)!, /^homeserver +last push \(UTC\) +seconds ago +pushes$/);
+  assert.match(table.at(-3)!, /^a\.org +\d{4}-\S+ \S+ +\d+ +stall since \d{4}-\S+ \S+$/);
   proxy.stalled(false);
   await eventually(async () => (await stalled()) === null, "they flow again");
   proxy.stalled(true);
@@ -72,6 +74,37 @@ status("says when each homeserver pushed last, and whether its pushes stall", as
   proxy.pushed();
   await eventually(async () => (await stalled()) === null, "a push ends it as well");
   await closeBus(nc);
+});
+
+status("names what is wrong, and what to do, beside partitions that are well", async () => {
+  await using bus = await startBus();
+  await using _gateway = await startGateway(bus);
+  const look = async () => {
+    const { stdout, status } = await tidemarkCommand(["status", "--nats", bus.url, "--json"]);
+    const lines = stdout.map((line) => JSON.parse(line));
+    const problems = lines.flatMap(({ problem, where }) => (problem === undefined ? [] : [[problem, where]]));
+    return { status, partitions: lines.filter(({ partition }) => partition !== undefined), problems };
+  };
+  await eventually(async () => (await look()).status === 0, "nothing is wrong");
+  await bus.jsm.streams.delete("TIDEMARK_LOG_0");
+  const { status: exit, partitions, problems } = await look();
+  assert.is(exit, 1);
+  assert.ok(problems.some(([reason, where]) => reason === "log_missing" && where === "TIDEMARK_LOG_0"));
+  assert.match(partitions[0].fault, "the log of partition 0 is gone");
+  assert.is(partitions[1].fault, null);
+  const { stdout } = await tidemarkCommand(["status", "--nats", bus.url]);
+  assert.ok(stdout.some((line) => /^log_missing +TIDEMARK_LOG_0 .* restore the log from a backup$/.test(line)));
+});
+
+status("says that logs lack their count", async () => {
+  await using bus = await startBus();
+  {
+    await using _gateway = await startGateway(bus);
+  }
+  await bus.jsm.streams.delete("KV_tidemark");
+  const { stderr, status: exit } = await tidemarkCommand(["status", "--nats", bus.url]);
+  assert.is(exit, 1);
+  assert.match(stderr, "the bucket tidemark doesn't say how many there are");
 });
 
 async function startGateway(bus: BusHarness) {

@@ -16,8 +16,16 @@ export interface Ownership {
   readonly failed: readonly string[];
 }
 
-/** By partition. A row that is `LEASE_TTL_MS` older than the newest one is expired: only the broker's clock counts. */
-export async function ownerships(nc: Bus, partitions: number): Promise<Ownership[]> {
+type Reported = NonNullable<WorkerRow["degraded"]>;
+
+/** What live workers say is wrong at them, by worker. Throws `BUS_UNAVAILABLE`. */
+export async function reportedConditions(nc: Bus): Promise<Map<string, Reported>> {
+  const { workers } = await liveRows(nc);
+  return new Map(workers.map(({ id, report }) => [id, report.degraded ?? []]));
+}
+
+/** A row that is `LEASE_TTL_MS` older than the newest one is expired: only the broker's clock counts. */
+async function liveRows(nc: Bus) {
   const rows = await new Bucket(nc, LEASES_BUCKET).rows();
   const newest = Math.max(...rows.map(({ at }) => at), 0);
   const leases = new Map<number, LeaseRow>();
@@ -29,6 +37,12 @@ export async function ownerships(nc: Bus, partitions: number): Promise<Ownership
     else leases.set(parsed.partition, parsed.content);
   }
   workers.sort((a, b) => (a.id < b.id ? -1 : 1));
+  return { leases, workers };
+}
+
+/** By partition. Throws `BUS_UNAVAILABLE`. */
+export async function ownerships(nc: Bus, partitions: number): Promise<Ownership[]> {
+  const { leases, workers } = await liveRows(nc);
   return Array.from({ length: partitions }, (_, partition) => {
     const owner = leases.get(partition)?.worker ?? null;
     const idsOf = (list: "warm" | "failed") =>
