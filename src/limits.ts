@@ -325,7 +325,7 @@ export const PROXY_ORDERS_ANSWER_MS = 500;
 /** An event says something about pushes when its sender sent it less than this ago, by the proxy's clock. */
 export const PUSH_YOUNG_EVENT_MS = 120_000;
 
-/** The pause between pings while the homeserver's pushes stall. Each further one is twice as long, up to the second value. */
+/** The pause between pings while the homeserver's pushes stall. It doubles when one is answered, and still none comes, up to the second value. */
 export const PUSH_PING_PAUSE_MS = 5_000;
 export const PUSH_PING_PAUSE_MS_MAX = 300_000;
 
@@ -358,14 +358,14 @@ export const PROXY_MARKER_SYNC_RETRY_MS = 1_000;
 export const PROXY_MARKER_SYNC_RETRY_MS_MAX = 300_000;
 
 /**
- * How long a pushed receipt may lack its thread before its user's markers are read, and after a gap in the pushes, for how long those
- * who were read are read once more: the homeserver may still be busy with what waited.
+ * How long Tidemark may lack a marker that was pushed or shown before its user's markers are read, and after a gap in the pushes, for how
+ * long those who were read are read once more: the homeserver may still be busy with what waited.
  */
-export const PROXY_PUSHED_RECEIPT_MS = 3_000;
+export const PROXY_MISSED_MARKER_MS = 3_000;
 export const PROXY_MARKER_SYNC_AGAIN_MS = 4_000;
 
-/** Pushed receipts that wait so. The markers of other users are read without a wait. */
-export const PROXY_PUSHED_RECEIPTS_MAX = 4_096;
+/** Markers that wait so. Beyond, their users' are read without a wait. */
+export const PROXY_MISSED_MARKERS_MAX = 4_096;
 
 /** Users whose markers a proxy follows, and markers that it has told and doesn't tell again: about 300 bytes each. */
 export const PROXY_SYNCED_USERS_MAX = 10_000;

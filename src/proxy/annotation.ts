@@ -12,6 +12,7 @@ import { PROXY_ANSWER_BYTES_MAX, PROXY_HELD_BYTES_MAX } from "../limits.ts";
 import type { Annotated } from "./annotated-paths.ts";
 import { type OrderPlace, orderPlaces } from "./order-places.ts";
 import { type OrderOf, withOrders } from "./order-splice.ts";
+import { type ShownMarker, shownFullyRead } from "./shown-fully-read.ts";
 import { withFeature } from "./versions.ts";
 
 /** What became of an answer on an annotated path. `too_large`, `busy`, `encoding` and `not_json` passed as they came. */
@@ -115,6 +116,8 @@ interface AnnotationOptions {
   readonly findOrders: FindOrders;
   /** The names under which an order is written. */
   readonly orderNames: readonly string[];
+  /** Called with the fully-read markers that the answer shows, if it has any. */
+  readonly onFullyRead: (markers: readonly ShownMarker[]) => void;
 }
 
 export async function annotate(
@@ -139,8 +142,10 @@ export async function annotate(
 /** Returns undefined for what is no JSON. */
 async function ordered(
   json: Buffer,
-  { annotated: { room, isIncremental: mayWait }, findOrders, orderNames: names }: AnnotationOptions,
+  { annotated: { room, isIncremental: mayWait }, findOrders, orderNames: names, onFullyRead }: AnnotationOptions,
 ): Promise<Buffer | undefined> {
+  const markers = await inSlices(shownFullyRead(json));
+  if (markers.length > 0) onFullyRead(markers);
   const places = await inSlices(orderPlaces(json, room));
   if (places === undefined || places.length === 0) return places === undefined ? undefined : json;
   const orderOf = await findOrders(places, { mayWait });

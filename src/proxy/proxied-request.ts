@@ -22,6 +22,7 @@ import { type Asker, askerOf } from "./askers.ts";
 import { hasLongBody, passLongBody } from "./long-bodies.ts";
 import { type PostedReceipt, type ReceiptPath, receiptPath, receiptsIn } from "./posted-receipts.ts";
 import { endToEnd, pairs, readableEncodings, requestHeaders } from "./proxied-headers.ts";
+import type { ShownMarker } from "./shown-fully-read.ts";
 import type { Upstream } from "./upstream.ts";
 
 export interface ProxyContext {
@@ -38,6 +39,8 @@ export interface ProxyContext {
   readonly onUnsure: (asker: Asker) => void;
   /** Called for each request for events of a sender whom the homeserver knows: it has answered, or lets a long poll wait. */
   readonly onSeen: (asker: Asker) => void;
+  /** Called with the fully-read markers that a `/sync` shows to this sender. */
+  readonly onFullyRead: (asker: Asker, markers: readonly ShownMarker[]) => void;
   /** Called for each answer, whatever it is. */
   readonly onReached: () => void;
   /** Called when the homeserver can't be reached, or breaks off. */
@@ -212,6 +215,11 @@ class ProxiedRequest {
     if (asker !== undefined) this.#context.onSeen(asker);
   }
 
+  #shown(markers: readonly ShownMarker[]): void {
+    const asker = askerOf(this.#request, this.#context.upstream.host);
+    if (asker !== undefined) this.#context.onFullyRead(asker, markers);
+  }
+
   /** The request ends. */
   #leaveUnsure(): void {
     if (this.#receiptPath === undefined || this.#isAnswered || this.#upstream === undefined) return;
@@ -234,6 +242,7 @@ class ProxiedRequest {
         encoding,
         findOrders,
         orderNames,
+        onFullyRead: (markers) => this.#shown(markers),
       });
       onAnswer(outcome);
       if (this.#isGone) return;

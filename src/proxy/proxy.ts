@@ -23,10 +23,10 @@ import type { Outcome } from "./annotation.ts";
 import { Askers } from "./askers.ts";
 import { BackgroundImports, type BackgroundImportsOptions } from "./background-imports.ts";
 import { type MarkerSyncOutcome, MarkerSyncs, type MarkerSyncsOptions } from "./marker-syncs.ts";
+import { MissedMarkers } from "./missed-markers.ts";
 import { OrderFinder, type OrderSource } from "./order-finder.ts";
 import { ProxyServer } from "./proxy-server.ts";
 import { type PingOutcome, PushWatch } from "./push-watch.ts";
-import { UnknownThreads } from "./unknown-threads.ts";
 import { isUnreachable, Upstream } from "./upstream.ts";
 
 const MS_PER_SECOND = 1_000;
@@ -69,6 +69,7 @@ interface Parts {
   readonly receipts: AcceptedReceipts;
   /** undefined without a registration. */
   readonly syncs: MarkerSyncs | undefined;
+  readonly missed: MissedMarkers | undefined;
   readonly imports: BackgroundImports;
   readonly pushes: PushWatch;
 }
@@ -117,7 +118,6 @@ export class HomeserverProxy {
   readonly #parts: Parts;
   readonly #options: ProxyOptions;
   #frontend: Frontend | undefined;
-  #unknownThreads: UnknownThreads | undefined;
 
   private constructor(server: ProxyServer, parts: Parts, options: ProxyOptions) {
     this.server = server;
@@ -141,6 +141,8 @@ export class HomeserverProxy {
     });
     const imports = new BackgroundImports(options);
     const syncs = markerSyncs(options, { upstream, askers, onUser: (user) => imports.user(user) });
+    const missed =
+      syncs && new MissedMarkers({ isFollowed: (user) => syncs.follows(user), onMissed: (user) => syncs.want(user) });
     const pushes = pushWatch(options);
     /** When the homeserver could last not be reached: `performance.now()`. */
     let unreachableAt: number | undefined;
@@ -170,6 +172,11 @@ export class HomeserverProxy {
       orderNames: unstableOrders ? [UNSTABLE_ORDER] : [STABLE_ORDER, UNSTABLE_ORDER],
       onAnswer: answered,
       onReceipts: (asker, room, posted) => receipts.accept(asker, room, posted),
+      onFullyRead: async (asker, markers) => {
+        // Whose they are is known from their earlier requests, mostly.
+        const device = await askers.deviceOf(asker).catch(() => undefined);
+        if (device !== undefined) missed?.shown(device.user, markers);
+      },
       onSeen: (asker) => syncs?.seen(asker),
       onUnsure: (asker) => syncs?.unsure(asker),
       onReached: () => {
@@ -185,7 +192,7 @@ export class HomeserverProxy {
       },
     });
     log.info("requests pass to the homeserver: its answers have no orders until Tidemark has started");
-    return new HomeserverProxy(server, { orders, receipts, syncs, imports, pushes }, options);
+    return new HomeserverProxy(server, { orders, receipts, syncs, missed, imports, pushes }, options);
   }
 
   /** Begins to put orders in. Rejects with `BUS_UNAVAILABLE` if the deltas can't be followed. */
@@ -215,7 +222,7 @@ export class HomeserverProxy {
       ask: (room, events) => ask(nc, room, { op: "orders", event_ids: [...events] }),
     });
     const tell: TellReceipts = (room, receipts) => send(nc, { kind: "receipt", room }, receipts);
-    const { receipts, syncs, imports } = this.#parts;
+    const { receipts, syncs, missed, imports } = this.#parts;
     receipts.connect(async (room, posted) => {
       await tell(room, posted);
       syncs?.told(room, posted);
@@ -225,14 +232,8 @@ export class HomeserverProxy {
       const fresh = await newReceipts.of(room, synced);
       if (fresh.length > 0) await tell(room, fresh);
     });
-    const withThreads = NewReceipts.over(nc, { inferred: false });
-    this.#unknownThreads =
-      syncs &&
-      new UnknownThreads({
-        isFollowed: (user) => syncs.follows(user),
-        withoutThread: (room, pushed) => withThreads.of(room, pushed),
-        onFound: (user) => syncs.want(user),
-      });
+    const known = NewReceipts.over(nc, { inferred: false });
+    missed?.connect((room, markers) => known.of(room, markers));
     await imports.connect(nc);
     void this.#watch(nc);
   }
@@ -260,7 +261,7 @@ export class HomeserverProxy {
   /** A transaction is stored, with these receipts as new ones. */
   stored(rooms: ReadonlyMap<RoomId, PushedRoom>, receipts: PushedReceipts): void {
     this.#parts.imports.stored(rooms);
-    this.#unknownThreads?.pushed(receipts);
+    this.#parts.missed?.pushed(receipts);
   }
 
   get imports(): BackgroundImports {
@@ -268,9 +269,9 @@ export class HomeserverProxy {
   }
 
   async close(): Promise<void> {
-    const { receipts, syncs, pushes } = this.#parts;
+    const { receipts, syncs, missed, pushes } = this.#parts;
     pushes.close();
-    this.#unknownThreads?.close();
+    missed?.close();
     await this.server.close();
     await Promise.race([
       Promise.all([receipts.close(), syncs?.close()]),

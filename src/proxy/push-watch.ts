@@ -11,8 +11,8 @@
  * - An answer waited in vain when a young event of a room that Tidemark knows did not come, and no push came meanwhile either. One
  *   event that is never pushed says nothing while others are, and old ones may be from before Tidemark.
  * - While it is stalled, nothing waits for orders. Once a ping was answered, pushes are due, and it is tried again.
- * - A ping is asked for when this process serves, when Tidemark was away and is back, and in a stall: then with pauses, each twice as
- *   long as the one before.
+ * - A ping is asked for when this process serves, when Tidemark was away and is back, and in a stall: then with pauses. They are twice as
+ *   long each time that a ping was answered and no push came; one that fails costs nothing, and tells soon that the way is free again.
  */
 import { PUSH_PING_PAUSE_MS, PUSH_PING_PAUSE_MS_MAX } from "../limits.ts";
 
@@ -122,12 +122,12 @@ export class PushWatch {
         this.#state = "tried";
         this.#triedAt = performance.now();
       }
+      // What is answered and changes nothing holds up answers in vain each time.
+      if (this.#state !== "flowing") this.#pauseMs = Math.min(this.#pauseMs * 2, PUSH_PING_PAUSE_MS_MAX);
     } catch (error) {
       onPing("failed", error);
     }
     this.#isPinging = false;
-    if (this.#state === "flowing") return;
     if (this.#state === "stalled") this.#pingAfter(this.#pauseMs);
-    this.#pauseMs = Math.min(this.#pauseMs * 2, PUSH_PING_PAUSE_MS_MAX);
   }
 }

@@ -169,6 +169,17 @@ outages(
   },
 );
 
+outages("equal the homeserver's after m.fully_read was set past the proxy, once clients are shown it", async () => {
+  await using bus = await startBus();
+  await using homeserver = await startMarkedHomeserver();
+  await using proxy = await begun(bus, homeserver);
+  for (const user of USERS)
+    for (const room of ROOMS) homeserver.set({ user, room, type: "m.fully_read", event: EVENTS.at(-1)! });
+  homeserver.showsFullyRead = true;
+  await allSync(proxy);
+  await eventually(() => isEqual(bus, homeserver), "the markers are equal");
+});
+
 outages("equal the homeserver's after the bus was away, in one round", async () => {
   await using bus = await startBus();
   await using homeserver = await startMarkedHomeserver();

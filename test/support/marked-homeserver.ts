@@ -21,6 +21,8 @@ export interface MarkedHomeserver extends AsyncDisposable {
   readonly asked: string[];
   /** Whether the `/sync` of clients is a long poll without an end. Default: false. */
   isPolled: boolean;
+  /** Whether the `/sync` of clients shows their fully-read markers. Default: false. */
+  showsFullyRead: boolean;
   /** Sets a marker in place of the user's earlier one of this type and thread. */
   set(marker: SetMarker): void;
   /** All markers. */
@@ -69,7 +71,8 @@ export async function startMarkedHomeserver(): Promise<MarkedHomeserver> {
       return;
     }
     if (user === null || name !== REGISTRATION.asToken) {
-      if (!found.isPolled) reply({ next_batch: "c" });
+      const { rooms } = found.showsFullyRead ? syncOf(name, 0) : { rooms: {} };
+      if (!found.isPolled) reply({ next_batch: "c", rooms });
       return;
     }
     asked.push(user);
@@ -81,6 +84,7 @@ export async function startMarkedHomeserver(): Promise<MarkedHomeserver> {
     url: `http://127.0.0.1:${port}`,
     asked,
     isPolled: false,
+    showsFullyRead: false,
     set: (marker) => {
       const { room, user, type, thread = "" } = marker;
       markers.set([room, user, type, thread].join(" "), { marker, at: ++changes });
