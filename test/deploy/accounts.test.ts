@@ -11,16 +11,28 @@ import { NATS_CONF, type NatsCluster, startNatsCluster } from "../support/nats-c
 import { connectAs } from "../support/operated-cluster.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
+const READER_PASSWORD = "testReaderPassword";
 const ROOM = "!room:a";
 const DELTAS = "TIDEMARK_DELTAS_0";
 const EDGE: Api = "EDGE.JS.API";
 
-/** A server alone, with `nats.conf` but for the block of the cluster. */
+/**
+ * A server alone, with `nats.conf` but for the block of the cluster, and with the user `reader`: a front-end without the lines of
+ * `$JS.API`, as docs/operations.md tells an operator to make one.
+ */
 async function startServer(): Promise<NatsCluster> {
   using dir = temporaryDirectory();
   const conf = join(dir.path, "nats.conf");
   const text = await readFile(NATS_CONF, "utf8");
-  await writeFile(conf, text.replace(/^cluster \{\n(?: .*\n|\n)*\}\n/m, ""));
+  const alone = text.replace(/^cluster \{\n(?: .*\n|\n)*\}\n/m, "");
+  const [frontend = ""] = /^ {6}\{\n {8}user: frontend\n(?:.*\n)*?^ {6}\}\n/m.exec(alone) ?? [];
+  const reader = frontend
+    .replace("user: frontend", "user: reader")
+    .replace("$NATS_FRONTEND_PASSWORD", READER_PASSWORD)
+    .replace("_INBOX_frontend", "_INBOX_reader")
+    .replaceAll(/^.*\$JS\.API.*\n/gm, "");
+  assert.match(reader, "tidemark.query");
+  await writeFile(conf, alone.replace(frontend, frontend + reader));
   return await startNatsCluster({ conf, size: 1 });
 }
 
@@ -28,7 +40,8 @@ const accounts = suite("accounts");
 
 accounts("no outsider has the broker write to the log, the leases, the counts or the deltas", async () => {
   await using cluster = await startServer();
-  await assertKeepsOutsidersOut({ cluster });
+  const reader = { user: "reader", pass: READER_PASSWORD, inboxPrefix: "_INBOX_reader" };
+  await assertKeepsOutsidersOut({ cluster, connectReader: () => cluster.connect("frontend", reader) });
 });
 
 accounts("what a front-end has deleted in its own account, the next worker that starts makes again", async () => {

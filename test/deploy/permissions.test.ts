@@ -39,6 +39,10 @@ const CURSORS = ["$KV.tidemark_federation.b", "$JS.API.STREAM.MSG.GET.KV_tidemar
 const DELTAS = [`tidemark.client.0.${ROOM}.receipts`, "tidemark.user.0.%40a:a.receipts", "tidemark.federation.0.b"];
 const INBOXES: readonly User[] = ["homeserver", "ingress", "worker", "frontend", "gateway", "federation"];
 
+/** Of the system account: who is connected, and a server's end. */
+const SYSTEM = ["$SYS.REQ.SERVER.PING", "$SYS.REQ.ACCOUNT.TIDEMARK.CONNZ", "$SYS.REQ.SERVER.X.RELOAD"];
+const OTHERS_CONSUMERS = ["DELETE", "PAUSE"].map((verb) => `$JS.API.CONSUMER.${verb}.TIDEMARK_DELTAS_0.theirs`);
+
 /** Allowed only for the roles of Tidemark itself. */
 const LOG_AND_STREAMS = [LOG, ...DELTAS, ...READ_LOG, ...DESTRUCTIVE, ...MAKE, ...MIRRORS];
 
@@ -50,7 +54,7 @@ interface Rights {
 }
 
 const READER_NOT = {
-  publishesNot: [...LOG_AND_STREAMS, "tidemark.owner.0.x", "tidemark.published.0"],
+  publishesNot: [...LOG_AND_STREAMS, ...OTHERS_CONSUMERS, "tidemark.owner.0.x", "tidemark.published.0"],
   subscribesNot: [
     "tidemark.in.>",
     "tidemark.log.>",
@@ -192,10 +196,11 @@ async function settled(nc: NatsConnection): Promise<void> {
 async function assertRights(cluster: NatsCluster, user: keyof typeof RIGHTS): Promise<void> {
   const nc = await cluster.connect(user);
   const refused = refusals(nc);
-  const { publishes, publishesNot, subscribes, subscribesNot } = RIGHTS[user];
+  const { publishes, subscribes, subscribesNot } = RIGHTS[user];
+  const publishesNot = [...RIGHTS[user].publishesNot, ...SYSTEM];
   const inboxes = INBOXES.filter((other) => other !== user).map((other) => `_INBOX_${other}.>`);
   const mayRead = [...subscribes, `_INBOX_${user}.>`];
-  const mayNotRead = [...subscribesNot, ...inboxes, "_INBOX.>", ">", "*", "$SYS.>"];
+  const mayNotRead = [...subscribesNot, ...inboxes, "_INBOX.>", ">", "*", "$SYS.>", "$JS.>", "$JS.EVENT.>", "$KV.>"];
 
   for (const subject of [...publishes, ...publishesNot]) nc.publish(subject, "{}");
   await settled(nc);

@@ -3,12 +3,13 @@ import { join } from "node:path";
 import type { NatsConnection } from "nats";
 import * as assert from "uvu/assert";
 import { type Api, accountState, managerOf } from "./account-state.ts";
+import { assertDoesNoMore, assertVerbsWork, THEIRS } from "./attack-table.ts";
 import { type CliProcess, runCli } from "./cli-process.ts";
 import { member } from "./federation.ts";
 import { type Body, CLUSTER_LIMIT_MS, decoded, eventually, LIMIT_MS, message, pack, receipt } from "./harness.ts";
 import type { ClusterServer, NatsCluster, User } from "./nats-cluster.ts";
 import { connectAs } from "./operated-cluster.ts";
-import { attack, DURABLE, OUTSIDERS } from "./reply-tricks.ts";
+import { attack, DURABLE, OUTSIDERS, tricks } from "./reply-tricks.ts";
 
 const ROOM = "!room:a";
 const DELTAS = "TIDEMARK_DELTAS_0";
@@ -16,10 +17,23 @@ const DELTAS = "TIDEMARK_DELTAS_0";
 const FEDERATION = "TIDEMARK_FEDERATION_0";
 const COUNTS = "KV_tidemark";
 
+/** Of other readers, which nobody may pause or end. */
+const THEIR_CONSUMERS: readonly (readonly [api: Api, stream: string])[] = [
+  ["$JS.API", "TIDEMARK_LOG_0"],
+  ["$JS.API", DELTAS],
+  ["EDGE.JS.API", DELTAS],
+  ["FEDERATION.JS.API", FEDERATION],
+];
+
+/** That the table of attacks has at least. */
+const CASES_MIN = 3_000;
+
 interface Attacked {
   readonly cluster: NatsCluster;
   /** Of the processes. */
   readonly env?: NodeJS.ProcessEnv;
+  /** Connects as a reader without rights to the API of JetStream, if there is such a user. */
+  readonly connectReader?: () => Promise<NatsConnection>;
 }
 
 /** A worker and an ingress of one partition, each as its own user. */
@@ -86,7 +100,18 @@ export async function assertKeepsOutsidersOut(attacked: Attacked): Promise<void>
   for (const api of ["EDGE.JS.API", "FEDERATION.JS.API"] as const) await copied(admin.nc, COUNTS, api);
   // As docs/operations.md tells an operator to.
   await (await managerOf(admin.nc, "FEDERATION.JS.API")).consumers.add(FEDERATION, { durable_name: DURABLE });
+  for (const [api, stream] of THEIR_CONSUMERS) {
+    await (await managerOf(admin.nc, api)).consumers.add(stream, { durable_name: THEIRS });
+  }
+  const theirs = async () =>
+    Promise.all(
+      THEIR_CONSUMERS.map(async ([api, stream]) => {
+        const { config, paused } = await (await managerOf(admin.nc, api)).consumers.info(stream, THEIRS);
+        return { config, paused };
+      }),
+    );
   const look = async () => ({
+    theirs: await theirs(),
     own: await accountState(admin.nc, "$JS.API"),
     edge: contents(await accountState(admin.nc, "EDGE.JS.API"), [DELTAS, COUNTS]),
     federation: contents(await accountState(admin.nc, "FEDERATION.JS.API"), [FEDERATION, COUNTS]),
@@ -96,6 +121,7 @@ export async function assertKeepsOutsidersOut(attacked: Attacked): Promise<void>
   const hear = frontend.nc.subscribe("tidemark.client.>", { callback: (_, { subject }) => heard.push(subject) });
   const hearUsers = frontend.nc.subscribe("tidemark.user.>", { callback: (_, { subject }) => heard.push(subject) });
   await frontend.nc.flush();
+  let cases = 0;
   for (const user of OUTSIDERS) {
     if (user === "frontend") {
       assert.equal(heard, [], "neither a homeserver nor a sender is heard where deltas are published");
@@ -109,8 +135,21 @@ export async function assertKeepsOutsidersOut(attacked: Attacked): Promise<void>
       await nc.close();
     }
     assert.equal(await look(), before, user);
+    await using attacker = await connectAs(cluster, user);
+    cases += await assertDoesNoMore(attacker.nc, user);
+    assert.equal(await look(), before, user);
   }
+  if (attacked.connectReader !== undefined) {
+    const nc = await attacked.connectReader();
+    await tricks(nc, [{ subject: `tidemark.query.${ROOM}`, body: pack({ op: "snapshot" }) }]);
+    cases += await assertDoesNoMore(nc, "reader");
+    await nc.close();
+    assert.equal(await look(), before, "a reader");
+  }
+  assert.ok(cases > CASES_MIN, `${cases} cases`);
   await assertTrickWorksWithin(cluster);
+  await using system = await connectAs(cluster, "system");
+  await assertVerbsWork(admin.nc, system.nc);
 
   await using _running = await startProcesses(attacked);
   await ask(homeserver.nc, `tidemark.in.event.${ROOM}`, message("$2"));

@@ -100,9 +100,7 @@ const REQUESTS: Record<Outsider, readonly Verb[]> = {
 export async function attack(nc: NatsConnection, user: Outsider): Promise<void> {
   const reads = user === "frontend" || user === "gateway";
   if (reads) await consume(nc, { name: "pulled" });
-  for (const { subject, body } of [...VERBS[user], ...REQUESTS[user]]) {
-    for (const reply of TARGETS) nc.publish(subject, body, { reply });
-  }
+  await tricks(nc, [...VERBS[user], ...REQUESTS[user]]);
   if (reads) {
     for (const [i, target] of TARGETS.entries()) {
       await consume(nc, { name: `push${i}`, deliver_subject: target });
@@ -118,6 +116,15 @@ export async function attack(nc: NatsConnection, user: Outsider): Promise<void> 
   for (const { subject, body } of VERBS[user]) {
     const { data, headers } = await nc.request(subject, body, { timeout: LIMIT_MS });
     assert.ok(data.length > 0 || headers !== undefined, `${user} is answered on ${subject}`);
+  }
+  await nc.flush();
+}
+
+/** Makes each request with each target as its reply subject, and publishes to the targets themselves. */
+export async function tricks(nc: NatsConnection, verbs: readonly Verb[]): Promise<void> {
+  for (const reply of TARGETS) {
+    nc.publish(reply, "x");
+    for (const { subject, body } of verbs) nc.publish(subject, body, { reply });
   }
   await nc.flush();
 }
