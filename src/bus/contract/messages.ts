@@ -1,9 +1,9 @@
 /**
  * What Tidemark publishes (docs/design.md#what-is-published).
  *
- * A message is declared once, schema and type together. Whoever publishes builds a value of its type, whoever reads gets
- * one from `decodeMessage` or `decodeDelta`. Neither validates it: Tidemark wrote it, and tests hold what it writes against
- * the schemas. A reader must accept keys that it doesn't know, and ignore messages of another `v`.
+ * A message is declared once, schema and type together. Whoever publishes builds a value of its type, and tests hold what
+ * Tidemark writes against the schemas. Whoever reads gets one from `decodeMessage`, which validates nothing, or from `decodeDelta`,
+ * which refuses what readers could not take (`delta-shape.ts`). A reader must accept keys that it doesn't know, and ignore messages of another `v`.
  */
 import * as z from "zod";
 import { orderedEvent, timestamp } from "../../matrix/event.ts";
@@ -12,6 +12,7 @@ import { receiptEvent, receiptType } from "../../matrix/receipt.ts";
 import { receiptEdu } from "../../matrix/receipt-edu.ts";
 import { decode, encodeWhole } from "./codec.ts";
 import { deltaHeaders } from "./delta-headers.ts";
+import { isDelta } from "./delta-shape.ts";
 import { EXAMPLE_EVENT, EXAMPLE_EVENT_ID, fullyRead, membershipAt, position } from "./fields.ts";
 import {
   clientEvents,
@@ -192,9 +193,10 @@ export function decodeMessage<Kind extends MessageKind>(_kind: Kind, bytes: Uint
   return message?.v === V ? message : undefined;
 }
 
-/** A message of a partition's delta stream. undefined for one of another version, and for other subjects. */
+/** A message of a partition's delta stream. undefined for one of another version or shape, and for other subjects. */
 export function decodeDelta(subject: string, bytes: Uint8Array): Delta | undefined {
-  return decodeAs(deltaKind(subject), bytes);
+  const delta = decodeAs(deltaKind(subject), bytes);
+  return delta !== undefined && isDelta(delta.type, delta) ? delta : undefined;
 }
 
 /** The same for every subject that outsiders may read. */

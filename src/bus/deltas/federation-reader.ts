@@ -15,7 +15,7 @@ import type { StoredMessage } from "../client/delivered.ts";
 import { nextMessage } from "../client/jetstream.ts";
 import { BUS_RETRY_MS_MIN } from "../client/retry.ts";
 import { type LastingSubscription, subscribe } from "../client/subscribe.ts";
-import { decodeMessage } from "../contract/messages.ts";
+import { decodeMessage, MESSAGES } from "../contract/messages.ts";
 import { federationStream, federationSubject, type Subject, shardOf } from "../contract/subjects.ts";
 
 /** In place of a message that can't be read, or is of another version. */
@@ -137,7 +137,8 @@ export class FederationReader {
 
 function eduIn(bytes: Uint8Array): ReceiptEdu {
   try {
-    return decodeMessage("federation", bytes)?.edu ?? NOTHING;
+    // Anybody who may publish there can write something else, and a sender passes it on to other servers.
+    return MESSAGES.federation.schema.safeParse(decodeMessage("federation", bytes)).data?.edu ?? NOTHING;
   } catch {
     return NOTHING;
   }
