@@ -4,7 +4,7 @@
  *
  *     one row: the newest keys, the newest last     used to seal: the newest     used to open: all of them
  *
- * A gateway adds a key when the newest is a day old, and the oldest goes when there are too many. A client whose token was
+ * A row that is gone is written again by a gateway that knows the keys. A gateway adds a key when the newest is a day old, and the oldest goes when there are too many. A client whose token was
  * sealed with a key that is gone is told that it may have missed something; it gets no error.
  */
 import { randomBytes } from "node:crypto";
@@ -100,8 +100,7 @@ export class SealingKeys {
       const id = newest === undefined ? 0 : (newest.id + 1) % ID_MAX;
       const added = { id, key: randomBytes(KEY_BYTES), madeAt: Date.now() };
       const keys = [...this.#keys, added].slice(-SEALING_KEYS_MAX);
-      const text = JSON.stringify(keys.map((each) => ({ ...each, key: each.key.toString("base64") })));
-      await this.#bucket.putAfter(ROW, revision, text); // If another gateway was quicker, its key is read.
+      await this.#bucket.putAfter(ROW, revision, textOf(keys)); // If another gateway was quicker, its key is read.
     }
   }
 
@@ -114,10 +113,18 @@ export class SealingKeys {
     const row = await this.#bucket.row(ROW);
     this.#readAt = performance.now();
     const before = this.#keys.at(-1)?.id;
-    this.#keys = row === undefined || row.deleted ? [] : parse(row.text);
+    const found = row === undefined || row.deleted ? [] : parse(row.text);
+    if (found.length === 0 && this.#keys.length > 0) {
+      return (await this.#bucket.putAfter(ROW, row?.revision ?? 0, textOf(this.#keys))) ?? this.#read();
+    }
+    this.#keys = found;
     if (this.#keys.at(-1)?.id !== before) this.#seenAt = performance.now();
     return row?.revision ?? 0;
   }
+}
+
+function textOf(keys: readonly DatedKey[]): string {
+  return JSON.stringify(keys.map((each) => ({ ...each, key: each.key.toString("base64") })));
 }
 
 /** What no gateway wrote counts as no keys: others are made, and clients are told that they may have missed something. */

@@ -140,7 +140,8 @@ export function* keptStreams(nc: Bus, { partitions, shards, replicas }: KeptStre
   for (const bucket of EDGE_BUCKETS) yield { stream: streamOf(bucket), make: () => ensureEdgeBuckets(nc, replicas) };
   yield { stream: streamOf(FEDERATION_CURSORS_BUCKET), make: () => ensureFederationBuckets(nc, replicas) };
   for (const settings of streamsOf({ partitions, shards }, replicas)) {
-    yield { stream: settings.name, make: () => ensureStream(nc, settings) };
+    // It goes on beyond every sequence that it had, so readers and their cursors need not know that it is another stream.
+    yield { stream: settings.name, make: () => ensureStream(nc, { ...settings, first: Date.now() }) };
   }
   for (let partition = 0; partition < partitions; partition++) yield { stream: logStream(partition) };
 }

@@ -73,4 +73,26 @@ keys("that no gateway wrote are replaced, and a missing bucket is named", async 
   }
 });
 
+keys("whose row is deleted are written again by a gateway that knows them", async () => {
+  await using bus = await startBus();
+  const { stored } = await bucketOf(bus);
+  const gateway = await SealingKeys.open(bus.nc);
+  const { newest } = gateway;
+  for (const remove of [
+    () => bus.jsm.streams.purge("KV_tidemark_keys"),
+    async () => {
+      await bus.jsm.streams.delete("KV_tidemark_keys");
+      await bucketOf(bus);
+    },
+  ]) {
+    await remove();
+    assert.is(await gateway.find(77), undefined, "it looks for a key that nobody has");
+    assert.equal(gateway.newest, newest);
+    assert.is((await stored()).length, 1);
+  }
+  const other = await SealingKeys.open(bus.nc);
+  assert.equal(other.newest, newest);
+  for (const each of [gateway, other]) each.close();
+});
+
 keys.run();

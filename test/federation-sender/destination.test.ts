@@ -245,4 +245,29 @@ reader("refuses an invalid server name, and a broker without Tidemark's streams"
   await rejects(openFederation({ nats: tidemark.url, readyMs: 0 }), "BUS_UNAVAILABLE");
 });
 
+// E24
+reader("goes on when its stream was deleted and made again, and so does one that starts then", async () => {
+  await using tidemark = await startFederation();
+  await using federation = await open(tidemark);
+  const destination = await federation.destination(THERE);
+  for (const event of ["$1", "$2", "$3"]) await publish(tidemark, [A, "-", event]);
+  await eventually(async () => {
+    const [transaction] = await takeAll(destination, 1);
+    return transaction?.lines[0]?.endsWith("$3");
+  }, "all of the first stream");
+  await tidemark.jsm.streams.delete("TIDEMARK_FEDERATION_1");
+  const isThere = () =>
+    tidemark.jsm.streams.info("TIDEMARK_FEDERATION_1").then(
+      () => true,
+      () => false,
+    );
+  await eventually(isThere, "a worker makes it again");
+  await publish(tidemark, [A, "-", "$4"]);
+  assert.equal((await takeAll(destination, 1))[0]!.lines, [`${ROOM} ${A} - → $4`]);
+  destination.close();
+  await publish(tidemark, [A, "-", "$5"]);
+  const late = await federation.destination(THERE);
+  assert.equal((await take(late)).lines, [`${ROOM} ${A} - → $5`]);
+});
+
 reader.run();

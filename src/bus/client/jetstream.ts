@@ -172,6 +172,8 @@ export interface StreamSettings {
    */
   readonly keep: number | "forever";
   readonly replicas: number;
+  /** The sequence of its first message. Default: 1. Brokers before 2.10 know only the default. */
+  readonly first?: number;
 }
 
 /**
@@ -196,7 +198,7 @@ export async function ensureStream(nc: Bus, settings: StreamSettings): Promise<v
   }
 }
 
-function configOf({ name, subjects, keep, replicas }: StreamSettings): Partial<StreamConfig> {
+function configOf({ name, subjects, keep, replicas, first }: StreamSettings): Partial<StreamConfig> {
   return {
     name,
     subjects,
@@ -204,6 +206,7 @@ function configOf({ name, subjects, keep, replicas }: StreamSettings): Partial<S
     storage: StorageType.File,
     allow_direct: true,
     num_replicas: replicas,
+    ...(first !== undefined && { first_seq: first }),
     ...(keep === "forever"
       ? { discard: DiscardPolicy.New, deny_delete: true, deny_purge: true }
       : { discard: DiscardPolicy.Old, max_age: nanos(keep) }),
