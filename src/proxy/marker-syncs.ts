@@ -6,7 +6,7 @@
  *          ──a gap is over──────────────────┤
  *          ──a request, long after the last─┼──▶ queue ──▶ a filtered /sync as this user ──▶ `tidemark.in.receipt.<room>`
  *          ──a receipt without an answer────┤    (paced)   (from its own `next_batch` on)
- *          ──a receipt of unknown thread────┘
+ *          ──one that came past the proxy───┘
  *
  * - Only the user's own markers are taken. What was told before, from here or by a client's request, is not told again.
  * - `m.fully_read` replaces the marker (F7), so one that a client has set since the question began must not be undone by the answer:
