@@ -57,6 +57,20 @@ export const CONDITIONS = declared({
     afterMs: 10_000,
     todo: "look at the delta stream: its leader, and the space at the brokers",
   },
+  log_unread: {
+    begins: "entries come in, and the owner of their partition does not read them",
+    ends: "entries are read again",
+    level: "error",
+    afterMs: 10_000,
+    todo: "end that worker: its partitions go to the standbys; then look at the brokers",
+  },
+  deltas_unread: {
+    begins: "deltas are published, and this gateway does not read them",
+    ends: "deltas are read again",
+    level: "error",
+    afterMs: 10_000,
+    todo: "end that gateway: its clients go to others; then look at the brokers",
+  },
   federation_unpublished: {
     begins: "receipts to other servers are not acknowledged by their stream",
     ends: "receipts to other servers are acknowledged again",

@@ -223,7 +223,9 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const routes: FastifyPluginAsync[] = [];
     // Without tokens there are no clients, and following all deltas would be wasted work.
     const hasClients = roles.has("gateway") && (options.users !== undefined || homeserver !== undefined);
-    const api = hasClients ? await openClientApi({ ...options, nc, partitions, tokens, unreadable }) : undefined;
+    const api = hasClients
+      ? await openClientApi({ ...options, nc, partitions, tokens, unreadable, conditions })
+      : undefined;
     if (api !== undefined) {
       closing.push(api.close);
       routes.push(api.routes);

@@ -130,6 +130,8 @@ interface KeptStream {
   readonly stream: string;
   /** Makes it again. Absent for a log, which is never made again. */
   readonly make?: () => Promise<unknown>;
+  /** Whose log it is. */
+  readonly partition?: number;
 }
 
 /** All streams of this account, those of buckets first. */
@@ -143,7 +145,7 @@ export function* keptStreams(nc: Bus, { partitions, shards, replicas }: KeptStre
     // It goes on beyond every sequence that it had, so readers and their cursors need not know that it is another stream.
     yield { stream: settings.name, make: () => ensureStream(nc, { ...settings, first: Date.now() }) };
   }
-  for (let partition = 0; partition < partitions; partition++) yield { stream: logStream(partition) };
+  for (let partition = 0; partition < partitions; partition++) yield { stream: logStream(partition), partition };
 }
 
 /** Replicas of each stream that is made. Default: 3 on a cluster, 1 on a single server. */

@@ -10,14 +10,17 @@ import type { Delta } from "../bus/contract/messages.ts";
 import { valueFault } from "../bus/contract/pruning.ts";
 import { jsonFault } from "../bus/contract/untrusted.ts";
 import type { DeltaMark } from "../bus/deltas/delta-reader.ts";
+import { awaitStreams } from "../bus/partition-count.ts";
 import { SealingKeys } from "../bus/sealing-keys.ts";
+import type { Conditions } from "../conditions.ts";
 import { Frontend } from "../frontend/frontend.ts";
 import { badJson, forbidden, MatrixError, notJson, param, tooManyRequests } from "../http/matrix-error.ts";
 import { RequestLimit } from "../http/request-limit.ts";
-import { USER_REQUESTS_MAX, USER_REQUESTS_WINDOW_MS } from "../limits.ts";
+import { CLUSTER_READY_MS_MAX, USER_REQUESTS_MAX, USER_REQUESTS_WINDOW_MS } from "../limits.ts";
 import { type RoomId, roomId, type UserId } from "../matrix/ids.ts";
 import { accountRoutes, publicRoutes } from "./account-routes.ts";
 import type { Api } from "./api.ts";
+import { DeltaWatch } from "./delta-watch.ts";
 import { encryptionRoutes } from "./encryption-routes.ts";
 import { historyRoutes } from "./history-routes.ts";
 import { loginRoutes, logoutRoutes } from "./login-routes.ts";
@@ -64,6 +67,7 @@ export interface ClientApiOptions {
   readonly unreadable?: (partition: number, error: unknown) => void;
   /** Adds the routes that create rooms and send events, without a homeserver. Default: false. */
   readonly standalone?: boolean;
+  readonly conditions: Conditions;
 }
 
 export interface ClientApi {
@@ -77,13 +81,15 @@ export async function openClientApi({
   tokens,
   unreadable = () => {},
   standalone = false,
+  conditions,
 }: ClientApiOptions): Promise<ClientApi> {
   const frontend = new Frontend(nc, partitions, { back: RECENT_DELTAS_READ, unreadable });
   const users = new OnlineUsers(frontend);
   const members = new MemberEvents();
   const summaries = new RoomSummaries();
   const recent = await followAll(frontend, users, [members, summaries]);
-  const keys = await SealingKeys.open(nc);
+  const watch = new DeltaWatch({ nc, conditions, marks: () => recent.marks });
+  const keys = await awaitStreams(CLUSTER_READY_MS_MAX, () => SealingKeys.open(nc));
   const syncTokens = new SyncTokens(new TokenSeal(keys), partitions);
   const sync = new Sync(users, new SyncResponses({ frontend, recent, members, summaries, tokens: syncTokens }));
   const limit = new RequestLimit<UserId>({ max: USER_REQUESTS_MAX, windowMs: USER_REQUESTS_WINDOW_MS });
@@ -139,6 +145,7 @@ export async function openClientApi({
   return {
     routes,
     close: async () => {
+      watch.close();
       users.close();
       keys.close();
       await frontend[Symbol.asyncDispose]();
@@ -188,7 +195,9 @@ async function followAll(
       },
     });
   };
-  await Promise.all(Array.from({ length: frontend.partitions }, (_, partition) => follow(partition)));
+  // A stream that was deleted is made again by a worker.
+  const followed = (partition: number) => awaitStreams(CLUSTER_READY_MS_MAX, () => follow(partition));
+  await Promise.all(Array.from({ length: frontend.partitions }, (_, partition) => followed(partition)));
   return recent;
 }
 

@@ -36,6 +36,8 @@ interface StreamKeeperOptions {
   readonly nc: Bus;
   readonly kept: KeptStreams;
   readonly conditions: Conditions;
+  /** Called with the newest sequence of a log, each time that it is looked for. */
+  readonly ended: (partition: number, last: number) => void;
   /** Default: `CHECK_MS`. */
   readonly everyMs?: number;
 }
@@ -70,11 +72,13 @@ export class StreamKeeper {
     }
   }
 
-  async #keep({ stream, make }: Kept): Promise<void> {
-    const { nc, conditions } = this.#options;
+  async #keep({ stream, make, partition }: Kept): Promise<void> {
+    const { nc, conditions, ended } = this.#options;
     if (this.#closing.signal.aborted) return;
     try {
-      const isThere = (await streamState(nc, stream)) !== undefined;
+      const state = await streamState(nc, stream);
+      const isThere = state !== undefined;
+      if (partition !== undefined && isThere) ended(partition, state.last);
       conditions.end("stream_unreachable", stream);
       conditions.set(!isThere, make === undefined ? "log_missing" : "stream_missing", stream);
       if (isThere || make === undefined) return;

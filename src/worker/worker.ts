@@ -18,6 +18,7 @@ import { replicasOn } from "../bus/streams.ts";
 import { Conditions } from "../conditions.ts";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { ACTIVE_ROOMS_MAX, CHECKPOINT_ENTRIES, CHECKPOINT_MS, IDLE_MS } from "../limits.ts";
+import { Standstill } from "../standstill.ts";
 import { CatchUpProgress } from "./catch-up-progress.ts";
 import { ClockSkew } from "./clock-skew.ts";
 import type { FederationOutboxOptions } from "./federation-publisher.ts";
@@ -97,6 +98,7 @@ export class Worker {
   #phase: Phase = { is: "assigning" };
   #leases: Leases | undefined;
   #keeper: StreamKeeper | undefined;
+  readonly #standstill = new Standstill();
   #shards = 0;
   #isAssignmentDue = false;
   #lastReport = "";
@@ -144,6 +146,7 @@ export class Worker {
       nc,
       kept: { partitions: count, shards: this.#shards, replicas: replicasOn(nc, replicas) },
       conditions: this.#conditions,
+      ended: (partition, last) => this.#logEnds(partition, last),
       ...(everyMs !== undefined && { everyMs }),
     });
     this.#leases = await Leases.open({
@@ -258,6 +261,14 @@ export class Worker {
 
   get #foldVersion(): number {
     return this.#options.foldVersion ?? FOLD_VERSION;
+  }
+
+  #logEnds(number: number, last: number): void {
+    const partition = this.#partitions.get(number);
+    const read = partition?.folded ?? 0;
+    if (!partition?.live) this.#standstill.forget(number);
+    const isDeaf = partition?.live === true && this.#standstill.look(number, { read, end: last });
+    this.#conditions.set(isDeaf, "log_unread", number, { folded: read, last });
   }
 
   /** Whatever is wrong with the partitions, as far as can be seen from here. */

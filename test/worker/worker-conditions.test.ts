@@ -14,11 +14,11 @@ import { logged } from "../support/logged.ts";
 
 const ROOM = "!wrong:a.org";
 
-async function startWorker({ nc, dir }: BusHarness) {
+async function startWorker({ nc, dir }: Pick<BusHarness, "nc" | "dir">) {
   const { log, lines } = logged();
   const conditions = new Conditions({ log, patience: 0.001 });
   const partitions = await prepareBus(nc, { partitions: 1 });
-  const worker = await Worker.start({ nc, partitions, data: dir, conditions, log });
+  const worker = await Worker.start({ nc, partitions, data: dir, conditions, log, keepMs: 100 });
   const ingress = new Ingress({ nc, partitions, log });
   const bucket = new Bucket(nc, LEASES_BUCKET);
   const reported = async () => {
@@ -81,5 +81,43 @@ wrong("a partition that nobody serves, as its last owner had a newer version", a
   for (const reason of ["newer_version_needed", "partition_unserved"] as const) await worker.has(reason, false);
   assert.is(worker.said("newer_version_needed"), 2);
 });
+
+wrong("an owner that can't read its log, though entries come in", async () => {
+  await using bus = await startBus();
+  const broker = consumersRefused(bus);
+  await using worker = await startWorker({ ...bus, nc: broker.nc });
+  await bus.sent("event", ROOM, message("$1"));
+  await eventually(async () => (await bus.query(ROOM, { op: "orders", event_ids: ["$1"] })).orders.$1, "it reads");
+  broker.refuse(true);
+  for await (const { name } of bus.jsm.consumers.list("TIDEMARK_LOG_0")) {
+    await bus.jsm.consumers.delete("TIDEMARK_LOG_0", name);
+  }
+  await bus.sent("event", ROOM, message("$2"));
+  await worker.has("log_unread", true);
+  broker.refuse(false);
+  await worker.has("log_unread", false);
+  assert.is(worker.said("log_unread"), 2);
+});
+
+/** A connection that makes no consumers while it is told so. */
+function consumersRefused({ nc, jsm }: BusHarness) {
+  let isRefused = false;
+  const consumers = Object.create(jsm.consumers, {
+    add: {
+      value: (...args: Parameters<typeof jsm.consumers.add>) =>
+        isRefused ? Promise.reject(new Error("no consumer is made")) : jsm.consumers.add(...args),
+    },
+  });
+  const manager = Object.create(jsm, { consumers: { value: consumers } });
+  const jetstreamManager: typeof nc.jetstreamManager = async (options) =>
+    options?.apiPrefix === undefined ? manager : nc.jetstreamManager(options);
+  const refusing: BusHarness["nc"] = Object.create(nc, { jetstreamManager: { value: jetstreamManager } });
+  return {
+    nc: refusing,
+    refuse: (refused: boolean) => {
+      isRefused = refused;
+    },
+  };
+}
 
 wrong.run();
