@@ -26,6 +26,7 @@ const countIn = (lines: readonly string[], words: string) => lines.filter((line)
 class PasswordFiles {
   readonly #dir: string;
   readonly #taken = new Map<Role, string>();
+  #routes = "";
 
   constructor(dir: string) {
     this.#dir = dir;
@@ -47,8 +48,19 @@ class PasswordFiles {
   /** What the servers take once they have loaded it. */
   async take(passwords: Readonly<Partial<Record<Role, string>>>): Promise<void> {
     for (const role of ROLES) this.#taken.set(role, passwords[role] ?? this.#taken.get(role)!);
+    await this.#write();
+  }
+
+  /** The servers' password for one another, and where they reach one another with it. */
+  async takeRoutes(password: string, routes: readonly string[]): Promise<void> {
+    const urls = routes.map((route) => `"nats://tidemark:${password}@${route}"`);
+    this.#routes = `NATS_ROUTE_PASSWORD: ${password}\nNATS_ROUTES: [${urls.join(", ")}]\n`;
+    await this.#write();
+  }
+
+  async #write(): Promise<void> {
     const lines = [...this.#taken].map(([role, password]) => `NATS_${role.toUpperCase()}_PASSWORD: ${password}\n`);
-    await writeFile(join(this.#dir, "passwords.conf"), lines.join(""));
+    await writeFile(join(this.#dir, "passwords.conf"), lines.join("") + this.#routes);
   }
 
   async begin(password: (role: Role) => string): Promise<void> {
@@ -162,6 +174,16 @@ passwords("are changed while everything runs, and when one is refused its role i
       await sender.goesOn();
       for (const role of ROLES) await files.give(role, `${after}${role}Password`);
     }
+    await files.takeRoutes("secondRoutePassword", cluster.routes);
+    await loadAgain(cluster);
+    await sender.goesOn();
+    const restarted = cluster.servers[0]!;
+    restarted.kill("SIGKILL");
+    await restarted.ended();
+    await restarted.start();
+    await cluster.ready();
+    await sender.goesOn();
+
     const old = join(dir.path, "old");
     await writeFile(old, "firstworkerPassword\nsecondworkerPassword\n");
     await rejects(connectBus({ url: urlOf(cluster, "worker"), name: "old", passwordFile: old }), "BUS_UNAVAILABLE");

@@ -51,6 +51,8 @@ export interface ClusterServer {
 export interface NatsCluster extends AsyncDisposable {
   readonly dir: string;
   readonly servers: readonly ClusterServer[];
+  /** Where servers reach one another, unless there are links in between. */
+  readonly routes: readonly string[];
   /** The value of `--nats` for this user. */
   url(user: User): string;
   connect(user: User, options?: ConnectionOptions): Promise<NatsConnection>;
@@ -132,6 +134,7 @@ async function startServers(options: ClusterOptions): Promise<NatsCluster> {
   const cluster: NatsCluster = {
     dir,
     servers,
+    routes: routes.map((port, i) => `${hosts[i]}:${port}`),
     url,
     connect: (user, more = {}) =>
       connect({
