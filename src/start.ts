@@ -319,14 +319,16 @@ interface Watched {
 
 /** Notices when the connection is lost, and when it is made again. */
 async function watchConnection(nc: Bus, { log, metrics, conditions }: Watched): Promise<void> {
+  // A process goes on trying, so each would repeat without end.
+  const logins = new IntervalGate(REPEATED_WARNING_MS);
   const refusals = new IntervalGate(REPEATED_WARNING_MS);
   for await (const { type, data } of nc.status()) {
     if (type === "reconnect") metrics.reconnected();
     if (type === "disconnect" || type === "reconnect") {
       conditions.set(type === "disconnect", "broker_away", "", { server: data });
     } else if (type === "error" && isRefusedUser(data)) {
-      if (refusals.pass()) log.error({ reason: String(data) }, "the broker refuses this process: it goes on trying");
-    } else if (type === "error") {
+      if (logins.pass()) log.error({ reason: String(data) }, "the broker refuses this process: it goes on trying");
+    } else if (type === "error" && refusals.pass()) {
       log.error({ reason: String(data) }, "the broker refused something");
     }
   }
