@@ -26,7 +26,7 @@ for (const role of ["ingress", "gateway", "worker"] as const satisfies Role[]) {
     });
     const ready = async () => (await fetch(`${tidemark.httpUrl}/readyz`)).ok;
     const said = () => lines.flatMap(({ condition, msg }) => (condition === "broker_away" ? [msg] : []));
-    assert.ok(await ready());
+    await eventually(ready, "it is ready", CLUSTER_LIMIT_MS);
     port.stall();
     await eventually(async () => !(await ready()), "it is not ready", CLUSTER_LIMIT_MS);
     assert.match(await metricsOf(tidemark), 'tidemark_degraded{reason="broker_away"} 1');

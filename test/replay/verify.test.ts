@@ -198,6 +198,7 @@ const eventsAfter = (previous: number, event: string, order: number) =>
       room_id: ROOM,
       position: previous + 1,
       previous,
+      kind: "live",
       events: [{ ...message(event), unsigned: { order } }],
     },
   ] as const;
