@@ -7,7 +7,8 @@
  *        ▲                                                                                  │ no such push for a while:
  *        └────────a young event of a local user───────── told ◀──── `onCaughtUp` ───────────┘
  *
- * Where the clocks of both differ so much that every event looks old, it is told of once, and never again.
+ * Where the clocks of both differ so much that every event looks old, it is told of once: what is not much later than the least late
+ * event of that time is as usual.
  */
 import { LATE_PUSH_MS, LATE_PUSHES_QUIET_MS } from "../limits.ts";
 import type { MatrixEvent } from "../matrix/event.ts";
@@ -29,6 +30,8 @@ export class LatePushes {
   readonly #options: LatePushesOptions;
   #state: "on time" | "late" | "told" = "on time";
   #timer: NodeJS.Timeout | undefined;
+  /** How late the least late event was since pushes are late, ms. */
+  #leastMs = Number.POSITIVE_INFINITY;
 
   constructor(options: LatePushesOptions) {
     this.#options = options;
@@ -43,12 +46,20 @@ export class LatePushes {
     for (const { events } of rooms.values()) {
       for (const { sender, origin_server_ts: sentAt } of events) {
         if (localServers.size > 0 && !localServers.has(serverOf(sender))) continue;
-        if (now - sentAt > LATE_PUSH_MS) isLate = true;
-        else isYoung = true;
+        const lateMs = now - sentAt;
+        if (lateMs <= LATE_PUSH_MS) isYoung = true;
+        else {
+          isLate = true;
+          if (this.#state === "told" && lateMs > this.#leastMs + LATE_PUSH_MS) this.#state = "on time";
+          this.#leastMs = Math.min(this.#leastMs, lateMs);
+        }
       }
     }
     if (isLate) this.#late();
-    else if (isYoung && this.#state === "told") this.#state = "on time";
+    else if (isYoung && this.#state === "told") {
+      this.#state = "on time";
+      this.#leastMs = Number.POSITIVE_INFINITY;
+    }
   }
 
   #late(): void {
