@@ -30,8 +30,9 @@ export function passLongBody(
   const { socket: from } = answer;
   const { socket: to } = response;
   let left = Number(answer.headers["content-length"]) - first.length;
-  // A response that waits for another one has no socket yet.
-  if (to === null || left <= 0 || answer.readableLength > 0) return undefined;
+  // A response that waits for another one has no socket yet. What was read and is not passed on must not be overtaken.
+  const isBehind = answer.readableLength > 0 || from.readableLength > 0;
+  if (to === null || left <= 0 || isBehind) return undefined;
   const written = (error?: Error | null) => {
     if (error) return; // The client is gone.
     if (left === 0) onEnd();
