@@ -87,14 +87,16 @@ export async function agreeOnPartitionCount(nc: Bus, wanted: number | undefined,
 }
 
 /**
- * Throws `BUS_MISMATCH` when there are logs, but not their count: with another one, rooms would get other orders. Throws
+ * Throws `BUS_MISMATCH` when there are logs with records, but not their count: with another one, rooms would get other orders. Throws
  * `BUS_UNAVAILABLE`.
  */
 export async function refuseLogsWithoutCount(nc: Bus): Promise<void> {
   if ((await storedPartitionCount(nc)) !== undefined) return;
   const found: number[] = [];
   await eachAtOnce(Array(LOGS_LOOKED_FOR).keys(), STREAMS_AT_ONCE, async (partition) => {
-    if ((await streamState(nc, logStream(partition))) !== undefined) found.push(partition);
+    const log = await streamState(nc, logStream(partition));
+    // An operator may have made it beforehand, with limits. Without a record, it gives no orders.
+    if (log !== undefined && log.last > 0) found.push(partition);
   });
   // The count is written before the first log is made: another process may have done both meanwhile.
   if (found.length === 0 || (await storedPartitionCount(nc)) !== undefined) return;

@@ -72,11 +72,14 @@ commands("status shows how far every partition is", async () => {
     last: 1,
     standbys: [],
     failed: [],
+    fault: null,
   });
   assert.is(owner, here.owner);
   await tidemark.stop();
-  assert.is((await status())[partition].folded, null);
-  const table = await output(["status", "--nats", tidemark.url]);
+  const stopped = await tidemarkCommand(["status", "--json", "--nats", tidemark.url]);
+  assert.is(JSON.parse(stopped.stdout[partition]!).folded, null);
+  const { status: exit, stdout: table } = await tidemarkCommand(["status", "--nats", tidemark.url]);
+  assert.equal([stopped.status, exit], [1, 1], "nobody serves");
   assert.match(
     table[0]!,
     /^partition {2}records {2}last sequence {2}last append \(UTC\) +folded +lag +published through +owner +standbys$/,

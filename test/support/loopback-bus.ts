@@ -18,6 +18,10 @@ export class LoopbackBus {
     return this as unknown as Bus;
   }
 
+  isClosed(): boolean {
+    return false;
+  }
+
   /** Delivers a request, as the broker does. */
   request(subject: string, data: Uint8Array): void {
     this.#deliver(subject, data, REPLIES);

@@ -122,6 +122,10 @@ export class StreamReader {
     const { stream, ahead = FETCH_MESSAGES_DEFAULT } = this.#options;
     const jsm = await manager(this.#nc);
     const info = await jsm.consumers.add(stream, this.#config());
+    const waiting = info.num_pending;
+    const from = this.#next === "latest" ? 1 : this.#next;
+    const end = await streamEnd(this.#nc, stream, { waiting, from });
+    // Last of all: what fails after it would leave behind requests for messages that nobody takes.
     const messages = await this.#nc
       .jetstream()
       .consumers.getPullConsumerFor(info)
@@ -131,9 +135,6 @@ export class StreamReader {
         idle_heartbeat: CONSUMER_HEARTBEAT_MS,
         callback: (message) => this.#received(message, generation),
       });
-    const waiting = info.num_pending;
-    const from = this.#next === "latest" ? 1 : this.#next;
-    const end = await streamEnd(this.#nc, stream, { waiting, from });
     return { messages, waiting, start: Math.min(info.delivered.stream_seq + 1, end) };
   }
 
