@@ -1,4 +1,5 @@
 /** Several workers on one broker: which partitions each owns, and what happens when a worker stops or starts. */
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Msg } from "nats";
 import { pino } from "pino";
@@ -40,12 +41,17 @@ async function startWorker(
   leaseTimes: LeaseTimes = LEASE_TIMES,
   foldVersion = FOLD_VERSION,
 ): Promise<RunningWorker> {
+  const data = join(bus.dir, name);
+  // Which partitions a worker is to own follows from its id, which is random otherwise: it might be none.
+  const id = join(data, "worker-id");
+  mkdirSync(data, { recursive: true });
+  if (!existsSync(id)) writeFileSync(id, name);
   const nc = await connectBus({ url: bus.url, name });
   const partitions = await prepareBus(nc, { partitions: PARTITIONS });
   const worker = await Worker.start({
     nc,
     partitions,
-    data: join(bus.dir, name),
+    data,
     log,
     leaseTimes,
     foldVersion,
