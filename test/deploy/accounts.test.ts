@@ -8,7 +8,7 @@ import { type Api, managerOf } from "../support/account-state.ts";
 import { assertKeepsOutsidersOut, copied, startProcesses } from "../support/attacked-accounts.ts";
 import { CLUSTER_LIMIT_MS, eventually, LIMIT_MS } from "../support/harness.ts";
 import { NATS_CONF, type NatsCluster, startNatsCluster } from "../support/nats-cluster.ts";
-import { connectAs } from "../support/operated-cluster.ts";
+import { connectAs, plainMessage } from "../support/operated-cluster.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 const READER_PASSWORD = "testReaderPassword";
@@ -53,7 +53,7 @@ accounts("what a front-end has deleted in its own account, the next worker that 
   {
     await using _running = await startProcesses({ cluster });
     await using frontend = await connect({ nats: cluster.url("gateway") });
-    await frontend.events.send(ROOM, event("$1"));
+    await frontend.events.send(ROOM, plainMessage("$1"));
     before = await copied(admin.nc, DELTAS, EDGE);
   }
   // A consumer's "there is no message" has no body, as a request to delete a stream has none.
@@ -85,7 +85,7 @@ accounts("a copy of a stream that was made again is made again, and its readers 
   await using frontend = await connect({ nats: cluster.url("gateway") });
   await using view = await frontend.room(ROOM);
   for (const id of ["$1", "$2", "$3"]) {
-    await frontend.events.send(ROOM, event(id));
+    await frontend.events.send(ROOM, plainMessage(id));
     await eventually(() => view.order(id) !== undefined, `${id} arrives`);
   }
   await running[Symbol.asyncDispose]();
@@ -93,7 +93,7 @@ accounts("a copy of a stream that was made again is made again, and its readers 
   await own.streams.delete(DELTAS);
   running = await startProcesses({ cluster });
   assert.is.not((await edge.streams.info(DELTAS)).created, created);
-  await frontend.events.send(ROOM, event("$4"));
+  await frontend.events.send(ROOM, plainMessage("$4"));
   await eventually(() => view.order("$4") !== undefined, "what the new stream has arrives", CLUSTER_LIMIT_MS);
   assert.ok((await edge.streams.info(DELTAS)).state.last_seq < 3, "it is the new stream's");
 
@@ -102,14 +102,6 @@ accounts("a copy of a stream that was made again is made again, and its readers 
   running = await startProcesses({ cluster });
   assert.is((await edge.streams.info(DELTAS)).created, kept, "a true copy stays");
   await running[Symbol.asyncDispose]();
-});
-
-const event = (id: string) => ({
-  event_id: id,
-  type: "m.room.message",
-  sender: "@a:a",
-  origin_server_ts: 1,
-  content: { body: id },
 });
 
 accounts.run();

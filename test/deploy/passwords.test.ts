@@ -10,7 +10,7 @@ import { connect } from "../../src/frontend/frontend.ts";
 import { roomId } from "../../src/matrix/ids.ts";
 import { CLUSTER_LIMIT_MS, eventually, rejects } from "../support/harness.ts";
 import { NATS_CONF, type NatsCluster, startNatsCluster } from "../support/nats-cluster.ts";
-import { startRole } from "../support/operated-cluster.ts";
+import { plainMessage, startRole } from "../support/operated-cluster.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 const ROOM = roomId.parse("!room:a");
@@ -70,14 +70,6 @@ class PasswordFiles {
   }
 }
 
-const event = (id: string) => ({
-  event_id: id,
-  type: "m.room.message",
-  sender: "@a:a",
-  origin_server_ts: 1,
-  content: { body: id },
-});
-
 async function loadAgain({ servers }: NatsCluster): Promise<void> {
   for (const server of servers) {
     const loaded = () => countIn(server.log, "Reloaded server configuration");
@@ -103,7 +95,7 @@ class Sender implements AsyncDisposable {
     for (let n = 1; !this.#stopped; ) {
       const id = `$${n}`;
       try {
-        await send(nc, { kind: "event", room: ROOM }, [event(id)]);
+        await send(nc, { kind: "event", room: ROOM }, [plainMessage(id)]);
       } catch {
         continue;
       }

@@ -67,3 +67,8 @@ export async function tidemark(...args: string[]): Promise<void> {
   await using run = runCli(args);
   assert.is(await run.ended, 0, run.stderr.join("\n"));
 }
+
+/** A message, as a program of another role sends it. */
+export function plainMessage(id: string) {
+  return { event_id: id, type: "m.room.message", sender: "@a:a", origin_server_ts: 1, content: { body: id } };
+}
