@@ -60,28 +60,52 @@ export function replayCommand(): Command {
       if (options.follow && (room === undefined || options.file !== undefined || options.state || options.why)) {
         wrongUsage("--follow needs a room of a broker, and only shows entries");
       }
-      if (options.file !== undefined) return await replay(await fileSource(options.file, room), room, options);
+      const { file } = options;
+      if (file !== undefined) return await replay(() => fileSource(file, room), room, options);
       await withBus(options, async (nc) => {
-        const { until, follow } = options;
-        const source = await busSource(nc, {
-          ...(room !== undefined && { room }),
-          ...(until?.position !== undefined && { until: sequenceOf(until.position) }),
-          ...(follow && { follow }),
-          onUnreadable: skipping(options.skipUnreadable),
-        });
-        if (source.total === 0 && room !== undefined && !follow) throw new Error(`the log has no room ${room}`);
-        await replay(source, room, options);
+        const { follow } = options;
+        const open: Open = async ({ position }) => {
+          const source = await busSource(nc, {
+            ...(room !== undefined && { room }),
+            ...(position !== undefined && { until: sequenceOf(position) }),
+            ...(follow && { follow }),
+            onUnreadable: skipping(options.skipUnreadable),
+          });
+          if (source.total === 0 && room !== undefined && !follow) throw new Error(`the log has no room ${room}`);
+          return source;
+        };
+        await replay(open, room, options);
       });
     });
 }
 
-async function replay(source: Source, room: RoomId | undefined, options: ReplayOptions): Promise<void> {
-  const { until = {}, follow = false } = options;
-  const refold = new Refold(until satisfies Until);
+/** Opens the logs, to be read to this end. */
+type Open = (until: Until) => Promise<Source>;
+type OnStep = (step: Step, room: RoomId) => void;
+
+async function replay(open: Open, room: RoomId | undefined, options: ReplayOptions): Promise<void> {
+  const out = new Output();
+  if (options.why !== undefined) await explain(open, { room, out }, options);
+  else {
+    const { step, end } = viewOf(out, options);
+    end(await fold(open, { room, out, until: options.until ?? {}, step }, options));
+  }
+  await out.flush();
+}
+
+interface Folding {
+  readonly room: RoomId | undefined;
+  readonly out: Output;
+  readonly until: Until;
+  readonly step: OnStep | undefined;
+}
+
+async function fold(open: Open, { room, out, until, step }: Folding, options: ReplayOptions): Promise<Refold> {
+  const { follow = false } = options;
+  const source = await open(until);
+  const refold = new Refold(until);
   const ended = new AbortController();
   if (follow) process.once("SIGINT", () => ended.abort()).once("SIGTERM", () => ended.abort());
-  const out = new Output();
-  const { step, end } = viewOf(out, options);
   const progress = new Progress("replaying");
   await source.read(
     (scanned) => {
@@ -99,18 +123,16 @@ async function replay(source: Source, room: RoomId | undefined, options: ReplayO
   progress.stop();
   if (room !== undefined && refold.entries === 0 && !refold.ended && options.file !== undefined)
     throw new Error(`the log has no room ${room}`);
-  end(refold);
-  await out.flush();
+  return refold;
 }
 
 interface View {
-  readonly step?: (step: Step, room: RoomId) => void;
+  readonly step?: OnStep;
   readonly end: (refold: Refold) => void;
 }
 
 function viewOf(out: Output, options: ReplayOptions): View {
   const paints = wantedPaints();
-  if (options.why !== undefined) return whyView(out, paints, options);
   if (options.state) return stateView(out, paints, options);
   return stepsView(out, paints, options);
 }
@@ -156,34 +178,48 @@ function stateView(out: Output, paints: Paints, { json }: ReplayOptions): View {
   };
 }
 
-/** Records all events, but only the receipts of users that match `--user`, to limit memory. */
-function whyView(out: Output, paints: Paints, options: ReplayOptions): View {
+interface Explaining {
+  readonly room: RoomId | undefined;
+  readonly out: Output;
+}
+
+/** Answers `--why`. Beyond `--until` is read only to say where the event comes. */
+async function explain(open: Open, { room, out }: Explaining, options: ReplayOptions): Promise<void> {
   const wanted = options.user!;
-  const histories = new Map<RoomId, RoomHistory>();
-  return {
-    step: (step, room) => {
+  /** All events, but only the receipts of users that match, to limit memory. */
+  const historiesUntil = async (until: Until) => {
+    const histories = new Map<string, RoomHistory>();
+    const step: OnStep = (step, room) => {
       let history = histories.get(room);
       if (history === undefined) {
         history = new RoomHistory(room, { user: wanted });
         histories.set(room, history);
       }
       history.add(step);
-    },
-    end: () => {
-      for (const history of histories.values()) {
-        const user = resolveId(wanted, history.users(history.position), "user");
-        const known = [...history.events.keys(), ...history.held.map(({ event }) => event)];
-        const event = resolveId(options.why!, new Set(known), "event");
-        if (event === undefined && histories.size > 1) continue;
-        if (event === undefined) throw new Error(`the log has no event ${options.why}, and no receipt on it`);
-        const answer = why(history, { user: user ?? wanted, event, position: history.position });
-        if (options.json) out.json({ room: history.room, user: user ?? wanted, event, ...answer });
-        else for (const line of whyLines(answer, paints)) out.line(line);
-        return;
-      }
-      throw new Error(`the log has no event ${options.why}, and no receipt on it`);
-    },
+    };
+    await fold(open, { room, out, until, step }, options);
+    return histories;
   };
+  const histories = await historiesUntil(options.until ?? {});
+  let found = firstWith(options.why!, histories);
+  if (found === undefined && options.until !== undefined) found = firstWith(options.why!, await historiesUntil({}));
+  if (found === undefined) throw new Error(`the log has no event ${options.why}, and no receipt on it`);
+  const { history, event } = found;
+  const user = resolveId(wanted, history.users(history.position), "user");
+  if (user === undefined) throw new Error(`the room has nobody whose id begins with ${wanted}`);
+  const answer = why(history, { user, event, position: histories.get(history.room)?.position ?? 0 });
+  if (options.json) out.json({ room: history.room, user, event, ...answer });
+  else for (const line of whyLines(answer, wantedPaints())) out.line(line);
+}
+
+/** The first room that has the event, or a receipt on it. */
+function firstWith(given: string, histories: ReadonlyMap<string, RoomHistory>) {
+  for (const history of histories.values()) {
+    const known = [...history.events.keys(), ...history.held.map(({ event }) => event)];
+    const event = resolveId(given, new Set(known), "event");
+    if (event !== undefined) return { history, event };
+  }
+  return undefined;
 }
 
 /** Parses a position (an integer) or a time. */

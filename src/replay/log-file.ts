@@ -1,8 +1,8 @@
 /** Exported logs as files, compressed if the name ends with `.gz`. */
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { createReadStream, createWriteStream } from "node:fs";
-import { rename, rm, stat } from "node:fs/promises";
+import { createReadStream, createWriteStream, lstatSync } from "node:fs";
+import { link, rename, rm, stat } from "node:fs/promises";
 import type { Readable, Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { createGunzip, createGzip } from "node:zlib";
@@ -65,7 +65,13 @@ function isUnreadable(error: unknown): boolean {
   return error instanceof Error && "code" in error && String(error.code).startsWith("Z_");
 }
 
-/** Writes a file completely or not at all: until it is closed, its name ends with `.partial`. */
+/** Of `link`, on file systems that have no hard links. */
+const NO_LINKS: ReadonlySet<unknown> = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"]);
+
+/**
+ * Writes a new file, completely or not at all: until it is closed, its name ends with `.partial`. What has the name already, a
+ * backup perhaps, stays as it is.
+ */
 export class LogFileWriter {
   readonly #path: string;
   readonly #partial: string;
@@ -76,6 +82,7 @@ export class LogFileWriter {
   readonly #finished: Promise<void>;
 
   constructor(path: string) {
+    refuseExisting(path);
     this.#path = path;
     // A name that nobody can have made a link of, for this user alone: it has private receipts.
     this.#partial = `${path}.${randomUUID()}.partial`;
@@ -99,7 +106,15 @@ export class LogFileWriter {
   async close(): Promise<void> {
     this.#input.end();
     await this.#finished;
-    await rename(this.#partial, this.#path);
+    try {
+      await link(this.#partial, this.#path);
+    } catch (error) {
+      refuseExisting(this.#path);
+      if (!(error instanceof Error && "code" in error && NO_LINKS.has(error.code))) throw error;
+      await rename(this.#partial, this.#path);
+      return;
+    }
+    await rm(this.#partial);
   }
 
   async discard(): Promise<void> {
@@ -107,4 +122,10 @@ export class LogFileWriter {
     this.#file.destroy();
     await rm(this.#partial, { force: true });
   }
+}
+
+/** A link that leads nowhere counts, too. */
+function refuseExisting(path: string): void {
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return;
+  throw new Error(`${path} exists already, and is not overwritten: name another file, or remove it`);
 }

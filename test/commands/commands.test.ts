@@ -62,6 +62,14 @@ replay("shows a room as lines, as JSON, filtered, in part, its state, and why an
     later[0]!,
     `Read: the m.read marker of the main timeline reached $3, order ${BASE + 3} at position 6144`,
   );
+  for (const until of ["3072", new Date(json[1].at).toISOString()]) {
+    assert.equal(await output(["replay", ROOM, "--why", "$2", "--user", "@bob…", "--until", until, ...nats]), [
+      "Neither read nor unread: the log has no such event at this point.",
+      "  It comes at position 5120, after this point.",
+    ]);
+  }
+  const shortened = await output(["replay", ROOM, "--why", "$1", "--user", "@bob…", ...nats]);
+  assert.match(shortened[0]!, "Read: the unthreaded m.read marker reached it");
 });
 
 replay("colours outcomes if FORCE_COLOR is set, and not if NO_COLOR is", async () => {
@@ -98,6 +106,10 @@ replay("reports a room, event or user that the log does not have", async () => {
     "tidemark: the log has no event $x, and no receipt on it",
   );
   assert.match(await errorOf(ROOM, "--why", "$", "--user", BOB), "several events begin with $: $1, $2, $3");
+  assert.is(
+    await errorOf(ROOM, "--why", "$1", "--user", "@grace"),
+    "tidemark: the room has nobody whose id begins with @grace",
+  );
 });
 
 replay.run();

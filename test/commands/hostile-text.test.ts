@@ -71,6 +71,7 @@ text("is obeyed by no terminal in what the commands show of a room", async () =>
     receipt(USER, SECOND, { thread_id: FIRST }),
     receipt(USER, FIRST, { thread_id: SECOND }),
     receipt(USER, "$unknown\u{202c}"),
+    receipt("@other:a.org", FIRST),
   ]);
   const nats = ["--nats", tidemark.url];
   const path = join(dir.path, "log");
@@ -81,6 +82,7 @@ text("is obeyed by no terminal in what the commands show of a room", async () =>
     state: ["replay", ROOM, "--state"],
     "why it is read": ["replay", ROOM, "--why", FIRST, "--user", USER],
     "why it is unread": ["replay", ROOM, "--why", SECOND, "--user", "@other:a.org"],
+    "why of an unknown user": ["replay", ROOM, "--why", FIRST, "--user", `@${EVIL}`],
     "why of an unknown event": ["replay", ROOM, "--why", `$${EVIL}`, "--user", USER],
     status: ["status"],
     verify: ["verify", ROOM],
@@ -93,7 +95,7 @@ text("is obeyed by no terminal in what the commands show of a room", async () =>
       const ran = await tidemarkCommand([...args, ...nats], { FORCE_COLOR });
       isShown({ stdout: ran.stdout.map((line) => line.replace(COLOURS, "")), stderr: ran.stderr }, what);
       if (what !== "replay") continue;
-      assert.is(ran.stdout.length, 9, "one line an entry");
+      assert.is(ran.stdout.length, 10, "one line an entry");
       assert.ok(ran.stdout[0]!.replace(COLOURS, "").includes(SHOWN));
       assert.is(COLOURS.test(ran.stdout[0]!), FORCE_COLOR === "1");
     }

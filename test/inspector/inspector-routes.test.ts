@@ -188,6 +188,18 @@ inspector("answer the requests of the page, private receipts included, and no ot
   };
   assert.ok(chart.lanes[0]!.events.x.length <= 11, "a window is thinned");
   assert.is((await answer({ op: "why", user: BOB, event: "$3" })).verdict, "read");
+  assert.equal(
+    await answer({ op: "why", user: BOB.slice(0, 3), event: "$3" }),
+    await answer({ op: "why", user: BOB, event: "$3" }),
+  );
+  for (const [user, why] of [
+    ["@grace", /^Neither read nor unread: nobody whose id begins with @grace has sent, read or been a member\.$/],
+    ["@", /^Neither read nor unread: several users begin with @: @/],
+  ] as const) {
+    const nobody = await answer({ op: "why", user, event: "$3" });
+    assert.is(nobody.verdict, "unknown");
+    assert.match(nobody.answer as unknown as string, why);
+  }
 
   assert.is((await ask({ op: "chart", x: "position", points: 1e9 })).status, 400);
   assert.is((await ask({ op: "entries", direction: "until", limit: 1e9 })).status, 400);

@@ -1,5 +1,6 @@
 /** Export and import of logs as files. */
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { writeFileSync } from "node:fs";
+import { readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { connect } from "nats";
@@ -248,6 +249,30 @@ logFile("leaves no partial file behind", async () => {
   assert.match(await failure(failed), "stopped half way");
   await nc.close();
   assert.equal(await readdir(dir.path), []);
+});
+
+logFile("is never written over what has its name already", async () => {
+  await using dir = await temporaryDirectory();
+  await using tidemark = await startTidemark({ partitions: 1 });
+  await tidemark.sent("event", "!a:a.org", message("$1"));
+  const out = join(dir.path, "log");
+  const refused = `${out} exists already, and is not overwritten`;
+  await writeFile(out, "a backup");
+  assert.match(await failure(exportLog(tidemark.nc, { out, redact: false })), refused);
+  assert.is(await readFile(out, "utf8"), "a backup");
+  await rm(out);
+  await symlink(join(dir.path, "nothing"), out);
+  assert.match(await failure(exportLog(tidemark.nc, { out, redact: false })), refused);
+  await rm(out);
+
+  const late = exportLog(tidemark.nc, {
+    out,
+    redact: false,
+    onProgress: () => writeFileSync(out, "of another process"),
+  });
+  assert.match(await failure(late), refused);
+  assert.is(await readFile(out, "utf8"), "of another process");
+  assert.equal(await readdir(dir.path), ["log"]);
 });
 
 logFile("that does not exist is reported", async () => {

@@ -4,6 +4,7 @@
  */
 import * as z from "zod";
 import type { Order, Position } from "../../../actors/entry.ts";
+import { reasonOf } from "../../errors.ts";
 import { type Chart, chartOf } from "./chart.ts";
 import type { RoomHistory, UnreadAt } from "./room-history.ts";
 import { finished, type Sliced } from "./sliced.ts";
@@ -141,21 +142,23 @@ export function* inspectSliced(history: RoomHistory, request: InspectRequest): S
     case "state":
       return yield* stateAt(history, request);
     case "why":
-      return why(history, {
-        user: request.user,
-        event: eventByPrefix(history, request.event),
-        position: Math.min(request.position ?? history.position, history.position),
-      });
+      return whyOf(history, request);
   }
 }
 
-/** Completes the prefix of an event id, if it is unique. */
-function eventByPrefix(history: RoomHistory, given: string): string {
+/** Ids may be shortened. Of a user whom the room doesn't have, nothing is said that would be true of nobody. */
+function whyOf(history: RoomHistory, request: Extract<InspectRequest, { op: "why" }>): Why {
+  const position = Math.min(request.position ?? history.position, history.position);
+  let answer: string;
   try {
-    return resolveId(given, history.events.keys(), "event") ?? given;
-  } catch {
-    return given;
+    const user = resolveId(request.user, history.users(history.position), "user");
+    const event = resolveId(request.event, history.events.keys(), "event") ?? request.event;
+    if (user !== undefined) return why(history, { user, event, position });
+    answer = `nobody whose id begins with ${request.user} has sent, read or been a member`;
+  } catch (error) {
+    answer = reasonOf(error);
   }
+  return { verdict: "unknown", answer: `Neither read nor unread: ${answer}.`, because: [], entries: [] };
 }
 
 /** Returns the users with unread counts: the joined ones, or all users if no membership is known. */

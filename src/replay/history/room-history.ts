@@ -13,6 +13,7 @@ import { MAIN } from "../../matrix/id-grammar.ts";
 import { countsAsRead, type ReceiptType } from "../../matrix/receipt-types.ts";
 import { finished, type Sliced } from "./sliced.ts";
 import type { Step, StepReceipt } from "./step.ts";
+import { hasPrefix } from "./step-filter.ts";
 import {
   countThrough,
   type EventTrack,
@@ -87,7 +88,7 @@ export class RoomHistory {
     this.position = step.position;
     this.at = step.at;
     const { user: only, stepsMax = Number.POSITIVE_INFINITY } = this.#options;
-    if (only === undefined || step.kind !== "receipt" || step.user.startsWith(only)) {
+    if (only === undefined || step.kind !== "receipt" || hasPrefix(step.user, only)) {
       if (step.kind === "receipt") this.#receipt(step);
       else this.#event(step);
       this.steps.push(step);

@@ -14,7 +14,7 @@ export interface StepFilter {
 }
 
 /** Shortened ids end with an ellipsis, which is ignored here. */
-function hasPrefix(text: string | null | undefined, prefix: string): boolean {
+export function hasPrefix(text: string | null | undefined, prefix: string): boolean {
   return typeof text === "string" && text.startsWith(prefix.endsWith("…") ? prefix.slice(0, -1) : prefix);
 }
 
