@@ -6,7 +6,7 @@ import { HomeserverClient } from "../homeserver/homeserver-client.ts";
 import { IMPORT_DEPTH_DEFAULT, importRoom } from "../homeserver/room-import.ts";
 import { type RoomId, roomId } from "../matrix/ids.ts";
 import { busCommand, withBus } from "./bus.ts";
-import { httpUrl, integer } from "./options.ts";
+import { httpUrl, integer, SECRET_HINT } from "./options.ts";
 import { print } from "./output.ts";
 import { visibleLine } from "./visible-text.ts";
 
@@ -23,7 +23,10 @@ export function importRoomCommand(): Command {
         .makeOptionMandatory(),
     )
     .addOption(
-      new Option("--token <token>", "the access token of a user who is in the room, or an as_token with --user")
+      new Option(
+        "--token <token>",
+        `the access token of a user who is in the room, or an as_token with --user. ${SECRET_HINT}`,
+      )
         .env("TIDEMARK_TOKEN")
         .makeOptionMandatory(),
     )

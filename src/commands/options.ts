@@ -2,12 +2,16 @@
  * Options that several commands share, and their parsers. Each option is also an environment variable
  * (docs/design.md#the-command-line).
  */
-import { InvalidArgumentError, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { pino } from "pino";
 import { type ServerName, serverName } from "../matrix/ids.ts";
 import { visibleJson } from "./visible-text.ts";
 
-export const natsOption = () => new Option("--nats <url>", "the broker, nats://host:port[,…]").env("TIDEMARK_NATS");
+/** Of an option that may have a secret: until the process has started, `ps` shows its command line as it is. */
+export const SECRET_HINT = "For secrets, its variable is better: others can read command lines";
+
+export const natsOption = () =>
+  new Option("--nats <url>", `the broker, nats://host:port[,…]. ${SECRET_HINT}`).env("TIDEMARK_NATS");
 
 export const natsPasswordFileOption = () =>
   new Option(
@@ -23,6 +27,35 @@ export const logLevelOption = () =>
     .env("TIDEMARK_LOG_LEVEL")
     .choices(["fatal", "error", "warn", "info", "debug", "trace", "silent"])
     .default("info");
+
+const FLAG_VALUES: Readonly<Record<string, boolean>> = {
+  true: true,
+  yes: true,
+  on: true,
+  1: true,
+  false: false,
+  no: false,
+  off: false,
+  0: false,
+};
+
+/**
+ * Reads flags from the environment: commander takes any value there for a yes. Returns what is wrong with a variable, if anything
+ * is. An empty one is an error: most likely, somebody meant it to have a value.
+ */
+export function readVariables(command: Command, env: NodeJS.ProcessEnv = process.env): string | undefined {
+  for (const option of command.options) {
+    const name = option.attributeName();
+    if (option.envVar === undefined || command.getOptionValueSource(name) !== "env") continue;
+    const text = env[option.envVar] ?? "";
+    if (text === "") return `${option.envVar} is empty`;
+    if (!option.isBoolean()) continue;
+    const value = FLAG_VALUES[text.toLowerCase()];
+    if (value === undefined) return `${option.envVar} must be true or false (or yes, no, on, off, 1, 0)`;
+    command.setOptionValueWithSource(name, value, "env");
+  }
+  return undefined;
+}
 
 /** Writes structured logs to standard error, as JSON that a terminal doesn't obey. */
 export function logger(level: string) {
@@ -46,8 +79,9 @@ export function address(text: string): Address {
 
 /** Parses the base URL of a server. */
 export function httpUrl(text: string): string {
-  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol))
-    throw new InvalidArgumentError("must be an http(s) URL.");
+  const { protocol, username, password } = URL.canParse(text) ? new URL(text) : { protocol: "" };
+  if (!/^https?:$/.test(protocol)) throw new InvalidArgumentError("must be an http(s) URL.");
+  if (username || password) throw new InvalidArgumentError("must have no user and no password.");
   return text;
 }
 

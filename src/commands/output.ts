@@ -54,11 +54,16 @@ export function complain(line: string): void {
   process.stderr.write(`${visibleLine(line)}\n`);
 }
 
-/** What commander prints: usage, and what is wrong with it. */
+/** What commander prints: usage, and what is wrong with it; that repeats what was given, which may be a secret. */
 export const commanderOutput = {
   writeOut: printDocument,
-  writeErr: (text: string) => void process.stderr.write(visibleLines(text)),
+  writeErr: (text: string) => void process.stderr.write(visibleLines(withoutValues(text))),
 };
+
+/** Takes the passwords out of URLs, and the values from options that are not known. */
+function withoutValues(text: string): string {
+  return text.replace(/:\/\/[^/?#'\s]*@/g, "://").replace(/(?<=unknown option '--?[\w-]+=).*(?=')/gs, "…");
+}
 
 const WRITE_CHARS = 65_536;
 

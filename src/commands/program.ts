@@ -1,9 +1,11 @@
 /** The program with all commands. */
 import { Command, CommanderError } from "commander";
 import { reasonOf } from "../errors.ts";
+import { wrongUsage } from "./bus.ts";
 import { exportCommand } from "./export.ts";
 import { importCommand } from "./import.ts";
 import { importRoomCommand } from "./import-room.ts";
+import { readVariables } from "./options.ts";
 import { commanderOutput, complain } from "./output.ts";
 import { registrationCommand } from "./registration.ts";
 import { replayCommand } from "./replay.ts";
@@ -21,7 +23,11 @@ export async function run(args: readonly string[]): Promise<number> {
       "Explicit, permanent ordering of events and read receipts for Matrix rooms (MSC4033), on NATS JetStream",
     )
     .configureOutput(commanderOutput)
-    .exitOverride();
+    .exitOverride()
+    .hook("preAction", (_, command) => {
+      const fault = readVariables(command);
+      if (fault !== undefined) wrongUsage(fault);
+    });
   const commands = [
     startCommand(),
     replayCommand(),

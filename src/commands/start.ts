@@ -1,5 +1,5 @@
 /** `tidemark start`: runs until it gets a signal. */
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import { TidemarkError } from "../errors.ts";
 import { readRegistration } from "../homeserver/registration.ts";
 import { IMPORT_DEPTH_DEFAULT } from "../homeserver/room-import.ts";
@@ -29,6 +29,7 @@ import {
   logLevelOption,
   natsOption,
   natsPasswordFileOption,
+  SECRET_HINT,
   serverNames,
   someOf,
 } from "./options.ts";
@@ -185,9 +186,10 @@ export function startCommand(): Command {
       new Option("--inspect", "serve the inspector at /inspect; it shows private receipts").env("TIDEMARK_INSPECT"),
     )
     .addOption(
-      new Option("--admin-token <token>", `the token for the inspector; at least ${ADMIN_TOKEN_CHARS_MIN} characters`)
-        .env("TIDEMARK_ADMIN_TOKEN")
-        .argParser(adminToken),
+      new Option(
+        "--admin-token <token>",
+        `the token for the inspector; at least ${ADMIN_TOKEN_CHARS_MIN} characters. ${SECRET_HINT}`,
+      ).env("TIDEMARK_ADMIN_TOKEN"),
     )
     .addOption(logLevelOption())
     .action(async (options) => {
@@ -208,6 +210,10 @@ export function startCommand(): Command {
         wrongUsage("a proxy alone needs --nats <url>: a broker of its own would have no worker");
       }
       if (inspect && adminToken === undefined) wrongUsage("--inspect needs --admin-token <token>");
+      // Not in a parser: commander's message would have the token.
+      if (adminToken !== undefined && adminToken.length < ADMIN_TOKEN_CHARS_MIN) {
+        wrongUsage(`--admin-token (TIDEMARK_ADMIN_TOKEN) must have at least ${ADMIN_TOKEN_CHARS_MIN} characters`);
+      }
       const log = logger(options.logLevel);
       const stopped = stopSignal();
       const stopping = new AbortController();
@@ -245,13 +251,6 @@ export function startCommand(): Command {
       setTimeout(() => process.exit(), EXIT_MS_MAX).unref();
       if (lost !== undefined) throw new TidemarkError("BUS_UNAVAILABLE", lost);
     });
-}
-
-function adminToken(text: string): string {
-  if (text.length < ADMIN_TOKEN_CHARS_MIN) {
-    throw new InvalidArgumentError(`must have at least ${ADMIN_TOKEN_CHARS_MIN} characters.`);
-  }
-  return text;
 }
 
 /** Resolves at the first SIGTERM or SIGINT. A second one ends the process at once. */

@@ -10,6 +10,7 @@ import { Whoami } from "./whoami.ts";
 const DEVICE_ID_CHARS = 10;
 
 const device = z.object({ user_id: userId, device_id: z.string().min(1).optional() });
+const file = z.record(z.string(), z.unknown());
 
 export type { Device } from "./device.ts";
 
@@ -45,14 +46,23 @@ export async function openTokens({ users, homeserver, onWhoamiFailed = () => {} 
 }
 
 async function fromFile(path: string): Promise<Map<string, Device>> {
-  let entries: [string, z.infer<typeof device>][];
+  // What is wrong is said without the text of the file, which has the tokens.
+  const fault = (why: string) => new TidemarkError("M_INVALID_PARAM", `--users ${path}: ${why}`);
+  const text = await readFile(path, "utf8").catch((error) => {
+    throw fault(reasonOf(error));
+  });
+  let json: z.infer<typeof file>;
   try {
-    const json: unknown = JSON.parse(await readFile(path, "utf8"));
-    entries = Object.entries(z.record(z.string(), device).parse(json));
-  } catch (cause) {
-    const why = cause instanceof z.ZodError ? z.prettifyError(cause) : reasonOf(cause);
-    throw new TidemarkError("M_INVALID_PARAM", `--users ${path}: ${why}`, { cause });
+    json = file.parse(JSON.parse(text));
+  } catch {
+    throw fault("it is no JSON object");
   }
+  const entries = Object.entries(json).map(([token, value], i) => {
+    const parsed = device.safeParse(value);
+    if (parsed.success) return [token, parsed.data] as const;
+    const faults = parsed.error.issues.map(({ path, message }) => [...path, message].join(" "));
+    throw fault(`entry ${i + 1}: ${faults.join(", ")}`);
+  });
   // Clients don't log in without a device id.
   return new Map(
     entries.map(([token, { user_id: user, device_id }]) => [

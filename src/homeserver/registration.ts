@@ -1,7 +1,7 @@
 /** The registration with which a homeserver pushes to Tidemark (Matrix specification, application service API). */
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { parse, stringify } from "yaml";
+import { parse, stringify, YAMLError } from "yaml";
 import * as z from "zod";
 import { reasonOf, TidemarkError } from "../errors.ts";
 import { type ServerName, serverName } from "../matrix/ids.ts";
@@ -80,11 +80,19 @@ const registration = z
 /** Throws `M_INVALID_PARAM` with the reason. */
 export async function readRegistration(path: string): Promise<Registration> {
   try {
-    return registration.parse(parse(await readFile(path, "utf8")));
+    // Its warnings show the text.
+    return registration.parse(parse(await readFile(path, "utf8"), { logLevel: "error" }));
   } catch (cause) {
-    const why = cause instanceof z.ZodError ? faultsOf(cause) : reasonOf(cause);
+    const why = whyUnreadable(cause);
     throw new TidemarkError("M_INVALID_PARAM", `the registration ${path} can't be read: ${why}`, { cause });
   }
+}
+
+/** Without the text of the file, which has tokens: the errors of YAML show it. */
+function whyUnreadable(cause: unknown): string {
+  if (cause instanceof z.ZodError) return faultsOf(cause);
+  if (cause instanceof YAMLError) return `it is no YAML from line ${cause.linePos?.[0].line ?? "?"} on (${cause.code})`;
+  return cause instanceof Error && "code" in cause ? reasonOf(cause) : "it is no YAML";
 }
 
 function faultsOf({ issues }: z.ZodError): string {
