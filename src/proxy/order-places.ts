@@ -16,7 +16,7 @@
 
 import type { Steps } from "../in-slices.ts";
 import { ALL_ORDER_NAMES } from "../matrix/order-names.ts";
-import { type JsonHandler, textAt, walk } from "./json-walk.ts";
+import { type JsonHandler, QUOTE, textAt, walk } from "./json-walk.ts";
 import { type EditedObject, ObjectMembers } from "./object-edit.ts";
 import { receiptPlaces } from "./receipt-places.ts";
 
@@ -87,8 +87,9 @@ interface OpenObject {
   readonly members: ObjectMembers;
   key: string | undefined;
   eventId: string | undefined;
-  type: string | undefined;
-  sender: string | undefined;
+  /** Both are text. */
+  type: Span | undefined;
+  hasSender: boolean;
   roomId: string | undefined;
   sentAt: number | undefined;
   content: Content | undefined;
@@ -99,9 +100,13 @@ interface OpenObject {
   redactedBecause: FoundRange | undefined;
 }
 
-interface Content {
+/** Where a value stands. */
+interface Span {
   readonly start: number;
   readonly end: number;
+}
+
+interface Content extends Span {
   readonly isObject: boolean;
 }
 
@@ -239,10 +244,10 @@ class PlaceFinder implements JsonHandler {
         object.hasIds = true;
         break;
       case "type":
-        object.type = textOf(this.#json, start, end);
+        object.type = isText(this.#json, start) ? { start, end } : undefined;
         break;
       case "sender":
-        object.sender = textOf(this.#json, start, end);
+        object.hasSender = isText(this.#json, start);
         object.hasIds = true;
         break;
       case "room_id":
@@ -264,14 +269,10 @@ class PlaceFinder implements JsonHandler {
   }
 
   #objectEnded(frame: Frame, object: OpenObject): void {
-    const { eventId, type, sender, content, unsigned, redactedBecause } = object;
+    const { eventId, type, hasSender, content, unsigned, redactedBecause } = object;
     if (content === undefined || type === undefined || isUnsigned(frame)) return;
-    if (eventId !== undefined && sender !== undefined) {
-      const inside = [unsigned, redactedBecause].flatMap((range) =>
-        typeof range === "object" ? this.found.slice(range.from, range.to) : [],
-      );
-      this.found.length = frame.foundBefore;
-      for (const place of inside) this.found.push(place);
+    if (eventId !== undefined && hasSender) {
+      if (this.found.length > frame.foundBefore) this.#keepInside(frame, [unsigned, redactedBecause]);
       this.found.push(
         new FoundPlace(frame, {
           kind: "event",
@@ -282,15 +283,26 @@ class PlaceFinder implements JsonHandler {
           lacksUnsigned: unsigned === "none",
         }),
       );
-    } else if (type === "m.receipt" && !object.hasIds && content.isObject) {
+    } else if (!object.hasIds && content.isObject && textAt(this.#json, type.start, type.end) === "m.receipt") {
       this.found.push(new FoundReceipts(frame, content));
     }
+  }
+
+  /** Of what was found in an event, the last `unsigned` and `redacted_because` count. */
+  #keepInside({ foundBefore }: Frame, ranges: readonly (FoundRange | string | undefined)[]): void {
+    const inside = ranges.flatMap((range) => (typeof range === "object" ? this.found.slice(range.from, range.to) : []));
+    this.found.length = foundBefore;
+    for (const place of inside) this.found.push(place);
   }
 }
 
 /** `start`: −1 for an object or array, which is no text. */
 function textOf(json: Buffer, start: number, end: number): string | undefined {
   return start < 0 ? undefined : textAt(json, start, end);
+}
+
+function isText(json: Buffer, start: number): boolean {
+  return json[start] === QUOTE;
 }
 
 /** Whether nothing under this key is looked at. */
@@ -314,7 +326,7 @@ function opened(at: number, isUnsigned: boolean): OpenObject {
     key: undefined,
     eventId: undefined,
     type: undefined,
-    sender: undefined,
+    hasSender: false,
     roomId: undefined,
     sentAt: undefined,
     content: undefined,
