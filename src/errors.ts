@@ -25,6 +25,10 @@ const CODES = {
   STORE_FAILED: { retry: false },
   /** The log lacks records, or is another log than the one that the checkpoint is of. */
   LOG_BROKEN: { retry: false },
+  /** The archive can't be reached, or refused. */
+  ARCHIVE_UNAVAILABLE: { retry: true },
+  /** An object of the archive is not what was written. It is never passed over. */
+  ARCHIVE_DAMAGED: { retry: false },
   /** A homeserver refused a request, or did not answer. */
   HOMESERVER_REFUSED: { retry: false },
 } as const;

@@ -182,6 +182,17 @@ export const FEDERATION_POLL_MS_MAX = 10_000;
 /** Streams that share the destinations. The count of a broker is fixed when its streams are made. */
 export const FEDERATION_SHARDS = 4;
 
+/* The archive. */
+
+/** One object of the archive. */
+export const ARCHIVE_OBJECT_BYTES_MAX = 67_108_864;
+
+/** A request to an S3 server: how long one attempt may take, the attempts, and the pauses between them. Each is twice as long as the one before. */
+export const ARCHIVE_REQUEST_MS_MAX = 60_000;
+export const ARCHIVE_ATTEMPTS_MAX = 5;
+export const ARCHIVE_RETRY_MS_MIN = 200;
+export const ARCHIVE_RETRY_MS_MAX = 5_000;
+
 /* Homeservers. */
 
 /**

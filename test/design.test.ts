@@ -85,6 +85,8 @@ specification("has the sections that comments link to", () => {
       "The fold",
       "Workers",
       "What is kept",
+      "The archive",
+      "Object stores",
       "When things fail",
       "Layout",
       "Dependencies",

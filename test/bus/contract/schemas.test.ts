@@ -18,7 +18,7 @@ import { REQUESTS } from "../../../src/bus/contract/requests.ts";
 const HASHES: Readonly<Record<string, string>> = {
   reply: "0c09273a5f4ce579",
   "reply edu": "cfca38447e102a7f",
-  refusal: "00e435feb8ec56a8",
+  refusal: "77b956f572ad39be",
   "mark row": "a7e33b49da421a40",
   "delta headers": "9619687b4a9dcb79",
   "request event": "61a7b187ba87654b",
