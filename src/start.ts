@@ -67,6 +67,8 @@ export interface StartOptions {
   readonly base?: Order;
   /** Replicas of each stream. Default: 3 on a cluster of brokers, otherwise 1. */
   readonly replicas?: number;
+  /** Of each log that is made. See `PrepareOptions`. Default: no limit. */
+  readonly logBytesMax?: number;
   readonly federation?: FederationOutboxOptions;
   /** The registration with which a homeserver pushes to the gateway or the proxy. Default: no homeserver can. */
   readonly registration?: Registration;

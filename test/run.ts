@@ -31,6 +31,7 @@ import { ensureChromium } from "./support/chromium.ts";
 import { ImportGraph } from "./support/imports.ts";
 import { ensurePeers } from "./support/peers.ts";
 import { ensurePromtool } from "./support/promtool.ts";
+import { canMount } from "./support/small-disk.ts";
 import { ensureSynapse } from "./support/synapse-program.ts";
 import { hasSystemdAnalyze } from "./support/systemd.ts";
 import { temporaryDirectory } from "./support/temporary-directory.ts";
@@ -106,6 +107,8 @@ async function main(): Promise<void> {
     if (homeserver) print(`Synapse ${(await ensureSynapse(printError)).version}`);
     if (isNeeded("chromium.ts")) process.env.TIDEMARK_CHROMIUM = await ensureChromium();
     if (isNeeded("promtool.ts")) process.env.TIDEMARK_PROMTOOL = await ensurePromtool(printError);
+    if (isNeeded("small-disk.ts") && !(await canMount()))
+      print("nothing can be mounted here (root, or sudo without a password): full disks are NOT tried");
     if (isNeeded("systemd.ts") && !(await hasSystemdAnalyze()))
       print("systemd-analyze is not installed: the units of deploy/systemd are NOT verified");
     if (files.some(({ name }) => name.startsWith("peers/"))) await ensurePeers();

@@ -50,6 +50,8 @@ export interface PrepareOptions {
   readonly partitions?: number | undefined;
   /** Of every stream and bucket that is made. Default: 3 on a cluster, 1 on a single server. */
   readonly replicas?: number | undefined;
+  /** How large each log that is made may get. A full one refuses entries, while all else goes on. Default: no limit of its own. */
+  readonly logBytesMax?: number | undefined;
   /** Whether the logs that are made are filled from elsewhere, with what is old. Default: false. */
   readonly isImport?: boolean;
 }
@@ -113,7 +115,7 @@ async function prepare(nc: Bus, options: PrepareOptions, replicas: number): Prom
       const isNew = (await streamState(nc, logStream(partition))) === undefined;
       if (isNew && !isFirst) return; // Its partition fails, and `log_missing` names it.
       if (isNew && options.isImport !== true) await markNewLog(nc, partition);
-      await ensureStream(nc, logOf(partition, replicas));
+      await ensureStream(nc, logOf(partition, replicas, options.logBytesMax));
     }),
   );
   if (isFirst) await noteLogsMade(nc);
@@ -164,6 +166,6 @@ function* streamsOf({ partitions, shards }: Counts, replicas: number): Generator
   }
 }
 
-function logOf(partition: number, replicas: number): StreamSettings {
-  return { name: logStream(partition), subjects: logStreamSubjects(partition), keep: "forever", replicas };
+function logOf(partition: number, replicas: number, bytesMax?: number): StreamSettings {
+  return { name: logStream(partition), subjects: logStreamSubjects(partition), keep: "forever", replicas, bytesMax };
 }

@@ -45,6 +45,9 @@ const MARKER_SYNCS_PER_SECOND_MAX = 1_000;
 /** Each holds the state and some history of a room in memory. */
 const IMPORTS_AT_ONCE_MAX = 16;
 
+/** A smaller log is full at once: one record may be that large. */
+const LOG_BYTES_MAX_MIN = 8 * 1024 * 1024;
+
 /** The longest time that a timer of Node can wait. */
 const TIMER_MS_MAX = 2_147_483_647;
 
@@ -94,6 +97,14 @@ export function startCommand(): Command {
       )
         .env("TIDEMARK_REPLICAS")
         .argParser(integer(1, REPLICAS_MAX)),
+    )
+    .addOption(
+      new Option(
+        "--log-bytes <n>",
+        "how large each log that is created may get: a full one refuses entries, before a disk is full (default: no limit)",
+      )
+        .env("TIDEMARK_LOG_BYTES")
+        .argParser(integer(LOG_BYTES_MAX_MIN, Number.MAX_SAFE_INTEGER)),
     )
     .addOption(
       new Option(
@@ -193,7 +204,15 @@ export function startCommand(): Command {
     )
     .addOption(logLevelOption())
     .action(async (options) => {
-      const { inspect, adminToken, serverName, federationWindow: windowMs, registration: file, ...rest } = options;
+      const {
+        inspect,
+        adminToken,
+        serverName,
+        federationWindow: windowMs,
+        registration: file,
+        logBytes,
+        ...rest
+      } = options;
       const registration = file === undefined ? undefined : await readRegistration(file);
       const serverNames = serverName ?? registration?.serverNames ?? [];
       if (registration !== undefined && serverNames.length === 0) {
@@ -223,6 +242,7 @@ export function startCommand(): Command {
       const progress = new Progress("folding the log");
       const tidemark = await start({
         ...rest,
+        ...(logBytes !== undefined && { logBytesMax: logBytes }),
         roles,
         stopping: stopping.signal,
         onProgress: progress.update,

@@ -79,6 +79,8 @@ interface ClusterOptions {
   readonly size?: 1 | typeof CLUSTER_SIZE;
   readonly places?: ServerPlaces | undefined;
   readonly link?: Link | undefined;
+  /** Where the nth server, from 0, has its streams. Default: a folder of the cluster's own. */
+  readonly storeDirs?: readonly (string | undefined)[];
   /** The certificate file of the CA, if the configuration has TLS for clients. */
   readonly ca?: string;
 }
@@ -108,7 +110,7 @@ export async function startNatsCluster(options: ClusterOptions = {}): Promise<Na
 }
 
 async function startServers(options: ClusterOptions): Promise<NatsCluster> {
-  const { conf = NATS_CONF, size = CLUSTER_SIZE, places, link, ca } = options;
+  const { conf = NATS_CONF, size = CLUSTER_SIZE, places, link, storeDirs = [], ca } = options;
   const tls = ca === undefined ? {} : { tls: { caFile: ca } };
   const scheme = ca === undefined ? "nats" : "tls";
   const hosts = places?.hosts ?? Array.from({ length: size }, () => "127.0.0.1");
@@ -126,7 +128,7 @@ async function startServers(options: ClusterOptions): Promise<NatsCluster> {
       name: `nats-${i + 1}`,
       ports: [ports[i]!, routes[i]!, ports[2 * size + i]!],
       isAlone: size === 1,
-      env: natsEnvironment(`nats-${i + 1}`, join(dir, `nats-${i + 1}`), allRoutes[i]!),
+      env: natsEnvironment(`nats-${i + 1}`, storeDirs[i] ?? join(dir, `nats-${i + 1}`), allRoutes[i]!),
     }),
   );
   const url = (user: User) =>

@@ -8,6 +8,7 @@ import { reasonOf, TidemarkError } from "../../errors.ts";
 import { ACK_TIMEOUT_MS } from "../../limits.ts";
 import type { Subject } from "../contract/subjects.ts";
 import type { Bus, BusMessage, Headers } from "./connection.ts";
+import { NOBODY_STORES } from "./jetstream.ts";
 import { PendingReplies, type Unanswered } from "./pending-replies.ts";
 
 /** The first and the longest pause before a retry. It doubles each time. */
@@ -42,7 +43,7 @@ export class AckedPublisher {
 function sequenceOf({ data }: BusMessage, subject: Subject): number {
   const ack = data.length === 0 ? undefined : (JSON.parse(utf8.decode(data)) as PubAck);
   if (ack?.seq !== undefined && ack.error === undefined) return ack.seq;
-  const why = ack?.error?.description ?? "no stream takes it";
+  const why = ack?.error?.description ?? NOBODY_STORES;
   throw new TidemarkError("M_UNKNOWN", `${kindOf(subject)} was not acknowledged: ${why}`);
 }
 

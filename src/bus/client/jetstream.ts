@@ -20,6 +20,9 @@ import { ACK_TIMEOUT_MS } from "../../limits.ts";
 import { type Bus, type Headers, hasNoResponders, isNotFound, isWrongLastSequence, translate } from "./connection.ts";
 import type { StoredMessage } from "./delivered.ts";
 
+/** Why nobody answers a message that a stream should store, as far as a client of the broker can know. */
+export const NOBODY_STORES = "no stream takes it (it is gone, or most of its servers are away or have a full disk)";
+
 /** Streams that are made at the same time. A cluster elects a leader for each, which takes about half a second. */
 export const STREAMS_AT_ONCE = 4;
 
@@ -159,7 +162,7 @@ export async function append(
     if (isWrongLastSequence(error)) return undefined;
     const where = subject.split(".", 3).join(".");
     if (!hasNoResponders(error)) throw translate(error, `append to ${where}`);
-    throw new TidemarkError("BUS_UNAVAILABLE", `could not append to ${where}: no stream takes it`, { cause: error });
+    throw new TidemarkError("BUS_UNAVAILABLE", `could not append to ${where}: ${NOBODY_STORES}`, { cause: error });
   }
 }
 
@@ -172,6 +175,8 @@ export interface StreamSettings {
    */
   readonly keep: number | "forever";
   readonly replicas: number;
+  /** How large it may get. Default: as large as the brokers let it. */
+  readonly bytesMax?: number | undefined;
   /** The sequence of its first message. Default: 1. Brokers before 2.10 know only the default. */
   readonly first?: number;
 }
@@ -198,7 +203,7 @@ export async function ensureStream(nc: Bus, settings: StreamSettings): Promise<v
   }
 }
 
-function configOf({ name, subjects, keep, replicas, first }: StreamSettings): Partial<StreamConfig> {
+function configOf({ name, subjects, keep, replicas, bytesMax, first }: StreamSettings): Partial<StreamConfig> {
   return {
     name,
     subjects,
@@ -206,6 +211,7 @@ function configOf({ name, subjects, keep, replicas, first }: StreamSettings): Pa
     storage: StorageType.File,
     allow_direct: true,
     num_replicas: replicas,
+    ...(bytesMax !== undefined && { max_bytes: bytesMax }),
     ...(first !== undefined && { first_seq: first }),
     ...(keep === "forever"
       ? { discard: DiscardPolicy.New, deny_delete: true, deny_purge: true }

@@ -97,7 +97,7 @@ jetstream("names the log or the subject without an acknowledgement in the error,
   assert.is(await acked.publish(logSubject(0, "!a:a.org" as RoomId), Buffer.from("5")), 5);
   const delta = userReceipts(3, "@a:a.org" as UserId);
   const { message } = await rejects(acked.publish(delta, Buffer.from("x")), "M_UNKNOWN");
-  assert.is(message, "tidemark.user.3 was not acknowledged: no stream takes it");
+  assert.match(message, "tidemark.user.3 was not acknowledged: no stream takes it");
   acked.close();
 });
 
