@@ -7,11 +7,13 @@ import * as assert from "uvu/assert";
 import type { Delivered } from "../../src/bus/client/delivered.ts";
 import { StreamReader } from "../../src/bus/client/stream-reader.ts";
 import { DeltaReader, markersIn, type SeenMarkers, uncovered } from "../support/delta-reader.ts";
-import { type Body, decoded, LIMIT_MS, pack, token } from "../support/harness.ts";
+import { type Body, decoded, pack, token } from "../support/harness.ts";
 import { Model, type ModelMarker } from "../support/model.ts";
+import { partitionIn, USERS } from "./names.ts";
+import type { ProxiedClients, SeenOrder } from "./proxied-clients.ts";
 import type { Readers } from "./readers.ts";
 import type { SyncClients } from "./sync-clients.ts";
-import { type Acknowledged, USERS } from "./workload.ts";
+import type { Acknowledged } from "./workload.ts";
 
 const ENTRIES_PER_RECORD = 1_024;
 const RECEIPT = 2;
@@ -19,6 +21,7 @@ const READ = "m.read";
 const LEADER_LIMIT_MS = 60_000;
 const READ_AHEAD = 1_024;
 const DELTAS_LIMIT_MS = 30_000;
+const ANSWER_LIMIT_MS = 90_000;
 
 export interface Connections {
   readonly admin: NatsConnection;
@@ -43,10 +46,15 @@ async function streamInfo(nc: NatsConnection, stream: string): Promise<StreamInf
   }
 }
 
-/** Returns all messages of a stream, in stream order. If the reader lost one, the assertions below fail. */
-async function streamMessages(nc: NatsConnection, stream: string): Promise<StreamMessage[]> {
+/** Resolves to the last sequence of a stream. */
+export async function lastSequence(nc: NatsConnection, stream: string): Promise<number> {
+  return (await streamInfo(nc, stream)).state.last_seq;
+}
+
+/** Returns the messages of a stream after a sequence, in stream order. If the reader lost one, the assertions below fail. */
+async function streamMessages(nc: NatsConnection, stream: string, after: number): Promise<StreamMessage[]> {
   const { state } = await streamInfo(nc, stream);
-  if (state.messages === 0) return [];
+  if (state.messages === 0 || state.last_seq <= after) return [];
   const found: StreamMessage[] = [];
   let reader: StreamReader | undefined;
   await new Promise<void>((resolve, reject) => {
@@ -54,37 +62,45 @@ async function streamMessages(nc: NatsConnection, stream: string): Promise<Strea
       if (sequence <= state.last_seq) found.push({ subject, sequence, body: decoded(data) });
       if (sequence >= state.last_seq) resolve();
     };
-    reader = new StreamReader(nc, { stream, from: state.first_seq, ahead: READ_AHEAD, onMessage });
+    reader = new StreamReader(nc, { stream, from: Math.max(state.first_seq, after + 1), ahead: READ_AHEAD, onMessage });
     reader.opened.catch(reject);
   });
   reader?.close();
   return found;
 }
 
-const logStart = (partition: number) => `tidemark.log.${partition}.start`;
 const roomOf = (subject: string, token = 3) => decodeURIComponent(subject.split(".")[token]!);
 
+/** Where the streams of a partition ended when the history began. What is checked came later. */
+export interface Beginning {
+  readonly log: number;
+  readonly deltas: number;
+}
+
 export interface CheckOptions extends Connections {
-  readonly partitions: number;
+  /** By partition. */
+  readonly beginnings: readonly Beginning[];
+  /** Partitions whose delta stream was deleted: it need not have everything. */
+  readonly withoutDeltas: ReadonlySet<number>;
   readonly rooms: readonly string[];
   readonly acknowledged: readonly Acknowledged[];
-  /** Orders that queries returned during the faults: [room, event, order]. */
-  readonly observed: readonly (readonly [room: string, event: string, order: number])[];
+  /** Orders that queries and proxies returned during the faults. */
+  readonly observed: readonly SeenOrder[];
   readonly readers: readonly Readers[];
   readonly clients: SyncClients;
+  readonly proxied: ProxiedClients;
 }
 
 export async function check(options: CheckOptions): Promise<void> {
-  const { admin, partitions, rooms, acknowledged, observed } = options;
+  const { admin, beginnings, withoutDeltas, rooms, acknowledged, observed } = options;
   const wanted = new Set(rooms);
   const records = new Map<string, { sequence: number; entries: Body[] }[]>(rooms.map((room) => [room, []]));
   const bases = new Map<string, number>();
-  for (let partition = 0; partition < partitions; partition++) {
-    const [beginning, ...messages] = await streamMessages(admin, `TIDEMARK_LOG_${partition}`);
-    assert.is(beginning?.subject ?? logStart(partition), logStart(partition), "a log begins with its base");
-    for (const { subject, sequence, body } of messages) {
+  for (const [partition, { log }] of beginnings.entries()) {
+    const base = await baseOf(admin, partition);
+    for (const { subject, sequence, body } of await streamMessages(admin, `TIDEMARK_LOG_${partition}`, log)) {
       const room = roomOf(subject);
-      bases.set(room, beginning!.body[2][0][1]);
+      bases.set(room, base);
       if (wanted.has(room)) records.get(room)!.push({ sequence, entries: body[2] });
     }
   }
@@ -97,9 +113,11 @@ export async function check(options: CheckOptions): Promise<void> {
       model,
       observed.filter(([of]) => of === room),
     );
-    const { orders, markers } = reader.room(room);
-    assert.equal([...orders].sort(), ordersOf(model), `${room}: the deltas have each event and its order`);
-    assert.equal(uncovered(markers), shownOf(model), `${room}: a reader of all deltas has the model's markers`);
+    if (!withoutDeltas.has(partitionIn(room))) {
+      const { orders, markers } = reader.room(room);
+      assert.equal([...orders].sort(), ordersOf(model), `${room}: the deltas have each event and its order`);
+      assert.equal(uncovered(markers), shownOf(model), `${room}: a reader of all deltas has the model's markers`);
+    }
     for (const user of USERS) await assertSnapshot(options, { room, user, model });
   }
   const wantedBy = (room: string, user: string) =>
@@ -107,6 +125,15 @@ export async function check(options: CheckOptions): Promise<void> {
   for (const each of options.readers) await each.assertShow(wantedBy);
   const liveIn = (room: string) => models.get(room)!.events.filter(({ order }) => order > 0);
   await options.clients.assertShow(rooms, wantedBy, liveIn);
+  await options.proxied.assertOrdered();
+}
+
+/** The first record of a log says where its orders begin. */
+async function baseOf(nc: NatsConnection, partition: number): Promise<number> {
+  const jsm = await nc.jetstreamManager({ checkAPI: false });
+  const { subject, data } = await jsm.streams.getMessage(`TIDEMARK_LOG_${partition}`, { seq: 1 });
+  assert.is(subject, `tidemark.log.${partition}.start`, "a log begins with its base");
+  return decoded(data)[2][0][1];
 }
 
 /**
@@ -114,18 +141,20 @@ export async function check(options: CheckOptions): Promise<void> {
  * stream has no leader. So the streams are read again until everything is there or the time is up.
  */
 async function readDeltas(
-  { admin, partitions }: CheckOptions,
+  { admin, beginnings, withoutDeltas }: CheckOptions,
   models: ReadonlyMap<string, Model>,
 ): Promise<DeltaReader> {
   for (const deadline = performance.now() + DELTAS_LIMIT_MS; ; ) {
     const reader = new DeltaReader({ repeats: true });
-    for (let partition = 0; partition < partitions; partition++) {
-      for (const { subject, body } of await streamMessages(admin, `TIDEMARK_DELTAS_${partition}`)) {
+    for (const [partition, { deltas }] of beginnings.entries()) {
+      if (withoutDeltas.has(partition)) continue;
+      for (const { subject, body } of await streamMessages(admin, `TIDEMARK_DELTAS_${partition}`, deltas)) {
         assertPrivate(subject, body);
         if (subject.startsWith("tidemark.client.") && models.has(body.room_id)) reader.read(subject, body);
       }
     }
     const isComplete = [...models].every(([room, model]) => {
+      if (withoutDeltas.has(partitionIn(room))) return true;
       const { orders, markers } = reader.room(room);
       return (
         orders.size === model.events.length && JSON.stringify(uncovered(markers)) === JSON.stringify(shownOf(model))
@@ -214,8 +243,14 @@ function assertPrivate(subject: string, body: Body): void {
   if (body.fully_read !== undefined) assert.ok(subject.startsWith("tidemark.user."), subject);
 }
 
-export async function query({ frontend }: Connections, room: string, op: Body): Promise<Body> {
-  const deadline = performance.now() + 3 * LIMIT_MS;
+/** Asks until it is answered. Throws when nobody has within `limitMs`. */
+export async function query(
+  { frontend }: Connections,
+  room: string,
+  op: Body,
+  limitMs = ANSWER_LIMIT_MS,
+): Promise<Body> {
+  const deadline = performance.now() + limitMs;
   for (;;) {
     const reply: Body = await frontend
       .request(`tidemark.query.${token(room)}`, pack(op), { timeout: 3_000 })

@@ -1,104 +1,37 @@
 /**
- * A cluster of three brokers on the shipped `nats.conf`, with workers and ingresses as processes. A history on it is
- * load and readers while faults are injected, and then the checker, which looks at everything from the outside.
+ * A history: load and readers on a cluster while faults are injected, and then the checker, which looks at everything from the
+ * outside. After each fault, every partition must speak again, and may have been silent only for so long (`promises.ts`).
  */
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import type { NatsConnection } from "nats";
 import { decoded, pack, token } from "../support/harness.ts";
-import { type NatsCluster, startNatsCluster } from "../support/nats-cluster.ts";
 import { random } from "../support/random.ts";
-import { Arrivals } from "./arrivals.ts";
-import { type Connections, check, query } from "./checker.ts";
+import { type Beginning, type Connections, check, lastSequence, query } from "./checker.ts";
 import { FAULTS } from "./faults.ts";
-import { makeNamespaces, makeProxies, type Network } from "./network.ts";
-import { type ClusterProcess, clusterProcess } from "./process.ts";
+import { PARTITIONS, partitionIn, roomsOf, USERS } from "./names.ts";
+import { boundOf } from "./promises.ts";
+import { ProxiedClients, type SeenOrder } from "./proxied-clients.ts";
 import { Readers } from "./readers.ts";
+import type { Silence } from "./silences.ts";
 import type { Stage } from "./stage.ts";
 import { SyncClients } from "./sync-clients.ts";
-import { type Acknowledged, joinAll, startWorkload, USERS } from "./workload.ts";
+import type { TestedCluster } from "./tested-cluster.ts";
+import { Voices } from "./voices.ts";
+import { type Acknowledged, joinAll, startWorkload, type Workload } from "./workload.ts";
 
-const PARTITIONS = 4;
-const ROOMS = 6;
-const RECOVERY_LIMIT_MS = 60_000;
+/** A partition that says nothing for so long after a fault is taken for one that never will. */
+const ZOMBIE_MS = 180_000;
 const POLL_MS = 50;
 
-export interface TestedCluster extends AsyncDisposable {
-  readonly cluster: NatsCluster;
-  readonly network: Network;
-  readonly workers: readonly ClusterProcess[];
-  readonly ingresses: readonly ClusterProcess[];
-  readonly gateways: readonly ClusterProcess[];
-  readonly connections: Connections & { readonly homeserver: NatsConnection };
-}
-
-export interface ClusterSize {
-  readonly workers: number;
-  readonly ingresses: number;
-  readonly gateways: number;
-  /** Uses proxies even where network namespaces are allowed. Default: false. */
-  readonly proxies?: boolean;
-}
-
-export async function startTestedCluster({
-  workers,
-  ingresses,
-  gateways,
-  proxies = false,
-}: ClusterSize): Promise<TestedCluster> {
-  const closing: (() => PromiseLike<unknown>)[] = [];
-  const dispose = async () => {
-    for (let close = closing.pop(); close !== undefined; close = closing.pop()) await close();
-  };
-  try {
-    const network = (proxies ? undefined : await makeNamespaces()) ?? makeProxies();
-    closing.push(() => network[Symbol.asyncDispose]());
-    const cluster = await startNatsCluster(network);
-    closing.push(() => cluster[Symbol.asyncDispose]());
-    const users = join(cluster.dir, "users.json");
-    await writeFile(users, JSON.stringify(Object.fromEntries(USERS.map((user) => [user, { user_id: user }]))));
-    const start = (role: "worker" | "ingress" | "gateway", count: number) =>
-      Promise.all(
-        Array.from({ length: count }, async (_, i) => {
-          const more = role === "gateway" ? ["--users", users] : [];
-          const process = clusterProcess({ cluster, role, number: i + 1, partitions: PARTITIONS, more });
-          closing.push(() => process.end("SIGKILL"));
-          await process.start();
-          return process;
-        }),
-      );
-    const connect = async (user: "homeserver" | "frontend" | "admin") => {
-      const nc = await cluster.connect(user);
-      closing.push(() => nc.close());
-      return nc;
-    };
-    return {
-      cluster,
-      network,
-      workers: await start("worker", workers),
-      ingresses: await start("ingress", ingresses),
-      gateways: await start("gateway", gateways),
-      connections: {
-        homeserver: await connect("homeserver"),
-        frontend: await connect("frontend"),
-        admin: await connect("admin"),
-      },
-      [Symbol.asyncDispose]: dispose,
-    };
-  } catch (error) {
-    await dispose();
-    throw error;
-  }
-}
-
 /** The effect of one fault. */
-interface Injected {
+export interface Injected {
   readonly name: string;
-  /** Time from the end of the fault until queries about every room are answered. */
+  /** How long the fault itself lasted. */
+  readonly faultMs: number;
+  /** Time from its end until queries about every room are answered, and every partition has published something new that was read. */
   readonly recoveryMs: number;
-  /** The longest time without a delta of a partition, from the start of the fault until then. */
-  readonly silentMs: number;
+  /** The longest silence of a partition from the start of the fault until then, on core subjects, and for a front-end. */
+  readonly published: Silence;
+  readonly read: Silence;
 }
 
 export interface HistoryResult {
@@ -109,56 +42,144 @@ export interface HistoryResult {
   readonly reloads: number;
   /** Events that `/sync` told a client once more. */
   readonly repeats: number;
+  /** Answers through the proxies, and those of them that lacked an order. */
+  readonly proxied: number;
+  readonly withoutOrders: number;
+}
+
+interface HistoryOptions {
+  readonly number: number;
+  readonly seed: number;
+  readonly faults: readonly string[];
 }
 
 /** Throws if a check fails. */
 export async function runHistory(
   tested: TestedCluster,
-  { number, seed, faults }: { readonly number: number; readonly seed: number; readonly faults: readonly string[] },
+  { number, seed, faults }: HistoryOptions,
 ): Promise<HistoryResult> {
-  const { cluster, connections } = tested;
+  const { cluster, connections, homeserver } = tested;
   const next = random(seed);
-  const rooms = Array.from({ length: ROOMS }, (_, i) => `!h${number}r${i}:a.org`);
-  const observed: [string, string, number][] = [];
+  const rooms = roomsOf(`h${number}`);
+  const observed: SeenOrder[] = [];
   const injected: Injected[] = [];
-  const arrivals = new Arrivals(connections.frontend);
-  const stage: Stage = { ...tested, next, arrivals };
-  const joins = await joinAll(connections, rooms);
-  const workload = startWorkload(connections, rooms, next, joins);
+  const beginnings = await beginningsOf(connections);
+  await using voices = await Voices.listen(cluster, PARTITIONS);
+  const stage: Stage = { ...tested, next, voices, withoutDeltas: new Set() };
+  const before = await joinAll(connections, rooms);
+  const onNew = (room: string, position: number) => voices.entered(partitionIn(room), position);
+  const workload = startWorkload(connections, { rooms, next, before, onNew });
+  const { acknowledged } = workload;
+  homeserver.eventsOf = (room) => eventsOf(acknowledged, room);
   await using clients = new SyncClients(USERS, () => tested.gateways.flatMap(({ http }) => http ?? []));
+  await using proxied = new ProxiedClients({
+    rooms,
+    proxies: () => tested.proxies.flatMap(({ http }) => http ?? []),
+    seen: (order) => observed.push(order),
+  });
   await using first = await Readers.start(cluster.url("frontend"), rooms, USERS);
   let watching = true;
-  const watch = observe(connections, workload.acknowledged, { observed, isOver: () => !watching, next });
+  const watch = observe(connections, acknowledged, { observed, isOver: () => !watching, next });
   try {
     for (const name of faults) {
       await delay(300 + next() * 700);
-      const period = arrivals.begin();
-      await FAULTS[name]!(stage);
-      const recoveryMs = await recovery(connections, rooms);
-      injected.push({ name, recoveryMs, silentMs: period.end().silentMs });
+      injected.push(await inject(stage, name, { rooms, workload }));
     }
     await delay(500);
   } finally {
-    arrivals.close();
     await workload.stop();
     watching = false;
     await watch;
   }
-  const { acknowledged } = workload;
+  assertPromises(injected);
+  if (!faults.some((name) => FAULTS[name]!.stopsProxies)) assertAnswered(proxied);
   await using late = await Readers.start(cluster.url("frontend"), rooms, USERS);
   await cluster.ready();
   await settled(connections, acknowledged);
   const readers = [first, late];
-  await check({ ...connections, partitions: PARTITIONS, rooms, acknowledged, observed, readers, clients });
-  const { repeats } = clients;
-  return { injected, written: acknowledged.length, observed: observed.length, reloads: first.reloads, repeats };
+  const { withoutDeltas } = stage;
+  await check({ ...connections, beginnings, withoutDeltas, rooms, acknowledged, observed, readers, clients, proxied });
+  return {
+    injected,
+    written: acknowledged.length,
+    observed: observed.length,
+    reloads: first.reloads,
+    repeats: clients.repeats,
+    proxied: proxied.answers,
+    withoutOrders: proxied.withoutOrders,
+  };
+}
+
+interface Load {
+  readonly rooms: readonly string[];
+  readonly workload: Workload;
+}
+
+async function inject(stage: Stage, name: string, { rooms, workload }: Load): Promise<Injected> {
+  const { voices, connections } = stage;
+  const period = voices.begin();
+  const begun = performance.now();
+  await FAULTS[name]!.run(stage);
+  const ended = performance.now();
+  const recovered = async () => {
+    await Promise.all(rooms.map((room) => query(connections, room, { op: "orders", event_ids: [] }, ZOMBIE_MS)));
+    const probes = await workload.probe();
+    while (!probes.every(({ partition, position }) => voices.has(partition, position))) await delay(POLL_MS);
+  };
+  await Promise.race([
+    recovered(),
+    delay(ZOMBIE_MS, undefined, { ref: false }).then(() => {
+      const { published, read } = period.end();
+      throw new Error(
+        `after "${name}", a partition is dead: silent on core subjects ${inWords(published)}, for front-ends ${inWords(read)}`,
+      );
+    }),
+  ]);
+  return { name, faultMs: ended - begun, recoveryMs: performance.now() - ended, ...period.end() };
+}
+
+export const inWords = ({ partition, silentMs }: Silence): string =>
+  partition === undefined ? "never" : `${(silentMs / 1_000).toFixed(1)} s (partition ${partition})`;
+
+/** Asserts that no partition was silent for longer than the documentation allows. */
+function assertPromises(injected: readonly Injected[]): void {
+  for (const { name, faultMs, published, read } of injected) {
+    const bound = boundOf(FAULTS[name]!.promise, faultMs);
+    for (const [where, silence, ms] of [
+      ["published nothing", published, bound.publishedMs],
+      ["was not read", read, bound.readMs],
+    ] as const) {
+      if (silence.silentMs <= ms) continue;
+      throw new Error(
+        `"${name}", which took ${Math.round(faultMs)} ms: a partition ${where} for ${inWords(silence)}, not ${ms} ms`,
+      );
+    }
+  }
+}
+
+/** Asserts that clients of proxies that ran all the time got every answer. */
+function assertAnswered({ failures, answers }: ProxiedClients): void {
+  if (failures.length > 0)
+    throw new Error(`${failures.length} of ${answers} answers of a proxy failed`, { cause: failures[0] });
+}
+
+const beginningsOf = ({ admin }: Connections): Promise<Beginning[]> =>
+  Promise.all(
+    Array.from({ length: PARTITIONS }, async (_, partition) => ({
+      log: await lastSequence(admin, `TIDEMARK_LOG_${partition}`),
+      deltas: await lastSequence(admin, `TIDEMARK_DELTAS_${partition}`),
+    })),
+  );
+
+function eventsOf(acknowledged: readonly Acknowledged[], of: string): string[] {
+  return acknowledged.flatMap(({ room, what }) => (room === of && typeof what === "string" ? [what] : []));
 }
 
 /** Queries orders until the history is over. Requests without an answer are ignored. */
 async function observe(
   { frontend }: Connections,
   acknowledged: readonly Acknowledged[],
-  { observed, isOver, next }: { observed: [string, string, number][]; isOver: () => boolean; next: () => number },
+  { observed, isOver, next }: { observed: SeenOrder[]; isOver: () => boolean; next: () => number },
 ): Promise<void> {
   while (!isOver()) {
     await delay(POLL_MS);
@@ -173,18 +194,6 @@ async function observe(
     const order = reply?.ok ? reply.orders[one.what] : null;
     if (order !== null) observed.push([one.room, one.what, order]);
   }
-}
-
-/** Returns how long it takes until queries about every room are answered again, in ms. */
-async function recovery(connections: Connections, rooms: readonly string[]): Promise<number> {
-  const since = performance.now();
-  await Promise.race([
-    Promise.all(rooms.map((room) => query(connections, room, { op: "orders", event_ids: [] }))),
-    delay(RECOVERY_LIMIT_MS, undefined, { ref: false }).then(() => {
-      throw new Error(`not every room is served again within ${RECOVERY_LIMIT_MS} ms`);
-    }),
-  ]);
-  return performance.now() - since;
 }
 
 /** Resolves when all acknowledged entries are folded. */

@@ -1,15 +1,10 @@
 /** What a fault can reach: the cluster, its processes and its network, and a source of chance. */
-import type { NatsCluster } from "../support/nats-cluster.ts";
-import type { Arrivals } from "./arrivals.ts";
-import type { Network } from "./network.ts";
-import type { ClusterProcess } from "./process.ts";
+import type { TestedCluster } from "./tested-cluster.ts";
+import type { Voices } from "./voices.ts";
 
-export interface Stage {
-  readonly cluster: NatsCluster;
-  readonly network: Network;
-  readonly arrivals: Arrivals;
-  readonly workers: readonly ClusterProcess[];
-  readonly ingresses: readonly ClusterProcess[];
-  readonly gateways: readonly ClusterProcess[];
+export interface Stage extends TestedCluster {
   readonly next: () => number;
+  readonly voices: Voices;
+  /** Partitions whose delta stream was deleted in this history. */
+  readonly withoutDeltas: Set<number>;
 }

@@ -1,7 +1,7 @@
 /** A cluster of `nats-server` processes on loopback, three or one, on the shipped `nats.conf`, as in production. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -41,6 +41,7 @@ export interface ClusterServer {
   readonly host: string;
   readonly port: number;
   readonly pid: number | undefined;
+  readonly storeDir: string;
   readonly log: readonly string[];
   start(): Promise<void>;
   kill(signal: NodeJS.Signals): void;
@@ -121,6 +122,7 @@ async function startServers(options: ClusterOptions): Promise<NatsCluster> {
   const routesOf = (from: number) =>
     Promise.all(routes.map((port, to) => (from === to || !link ? `${hosts[to]}:${port}` : link(from, to, port))));
   const allRoutes = await Promise.all(hosts.map((_, from) => routesOf(from)));
+  const storeDirOf = (i: number) => storeDirs[i] ?? join(dir, `nats-${i + 1}`);
   const servers = Array.from({ length: size }, (_, i) =>
     natsServer({
       command: [...(places?.prefix(i) ?? []), executable, "-c", conf],
@@ -128,7 +130,8 @@ async function startServers(options: ClusterOptions): Promise<NatsCluster> {
       name: `nats-${i + 1}`,
       ports: [ports[i]!, routes[i]!, ports[2 * size + i]!],
       isAlone: size === 1,
-      env: natsEnvironment(`nats-${i + 1}`, storeDirs[i] ?? join(dir, `nats-${i + 1}`), allRoutes[i]!),
+      storeDir: storeDirOf(i),
+      env: natsEnvironment(`nats-${i + 1}`, storeDirOf(i), allRoutes[i]!),
     }),
   );
   const url = (user: User) =>
@@ -168,6 +171,7 @@ async function startServers(options: ClusterOptions): Promise<NatsCluster> {
         name,
         ports: [more[0]!, more[1]!, more[2]!],
         isAlone: false,
+        storeDir: join(dir, name),
         env: natsEnvironment(name, join(dir, name), [...allRoutes[0]!, `127.0.0.1:${more[1]}`]),
       });
       servers.push(server);
@@ -178,6 +182,7 @@ async function startServers(options: ClusterOptions): Promise<NatsCluster> {
     [Symbol.asyncDispose]: async () => {
       for (const server of servers) server.kill("SIGKILL");
       await Promise.all(servers.map((server) => server.ended()));
+      await Promise.all(servers.map(wipeStore));
       await rm(dir, { recursive: true, force: true });
     },
   };
@@ -190,16 +195,23 @@ async function startServers(options: ClusterOptions): Promise<NatsCluster> {
   }
 }
 
+/** Deletes what an ended server has stored; not the folder itself, which may be a disk of its own. */
+export async function wipeStore({ storeDir }: ClusterServer): Promise<void> {
+  const names = await readdir(storeDir).catch(() => []);
+  for (const name of names) await rm(join(storeDir, name), { recursive: true, force: true });
+}
+
 interface ServerOptions {
   readonly command: readonly string[];
   readonly host: string;
   readonly name: string;
   readonly ports: readonly [client: number, route: number, monitoring: number];
   readonly isAlone: boolean;
+  readonly storeDir: string;
   readonly env: NodeJS.ProcessEnv;
 }
 
-function natsServer({ command, host, name, ports, isAlone, env }: ServerOptions): ClusterServer {
+function natsServer({ command, host, name, ports, isAlone, storeDir, env }: ServerOptions): ClusterServer {
   const [port, route, monitoring] = ports;
   const log: string[] = [];
   let child: ChildProcess | undefined;
@@ -211,6 +223,7 @@ function natsServer({ command, host, name, ports, isAlone, env }: ServerOptions)
     get pid() {
       return child?.pid;
     },
+    storeDir,
     log,
     start: async () => {
       const cluster = isAlone ? [] : ["--cluster", `nats://${host}:${route}`, ...ONLY_GIVEN_ROUTES];
