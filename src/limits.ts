@@ -149,6 +149,9 @@ export const MEMBERS_BYTES_MAX = 131_072;
 /** Changes of members that one page of them examines. */
 export const MEMBERS_SCAN_MAX = 4_096;
 
+/** How long `tidemark status` waits for the answers of all processes. */
+export const INSTANCE_ANSWER_MS = 1_000;
+
 /** How long a worker waits for the answer of a partition's owner. */
 export const OWNER_ANSWER_MS = 2_000;
 

@@ -6,16 +6,19 @@
  * Ingress starts after the worker, so that requests are accepted only when they can be served. A proxy starts first: clients
  * reach their homeserver whatever the others do. Shutdown is in reverse order.
  */
+import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { FastifyPluginAsync } from "fastify";
 import type { Logger } from "pino";
 import type { Order } from "../actors/entry.ts";
+import { programBuild } from "./build.ts";
 import { startOwnBroker } from "./bus/broker/own-broker.ts";
 import type { Broker } from "./bus/broker/process.ts";
 import { withoutPassword } from "./bus/client/broker-url.ts";
 import { type Bus, connectBus, isForbidden, isRefusedUser } from "./bus/client/connection.ts";
 import { closeBus } from "./bus/client/gathered-writes.ts";
 import { untilReached } from "./bus/client/retry.ts";
+import { answerForInstance } from "./bus/instances.ts";
 import { lastSequence } from "./bus/log/log.ts";
 import { awaitPartitionCount, storedPartitionCount } from "./bus/partition-count.ts";
 import { PushReporter } from "./bus/push-reports.ts";
@@ -36,6 +39,7 @@ import { Metrics } from "./metrics.ts";
 import { makePrivate } from "./private-folders.ts";
 import { HomeserverProxy } from "./proxy/proxy.ts";
 import type { FederationOutboxOptions } from "./worker/federation-publisher.ts";
+import { newInstanceId, workerId } from "./worker/identity.ts";
 import { type MemoryOptions, Worker } from "./worker/worker.ts";
 
 export const ROLES = ["ingress", "worker", "gateway", "proxy"] as const;
@@ -114,6 +118,8 @@ export interface Tidemark {
  */
 export async function start(options: StartOptions): Promise<Tidemark> {
   const { log, roles } = options;
+  const started = Date.now();
+  const build = await programBuild();
   const closing: (() => Promise<unknown>)[] = [];
   let stopping = false;
   const stop = async () => {
@@ -186,6 +192,15 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const nc = await made(() => connectBus({ url: natsUrl, passwordFile, name }));
     closing.push(() => closeBus(nc));
     void watchConnection(nc, { log, metrics, conditions });
+    const about = {
+      instance: roles.has("worker") ? workerId(options.data) : newInstanceId(),
+      host: hostname(),
+      roles: [...roles],
+      ...build,
+      started,
+    };
+    const answering = answerForInstance(nc, () => ({ ...about, ready: ready(), degraded: conditions.open() }));
+    closing.push(async () => answering.unsubscribe());
     const { registration, federation: { serverNames = [] } = {} } = options;
     if (registration !== undefined) reporter = new PushReporter(nc, { ...registration, serverNames });
 

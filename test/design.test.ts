@@ -84,6 +84,7 @@ specification("has the sections that comments link to", () => {
       "The command line",
       "The fold",
       "Workers",
+      "Processes answer for themselves",
       "What is kept",
       "The archive",
       "Object stores",

@@ -4,14 +4,15 @@
  *
  * Everything in it comes from the declarations in `src/bus/contract/`; only what workers say among themselves is left out.
  */
-import type * as z from "zod";
+import * as z from "zod";
 import manifest from "../../package.json" with { type: "json" };
 import { DELTA_HEADERS_EXAMPLE } from "../../src/bus/contract/delta-headers.ts";
+import { INSTANCE_EXAMPLE, instanceReport } from "../../src/bus/contract/instance.ts";
 import { MESSAGES } from "../../src/bus/contract/messages.ts";
 import { QUESTIONS } from "../../src/bus/contract/questions.ts";
 import { accepted, appended, eduReply, refusal } from "../../src/bus/contract/replies.ts";
 import { REQUESTS } from "../../src/bus/contract/requests.ts";
-import { type Address, querySubject } from "../../src/bus/contract/subjects.ts";
+import { type Address, querySubject, statusSubject } from "../../src/bus/contract/subjects.ts";
 import { ENTRIES_PER_RECORD_MAX, REQUEST_BYTES_MAX } from "../../src/limits.ts";
 import { type JsonObject, jsonSchemaOf } from "./json-schema.ts";
 
@@ -161,6 +162,27 @@ export function asyncApiDocument(): JsonObject {
     };
   }
   channel("questions", querySubject, "Questions about a room, or about a user", asked);
+
+  components.message("statusQuestion", {
+    title: "Question to all processes",
+    summary: "Which processes run, and what is wrong at them.",
+    payload: z.object({}),
+    examples: [{}],
+  });
+  components.message("instance", {
+    title: "A process",
+    summary: "What a process says of itself. Each process answers.",
+    payload: instanceReport,
+    examples: [INSTANCE_EXAMPLE],
+  });
+  channel("status", statusSubject, "A question to all processes, of an operator", ["statusQuestion"]);
+  operations.answerStatus = {
+    action: "receive",
+    summary: "Which processes run, and what is wrong at them.",
+    channel: ref("channels/status"),
+    messages: [ref("channels/status/messages/statusQuestion")],
+    reply: reply("instance"),
+  };
 
   const { published: _, ...outside } = MESSAGES;
   for (const [kind, { subject, schema, summary, example, ...more }] of Object.entries(outside)) {

@@ -1,6 +1,9 @@
-/** `tidemark status`: how far each partition is, whether the homeservers push, and what is wrong. Exit status 1 when something is. */
+/** `tidemark status`: how far each partition is, which processes run, whether the homeservers push, and what is wrong. Exit status 1 when something is. */
 import { type Command, Option } from "commander";
+import type { InstanceReport } from "../bus/contract/instance.ts";
+import { askInstances } from "../bus/instances.ts";
 import { type PushReport, pushReports } from "../bus/push-reports.ts";
+import { INSTANCE_ANSWER_MS } from "../limits.ts";
 import { timeText } from "../replay/history/text.ts";
 import { type Problem, problemsOf } from "../replay/problems.ts";
 import { type PartitionStatus, partitionStatuses } from "../replay/status.ts";
@@ -18,6 +21,7 @@ const PARTITION_HEADINGS = [
   "owner",
   "standbys",
 ];
+const INSTANCE_HEADINGS = ["process", "roles", "host", "version", "build", "started (UTC)", "ready"];
 const PUSH_HEADINGS = ["homeserver", "last push (UTC)", "seconds ago", "pushes"];
 const PROBLEM_HEADINGS = ["what is wrong", "where", "since (UTC)", "seen by", "what to do"];
 const MS_PER_SECOND = 1_000;
@@ -25,24 +29,28 @@ const MS_PER_SECOND = 1_000;
 export function statusCommand(): Command {
   return busCommand(
     "status",
-    "show the owner of each partition, how far it is, whether the homeservers push, and what is wrong",
+    "show the owner of each partition, how far it is, which processes run, whether the homeservers push, and what is wrong",
   )
-    .addOption(new Option("--json", "one JSON object per line, for tools: partitions, homeservers, then problems"))
+    .addOption(
+      new Option("--json", "one JSON object per line, for tools: partitions, processes, homeservers, then problems"),
+    )
     .action(async ({ json, ...bus }: BusOptions & { json?: true }) => {
-      const [statuses, reports, problems] = await withBus(bus, async (nc) => {
-        const statuses = await partitionStatuses(nc);
+      const [statuses, instances, reports, problems] = await withBus(bus, async (nc) => {
+        const [statuses, instances] = await Promise.all([partitionStatuses(nc), askInstances(nc, INSTANCE_ANSWER_MS)]);
         const pushes = await pushReports(nc);
-        return [statuses, pushes, await problemsOf(nc, { statuses, pushes })] as const;
+        return [statuses, instances, pushes, await problemsOf(nc, { statuses, pushes, instances })] as const;
       });
       const out = new Output();
       if (json) {
         for (const status of statuses) out.json(status);
+        for (const { v: _, degraded: __, ...instance } of instances) out.json(instance);
         for (const { id, serverNames, pushedAt, stalledAt } of reports) {
           out.json({ homeserver: id, server_names: serverNames, pushed: pushedAt, stalled: stalledAt });
         }
         for (const { reason, ...problem } of problems) out.json({ problem: reason, ...problem });
       } else {
         print(out, [PARTITION_HEADINGS, ...statuses.map(partitionRow)]);
+        if (instances.length > 0) print(out, [INSTANCE_HEADINGS, ...instances.map(instanceRow)]);
         if (reports.length > 0) print(out, [PUSH_HEADINGS, ...reports.map((report) => pushRow(report, Date.now()))]);
         if (problems.length > 0) print(out, [PROBLEM_HEADINGS, ...problems.map(problemRow)]);
         for (const { partition, fault } of statuses) if (fault !== null) out.line(`partition ${partition}: ${fault}`);
@@ -67,6 +75,10 @@ function partitionRow(status: PartitionStatus): unknown[] {
   ];
 }
 
+function instanceRow({ instance, roles, host, version, build, started, ready }: InstanceReport): unknown[] {
+  return [instance, roles.join(","), host, version, build, timeText(started), ready ? "yes" : "no"];
+}
+
 function pushRow({ id, serverNames, pushedAt, stalledAt }: PushReport, now: number): unknown[] {
   return [
     serverNames.join(",") || id,
@@ -76,8 +88,8 @@ function pushRow({ id, serverNames, pushedAt, stalledAt }: PushReport, now: numb
   ];
 }
 
-function problemRow({ reason, where, since, workers, todo }: Problem): unknown[] {
-  return [reason, where || "-", since === null ? "-" : timeText(since), workers.join(",") || "-", todo];
+function problemRow({ reason, where, since, instances, todo }: Problem): unknown[] {
+  return [reason, where || "-", since === null ? "-" : timeText(since), instances.join(",") || "-", todo];
 }
 
 function print(out: Output, table: readonly (readonly unknown[])[]): void {

@@ -1,7 +1,8 @@
-/** What is wrong with a deployment, as far as its broker and its workers' heartbeats say: for `tidemark status`. */
+/** What is wrong with a deployment, as far as its broker, its processes and its workers' heartbeats say: for `tidemark status`. */
 import { eachAtOnce } from "../at-once.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { STREAMS_AT_ONCE, streamState } from "../bus/client/jetstream.ts";
+import type { InstanceReport } from "../bus/contract/instance.ts";
 import { reportedConditions } from "../bus/leases/lease-report.ts";
 import { federationShards, partitionCount } from "../bus/partition-count.ts";
 import type { PushReport } from "../bus/push-reports.ts";
@@ -15,36 +16,42 @@ export interface Problem {
   readonly where: string;
   /** Unix time in ms; null when nobody has seen it begin. */
   readonly since: number | null;
-  /** The workers that say so; empty for what can be seen from here. */
-  readonly workers: readonly string[];
+  /** The processes that say so; empty for what can be seen from here. */
+  readonly instances: readonly string[];
   readonly todo: string;
 }
 
+interface Known {
+  readonly statuses: readonly PartitionStatus[];
+  readonly pushes: readonly PushReport[];
+  /** The processes that answered. A worker that did not has its last heartbeat. */
+  readonly instances: readonly InstanceReport[];
+}
+
 /** Throws `BUS_UNAVAILABLE`. */
-export async function problemsOf(
-  nc: Bus,
-  { statuses, pushes }: { readonly statuses: readonly PartitionStatus[]; readonly pushes: readonly PushReport[] },
-): Promise<Problem[]> {
+export async function problemsOf(nc: Bus, { statuses, pushes, instances }: Known): Promise<Problem[]> {
   const problems = new Map<string, Problem>();
-  const add = (reason: Reason, where: string | number, { since = null as number | null, worker = "" } = {}) => {
+  const add = (reason: Reason, where: string | number, { since = null as number | null, seenBy = "" } = {}) => {
     const key = `${reason} ${where}`;
     const before = problems.get(key);
     problems.set(key, {
       reason,
       where: String(where),
       since: before?.since ?? since,
-      workers: [...(before?.workers ?? []), ...(worker === "" ? [] : [worker])],
+      instances: [...(before?.instances ?? []), ...(seenBy === "" ? [] : [seenBy])],
       todo: CONDITIONS[reason].todo,
     });
   };
-  for (const [worker, degraded] of await reportedConditions(nc)) {
-    for (const { reason, where, since } of degraded) if (isReason(reason)) add(reason, where, { since, worker });
+  const reported = await reportedConditions(nc);
+  for (const { instance, degraded } of instances) reported.set(instance, degraded);
+  for (const [seenBy, degraded] of reported) {
+    for (const { reason, where, since } of degraded) if (isReason(reason)) add(reason, where, { since, seenBy });
   }
   for (const { partition, owner, failed } of statuses) {
     if (owner === null) add("partition_unserved", partition);
     for (const worker of failed) {
-      if (problems.get(`partition_failed ${partition}`)?.workers.includes(worker)) continue;
-      add("partition_failed", partition, { worker });
+      if (problems.get(`partition_failed ${partition}`)?.instances.includes(worker)) continue;
+      add("partition_failed", partition, { seenBy: worker });
     }
   }
   const counts = { partitions: await partitionCount(nc), shards: await federationShards(nc), replicas: 1 };
@@ -59,7 +66,7 @@ export async function problemsOf(
   return [...problems.values()];
 }
 
-/** A worker of another version may know of others. */
+/** A process of another version may know of others. */
 function isReason(text: string): text is Reason {
   return REASONS.some((reason) => reason === text);
 }

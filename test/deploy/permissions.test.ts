@@ -41,6 +41,8 @@ const INBOXES: readonly User[] = ["homeserver", "ingress", "worker", "frontend",
 
 /** Of the system account: who is connected, and a server's end. */
 const SYSTEM = ["$SYS.REQ.SERVER.PING", "$SYS.REQ.ACCOUNT.TIDEMARK.CONNZ", "$SYS.REQ.SERVER.X.RELOAD"];
+/** An operator's question to all processes. */
+const STATUS = "tidemark.status";
 const OTHERS_CONSUMERS = ["DELETE", "PAUSE"].map((verb) => `$JS.API.CONSUMER.${verb}.TIDEMARK_DELTAS_0.theirs`);
 
 /** Allowed only for the roles of Tidemark itself. */
@@ -89,7 +91,7 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
       ...CURSORS,
       `tidemark.in.event.${ROOM}`,
     ],
-    subscribes: ["tidemark.in.event.* tidemark-ingress"],
+    subscribes: ["tidemark.in.event.* tidemark-ingress", STATUS],
     // Outside of the queue group it would process every request a second time.
     subscribesNot: [
       "tidemark.in.event.*",
@@ -117,7 +119,7 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
       `tidemark.in.event.${ROOM}`,
       `tidemark.query.${ROOM}`,
     ],
-    subscribes: ["tidemark.query.* tidemark-query", "tidemark.owner.0.*"],
+    subscribes: ["tidemark.query.* tidemark-query", "tidemark.owner.0.*", STATUS],
     subscribesNot: ["tidemark.in.>", "tidemark.log.>", "tidemark.client.>", "tidemark.user.>", "tidemark.federation.>"],
   },
   frontend: {
@@ -138,7 +140,7 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
       "$JS.API.CONSUMER.CREATE.TIDEMARK_DELTAS_8.x",
     ],
     subscribes: ["tidemark.client.>", "tidemark.user.*.%40a:a.receipts"],
-    subscribesNot: READER_NOT.subscribesNot,
+    subscribesNot: [...READER_NOT.subscribesNot, STATUS],
   },
   gateway: {
     publishes: [
@@ -149,7 +151,7 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
       ...KEYS,
     ],
     publishesNot: [...READER_NOT.publishesNot, ...CURSORS, "$JS.API.STREAM.PURGE.KV_tidemark_transactions"],
-    subscribes: ["tidemark.client.>", "tidemark.user.>"],
+    subscribes: ["tidemark.client.>", "tidemark.user.>", STATUS],
     subscribesNot: READER_NOT.subscribesNot,
   },
   federation: {
@@ -173,7 +175,14 @@ const RIGHTS: Record<Exclude<User, "admin" | "system">, Rights> = {
       "$JS.API.STREAM.MSG.GET.KV_tidemark_leases",
     ],
     subscribes: ["tidemark.federation.0.b"],
-    subscribesNot: ["tidemark.in.>", "tidemark.log.>", "tidemark.client.>", "tidemark.user.>", "tidemark.query.*"],
+    subscribesNot: [
+      STATUS,
+      "tidemark.in.>",
+      "tidemark.log.>",
+      "tidemark.client.>",
+      "tidemark.user.>",
+      "tidemark.query.*",
+    ],
   },
 };
 
@@ -197,7 +206,7 @@ async function assertRights(cluster: NatsCluster, user: keyof typeof RIGHTS): Pr
   const nc = await cluster.connect(user);
   const refused = refusals(nc);
   const { publishes, subscribes, subscribesNot } = RIGHTS[user];
-  const publishesNot = [...RIGHTS[user].publishesNot, ...SYSTEM];
+  const publishesNot = [...RIGHTS[user].publishesNot, ...SYSTEM, STATUS];
   const inboxes = INBOXES.filter((other) => other !== user).map((other) => `_INBOX_${other}.>`);
   const mayRead = [...subscribes, `_INBOX_${user}.>`];
   const mayNotRead = [...subscribesNot, ...inboxes, "_INBOX.>", ">", "*", "$SYS.>", "$JS.>", "$JS.EVENT.>", "$KV.>"];

@@ -29,7 +29,7 @@ status("names owner, standbys and lag of each partition", async () => {
   await eventually(async () => {
     // While a partition goes from one to the other, nobody has it, and the command says that something is wrong.
     const { status: exit, stdout } = await tidemarkCommand(["status", "--nats", bus.url, "--json"]);
-    const found = stdout.map((line) => JSON.parse(line));
+    const found = stdout.map((line) => JSON.parse(line)).filter(({ partition }) => partition !== undefined);
     return (
       exit === 0 &&
       found.every(

@@ -26,6 +26,7 @@ const TARGETS = [
   `tidemark.rejected.0.${ROOM}`,
   `tidemark.owner.0.${ROOM}`,
   "tidemark.published.0",
+  "tidemark.status",
   "$KV.tidemark.partitions",
   "$KV.tidemark.federation_shards",
   "$KV.tidemark_leases.partition.0",

@@ -14,13 +14,16 @@ const session = z.string();
 const fold = z.int().min(0).describe("The version of the fold. A worker with an older one never claims the partition.");
 const lineage = z.string().describe("Of the partition's log.");
 
+/** What is wrong at a process, for whoever reads its row or its answer. */
+export const reportedCondition = z.object({ reason: z.string(), where: z.string(), since: z.number() });
+
 const report = z.object({
   warm: partitions.describe("Partitions that the worker owns or could own at once."),
   failed: partitions.describe("Partitions that it can't serve."),
   folded: z.record(z.string(), z.int()).describe("By partition: the sequence through which it has folded."),
   records: z.int().min(1).describe("The newest version of records that it reads."),
   degraded: z
-    .array(z.object({ reason: z.string(), where: z.string(), since: z.number() }))
+    .array(reportedCondition)
     .exactOptional()
     .describe("What is wrong at it, since when (Unix time in ms). Absent when nothing is."),
 });

@@ -108,6 +108,9 @@ export const ownerSubject = address("tidemark.owner.{partition}.{about}");
 export const ownerWildcard = (partition: number) => subject(`tidemark.owner.${partition}.*`);
 export const publishedSubject = address("tidemark.published.{partition}");
 
+/** A question to every process, of an operator: what it is, and what is wrong at it. */
+export const statusSubject = address("tidemark.status");
+
 /**
  * Whether a request may be answered there. A sender could name the log itself, or the JetStream API: it would then be this
  * process, with its own rights, that publishes there.

@@ -8,6 +8,7 @@ import * as assert from "uvu/assert";
 import type * as z from "zod";
 import { type Json, jsonSchemaOf } from "../../../scripts/asyncapi/json-schema.ts";
 import { deltaHeaders } from "../../../src/bus/contract/delta-headers.ts";
+import { instanceReport } from "../../../src/bus/contract/instance.ts";
 import { LEASE_ROWS } from "../../../src/bus/contract/lease-rows.ts";
 import { MARK_ROW } from "../../../src/bus/contract/mark-row.ts";
 import { MESSAGES } from "../../../src/bus/contract/messages.ts";
@@ -21,6 +22,7 @@ const HASHES: Readonly<Record<string, string>> = {
   refusal: "77b956f572ad39be",
   "mark row": "a7e33b49da421a40",
   "delta headers": "9619687b4a9dcb79",
+  instance: "a396521668d0ed95",
   "request event": "61a7b187ba87654b",
   "request history": "378605c1aaafb0dc",
   "request backfill": "378605c1aaafb0dc",
@@ -78,6 +80,7 @@ function shapes(): Map<string, z.ZodType> {
     ["refusal", refusal],
     ["mark row", MARK_ROW],
     ["delta headers", deltaHeaders],
+    ["instance", instanceReport],
   ]);
   for (const [kind, { body }] of Object.entries(REQUESTS)) found.set(`request ${kind}`, body);
   for (const [op, { question, answer }] of Object.entries(QUESTIONS)) {
