@@ -109,6 +109,8 @@ export interface Tidemark {
   readonly metricsUrl: string | undefined;
   /** Resolves to the reason if the process can't go on: its own broker has ended, or its connection is closed for good. */
   readonly lost: Promise<string>;
+  /** Whether the broker can't be reached now: a drain may wait for it in vain. */
+  isBrokerAway(): boolean;
   /** Answers pending requests, publishes what is folded, and closes everything. */
   stop(): Promise<void>;
 }
@@ -288,6 +290,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       httpUrl: server.url,
       metricsUrl: metricsServer?.url,
       lost,
+      isBrokerAway: () => conditions.has("broker_away"),
       stop,
     };
   } catch (error) {

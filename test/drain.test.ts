@@ -1,4 +1,6 @@
 /** How a process ends at a signal (docs/design.md#the-command-line). */
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { runCli, startArgs } from "./support/cli-process.ts";
@@ -57,6 +59,33 @@ drain("a second signal ends a hanging drain at once", async () => {
   tidemark.kill("SIGTERM");
   assert.is(await tidemark.ended, 1);
   assert.not.match(tidemark.stderr.join("\n"), "aborted", "it did not wait for the drain's time limit");
+});
+
+drain("a process whose broker is away is done with the drain in time, and did nothing wrong", async () => {
+  await using bus = await startBus();
+  await using tidemark = runCli(startArgs(bus, "--partitions", "1"));
+  await tidemark.ready;
+  bus.pauseBroker();
+  const isSaid = (words: string) => tidemark.stderr.some((line) => line.includes(words));
+  await eventually(() => isSaid("the broker can't be reached"), "it is noticed");
+  tidemark.kill("SIGTERM");
+  assert.is(await tidemark.ended, 0, tidemark.stderr.join("\n"));
+  assert.ok(isSaid("the drain is aborted, as the broker is away"));
+});
+
+drain("a process that has not started yet ends without waiting for it", async () => {
+  await using bus = await startBus();
+  const silent = createServer().listen(0, "127.0.0.1");
+  silent.unref(); // An assertion that fails must not keep this process alive.
+  await once(silent, "listening");
+  const url = `nats://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  await using tidemark = runCli(startArgs({ ...bus, url }));
+  await once(silent, "connection");
+  tidemark.kill("SIGTERM");
+  assert.is(await tidemark.ended, 0, tidemark.stderr.join("\n"));
+  assert.ok(tidemark.stderr.some((line) => line.includes("stopping before the start is complete")));
+  assert.equal(tidemark.stdout, []);
+  silent.close();
 });
 
 drain.run();

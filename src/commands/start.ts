@@ -1,4 +1,5 @@
 /** `tidemark start`: runs until it gets a signal. */
+import { setTimeout as delay } from "node:timers/promises";
 import { Command, Option } from "commander";
 import { TidemarkError } from "../errors.ts";
 import { readRegistration } from "../homeserver/registration.ts";
@@ -18,7 +19,7 @@ import {
   PROXY_MARKER_SYNCS_PER_SECOND,
   REPLICAS_MAX,
 } from "../limits.ts";
-import { ROLES, type Role, start } from "../start.ts";
+import { ROLES, type Role, start, type Tidemark } from "../start.ts";
 import { wrongUsage } from "./bus.ts";
 import {
   address,
@@ -35,6 +36,9 @@ import {
 } from "./options.ts";
 import { print } from "./output.ts";
 import { Progress } from "./progress.ts";
+
+/** How long a start may go on after a signal, so that one that is nearly done drains. It may have minutes of a log to fold. */
+const UNSTARTED_MS_MAX = 2_000;
 
 /** How long the process may take to end by itself after a drain. */
 const EXIT_MS_MAX = 1_000;
@@ -240,7 +244,7 @@ export function startCommand(): Command {
       const { activeRooms: activeRoomsMax, idleMs, checkpointMs, checkpointEntries } = options;
       const memory = { activeRoomsMax, idleMs, checkpointMs, checkpointEntries };
       const progress = new Progress("folding the log");
-      const tidemark = await start({
+      const starting = start({
         ...rest,
         ...(logBytes !== undefined && { logBytesMax: logBytes }),
         roles,
@@ -252,6 +256,11 @@ export function startCommand(): Command {
         ...(registration !== undefined && { registration }),
         log,
       }).finally(() => progress.stop());
+      const tidemark = await begun(starting, stopped);
+      if (tidemark === undefined) {
+        log.info({ why: await stopped }, "stopping before the start is complete");
+        process.exit(0);
+      }
       const { natsUrl, httpUrl, metricsUrl } = tidemark;
       print(
         `tidemark ready nats=${natsUrl} http=${httpUrl}${metricsUrl === undefined ? "" : ` metrics=${metricsUrl}`}`,
@@ -259,6 +268,10 @@ export function startCommand(): Command {
       const lost = await Promise.race([stopped.then(() => undefined), tidemark.lost]);
       log.info({ why: lost ?? (await stopped) }, "stopping");
       const timer = setTimeout(() => {
+        if (lost === undefined && tidemark.isBrokerAway()) {
+          log.warn("the drain is aborted, as the broker is away: nothing is lost, the log has everything");
+          process.exit(0);
+        }
         log.error(
           `the drain took longer than ${DRAIN_MS_MAX} ms and is aborted: nothing is lost, the log has everything`,
         );
@@ -271,6 +284,23 @@ export function startCommand(): Command {
       setTimeout(() => process.exit(), EXIT_MS_MAX).unref();
       if (lost !== undefined) throw new TidemarkError("BUS_UNAVAILABLE", lost);
     });
+}
+
+/** Resolves to undefined if it is to stop before everything serves. */
+async function begun(starting: Promise<Tidemark>, stopped: Promise<unknown>): Promise<Tidemark | undefined> {
+  let isStopped = false;
+  const limit = stopped.then(async () => {
+    isStopped = true;
+    await delay(UNSTARTED_MS_MAX);
+    return undefined;
+  });
+  try {
+    return await Promise.race([starting, limit]);
+  } catch (error) {
+    // A proxy that waited for its broker, for instance.
+    if (isStopped) return undefined;
+    throw error;
+  }
 }
 
 /** Resolves at the first SIGTERM or SIGINT. A second one ends the process at once. */
