@@ -1,7 +1,7 @@
 /**
- * `npm run test:cluster -- [--histories N] [--seed S] [--faults <name>,<name>] [--log-mib N] [--proxies]`: runs histories on a
- * real cluster under load, with faults (`history.ts`). The last line of output is `N passed, N failed`. The exit status is 1
- * if a history failed.
+ * `npm run test:cluster -- [--histories N] [--seed S] [--faults <name>,<name>] [--log-mib N] [--soak <minutes>] [--proxies]`:
+ * runs histories on a real cluster under load, with faults (`history.ts`), or a soak without any (`soak.ts`). The last line of output is
+ * `N passed, N failed`. The exit status is 1 if one failed.
  */
 import { parseArgs } from "node:util";
 import * as assert from "uvu/assert";
@@ -9,6 +9,7 @@ import { ensureBroker } from "../../src/bus/broker/install.ts";
 import { random } from "../support/random.ts";
 import { FAULTS } from "./faults.ts";
 import { type HistoryResult, inWords, runHistory } from "./history.ts";
+import { soak } from "./soak.ts";
 import { summary } from "./summary.ts";
 import { startTestedCluster } from "./tested-cluster.ts";
 
@@ -23,6 +24,7 @@ const { values } = parseArgs({
     seed: { type: "string" },
     faults: { type: "string" },
     "log-mib": { type: "string" },
+    soak: { type: "string" },
     proxies: { type: "boolean" },
   },
 });
@@ -55,40 +57,56 @@ print(`seed ${seed}; nats-server ${broker.version}; ${tested.network.kind}`);
 if (tested.disks === undefined)
   print("nothing can be mounted here (root, or sudo without a password): no disk is filled");
 
-const results: HistoryResult[] = [];
-for (let number = 0; number < histories; number++) {
-  const startedAt = performance.now();
-  const faults = values.faults?.split(",") ?? faultsOf(number);
-  try {
-    const result = await runHistory(tested, { number, seed: seed + number, faults });
-    results.push(result);
-    const { injected, written, observed, reloads, repeats, proxied, withoutOrders } = result;
-    const took = seconds(performance.now() - startedAt);
-    const effects = injected.map(
-      ({ name, published, read }) => `${name} (silent ${inWords(published)}; for front-ends ${inWords(read)})`,
-    );
-    const seen = `${observed} observations, ${reloads} reloads, ${repeats} repeats in /sync, ${withoutOrders} of ${proxied} proxied answers without an order`;
-    print(`history ${number}, seed ${seed + number}: ${effects.join("; ")}: ${written} writes, ${seen}, ${took}`);
-  } catch (error) {
-    print(`history ${number} FAILED: ${faults.join("; ")}: ${error instanceof Error ? error.stack : String(error)}`);
-    if (error instanceof assert.Assertion) print(String(error.details || "").slice(0, DETAILS_CHARS_MAX));
-    for (const each of [...tested.workers, ...tested.ingresses, ...tested.gateways, ...tested.proxies]) {
-      print(`${each.name}:\n${each.lines().slice(-LOG_LINES_SHOWN).join("\n")}`);
-    }
-    print(`again: npm run test:cluster -- --histories 1 --seed ${seed + number} --faults "${faults.join(",")}"`);
-  }
-}
-for (const line of summary(results.flatMap((result) => result.injected))) print(line);
-const written = results.reduce((sum, result) => sum + result.written, 0);
-print(`${written} acknowledged writes, all in the log and folded once`);
-print(`${results.length} passed, ${histories - results.length} failed`);
-if (results.length < histories) process.exitCode = 1;
+const failed = values.soak === undefined ? await runHistories() : await runSoak(Number(values.soak));
+if (failed > 0) process.exitCode = 1;
 
-/** The first fault is the next one in the list, so that each has its turn. The others are random. */
-function faultsOf(number: number): string[] {
+/** Returns how many failed. */
+async function runSoak(minutes: number): Promise<number> {
+  const { lines, problems, written } = await soak(tested, { minutes, seed, print });
+  for (const line of [...lines, ...problems]) print(line);
+  print(`${minutes} minutes, ${written} acknowledged writes`);
+  const failed = problems.length > 0 ? 1 : 0;
+  print(`${1 - failed} passed, ${failed} failed`);
+  return failed;
+}
+
+/** Returns how many failed. */
+async function runHistories(): Promise<number> {
+  const results: HistoryResult[] = [];
+  for (let number = 0; number < histories; number++) {
+    const startedAt = performance.now();
+    const faults = values.faults?.split(",") ?? faultsOf(seed + number);
+    try {
+      const result = await runHistory(tested, { number, seed: seed + number, faults });
+      results.push(result);
+      const { injected, written, observed, reloads, repeats, proxied, withoutOrders } = result;
+      const took = seconds(performance.now() - startedAt);
+      const effects = injected.map(
+        ({ name, published, read }) => `${name} (silent ${inWords(published)}; for front-ends ${inWords(read)})`,
+      );
+      const seen = `${observed} observations, ${reloads} reloads, ${repeats} repeats in /sync, ${withoutOrders} of ${proxied} proxied answers without an order`;
+      print(`history ${number}, seed ${seed + number}: ${effects.join("; ")}: ${written} writes, ${seen}, ${took}`);
+    } catch (error) {
+      print(`history ${number} FAILED: ${faults.join("; ")}: ${error instanceof Error ? error.stack : String(error)}`);
+      if (error instanceof assert.Assertion) print(String(error.details || "").slice(0, DETAILS_CHARS_MAX));
+      for (const each of [...tested.workers, ...tested.ingresses, ...tested.gateways, ...tested.proxies]) {
+        print(`${each.name}:\n${each.lines().slice(-LOG_LINES_SHOWN).join("\n")}`);
+      }
+      print(`again: npm run test:cluster -- --histories 1 --seed ${seed + number} --faults "${faults.join(",")}"`);
+    }
+  }
+  for (const line of summary(results.flatMap((result) => result.injected))) print(line);
+  const written = results.reduce((sum, result) => sum + result.written, 0);
+  print(`${written} acknowledged writes, all in the log and folded once`);
+  print(`${results.length} passed, ${histories - results.length} failed`);
+  return histories - results.length;
+}
+
+/** The first fault is the next one in the list, so that each has its turn, whatever the run began with. The others are random. */
+function faultsOf(historySeed: number): string[] {
   const names = Object.keys(FAULTS).filter((name) => !FAULTS[name]!.needsDisks || tested.disks !== undefined);
-  const next = random(seed - number);
+  const next = random(-historySeed);
   return Array.from({ length: FAULTS_PER_HISTORY }, (_, i) =>
-    i === 0 ? names[number % names.length]! : names[Math.floor(next() * names.length)]!,
+    i === 0 ? names[historySeed % names.length]! : names[Math.floor(next() * names.length)]!,
   );
 }
