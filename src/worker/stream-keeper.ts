@@ -24,8 +24,8 @@ const CHECK_MS = 5_000;
 /** With very many streams the checks are as many per second as with these. */
 const CHECK_MS_PER_STREAM = 50;
 
-/** Copies in other accounts are checked every so many rounds, and when a stream was made again here. */
-const ROUNDS_PER_COPIES = 12;
+/** Copies in other accounts are checked every so many rounds, so that they are made within a minute, and when a stream was made again here. */
+const ROUNDS_PER_COPIES = 10;
 
 type Kept = ReturnType<typeof keptStreams> extends Generator<infer Each> ? Each : never;
 
