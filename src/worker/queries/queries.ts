@@ -4,6 +4,7 @@
  * An unknown room answers like an empty one. Such a question activates nothing and caches nothing.
  */
 import type { Logger } from "pino";
+import type { Room } from "../../../actors/room/room.ts";
 import type { Bus, BusMessage } from "../../bus/client/connection.ts";
 import { publish } from "../../bus/client/gathered-writes.ts";
 import { type LastingSubscription, subscribe } from "../../bus/client/subscribe.ts";
@@ -22,22 +23,26 @@ import {
 import { TidemarkError } from "../../errors.ts";
 import { OWNER_ANSWER_MS, REQUEST_BYTES_MAX } from "../../limits.ts";
 import { type RoomId, roomId, type UserId, userId } from "../../matrix/ids.ts";
-import type { Partition } from "../partition.ts";
 import { answer, UnreadCache } from "./answers.ts";
 import { Bodies } from "./bodies.ts";
 import { sizeIn } from "./sizes.ts";
-import { beginningOf, changedPage, joinedPages, roomsPage } from "./users-rooms.ts";
+import { beginningOf, changedPage, joinedPages, roomsPage, type UsersPartition } from "./users-rooms.ts";
 
 const QUEUE = "tidemark-query";
 
 /** The index of the partition in the tokens of `tidemark.owner.<partition>.<room or user>`. */
 const OWNER_PARTITION_TOKEN = 2;
 
+/** What questions are answered from. */
+interface ServedPartition extends UsersPartition {
+  room(id: RoomId): Room;
+}
+
 interface QueriesOptions {
   readonly nc: Bus;
   readonly partitions: number;
   /** Returns the partition if this process serves it now. */
-  readonly served: (partition: number) => Partition | undefined;
+  readonly served: (partition: number) => ServedPartition | undefined;
   readonly log: Logger;
 }
 
@@ -46,7 +51,7 @@ export class Queries {
   readonly #bodies: readonly Bodies[];
   readonly #counts = new UnreadCache();
   readonly #partitions: number;
-  readonly #served: (partition: number) => Partition | undefined;
+  readonly #served: (partition: number) => ServedPartition | undefined;
   readonly #log: Logger;
   readonly #subscription: LastingSubscription;
   /** Subscriptions to questions that other workers forward, by partition. */
@@ -159,13 +164,18 @@ export class Queries {
     const partition = partitionOf(room, this.#partitions);
     const served = this.#served(partition);
     if (served !== undefined) {
-      const asking = {
-        room: served.room(room),
-        bodies: this.#bodies[partition]!,
-        counts: this.#counts,
-        sizeOf: sizeIn(encodingOf(data)),
-      };
-      return answer(parsed.data.op, asking, parsed.data);
+      try {
+        const asking = {
+          room: served.room(room),
+          bodies: this.#bodies[partition]!,
+          counts: this.#counts,
+          sizeOf: sizeIn(encodingOf(data)),
+        };
+        return await answer(parsed.data.op, asking, parsed.data);
+      } catch (error) {
+        // Given up while the answer waited for bodies: its store is closed, and another worker is asked.
+        if (this.#served(partition) === served) throw error;
+      }
     }
     if (mayForward) return this.#forward(partition, room, data);
     throw notServed(partition);
@@ -208,7 +218,7 @@ export class Queries {
     return changedPage(this.#own(partition), { user, partition, since, from });
   }
 
-  #own(partition: number): Partition {
+  #own(partition: number): ServedPartition {
     const served = this.#served(partition);
     if (served === undefined) throw notServed(partition);
     return served;

@@ -25,7 +25,7 @@ interface Beginning {
 }
 
 /** What the questions need of a partition. */
-interface UsersPartition {
+export interface UsersPartition {
   readonly position: Position;
   roomsOf(user: UserId): ReadonlyMap<RoomId, Member>;
   hasChanged(room: RoomId, user: UserId, since: Position): boolean;
