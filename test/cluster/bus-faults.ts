@@ -6,7 +6,9 @@ import {
   LEASES_BUCKET,
   logStream,
   MARKS_BUCKET,
+  PARTITIONS_BUCKET,
   REJECTED_STREAM,
+  SEALING_KEYS_BUCKET,
 } from "../../src/bus/contract/subjects.ts";
 import { FEDERATION_SHARDS } from "../../src/limits.ts";
 import { CLUSTER_LIMIT_MS, eventually } from "../support/harness.ts";
@@ -26,8 +28,8 @@ async function managerOf({ connections: { admin } }: Stage, apiPrefix = "$JS.API
 }
 
 /** Deletes a stream, and waits until it is there again and takes messages. */
-async function deletedStreams(stage: Stage, names: readonly string[]): Promise<void> {
-  const { streams } = await managerOf(stage);
+async function deletedStreams(stage: Stage, names: readonly string[], apiPrefix?: string): Promise<void> {
+  const { streams } = await managerOf(stage, apiPrefix);
   await Promise.all(names.map((name) => streams.delete(name)));
   for (const name of names) {
     const takesMessages = () =>
@@ -78,6 +80,14 @@ export const BUS_FAULTS: Faults = {
   "delete the bucket of published marks": {
     promise: "nothing",
     run: (stage) => deletedStreams(stage, [bucketStream(MARKS_BUCKET)]),
+  },
+  "delete the bucket of counts": {
+    promise: "nothing",
+    run: (stage) => deletedStreams(stage, [bucketStream(PARTITIONS_BUCKET)]),
+  },
+  "delete the keys of sync tokens": {
+    promise: "nothing",
+    run: (stage) => deletedStreams(stage, [bucketStream(SEALING_KEYS_BUCKET)], EDGE),
   },
   "delete a delta stream": {
     promise: "streamMadeAgain",

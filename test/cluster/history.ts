@@ -3,6 +3,7 @@
  * outside. After each fault, every partition must speak again, and may have been silent only for so long (`promises.ts`).
  */
 import { setTimeout as delay } from "node:timers/promises";
+import { within } from "../../src/within.ts";
 import { decoded, pack, token } from "../support/harness.ts";
 import { random } from "../support/random.ts";
 import { type Beginning, type Connections, check, lastSequence, query } from "./checker.ts";
@@ -13,6 +14,7 @@ import { ProxiedClients, type SeenOrder } from "./proxied-clients.ts";
 import { Readers } from "./readers.ts";
 import type { Silence } from "./silences.ts";
 import type { Stage } from "./stage.ts";
+import { measureStarvation } from "./starvation.ts";
 import { SyncClients } from "./sync-clients.ts";
 import type { TestedCluster } from "./tested-cluster.ts";
 import { Voices } from "./voices.ts";
@@ -27,6 +29,8 @@ export interface Injected {
   readonly name: string;
   /** How long the fault itself lasted. */
   readonly faultMs: number;
+  /** How long the machine was too busy, meanwhile and until the recovery. */
+  readonly starvedMs: number;
   /** Time from its end until queries about every room are answered, and every partition has published something new that was read. */
   readonly recoveryMs: number;
   /** The longest silence of a partition from the start of the fault until then, on core subjects, and for a front-end. */
@@ -87,7 +91,7 @@ export async function runHistory(
     }
     await delay(500);
   } finally {
-    await workload.stop();
+    await within(ZOMBIE_MS, workload.stop());
     watching = false;
     await watch;
   }
@@ -118,24 +122,29 @@ interface Load {
 async function inject(stage: Stage, name: string, { rooms, workload }: Load): Promise<Injected> {
   const { voices, connections } = stage;
   const period = voices.begin();
+  const starvation = measureStarvation();
   const begun = performance.now();
   await FAULTS[name]!.run(stage);
   const ended = performance.now();
+  const dead = new AbortController();
   const recovered = async () => {
     await Promise.all(rooms.map((room) => query(connections, room, { op: "orders", event_ids: [] }, ZOMBIE_MS)));
     const probes = await workload.probe();
-    while (!probes.every(({ partition, position }) => voices.has(partition, position))) await delay(POLL_MS);
+    while (!probes.every(({ partition, position }) => voices.has(partition, position))) {
+      await delay(POLL_MS, undefined, { signal: dead.signal });
+    }
   };
-  await Promise.race([
-    recovered(),
-    delay(ZOMBIE_MS, undefined, { ref: false }).then(() => {
-      const { published, read } = period.end();
-      throw new Error(
-        `after "${name}", a partition is dead: silent on core subjects ${inWords(published)}, for front-ends ${inWords(read)}`,
-      );
-    }),
-  ]);
-  return { name, faultMs: ended - begun, recoveryMs: performance.now() - ended, ...period.end() };
+  try {
+    await within(ZOMBIE_MS, recovered());
+  } catch (cause) {
+    const { published, read } = period.end();
+    const silence = `silent on core subjects ${inWords(published)}, for front-ends ${inWords(read)}`;
+    throw new Error(`after "${name}", a partition is dead: ${silence}`, { cause });
+  } finally {
+    dead.abort();
+  }
+  const recoveryMs = performance.now() - ended;
+  return { name, faultMs: ended - begun, starvedMs: starvation.end(), recoveryMs, ...period.end() };
 }
 
 export const inWords = ({ partition, silentMs }: Silence): string =>
@@ -143,8 +152,8 @@ export const inWords = ({ partition, silentMs }: Silence): string =>
 
 /** Asserts that no partition was silent for longer than the documentation allows. */
 function assertPromises(injected: readonly Injected[]): void {
-  for (const { name, faultMs, published, read } of injected) {
-    const bound = boundOf(FAULTS[name]!.promise, faultMs);
+  for (const { name, faultMs, starvedMs, published, read } of injected) {
+    const bound = boundOf(FAULTS[name]!.promise, faultMs, starvedMs);
     for (const [where, silence, ms] of [
       ["published nothing", published, bound.publishedMs],
       ["was not read", read, bound.readMs],

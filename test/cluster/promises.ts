@@ -39,7 +39,7 @@ const PROMISES = {
 
 export type PromiseName = keyof typeof PROMISES;
 
-/** What a busy machine may need beyond the promise, on which a history does not fail. */
+/** What a slow machine may need beyond the promise. */
 const SLACK_MS = 15_000;
 
 export interface Bound {
@@ -54,8 +54,9 @@ export function promisedFor(name: PromiseName, faultMs: number): Bound {
   return { publishedMs: publishedMs + moreMs, readMs: readMs + moreMs };
 }
 
-/** When a history fails. */
-export function boundOf(name: PromiseName, faultMs: number): Bound {
+/** When a history fails. `starvedMs`: how long the machine was too busy (`starvation.ts`). */
+export function boundOf(name: PromiseName, faultMs: number, starvedMs: number): Bound {
   const { publishedMs, readMs } = promisedFor(name, faultMs);
-  return { publishedMs: publishedMs + SLACK_MS, readMs: readMs + SLACK_MS };
+  const slackMs = SLACK_MS + starvedMs;
+  return { publishedMs: publishedMs + slackMs, readMs: readMs + slackMs };
 }

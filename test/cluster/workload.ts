@@ -55,7 +55,7 @@ async function untilAccepted(nc: NatsConnection, request: Request): Promise<{ po
   for (let attempts = 1; ; attempts++) {
     const position = await send(nc, request);
     if (position !== undefined) return { position, attempts };
-    await delay(REPEAT_MS);
+    await delay(REPEAT_MS, undefined, { ref: false });
   }
 }
 
@@ -128,7 +128,7 @@ export function startWorkload(
         acknowledged.push({ room, what: event, position });
         return { partition: partitionIn(room), position };
       }
-      await delay(REPEAT_MS);
+      await delay(REPEAT_MS, undefined, { ref: false });
     }
   };
   const sender = async () => {
