@@ -1,11 +1,17 @@
 /** `tidemark import`: copies an exported file into the logs of a broker. */
 import { type Command, Option } from "commander";
+import { PARTITIONS_MAX } from "../limits.ts";
 import { importLog } from "../replay/import.ts";
 import { DamagedLogError } from "../replay/log-lines.ts";
 import { type BusOptions, busCommand, withBus } from "./bus.ts";
 import { integer } from "./options.ts";
 import { complain, print } from "./output.ts";
 import { Progress } from "./progress.ts";
+
+interface ImportOptions extends BusOptions {
+  readonly untilLine?: number;
+  readonly partitions?: number;
+}
 
 /** Says how to import what comes before a damaged line. */
 function withHint(error: unknown): unknown {
@@ -15,17 +21,23 @@ function withHint(error: unknown): unknown {
 }
 
 export function importCommand(): Command {
-  return busCommand("import", "copy an exported log into an empty broker; every entry keeps its position")
+  return busCommand("import", "copy an exported log into an empty broker; every event keeps its order")
     .argument("<log>", "the file")
     .addOption(
       new Option("--until-line <n>", "the last line to copy, of a file that is damaged after it").argParser(
         integer(2, Number.MAX_SAFE_INTEGER),
       ),
     )
-    .action(async (path: string, { untilLine, ...bus }: BusOptions & { readonly untilLine?: number }) => {
+    .addOption(
+      new Option(
+        "--partitions <n>",
+        "partition count of a broker that has no logs yet (default: the file's)",
+      ).argParser(integer(1, PARTITIONS_MAX)),
+    )
+    .action(async (path: string, { untilLine, partitions, ...bus }: ImportOptions) => {
       const progress = new Progress("importing");
       const { header, records, entries } = await withBus(bus, (nc) =>
-        importLog(nc, { path, untilLine, onProgress: progress.update }),
+        importLog(nc, { path, untilLine, partitions, onProgress: progress.update }),
       )
         .catch((error: unknown) => {
           throw withHint(error);

@@ -36,6 +36,8 @@ export interface ImportOptions {
   readonly path: string;
   /** The last line of the file that is copied. Default: the file must be whole. */
   readonly untilLine?: number | undefined;
+  /** The partition count of a broker that has no logs yet. Default: the file's. */
+  readonly partitions?: number | undefined;
   /** Called with the bytes that have been read, and the size of the file. */
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -47,14 +49,15 @@ export interface Imported {
   readonly entries: number;
 }
 
-export async function importLog(nc: Bus, { path, untilLine, onProgress }: ImportOptions): Promise<Imported> {
+export async function importLog(nc: Bus, options: ImportOptions): Promise<Imported> {
+  const { path, untilLine, onProgress } = options;
   const total = await fileBytes(path);
-  const stored = await storedPartitionCount(nc);
+  const partitions = options.partitions ?? (await storedPartitionCount(nc));
   const bytesMax = (nc.info?.max_payload ?? Number.POSITIVE_INFINITY) - HEADER_BYTES_MAX;
-  const plan = { path, untilLine, partitions: stored, bytesMax };
+  const plan = { path, untilLine, partitions, bytesMax };
   // Reads the whole file first, so that nothing is appended if it is damaged.
   const { header, last, greatest } = await survey(plan);
-  await prepareBus(nc, { partitions: stored ?? header.partitions, isImport: true });
+  await prepareBus(nc, { partitions: partitions ?? header.partitions, isImport: true });
   const present = await presentRecords(nc, plan, last);
   for (const partition of last.keys()) await removeMark(nc, partition);
   await beginLogs(nc, present, greatest);
@@ -80,7 +83,7 @@ export async function importLog(nc: Bus, { path, untilLine, onProgress }: Import
 interface Plan {
   readonly path: string;
   readonly untilLine: number | undefined;
-  /** Of the broker. undefined: it has no logs yet, and gets as many as the file's. */
+  /** Of the broker, now or when its logs are made. undefined: it has none yet, and gets as many as the file's. */
   readonly partitions: number | undefined;
   /** The largest record that the broker takes. */
   readonly bytesMax: number;

@@ -126,6 +126,18 @@ logFile("is refused by a log that has other or more records", async () => {
   assert.match(await failure(importLog(tidemark.nc, { path })), "has 3 records, the file 2");
 });
 
+logFile("is refused by logs of another number than is asked for", async () => {
+  await using dir = await temporaryDirectory();
+  const path = join(dir.path, "log");
+  await using tidemark = await startTidemark({ partitions: 1 });
+  await tidemark.sent("event", "!a:a.org", message("$1"));
+  await exportLog(tidemark.nc, { out: path, redact: false });
+  await using other = await startBus();
+  await prepareBus(other.nc, { partitions: 2, isImport: true });
+  assert.match(await failure(importLog(other.nc, { path, partitions: 3 })), "partitions");
+  assert.is((await importLog(other.nc, { path, partitions: 2 })).records, 1);
+});
+
 logFile("continues an interrupted import", async () => {
   await using dir = await temporaryDirectory();
   const [early, late] = [join(dir.path, "early"), join(dir.path, "late")];

@@ -82,6 +82,8 @@ interface ClusterOptions {
   readonly link?: Link | undefined;
   /** Where the nth server, from 0, has its streams. Default: a folder of the cluster's own. */
   readonly storeDirs?: readonly (string | undefined)[];
+  /** A user's password now, of a configuration that has its own. Default: that of the environment. */
+  readonly passwords?: (user: User) => string;
   /** The certificate file of the CA, if the configuration has TLS for clients. */
   readonly ca?: string;
 }
@@ -111,7 +113,7 @@ export async function startNatsCluster(options: ClusterOptions = {}): Promise<Na
 }
 
 async function startServers(options: ClusterOptions): Promise<NatsCluster> {
-  const { conf = NATS_CONF, size = CLUSTER_SIZE, places, link, storeDirs = [], ca } = options;
+  const { conf = NATS_CONF, size = CLUSTER_SIZE, places, link, storeDirs = [], passwords = passwordOf, ca } = options;
   const tls = ca === undefined ? {} : { tls: { caFile: ca } };
   const scheme = ca === undefined ? "nats" : "tls";
   const hosts = places?.hosts ?? Array.from({ length: size }, () => "127.0.0.1");
@@ -135,7 +137,7 @@ async function startServers(options: ClusterOptions): Promise<NatsCluster> {
     }),
   );
   const url = (user: User) =>
-    servers.map(({ host, port }) => `${scheme}://${user}:${passwordOf(user)}@${host}:${port}`).join(",");
+    servers.map(({ host, port }) => `${scheme}://${user}:${passwords(user)}@${host}:${port}`).join(",");
   const cluster: NatsCluster = {
     dir,
     servers,
@@ -145,7 +147,7 @@ async function startServers(options: ClusterOptions): Promise<NatsCluster> {
       connect({
         servers: servers.map(({ host, port }) => `${host}:${port}`),
         user,
-        pass: passwordOf(user),
+        pass: passwords(user),
         inboxPrefix: `_INBOX_${user}`,
         maxReconnectAttempts: -1,
         reconnectTimeWait: 100,
@@ -155,7 +157,7 @@ async function startServers(options: ClusterOptions): Promise<NatsCluster> {
     ready: async (limitMs = READY_LIMIT_MS) => {
       const deadline = performance.now() + limitMs;
       for (const server of servers) {
-        while (server.pid !== undefined && !(await isReady(server, tls))) {
+        while (server.pid !== undefined && !(await isReady(server, { pass: passwords("admin"), ...tls }))) {
           if (performance.now() > deadline)
             throw new Error(`${server.name} is not ready:\n${server.log.slice(-20).join("\n")}`);
           await delay(POLL_MS);
@@ -273,16 +275,15 @@ async function replicateStream(cluster: NatsCluster): Promise<void> {
 }
 
 /** Returns whether the server has a JetStream leader. Without one, it answers with an error or not at all. */
-async function isReady({ host, port, pid, log, name }: ClusterServer, tls: ConnectionOptions): Promise<boolean> {
+async function isReady({ host, port, pid, log, name }: ClusterServer, options: ConnectionOptions): Promise<boolean> {
   if (pid === undefined) throw new Error(`${name} has ended:\n${log.slice(-20).join("\n")}`);
   try {
     const nc = await connect({
       servers: `${host}:${port}`,
       user: "admin",
-      pass: passwordOf("admin"),
       maxReconnectAttempts: 0,
       timeout: READY_ANSWER_MS,
-      ...tls,
+      ...options,
     });
     try {
       const info = (await nc.request("$JS.API.INFO", "", { timeout: READY_ANSWER_MS })).json<{ error?: unknown }>();

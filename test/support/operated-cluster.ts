@@ -11,9 +11,9 @@ import type { NatsCluster, User } from "./nats-cluster.ts";
 const ROOMS = ["!one:a.org", "!two:a.org", "!three:a.org"];
 const PARTITIONS = 2;
 
-export function startProcess(cluster: NatsCluster, dir: string): CliProcess {
+export function startProcess(cluster: NatsCluster, dir: string, partitions = PARTITIONS): CliProcess {
   return runCli(
-    ["start", "--nats", cluster.url("admin"), "--data", dir, "--partitions", `${PARTITIONS}`],
+    ["start", "--nats", cluster.url("admin"), "--data", dir, "--partitions", `${partitions}`],
     {},
     { limitMs: 170_000 },
   );
