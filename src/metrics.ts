@@ -6,22 +6,20 @@
  */
 import type { FastifyPluginAsync } from "fastify";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { Build } from "./build.ts";
 import type { OnPruned, PrunedReason } from "./bus/contract/pruning.ts";
 import { type Conditions, REASONS } from "./conditions.ts";
 import type { OnLeftOut } from "./homeserver/delivery.ts";
-import type { ImportOutcome } from "./homeserver/room-imports.ts";
-import type { ConfirmationOutcome } from "./homeserver/state-confirmations.ts";
-import type { ReceiptOutcome } from "./proxy/accepted-receipts.ts";
-import type { Outcome } from "./proxy/annotation.ts";
-import type { MarkerSyncOutcome } from "./proxy/marker-syncs.ts";
-import type { OrderSource } from "./proxy/order-finder.ts";
-import type { PingOutcome } from "./proxy/push-watch.ts";
+import { type Latencies, latencyMetrics } from "./latencies.ts";
+import { fromZero, LATENCY_SECONDS, MS_PER_SECOND } from "./metric-series.ts";
+import { type ProxyMetrics, proxyMetrics } from "./proxy-metrics.ts";
 import type { Worker } from "./worker/worker.ts";
 
-const LATENCY_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 const ENTRIES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 const STATES = ["standby", "claiming", "catchingUp", "live", "draining", "released", "failed"] as const;
-const MS_PER_SECOND = 1_000;
+/** Of a gateway, and of a proxy. */
+const CACHES = ["deltas", "orders"] as const;
+type Cache = (typeof CACHES)[number];
 /** Sampling interval of the event loop delay. Each sample wakes the process. */
 const EVENT_LOOP_SAMPLE_MS = 100;
 
@@ -29,6 +27,9 @@ export class Metrics {
   readonly #registry = new Registry();
   readonly #reconnects: Counter;
   readonly #unreadable: Counter;
+  readonly latencies: Latencies;
+  #isConnected = () => false;
+  readonly #caches = new Map<Cache, () => number>();
   /** Callbacks for `Ingress`. */
   readonly ingress: {
     readonly appended: (entries: number, latencyMs: number) => void;
@@ -36,20 +37,7 @@ export class Metrics {
     readonly pruned: OnPruned;
   };
   /** Callbacks for the proxy. */
-  readonly proxy: {
-    readonly answered: (outcome: Outcome) => void;
-    readonly found: (source: OrderSource, events: number) => void;
-    readonly waited: (ms: number) => void;
-    readonly away: (isAway: boolean) => void;
-    readonly failed: () => void;
-    readonly receipts: (outcome: ReceiptOutcome, receipts: number) => void;
-    readonly synced: (outcome: MarkerSyncOutcome) => void;
-    readonly stalled: (isStalled: boolean) => void;
-    readonly pinged: (outcome: PingOutcome) => void;
-    readonly importing: (imports: number) => void;
-    readonly imported: (outcome: ImportOutcome) => void;
-    readonly stateConfirmed: (outcome: ConfirmationOutcome) => void;
-  };
+  readonly proxy: ProxyMetrics;
   /** Callbacks for the application service endpoint. */
   readonly transactions: {
     readonly pruned: OnPruned;
@@ -57,12 +45,22 @@ export class Metrics {
     readonly stored: (events: number, receipts: number) => void;
   };
 
-  constructor(conditions: Conditions) {
+  constructor(conditions: Conditions, { version, build }: Build) {
     const registers = [this.#registry];
+    this.latencies = latencyMetrics(this.#registry);
     collectDefaultMetrics({ register: this.#registry, eventLoopMonitoringPrecision: EVENT_LOOP_SAMPLE_MS });
     this.#gauge("tidemark_degraded", "How many things are wrong in this process, by what is", ["reason"], (set) => {
       const open = conditions.open();
       for (const reason of REASONS) set(open.filter((condition) => condition.reason === reason).length, { reason });
+    });
+    this.#gauge("tidemark_build_info", "1, with what runs here as labels", ["version", "build", "node"], (set) => {
+      set(1, { version, build, node: process.version });
+    });
+    this.#gauge("tidemark_bus_connected", "1 while this process is connected to the broker", [], (set) => {
+      set(this.#isConnected() ? 1 : 0, {});
+    });
+    this.#gauge("tidemark_cache_bytes", "Memory that caches take", ["cache"], (set) => {
+      for (const cache of CACHES) set(this.#caches.get(cache)?.() ?? 0, { cache });
     });
     const records = new Histogram({
       name: "tidemark_ingress_record_entries",
@@ -159,6 +157,15 @@ export class Metrics {
     this.#reconnects.inc();
   }
 
+  /** Says from now on whether the process is connected. */
+  watchConnection(isConnected: () => boolean): void {
+    this.#isConnected = isConnected;
+  }
+
+  watchCache(cache: Cache, bytes: () => number): void {
+    this.#caches.set(cache, bytes);
+  }
+
   unreadableDelta(): void {
     this.#unreadable.inc();
   }
@@ -206,6 +213,29 @@ export class Metrics {
       },
     );
     this.#gauge(
+      "tidemark_unpublished_seconds",
+      "Since when the oldest change of a partition has waited to be published; 0 when none waits",
+      ["partition"],
+      (set) => {
+        for (const [partition, { unpublishedMs }] of worker.partitions) {
+          set(unpublishedMs / MS_PER_SECOND, { partition });
+        }
+      },
+    );
+    this.#gauge(
+      "tidemark_federation_waiting",
+      "Receipts that wait to be published for other servers",
+      ["partition"],
+      (set) => {
+        for (const [partition, { federationWaiting }] of worker.partitions) set(federationWaiting, { partition });
+      },
+    );
+    this.#gauge("tidemark_store_bytes", "Size of a partition's store on disk", ["partition"], (set) => {
+      for (const [partition, { storeBytes }] of worker.partitions) {
+        if (storeBytes !== undefined) set(storeBytes, { partition });
+      }
+    });
+    this.#gauge(
       "tidemark_clock_skew_seconds",
       "How far a clock is ahead of the broker's: this worker's, or that of the ingress that differs most",
       ["clock"],
@@ -220,9 +250,9 @@ export class Metrics {
       Array.from(worker.counts.outcomes, ([outcome, count]) => [count, { outcome }]),
     );
     this.#total("tidemark_published_total", "Published messages", [], () => [[worker.counts.deltas, {}]]);
-    this.#total("tidemark_lease_changes_total", "Partitions claimed, handed over or lost", [], () => [
-      [worker.counts.leaseChanges, {}],
-    ]);
+    this.#total("tidemark_lease_changes_total", "Partitions claimed, handed over or lost", ["change"], () =>
+      Object.entries(worker.counts.leases).map(([change, count]) => [count, { change }]),
+    );
   }
 
   /** All metrics as they are now. */
@@ -273,111 +303,4 @@ export class Metrics {
       },
     });
   }
-}
-
-/**
- * Exposes a counter's series before the first count. `increase()` takes the first sample of a series as its start, so what a
- * new series begins with is never seen: an alert would miss the first failure.
- */
-function fromZero<Value extends string>(counter: Counter, label: string, values: Record<Value, true>): void {
-  for (const value in values) counter.inc({ [label]: value }, 0);
-}
-
-function proxyMetrics(registers: Registry[]): Metrics["proxy"] {
-  const answers = new Counter({
-    name: "tidemark_proxy_answers_total",
-    help: "The homeserver's answers on paths with events, by what became of them",
-    labelNames: ["outcome"],
-    registers,
-  });
-  fromZero<Outcome>(answers, "outcome", {
-    annotated: true,
-    unchanged: true,
-    too_large: true,
-    busy: true,
-    encoding: true,
-    not_json: true,
-  });
-  const orders = new Counter({
-    name: "tidemark_proxy_orders_total",
-    help: "Events in those answers, by where their order came from",
-    labelNames: ["source"],
-    registers,
-  });
-  fromZero<OrderSource>(orders, "source", { cache: true, question: true, delta: true, none: true });
-  const waits = new Histogram({
-    name: "tidemark_proxy_wait_seconds",
-    help: "Time for which answers waited for orders of events that Tidemark did not have yet",
-    buckets: LATENCY_SECONDS,
-    registers,
-  });
-  const away = new Gauge({
-    name: "tidemark_proxy_without_orders",
-    help: "1 while answers pass without orders because Tidemark can't be asked",
-    registers,
-  });
-  const failed = new Counter({
-    name: "tidemark_proxy_failed_total",
-    help: "Requests that the homeserver could not be sent, or whose answers it broke off",
-    registers,
-  });
-  const syncs = new Counter({
-    name: "tidemark_proxy_marker_syncs_total",
-    help: "Times that a user's markers were asked for from the homeserver",
-    labelNames: ["outcome"],
-    registers,
-  });
-  fromZero<MarkerSyncOutcome>(syncs, "outcome", { read: true, failed: true, forbidden: true });
-  const stalled = new Gauge({
-    name: "tidemark_proxy_pushes_stalled",
-    help: "1 while the homeserver answers with new events that it doesn't push: it may be waiting after failed pushes",
-    registers,
-  });
-  const pings = new Counter({
-    name: "tidemark_proxy_pings_total",
-    help: "Pings that the homeserver was asked for",
-    labelNames: ["outcome"],
-    registers,
-  });
-  fromZero<PingOutcome>(pings, "outcome", { answered: true, failed: true });
-  const receipts = new Counter({
-    name: "tidemark_proxy_receipts_total",
-    help: "Receipts that the homeserver has accepted from clients, by whether Tidemark was told of them",
-    labelNames: ["outcome"],
-    registers,
-  });
-  fromZero<ReceiptOutcome>(receipts, "outcome", { told: true, refused: true, lost: true });
-  const importing = new Gauge({
-    name: "tidemark_room_imports_running",
-    help: "Rooms that are being imported from the homeserver",
-    registers,
-  });
-  const imported = new Counter({
-    name: "tidemark_room_imports_total",
-    help: "Imports of rooms from the homeserver in the background, by how they ended",
-    labelNames: ["outcome"],
-    registers,
-  });
-  fromZero<ImportOutcome>(imported, "outcome", { done: true, failed: true, nobody: true });
-  const confirmed = new Counter({
-    name: "tidemark_state_confirmations_total",
-    help: "State events of other servers that were compared with the homeserver's state, by what came out",
-    labelNames: ["outcome"],
-    registers,
-  });
-  fromZero<ConfirmationOutcome>(confirmed, "outcome", { confirmed: true, corrected: true, given_up: true });
-  return {
-    stateConfirmed: (outcome) => confirmed.inc({ outcome }),
-    importing: (imports) => importing.set(imports),
-    imported: (outcome) => imported.inc({ outcome }),
-    answered: (outcome) => answers.inc({ outcome }),
-    found: (source, events) => orders.inc({ source }, events),
-    waited: (ms) => waits.observe(ms / MS_PER_SECOND),
-    away: (isAway) => away.set(isAway ? 1 : 0),
-    failed: () => failed.inc(),
-    stalled: (isStalled) => stalled.set(isStalled ? 1 : 0),
-    pinged: (outcome) => pings.inc({ outcome }),
-    synced: (outcome) => syncs.inc({ outcome }),
-    receipts: (outcome, count) => receipts.inc({ outcome }, count),
-  };
 }

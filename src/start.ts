@@ -136,7 +136,8 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     };
     const tokens = await openTokens({ ...options, onWhoamiFailed });
     const conditions = new Conditions({ log });
-    const metrics = new Metrics(conditions);
+    const metrics = new Metrics(conditions, build);
+    const { latencies } = metrics;
     const unreadableWarnings = new IntervalGate(REPEATED_WARNING_MS);
     const unreadable = (partition: number, error: unknown) => {
       metrics.unreadableDelta();
@@ -171,6 +172,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
         unreadable,
       });
       closing.push(() => proxy!.close());
+      metrics.watchCache("orders", () => proxy!.cachedBytes);
     }
     // From the start: what a proxy does meanwhile is to be seen.
     let metricsServer: HttpServer | undefined;
@@ -194,6 +196,8 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     const nc = await made(() => connectBus({ url: natsUrl, passwordFile, name }));
     closing.push(() => closeBus(nc));
     void watchConnection(nc, { log, metrics, conditions });
+    const isConnected = () => !nc.isClosed() && !conditions.has("broker_away");
+    metrics.watchConnection(isConnected);
     const about = {
       instance: roles.has("worker") ? workerId(options.data) : newInstanceId(),
       host: hostname(),
@@ -216,6 +220,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
         data,
         federation,
         conditions,
+        latencies,
         replicas: options.replicas,
         log,
         ...(onProgress !== undefined && { onProgress }),
@@ -227,7 +232,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     if (roles.has("ingress")) {
       const beginnings = await LogBeginnings.begin(nc, { partitions, base: options.base });
       closing.push(async () => beginnings.close());
-      const ingress = new Ingress({ nc, partitions, log, ...metrics.ingress });
+      const ingress = new Ingress({ nc, partitions, log, answered: latencies.requested, ...metrics.ingress });
       closing.push(() => ingress.drain());
     }
     await nc.flush();
@@ -237,16 +242,16 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       await made(() => proxy!.connect(nc, partitions));
     }
     // A proxy passes requests on whatever the others do: no other instance could do better.
-    isReady = () =>
-      proxy !== undefined || (!nc.isClosed() && !conditions.has("broker_away") && (worker?.ready ?? true));
+    isReady = () => proxy !== undefined || (isConnected() && (worker?.ready ?? true));
     const routes: FastifyPluginAsync[] = [];
     // Without tokens there are no clients, and following all deltas would be wasted work.
     const hasClients = roles.has("gateway") && (options.users !== undefined || homeserver !== undefined);
     const api = hasClients
-      ? await openClientApi({ ...options, nc, partitions, tokens, unreadable, conditions })
+      ? await openClientApi({ ...options, nc, partitions, tokens, unreadable, conditions, synced: latencies.synced })
       : undefined;
     if (api !== undefined) {
       closing.push(api.close);
+      metrics.watchCache("deltas", api.cachedBytes);
       routes.push(api.routes);
     }
     if ((roles.has("gateway") || proxy !== undefined) && registration !== undefined)
@@ -274,6 +279,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       ready,
       log,
       front: proxy?.server,
+      answered: latencies.http,
       routes,
     });
     closing.push(() => server.close());

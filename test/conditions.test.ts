@@ -62,7 +62,7 @@ conditions("that may be short count only once they have lasted", async () => {
 
 conditions("are all in a gauge from the start", async () => {
   const noticed = new Conditions(logged());
-  const metrics = new Metrics(noticed);
+  const metrics = new Metrics(noticed, { version: "0.1.0", build: "a" });
   const gauge = async () => (await metrics.text()).split("\n").filter((line) => line.startsWith("tidemark_degraded{"));
   assert.equal(
     await gauge(),

@@ -196,7 +196,8 @@ operations("quotes messages that the code has", () => {
 operations("has a row for each metric, and for no other", () => {
   const rows = tableRowsIn(sectionOf(handbook, "Metrics")).slice(1);
   const described = rows.flatMap(([name]) => codeSpansIn(name!)).map((name) => name.replace(/\{.*/, ""));
-  const metrics = new Set(Array.from(texts.get("src/metrics.ts")!.matchAll(/"(tidemark_\w+)"/g), ([, name]) => name));
+  const sources = ["src/metrics.ts", "src/proxy-metrics.ts", "src/latencies.ts"].map((path) => texts.get(path)!);
+  const metrics = new Set(Array.from(sources.join("\n").matchAll(/"(tidemark_\w+)"/g), ([, name]) => name));
   assert.ok(metrics.size > 5);
   assert.equal(described.filter((name) => name.startsWith("tidemark_")).sort(), [...metrics].sort());
 });

@@ -60,6 +60,12 @@ export class Lane {
     return this.#since;
   }
 
+  get size(): number {
+    let size = 0;
+    for (const { receipts } of this.#rooms.values()) size += receipts.size;
+    return size;
+  }
+
   get isEmpty(): boolean {
     return this.#rooms.size === 0;
   }

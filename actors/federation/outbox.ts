@@ -54,6 +54,11 @@ export class FederationOutbox {
     return Number.isFinite(oldest) ? oldest : undefined;
   }
 
+  /** Receipts in both lanes. One may be in both. */
+  get size(): number {
+    return this.#urgent.size + this.#waiting.size;
+  }
+
   get isEmpty(): boolean {
     return this.#urgent.isEmpty && this.#waiting.isEmpty;
   }

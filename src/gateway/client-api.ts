@@ -68,10 +68,14 @@ export interface ClientApiOptions {
   /** Adds the routes that create rooms and send events, without a homeserver. Default: false. */
   readonly standalone?: boolean;
   readonly conditions: Conditions;
+  /** Called for each answered `/sync`. See `Sync`. */
+  readonly synced?: (ms: number) => void;
 }
 
 export interface ClientApi {
   readonly routes: FastifyPluginAsync;
+  /** Memory that its deltas take. */
+  readonly cachedBytes: () => number;
   close(): Promise<void>;
 }
 
@@ -82,6 +86,7 @@ export async function openClientApi({
   unreadable = () => {},
   standalone = false,
   conditions,
+  synced,
 }: ClientApiOptions): Promise<ClientApi> {
   const frontend = new Frontend(nc, partitions, { back: RECENT_DELTAS_READ, unreadable });
   const users = new OnlineUsers(frontend);
@@ -91,7 +96,8 @@ export async function openClientApi({
   const watch = new DeltaWatch({ nc, conditions, marks: () => recent.marks });
   const keys = await awaitStreams(CLUSTER_READY_MS_MAX, () => SealingKeys.open(nc));
   const syncTokens = new SyncTokens(new TokenSeal(keys), partitions);
-  const sync = new Sync(users, new SyncResponses({ frontend, recent, members, summaries, tokens: syncTokens }));
+  const responses = new SyncResponses({ frontend, recent, members, summaries, tokens: syncTokens });
+  const sync = new Sync(users, responses, synced);
   const limit = new RequestLimit<UserId>({ max: USER_REQUESTS_MAX, windowMs: USER_REQUESTS_WINDOW_MS });
   const device = (request: FastifyRequest) => request.device!;
   const api: Api = {
@@ -144,6 +150,7 @@ export async function openClientApi({
   };
   return {
     routes,
+    cachedBytes: () => recent.bytes,
     close: async () => {
       watch.close();
       users.close();

@@ -38,6 +38,8 @@ interface HttpServerOptions {
   readonly connectionsPerNetwork?: number;
   /** A server that listens already. It then bounds its own connections and requests. Default: another one, at `host` and `port`. */
   readonly front?: FrontServer | undefined;
+  /** Called for each answer. `route`: the template of its path; empty for a path of nobody. */
+  readonly answered?: (route: string, status: number, ms: number) => void;
   /** Fastify plugins. Each is registered in a scope of its own. */
   readonly routes?: readonly FastifyPluginAsync[];
 }
@@ -83,6 +85,7 @@ export async function startHttpServer({
   connectionsMax = CONNECTIONS_MAX,
   connectionsPerNetwork = CONNECTIONS_PER_NETWORK_MAX,
   front,
+  answered,
   routes = [],
 }: HttpServerOptions): Promise<HttpServer> {
   const sendError = (error: unknown, reply: FastifyReply) => {
@@ -133,6 +136,12 @@ export async function startHttpServer({
     if (closing) reply.header("connection", "close");
     done();
   });
+  if (answered !== undefined) {
+    app.addHook("onResponse", ({ routeOptions: { url = "" } }, reply, done) => {
+      answered(url, reply.statusCode, reply.elapsedTime);
+      done();
+    });
+  }
   let endChecks = () => {};
   if (front === undefined) {
     disconnectSlowReaders(app, SLOW_READER_MS);

@@ -42,6 +42,8 @@ interface Group {
   readonly room: RoomId;
   readonly entries: EncodedEntries[];
   readonly parts: Part[];
+  /** `performance.now()` */
+  readonly began: number;
   count: number;
   bytes: number;
   after: Position | undefined;
@@ -58,9 +60,12 @@ export class Appender {
   readonly #pending = new Map<RoomId, number>();
   #inFlightBytes = 0;
   #idle: (() => void) | undefined;
+  readonly #answered: (ms: number) => void;
 
-  constructor(append: Append) {
+  /** `answered`: called once per stored record, with the time since the first of its requests. */
+  constructor(append: Append, answered: (ms: number) => void = () => {}) {
     this.#append = append;
+    this.#answered = answered;
   }
 
   /**
@@ -97,7 +102,17 @@ export class Appender {
   }
 
   #begin(room: RoomId): Group {
-    const group: Group = { room, entries: [], parts: [], count: 0, bytes: 0, after: undefined, timer: undefined };
+    const began = performance.now();
+    const group: Group = {
+      room,
+      entries: [],
+      parts: [],
+      began,
+      count: 0,
+      bytes: 0,
+      after: undefined,
+      timer: undefined,
+    };
     this.#open.set(room, group);
     if (this.#pending.has(room)) group.timer = setTimeout(() => this.#close(group), LINGER_MS);
     else this.#schedule(group);
@@ -121,7 +136,7 @@ export class Appender {
     clearTimeout(group.timer);
     this.#pending.set(group.room, (this.#pending.get(group.room) ?? 0) + 1);
     // The callbacks below keep only the parts alive, so that the entries can be freed before the acknowledgement.
-    const { room, parts, bytes } = group;
+    const { room, parts, bytes, began } = group;
     this.#append(room, group.entries, group.after).then(
       (sequence) => {
         let index = 0;
@@ -130,6 +145,7 @@ export class Appender {
           for (let i = 0; i < count; i++) positions.push(positionOf(sequence, index++));
           resolve(positions);
         }
+        this.#answered(performance.now() - began);
         this.#done(room, bytes);
       },
       (error) => {

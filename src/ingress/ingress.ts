@@ -45,6 +45,8 @@ interface IngressOptions {
   readonly now?: () => number;
   /** Called for every record that the log has acknowledged. */
   readonly appended?: (entries: number, latencyMs: number) => void;
+  /** Called for every record, when its requests are answered, with the time since the first of them came. */
+  readonly answered?: (ms: number) => void;
   /** Called for every refused request. */
   readonly refused?: (errcode: string) => void;
   /** Called for every value of an event that is not stored. */
@@ -68,7 +70,7 @@ export class Ingress {
   /** EDUs that are not answered yet. */
   readonly #edus = new Set<Promise<unknown>>();
 
-  constructor({ nc, partitions, log, now = Date.now, appended, refused, pruned = () => {} }: IngressOptions) {
+  constructor({ nc, partitions, log, now = Date.now, appended, answered, refused, pruned = () => {} }: IngressOptions) {
     this.#refused = refused;
     this.#pruned = pruned;
     this.#nc = nc;
@@ -103,7 +105,7 @@ export class Ingress {
       }
       appended?.(count, performance.now() - sentAt);
       return sequence;
-    });
+    }, answered);
     this.#subscriptions = REQUEST_KINDS.map((kind) =>
       subscribe(nc, REQUESTS[kind].subject.every, {
         queue: QUEUE,

@@ -133,6 +133,11 @@ export class OrderFinder {
     }
   }
 
+  /** Memory that the cached orders take. */
+  get cachedBytes(): number {
+    return this.#cache.calculatedSize;
+  }
+
   /** What is cached is of a log that is no more. */
   forget(): void {
     this.#cache.clear();

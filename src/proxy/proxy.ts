@@ -195,6 +195,11 @@ export class HomeserverProxy {
     return new HomeserverProxy(server, { orders, receipts, syncs, missed, imports, pushes }, options);
   }
 
+  /** Memory that the cached orders take. */
+  get cachedBytes(): number {
+    return this.#parts.orders.cachedBytes;
+  }
+
   /** Begins to put orders in. Rejects with `BUS_UNAVAILABLE` if the deltas can't be followed. */
   async connect(nc: Bus, partitions: number): Promise<void> {
     const frontend = new Frontend(nc, partitions, { unreadable: this.#options.unreadable });

@@ -15,7 +15,7 @@
  * | a sequence beyond the log, or of another log    | the partition fails, and says what to do (see `Mark`) |
  */
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Database, open, type RootDatabase, TransactionFlags } from "lmdb";
 import type { Logger } from "pino";
@@ -223,6 +223,11 @@ export class PartitionStore implements RoomStore {
 
   async close(): Promise<void> {
     await this.#root.close();
+  }
+
+  /** The size of its file. */
+  get bytes(): number {
+    return statSync(join(this.#dir, DATA_FILE), { throwIfNoEntry: false })?.size ?? 0;
   }
 
   #collect(room: Room, put: Put): void {

@@ -24,6 +24,8 @@ interface CheckpointsOptions {
   /** Called when folding is about to pause for the checkpoint under way. */
   readonly overloaded: () => void;
   readonly failed: (error: unknown) => void;
+  /** Called with the time that each commit took. */
+  readonly committed?: ((ms: number) => void) | undefined;
   readonly everyMs: number;
   readonly everyEntries: number;
 }
@@ -109,8 +111,10 @@ export class Checkpoints {
 
   #commit(checkpoint: Checkpoint): void {
     try {
-      const { store, rooms, stored } = this.#options;
+      const { store, rooms, stored, committed } = this.#options;
+      const began = performance.now();
       store.commit(checkpoint);
+      committed?.(performance.now() - began);
       rooms.stored(checkpoint.rooms);
       stored(lastPositionOf(checkpoint.mark.sequence));
       rooms.passivate();

@@ -76,6 +76,11 @@ export class FederationPublisher {
     return Number.isFinite(oldest) ? oldest : undefined;
   }
 
+  /** Receipts that wait. */
+  get waiting(): number {
+    return this.#outbox.size;
+  }
+
   /** Resolves when every change through a position is published. */
   published(through: Position): Promise<void> {
     return new Promise((resolve) => {

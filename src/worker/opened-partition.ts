@@ -44,13 +44,16 @@ interface OpenOptions {
   readonly stored: () => void;
   readonly catchingUp: () => boolean;
   readonly overloaded: () => void;
+  /** See `Checkpoints`. */
+  readonly committed?: ((ms: number) => void) | undefined;
   /** Called when the partition can't go on. */
   readonly failed: (error: unknown) => void;
 }
 
 /** Opens a partition's checkpoint, or begins a new one. Throws `LOG_BROKEN` when it belongs to another log. */
 export async function openPartition(options: OpenOptions, signal: AbortSignal): Promise<OpenedPartition> {
-  const { partition, data, log, memory, folded, published, stored, catchingUp, overloaded, failed } = options;
+  const { partition, data, log, memory, folded, published, stored, catchingUp, overloaded, failed, committed } =
+    options;
   const store = await PartitionStore.open(join(data, "state", String(partition)), log);
   let lineage: string;
   try {
@@ -82,6 +85,7 @@ export async function openPartition(options: OpenOptions, signal: AbortSignal): 
     catchingUp,
     overloaded,
     failed,
+    committed,
     everyMs: memory.checkpointMs,
     everyEntries: memory.checkpointEntries,
   });

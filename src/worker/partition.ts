@@ -30,6 +30,7 @@ import { OwnerLease } from "./owner-lease.ts";
 import { OwnerReader } from "./owner-reader.ts";
 import { Publisher } from "./publisher.ts";
 import { UnmarkedLog } from "./unmarked-log.ts";
+import { Unpublished } from "./unpublished.ts";
 
 /** How long a drain waits until the end of the log is folded, and how often it checks. */
 const DRAIN_FOLD_MS_MAX = 2_000;
@@ -62,8 +63,19 @@ interface PartitionOptions {
   readonly counted: (outcome: Outcome) => void;
   /** Called with the number of items in the log that are no entries. */
   readonly noted: (items: number) => void;
+  readonly latencies?: WorkerLatencies | undefined;
   /** Default: `STUCK_MS`. */
   readonly stuckMs?: number | undefined;
+}
+
+/** How long things took, in ms, for metrics. */
+export interface WorkerLatencies {
+  /** Deltas of a record were acknowledged, so long after it was appended. */
+  readonly published: (ms: number) => void;
+  /** A checkpoint was committed. */
+  readonly stored: (ms: number) => void;
+  /** A question was answered, or refused with the code. */
+  readonly asked: (ms: number, errcode: string | undefined) => void;
 }
 
 /** The states that `/metrics` shows. */
@@ -90,12 +102,14 @@ export class Partition {
   #lineage = "";
   /** When its state changed last, or something was folded: `performance.now()`. */
   #progressedAt = performance.now();
+  readonly #unpublished: Unpublished;
   readonly #strayWarnings = new IntervalGate(STRAY_WARNING_MS);
 
   /** Begins to stand by. */
   constructor(options: PartitionOptions) {
     this.#options = options;
     this.#lease = new OwnerLease(options.leases, options.partition);
+    this.#unpublished = new Unpublished((ms) => options.latencies?.published(ms));
     this.#publisher = this.#publisherFrom(Number.POSITIVE_INFINITY);
     this.#actor = createActor(
       partitionMachine.provide({
@@ -183,6 +197,21 @@ export class Partition {
     return this.#actor.getSnapshot().context.failure;
   }
 
+  /** Since when the oldest change has waited to be published, ms; 0 when none waits. */
+  get unpublishedMs(): number {
+    return this.#unpublished.oldestMs;
+  }
+
+  /** Receipts that wait to be published for other servers. */
+  get federationWaiting(): number {
+    return this.#publisher.federationWaiting;
+  }
+
+  /** The size of its store on disk; undefined while that is not open. */
+  get storeBytes(): number | undefined {
+    return this.#opened?.store.bytes;
+  }
+
   /** Its active rooms, once the checkpoint is open. */
   get rooms(): Rooms | undefined {
     return this.#opened?.rooms;
@@ -213,7 +242,7 @@ export class Partition {
   }
 
   async #open(signal: AbortSignal): Promise<void> {
-    const { counted } = this.#options;
+    const { counted, latencies } = this.#options;
     this.#opening = openPartition(
       {
         ...this.#options,
@@ -225,6 +254,7 @@ export class Partition {
         stored: () => void this.#mark?.raise(this.#publishedThrough),
         overloaded: () => this.#publisher.releaseBacklog(),
         catchingUp: () => this.#actor.getSnapshot().matches({ owner: "catchingUp" }),
+        committed: latencies?.stored,
         failed: (error) => this.#actor.send({ type: "FAIL", error }),
       },
       signal,
@@ -244,8 +274,9 @@ export class Partition {
       unacknowledged: conditions.notice("federation_unpublished", partition),
     });
     const lineage = () => this.#lineage;
-    return new Publisher({
+    const publisher: Publisher = new Publisher({
       partition,
+      flushed: () => this.#unpublished.settle(publisher.deltasThrough()),
       acked,
       federation,
       published,
@@ -254,6 +285,7 @@ export class Partition {
       rejectionsUnacknowledged: conditions.notice("rejections_unpublished", partition),
       log,
     });
+    return publisher;
   }
 
   #follow(sendBack: SendBack): () => void {
@@ -356,6 +388,8 @@ export class Partition {
     rooms.deliver(fetch);
     this.#folded = fetch.at(-1)!.record.sequence;
     this.#progressedAt = performance.now();
+    const isNew = this.#reader !== undefined && fetch[0]!.record.sequence > this.#reader.end;
+    if (isNew) this.#unpublished.folded(fetch, this.#publisher.deltasThrough());
     checkpoints.folded(fetch);
   }
 

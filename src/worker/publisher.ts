@@ -43,6 +43,8 @@ interface PublisherOptions {
   readonly published: Position;
   /** Of the log; empty before its first record. Default: always empty. */
   readonly lineage?: () => string;
+  /** Called after each flush. */
+  readonly flushed?: () => void;
   /** Says whether messages are sent again because the stream has not acknowledged them. Default: nobody is told. */
   readonly unacknowledged?: Notice;
   /** The same for rejections. */
@@ -160,6 +162,7 @@ export class Publisher {
       if (!this.#closed) this.#flushingSince = Number.POSITIVE_INFINITY;
       this.#relieve();
       this.#settle();
+      this.#options.flushed?.();
       if (this.#due.size > 0 && !this.#closed) this.#schedule();
     });
     return this.#flushing;
@@ -231,10 +234,19 @@ export class Publisher {
     return Math.min(this.#throughDeltas(), (federation?.oldest() ?? Number.POSITIVE_INFINITY) - 1);
   }
 
+  /** The position through which all deltas are published; infinite when none waits. */
+  deltasThrough(): Position {
+    return Math.min(this.#flushingSince, this.#changes.oldest() ?? Number.POSITIVE_INFINITY) - 1;
+  }
+
   /** The position through which all deltas and rejections are published. */
   #throughDeltas(): Position {
-    const never = Number.POSITIVE_INFINITY;
-    return Math.min(this.#flushingSince, this.#changes.oldest() ?? never, this.#rejections.oldest() ?? never) - 1;
+    return Math.min(this.deltasThrough(), (this.#rejections.oldest() ?? Number.POSITIVE_INFINITY) - 1);
+  }
+
+  /** Receipts that wait to be published for other servers. */
+  get federationWaiting(): number {
+    return this.#options.federation?.waiting ?? 0;
   }
 
   #settle(): void {

@@ -6,8 +6,8 @@ export class WorkerCounts {
   readonly outcomes = new Map<string, number>();
   /** Messages that were published. */
   deltas = 0;
-  /** Partitions that were claimed, handed over or lost. */
-  leaseChanges = 0;
+  /** Partitions that were claimed, handed over to another worker, or lost because their lease ran out. */
+  readonly leases = { claimed: 0, handed_over: 0, lost: 0 };
 
   /** Counts what became of an entry, and of the held receipts that it released or dropped. */
   add(outcome: Outcome): void {

@@ -23,7 +23,7 @@ import { CatchUpProgress } from "./catch-up-progress.ts";
 import { ClockSkew } from "./clock-skew.ts";
 import type { FederationOutboxOptions } from "./federation-publisher.ts";
 import { workerId } from "./identity.ts";
-import { Partition } from "./partition.ts";
+import { Partition, type WorkerLatencies } from "./partition.ts";
 import { Queries } from "./queries/queries.ts";
 import { StreamKeeper } from "./stream-keeper.ts";
 import { WorkerCounts } from "./worker-counts.ts";
@@ -71,6 +71,8 @@ interface WorkerOptions extends MemoryOptions {
   readonly foldVersion?: number;
   /** See `PartitionOptions`. */
   readonly stuckMs?: number;
+  /** Default: nobody is told. */
+  readonly latencies?: WorkerLatencies;
   /** Called repeatedly until the worker is live, with the numbers of folded records and of all records of its logs. */
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -115,7 +117,7 @@ export class Worker {
       const partition = this.#partitions.get(number);
       return partition?.live ? partition : undefined;
     };
-    this.#queries = new Queries({ nc, partitions, served, log });
+    this.#queries = new Queries({ nc, partitions, served, log, answered: options.latencies?.asked });
   }
 
   /**
@@ -248,12 +250,12 @@ export class Worker {
       if (assignment === "none" && partition?.standsBy) void this.#giveUp(number);
       if (assignment === "handOver" && partition?.live) {
         this.#options.log.info({ partition: number }, "a partition is handed over");
-        this.counts.leaseChanges++;
+        this.counts.leases.handed_over++;
         void this.#giveUp(number);
       }
       if ((assignment === "standby" || assignment === "claim") && partition === undefined) this.#standBy(number);
       if (assignment === "claim" && partition?.standsBy) {
-        this.counts.leaseChanges++;
+        this.counts.leases.claimed++;
         partition.claim();
       }
     }
@@ -326,6 +328,7 @@ export class Worker {
       counted: (outcome) => this.counts.add(outcome),
       noted: (items) => this.counts.noted(items),
       stuckMs: this.#options.stuckMs,
+      latencies: this.#options.latencies,
     });
     this.#partitions.set(number, partition);
   }
@@ -349,7 +352,7 @@ export class Worker {
 
   #lost(number: number): void {
     this.#options.log.warn({ partition: number }, "the lease of a partition ran out: another worker may have it");
-    this.counts.leaseChanges++;
+    this.counts.leases.lost++;
     this.#partitions.get(number)?.lose();
     void this.#giveUp(number);
   }

@@ -11,7 +11,9 @@ import { parseQuery } from "../support/promql.ts";
 import { ensurePromtool } from "../support/promtool.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
-const METRICS = join(import.meta.dirname, "../../src/metrics.ts");
+const SOURCES = join(import.meta.dirname, "../../src");
+/** Where metrics are declared. */
+const METRICS = ["metrics.ts", "proxy-metrics.ts", "latencies.ts"];
 const COLUMNS = 24;
 
 const run = promisify(execFile);
@@ -44,7 +46,8 @@ dashboard("has queries that Prometheus can read", async () => {
 dashboard("shows each metric of Tidemark", async () => {
   const shown = (await readPanelQueries()).flatMap((query) => parseQuery(query).metrics.map(({ name }) => name));
   const families = new Set(shown.map((name) => name.replace(/_(?:bucket|sum|count)$/, "")));
-  const metrics = (await readFile(METRICS, "utf8")).matchAll(/"(tidemark_\w+)"/g);
+  const sources = await Promise.all(METRICS.map((name) => readFile(join(SOURCES, name), "utf8")));
+  const metrics = sources.join("\n").matchAll(/"(tidemark_\w+)"/g);
   assert.equal(
     Array.from(metrics, ([, name]) => name!).filter((name) => !families.has(name)),
     [],

@@ -48,12 +48,47 @@ metrics("count accepted and refused requests, outcomes, deltas, and the states o
   assert.is(found.get(`tidemark_partition_state{partition="${partition}",state="live"}`), 1);
   assert.is(found.get(`tidemark_partition_state{partition="${partition}",state="failed"}`), 0);
   assert.is(found.get("tidemark_partitions_failed"), 0);
-  assert.is(found.get("tidemark_lease_changes_total"), 2);
+  const leases = ["claimed", "handed_over", "lost"].map((change) => `tidemark_lease_changes_total{change="${change}"}`);
+  assert.equal(
+    leases.map((name) => found.get(name)),
+    [2, 0, 0],
+  );
   assert.is(found.get("tidemark_bus_reconnects_total"), 0);
   await eventually(
     async () => ((await samples(tidemark)).get("tidemark_published_total") ?? 0) >= 2,
     "deltas are published",
   );
+});
+
+metrics("of how long things take count requests, questions, deltas, answers and checkpoints", async () => {
+  await using tidemark = await startTidemark({ partitions: 1 });
+  await tidemark.sent("event", ROOM, [message("$1"), message("$2")]);
+  await tidemark.sent("receipt", ROOM, receipt("@metrics-user:a.org", "$2"));
+  await tidemark.query(ROOM, { op: "orders", event_ids: ["$1"] });
+  await tidemark.query(ROOM, { op: "none" });
+  await fetch(`${tidemark.httpUrl}/_matrix/client/versions`);
+  await fetch(`${tidemark.httpUrl}/nothing`);
+  const counts = async () => {
+    const found = await samples(tidemark);
+    return (name: string) => found.get(`tidemark_${name}`) ?? Number.NaN;
+  };
+  await eventually(async () => {
+    const count = await counts();
+    return count("append_to_delta_seconds_count") >= 1 && count("checkpoint_seconds_count") >= 1;
+  }, "deltas are published, and a checkpoint is written");
+  const count = await counts();
+  assert.is(count("ingress_request_seconds_count"), count("ingress_record_entries_count"));
+  assert.ok(count("query_seconds_count") >= 2);
+  assert.is(
+    count('query_refused_total{errcode="M_BAD_JSON"}') || count('query_refused_total{errcode="M_INVALID_PARAM"}'),
+    1,
+  );
+  assert.ok(count('http_answers_total{status="4xx"}') >= 1);
+  assert.ok(count('http_request_seconds_count{kind="other"}') >= 1);
+  assert.is(count("bus_connected"), 1);
+  assert.ok(count('store_bytes{partition="0"}') > 0);
+  assert.is(count('federation_waiting{partition="0"}'), 0);
+  await eventually(async () => (await counts())('unpublished_seconds{partition="0"}') === 0, "nothing waits");
 });
 
 metrics("name no room, user or server", async () => {

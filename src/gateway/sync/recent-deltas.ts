@@ -122,6 +122,11 @@ export class RecentDeltas {
     return this.#marks;
   }
 
+  /** Memory that it takes. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** A delta with nothing new was read. */
   skip(partition: number, mark: DeltaMark): void {
     this.#marks = this.#marks.with(partition, mark);

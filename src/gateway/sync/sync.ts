@@ -32,6 +32,8 @@ class Poll extends LongPoll {
   readonly resume: () => void;
   /** Neither answered nor cancelled. */
   isOpen = true;
+  /** When it came, or went on after a change: `performance.now()`. */
+  since = performance.now();
 
   constructor(polls: LongPolls, request: TimedSyncRequest, listener: SyncListener, resume: () => void) {
     super(polls, request.device, request.timeoutMs);
@@ -46,10 +48,13 @@ export class Sync {
   readonly #responses: SyncResponses;
   readonly #polls = new LongPolls();
   readonly #costly = new CostlySyncs();
+  readonly #answered: (ms: number) => void;
 
-  constructor(users: OnlineUsers, responses: SyncResponses) {
+  /** `answered`: called for each answer, with the time since the request came, or the change for which it waited. */
+  constructor(users: OnlineUsers, responses: SyncResponses, answered: (ms: number) => void = () => {}) {
     this.#users = users;
     this.#responses = responses;
+    this.#answered = answered;
   }
 
   /** Answers the request, now or when something changes. Returns a function that cancels it. */
@@ -64,7 +69,10 @@ export class Sync {
         listener.failed(error);
       },
     };
-    const poll = new Poll(this.#polls, request, ending, () => this.#try(poll));
+    const poll = new Poll(this.#polls, request, ending, () => {
+      poll.since = performance.now();
+      this.#try(poll);
+    });
     if (!this.#polls.begin(poll)) {
       listener.failed(tooManyRequests(SYNCING_RETRY_MS));
       return () => {};
@@ -124,6 +132,8 @@ export class Sync {
     }
     poll.isOpen = false;
     this.#polls.answered(poll.device);
-    poll.listener.answered(answer.body());
+    const body = answer.body();
+    this.#answered(performance.now() - poll.since);
+    poll.listener.answered(body);
   }
 }

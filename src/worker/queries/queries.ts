@@ -44,6 +44,8 @@ interface QueriesOptions {
   /** Returns the partition if this process serves it now. */
   readonly served: (partition: number) => ServedPartition | undefined;
   readonly log: Logger;
+  /** Called once per question with a reply subject. `errcode`: of a refusal. */
+  readonly answered?: ((ms: number, errcode: string | undefined) => void) | undefined;
 }
 
 export class Queries {
@@ -53,6 +55,7 @@ export class Queries {
   readonly #partitions: number;
   readonly #served: (partition: number) => ServedPartition | undefined;
   readonly #log: Logger;
+  readonly #answered: NonNullable<QueriesOptions["answered"]>;
   readonly #subscription: LastingSubscription;
   /** Subscriptions to questions that other workers forward, by partition. */
   readonly #owned = new Map<number, LastingSubscription>();
@@ -60,7 +63,8 @@ export class Queries {
   #open = 0;
   #allAnswered: (() => void) | undefined;
 
-  constructor({ nc, partitions, served, log }: QueriesOptions) {
+  constructor({ nc, partitions, served, log, answered = () => {} }: QueriesOptions) {
+    this.#answered = answered;
     this.#nc = nc;
     this.#bodies = Array.from({ length: partitions }, (_, partition) => new Bodies(nc, partition));
     this.#partitions = partitions;
@@ -114,12 +118,14 @@ export class Queries {
   async #receive(message: BusMessage, mayForward: boolean): Promise<void> {
     const to = message.reply;
     if (!isInbox(to)) return;
+    const began = performance.now();
     const encoding = encodingOf(message.data);
     let reply: ({ readonly ok: true } & Answer<Op>) | Refusal;
     try {
       const own = await this.#answer(message, mayForward);
       if (own instanceof Uint8Array) {
         publish(this.#nc, to, own);
+        this.#answered(performance.now() - began, undefined);
         return;
       }
       reply = { ok: true, ...own };
@@ -134,6 +140,7 @@ export class Queries {
       bytes = encodeAs(refusalOf(new TidemarkError("M_TOO_LARGE", error)), encoding);
     }
     publish(this.#nc, to, bytes);
+    this.#answered(performance.now() - began, "errcode" in reply ? reply.errcode : undefined);
   }
 
   /** Returns the answer, or the encoded answer of the partition's owner. */
