@@ -190,6 +190,9 @@ export const FEDERATION_SHARDS = 4;
 /** One object of the archive. */
 export const ARCHIVE_OBJECT_BYTES_MAX = 67_108_864;
 
+/** Messages of the log from which on a block of a segment is full. To read one event, the bodies of its block are read. */
+export const ARCHIVE_BLOCK_BYTES = 524_288;
+
 /** A request to an S3 server: how long one attempt may take, the attempts, and the pauses between them. Each is twice as long as the one before. */
 export const ARCHIVE_REQUEST_MS_MAX = 60_000;
 export const ARCHIVE_ATTEMPTS_MAX = 5;

@@ -88,6 +88,7 @@ specification("has the sections that comments link to", () => {
       "What is kept",
       "The archive",
       "Object stores",
+      "Segments",
       "When things fail",
       "Layout",
       "Dependencies",

@@ -32,9 +32,23 @@ export function encodeEntries(entries: readonly Entry[]): EncodedEntries {
   return {
     bytes: encode(entries).subarray(arrayHead(entries.length).length),
     count: entries.length,
-    version: entries.every(isOfFirstVersion) ? FIRST_RECORD_VERSION : RECORD_VERSION,
+    version: versionOf(entries),
     isReceipts: entries.every(([kind]) => kind === RECEIPT),
   };
+}
+
+/** The lowest version that can say what these entries are. */
+function versionOf(entries: readonly Entry[]): number {
+  return entries.every(isOfFirstVersion) ? FIRST_RECORD_VERSION : RECORD_VERSION;
+}
+
+/** How a record of these entries begins: all before the first entry. */
+export function recordHead(at: number, entries: readonly Entry[]): Uint8Array {
+  return headOf(at, versionOf(entries), entries.length);
+}
+
+function headOf(at: number, version: number, count: number): Uint8Array {
+  return Buffer.concat([encode([version, at, []]).subarray(0, -EMPTY_ARRAY_BYTES), arrayHead(count)]);
 }
 
 /** The items of an entry of version 1: kind and event, or kind and what a receipt has. */
@@ -58,12 +72,10 @@ export function joinRecord(at: number, parts: readonly EncodedEntries[]): Uint8A
     size += part.bytes.length;
     version = Math.max(version, part.version);
   }
-  const head = encode([version, at, []]).subarray(0, -EMPTY_ARRAY_BYTES);
-  const countHead = arrayHead(count);
-  const record = Buffer.allocUnsafe(head.length + countHead.length + size);
+  const head = headOf(at, version, count);
+  const record = Buffer.allocUnsafe(head.length + size);
   record.set(head, 0);
-  record.set(countHead, head.length);
-  let end = head.length + countHead.length;
+  let end = head.length;
   for (const { bytes } of parts) {
     record.set(bytes, end);
     end += bytes.length;
