@@ -89,6 +89,7 @@ specification("has the sections that comments link to", () => {
       "The archive",
       "Object stores",
       "Segments",
+      "Manifests",
       "When things fail",
       "Layout",
       "Dependencies",

@@ -20,6 +20,7 @@ import { type Bus, isTransient } from "./client/connection.ts";
 import { ensureStream, STREAMS_AT_ONCE, type StreamSettings, streamState } from "./client/jetstream.ts";
 import { ensureBucket, streamOf } from "./client/kv.ts";
 import {
+  ARCHIVE_BUCKET,
   deltaStream,
   deltaStreamSubjects,
   FEDERATION_CURSORS_BUCKET,
@@ -104,6 +105,7 @@ async function prepare(nc: Bus, options: PrepareOptions, replicas: number): Prom
   const partitions = await agreeOnPartitionCount(nc, options.partitions, replicas);
   await Promise.all([
     attempt(() => ensureBucket(nc, MARKS_BUCKET, { replicas })),
+    attempt(() => ensureBucket(nc, ARCHIVE_BUCKET, { replicas })),
     ensureBucket(nc, LEASES_BUCKET, { replicas }),
     eachAtOnce(streamsOf({ partitions, shards }, replicas), STREAMS_AT_ONCE, (stream) =>
       attempt(() => ensureStream(nc, stream)),
@@ -141,6 +143,7 @@ export function* keptStreams(nc: Bus, { partitions, shards, replicas }: KeptStre
   yield { stream: streamOf(LEASES_BUCKET), make: () => ensureBucket(nc, LEASES_BUCKET, { replicas }) };
   yield { stream: streamOf(PARTITIONS_BUCKET), make: () => restoreCounts(nc, { partitions, shards }, replicas) };
   yield { stream: streamOf(MARKS_BUCKET), make: () => ensureBucket(nc, MARKS_BUCKET, { replicas }) };
+  yield { stream: streamOf(ARCHIVE_BUCKET), make: () => ensureBucket(nc, ARCHIVE_BUCKET, { replicas }) };
   for (const bucket of EDGE_BUCKETS) yield { stream: streamOf(bucket), make: () => ensureEdgeBuckets(nc, replicas) };
   yield { stream: streamOf(FEDERATION_CURSORS_BUCKET), make: () => ensureFederationBuckets(nc, replicas) };
   for (const settings of streamsOf({ partitions, shards }, replicas)) {

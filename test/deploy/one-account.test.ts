@@ -27,6 +27,7 @@ const TARGETS = PARTITIONS.flatMap((partition) => [
   `$KV.tidemark_leases.partition.${partition}.else`,
   `$KV.tidemark_leases.worker.x${partition}`,
   `$KV.tidemark_published.partition.${partition}`,
+  `$KV.tidemark_archive.partition.${partition}`,
 ]).concat("$KV.tidemark_keys.sync", "$KV.tidemark_transactions.x", "$KV.tidemark_federation.b", "$KV.tidemark.else");
 
 /** Answers of the broker: an object with what is in a stream, a message, an error, and one without a body. */

@@ -25,6 +25,7 @@ const MAKE = [
   "$KV.tidemark.partitions",
   "$KV.tidemark_leases.partition.0",
   "$KV.tidemark_published.partition.0",
+  "$KV.tidemark_archive.partition.0",
 ];
 const TRANSACTIONS = ["$KV.tidemark_transactions.x", "$JS.API.STREAM.MSG.GET.KV_tidemark_transactions"];
 const KEYS = ["$KV.tidemark_keys.x", "$JS.API.STREAM.MSG.GET.KV_tidemark_keys"];

@@ -17,6 +17,7 @@ const STREAMS = [
   "KV_tidemark",
   "KV_tidemark_leases",
   "KV_tidemark_published",
+  "KV_tidemark_archive",
   "KV_tidemark_keys",
   "KV_tidemark_transactions",
   "KV_tidemark_federation",

@@ -32,6 +32,7 @@ const TARGETS = [
   "$KV.tidemark_leases.partition.0",
   "$KV.tidemark_leases.worker.x",
   "$KV.tidemark_published.partition.0",
+  "$KV.tidemark_archive.partition.0",
   // The API of their own account, and what is imported of that of Tidemark's.
   "$JS.API.STREAM.DELETE.TIDEMARK_LOG_0",
   "$JS.API.STREAM.PURGE.KV_tidemark_leases",

@@ -123,6 +123,7 @@ export function isInbox(reply: string | undefined): reply is Subject {
 export const PARTITIONS_BUCKET = "tidemark";
 export const LEASES_BUCKET = "tidemark_leases";
 export const MARKS_BUCKET = "tidemark_published";
+export const ARCHIVE_BUCKET = "tidemark_archive";
 export const logStream = (partition: number) => `TIDEMARK_LOG_${partition}`;
 export const deltaStream = (partition: number) => `TIDEMARK_DELTAS_${partition}`;
 export const TRANSACTIONS_BUCKET = "tidemark_transactions";

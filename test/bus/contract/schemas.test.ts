@@ -7,6 +7,7 @@ import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import type * as z from "zod";
 import { type Json, jsonSchemaOf } from "../../../scripts/asyncapi/json-schema.ts";
+import { ARCHIVE_ROW } from "../../../src/bus/contract/archive-row.ts";
 import { deltaHeaders } from "../../../src/bus/contract/delta-headers.ts";
 import { instanceReport } from "../../../src/bus/contract/instance.ts";
 import { LEASE_ROWS } from "../../../src/bus/contract/lease-rows.ts";
@@ -21,6 +22,7 @@ const HASHES: Readonly<Record<string, string>> = {
   "reply edu": "cfca38447e102a7f",
   refusal: "77b956f572ad39be",
   "mark row": "a7e33b49da421a40",
+  "archive row": "b1cd4a498310b27e",
   "delta headers": "9619687b4a9dcb79",
   instance: "a396521668d0ed95",
   "request event": "61a7b187ba87654b",
@@ -79,6 +81,7 @@ function shapes(): Map<string, z.ZodType> {
     ["reply edu", eduReply],
     ["refusal", refusal],
     ["mark row", MARK_ROW],
+    ["archive row", ARCHIVE_ROW],
     ["delta headers", deltaHeaders],
     ["instance", instanceReport],
   ]);
