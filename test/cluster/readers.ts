@@ -27,16 +27,21 @@ export class Readers implements AsyncDisposable {
   /** Retries until it is connected, because it may start during a fault. */
   static async start(nats: string, rooms: readonly string[], users: readonly string[]): Promise<Readers> {
     const readers = new Readers(await persistently(() => connect({ nats })));
-    for (const room of rooms) {
-      for (const userId of users) {
-        const view = await persistently(() => readers.#frontend.room(room, { userId }));
-        readers.#views.push(view);
-        view.subscribe(({ kind }) => {
-          if (kind === "snapshot") readers.reloads++;
-        });
+    try {
+      for (const room of rooms) {
+        for (const userId of users) {
+          const view = await persistently(() => readers.#frontend.room(room, { userId }));
+          readers.#views.push(view);
+          view.subscribe(({ kind }) => {
+            if (kind === "snapshot") readers.reloads++;
+          });
+        }
       }
+      return readers;
+    } catch (error) {
+      await readers[Symbol.asyncDispose]();
+      throw error;
     }
-    return readers;
   }
 
   /** Waits until every view shows the wanted markers and no others. Fails if one does not. */
