@@ -9,7 +9,7 @@ import { StreamReader } from "../../src/bus/client/stream-reader.ts";
 import { DeltaReader, markersIn, type SeenMarkers, uncovered } from "../support/delta-reader.ts";
 import { type Body, decoded, pack, token } from "../support/harness.ts";
 import { Model, type ModelMarker } from "../support/model.ts";
-import { partitionIn, USERS } from "./names.ts";
+import { partitionIn } from "./names.ts";
 import type { ProxiedClients, SeenOrder } from "./proxied-clients.ts";
 import type { Readers } from "./readers.ts";
 import type { SyncClients } from "./sync-clients.ts";
@@ -83,6 +83,7 @@ export interface CheckOptions extends Connections {
   /** Partitions whose delta stream was deleted: it need not have everything. */
   readonly withoutDeltas: ReadonlySet<number>;
   readonly rooms: readonly string[];
+  readonly users: readonly string[];
   readonly acknowledged: readonly Acknowledged[];
   /** Orders that queries and proxies returned during the faults. */
   readonly observed: readonly SeenOrder[];
@@ -118,7 +119,7 @@ export async function check(options: CheckOptions): Promise<void> {
       assert.equal([...orders].sort(), ordersOf(model), `${room}: the deltas have each event and its order`);
       assert.equal(uncovered(markers), shownOf(model), `${room}: a reader of all deltas has the model's markers`);
     }
-    for (const user of USERS) await assertSnapshot(options, { room, user, model });
+    for (const user of options.users) await assertSnapshot(options, { room, user, model });
   }
   const wantedBy = (room: string, user: string) =>
     markersOf(models.get(room)!, (marker) => marker.type === READ || marker.user === user);

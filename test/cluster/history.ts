@@ -8,7 +8,7 @@ import { decoded, pack, token } from "../support/harness.ts";
 import { random } from "../support/random.ts";
 import { type Beginning, type Connections, check, lastSequence, query } from "./checker.ts";
 import { FAULTS } from "./faults.ts";
-import { PARTITIONS, partitionIn, roomsOf, USERS } from "./names.ts";
+import { PARTITIONS, partitionIn, roomsOf, usersOf } from "./names.ts";
 import { boundOf } from "./promises.ts";
 import { ProxiedClients, type SeenOrder } from "./proxied-clients.ts";
 import { Readers } from "./readers.ts";
@@ -57,6 +57,9 @@ interface HistoryOptions {
   readonly faults: readonly string[];
 }
 
+/** Of the rooms and users of a history. */
+export const historyName = (number: number): string => `h${number}`;
+
 /** Throws if a check fails. */
 export async function runHistory(
   tested: TestedCluster,
@@ -64,24 +67,25 @@ export async function runHistory(
 ): Promise<HistoryResult> {
   const { cluster, connections, homeserver } = tested;
   const next = random(seed);
-  const rooms = roomsOf(`h${number}`);
+  const rooms = roomsOf(historyName(number));
+  const users = usersOf(historyName(number));
   const observed: SeenOrder[] = [];
   const injected: Injected[] = [];
   const beginnings = await beginningsOf(connections);
   await using voices = await Voices.listen(cluster, PARTITIONS);
   const stage: Stage = { ...tested, next, voices, withoutDeltas: new Set() };
-  const before = await joinAll(connections, rooms);
+  const before = await joinAll(connections, rooms, users);
   const onNew = (room: string, position: number) => voices.entered(partitionIn(room), position);
-  const workload = startWorkload(connections, { rooms, next, before, onNew });
+  const workload = startWorkload(connections, { rooms, users, next, before, onNew });
   const { acknowledged } = workload;
   homeserver.eventsOf = (room) => eventsOf(acknowledged, room);
-  await using clients = new SyncClients(USERS, () => tested.gateways.flatMap(({ http }) => http ?? []));
+  await using clients = new SyncClients(users, () => tested.gateways.flatMap(({ http }) => http ?? []));
   await using proxied = new ProxiedClients({
     rooms,
     proxies: () => tested.proxies.flatMap(({ http }) => http ?? []),
     seen: (order) => observed.push(order),
   });
-  await using first = await Readers.start(cluster.url("frontend"), rooms, USERS);
+  await using first = await Readers.start(cluster.url("frontend"), rooms, users);
   let watching = true;
   const watch = observe(connections, acknowledged, { observed, isOver: () => !watching, next });
   try {
@@ -97,12 +101,23 @@ export async function runHistory(
   }
   assertPromises(injected);
   if (!faults.some((name) => FAULTS[name]!.stopsProxies)) assertAnswered(proxied);
-  await using late = await Readers.start(cluster.url("frontend"), rooms, USERS);
+  await using late = await Readers.start(cluster.url("frontend"), rooms, users);
   await cluster.ready();
   await settled(connections, acknowledged);
   const readers = [first, late];
   const { withoutDeltas } = stage;
-  await check({ ...connections, beginnings, withoutDeltas, rooms, acknowledged, observed, readers, clients, proxied });
+  await check({
+    ...connections,
+    beginnings,
+    withoutDeltas,
+    rooms,
+    users,
+    acknowledged,
+    observed,
+    readers,
+    clients,
+    proxied,
+  });
   return {
     injected,
     written: acknowledged.length,

@@ -8,8 +8,8 @@ import * as assert from "uvu/assert";
 import { ensureBroker } from "../../src/bus/broker/install.ts";
 import { random } from "../support/random.ts";
 import { FAULTS } from "./faults.ts";
-import { type HistoryResult, inWords, runHistory } from "./history.ts";
-import { soak } from "./soak.ts";
+import { type HistoryResult, historyName, inWords, runHistory } from "./history.ts";
+import { SOAK, soak } from "./soak.ts";
 import { summary } from "./summary.ts";
 import { startTestedCluster } from "./tested-cluster.ts";
 
@@ -39,20 +39,23 @@ for (const name of values.faults?.split(",") ?? []) {
 }
 const broker = await ensureBroker({ log: print });
 process.env.TIDEMARK_NATS_SERVER = broker.path;
-await using tested = await startTestedCluster({
+const starting = startTestedCluster({
   workers: 3,
   ingresses: 2,
   gateways: 2,
   proxies: 2,
   logMib,
+  names: values.soak === undefined ? Array.from({ length: histories }, (_, number) => historyName(number)) : [SOAK],
   withoutNamespaces: values.proxies ?? false,
 });
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, async () => {
-    await tested[Symbol.asyncDispose]();
+    const started = await starting.catch(() => undefined);
+    await started?.[Symbol.asyncDispose]();
     process.exit(1);
   });
 }
+await using tested = await starting;
 print(`seed ${seed}; nats-server ${broker.version}; ${tested.network.kind}`);
 if (tested.disks === undefined)
   print("nothing can be mounted here (root, or sudo without a password): no disk is filled");

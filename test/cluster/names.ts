@@ -5,9 +5,13 @@ import { roomId, serverName } from "../../src/matrix/ids.ts";
 
 export const PARTITIONS = 4;
 const ROOMS_PER_PARTITION = 2;
+const USERS_EACH = 5;
 export const LOCAL_SERVER = "a.org";
 
-export const USERS = Array.from({ length: 5 }, (_, i) => `@u${i}:${LOCAL_SERVER}`);
+/** The users of a history: of their own, so that a client has as many rooms in the last history as in the first. */
+export function usersOf(name: string): string[] {
+  return Array.from({ length: USERS_EACH }, (_, i) => `@${name}u${i}:${LOCAL_SERVER}`);
+}
 
 export const partitionIn = (room: string): number => partitionOf(roomId.parse(room), PARTITIONS);
 

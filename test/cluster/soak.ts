@@ -5,7 +5,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { random } from "../support/random.ts";
 import { flatnessOf } from "./flatness.ts";
-import { roomsOf, USERS } from "./names.ts";
+import { roomsOf, usersOf } from "./names.ts";
 import { ProxiedClients } from "./proxied-clients.ts";
 import { Readers } from "./readers.ts";
 import { SyncClient } from "./sync-client.ts";
@@ -14,6 +14,9 @@ import { tableOf } from "./table.ts";
 import type { TestedCluster } from "./tested-cluster.ts";
 import { processVitals, serverVitals, VITALS, type VitalName, type Vitals } from "./vitals.ts";
 import { type Acknowledged, joinAll, startWorkload } from "./workload.ts";
+
+/** Of its rooms and users. */
+export const SOAK = "soak";
 
 const SAMPLE_MS = 10_000;
 /** A process on a busy machine may not answer at once; one that answers less often than this is judged by too little. */
@@ -44,12 +47,14 @@ type Samples = Map<string, Map<VitalName, number[]>>;
 
 export async function soak(tested: TestedCluster, { minutes, seed, print }: SoakOptions): Promise<SoakResult> {
   const { cluster, connections, homeserver } = tested;
-  const rooms = roomsOf("soak");
+  const rooms = roomsOf(SOAK);
+  const users = usersOf(SOAK);
   const processes = [...tested.workers, ...tested.ingresses, ...tested.gateways, ...tested.proxies];
   const gateways = () => tested.gateways.flatMap(({ http }) => http ?? []);
-  const before = await joinAll(connections, rooms);
+  const before = await joinAll(connections, rooms, users);
   const workload = startWorkload(connections, {
     rooms,
+    users,
     next: random(seed),
     before,
     pauseMs: SENDER_PAUSE_MS,
@@ -57,19 +62,19 @@ export async function soak(tested: TestedCluster, { minutes, seed, print }: Soak
   });
   homeserver.eventsOf = (room) => newestOf(workload.acknowledged, room);
   const system = await cluster.connect("system");
-  await using _clients = new SyncClients(USERS, gateways);
+  await using _clients = new SyncClients(users, gateways);
   await using proxied = new ProxiedClients({
     rooms,
     proxies: () => tested.proxies.flatMap(({ http }) => http ?? []),
     seen: () => {},
   });
-  await using _readers = await Readers.start(cluster.url("frontend"), rooms, USERS);
+  await using _readers = await Readers.start(cluster.url("frontend"), rooms, users);
   const samples: Samples = new Map();
   const until = performance.now() + minutes * MINUTE_MS;
   let visits = 0;
   const visit = async () => {
-    await using _visit = await Readers.start(cluster.url("frontend"), rooms, USERS.slice(0, 1));
-    for (const url of gateways()) await new SyncClient(USERS[0]!).sync(url);
+    await using _visit = await Readers.start(cluster.url("frontend"), rooms, users.slice(0, 1));
+    for (const url of gateways()) await new SyncClient(users[0]!).sync(url);
     visits++;
   };
   // One may fail on a busy machine: what counts is what stays behind.

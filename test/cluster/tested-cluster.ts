@@ -7,7 +7,7 @@ import { CLUSTER_SIZE, type NatsCluster, startNatsCluster } from "../support/nat
 import { canMount, type SmallDisk, smallDisk } from "../support/small-disk.ts";
 import type { Connections } from "./checker.ts";
 import { Homeserver } from "./homeserver.ts";
-import { LOCAL_SERVER, PARTITIONS, USERS } from "./names.ts";
+import { LOCAL_SERVER, PARTITIONS, usersOf } from "./names.ts";
 import { makeNamespaces, makeProxies, type Network } from "./network.ts";
 import { Passwords } from "./passwords.ts";
 import { type ClusterProcess, clusterProcess } from "./process.ts";
@@ -40,6 +40,8 @@ export interface ClusterSize {
   readonly gateways: number;
   readonly proxies: number;
   readonly logMib: number;
+  /** Of what will run on it, each with users of its own. */
+  readonly names: readonly string[];
   /** Cuts links with proxies even where network namespaces are allowed. Default: false. */
   readonly withoutNamespaces?: boolean;
 }
@@ -75,7 +77,8 @@ export async function startTestedCluster(size: ClusterSize): Promise<TestedClust
     const homeserver = new Homeserver();
     const { url } = owned(await homeserver.listen());
     const users = join(files, "users.json");
-    await writeFile(users, JSON.stringify(Object.fromEntries(USERS.map((user) => [user, { user_id: user }]))));
+    const tokens = size.names.flatMap(usersOf).map((user) => [user, { user_id: user }]);
+    await writeFile(users, JSON.stringify(Object.fromEntries(tokens)));
     const options = {
       worker: ["--server-name", LOCAL_SERVER],
       ingress: [],

@@ -2,7 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { NatsConnection } from "nats";
 import { type Body, decoded, message, pack, receipt, token } from "../support/harness.ts";
-import { partitionIn, REMOTE_USERS, USERS } from "./names.ts";
+import { partitionIn, REMOTE_USERS } from "./names.ts";
 
 const REQUEST_LIMIT_MS = 1_000;
 const REPEAT_MS = 100;
@@ -60,8 +60,12 @@ async function untilAccepted(nc: NatsConnection, request: Request): Promise<{ po
 }
 
 /** Every user joins every room, so that `/sync` shows it; and users of other servers, so that these get receipts. */
-export async function joinAll({ homeserver }: Connections, rooms: readonly string[]): Promise<Acknowledged[]> {
-  const joins = rooms.flatMap((room) => [...USERS, ...REMOTE_USERS].map((user) => ({ room, user })));
+export async function joinAll(
+  { homeserver }: Connections,
+  rooms: readonly string[],
+  users: readonly string[],
+): Promise<Acknowledged[]> {
+  const joins = rooms.flatMap((room) => [...users, ...REMOTE_USERS].map((user) => ({ room, user })));
   return Promise.all(
     joins.map(async ({ room, user }) => {
       const what = `$${room.slice(1)}-join-${user}`;
@@ -74,6 +78,7 @@ export async function joinAll({ homeserver }: Connections, rooms: readonly strin
 
 interface WorkloadOptions {
   readonly rooms: readonly string[];
+  readonly users: readonly string[];
   readonly next: () => number;
   /** What was acknowledged before. */
   readonly before: readonly Acknowledged[];
@@ -89,7 +94,7 @@ interface WorkloadOptions {
  */
 export function startWorkload(
   { homeserver, frontend }: Connections,
-  { rooms, next, before, pauseMs = 0, onNew }: WorkloadOptions,
+  { rooms, users, next, before, pauseMs = 0, onNew }: WorkloadOptions,
 ): Workload {
   const acknowledged: Acknowledged[] = [...before];
   const sent = new Set<string>();
@@ -114,7 +119,7 @@ export function startWorkload(
     // A homeserver has accepted some: then the marker may move back.
     const accepted = type === "m.fully_read" && next() < 0.5 ? { accepted: true } : {};
     const ts = 1_000_000 + receipts++ * 1_000 + pick(1_000);
-    const body = receipt(USERS[pick(USERS.length)]!, event, { receipt_type: type, ts, ...thread, ...accepted });
+    const body = receipt(users[pick(users.length)]!, event, { receipt_type: type, ts, ...thread, ...accepted });
     const { position } = await untilAccepted(frontend, { kind: "receipt", room, body });
     acknowledged.push({ room, what: ts, position });
   };
