@@ -13,7 +13,7 @@ export const LIVE = 0;
 export const BACKFILLED = 1;
 export const RECEIPT = 2;
 export const STATE = 3;
-/** Kind 4 is reserved for erasures. */
+export const ERASURE = 4;
 export const HISTORY = 5;
 /** Not of a room: how a log begins (`LogStart`). */
 export const BASE = 6;
@@ -61,7 +61,22 @@ export type ReceiptEntry = readonly [
   accepted?: true,
 ];
 
-export type Entry = EventEntry | ReceiptEntry;
+/**
+ * A user is erased from the room (F14): the markers, the held receipts, and the content of these events, which are the user's. Receipts that were sent up to
+ * `before`, Unix time in ms, are never taken again.
+ */
+export type ErasureEntry = readonly [kind: typeof ERASURE, user: UserId, before: number, events: readonly EventId[]];
+
+export type Entry = EventEntry | ReceiptEntry | ErasureEntry;
+
+export function hasEvent(entry: Entry): entry is EventEntry {
+  return entry[0] !== RECEIPT && entry[0] !== ERASURE;
+}
+
+/** Whether the entry has an event that gets an order (F1). */
+export function isTimeline(entry: Entry): entry is TimelineEntry {
+  return hasEvent(entry) && entry[0] !== STATE;
+}
 
 /** How a partition's log begins (docs/design.md#records). */
 export interface LogStart {
@@ -148,6 +163,6 @@ export interface EventInfo {
   movedFrom?: ThreadId;
   /** Whether the event counts as unread (F13). A redaction sets it to false (F11). */
   counts: boolean;
-  /** The id of the first event that redacted this one. */
+  /** The id of the first event that redacted this one; its own if it was erased (F14). */
   redaction?: EventId;
 }

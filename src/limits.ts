@@ -26,6 +26,9 @@ export const DEPTH_MAX = 64;
 export const VALUES_MAX = 65_536;
 export const VALUES_PER_KEY = 3;
 
+/** Events that one erasure names (F14). An entry with so many is about 50 KiB. */
+export const ERASED_EVENTS_MAX = 1_000;
+
 /** Entries in one record, and so in one request. It is the factor of a position, so it can never change. */
 export const ENTRIES_PER_RECORD_MAX = 1024;
 

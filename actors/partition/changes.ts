@@ -50,6 +50,14 @@ interface Rejection {
   readonly rejected: Rejected;
 }
 
+/** A user who was erased from the room (F14). */
+export interface Erasure {
+  readonly position: Position;
+  readonly user: UserId;
+  /** Those whose content is gone. */
+  readonly events: readonly EventId[];
+}
+
 /** What changed in one room since its last delta. */
 export class RoomDelta {
   readonly room: RoomId;
@@ -60,6 +68,7 @@ export class RoomDelta {
   /** Public markers that moved. */
   readonly markers = new Set<Marker>();
   readonly privateMarkers = new Map<UserId, Set<Marker>>();
+  readonly erasures: Erasure[] = [];
   readonly rejections: Rejection[] = [];
   /** The positions of the room's previous event and receipt deltas. */
   readonly previous: { readonly events: Position; readonly receipts: Position };
@@ -70,6 +79,13 @@ export class RoomDelta {
     this.room = room.id;
     this.since = since;
     this.previous = { ...room.changed };
+  }
+
+  /** What the user's receipts changed before is not published. */
+  erase(erasure: Erasure): void {
+    this.erasures.push(erasure);
+    for (const marker of this.markers) if (marker.user === erasure.user) this.markers.delete(marker);
+    this.privateMarkers.delete(erasure.user);
   }
 }
 
@@ -139,6 +155,13 @@ export class Changes {
         room.changed.events = position;
         return !published;
       }
+      case "erased":
+        if (!published) this.#delta(room, position).erase({ position, user: outcome.user, events: outcome.events });
+        room.changed.receipts = position;
+        for (const { held, judgement } of outcome.judged) {
+          this.#judged(room, position, held.position, held.receipt, judgement, published);
+        }
+        return !published;
       case "duplicate":
       case "stale":
         return false;
@@ -188,8 +211,10 @@ export class Changes {
 }
 
 /** The member event that a `state` entry at this position has set; undefined for other entries, and if what was there stands. */
-export function memberSet(room: Room, position: Position, [kind, event]: Entry): MemberChange | undefined {
-  if (kind !== STATE || event.type !== "m.room.member" || event.state_key === undefined) return undefined;
+export function memberSet(room: Room, position: Position, entry: Entry): MemberChange | undefined {
+  if (entry[0] !== STATE) return undefined;
+  const event = entry[1];
+  if (event.type !== "m.room.member" || event.state_key === undefined) return undefined;
   const user = event.state_key as UserId;
   const member = room.members.get(user);
   if (member === undefined) return undefined;

@@ -1,7 +1,7 @@
 /** Which thread an event is in (F3), and what changes with it: when another event comes, or a redaction (F11). */
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import { MAIN } from "../../src/matrix/id-grammar.ts";
-import type { ThreadId } from "../../src/matrix/ids.ts";
+import type { EventId, ThreadId } from "../../src/matrix/ids.ts";
 import { inheritedFrom, redactedBy, threadRootOf } from "../../src/matrix/relations.ts";
 import type { EventInfo } from "../entry.ts";
 import { redactState } from "./fold-state.ts";
@@ -91,16 +91,25 @@ export function redact(room: Room, redaction: MatrixEvent): EventInfo[] {
   if (id === undefined) return [];
   const target = room.events.get(id);
   if (target === undefined) {
-    if (room.redactions.get(id) === undefined) room.redactions.set(id, redaction.event_id);
-    room.redactionsAhead = true;
+    redactAhead(room, id, redaction.event_id);
     return [];
   }
-  if (target.redaction !== undefined) return [];
-  target.redaction = redaction.event_id;
+  return target.redaction === undefined ? redactKnown(room, target, redaction.event_id) : [];
+}
+
+/** F11. `by`: the event that redacts this one, which is not known, or known only as state. */
+export function redactAhead(room: Room, id: EventId, by: EventId): void {
+  if (room.redactions.get(id) === undefined) room.redactions.set(id, by);
+  room.redactionsAhead = true;
+}
+
+/** F11, F14. The event is not redacted yet. Returns the events that this moved. */
+export function redactKnown(room: Room, target: EventInfo, by: EventId): EventInfo[] {
+  target.redaction = by;
   redactState(room, target.position);
   if (target.counts) room.unread.remove(target);
   target.counts = false;
-  room.events.set(id, target);
+  room.events.set(target.id, target);
   if (target.thread !== MAIN && !target.inherits) room.threads.remove(target.thread, target);
   return moveToMain(room, target);
 }

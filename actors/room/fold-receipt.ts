@@ -13,6 +13,7 @@ import { type EventInfo, type Position, type ReceiptEntry, UNKNOWN_THREAD } from
 import type { Marker } from "./marker.ts";
 import {
   ACL_DENIED,
+  ERASED,
   HELD_OVERFLOW,
   type JudgedReceipt,
   type Judgement,
@@ -28,6 +29,7 @@ const HELD: Outcome = { outcome: "held", overflow: undefined };
 const NO_RECEIPTS: readonly JudgedReceipt[] = [];
 
 export function foldReceipt(room: Room, position: Position, receipt: ReceiptEntry): Outcome {
+  if (isErased(room, receipt)) return ERASED; // F14
   const info = room.events.get(receipt[3]);
   if (info !== undefined && !waitsForThread(receipt, info)) return judge(room, position, receipt, info);
 
@@ -47,6 +49,7 @@ export function addsNothing(
   receipt: ReceiptEntry,
   { inferred = true }: { readonly inferred?: boolean | undefined } = {},
 ): boolean {
+  if (isErased(room, receipt)) return true;
   const { 1: user, 2: type, 3: event, 4: thread, 7: accepted = false } = receipt;
   const info = room.events.get(event);
   if (info === undefined || waitsForThread(receipt, info)) {
@@ -93,6 +96,11 @@ function releaseOn(room: Room, position: Position, info: EventInfo): JudgedRecei
     });
   }
   return released;
+}
+
+/** F14. */
+function isErased({ hasErasures, erasures }: Room, { 1: user, 5: ts }: ReceiptEntry): boolean {
+  return hasErasures && ts <= (erasures.get(user) ?? -1);
 }
 
 /** F6. A receipt of unknown thread can't be judged while its event isn't settled. */

@@ -1,5 +1,5 @@
 /**
- * The fold: what one entry of the log does to its room (docs/design.md#the-fold, rules F1–F13).
+ * The fold: what one entry of the log does to its room (docs/design.md#the-fold, rules F1–F14).
  *
  * It is a function of the room and the entry alone: no clock, no randomness, no I/O. So two workers that fold the same
  * log reach the same state, and so does a replay a year later. Every entry has an outcome, and none throws.
@@ -10,6 +10,7 @@
  *                                                                       ▼
  *     receipt ── F4 event unknown? ──▶ held            F9 origin, F6 thread, F7 order
  *       └──────────────────────────────────────────▶ advanced | released | stale | rejected
+ *     erasure ── F14 ──▶ erased
  */
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import { MAIN } from "../../src/matrix/id-grammar.ts";
@@ -17,6 +18,7 @@ import type { EventId, UserId } from "../../src/matrix/ids.ts";
 import { countsAsUnread, relationOf, threadRootOf } from "../../src/matrix/relations.ts";
 import {
   type Entry,
+  ERASURE,
   type EventInfo,
   HISTORY,
   LIVE,
@@ -28,6 +30,7 @@ import {
   type TimelineEntry,
 } from "../entry.ts";
 import { noteSent, placeInThread, redact, settleAsMain, settleAwaiting } from "./event-threads.ts";
+import { foldErasure } from "./fold-erasure.ts";
 import { foldReceipt, release } from "./fold-receipt.ts";
 import { foldHistoricalJoin, foldState, foldStateEntry, noteState, redactState } from "./fold-state.ts";
 import { ALL, relationKey } from "./order-index.ts";
@@ -36,7 +39,7 @@ import type { FoldedEntry, Outcome } from "./outcome.ts";
 import type { Room } from "./room.ts";
 
 /** Raise it whenever the same log would fold to another state: existing checkpoints are then rebuilt. */
-export const FOLD_VERSION = 6;
+export const FOLD_VERSION = 7;
 
 const NOTED: Outcome = { outcome: "noted" };
 
@@ -62,6 +65,8 @@ export function fold(room: Room, position: Position, entry: Entry): Outcome {
     case STATE:
       foldStateEntry(room, position, entry);
       return NOTED;
+    case ERASURE:
+      return foldErasure(room, position, entry);
     default:
       return foldEvent(room, position, entry);
   }

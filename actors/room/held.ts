@@ -88,6 +88,11 @@ export class HeldReceipts {
     return [...this.#byEvent.of(event)];
   }
 
+  /** A user's, oldest first. */
+  of(user: UserId): readonly HeldReceipt[] {
+    return [...(this.#byUser.get(user) ?? NO_RECEIPTS)];
+  }
+
   /** Removes a receipt: it is judged, or dropped. */
   release(held: HeldReceipt): void {
     const { position, receipt } = held;

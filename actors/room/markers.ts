@@ -49,6 +49,19 @@ export class Markers {
     this.#moved(own, marker, before);
   }
 
+  /** Removes all markers of a user. Returns them. */
+  removeAll(user: UserId): readonly Marker[] {
+    const own = this.of(user);
+    const removed = [...own];
+    for (const marker of removed) {
+      own.delete(marker);
+      this.count--;
+      this.deleted(marker);
+    }
+    if (removed.length > 0) own.changed(++this.#version, null);
+    return removed;
+  }
+
   /** Called when something other than a marker has changed what a user has read in a thread (null: in all of them). */
   touch(user: UserId, thread: ThreadId | null): void {
     const version = ++this.#version; // grows for a user who isn't in memory, too

@@ -1,10 +1,10 @@
 /** What became of an entry of the log, and why a receipt is rejected. */
-import type { EventId } from "../../src/matrix/ids.ts";
+import type { EventId, UserId } from "../../src/matrix/ids.ts";
 import type { Entry, EventInfo, Order, Position } from "../entry.ts";
 import type { HeldReceipt } from "./held.ts";
 import type { Marker } from "./marker.ts";
 
-export type RejectReason = "wrong_thread" | "acl_denied" | "not_joined" | "held_overflow";
+export type RejectReason = "wrong_thread" | "acl_denied" | "not_joined" | "held_overflow" | "erased";
 
 export interface Rejected {
   readonly outcome: "rejected";
@@ -19,6 +19,19 @@ export interface Moved {
   /** Where the marker stood before; undefined for a new one. */
   readonly from: Order | undefined;
   readonly fromEvent: EventId | undefined;
+}
+
+/** What an erasure took out of the room (F14). */
+interface Erased {
+  readonly outcome: "erased";
+  readonly user: UserId;
+  /** How many markers and held receipts the user had. */
+  readonly receipts: number;
+  /** The events whose content it took. */
+  readonly events: readonly EventId[];
+  /** See `ordered`. */
+  readonly judged: readonly JudgedReceipt[];
+  readonly rethreaded: readonly EventInfo[];
 }
 
 /** What became of a receipt whose event is known. */
@@ -42,6 +55,7 @@ export type Outcome =
   | { readonly outcome: "duplicate"; readonly order: Order }
   | { readonly outcome: "noted" }
   | { readonly outcome: "held"; readonly overflow: JudgedReceipt | undefined }
+  | Erased
   | Judgement;
 
 /** An entry that was folded: its place, the clock of its record in Unix ms, and what became of it. */
@@ -66,3 +80,4 @@ export const NOT_JOINED = rejected(
   "the receipt came over federation and its user is not joined to the room",
 );
 export const HELD_OVERFLOW = rejected("held_overflow", "newer receipts for events that are not known took its place");
+export const ERASED = rejected("erased", "it was sent before its user was erased from the room");

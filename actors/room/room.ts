@@ -58,6 +58,7 @@ export type RoomFacts = Pick<
   | "membershipKnown"
   | "present"
   | "redactionsAhead"
+  | "hasErasures"
   | "acl"
   | "publicMarkersGot"
 >;
@@ -76,6 +77,7 @@ export interface StoredRoom {
   readonly joined: Rows<ServerName, number>;
   readonly joins: Rows<UserId, Order>;
   readonly redactions: Rows<EventId, EventId>;
+  readonly erasures: Rows<UserId, number>;
   readonly state: Rows<string, StateEvent>;
   readonly stateChanges: StoredStateChanges;
   readonly stateBodies: StoredBodies;
@@ -114,6 +116,8 @@ export class Room {
   readonly present: { join: number; invite: number };
   /** F11. Whether a redaction came before its target. */
   redactionsAhead: boolean;
+  /** F14. Whether anybody was erased. */
+  hasErasures: boolean;
   readonly events: Table<EventId, EventInfo>;
   /** All events by order, with their positions. */
   readonly byOrder: OrderIndex<Position>;
@@ -130,6 +134,8 @@ export class Room {
   readonly joins: Table<UserId, Order>;
   /** F11. Redactions that came before their target, by target. */
   readonly redactions: Table<EventId, EventId>;
+  /** F14. Until when receipts of erased users were sent that are not taken: Unix time in ms. */
+  readonly erasures: Table<UserId, number>;
   /** The current state events, by `stateKey`. */
   readonly state: Table<string, StateEvent>;
   /** What the state was, at any order. */
@@ -157,6 +163,7 @@ export class Room {
     this.membershipKnown = facts?.membershipKnown ?? false;
     this.present = facts?.present ?? { join: 0, invite: 0 };
     this.redactionsAhead = facts?.redactionsAhead ?? false;
+    this.hasErasures = facts?.hasErasures ?? false;
     this.#acl = facts?.acl;
     this.events = new Table(stored?.events);
     this.byOrder = new OrderIndex(stored?.byOrder);
@@ -168,6 +175,7 @@ export class Room {
     this.joined = new JoinedServers(stored?.joined);
     this.joins = new Table(stored?.joins);
     this.redactions = new Table(stored?.redactions);
+    this.erasures = new Table(stored?.erasures);
     this.state = new Table(stored?.state);
     this.stateChanges = new StateChanges(stored?.stateChanges);
     this.stateBodies = new StateBodies(stored?.stateBodies);
@@ -262,6 +270,7 @@ export class Room {
     this.joined.committed(hotMax);
     this.joins.committed(hotMax);
     this.redactions.committed(hotMax);
+    this.erasures.committed(hotMax);
     this.state.committed(hotMax);
     this.stateChanges.committed();
     this.stateBodies.committed();

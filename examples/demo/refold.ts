@@ -2,7 +2,7 @@
  * Folds the logs again with the worker's fold: the result must be what the worker published. It also counts outcomes,
  * which are not on the bus: deltas only have what changed.
  */
-import { type PlacedRecord, RECEIPT, type ReceiptEntry } from "../../actors/entry.ts";
+import { hasEvent, type PlacedRecord, RECEIPT, type ReceiptEntry } from "../../actors/entry.ts";
 import { foldRecord } from "../../actors/room/fold.ts";
 import type { FoldedEntry, Judgement } from "../../actors/room/outcome.ts";
 import { Room } from "../../actors/room/room.ts";
@@ -84,6 +84,7 @@ function linesOf(room: Room, { position, entry, outcome }: FoldedEntry): Line[] 
     }
     return [judged(room, entry, outcome as Judgement)];
   }
+  if (!hasEvent(entry)) return [];
   const [, event] = entry;
   if (outcome.outcome !== "ordered") return [[outcome.outcome, () => short(event.event_id)]];
   const judgedLines = outcome.judged.map(({ held, judgement }): Line => {

@@ -1,18 +1,22 @@
 /** Arguments and options that select rooms, and the connection to the broker that has them. */
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import type * as z from "zod";
 import { ownBrokerUrl } from "../bus/broker/own-broker.ts";
 import { type Bus, connectBus } from "../bus/client/connection.ts";
 import { closeBus } from "../bus/client/gathered-writes.ts";
 import { PARTITIONS_MAX } from "../limits.ts";
-import { type RoomId, roomId } from "../matrix/ids.ts";
+import { roomId } from "../matrix/ids.ts";
 import type { OnUnreadable } from "../replay/record-source.ts";
 import { dataOption, integer, natsOption, natsPasswordFileOption } from "./options.ts";
 import { complain } from "./output.ts";
 
-function roomArgument(text: string): RoomId {
-  const room = roomId.safeParse(text);
-  if (!room.success) throw new InvalidArgumentError(`${room.error.issues[0]?.message}.`);
-  return room.data;
+/** Makes a parser of arguments of a schema. */
+export function parsedAs<T>(schema: z.ZodType<T>): (text: string) => T {
+  return (text) => {
+    const parsed = schema.safeParse(text);
+    if (!parsed.success) throw new InvalidArgumentError(`${parsed.error.issues[0]?.message}.`);
+    return parsed.data;
+  };
 }
 
 /** How a command finds its broker. */
@@ -34,7 +38,7 @@ export function busCommand(name: string, description: string): Command {
 /** A command about the log of one room, or of all. */
 export function logCommand(name: string, description: string): Command {
   return busCommand(name, description)
-    .argument("[room]", "the room", roomArgument)
+    .argument("[room]", "the room", parsedAs(roomId))
     .addOption(new Option("--all", "all rooms"));
 }
 

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { reasonOf } from "../errors.ts";
 import { wrongUsage } from "./bus.ts";
+import { eraseCommand } from "./erase.ts";
 import { exportCommand } from "./export.ts";
 import { importCommand } from "./import.ts";
 import { importRoomCommand } from "./import-room.ts";
@@ -33,6 +34,7 @@ export async function run(args: readonly string[]): Promise<number> {
     replayCommand(),
     verifyCommand(),
     exportCommand(),
+    eraseCommand(),
     importCommand(),
     statusCommand(),
     registrationCommand(),

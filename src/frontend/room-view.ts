@@ -21,7 +21,7 @@ import type { Answer, Asked } from "../bus/contract/questions.ts";
 import { EVENTS_PAGE_MAX, ROOM_EVENTS_MAX, SNAPSHOT_MARKERS_MAX, TIMELINE_EVENTS_MAX } from "../limits.ts";
 import type { OrderedEvent } from "../matrix/event.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
-import type { ReceiptContent } from "../matrix/receipt.ts";
+import { type ReceiptContent, receiptItems } from "../matrix/receipt.ts";
 import { ChangeFeed } from "./change-feed.ts";
 import { ReadState, type Unread } from "./read-state.ts";
 import { type SnapshotQuestion, snapshotPages } from "./snapshot-pages.ts";
@@ -32,8 +32,8 @@ const NOTHING_UNREAD: Unread = { total: 0, main: 0, threads: new Map() };
 /** One change of a room view. The view already includes it. */
 export type RoomChange =
   /**
-   * The view was filled from a snapshot. Recompute whatever was derived from the view. The first change of every iterator, and
-   * the one that follows missed deltas.
+   * The view was filled from a snapshot, or lost what is of users who were erased. Recompute whatever was derived from the view. The first
+   * change of every iterator, and the one that follows missed deltas.
    */
   | { readonly kind: "snapshot" }
   /**
@@ -187,6 +187,7 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
       ...(user !== undefined && { viewer: user }),
     };
     let position: number | undefined;
+    const readers = new Set<string>();
     for await (const page of snapshotPages(snapshot, question)) {
       if (position === undefined) {
         position = page.position;
@@ -194,8 +195,12 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
       }
       this.apply(page.receipts);
       this.apply(page.private ?? {});
+      for (const { user: reader } of receiptItems(page.receipts)) readers.add(reader);
       for (const [member, membership] of Object.entries(page.members ?? {})) this.#members.set(member, membership);
     }
+    if (user !== undefined) readers.add(user);
+    // Whoever is not there was erased meanwhile, or is not shown any more.
+    for (const { user: reader } of [...this.markers]) if (!readers.has(reader)) this.forget(reader);
     this.#at.events = position!;
     this.#at.receipts = position!;
   }
@@ -222,8 +227,13 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
     this.#at[delta.type] = delta.position;
     if (delta.type === "events") this.#receiveEvents(delta);
     else if (this.#isJoined) {
+      for (const [user, events] of Object.entries(delta.erased ?? {})) {
+        this.forget(user);
+        for (const event of events) this.erase(event);
+      }
       this.apply(delta.event.content);
-      this.#feed.notify({ kind: "receipts", content: delta.event.content });
+      if (delta.erased === undefined) this.#feed.notify({ kind: "receipts", content: delta.event.content });
+      else this.#feed.notify({ kind: "snapshot" });
     }
   }
 

@@ -122,9 +122,9 @@ const REDACTION_KEEPS: Readonly<Record<string, readonly string[]>> = {
   "m.room.redaction": ["redacts"],
 };
 
-/** The event without what a redaction takes from it. The creation event keeps all its content. */
-export function redacted(event: MatrixEvent, because: MatrixEvent): MatrixEvent {
-  const unsigned = { redacted_because: because };
+/** The event without what a redaction, or an erasure, takes from it. The creation event keeps all its content. */
+export function redacted(event: MatrixEvent, because?: MatrixEvent): MatrixEvent {
+  const unsigned = because === undefined ? {} : { redacted_because: because };
   if (event.type === "m.room.create") return { ...event, unsigned };
   const keys = Object.hasOwn(REDACTION_KEEPS, event.type) ? (REDACTION_KEEPS[event.type] ?? []) : [];
   const content: Json = {};

@@ -70,3 +70,15 @@ export function* receiptItems(content: ReceiptContent): Generator<ReceiptItem> {
     }
   }
 }
+
+/** The content without the receipts of some users. */
+export function withoutUsers(content: ReceiptContent, isLeftOut: (user: string) => boolean): ReceiptContent {
+  const kept: ReceiptContent = keyed();
+  for (const { event, type, user, data } of receiptItems(content)) {
+    if (isLeftOut(user)) continue;
+    kept[event] ??= {};
+    kept[event][type] ??= keyed();
+    kept[event][type][user] = data;
+  }
+  return kept;
+}

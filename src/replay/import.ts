@@ -8,7 +8,7 @@
  * Each append names the sequence that it expects, so nothing else can be appended in between.
  */
 import { randomUUID } from "node:crypto";
-import { type Entry, isRoomRecord, type Order, RECEIPT, type RoomRecord, STATE } from "../../actors/entry.ts";
+import { type Entry, isRoomRecord, isTimeline, type Order, type RoomRecord } from "../../actors/entry.ts";
 import { EventOrders } from "../../actors/room/orders.ts";
 import type { Bus } from "../bus/client/connection.ts";
 import { encodeRecord } from "../bus/contract/record.ts";
@@ -153,7 +153,7 @@ async function readAppends(
 const BEGINNING = 1;
 
 function withOrder(entry: Entry, orders: EventOrders): Entry {
-  if (entry[0] === RECEIPT || entry[0] === STATE) return entry;
+  if (!isTimeline(entry)) return entry;
   const order = orders.next(entry);
   return order === undefined ? entry : [entry[0], entry[1], order];
 }

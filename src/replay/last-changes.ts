@@ -15,16 +15,17 @@ interface Change {
 const NEVER: Change = { position: 0, at: 0 };
 
 export class LastChanges {
-  /** The newest event of a room, or member event of a `state` entry, and the newest move of a public marker. */
+  /** The newest event of a room, or member event of a `state` entry, and the newest move of a public marker, or erasure. */
   readonly #changes = new Map<RoomId, { events: Change; receipts: Change }>();
   readonly #movedAt = new Map<Marker, number>();
 
   /** Called once per entry, in log order. */
   readonly add: Folded = (room, { position, at, entry, outcome }) => {
     const change = { position, at };
-    const judgements = outcome.outcome === "ordered" ? outcome.judged.map(({ judgement }) => judgement) : [outcome];
+    const judgements = "judged" in outcome ? outcome.judged.map(({ judgement }) => judgement) : [outcome];
     const isEvents = outcome.outcome === "ordered" || memberSet(room, position, entry) !== undefined;
     if (isEvents) this.#of(room.id).events = change;
+    if (outcome.outcome === "erased") this.#of(room.id).receipts = change;
     for (const judgement of judgements) {
       if (judgement.outcome !== "advanced" && judgement.outcome !== "released") continue;
       this.#movedAt.set(judgement.marker, at);

@@ -17,9 +17,9 @@
 import {
   type Entry,
   type EventEntry,
+  hasEvent,
   ORDER_MAX,
   type PlacedRecord,
-  RECEIPT,
   type RoomRecord,
 } from "../../actors/entry.ts";
 import { isWholeEntry } from "../bus/contract/log-entry.ts";
@@ -217,7 +217,7 @@ export class LogLineReader {
 
 /** The room that an event names: ingress refuses an event that names another room than its subject. */
 function roomOf(entry: Entry | null): RoomId | undefined {
-  return entry === null || entry[0] === RECEIPT ? undefined : entry[1].room_id;
+  return entry !== null && hasEvent(entry) ? entry[1].room_id : undefined;
 }
 
 function isEntryOrNull(entry: unknown): entry is Entry | null {
@@ -234,7 +234,7 @@ function hex(crc: number): string {
 
 /** Removes what the fold doesn't read. */
 function withoutContent(entry: Entry | null): Entry | null {
-  if (entry === null || entry[0] === RECEIPT) return entry;
+  if (entry === null || !hasEvent(entry)) return entry;
   const reduced = [...entry] satisfies EventEntry;
   reduced[1] = essential(entry[1]);
   return reduced;

@@ -77,6 +77,9 @@ export class PublishedDeltas {
       }
       return;
     }
+    if (delta.type === "receipts") {
+      for (const user of Object.keys(delta.erased ?? {})) this.#erase(room.id, user);
+    }
     for (const { event, type, user, data } of receiptItems(delta.event?.content ?? {})) {
       const { order, thread_id: thread = null } = data;
       this.#marker(room, markerKey(room.id, user, type, thread), { event, order, position, ahead }, where);
@@ -147,6 +150,11 @@ export class PublishedDeltas {
   #covered(room: Room, marker: Marker): boolean {
     const unthreaded = this.#places.get(markerKey(room.id, marker.user, marker.type, null));
     return unthreaded !== undefined && unthreaded.order >= publishedOrder(marker);
+  }
+
+  #erase(room: RoomId, user: string): void {
+    const own = [room, user, ""].join(ID_SEPARATOR);
+    for (const key of this.#places.keys()) if (key.startsWith(own)) this.#places.delete(key);
   }
 
   /** Returns whether the delta is new. Throws a `Difference` if one before it is missing. */

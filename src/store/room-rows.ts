@@ -39,6 +39,7 @@ interface Readers {
   readonly joined: RowReader<ServerName, number>;
   readonly joins: RowReader<UserId, Order>;
   readonly redactions: RowReader<EventId, EventId>;
+  readonly erasures: RowReader<UserId, number>;
   readonly state: RowReader<string, StateEvent>;
   readonly sent: RowReader<UserId, Order>;
   readonly threads: RowReader<EventId, ThreadSummary>;
@@ -60,7 +61,7 @@ export class RoomRows {
   }
 
   #makeReaders(): Readers {
-    const { events, members, joined, joins, redactions, state, sent, threads, threadSenders } = this.#tables;
+    const { events, members, joined, joins, redactions, erasures, state, sent, threads, threadSenders } = this.#tables;
     const get = (table: Database<unknown, Key>, key: Key) => this.#read(() => table.get(key));
     return {
       events: { table: events, get, parse: (id, value) => eventInfo(id, value as EventRow) },
@@ -68,6 +69,7 @@ export class RoomRows {
       joined: { table: joined, get, parse: (_, value) => value as number },
       joins: { table: joins, get, parse: (_, value) => value as Order },
       redactions: { table: redactions, get, parse: (_, value) => value as EventId },
+      erasures: { table: erasures, get, parse: (_, value) => value as number },
       state: { table: state, get, parse: (_, value) => stateEvent(value as StateRow) },
       sent: { table: sent, get, parse: (_, value) => value as Order },
       threads: { table: threads, get, parse: (_, value) => threadSummary(value as ThreadRow) },
@@ -101,6 +103,7 @@ export class RoomRows {
       joined: new StoredRows(readers.joined, number),
       joins: new StoredRows(readers.joins, number),
       redactions: new StoredRows(readers.redactions, number),
+      erasures: new StoredRows(readers.erasures, number),
       state: new StoredRows(readers.state, number),
       stateBodies: {
         at: (group, position) => {

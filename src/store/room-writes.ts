@@ -35,6 +35,7 @@ export function collectRoom(room: Room, number: number, put: Put): void {
     joined,
     joins,
     redactions,
+    erasures,
     state,
     stateChanges,
     stateBodies,
@@ -67,6 +68,7 @@ export function collectRoom(room: Room, number: number, put: Put): void {
   );
   joins.collect((user, order) => named("joins", user, order));
   redactions.collect((target, redaction) => named("redactions", target, redaction));
+  erasures.collect((user, before) => named("erasures", user, before));
   state.collect((key, event) => named("state", key, stateRow(event)));
   stateBodies.collect({
     set: (key, body) => put("stateBodies", [number, groupOf(key), body.position], stateBodyRow(key, body)),

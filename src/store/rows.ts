@@ -17,7 +17,7 @@ import type { EventId, ThreadId, UserId } from "../matrix/ids.ts";
 import type { ReceiptType } from "../matrix/receipt-types.ts";
 
 /** Raised with every change of a row's shape. */
-export const ROWS_VERSION = 13;
+export const ROWS_VERSION = 14;
 
 const COUNTS = 1;
 const INHERITS = 2;
@@ -183,6 +183,7 @@ export type RoomRow = readonly [
   joined: number,
   invited: number,
   publicMarkersGot: number,
+  hasErasures: 0 | 1,
 ];
 
 export function roomRow(
@@ -211,12 +212,13 @@ export function roomRow(
     present.join,
     present.invite,
     room.publicMarkersGot,
+    room.hasErasures ? 1 : 0,
   ];
 }
 
 export function roomFacts(row: RoomRow): RoomFacts {
   const [, position, events, receipts, greatest, smallest, negative, liveEvents] = row;
-  const [membershipKnown, redactionsAhead, , , acl, places, firstLive, join, invite, got] = row.slice(8) as [
+  const [membershipKnown, redactionsAhead, , , acl, places, firstLive, join, invite, got, erasures] = row.slice(8) as [
     0 | 1,
     0 | 1,
     number,
@@ -227,6 +229,7 @@ export function roomFacts(row: RoomRow): RoomFacts {
     number,
     number,
     number,
+    0 | 1,
   ];
   const timeline = [];
   for (let i = 0; i < places.length; i += 2) timeline.push({ order: places[i]!, position: places[i + 1]! });
@@ -240,6 +243,7 @@ export function roomFacts(row: RoomRow): RoomFacts {
     present: { join, invite },
     publicMarkersGot: got,
     redactionsAhead: redactionsAhead === 1,
+    hasErasures: erasures === 1,
     acl: acl === 0 ? undefined : acl,
     timeline,
   };

@@ -22,6 +22,7 @@ const TABLES = [
   "joined",
   "joins",
   "redactions",
+  "erasures",
   "state",
   "stateChanges",
   "statePlaces",

@@ -1,6 +1,12 @@
 /** A room's delta → its messages (docs/design.md#what-is-published). */
 import { type Position, type ReceiptEntry, UNKNOWN_THREAD } from "../../actors/entry.ts";
-import { type EventChange, type MemberChange, type RoomDelta, receiptEvent } from "../../actors/partition/changes.ts";
+import {
+  type Erasure,
+  type EventChange,
+  type MemberChange,
+  type RoomDelta,
+  receiptEvent,
+} from "../../actors/partition/changes.ts";
 import { type Marker, publishedOrder } from "../../actors/room/marker.ts";
 import type { Outgoing } from "../bus/client/acked-publisher.ts";
 import type { FullyRead, MembershipAt } from "../bus/contract/fields.ts";
@@ -8,7 +14,8 @@ import { encodeMessage, type Published } from "../bus/contract/messages.ts";
 import { clientEvents, clientReceipts, rejectedSubject, userReceipts } from "../bus/contract/subjects.ts";
 import { PUBLISH_BYTES_MAX, STATE_MEMBERS_PUBLISHED_MAX } from "../limits.ts";
 import { type OrderedEvent, withOrder } from "../matrix/event.ts";
-import type { UserId } from "../matrix/ids.ts";
+import type { EventId, UserId } from "../matrix/ids.ts";
+import { keyed } from "../matrix/receipt.ts";
 import { isPrivate, type ShownAs, shownAs } from "../matrix/receipt-types.ts";
 
 type EventsBody = Pick<Published<"events">, "kind" | "events" | "members">;
@@ -55,10 +62,11 @@ function bodyOf(kind: EventsBody["kind"], part: readonly (EventChange | MemberCh
 /** The markers of a delta, which are published after its events. */
 export function markerMessages(partition: number, delta: RoomDelta): Outgoing[] {
   const messages: Outgoing[] = [];
-  if (delta.markers.size > 0) {
+  const changes = byPosition<Marker | Erasure>([...delta.markers, ...delta.erasures]);
+  if (changes.length > 0) {
     const subject = clientReceipts(partition, delta.room);
-    const payloads = split(byPosition(delta.markers), delta.previous.receipts, (part, position, previous) =>
-      encodeMessage("receipts", { room_id: delta.room, position, previous, event: receiptEvent(part) }),
+    const payloads = split(changes, delta.previous.receipts, (part, position, previous) =>
+      encodeMessage("receipts", { room_id: delta.room, position, previous, ...receiptsBody(part) }),
     );
     for (const payload of payloads) messages.push({ subject, payload });
   }
@@ -68,16 +76,26 @@ export function markerMessages(partition: number, delta: RoomDelta): Outgoing[] 
   return messages;
 }
 
+function receiptsBody(part: readonly (Marker | Erasure)[]): Pick<Published<"receipts">, "event" | "erased"> {
+  const markers: Marker[] = [];
+  const erased: Record<UserId, EventId[]> = keyed();
+  for (const change of part) {
+    if ("event" in change) markers.push(change);
+    else erased[change.user] = [...(erased[change.user] ?? []), ...change.events];
+  }
+  return { event: receiptEvent(markers), ...(markers.length < part.length && { erased }) };
+}
+
 /** `tidemark.rejected.<partition>.<room>`: one message for each. */
 export function rejectionMessages(partition: number, { room, rejections }: RoomDelta): Outgoing[] {
   const subject = rejectedSubject(partition, room);
   return rejections.map(({ position, receipt, rejected: { reason, detail } }) => {
-    const entry = rejectedReceipt(receipt);
+    const entry = reason === "erased" ? null : rejectedReceipt(receipt);
     return { subject, payload: encodeMessage("rejected", { room_id: room, position, entry, reason, detail }) };
   });
 }
 
-/** A rejected receipt by field names; null for a private one, which only its user may see. */
+/** By field names; null for a private receipt, which only its user may see. */
 function rejectedReceipt([, user, type, event, thread, ts, origin]: ReceiptEntry): Published<"rejected">["entry"] {
   if (isPrivate(type)) return null;
   return {
@@ -115,8 +133,8 @@ export function privateMarkers(own: readonly Marker[]): Record<ShownAs, Marker[]
   return byShowing;
 }
 
-function byPosition(markers: Iterable<Marker>): Marker[] {
-  return [...markers].sort((a, b) => a.position - b.position);
+function byPosition<T extends { readonly position: Position }>(changes: Iterable<T>): T[] {
+  return [...changes].sort((a, b) => a.position - b.position);
 }
 
 export function fullyReadOf(marker: Marker): FullyRead {

@@ -3,7 +3,7 @@
  *
  * They follow the rooms' own membership (F10).
  */
-import { type Position, RECEIPT } from "../../actors/entry.ts";
+import { hasEvent, type Position } from "../../actors/entry.ts";
 import type { FoldedEntry } from "../../actors/room/outcome.ts";
 import type { Member, Room } from "../../actors/room/room.ts";
 import type { RoomId, UserId } from "../matrix/ids.ts";
@@ -38,7 +38,7 @@ export class Memberships {
 
   /** Called once per entry, after it is folded, in log order. */
   update(room: Room, { entry }: FoldedEntry): void {
-    if (entry[0] === RECEIPT) return;
+    if (!hasEvent(entry)) return;
     const [, event] = entry;
     if (event.type !== "m.room.member" || event.state_key === undefined) return;
     const user = event.state_key as UserId;

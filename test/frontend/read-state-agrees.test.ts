@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type Entry, LIVE, RECEIPT, STATE } from "../../actors/entry.ts";
+import { type Entry, hasEvent, LIVE, STATE } from "../../actors/entry.ts";
 import { receiptEvent } from "../../actors/partition/changes.ts";
 import { fold, isRead } from "../../actors/room/fold.ts";
 import { Room } from "../../actors/room/room.ts";
@@ -23,7 +23,7 @@ function asClientsSee(history: readonly Positioned[]): Positioned[] {
   const memberships = new Map<string, unknown>();
   const known = new Set<string>();
   return history.flatMap(({ position, entry }) => {
-    if (entry[0] === RECEIPT) return [{ position, entry }];
+    if (!hasEvent(entry)) return [{ position, entry }];
     if (entry[0] === STATE || known.has(entry[1].event_id)) return [];
     const [kind, event] = entry;
     known.add(event.event_id);
@@ -45,7 +45,7 @@ agreement("agree on threads, reading and counts after every entry", () => {
       const state = new ReadState();
       for (const { position, entry } of asClientsSee(history)) {
         const outcome = fold(room, position, entry);
-        if (outcome.outcome === "ordered" && entry[0] !== RECEIPT) state.note(withOrder(entry[1], outcome.order));
+        if (outcome.outcome === "ordered" && hasEvent(entry)) state.note(withOrder(entry[1], outcome.order));
         for (const marker of room.markers) {
           if (marker.type !== FULLY_READ) state.apply(receiptEvent([marker]).content);
           else state.fullyRead(marker.user, fullyReadOf(marker), position);

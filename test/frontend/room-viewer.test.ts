@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type Entry, LIVE, RECEIPT, STATE } from "../../actors/entry.ts";
+import { type Entry, hasEvent, LIVE, STATE } from "../../actors/entry.ts";
 import { connect, type RoomChange, type RoomView } from "../../src/frontend/index.ts";
 import { eventually, message, BASE as ORDERS_BASE, receipt, startTidemark } from "../support/harness.ts";
 import { checkAsync } from "../support/property.ts";
@@ -136,7 +136,7 @@ async function sendTo(
   model: VisibilityModel,
   entry: Entry,
 ): Promise<number> {
-  if (entry[0] === RECEIPT) throw new Error("visits have no receipts");
+  if (!hasEvent(entry)) throw new Error("visits have no receipts");
   const [kind, event, asOf] = entry;
   const name = kind === LIVE ? "event" : kind === STATE ? "state" : kind === 1 ? "backfill" : "history";
   const body = kind === STATE && asOf !== undefined ? { events: [event], as_of: asOf } : event;

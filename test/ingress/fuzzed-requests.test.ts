@@ -5,6 +5,7 @@
 import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
+import { hasEvent } from "../../actors/entry.ts";
 import { encode } from "../../src/bus/contract/codec.ts";
 import { isWholeEntry } from "../../src/bus/contract/log-entry.ts";
 import { encodeToken } from "../../src/bus/contract/subjects.ts";
@@ -133,7 +134,7 @@ fuzz("get one answer each, store only valid entries, and leave their neighbours 
   bus.records.forEach((bytes, i) => {
     for (const entry of entriesOf(decodedRecord(i + 1, bytes))) {
       assert.ok(isWholeEntry(entry));
-      const id = entry[0] === 2 ? "" : entry[1].event_id;
+      const id = hasEvent(entry) ? entry[1].event_id : "";
       if (id.startsWith("$honest")) stored.set(id, (stored.get(id) ?? 0) + 1);
     }
   });

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { RECEIPT } from "../../actors/entry.ts";
+import { hasEvent } from "../../actors/entry.ts";
 import { fold } from "../../actors/room/fold.ts";
 import { groupOf, stateKey } from "../../actors/room/state-changes.ts";
 import type { MatrixEvent } from "../../src/matrix/event.ts";
@@ -43,7 +43,7 @@ bodies("have their order while they are served as they came, and only then", asy
         room = store.load(ROOM);
       }
       for (const entry of entries) {
-        if (entry[0] === RECEIPT || entry[1].state_key === undefined) continue;
+        if (!hasEvent(entry) || entry[1].state_key === undefined) continue;
         const key = stateKey(entry[1].type, entry[1].state_key);
         const current = room.state.get(key);
         if (current === undefined) continue;

@@ -6,7 +6,7 @@ import * as fc from "fast-check";
 import { type Entry, positionOf, UNKNOWN_THREAD } from "../../actors/entry.ts";
 import type { ServerName, UserId } from "../../src/matrix/ids.ts";
 import { FULLY_READ, READ, READ_PRIVATE, type ReceiptType } from "../../src/matrix/receipt-types.ts";
-import { acl, backfilled, history as historical, live, member, receipt, relates, state } from "./entries.ts";
+import { acl, backfilled, erasure, history as historical, live, member, receipt, relates, state } from "./entries.ts";
 import { ALICE, BASE, BOB, CARA, TWO } from "./example-room.ts";
 
 const DAN = "@dan:[2001:db8::1]:8448" as UserId;
@@ -112,6 +112,12 @@ const remoteReceipt = fc.tuple(fc.constantFrom(...ORIGINS), id, named, fc.nat(1_
   return receipt(user, id, { ts, origin: origin as ServerName, ...(thread !== undefined && { thread }) });
 });
 
+/** Of users who go on to send receipts, some of which are older. */
+const erased = fc
+  .tuple(user, fc.nat(1_000), fc.subarray([...EVENT_IDS]))
+  .map(([user, before, events]) => erasure(user, before, ...events));
+
+/** Clients don't learn of erasures, so a plain history has none. */
 const entry = (plain: boolean): fc.Arbitrary<Entry> =>
   fc.oneof(
     { weight: 6, arbitrary: fc.tuple(id, fields).map(([id, fields]) => live(id, fields)) },
@@ -125,6 +131,7 @@ const entry = (plain: boolean): fc.Arbitrary<Entry> =>
     },
     { weight: 8, arbitrary: localReceipt(plain) },
     { weight: 4, arbitrary: remoteReceipt },
+    ...(plain ? [] : [{ weight: 1, arbitrary: erased }]),
   );
 
 /** Entries at growing positions: records of some entries each, with records of other rooms between them. */

@@ -47,7 +47,12 @@ export class DeltaReader {
     }
     room.at[kind] = body.position;
     if (kind === "events") this.#readEvents(room, body.events);
-    else this.#readReceipts(room, body.event.content);
+    else {
+      for (const user of Object.keys(body.erased ?? {})) {
+        for (const key of room.markers.keys()) if (key.startsWith(`${user} `)) room.markers.delete(key);
+      }
+      this.#readReceipts(room, body.event.content);
+    }
   }
 
   room(id: string): SeenRoom {

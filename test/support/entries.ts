@@ -1,6 +1,8 @@
 /** Entries of a log, in the shortest form that a test can read: `live("$a")`, `receipt(BOB, "$a", { thread: "main" })`. */
 import {
   BACKFILLED,
+  ERASURE,
+  type ErasureEntry,
   type EventEntry,
   HISTORY,
   LIVE,
@@ -76,3 +78,8 @@ export const member = (user: string, membership: string) => ({
   content: { membership },
 });
 export const acl = (content: Record<string, unknown>) => ({ type: "m.room.server_acl", state_key: "", content });
+
+/** F14 */
+export function erasure(user: UserId, before: number, ...events: readonly string[]): ErasureEntry {
+  return [ERASURE, user, before, events as EventId[]];
+}

@@ -26,7 +26,8 @@ export function at(n: number): Position {
 export function describe(outcome: Outcome): string[] {
   switch (outcome.outcome) {
     case "ordered":
-      return ["ordered", ...outcome.judged.map(({ held, judgement }) => numbered(held.position, judgement))];
+    case "erased":
+      return [outcome.outcome, ...outcome.judged.map(({ held, judgement }) => numbered(held.position, judgement))];
     case "held": {
       const { overflow } = outcome;
       return overflow === undefined ? ["held"] : ["held", numbered(overflow.held.position, overflow.judgement)];

@@ -1,8 +1,8 @@
 /**
- * What rules F1–F13 say, written down as naively as can be: everything folded so far in arrays, every question a scan
+ * What rules F1–F14 say, written down as naively as can be: everything folded so far in arrays, every question a scan
  * of them. It shares nothing with the fold but the entries' types, so that the two can be held against each other.
  */
-import type { Entry, Position, ReceiptEntry, StateEntry, TimelineEntry } from "../../actors/entry.ts";
+import type { Entry, ErasureEntry, Position, ReceiptEntry, StateEntry, TimelineEntry } from "../../actors/entry.ts";
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 
 export interface ModelEvent {
@@ -69,6 +69,9 @@ export class Model {
   /** F12: when stays began. */
   readonly #joins: { readonly user: string; readonly order: number }[] = [];
   #liveEvents = 0;
+  /** F14: in log order. */
+  readonly #erasures: { readonly user: string; readonly before: number }[] = [];
+  readonly #erasedEvents = new Set<string>();
 
   constructor(base: number) {
     this.base = base;
@@ -78,6 +81,7 @@ export class Model {
   fold(position: Position, entry: Entry): string[] {
     if (entry[0] === 2) return this.#receipt(position, entry);
     if (entry[0] === 3) return this.#noted(entry);
+    if (entry[0] === 4) return this.#erase(entry);
     return this.#event(entry);
   }
 
@@ -158,16 +162,30 @@ export class Model {
       for (const late of this.events)
         if (late.deadline !== undefined && late.deadline <= this.#liveEvents) late.giveUp = true;
     }
+    this.#noteMoves(before);
+    return ["ordered", ...this.#release([folded], before)];
+  }
+
+  #noteMoves(before: ReadonlyMap<ModelEvent, { thread: string; settled: boolean }>): void {
     for (const [each, { thread, settled }] of before) {
       if (settled && thread !== this.#threadOf(each).thread) each.movedFrom = thread;
     }
-    return ["ordered", ...this.#release(folded, before)];
   }
 
-  /** F5, F6: what is held on the event, and on those that are settled now. */
-  #release(folded: ModelEvent, before: ReadonlyMap<ModelEvent, { settled: boolean }>): string[] {
+  #erase([, user, until, ids]: ErasureEntry): string[] {
+    this.#erasures.push({ user, before: until });
+    this.markers = this.markers.filter((marker) => marker.user !== user);
+    this.held = this.held.filter(({ receipt }) => receipt[1] !== user);
+    const before = new Map(this.events.map((each) => [each, this.#threadOf(each)]));
+    for (const id of ids) if ((this.#find(id)?.event.sender ?? user) === user) this.#erasedEvents.add(id);
+    this.#noteMoves(before);
+    return ["erased", ...this.#release([], before)];
+  }
+
+  /** F5, F6: what is held on the event that came, and on those that are settled now. */
+  #release(came: readonly ModelEvent[], before: ReadonlyMap<ModelEvent, { settled: boolean }>): string[] {
     const settled = this.events.filter((each) => before.get(each)?.settled === false && this.#threadOf(each).settled);
-    return [folded, ...settled].flatMap((event) => {
+    return [...came, ...settled].flatMap((event) => {
       const waiting = this.held.filter(({ receipt }) => receipt[3] === event.id);
       return waiting.flatMap((held) => {
         if (this.#waits(held.receipt, event)) return [];
@@ -194,6 +212,9 @@ export class Model {
   }
 
   #receipt(position: Position, receipt: ReceiptEntry): string[] {
+    if (this.#erasures.some(({ user, before }) => user === receipt[1] && receipt[5] <= before)) {
+      return ["rejected: erased"];
+    }
     const target = this.#find(receipt[3]);
     if (target !== undefined && (receipt[4] !== "?" || this.#threadOf(target).settled)) {
       return [this.#judge(receipt, target)];
@@ -275,7 +296,7 @@ export class Model {
   }
 
   #isRedacted(id: string): boolean {
-    return this.events.some(({ event }) => redactionTarget(event) === id);
+    return this.#erasedEvents.has(id) || this.events.some(({ event }) => redactionTarget(event) === id);
   }
 
   #joinedAt(user: string): number {

@@ -16,6 +16,7 @@ interface Message {
   readonly user_id?: string;
   readonly events?: readonly { readonly event_id: string; readonly unsigned: { readonly order: number } }[];
   readonly event?: { readonly content: ReceiptContent };
+  readonly erased?: Readonly<Record<string, readonly string[]>>;
   readonly fully_read?: { readonly event_id: string; readonly order: number };
 }
 
@@ -54,6 +55,7 @@ export class DeltaReader {
     }
     for (const { event_id, unsigned } of message.events ?? []) this.orders.set(event_id, unsigned.order);
     const { position } = message;
+    for (const [key, { user }] of this.#markers) if (message.erased?.[user]) this.#markers.delete(key);
     if (message.event !== undefined) this.#receipts(message.event.content, position);
     if (message.fully_read !== undefined) {
       const { event_id: event, order } = message.fully_read;

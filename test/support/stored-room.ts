@@ -15,6 +15,7 @@ const EMPTY: StoredRoom = {
   joined: NOTHING,
   joins: NOTHING,
   redactions: NOTHING,
+  erasures: NOTHING,
   state: NOTHING,
   stateBodies: { at: () => undefined, above: () => [] },
   stateChanges: { byKey: { range: () => [] }, places: { range: () => [] } },

@@ -2,7 +2,7 @@
  * Who sees what in a room, written down as naively as can be: all changes in one array, and every question a scan of it. It shares
  * nothing with `actors/room/visibility.ts` but the entries' types.
  */
-import type { Entry, Position } from "../../actors/entry.ts";
+import { type Entry, hasEvent, type Position } from "../../actors/entry.ts";
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 
 interface Change {
@@ -33,7 +33,7 @@ export class VisibilityModel {
 
   /** Takes an entry, and the order that the fold gave to its event. */
   add(position: Position, entry: Entry, order: number | undefined): void {
-    if (entry[0] === 2) return;
+    if (!hasEvent(entry)) return;
     const [kind, event] = entry;
     if (kind !== 3) {
       if (order === undefined) throw new Error("an event without an order");

@@ -15,7 +15,7 @@ export function isDelta(type: "events" | "receipts" | "private", message: unknow
     );
   }
   if (!isPosition(message.previous)) return false;
-  return type === "receipts" ? isReceipts(message.event) : isEvents(message);
+  return type === "receipts" ? isReceipts(message.event) && isErased(message.erased) : isEvents(message);
 }
 
 function isEvents({ kind, events, members }: Fields): boolean {
@@ -42,6 +42,14 @@ function isReceipts(event: unknown): boolean {
     }
   }
   return true;
+}
+
+function isErased(erased: unknown): boolean {
+  return erased === undefined || (isObject(erased) && Object.values(erased).every(isTexts));
+}
+
+function isTexts(value: unknown): boolean {
+  return Array.isArray(value) && value.every(isText);
 }
 
 function isReceipt(data: unknown): boolean {

@@ -8,6 +8,7 @@
 import {
   BACKFILLED,
   type Entry,
+  ERASURE,
   HISTORY,
   LIVE,
   ORDER_MAX,
@@ -15,7 +16,7 @@ import {
   STATE,
   UNKNOWN_THREAD,
 } from "../../../actors/entry.ts";
-import { EVENT_BYTES_MAX } from "../../limits.ts";
+import { ERASED_EVENTS_MAX, EVENT_BYTES_MAX } from "../../limits.ts";
 import { type MatrixEvent, storedEvent } from "../../matrix/event.ts";
 import { isEventId, isName, isRoomId, isServerName, isUserId, MAIN } from "../../matrix/id-grammar.ts";
 import { isThreaded, RECEIPT_TYPES, type ReceiptType } from "../../matrix/receipt-types.ts";
@@ -32,6 +33,7 @@ export function isEntry(entry: unknown): entry is Entry {
   if (!Array.isArray(entry)) return false;
   const kind: unknown = entry[0];
   if (kind === RECEIPT) return isReceipt(entry);
+  if (kind === ERASURE) return isErasure(entry);
   if (!isEvent(entry[1])) return false;
   if (kind === STATE) return entry[1].state_key !== undefined && isOptionalOrder(entry, (order) => order >= 0);
   if (kind !== LIVE && kind !== BACKFILLED && kind !== HISTORY) return false;
@@ -41,7 +43,7 @@ export function isEntry(entry: unknown): entry is Entry {
 /** The same for an entry of a file: whoever wrote that may not have pruned its event, or made it fit. */
 export function isWholeEntry(entry: unknown): entry is Entry {
   if (!isEntry(entry)) return false;
-  if (entry[0] === RECEIPT) return true;
+  if (entry[0] === RECEIPT || entry[0] === ERASURE) return true;
   const event = entry[1];
   return hasStoredKeys(event) && prunedEvent(event, 0, () => {}) === event && hasStoredSize(event);
 }
@@ -74,6 +76,18 @@ function isReceipt(entry: readonly unknown[]): boolean {
     isThreadOf(type as ReceiptType, thread) &&
     isTime(ts) &&
     (origin === null || (typeof origin === "string" && isServerName(origin)))
+  );
+}
+
+function isErasure([, user, before, events, ...rest]: readonly unknown[]): boolean {
+  return (
+    rest.length === 0 &&
+    typeof user === "string" &&
+    isUserId(user) &&
+    isTime(before) &&
+    Array.isArray(events) &&
+    events.length <= ERASED_EVENTS_MAX &&
+    events.every((id) => typeof id === "string" && isEventId(id))
   );
 }
 

@@ -82,7 +82,20 @@ export const MESSAGES = {
   receipts: {
     subject: clientReceipts,
     headers: deltaHeaders,
-    schema: z.object({ v, room_id: roomId, position, previous, event: receiptEvent }),
+    schema: z.object({
+      v,
+      room_id: roomId,
+      position,
+      previous,
+      event: receiptEvent,
+      erased: z
+        .record(userId, z.array(eventId))
+        .exactOptional()
+        .describe(
+          "Users who were erased from the room, with those of their events whose content is gone. Drop the receipts that you have of them, " +
+            "private ones too, before you take those of this message.",
+        ),
+    }),
     summary:
       "Public receipts of a room that moved. Take a receipt only if its order is not smaller than the one you have.",
     example: {
@@ -137,8 +150,10 @@ export const MESSAGES = {
       v,
       room_id: roomId,
       position,
-      entry: rejectedReceipt.nullable().describe("null for a private receipt, which is its user's alone."),
-      reason: z.enum(["wrong_thread", "acl_denied", "not_joined", "held_overflow"]),
+      entry: rejectedReceipt
+        .nullable()
+        .describe("null for a private receipt, which is its user's alone, and for an erased user's."),
+      reason: z.enum(["wrong_thread", "acl_denied", "not_joined", "held_overflow", "erased"]),
       detail: z.string().describe("The reason, for a person."),
     }),
     summary: "A receipt that was not accepted, and why.",

@@ -2,12 +2,12 @@
  * Records of the log ↔ bytes (docs/design.md#records): `[version, at, entries]`.
  *
  *     version 1    live and backfilled events, state, receipts
- *     version 2    also history, orders of imported events, `as_of` of state, accepted receipts; the start of a log
+ *     version 2    also history, orders of imported events, `as_of` of state, accepted receipts, erasures; the start of a log
  *
  * A record has the lowest version that can say what is in it. A worker reads the versions up to its own, and stops at a newer
  * one. A message that is no record is passed over, and an item that is no valid entry is null: the same on every worker.
  */
-import { BASE, type Entry, HISTORY, type LogStart, type Order, RECEIPT } from "../../../actors/entry.ts";
+import { BASE, type Entry, ERASURE, HISTORY, type LogStart, type Order, RECEIPT } from "../../../actors/entry.ts";
 import { TidemarkError } from "../../errors.ts";
 import { ENTRIES_PER_RECORD_MAX } from "../../limits.ts";
 import { decode, encode } from "./codec.ts";
@@ -56,7 +56,9 @@ const EVENT_ITEMS = 2;
 const RECEIPT_ITEMS = 7;
 
 function isOfFirstVersion(entry: Entry): boolean {
-  return entry[0] !== HISTORY && entry.length <= (entry[0] === RECEIPT ? RECEIPT_ITEMS : EVENT_ITEMS);
+  return (
+    entry[0] !== HISTORY && entry[0] !== ERASURE && entry.length <= (entry[0] === RECEIPT ? RECEIPT_ITEMS : EVENT_ITEMS)
+  );
 }
 
 /** `at`: Unix time in ms. */

@@ -152,7 +152,8 @@ export class OnlineUsers {
       return;
     }
     if (delta.type === "receipts") {
-      for (const user of this.#inRoom.get(delta.room_id) ?? []) this.#touch(user, delta.room_id, false);
+      const isErasure = delta.erased !== undefined;
+      for (const user of this.#inRoom.get(delta.room_id) ?? []) this.#touch(user, delta.room_id, isErasure);
       for (const id of usersIn(delta.event.content)) this.#users.get(id)?.invalidateUnread(delta.room_id);
       return;
     }

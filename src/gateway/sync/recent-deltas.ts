@@ -8,9 +8,9 @@ import type { Position } from "../../../actors/entry.ts";
 import type { Delta } from "../../bus/contract/messages.ts";
 import type { DeltaMark } from "../../bus/deltas/delta-reader.ts";
 import { CHANGES_BYTES_MAX, CHANGES_DELTAS_MAX, GATEWAY_LAG_MAX, RECENT_BYTES_MAX } from "../../limits.ts";
-import { type MatrixEvent, type OrderedEvent, redacted } from "../../matrix/event.ts";
+import { type MatrixEvent, type OrderedEvent, redacted, withOrder } from "../../matrix/event.ts";
 import type { EventId, RoomId, UserId } from "../../matrix/ids.ts";
-import type { ReceiptContent } from "../../matrix/receipt.ts";
+import { type ReceiptContent, withoutUsers } from "../../matrix/receipt.ts";
 import { redactedBy } from "../../matrix/relations.ts";
 import { Fifo } from "./fifo.ts";
 import { bytesOf, type Packed, PackedValues, unpacked } from "./packed-values.ts";
@@ -56,6 +56,8 @@ interface CachedEvent {
   readonly packed: Packed;
   /** The event that redacted it. */
   because: Packed | undefined;
+  /** F14. */
+  isErased: boolean;
   /** The same event in an older delta. */
   copy: CachedEvent | undefined;
 }
@@ -78,6 +80,8 @@ interface Room {
   eventsAt: Position;
   /** By user: the position of the newest `m.fully_read` that is cached. */
   readonly fullyReadAt: Map<UserId, Position>;
+  /** F14. By user: the sequence of the erasure. What older deltas have of the user's receipts is not shown. */
+  readonly erasures: Map<string, number>;
 }
 
 export class RecentDeltas {
@@ -170,6 +174,7 @@ export class RecentDeltas {
       room.eventsAt = Math.max(room.eventsAt, delta.position);
       this.#redact(room, delta);
     }
+    if (delta.type === "receipts") erase(room, delta.erased, mark.sequence);
     this.#arrivals.push(cached);
     this.#bytes += cached.cost;
     this.#evict();
@@ -249,6 +254,7 @@ export class RecentDeltas {
         eventCount: 0,
         eventsAt: 0,
         fullyReadAt: new Map(),
+        erasures: new Map(),
       };
       this.#rooms.set(id, room);
       this.#bytes += ROOM_COST_BYTES;
@@ -258,7 +264,8 @@ export class RecentDeltas {
 
   #cachedEvent({ events }: Room, event: OrderedEvent): CachedEvent {
     const id = event.event_id;
-    const cached = { id, packed: this.#packing.add(event), because: undefined, copy: events.get(id) };
+    const packed = this.#packing.add(event);
+    const cached = { id, packed, because: undefined, isErased: false, copy: events.get(id) };
     events.set(id, cached);
     return cached;
   }
@@ -299,6 +306,15 @@ function firstAfter({ deltas }: Room, after: number): number {
   return deltas.search(({ sequence }) => sequence > after);
 }
 
+/** F14. Nothing of it is read from the cache again. */
+function erase({ erasures, events }: Room, erased: Delta<"receipts">["erased"], sequence: number): void {
+  for (const [user, ids] of Object.entries(erased ?? {})) {
+    erasures.set(user, sequence);
+    for (const id of ids)
+      for (let event = events.get(id); event !== undefined; event = event.copy) event.isErased = true;
+  }
+}
+
 /** The event is the oldest with its id. */
 function forgetEvent({ events }: Room, event: CachedEvent): void {
   let newer = events.get(event.id);
@@ -332,13 +348,18 @@ function decoderOf(deltas: readonly CachedDelta[]): DecodedChanges {
   };
 }
 
-function markersIn({ markers }: CachedDelta): Markers {
-  return markers === undefined ? {} : (unpacked(markers) as Markers);
+function markersIn({ markers, user, sequence, room: { erasures } }: CachedDelta): Markers {
+  if (markers === undefined) return {};
+  const read = unpacked(markers) as Markers;
+  if (erasures.size === 0) return read;
+  const isErased = (of: string) => sequence < (erasures.get(of) ?? 0);
+  if (user !== undefined) return isErased(user) ? {} : read;
+  return read.receipts === undefined ? read : { ...read, receipts: withoutUsers(read.receipts, isErased) };
 }
 
-function eventOf({ packed, because }: CachedEvent): OrderedEvent {
+function eventOf({ packed, because, isErased }: CachedEvent): OrderedEvent {
   const event = unpacked(packed) as OrderedEvent;
-  if (because === undefined) return event;
-  const { unsigned, ...rest } = redacted(event, unpacked(because) as MatrixEvent);
-  return { ...rest, unsigned: { ...unsigned, order: event.unsigned.order } };
+  if (because === undefined && !isErased) return event;
+  const left = redacted(event, because && (unpacked(because) as MatrixEvent));
+  return withOrder(left, event.unsigned.order);
 }

@@ -75,6 +75,7 @@ export class RoomHistory {
   /** From here on some membership is known. */
   #membershipSince = Number.POSITIVE_INFINITY;
   readonly #stays = new Map<string, Stay[]>();
+  readonly #erasures = new Map<string, { readonly position: Position }[]>();
   readonly #users = new Map<string, Position>();
 
   constructor(room: string, options: HistoryOptions = {}) {
@@ -90,6 +91,7 @@ export class RoomHistory {
     const { user: only, stepsMax = Number.POSITIVE_INFINITY } = this.#options;
     if (only === undefined || step.kind !== "receipt" || hasPrefix(step.user, only)) {
       if (step.kind === "receipt") this.#receipt(step);
+      else if (step.kind === "erasure") this.#erasure(step);
       else this.#event(step);
       this.steps.push(step);
     }
@@ -98,7 +100,7 @@ export class RoomHistory {
   }
 
   #event(step: Step): void {
-    const { position, at, event: id, user, type, judged = [], rethreaded = [], member, redacts } = step;
+    const { position, at, event: id, user, type, member, redacts } = step;
     if (member !== undefined) {
       append(this.#members, member.user, { position, membership: member.membership });
       this.#membershipSince = Math.min(this.#membershipSince, position);
@@ -122,8 +124,34 @@ export class RoomHistory {
     this.eventList.push(event);
     this.#index(event);
     if (step.joined !== undefined) append(this.#stays, step.joined, { position, order: event.order });
-    const target = redacts === undefined ? undefined : this.events.get(redacts);
+    if (redacts !== undefined) this.#redact(redacts, position);
+    this.#settle(step);
+  }
+
+  /** F14. */
+  #erasure(step: Step): void {
+    const { position, at, user, erased } = step;
+    this.#erasures.set(user, [...(this.#erasures.get(user) ?? []), { position }]);
+    for (const { moves } of this.markersOf(user)) {
+      const last = moves.at(-1)!;
+      if (!last.gone) moves.push({ ...last, position, at, gone: true });
+    }
+    for (const held of this.#waiting.values()) {
+      if (held.user !== user) continue;
+      this.#waiting.delete(held.position);
+      held.ended = { position, at, outcome: "rejected", reason: "erased" };
+    }
+    for (const id of erased?.events ?? []) this.#redact(id, position);
+    this.#settle(step);
+  }
+
+  #redact(id: string, position: Position): void {
+    const target = this.events.get(id);
     if (target !== undefined) target.redactedAt ??= position;
+  }
+
+  /** Other events and receipts that the step changed. */
+  #settle({ position, at, rethreaded = [], judged = [] }: Step): void {
     for (const { event: moved, thread } of rethreaded) {
       const track = this.events.get(moved)!;
       if (threadAt(track, position) === thread) continue;
@@ -261,6 +289,11 @@ export class RoomHistory {
     const { order, user: sender } = event;
     if (order < 0 || sender === user || order < (this.stay(user, position)?.order ?? 0)) return true;
     return this.readUpTo(user, threadAt(event, position), position) >= order;
+  }
+
+  /** F14. Where the user was erased from the room last; undefined if not by this position. */
+  erasedAt(user: string, position: Position): Position | undefined {
+    return lastAt(this.#erasures.get(user) ?? [], position)?.position;
   }
 
   /** F13. The newest event that the user has sent in a thread. */

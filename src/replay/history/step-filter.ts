@@ -4,7 +4,7 @@ import type { OutcomeName, Step } from "./step.ts";
 
 export interface StepFilter {
   readonly user?: string;
-  /** The event, receipts on it, and redactions of it. */
+  /** The event, receipts on it, and redactions and erasures of it. */
   readonly event?: string;
   readonly thread?: string;
   /** The outcome of the entry, or of a held receipt that was judged with it. */
@@ -26,9 +26,13 @@ export function matches(filter: StepFilter, step: Step): boolean {
   if (user !== undefined && !hasPrefix(step.user, user) && !judged.some((receipt) => hasPrefix(receipt.user, user))) {
     return false;
   }
-  if (event !== undefined && !hasPrefix(step.event, event) && !hasPrefix(step.redacts, event)) return false;
+  if (event !== undefined && !eventsOf(step).some((id) => hasPrefix(id, event))) return false;
   if (thread !== undefined && !hasPrefix(step.thread, thread) && !hasPrefix(step.eventThread, thread)) return false;
   return outcome === undefined || step.outcome === outcome || judged.some((receipt) => receipt.outcome === outcome);
+}
+
+function eventsOf({ event, redacts, erased }: Step): readonly (string | undefined)[] {
+  return [event, redacts, ...(erased?.events ?? [])];
 }
 
 /**

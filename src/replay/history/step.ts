@@ -6,14 +6,15 @@
  */
 import {
   BACKFILLED,
-  type Entry,
+  ERASURE,
+  type ErasureEntry,
+  type EventEntry,
   type EventInfo,
   HISTORY,
   LIVE,
   type Order,
   type Position,
   RECEIPT,
-  type ReceiptEntry,
   STATE,
 } from "../../../actors/entry.ts";
 import type { FoldedEntry, JudgedReceipt, Judgement, Outcome, RejectReason } from "../../../actors/room/outcome.ts";
@@ -32,10 +33,11 @@ export const OUTCOMES = [
   "held",
   "released",
   "rejected",
+  "erased",
 ] as const satisfies readonly Outcome["outcome"][];
 export type OutcomeName = (typeof OUTCOMES)[number];
 
-type StepKind = "event" | "history" | "backfill" | "state" | "receipt";
+type StepKind = "event" | "history" | "backfill" | "state" | "receipt" | "erasure";
 
 const KIND = { [LIVE]: "event", [HISTORY]: "history", [BACKFILLED]: "backfill", [STATE]: "state" } as const;
 
@@ -82,11 +84,11 @@ export interface Step {
   /** Unix time in ms, of the record. */
   readonly at: number;
   readonly kind: StepKind;
-  /** The event's sender, or the receipt's user. */
+  /** The event's sender, or the user of the receipt or the erasure. */
   readonly user: string;
-  /** The event itself, or the one that the receipt points at. */
+  /** The event itself, or the one that the receipt points at. Empty for an erasure. */
   readonly event: string;
-  /** Event type, or receipt type. */
+  /** Event type, or receipt type, or `erasure`. */
   readonly type: string;
   /**
    * The thread of the event (F3). For a receipt, the thread that it names: null for an unthreaded one, `?` for one of
@@ -119,6 +121,8 @@ export interface Step {
   readonly stands?: Place;
   readonly reason?: RejectReason;
   readonly detail?: string;
+  /** Of an erasure (F14): how many markers and held receipts it took, and the events whose content it took. */
+  readonly erased?: { readonly receipts: number; readonly events: readonly string[] };
   /** Held receipts that could be judged when this event came (F5, F6). */
   readonly judged?: readonly StepReceipt[];
   /** The held receipt that was dropped to make room for this one (F4). */
@@ -128,6 +132,7 @@ export interface Step {
 /** `room`: its state right after the entry was folded. */
 export function stepOf(room: Room, folded: FoldedEntry): Step {
   const { position, at, entry, outcome } = folded;
+  if (entry[0] === ERASURE) return erasureStep(room, folded, entry);
   if (entry[0] !== RECEIPT) return eventStep(room, folded, entry);
   const [, user, type, event, thread, , origin] = entry;
   const info = room.events.get(event);
@@ -152,7 +157,34 @@ export function stepOf(room: Room, folded: FoldedEntry): Step {
   };
 }
 
-function eventStep(room: Room, { position, at, outcome }: FoldedEntry, entry: Exclude<Entry, ReceiptEntry>): Step {
+function erasureStep(room: Room, { position, at, outcome }: FoldedEntry, [, user]: ErasureEntry): Step {
+  return {
+    position,
+    at,
+    kind: "erasure",
+    user,
+    event: "",
+    type: "erasure",
+    thread: null,
+    outcome: outcome.outcome,
+    ...(outcome.outcome === "erased" && {
+      erased: { receipts: outcome.receipts, events: outcome.events },
+      ...changesOf(room, outcome),
+    }),
+  };
+}
+
+function changesOf(
+  room: Room,
+  { rethreaded, judged }: Pick<Extract<Outcome, { judged: unknown }>, "rethreaded" | "judged">,
+): Pick<Step, "rethreaded" | "judged"> {
+  return {
+    ...(rethreaded.length > 0 && { rethreaded: rethreaded.map(threadChange) }),
+    ...(judged.length > 0 && { judged: judged.map((each) => stepReceipt(room, each)) }),
+  };
+}
+
+function eventStep(room: Room, { position, at, outcome }: FoldedEntry, entry: EventEntry): Step {
   const [kind, event] = entry;
   const info = kind === STATE ? undefined : room.events.get(event.event_id);
   const about = aboutOf(event);
@@ -172,8 +204,7 @@ function eventStep(room: Room, { position, at, outcome }: FoldedEntry, entry: Ex
       ...(target !== undefined && room.events.get(target) !== undefined && { redacts: target }),
       ...(info?.counts === true && { counts: true }),
       ...(info?.redaction !== undefined && { redacted: true as const }),
-      ...(outcome.rethreaded.length > 0 && { rethreaded: outcome.rethreaded.map(threadChange) }),
-      ...(outcome.judged.length > 0 && { judged: outcome.judged.map((judged) => stepReceipt(room, judged)) }),
+      ...changesOf(room, outcome),
     }),
     ...memberIn(room, { kind, outcome, event, info }),
   };
@@ -184,7 +215,7 @@ function threadChange({ id, thread }: EventInfo): ThreadChange {
 }
 
 interface MemberEvent {
-  readonly kind: Entry[0];
+  readonly kind: EventEntry[0];
   readonly outcome: Outcome;
   readonly event: MatrixEvent;
   readonly info: EventInfo | undefined;

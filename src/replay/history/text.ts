@@ -34,6 +34,7 @@ const COLOUR: Readonly<Record<OutcomeName, keyof Paints>> = {
   stale: "dim",
   held: "yellow",
   rejected: "red",
+  erased: "yellow",
 };
 
 /** Shortens an id. The result is accepted wherever an id can be entered. */
@@ -60,6 +61,7 @@ export function stepLine(step: Step, paints: Paints = plain): string {
 
 /** Describes the entry. */
 export function stepWhat(step: Step): string {
+  if (step.kind === "erasure") return step.type;
   const kind = step.kind === "backfill" || step.kind === "state" ? `${step.kind} ` : "";
   const thread = threadText(step.kind === "receipt" ? step.thread : step.thread === "main" ? null : step.thread);
   const about = step.about?.replace(/\$\S+/g, shortId);
@@ -78,6 +80,10 @@ export function stepChanges(step: Step, paints: Paints = plain): string[] {
   const texts: string[] = [];
   if (step.kind !== "receipt" && step.order !== undefined) {
     texts.push(step.outcome === "duplicate" ? `keeps order ${step.order}` : `order ${paints.bold(String(step.order))}`);
+  }
+  if (step.erased !== undefined) {
+    const { receipts, events } = step.erased;
+    texts.push(`${receipts} receipts and the content of ${events.length} events are gone`);
   }
   if (step.outcome === "held") texts.push("its event is not in the log yet");
   const text = judgementText(step, step.order);

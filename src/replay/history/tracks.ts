@@ -23,7 +23,7 @@ export interface EventTrack {
   readonly type: string;
   /** Whether it counts as unread (F13) before a redaction. */
   readonly counts: boolean;
-  /** The position of the first redaction (F11). */
+  /** The position of the first redaction (F11), or of the erasure (F14). */
   redactedAt: Position | undefined;
 }
 
@@ -36,7 +36,7 @@ export interface Move {
   readonly order: Order;
   /** The entry of the receipt. Before `position` if it was held. */
   readonly receipt: Position;
-  /** The inferred marker was dropped, because a marker of known thread covers it from here on. */
+  /** The marker is gone from here on: its user was erased (F14), or it was inferred, and one of known thread covers it. */
   readonly gone?: true;
 }
 

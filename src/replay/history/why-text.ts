@@ -65,6 +65,8 @@ function factText(fact: Fact, event: string): string {
       return `It comes at position ${fact.position}, after this point.`;
     case "redacted":
       return `It was redacted at position ${fact.position}: it never counts as unread (F11).`;
+    case "erased":
+      return `The user was erased from the room at position ${fact.position}: no receipt from before counts (F14).`;
     case "not counted":
       return "Its type, or that it is an edit or state, means that it never counts as unread (F13).";
     case "not joined":

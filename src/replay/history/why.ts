@@ -57,6 +57,8 @@ type ThreadedMarker = MarkerTrack & { readonly thread: string };
 export type Fact =
   | { readonly kind: "comes later"; readonly position: Position }
   | { readonly kind: "redacted"; readonly position: Position }
+  /** The user was erased: no receipt from before counts (F14). */
+  | { readonly kind: "erased"; readonly position: Position }
   /** The type of the event never counts as unread (F13). */
   | { readonly kind: "not counted" }
   /** The user is not joined, so nothing counts as unread (F13). */
@@ -130,6 +132,7 @@ export function explain(history: RoomHistory, question: WhyQuestion): Explanatio
     verdict: { kind: before.length > 0 ? "not reached" : "no marker", ...now },
     facts: [
       ...(counted.length > 0 ? counted : factsOfReader(history, question, now)),
+      ...factsOfErasure(history, question),
       ...before.map((each): Fact => ({ kind: "marker before", event, ...each })),
       ...nearMisses(history, question, now),
       ...heldReceipts(history, question, event),
@@ -174,6 +177,11 @@ function factsOfReader(history: RoomHistory, { user, position }: WhyQuestion, { 
   return own !== undefined && own.order > event.order ? [{ kind: "sent after", own }] : [];
 }
 
+function factsOfErasure(history: RoomHistory, { user, position }: WhyQuestion): Fact[] {
+  const erasedAt = history.erasedAt(user, position);
+  return erasedAt === undefined ? [] : [{ kind: "erased", position: erasedAt }];
+}
+
 function markersAt(markers: Iterable<MarkerTrack>, position: Position): MarkerNow[] {
   return [...markers].flatMap((marker) => {
     const now = placeAt(marker, position);
@@ -186,7 +194,8 @@ function coveringMarker(markers: readonly MarkerTrack[], event: EventTrack, posi
   let earliest: { marker: MarkerTrack; first: Move; now: Move } | undefined;
   for (const { marker, now } of markersAt(markers, position)) {
     if (now.order < event.order) continue;
-    const first = marker.moves.find(({ order, gone }) => order >= event.order && !gone)!;
+    const begun = marker.moves.findLastIndex(({ gone, position: at }) => gone === true && at <= position) + 1;
+    const first = marker.moves.slice(begun).find(({ order }) => order >= event.order)!;
     const coveredAt = Math.max(first.position, event.position);
     if (earliest === undefined || coveredAt < Math.max(earliest.first.position, event.position)) {
       earliest = { marker, first, now };

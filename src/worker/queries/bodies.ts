@@ -1,10 +1,10 @@
 /** Reads bodies of events from the log. */
 import {
   type EventInfo,
+  hasEvent,
   indexOf,
   type PlacedRecord,
   type Position,
-  RECEIPT,
   sequenceOf,
 } from "../../../actors/entry.ts";
 import type { Room } from "../../../actors/room/room.ts";
@@ -47,7 +47,7 @@ export class Bodies {
     return Promise.all(
       positions.map((position) => {
         const event = events.get(position)!;
-        return this.#served(room, event, room.events.get(event.event_id));
+        return this.#ordered(room, event, room.events.get(event.event_id));
       }),
     );
   }
@@ -66,7 +66,7 @@ export class Bodies {
         if (body?.isWhole) return body.json;
         const event = body === undefined ? read!.get(position)! : (JSON.parse(body.json) as MatrixEvent);
         const info = room.events.peek(event.event_id);
-        return info === undefined ? event : this.#served(room, event, info);
+        return info === undefined ? this.#served(room, event, info) : this.#ordered(room, event, info);
       }),
     );
   }
@@ -75,15 +75,21 @@ export class Bodies {
   async one(room: Room, id: EventId): Promise<OrderedEvent | null> {
     const info = room.events.get(id);
     if (info === undefined) return null;
-    return this.#served(room, await this.#body(info.position), info);
+    return this.#ordered(room, await this.#body(info.position), info);
   }
 
-  /** The event with its order, and without what a redaction removed (F11). */
-  async #served(room: Room, event: MatrixEvent, info: EventInfo | undefined): Promise<OrderedEvent> {
+  async #ordered(room: Room, event: MatrixEvent, info: EventInfo | undefined): Promise<OrderedEvent> {
     if (info === undefined) throw this.#missing(event.event_id);
-    const redaction = info.redaction === undefined ? undefined : room.events.get(info.redaction);
-    if (redaction === undefined) return withOrder(event, info.order);
-    return withOrder(redacted(event, await this.#body(redaction.position)), info.order);
+    return withOrder(await this.#served(room, event, info), info.order);
+  }
+
+  /** The event without what a redaction (F11) or an erasure (F14) removed. `info`: undefined for state that has no order. */
+  async #served(room: Room, event: MatrixEvent, info: EventInfo | undefined): Promise<MatrixEvent> {
+    const by = info === undefined ? redactionAhead(room, event.event_id) : info.redaction;
+    if (by === undefined) return event;
+    if (by === event.event_id) return redacted(event);
+    const redaction = room.events.get(by);
+    return redaction === undefined ? event : redacted(event, await this.#body(redaction.position));
   }
 
   async #body(position: Position): Promise<MatrixEvent> {
@@ -97,7 +103,7 @@ export class Bodies {
     const events = new Map<Position, MatrixEvent>();
     for (const position of positions) {
       const entry = bySequence.get(sequenceOf(position))?.record.entries[indexOf(position)];
-      if (entry === undefined || entry === null || entry[0] === RECEIPT) throw this.#missing(position);
+      if (entry === undefined || entry === null || !hasEvent(entry)) throw this.#missing(position);
       events.set(position, entry[1]);
     }
     return events;
@@ -115,4 +121,8 @@ export class Bodies {
   #missing(what: unknown): TidemarkError {
     return new TidemarkError("LOG_BROKEN", `the log of partition ${this.#partition} has no event ${String(what)}`);
   }
+}
+
+function redactionAhead(room: Room, id: EventId): EventId | undefined {
+  return room.redactionsAhead ? room.redactions.peek(id) : undefined;
 }

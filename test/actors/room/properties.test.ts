@@ -5,10 +5,10 @@ import {
   BACKFILLED,
   type Entry,
   HISTORY,
+  isTimeline,
   LIVE,
   positionOf,
   RECEIPT,
-  STATE,
   type TimelineEntry,
   UNKNOWN_THREAD,
 } from "../../../actors/entry.ts";
@@ -43,7 +43,7 @@ function foldAll(entries: readonly Positioned[]): Room {
 }
 
 function eventIn(entry: Entry): MatrixEvent[] {
-  return entry[0] === RECEIPT || entry[0] === STATE ? [] : [entry[1]];
+  return isTimeline(entry) ? [entry[1]] : [];
 }
 
 const sorted = <T>(items: readonly T[]): string[] => items.map((item) => JSON.stringify(item)).sort();
@@ -264,7 +264,7 @@ function nextOrder(kind: number, orders: readonly number[]): number {
 /** Checks what an entry did, and what readers and counts get from it, against the events alone. */
 function follow({ room, orders, counts }: Followed, entry: Entry, outcome: Outcome): void {
   const known = [...orders.values()];
-  const isNew = entry[0] !== RECEIPT && entry[0] !== STATE && !orders.has(entry[1].event_id);
+  const isNew = isTimeline(entry) && !orders.has(entry[1].event_id);
   assert.is(outcome.outcome === "ordered", isNew);
   if (outcome.outcome === "ordered") {
     const [kind, event] = entry as TimelineEntry;

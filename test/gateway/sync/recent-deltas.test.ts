@@ -58,6 +58,18 @@ recentDeltas("history and backfill enter no timeline", () => {
   assert.equal(recent.changes(ROOM, ALICE, 1)?.events, []);
 });
 
+recentDeltas("nothing older is read of a user who was erased, but what comes later is", () => {
+  const erasure = { ...receipt(CAROL, "$2"), erased: { [BOB]: ["$5"] } } as unknown as Delta;
+  const recent = cacheOf(events(1, message(5, { sender: BOB })), receipt(BOB, "$1"), own(BOB, "$1"), erasure);
+  assert.equal(ids(recent, BOB, 0), ["$2"]);
+  assert.equal(
+    recent.changes(ROOM, BOB, 0)?.events.map(({ event_id, content, unsigned }) => [event_id, content, unsigned]),
+    [["$5", {}, { order: 5 }]],
+  );
+  recent.add(0, receipt(BOB, "$3"), { sequence: 5, published: 5, lineage: "" });
+  assert.equal(ids(recent, BOB, 3), ["$2", "$3"]);
+});
+
 recentDeltas("users who may see the same get the same object, and private receipts are only for their user", () => {
   const recent = cacheOf(receipt(ALICE, "$1"), own(BOB, "$2"), receipt(CAROL, "$3"));
   assert.equal(ids(recent, BOB, 0), ["$1", "$2", "$3"]);

@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type Entry, STATE } from "../../../actors/entry.ts";
+import { type Entry, hasEvent, STATE } from "../../../actors/entry.ts";
 import { reasonOf } from "../../../src/errors.ts";
 import type { Tidemark } from "../../../src/start.ts";
 import { BASE } from "../../support/example-room.ts";
@@ -68,7 +68,7 @@ class Stage {
   }
 
   async send(entry: Entry): Promise<void> {
-    if (entry[0] === 2) return;
+    if (!hasEvent(entry)) return;
     const { bus } = this.#tidemark;
     const [kind, event, asOf] = entry;
     const body = kind === STATE && asOf !== undefined ? { events: [event], as_of: asOf } : event;

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type Entry, type Position, RECEIPT, sequenceOf } from "../../../actors/entry.ts";
+import { type Entry, hasEvent, type Position, sequenceOf } from "../../../actors/entry.ts";
 import type { Room } from "../../../actors/room/room.ts";
 import type { Question } from "../../../src/bus/contract/questions.ts";
 import { TIMELINE_EVENTS_DEFAULT } from "../../../src/limits.ts";
@@ -43,7 +43,7 @@ class Log extends Bodies {
 
   #event(position: Position): MatrixEvent {
     const entry = this.#entries[sequenceOf(position) - 1]!;
-    if (entry[0] === RECEIPT) throw new Error("a receipt has no body");
+    if (!hasEvent(entry)) throw new Error("a receipt has no body");
     return entry[1];
   }
 }
@@ -53,7 +53,7 @@ function folded(entries: readonly Entry[]) {
   const model = new VisibilityModel(story.room.base);
   entries.forEach((entry, i) => {
     story.fold(entry);
-    model.add(at(i + 1), entry, entry[0] === RECEIPT ? undefined : story.order(entry[1].event_id));
+    model.add(at(i + 1), entry, hasEvent(entry) ? story.order(entry[1].event_id) : undefined);
   });
   model.events.sort((a, b) => a.order - b.order);
   return { room: story.room, model, bodies: new Log(entries) };
