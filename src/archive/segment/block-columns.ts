@@ -1,7 +1,7 @@
 /**
  * A block of a segment: records that follow each other, as two parts that are compressed apart (docs/design.md#segments).
  *
- *     bodies    [places, lengths, entries]     entries of events, each as in the log, with their places: one can be read alone
+ *     bodies    [places, lengths, entries]     entries of events, and erasures, each as in the log, with their places: one can be read alone
  *     columns   everything else: where each record is, its receipts, and what the fold made of each entry
  *
  * Receipts are taken apart into columns, since compression finds in each column what its values have in common. An event that
@@ -30,9 +30,10 @@ export const OUTCOMES: readonly NotedOutcome[] = [
   "acl_denied",
   "not_joined",
   "held_overflow",
+  "erased",
 ];
 
-/* Bits of an entry. Without `IS_RECEIPT` it is an event. */
+/* Bits of an entry. Without `IS_RECEIPT` it is an event or an erasure. */
 export const IS_RECEIPT = 0x40;
 export const TYPE_BITS = 0x03;
 export const IS_ACCEPTED = 0x04;

@@ -1,7 +1,9 @@
 /** Reads a block back (`block-columns.ts`): all its records, or one event alone. */
 import {
   type Entry,
+  type ErasureEntry,
   type EventEntry,
+  hasEvent,
   indexOf,
   type Order,
   type PlacedRecord,
@@ -81,11 +83,15 @@ export function eventIn(bodies: Uint8Array, { partition, first }: BlockPlace, at
   const found = list.at(at);
   if (found === undefined) return undefined;
   const body = list.decoded(found.body) as readonly unknown[];
-  if (typeof body[0] === "number") return found.position === at ? (body as unknown as EventEntry) : undefined;
+  if (typeof body[0] === "number") return found.position === at ? eventOf(body as unknown as Entry) : undefined;
   const sequence = sequenceOf(at);
   if (sequenceOf(found.position) !== sequence) return undefined;
   const entry = messageOf(partition, sequence, body).record.entries[indexOf(at)];
-  return entry === undefined || entry === null || entry[0] === RECEIPT ? undefined : entry;
+  return entry === undefined || entry === null ? undefined : eventOf(entry);
+}
+
+function eventOf(entry: Entry): EventEntry | undefined {
+  return hasEvent(entry) ? entry : undefined;
 }
 
 interface Parts {
@@ -171,8 +177,8 @@ class BlockReader {
   #entry(at: number): Entry {
     const flags = this.#entries.next();
     if ((flags & c.IS_RECEIPT) !== 0) return this.#receipt(flags, at);
-    const entry = this.#nextBody() as EventEntry;
-    this.#ids[this.#ids.length - 1] = entry[1].event_id;
+    const entry = this.#nextBody() as EventEntry | ErasureEntry;
+    if (hasEvent(entry)) this.#ids[this.#ids.length - 1] = entry[1].event_id;
     return entry;
   }
 

@@ -1,6 +1,7 @@
 /** Gathers records for a block (`block-columns.ts`). */
 import {
   type Entry,
+  hasEvent,
   type Order,
   type PlacedRecord,
   positionOf,
@@ -139,7 +140,7 @@ export class BlockWriter {
         continue;
       }
       this.#entries.add(entry[0]);
-      this.#bodyOf.set(entry[1].event_id, this.#bodies.length);
+      if (hasEvent(entry)) this.#bodyOf.set(entry[1].event_id, this.#bodies.length);
       this.#addBody(positionOf(sequence, index), bytes);
     }
   }

@@ -2,8 +2,7 @@
  * What the fold made of an entry, as a segment has it beside the entry: its outcome, and of an event the order and the thread, as the
  * entry left them. A later fold takes orders from there; the rest counts for the fold's own version.
  */
-import type { Order } from "../../../actors/entry.ts";
-import { RECEIPT } from "../../../actors/entry.ts";
+import { hasEvent, type Order } from "../../../actors/entry.ts";
 import type { FoldedEntry, Outcome, RejectReason } from "../../../actors/room/outcome.ts";
 import type { Room } from "../../../actors/room/room.ts";
 import type { ThreadId } from "../../matrix/ids.ts";
@@ -28,7 +27,7 @@ export const NO_ENTRY: EntryNote = { outcome: "noted" };
 export function noteOf(room: Room, { entry, outcome }: FoldedEntry): EntryNote {
   switch (outcome.outcome) {
     case "ordered": {
-      const info = entry[0] === RECEIPT ? undefined : room.events.get(entry[1].event_id);
+      const info = hasEvent(entry) ? room.events.get(entry[1].event_id) : undefined;
       if (info === undefined) throw new Error("an ordered event is not in its room");
       const note = { outcome: "ordered", order: outcome.order, thread: info.thread } as const;
       return info.settled ? note : { ...note, unsettled: true };
