@@ -2,7 +2,7 @@
 import * as fc from "fast-check";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type Entry, positionOf, RECEIPT } from "../../../actors/entry.ts";
+import { type Entry, hasEvent, positionOf } from "../../../actors/entry.ts";
 import { type ObjectStore, objectName } from "../../../src/archive/object-store.ts";
 import type { SegmentMessage } from "../../../src/archive/segment/block-reader.ts";
 import type { ArchivedMessage } from "../../../src/archive/segment/block-writer.ts";
@@ -91,7 +91,7 @@ segments("of any log gives back each entry, each note, and each event alone, wha
       assertSame(await read(written), log.messages);
       const segment = await Segment.open(having(written.bytes), written.place);
       for (const [position, entry] of placesIn(log.messages)) {
-        const event = entry === undefined || entry[0] === RECEIPT ? undefined : entry;
+        const event = entry !== undefined && hasEvent(entry) ? entry : undefined;
         assert.equal(await segment.eventAt(position), event);
       }
     }),
