@@ -33,7 +33,7 @@ import { ensurePeers } from "./support/peers.ts";
 import { ensurePromtool } from "./support/promtool.ts";
 import { canMount } from "./support/small-disk.ts";
 import { ensureSynapse } from "./support/synapse-program.ts";
-import { hasSystemdAnalyze } from "./support/systemd.ts";
+import { ensureSystemdAnalyze } from "./support/systemd.ts";
 import { temporaryDirectory } from "./support/temporary-directory.ts";
 import { FAST_SEED } from "./support/tier.ts";
 
@@ -109,8 +109,7 @@ async function main(): Promise<void> {
     if (isNeeded("promtool.ts")) process.env.TIDEMARK_PROMTOOL = await ensurePromtool(printError);
     if (isNeeded("small-disk.ts") && !(await canMount()))
       print("nothing can be mounted here (root, or sudo without a password): full disks are NOT tried");
-    if (isNeeded("systemd.ts") && !(await hasSystemdAnalyze()))
-      print("systemd-analyze is not installed: the units of deploy/systemd are NOT verified");
+    if (isNeeded("systemd.ts")) await ensureSystemdAnalyze(printError);
     if (files.some(({ name }) => name.startsWith("peers/"))) await ensurePeers();
     if (isNeeded("build.ts")) {
       await buildProgram(directory.path);

@@ -2,8 +2,8 @@
  * A Synapse for tests, from Debian's packages, without installing anything on the machine.
  *
  * Debian's stable release has no Synapse. So `matrix-synapse` of unstable is downloaded with all that it depends on, down to
- * the C library, and unpacked into the user's cache (`src/bus/broker/debian-archive.ts`). Its Python runs with the dynamic
- * linker of that folder: nothing is mounted, no root is needed, and no package's script runs.
+ * the C library, and unpacked into the user's cache (`src/bus/broker/debian-archive.ts`). Its Python runs from there
+ * (`unpacked-program.ts`): no root is needed, and no package's script runs.
  *
  * `TIDEMARK_SYNAPSE_PYTHON` names another Python that has Synapse, such as that of a virtual environment.
  *
@@ -16,6 +16,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { aptReason, findArchive, hasApt, unpackPackage } from "../../src/bus/broker/debian-archive.ts";
 import { cacheDir } from "../../src/bus/broker/find.ts";
+import { type Program, unpackedProgram } from "./unpacked-program.ts";
 
 const APT_LIMIT_MS = 600_000;
 /** The first run compiles all that it imports. */
@@ -26,11 +27,8 @@ const WHAT_TO_DO = "name a Python that has it with TIDEMARK_SYNAPSE_PYTHON";
 const run = promisify(execFile);
 
 /** A Python that can import `synapse`. */
-export interface SynapseProgram {
+export interface SynapseProgram extends Program {
   readonly version: string;
-  readonly command: string;
-  /** Arguments before Python's own. */
-  readonly args: readonly string[];
   readonly env: NodeJS.ProcessEnv;
 }
 
@@ -77,25 +75,10 @@ async function install(cache: string, log: (line: string) => void): Promise<Syna
   }
 }
 
-/** The Python of an unpacked system, which runs with that system's linker and libraries. */
 async function pythonIn(folder: string): Promise<Omit<SynapseProgram, "version">> {
   const usr = await realpath(join(folder, "usr"));
-  const libraries = (await readdir(join(usr, "lib"))).filter((name) => name.includes("-linux-gnu"));
-  const linkers = await Promise.all(
-    ["lib64", "lib"].map(async (name) => {
-      const names = await readdir(join(usr, name)).catch(() => []);
-      return names.filter((file) => /^ld-linux.*\.so\.\d+$/.test(file)).map((file) => join(usr, name, file));
-    }),
-  );
-  const linker = linkers.flat()[0];
-  if (linker === undefined) throw new Error(`${folder} has no dynamic linker`);
-  const python = await realpath(join(usr, "bin/python3"));
-  const path = [...libraries.map((name) => join(usr, "lib", name)), join(usr, "lib")].join(":");
-  return {
-    command: linker,
-    args: ["--library-path", path, "--argv0", python, python],
-    env: { ...process.env, PYTHONHOME: usr, PYTHONNOUSERSITE: "1", LC_ALL: "C.UTF-8" },
-  };
+  const program = await unpackedProgram(folder, "usr/bin/python3");
+  return { ...program, env: { ...process.env, PYTHONHOME: usr, PYTHONNOUSERSITE: "1", LC_ALL: "C.UTF-8" } };
 }
 
 async function probe({ command, args, env }: Omit<SynapseProgram, "version">): Promise<SynapseProgram> {
