@@ -4,7 +4,7 @@
  * A room's state is asked for as a whole, and the log has it one event here and one there (docs/adr/0019-state-in-the-store.md). They are
  * kept as JSON, as they are sent to clients. Without a store nothing is kept: who folds a log without one reads bodies from the log.
  */
-import { type MatrixEvent, withOrder } from "../../src/matrix/event.ts";
+import { type MatrixEvent, redacted, withOrder } from "../../src/matrix/event.ts";
 import type { Order, Position } from "../entry.ts";
 import { groupOf, type StateGroup } from "./state-changes.ts";
 
@@ -82,10 +82,12 @@ export class StateBodies {
     while (at < recent.length) yield recent[at++]!;
   }
 
-  /** The event at this position is redacted. */
+  /** The event at this position is redacted: what a redaction takes is not kept. */
   redact(key: string, position: Position): void {
     const body = this.at(key, position);
-    if (body?.isWhole) this.#change(key, { ...body, isWhole: false }, position);
+    if (body === undefined) return;
+    const json = JSON.stringify(redacted(JSON.parse(body.json) as MatrixEvent));
+    this.#change(key, { position, json, isWhole: false }, position);
   }
 
   /** Writes what changed since the last call. It stays in memory until `committed`. */

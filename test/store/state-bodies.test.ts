@@ -3,13 +3,13 @@ import fc from "fast-check";
 import { pino } from "pino";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { hasEvent } from "../../actors/entry.ts";
+import { type Entry, hasEvent, STATE } from "../../actors/entry.ts";
 import { fold } from "../../actors/room/fold.ts";
-import { groupOf, stateKey } from "../../actors/room/state-changes.ts";
+import { groupOf, memberKey, stateKey } from "../../actors/room/state-changes.ts";
 import type { MatrixEvent } from "../../src/matrix/event.ts";
 import { type Checkpoint, PartitionStore } from "../../src/store/partition-store.ts";
-import { live } from "../support/entries.ts";
-import { ROOM } from "../support/example-room.ts";
+import { erasure, live, member } from "../support/entries.ts";
+import { BOB, ROOM } from "../support/example-room.ts";
 import { checkAsync } from "../support/property.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { visits } from "../support/visits.ts";
@@ -58,6 +58,27 @@ bodies("have their order while they are served as they came, and only then", asy
     }),
     { numRuns: 100 },
   );
+});
+
+bodies("are kept without what a redaction, or an erasure, takes", async () => {
+  const named = (id: string) =>
+    live(id, { ...member(BOB, "join"), content: { membership: "join", displayname: "Bob" } });
+  for (const [said, taking] of [
+    [named("$join"), live("$x", { type: "m.room.redaction", redacts: "$join", content: {} })],
+    [named("$join"), erasure(BOB, 0, "$join")],
+    [[STATE, named("$join")[1]] as Entry, erasure(BOB, 0, "$join")],
+  ] as const) {
+    using dir = temporaryDirectory();
+    const store = await PartitionStore.open(dir.path, log);
+    const room = store.load(ROOM);
+    for (const [i, entry] of [said, taking].entries()) {
+      fold(room, 1_024 * (i + 1), entry);
+      store.commit(store.collect([room], { sequence: i + 1, room: ROOM, at: 1, entries: 1 }));
+    }
+    const body = store.load(ROOM).stateBodies.at(memberKey(BOB), 1_024)!;
+    assert.equal(JSON.parse(body.json).content, { membership: "join" });
+    await store.close();
+  }
 });
 
 bodies("are read by position, each key once, as of now", async () => {
