@@ -28,13 +28,20 @@ export interface CliProcess extends AsyncDisposable {
   kill(signal: NodeJS.Signals): void;
 }
 
+interface CliOptions {
+  readonly limitMs?: number;
+  /** The folder of a program that `buildProgram` made. Default: the sources, or the test command's build. */
+  readonly program?: string;
+}
+
 /** Runs `tidemark <args>`. Options in this process's environment are not inherited. */
 export function runCli(
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
-  { limitMs = END_LIMIT_MS } = {},
+  { limitMs = END_LIMIT_MS, program }: CliOptions = {},
 ): CliProcess {
-  return run(process.execPath, [...CLI, ...args], env, limitMs);
+  const cli = program === undefined ? CLI : [join(program, "dist/src/cli.js")];
+  return run(process.execPath, [...cli, ...args], env, limitMs);
 }
 
 /** Arguments of `start` on the test's broker, with a data directory beside the broker's. */

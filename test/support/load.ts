@@ -1,4 +1,5 @@
 /** Senders that continue whatever happens to Tidemark, and a comparison of its state with a fold from scratch. */
+import { setTimeout as delay } from "node:timers/promises";
 import * as assert from "uvu/assert";
 import type { Entry } from "../../actors/entry.ts";
 import { fold, isRead } from "../../actors/room/fold.ts";
@@ -44,7 +45,8 @@ export interface Load {
   readonly count: number;
   /** The positions of acknowledged requests. */
   readonly acknowledged: readonly number[];
-  start(senders: number): void;
+  /** `pauseMs`: of each sender, before each request. Default: 0. */
+  start(senders: number, options?: { readonly pauseMs?: number }): void;
   stop(): Promise<void>;
 }
 
@@ -55,8 +57,9 @@ export function load(bus: BusHarness, rooms: readonly string[], next: () => numb
   let running: Promise<void>[] = [];
   let sending = true;
   let count = 0;
-  const sender = async () => {
+  const sender = async (pauseMs: number) => {
     while (sending) {
+      if (pauseMs > 0) await delay(pauseMs);
       const room = rooms[pick(rooms.length)]!;
       const id = count++;
       if (next() < 0.3) acknowledged.push(await sendUntilAccepted(bus, "event", room, message(`$${id}`)));
@@ -72,8 +75,8 @@ export function load(bus: BusHarness, rooms: readonly string[], next: () => numb
       return count;
     },
     acknowledged,
-    start: (senders) => {
-      running = Array.from({ length: senders }, sender);
+    start: (senders, { pauseMs = 0 } = {}) => {
+      running = Array.from({ length: senders }, () => sender(pauseMs));
     },
     stop: async () => {
       sending = false;
