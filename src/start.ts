@@ -122,6 +122,7 @@ export async function start(options: StartOptions): Promise<Tidemark> {
   const { log, roles } = options;
   const started = Date.now();
   const build = await programBuild();
+  log.info(build, "starting");
   const closing: (() => Promise<unknown>)[] = [];
   let stopping = false;
   const stop = async () => {
@@ -291,13 +292,17 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       void broker?.exited.then(unlessStopping("the broker of this process has ended"));
       void nc.closed().then(unlessStopping("the connection to the broker is closed for good"));
     });
+    log.info({ partitions, ms: Date.now() - started }, "ready: every role serves");
     return {
       natsUrl: broker?.url ?? withoutPassword(natsUrl),
       httpUrl: server.url,
       metricsUrl: metricsServer?.url,
       lost,
       isBrokerAway: () => conditions.has("broker_away"),
-      stop,
+      stop: async () => {
+        await stop();
+        log.info("drained");
+      },
     };
   } catch (error) {
     await stop();

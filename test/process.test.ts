@@ -2,11 +2,12 @@
 import { once } from "node:events";
 import { mkdir, readdir, readFile, stat } from "node:fs/promises";
 import { createServer } from "node:net";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { type ConnectionOptions, connect, type NatsConnection } from "nats";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { runCli, startArgs } from "./support/cli-process.ts";
+import { type CliProcess, runCli, startArgs } from "./support/cli-process.ts";
 import { tidemarkCommand } from "./support/commands.ts";
 import { type Body, message, receipt, rejects, startBus, startOn, startTidemark, token } from "./support/harness.ts";
 import { temporaryDirectory } from "./support/temporary-directory.ts";
@@ -29,6 +30,11 @@ async function status(url: string): Promise<number> {
 function credentialsIn(url: string): ConnectionOptions {
   const { host, username: user, password: pass } = new URL(url);
   return { servers: host, user, pass };
+}
+
+/** What standard error has besides log lines. */
+function complaintsIn({ stderr }: CliProcess): string[] {
+  return stderr.filter((line) => !line.startsWith("{"));
 }
 
 const run = suite("process");
@@ -79,8 +85,9 @@ run("a partition count that differs from the logs' is refused, and the error nam
   await using tidemark = runCli(startArgs(bus, "--partitions", "3"));
   assert.is(await tidemark.ended, 1);
   assert.equal(tidemark.stdout, []);
-  assert.is(tidemark.stderr.length, 1);
-  assert.match(tidemark.stderr[0]!, "made with 2 partitions, not 3");
+  const complaints = complaintsIn(tidemark);
+  assert.is(complaints.length, 1);
+  assert.match(complaints[0]!, "made with 2 partitions, not 3");
 });
 
 run("an invalid partition count in the bucket is refused, and the error names its key", async () => {
@@ -125,8 +132,9 @@ run("an unreachable broker is reported in one clear line", async () => {
   await using tidemark = runCli(["start", "--nats", url]);
   assert.is(await tidemark.ended, 1);
   assert.equal(tidemark.stdout, []);
-  assert.is(tidemark.stderr.length, 1, tidemark.stderr.join("\n"));
-  assert.match(tidemark.stderr[0]!, /^tidemark: no connection to nats:\/\/user@127\.0\.0\.1:\d+: \S/);
+  const complaints = complaintsIn(tidemark);
+  assert.is(complaints.length, 1, tidemark.stderr.join("\n"));
+  assert.match(complaints[0]!, /^tidemark: no connection to nats:\/\/user@127\.0\.0\.1:\d+: \S/);
 });
 
 run("options may come from the environment", async () => {
@@ -225,7 +233,46 @@ run("log lines at the level info name no user and no room", async () => {
   await fetch(`${http}/@secret:a.org`);
   tidemark.kill("SIGTERM");
   assert.is(await tidemark.ended, 0);
-  assert.not.match(tidemark.stderr.join("\n"), /secret|logged:a/);
+  assert.not.match(tidemark.stderr.join("\n"), /secret|logged:a|[@!]/);
+});
+
+run("log lines say from which process they are, and what it and its partitions have come to", async () => {
+  await using bus = await startBus();
+  await using tidemark = runCli(startArgs(bus, "--partitions", "1"));
+  await tidemark.ready;
+  tidemark.kill("SIGTERM");
+  assert.is(await tidemark.ended, 0);
+  assert.equal(complaintsIn(tidemark), []);
+  const lines = tidemark.stderr.map((line) => JSON.parse(line));
+  const worker = await readFile(join(bus.dir, "data", "worker-id"), "utf8");
+  for (const line of lines) {
+    assert.equal([line.host, line.role, line.worker], [hostname(), "ingress,worker,gateway", worker], line.msg);
+  }
+  const said = lines.filter(({ msg }) => msg !== "a partition is warm: it can be served here at once");
+  assert.equal(
+    said.map(({ msg }) => msg),
+    [
+      "starting",
+      "a partition is claimed: what is left of its log is folded first",
+      "a partition is served",
+      "ready: every role serves",
+      "stopping",
+      "a partition is given up",
+      "drained",
+    ],
+  );
+});
+
+run("a standby says that it is warm, and a process without a worker names none", async () => {
+  await using bus = await startTidemark({ partitions: 1 });
+  await using standby = runCli([...startArgs(bus), "--roles", "worker"]);
+  await standby.ready;
+  assert.ok(standby.stderr.some((line) => line.includes("a partition is warm")));
+  await using ingress = runCli([...startArgs(bus), "--roles", "ingress"]);
+  await ingress.ready;
+  const [line] = ingress.stderr;
+  const { host, role, worker } = JSON.parse(line!);
+  assert.equal([host, role, worker], [hostname(), "ingress", undefined]);
 });
 
 run("an HTTP port in use is reported in one clear line, and ends the process", async () => {
@@ -236,8 +283,9 @@ run("an HTTP port in use is reported in one clear line, and ends the process", a
   await using tidemark = runCli(startArgs(bus, "--partitions", "1", "--http", `127.0.0.1:${port}`));
   assert.is(await tidemark.ended, 1);
   server.close();
-  assert.is(tidemark.stderr.length, 1, tidemark.stderr.join("\n"));
-  assert.match(tidemark.stderr[0]!, "EADDRINUSE");
+  const complaints = complaintsIn(tidemark);
+  assert.is(complaints.length, 1, tidemark.stderr.join("\n"));
+  assert.match(complaints[0]!, "EADDRINUSE");
 });
 
 run.run();

@@ -57,10 +57,10 @@ export function readVariables(command: Command, env: NodeJS.ProcessEnv = process
   return undefined;
 }
 
-/** Writes structured logs to standard error, as JSON that a terminal doesn't obey. */
-export function logger(level: string) {
+/** Writes structured logs to standard error, as JSON that a terminal doesn't obey. `about`: what each line says of its process. */
+export function logger(level: string, about: Readonly<Record<string, string>>) {
   const stderr = pino.destination({ dest: 2, sync: true });
-  return pino({ level, base: null }, { write: (line: string) => stderr.write(visibleJson(line)) });
+  return pino({ level, base: about }, { write: (line: string) => stderr.write(visibleJson(line)) });
 }
 
 export interface Address {

@@ -1,4 +1,5 @@
 /** `tidemark start`: runs until it gets a signal. */
+import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { Command, Option } from "commander";
 import { TidemarkError } from "../errors.ts";
@@ -20,6 +21,7 @@ import {
   REPLICAS_MAX,
 } from "../limits.ts";
 import { ROLES, type Role, start, type Tidemark } from "../start.ts";
+import { workerId } from "../worker/identity.ts";
 import { wrongUsage } from "./bus.ts";
 import {
   address,
@@ -237,7 +239,11 @@ export function startCommand(): Command {
       if (adminToken !== undefined && adminToken.length < ADMIN_TOKEN_CHARS_MIN) {
         wrongUsage(`--admin-token (TIDEMARK_ADMIN_TOKEN) must have at least ${ADMIN_TOKEN_CHARS_MIN} characters`);
       }
-      const log = logger(options.logLevel);
+      const log = logger(options.logLevel, {
+        host: hostname(),
+        role: [...roles].join(","),
+        ...(roles.has("worker") && { worker: workerId(options.data) }),
+      });
       const stopped = stopSignal();
       const stopping = new AbortController();
       void stopped.then(() => stopping.abort());

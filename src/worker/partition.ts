@@ -78,6 +78,14 @@ export interface WorkerLatencies {
   readonly asked: (ms: number, errcode: string | undefined) => void;
 }
 
+/** Stages of a partition that an operator is told of, one line each time. `report` has the line of one that failed. */
+const STAGE_LINES = {
+  warm: "a partition is warm: it can be served here at once",
+  claimed: "a partition is claimed: what is left of its log is folded first",
+  served: "a partition is served",
+  given_up: "a partition is given up",
+} as const;
+
 /** The states that `/metrics` shows. */
 export type PartitionState = "standby" | "claiming" | "catchingUp" | "live" | "draining" | "released" | "failed";
 
@@ -132,6 +140,7 @@ export class Partition {
     let before = this.#actor.getSnapshot();
     this.#actor.subscribe((snapshot) => {
       if (snapshot === before) return;
+      this.#say(stageOf(before), stageOf(snapshot));
       before = snapshot;
       this.#progressedAt = performance.now();
       options.changed();
@@ -438,6 +447,12 @@ export class Partition {
     this.#opened?.checkpoints.close();
   }
 
+  #say(before: Stage | undefined, stage: Stage | undefined): void {
+    if (stage === undefined || stage === before) return;
+    const { partition, log } = this.#options;
+    log.info({ partition, folded: this.#folded }, STAGE_LINES[stage]);
+  }
+
   #report(error: unknown): void {
     this.#close();
     void this.#lease.release(0).catch(() => {}); // It runs out.
@@ -452,4 +467,15 @@ function stateOf({ value }: SnapshotFrom<typeof partitionMachine>): PartitionSta
   if ("standby" in value) return "standby";
   if ("claiming" in value) return "claiming";
   return value.owner === "catchingUp" ? "catchingUp" : "live";
+}
+
+type Stage = keyof typeof STAGE_LINES;
+
+/** Returns undefined before the first stage, and after a failure. */
+function stageOf(snapshot: SnapshotFrom<typeof partitionMachine>): Stage | undefined {
+  if (snapshot.hasTag("serving")) return "served";
+  if (snapshot.matches("owner")) return "claimed";
+  // A warm standby that tries to get the lease stays one if it fails.
+  if (snapshot.hasTag("warm")) return "warm";
+  return snapshot.matches("draining") || snapshot.matches("released") ? "given_up" : undefined;
 }
