@@ -231,6 +231,12 @@ export function startCommand(): Command {
       if (roles.has("proxy") && roles.has("gateway")) {
         wrongUsage("a process is a gateway or a proxy: both serve the same paths");
       }
+      const serves = [options.users, homeserver, registration, inspect];
+      if (options.roles?.has("gateway") && !serves.some(Boolean)) {
+        wrongUsage(
+          "the role gateway needs --homeserver <url> or --users <file> to know its clients by, or --registration or --inspect: without any it has nothing to serve",
+        );
+      }
       if (roles.size === 1 && roles.has("proxy") && options.nats === undefined) {
         wrongUsage("a proxy alone needs --nats <url>: a broker of its own would have no worker");
       }

@@ -17,6 +17,7 @@ const wrong: Record<string, readonly [args: readonly string[], status: number, m
   "an invalid point": [["replay", ROOM, "--until", "soon"], 2, /must be a position, or a time/],
   "a file that does not exist": [["replay", "--file", "/nowhere/log"], 1, /ENOENT/],
   "a proxy without a homeserver": [["start", "--roles", "proxy"], 2, /needs --homeserver <url>/],
+  "a gateway that has nothing to serve": [["start", "--roles", "gateway"], 2, /needs --homeserver <url> or --users/],
   "a proxy alone without a broker": [
     ["start", "--roles", "proxy", "--homeserver", "http://h"],
     2,

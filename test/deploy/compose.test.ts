@@ -42,6 +42,9 @@ const service = z.strictObject({
   logging: z.strictObject({ driver: z.literal("json-file"), options: z.record(z.string(), z.string()) }),
   environment: z.record(z.string(), z.string()),
   volumes: z.array(z.string().regex(/^[\w-]+:\/data$/)).optional(),
+  // Not started unless it is named: the proxy changes what clients of the homeserver see.
+  profiles: z.tuple([z.literal("proxy")]).optional(),
+  secrets: z.tuple([z.literal("registration")]).optional(),
   // Only on loopback. Operators change this on purpose.
   ports: z.array(z.string().regex(/^127\.0\.0\.1:\d+:\d+$/)).optional(),
 });
@@ -51,6 +54,7 @@ const file = z.looseObject({
   services: z.record(z.string(), service),
   networks: z.strictObject({ bus: z.strictObject({}) }),
   volumes: z.record(z.string(), z.strictObject({})),
+  secrets: z.strictObject({ registration: z.strictObject({ file: z.string() }) }),
 });
 
 const compose = file.parse(parse(read("docker-compose.yml"), { merge: true }));
@@ -67,13 +71,14 @@ function stages(): Map<string, string> {
 
 const deployment = suite("deployment");
 
-deployment("there are three brokers, two workers, two ingresses and a gateway", () => {
+deployment("there are three brokers, two workers, two ingresses, a gateway and a proxy", () => {
   const roleOf = ({ environment }: z.infer<typeof service>) => environment.TIDEMARK_ROLES;
   assert.is(brokers.length, 3);
   assert.equal(processes.map(([, process]) => roleOf(process)).sort(), [
     "gateway",
     "ingress",
     "ingress",
+    "proxy",
     "worker",
     "worker",
   ]);
@@ -81,7 +86,7 @@ deployment("there are three brokers, two workers, two ingresses and a gateway", 
     if (roleOf(process) === "worker") assert.is(process.environment.TIDEMARK_REPLICAS, "3", name);
   }
   for (const key of Object.keys(compose)) {
-    assert.ok(key.startsWith("x-") || ["name", "services", "networks", "volumes"].includes(key), key);
+    assert.ok(key.startsWith("x-") || ["name", "services", "networks", "volumes", "secrets"].includes(key), key);
   }
 });
 
@@ -103,9 +108,9 @@ deployment("every variable of a process is an option of `tidemark start`", () =>
     assert.ok(options.has(variable), variable);
 });
 
-deployment("each process connects as the user of its role, to every broker", () => {
+deployment("each process connects as the user of its role, a proxy as a gateway's, to every broker", () => {
   for (const [name, { environment }] of processes) {
-    const role = environment.TIDEMARK_ROLES!;
+    const role = environment.TIDEMARK_ROLES!.replace("proxy", "gateway");
     const urls = environment.TIDEMARK_NATS!.split(",");
     assert.is(urls[0], `nats://${role}:\${NATS_${role.toUpperCase()}_PASSWORD:?}@nats-1:4222`, name);
     assert.equal(urls.slice(1), ["nats://nats-2:4222", "nats://nats-3:4222"]);
@@ -120,6 +125,19 @@ deployment("passwords come from the environment, and a missing one is an error",
     }
   }
   assert.not.match(conf, /password:\s*["'\w]/, "nats.conf has no password");
+});
+
+deployment("what serves clients knows the homeserver, and a missing URL or registration is an error", () => {
+  for (const [name, { environment, profiles, secrets }] of processes) {
+    const servesClients = name === "gateway" || name === "proxy";
+    const { TIDEMARK_HOMESERVER: homeserver, TIDEMARK_REGISTRATION: registration } = environment;
+    assert.is(homeserver !== undefined, servesClients, name);
+    if (servesClients) assert.match(homeserver!, /^\$\{TIDEMARK_HOMESERVER:\?[\w ,]+\}$/);
+    const isProxy = name === "proxy";
+    assert.is(registration, isProxy ? "/run/secrets/registration" : undefined, name);
+    assert.equal(secrets, isProxy ? ["registration"] : undefined, name);
+    assert.equal(profiles, isProxy ? ["proxy"] : undefined, name);
+  }
 });
 
 deployment("volumes and dependencies are declared, and no services share a volume", () => {
@@ -145,7 +163,9 @@ deployment("ports and health checks are those of the configuration", () => {
   assert.match(read("Dockerfile"), "TIDEMARK_HTTP=0.0.0.0:8080");
   for (const [, { healthcheck }] of processes) assert.match(healthcheck.test.join(" "), "127.0.0.1:8080/readyz");
   for (const [, { environment }] of processes) assert.is(environment.TIDEMARK_METRICS, "0.0.0.0:9464");
-  assert.equal(compose.services.gateway?.ports, ["127.0.0.1:8080:8080"], "and metrics are not published");
+  const { gateway, proxy } = compose.services;
+  const ports = [...gateway!.ports!, ...proxy!.ports!];
+  assert.equal(ports, ["127.0.0.1:8080:8080", "127.0.0.1:8081:8080"], "and metrics are not published");
 });
 
 deployment("the images are built from existing files, and run as an unprivileged user", () => {
