@@ -95,9 +95,9 @@ export const CONDITIONS = declared({
     todo: "restore the log from a backup",
   },
   stream_missing: {
-    begins: "a stream is gone, and is made again",
-    ends: "a stream was made again",
-    todo: "nothing, when it ends soon; otherwise look at the brokers",
+    begins: "a stream is missing: a worker makes it",
+    ends: "a stream is there again",
+    todo: "nothing, when it ends soon; otherwise see whether a worker runs, and look at the brokers",
   },
   stream_unreachable: {
     begins: "a stream can't be asked: it may have no leader",

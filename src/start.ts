@@ -90,7 +90,7 @@ export interface StartOptions {
   readonly imports?: number;
   /** Of an imported room, how many of the newest events may be unread. Default: `IMPORT_DEPTH_DEFAULT`. */
   readonly importDepth?: number;
-  /** Ends the wait of a proxy for its broker. Default: it waits as long as it takes. */
+  /** Ends the wait of a proxy for its broker, and of a gateway for its streams. Default: they wait as long as it takes. */
   readonly stopping?: AbortSignal;
   /** Lets clients create rooms and send events over HTTP, without any auth rules. Default: false. */
   readonly standalone?: boolean;
@@ -180,7 +180,13 @@ export async function start(options: StartOptions): Promise<Tidemark> {
     let isReady = () => proxy !== undefined;
     const ready = () => !stopping && isReady();
     if (options.metrics !== undefined) {
-      metricsServer = await startHttpServer({ ...options.metrics, ready, log, routes: [metrics.routes] });
+      metricsServer = await startHttpServer({
+        ...options.metrics,
+        ready,
+        degraded: () => conditions.open(),
+        log,
+        routes: [metrics.routes],
+      });
       closing.push(() => metricsServer!.close());
     }
     if (options.nats === undefined || roles.has("worker")) await makePrivate(options.data, ["nats", "state"]);
@@ -242,8 +248,6 @@ export async function start(options: StartOptions): Promise<Tidemark> {
       closing.push(() => imports.close());
       await made(() => proxy!.connect(nc, partitions));
     }
-    // A proxy passes requests on whatever the others do: no other instance could do better.
-    isReady = () => proxy !== undefined || (isConnected() && (worker?.ready ?? true));
     const routes: FastifyPluginAsync[] = [];
     // Without tokens there are no clients, and following all deltas would be wasted work.
     const hasClients = roles.has("gateway") && (options.users !== undefined || homeserver !== undefined);
@@ -274,6 +278,8 @@ export async function start(options: StartOptions): Promise<Tidemark> {
         }),
       );
     if (options.inspect !== undefined) routes.push(inspectorRoutes({ ...options.inspect, nc, partitions, log }));
+    // A proxy passes requests on whatever the others do: no other instance could do better.
+    isReady = () => proxy !== undefined || (isConnected() && (worker?.ready ?? true));
     const server = await startHttpServer({
       ...options.http,
       ...(connectionsPerNetwork !== undefined && { connectionsPerNetwork }),

@@ -62,18 +62,22 @@ export async function awaitPartitionCount(nc: Bus, wanted?: number): Promise<num
 }
 
 /**
- * Repeats `open` while it says `BUS_UNAVAILABLE`, up to `limitMs`: until a worker has made what it reads, and the mirrors of
- * the caller's account hold it. Throws what `open` threw last.
+ * Repeats `open` while it says `BUS_UNAVAILABLE`, until the limit: until a worker has made what it reads, and the mirrors of
+ * the caller's account hold it. Throws what `open` threw last. `failed` is called after each failure that is followed by a repeat.
  */
-export async function awaitStreams<T>(limitMs: number, open: () => Promise<T>): Promise<T> {
-  const deadline = performance.now() + limitMs;
+export async function awaitStreams<T>(
+  limit: AbortSignal,
+  open: () => Promise<T>,
+  failed: () => Promise<void> = async () => {},
+): Promise<T> {
   for (;;) {
     try {
       return await open();
     } catch (error) {
       const isAbsent = error instanceof TidemarkError && error.code === "BUS_UNAVAILABLE";
-      if (!isAbsent || performance.now() > deadline) throw error;
+      if (!isAbsent || limit.aborted) throw error;
     }
+    await failed();
     await delay(CLUSTER_READY_POLL_MS);
   }
 }

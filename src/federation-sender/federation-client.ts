@@ -30,7 +30,7 @@ export async function openFederation({
 }: FederationOptions): Promise<Federation> {
   const nc = await connectBus({ url: nats, passwordFile, name: "tidemark federation" });
   try {
-    return await awaitStreams(readyMs, async () => {
+    return await awaitStreams(AbortSignal.timeout(readyMs), async () => {
       const shards = await federationShards(nc);
       const cursors = await FederationCursors.open(nc, shards);
       return new Federation({ nc, cursors, shards, pendingMax });

@@ -114,7 +114,7 @@ export async function connect({
 }: ConnectOptions): Promise<Frontend> {
   const nc = await connectBus({ url: nats, passwordFile, name });
   try {
-    const partitions = await awaitStreams(readyMs, () => partitionCount(nc));
+    const partitions = await awaitStreams(AbortSignal.timeout(readyMs), () => partitionCount(nc));
     return new Frontend(nc, partitions, { disconnect: () => closeBus(nc) });
   } catch (error) {
     await closeBus(nc);

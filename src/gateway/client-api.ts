@@ -6,17 +6,18 @@
  */
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from "fastify";
 import type { Bus } from "../bus/client/connection.ts";
+import { streamOf } from "../bus/client/kv.ts";
 import type { Delta } from "../bus/contract/messages.ts";
 import { valueFault } from "../bus/contract/pruning.ts";
+import { deltaStream, SEALING_KEYS_BUCKET } from "../bus/contract/subjects.ts";
 import { jsonFault } from "../bus/contract/untrusted.ts";
 import type { DeltaMark } from "../bus/deltas/delta-reader.ts";
-import { awaitStreams } from "../bus/partition-count.ts";
 import { SealingKeys } from "../bus/sealing-keys.ts";
 import type { Conditions } from "../conditions.ts";
 import { Frontend } from "../frontend/frontend.ts";
 import { badJson, forbidden, MatrixError, notJson, param, tooManyRequests } from "../http/matrix-error.ts";
 import { RequestLimit } from "../http/request-limit.ts";
-import { CLUSTER_READY_MS_MAX, USER_REQUESTS_MAX, USER_REQUESTS_WINDOW_MS } from "../limits.ts";
+import { USER_REQUESTS_MAX, USER_REQUESTS_WINDOW_MS } from "../limits.ts";
 import { type RoomId, roomId, type UserId } from "../matrix/ids.ts";
 import { accountRoutes, publicRoutes } from "./account-routes.ts";
 import type { Api } from "./api.ts";
@@ -30,6 +31,7 @@ import { receiptRoutes } from "./receipt-routes.ts";
 import { relationRoutes } from "./relation-routes.ts";
 import { standaloneRoutes } from "./standalone-routes.ts";
 import { stateRoutes } from "./state-routes.ts";
+import { StreamWait } from "./stream-wait.ts";
 import { MemberEvents } from "./sync/member-events.ts";
 import { OnlineUsers } from "./sync/online-users.ts";
 import { RecentDeltas } from "./sync/recent-deltas.ts";
@@ -68,6 +70,8 @@ export interface ClientApiOptions {
   /** Adds the routes that create rooms and send events, without a homeserver. Default: false. */
   readonly standalone?: boolean;
   readonly conditions: Conditions;
+  /** Ends the wait for streams that are missing. Default: it waits as long as it takes. */
+  readonly stopping?: AbortSignal | undefined;
   /** Called for each answered `/sync`. See `Sync`. */
   readonly synced?: (ms: number) => void;
 }
@@ -86,15 +90,17 @@ export async function openClientApi({
   unreadable = () => {},
   standalone = false,
   conditions,
+  stopping,
   synced,
 }: ClientApiOptions): Promise<ClientApi> {
   const frontend = new Frontend(nc, partitions, { back: RECENT_DELTAS_READ, unreadable });
   const users = new OnlineUsers(frontend);
   const members = new MemberEvents();
   const summaries = new RoomSummaries();
-  const recent = await followAll(frontend, users, [members, summaries]);
+  const wait = new StreamWait({ nc, conditions, stopping });
+  const recent = await followAll({ frontend, users, caches: [members, summaries], wait });
   const watch = new DeltaWatch({ nc, conditions, marks: () => recent.marks });
-  const keys = await awaitStreams(CLUSTER_READY_MS_MAX, () => SealingKeys.open(nc));
+  const keys = await wait.until(streamOf(SEALING_KEYS_BUCKET), () => SealingKeys.open(nc));
   const syncTokens = new SyncTokens(new TokenSeal(keys), partitions);
   const responses = new SyncResponses({ frontend, recent, members, summaries, tokens: syncTokens });
   const sync = new Sync(users, responses, synced);
@@ -164,12 +170,15 @@ function roomIn(request: FastifyRequest): RoomId {
   return param(roomId, "room_id", (request.params as { room: string }).room);
 }
 
+interface Followed {
+  readonly frontend: Frontend;
+  readonly users: OnlineUsers;
+  readonly caches: readonly (MemberEvents | RoomSummaries)[];
+  readonly wait: StreamWait;
+}
+
 /** Follows every partition. Deltas are cached, and wake the users whom they concern. */
-async function followAll(
-  frontend: Frontend,
-  users: OnlineUsers,
-  caches: readonly (MemberEvents | RoomSummaries)[],
-): Promise<RecentDeltas> {
+async function followAll({ frontend, users, caches, wait }: Followed): Promise<RecentDeltas> {
   const clear = () => {
     for (const cache of caches) cache.clear();
   };
@@ -202,8 +211,7 @@ async function followAll(
       },
     });
   };
-  // A stream that was deleted is made again by a worker.
-  const followed = (partition: number) => awaitStreams(CLUSTER_READY_MS_MAX, () => follow(partition));
+  const followed = (partition: number) => wait.until(deltaStream(partition), () => follow(partition));
   await Promise.all(Array.from({ length: frontend.partitions }, (_, partition) => followed(partition)));
   return recent;
 }

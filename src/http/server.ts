@@ -6,6 +6,7 @@
 import type { RequestListener, Server } from "node:http";
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyPluginAsync, type FastifyReply } from "fastify";
 import type { Logger } from "pino";
+import type { Condition } from "../conditions.ts";
 import { reasonOf } from "../errors.ts";
 import {
   CONNECTIONS_MAX,
@@ -29,6 +30,8 @@ interface HttpServerOptions {
   readonly port: number;
   /** Called on each `/readyz`, which answers 503 while this returns false. */
   readonly ready: () => boolean;
+  /** What is wrong, which `/readyz` then lists: for nobody but those who watch the process. Default: it says nothing of it. */
+  readonly degraded?: () => readonly Condition[];
   readonly log: Logger;
   /** Timeout for receiving a complete request, ms. Default: `HTTP_REQUEST_MS_MAX`. */
   readonly requestMs?: number;
@@ -80,6 +83,7 @@ export async function startHttpServer({
   host,
   port,
   ready,
+  degraded,
   log,
   requestMs = HTTP_REQUEST_MS_MAX,
   connectionsMax = CONNECTIONS_MAX,
@@ -159,7 +163,7 @@ export async function startHttpServer({
   app.get("/healthz", async () => ({ ok: true }));
   app.get("/readyz", async (_, reply) => {
     if (!ready()) reply.code(503);
-    return { ok: ready() };
+    return { ok: ready(), ...(degraded !== undefined && { degraded: degraded() }) };
   });
   for (const route of routes) await app.register(route);
   try {

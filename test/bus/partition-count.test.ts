@@ -57,9 +57,9 @@ count("that is malformed is refused by every reader", async () => {
 
 count("is waited for by a reader until the limit", async () => {
   await using bus = await startBus();
-  const waiting = awaitStreams(60_000, () => partitionCount(bus.nc));
+  const waiting = awaitStreams(AbortSignal.timeout(60_000), () => partitionCount(bus.nc));
   await rejects(
-    awaitStreams(0, () => partitionCount(bus.nc)),
+    awaitStreams(AbortSignal.abort(), () => partitionCount(bus.nc)),
     "BUS_UNAVAILABLE",
   );
   await agreeOnPartitionCount(bus.nc, 4, 1);
