@@ -79,6 +79,11 @@ function contents(account: Awaited<ReturnType<typeof accountState>>, names: read
   return names.map((name) => ({ ...account[name], consumers: undefined }));
 }
 
+/** The consumers of an account. Those of a process that has stopped go once the broker finds them idle. */
+async function readersOf(admin: NatsConnection, api: Api): Promise<ReadonlySet<string>> {
+  return new Set(Object.values(await accountState(admin, api)).flatMap(({ consumers }) => consumers));
+}
+
 /**
  * Lets every outsider try everything while no process of Tidemark runs, so that nothing else writes. Asserts that nothing was
  * written to Tidemark's account or to the copies, that neither a homeserver nor a sender reaches front-ends, and that Tidemark
@@ -110,6 +115,11 @@ export async function assertKeepsOutsidersOut(attacked: Attacked): Promise<void>
         return { config, paused };
       }),
     );
+  await eventually(
+    async () => [...(await readersOf(admin.nc, "$JS.API"))].every((name) => [DURABLE, THEIRS].includes(name)),
+    "the consumers of the processes that have stopped are gone",
+    2 * CLUSTER_LIMIT_MS,
+  );
   const look = async () => ({
     theirs: await theirs(),
     own: await accountState(admin.nc, "$JS.API"),
