@@ -1,6 +1,6 @@
 /** Export and import of logs as files. */
 import { writeFileSync } from "node:fs";
-import { readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { lstat, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { connect } from "nats";
@@ -285,6 +285,20 @@ logFile("is never written over what has its name already", async () => {
   assert.match(await failure(late), refused);
   assert.is(await readFile(out, "utf8"), "of another process");
   assert.equal(await readdir(dir.path), ["log"]);
+});
+
+logFile("is not written through a link that somebody has made beside it", async () => {
+  await using dir = await temporaryDirectory();
+  await using tidemark = await startTidemark({ partitions: 1 });
+  await tidemark.sent("event", "!a:a.org", message("$1"));
+  const [out, theirs] = [join(dir.path, "log"), join(dir.path, "theirs")];
+  await writeFile(theirs, "kept");
+  await symlink(theirs, `${out}.partial`);
+  await exportLog(tidemark.nc, { out, redact: false });
+  assert.is(await readFile(theirs, "utf8"), "kept");
+  const exported = await lstat(out);
+  assert.equal([exported.isFile(), exported.mode & 0o777], [true, 0o600]);
+  assert.equal((await readdir(dir.path)).sort(), ["log", "log.partial", "theirs"]);
 });
 
 logFile("that does not exist is reported", async () => {
