@@ -58,7 +58,7 @@ export class Markers {
       this.count--;
       this.deleted(marker);
     }
-    if (removed.length > 0) own.changed(++this.#version, null);
+    own.changed(++this.#version, null);
     return removed;
   }
 

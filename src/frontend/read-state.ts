@@ -237,23 +237,11 @@ export class ReadState {
   }
 
   /**
-   * Removes all receipts of a user, fully-read markers included.
+   * Removes a user's markers.
    * @internal
    */
   protected forget(user: string): void {
     this.#markers.removeAll(user as UserId);
-    for (const receipts of this.#waiting.values()) {
-      for (const [key, receipt] of receipts) if (receipt.user === user) receipts.delete(key);
-    }
-  }
-
-  /**
-   * F14. The content of an event is gone: it doesn't count any more.
-   * @internal
-   */
-  protected erase(event: string): void {
-    this.#redacted.add(event);
-    this.#threads = new Map();
   }
 
   /**

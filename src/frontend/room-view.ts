@@ -227,10 +227,12 @@ export class RoomView extends ReadState implements AsyncDisposable, Disposable, 
     this.#at[delta.type] = delta.position;
     if (delta.type === "events") this.#receiveEvents(delta);
     else if (this.#isJoined) {
-      for (const [user, events] of Object.entries(delta.erased ?? {})) {
-        this.forget(user);
-        for (const event of events) this.erase(event);
+      const erased = Object.entries(delta.erased ?? {});
+      if (erased.some(([, events]) => events.length > 0)) {
+        void this.restart(); // The events, and what counts of them, as they are now.
+        return;
       }
+      for (const [user] of erased) this.forget(user);
       this.apply(delta.event.content);
       if (delta.erased === undefined) this.#feed.notify({ kind: "receipts", content: delta.event.content });
       else this.#feed.notify({ kind: "snapshot" });

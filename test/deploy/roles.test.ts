@@ -47,7 +47,7 @@ roles("a cluster accepts, replicates, folds and publishes entries, with each rol
   await using admin = await connectAs(cluster, "admin");
   const jsm = await admin.nc.jetstreamManager();
   const streams = await jsm.streams.list().next();
-  assert.is(streams.length, 2 * 2 + 4 + 1 + 6, "logs, deltas, federation, rejections, buckets");
+  assert.is(streams.length, 2 * 2 + 4 + 1 + 7, "logs, deltas, federation, rejections, buckets");
   for (const { config } of streams) assert.is(config.num_replicas, 3, config.name);
 });
 
