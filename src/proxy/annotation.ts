@@ -9,10 +9,11 @@ import { promisify } from "node:util";
 import { brotliCompress, brotliDecompress, constants, gunzip, gzip } from "node:zlib";
 import { inSlices } from "../in-slices.ts";
 import { PROXY_ANSWER_BYTES_MAX, PROXY_HELD_BYTES_MAX } from "../limits.ts";
+import type { UserId } from "../matrix/ids.ts";
 import type { Annotated } from "./annotated-paths.ts";
 import { type OrderPlace, orderPlaces } from "./order-places.ts";
 import { type OrderOf, withOrders } from "./order-splice.ts";
-import { type ShownMarker, shownFullyRead } from "./shown-fully-read.ts";
+import { type ShownMarker, shownMarkers } from "./shown-markers.ts";
 import { withFeature } from "./versions.ts";
 
 /** What became of an answer on an annotated path. `too_large`, `busy`, `encoding` and `not_json` passed as they came. */
@@ -116,8 +117,10 @@ interface AnnotationOptions {
   readonly findOrders: FindOrders;
   /** The names under which an order is written. */
   readonly orderNames: readonly string[];
-  /** Called with the fully-read markers that the answer shows, if it has any. */
-  readonly onFullyRead: (markers: readonly ShownMarker[]) => void;
+  /** Who asked, if that is known. */
+  readonly user: UserId | undefined;
+  /** Called with the user's own markers that the answer shows, if it has any. */
+  readonly onShown: (markers: readonly ShownMarker[]) => void;
 }
 
 export async function annotate(
@@ -142,10 +145,11 @@ export async function annotate(
 /** Returns undefined for what is no JSON. */
 async function ordered(
   json: Buffer,
-  { annotated: { room, isIncremental: mayWait }, findOrders, orderNames: names, onFullyRead }: AnnotationOptions,
+  { annotated: { room, isIncremental: mayWait }, findOrders, orderNames: names, user, onShown }: AnnotationOptions,
 ): Promise<Buffer | undefined> {
-  const markers = await inSlices(shownFullyRead(json));
-  if (markers.length > 0) onFullyRead(markers);
+  // Of one that doesn't go on from an earlier one, the receipts are of all times: they are read otherwise.
+  const markers = await inSlices(shownMarkers(json, mayWait ? user : undefined));
+  if (markers.length > 0) onShown(markers);
   const places = await inSlices(orderPlaces(json, room));
   if (places === undefined || places.length === 0) return places === undefined ? undefined : json;
   const orderOf = await findOrders(places, { mayWait });

@@ -71,6 +71,11 @@ export class Askers {
     this.#upstream = upstream;
   }
 
+  /** Whose it is, if that is known. */
+  userOf({ key }: Asker): UserId | undefined {
+    return this.#known.get(key)?.user;
+  }
+
   /** Returns undefined if the homeserver doesn't know (any more). Rejects when it doesn't answer. */
   async deviceOf(asker: Asker): Promise<AskingDevice | undefined> {
     const known = this.#known.get(asker.key);

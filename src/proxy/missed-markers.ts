@@ -1,6 +1,6 @@
 /**
  * Notices markers that were set past the proxy, by users who also come through it. A homeserver pushes their receipts without their
- * thread, and shows their `m.fully_read` in their own `/sync`.
+ * thread, if it can, and shows all of their markers in their own `/sync`.
  *
  *     pushed, or shown ──of a user who comes through──▶ waits for a moment ──▶ does Tidemark have it now? ──yes─────────────▶ nothing to do
  *                                                                                                    ──no, or no answer──▶ `onMissed`
@@ -13,10 +13,10 @@
 import { eachAtOnce } from "../at-once.ts";
 import type { PushedReceipt, PushedReceipts } from "../homeserver/transaction.ts";
 import { ENTRIES_PER_RECORD_MAX, PROXY_MISSED_MARKER_MS, PROXY_MISSED_MARKERS_MAX } from "../limits.ts";
-import { isEventId, isRoomId } from "../matrix/id-grammar.ts";
-import type { EventId, RoomId, UserId } from "../matrix/ids.ts";
+import { isEventId, isRoomId, MAIN } from "../matrix/id-grammar.ts";
+import type { EventId, RoomId, ThreadId, UserId } from "../matrix/ids.ts";
 import { FULLY_READ } from "../matrix/receipt-types.ts";
-import type { ShownMarker } from "./shown-fully-read.ts";
+import type { ShownMarker } from "./shown-markers.ts";
 
 interface MissedMarkersOptions {
   /** Whether this user comes through the proxy. */
@@ -55,12 +55,17 @@ export class MissedMarkers {
     }
   }
 
-  /** The homeserver has shown a user's own fully-read markers. */
+  /** The homeserver has shown a user's own markers. */
   shown(user: UserId, markers: readonly ShownMarker[]): void {
-    for (const { room, eventId } of markers) {
-      if (!isRoomId(room) || !isEventId(eventId)) continue;
-      const event_id = eventId as EventId;
-      this.#add(room as RoomId, { user_id: user, receipt_type: FULLY_READ, event_id, accepted: true });
+    for (const { room, eventId, type, thread } of markers) {
+      if (!isRoomId(room) || !isEventId(eventId) || !(thread === undefined || isThread(thread))) continue;
+      this.#add(room as RoomId, {
+        user_id: user,
+        receipt_type: type,
+        event_id: eventId as EventId,
+        ...(thread !== undefined && { thread_id: thread as ThreadId }),
+        accepted: true,
+      });
     }
   }
 
@@ -70,11 +75,11 @@ export class MissedMarkers {
 
   #add(room: RoomId, marker: PushedReceipt): void {
     const { isFollowed, onMissed, afterMs = PROXY_MISSED_MARKER_MS } = this.#options;
-    const { user_id: user, receipt_type: type, event_id: event } = marker;
+    const { user_id: user, receipt_type: type, event_id: event, thread_id: thread = "" } = marker;
     if (this.#missingOf === undefined || !isFollowed(user)) return;
     const waiting = this.#waiting.get(room) ?? new Map<string, PushedReceipt>();
     // Of a user's fully-read markers in a room the last one stands.
-    const key = type === FULLY_READ ? user : `${user} ${type} ${event}`;
+    const key = type === FULLY_READ ? user : `${user} ${type} ${thread} ${event}`;
     if (!waiting.has(key)) {
       if (this.#count >= PROXY_MISSED_MARKERS_MAX) {
         onMissed(user);
@@ -101,4 +106,8 @@ export class MissedMarkers {
     });
     for (const user of users) this.#options.onMissed(user);
   }
+}
+
+function isThread(text: string): boolean {
+  return text === MAIN || isEventId(text);
 }

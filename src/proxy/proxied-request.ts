@@ -15,14 +15,14 @@ import type { ClientRequest, IncomingMessage, ServerResponse } from "node:http";
 import { CORS } from "../http/cors.ts";
 import { errorBody, MatrixError } from "../http/matrix-error.ts";
 import { PROXY_RECEIPT_BYTES_MAX } from "../limits.ts";
-import type { RoomId } from "../matrix/ids.ts";
+import type { RoomId, UserId } from "../matrix/ids.ts";
 import { type Annotated, annotatedRequest } from "./annotated-paths.ts";
 import { annotate, canHaveOrders, type FindOrders, gather, type HeldBytes, type Outcome } from "./annotation.ts";
 import { type Asker, askerOf } from "./askers.ts";
 import { hasLongBody, passLongBody } from "./long-bodies.ts";
 import { type PostedReceipt, type ReceiptPath, receiptPath, receiptsIn } from "./posted-receipts.ts";
 import { endToEnd, pairs, readableEncodings, requestHeaders } from "./proxied-headers.ts";
-import type { ShownMarker } from "./shown-fully-read.ts";
+import type { ShownMarker } from "./shown-markers.ts";
 import type { Upstream } from "./upstream.ts";
 
 export interface ProxyContext {
@@ -39,8 +39,10 @@ export interface ProxyContext {
   readonly onUnsure: (asker: Asker) => void;
   /** Called for each request for events of a sender whom the homeserver knows: it has answered, or lets a long poll wait. */
   readonly onSeen: (asker: Asker) => void;
-  /** Called with the fully-read markers that a `/sync` shows to this sender. */
-  readonly onFullyRead: (asker: Asker, markers: readonly ShownMarker[]) => void;
+  /** The user, if that is known by now. */
+  readonly userOf: (asker: Asker) => UserId | undefined;
+  /** Called with the sender's own markers that a `/sync` shows. */
+  readonly onShown: (asker: Asker, markers: readonly ShownMarker[]) => void;
   /** Called for each answer, whatever it is. */
   readonly onReached: () => void;
   /** Called when the homeserver can't be reached, or breaks off. */
@@ -215,11 +217,6 @@ class ProxiedRequest {
     if (asker !== undefined) this.#context.onSeen(asker);
   }
 
-  #shown(markers: readonly ShownMarker[]): void {
-    const asker = askerOf(this.#request, this.#context.upstream.host);
-    if (asker !== undefined) this.#context.onFullyRead(asker, markers);
-  }
-
   /** The request ends. */
   #leaveUnsure(): void {
     if (this.#receiptPath === undefined || this.#isAnswered || this.#upstream === undefined) return;
@@ -228,7 +225,8 @@ class ProxiedRequest {
   }
 
   async #annotate(answer: IncomingMessage, annotated: Annotated): Promise<void> {
-    const { held, findOrders, orderNames, onAnswer } = this.#context;
+    const { upstream, held, findOrders, orderNames, onAnswer, userOf, onShown } = this.#context;
+    const asker = annotated.kind === "events" ? askerOf(this.#request, upstream.host) : undefined;
     const { chunks, bytes, refused } = await gather(answer, held);
     try {
       if (refused !== undefined) {
@@ -242,7 +240,8 @@ class ProxiedRequest {
         encoding,
         findOrders,
         orderNames,
-        onFullyRead: (markers) => this.#shown(markers),
+        user: asker && userOf(asker),
+        onShown: (markers) => asker && onShown(asker, markers),
       });
       onAnswer(outcome);
       if (this.#isGone) return;

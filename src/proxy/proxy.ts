@@ -172,8 +172,8 @@ export class HomeserverProxy {
       orderNames: unstableOrders ? [UNSTABLE_ORDER] : [STABLE_ORDER, UNSTABLE_ORDER],
       onAnswer: answered,
       onReceipts: (asker, room, posted) => receipts.accept(asker, room, posted),
-      onFullyRead: async (asker, markers) => {
-        // Whose they are is known from their earlier requests, mostly.
+      userOf: (asker) => askers.userOf(asker),
+      onShown: async (asker, markers) => {
         const device = await askers.deviceOf(asker).catch(() => undefined);
         if (device !== undefined) missed?.shown(device.user, markers);
       },

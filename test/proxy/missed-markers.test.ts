@@ -4,6 +4,7 @@ import * as assert from "uvu/assert";
 import type { PushedReceipt } from "../../src/homeserver/transaction.ts";
 import { PROXY_MISSED_MARKERS_MAX } from "../../src/limits.ts";
 import type { EventId, RoomId, UserId } from "../../src/matrix/ids.ts";
+import { FULLY_READ, READ, READ_PRIVATE } from "../../src/matrix/receipt-types.ts";
 import { MissedMarkers } from "../../src/proxy/missed-markers.ts";
 import { eventually } from "../support/harness.ts";
 
@@ -82,15 +83,28 @@ missing("are looked at again in the next moment", async () => {
 missing("are fully-read markers as well: of a user's in a room, the last that was shown", async () => {
   using watching = watched();
   const { missed, asked, found } = watching;
-  missed.shown(STRANGER, [{ room: ROOM, eventId: "$0" }]);
+  missed.shown(STRANGER, [{ room: ROOM, eventId: "$0", type: FULLY_READ }]);
   missed.shown(BOB, [
-    { room: ROOM, eventId: "$1" },
-    { room: "no room", eventId: "$2" },
-    { room: ROOM, eventId: "no event" },
+    { room: ROOM, eventId: "$1", type: FULLY_READ },
+    { room: "no room", eventId: "$2", type: FULLY_READ },
+    { room: ROOM, eventId: "no event", type: FULLY_READ },
   ]);
-  missed.shown(BOB, [{ room: ROOM, eventId: "$3" }]);
+  missed.shown(BOB, [{ room: ROOM, eventId: "$3", type: FULLY_READ }]);
   await eventually(() => found.length === 1, "it is found");
   assert.equal(asked, [[ROOM, ["$3"]]]);
+});
+
+missing("are receipts that the user is shown, each with its thread", async () => {
+  using watching = watched();
+  const { missed, asked, found } = watching;
+  missed.shown(BOB, [
+    { room: ROOM, eventId: "$1", type: READ },
+    { room: ROOM, eventId: "$1", type: READ, thread: "main" },
+    { room: ROOM, eventId: "$1", type: READ, thread: "main" },
+    { room: ROOM, eventId: "$2", type: READ_PRIVATE, thread: "no thread" },
+  ]);
+  await eventually(() => found.length === 1, "it is found");
+  assert.equal(asked, [[ROOM, ["$1", "$1"]]]);
 });
 
 missing("wait within a bound: beyond, their users' markers are read at once", () => {
