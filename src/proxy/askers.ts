@@ -71,9 +71,9 @@ export class Askers {
     this.#upstream = upstream;
   }
 
-  /** Whose it is, if that is known. */
+  /** Whose it is, or was when that was asked last; undefined if it never was. */
   userOf({ key }: Asker): UserId | undefined {
-    return this.#known.get(key)?.user;
+    return this.#known.peek(key, { allowStale: true })?.user;
   }
 
   /** Returns undefined if the homeserver doesn't know (any more). Rejects when it doesn't answer. */
